@@ -1,0 +1,1 @@
+"""PCM in, PCM out: codecs, files, tones, speech, and what can be heard in it."""

@@ -1,0 +1,1 @@
+"""The only sockets, clock and entropy of the house."""

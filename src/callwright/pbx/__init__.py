@@ -1,0 +1,1 @@
+"""The reference PBX: registrar, routing, back-to-back user agent."""

@@ -1,0 +1,1 @@
+"""One softphone: SIP, SDP, RTP and audio on a driver."""

@@ -1,0 +1,1 @@
+"""Numbers in, score out: the E-model and its company."""

@@ -1,0 +1,1 @@
+"""The test language: documents, catalogue, conditions, verdicts."""
