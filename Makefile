@@ -1,0 +1,52 @@
+# Two commands matter on a fresh machine: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: run demo test test-fast check bench install peers docs clean help
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
+
+run: demo        ## install, and place a first real call
+
+demo: install    ## two phones register at the built-in PBX and talk; ends with the report
+	$(BIN)/callwright run basic_call --report callwright-report
+
+install: $(VENV)/.installed   ## leaves .venv/bin/callwright
+
+$(VENV)/.installed: pyproject.toml $(wildcard setup.py src/callwright/*/*.pyx)
+	@tools/require-python $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, Chromium
+	@tools/install-peers
+
+test: $(VENV)/.installed-test peers   ## every test, real peers included
+	$(PYTEST)
+
+test-fast: $(VENV)/.installed-test   ## the tests that need nothing but Python
+	$(PYTEST) -m "not peer and not chaos"
+
+check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-test   ## figures, with the machine's noise
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.installed-test   ## write the references that are made from the code
+	$(BIN)/python tools/make_docs.py
+
+clean:           ## remove what make made
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis callwright-report

@@ -1,0 +1,7 @@
+"""`python -m callwright.cli` is the same as `callwright`."""
+
+from __future__ import annotations
+
+from callwright.cli.main import main
+
+main()

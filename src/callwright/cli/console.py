@@ -1,0 +1,145 @@
+"""What every verb shares towards the person and the program that typed it: exit codes, JSON, errors.
+
+With `--json` exactly one JSON document goes to stdout, whatever the exit code; everything else goes to
+stderr. Without it, results go to stdout and progress to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+EXIT_PASSED = 0
+EXIT_FAILED = 1
+EXIT_REFUSED = 2  # usage, a bad document, or refused by policy
+EXIT_PLATFORM = 3  # our own error, or a measurement that is not to be believed
+EXIT_INTERRUPTED = 130
+
+_EXIT_BY_VERDICT = {
+    "passed": EXIT_PASSED,
+    "failed": EXIT_FAILED,
+    "invalid": EXIT_PLATFORM,
+    "error": EXIT_PLATFORM,
+    "canceled": EXIT_INTERRUPTED,
+}
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")
+]
+VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is going on.")]
+TraceFlag = Annotated[
+    bool, typer.Option("--trace-sip", help="Print every SIP message as it is sent and received.")
+]
+
+
+class Refused(Exception):
+    """A wish that cannot be granted, told in a sentence with a remedy.
+
+    `code` is the exit code (2 unless said otherwise); `details` goes into the JSON document as it is.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        code: int = EXIT_REFUSED,
+        blame: str = "test",
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.code = code
+        self.blame = blame
+        self.details = details or {}
+
+
+def exit_code(verdict: str) -> int:
+    """The exit code that a verdict (`passed`, `failed`, `invalid`, `error`, `canceled`) means."""
+    return _EXIT_BY_VERDICT[verdict]
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Whether `--json` stands among the arguments, known before they are parsed."""
+    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+
+
+def is_verbose(arguments: list[str]) -> bool:
+    return "-v" in arguments or "--verbose" in arguments
+
+
+def print_json(document: Any) -> None:
+    """Print the one JSON document of this command on stdout, and see it out."""
+    import json
+
+    # Surrogates come from arguments that are not UTF-8; JSON must still be readable.
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _error_document(verb: str, verdict: str, blame: str, reason: str, code: int) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    if verb == "call":
+        # Programs read the keys of a call whatever its end was.
+        from callwright.scenario.outcome import CallOutcome
+
+        document.update(CallOutcome().to_json())
+    document |= {"verdict": verdict, "blame": blame, "reason": reason, "exit_code": code, "error": reason}
+    return document
+
+
+def report_error(verb: str, refusal: Refused, *, as_json: bool) -> int:
+    verdict = "error" if refusal.code != EXIT_FAILED else "failed"
+    if as_json:
+        document = _error_document(verb, verdict, refusal.blame, refusal.message, refusal.code)
+        print_json(document | {"remedy": refusal.remedy or None} | refusal.details)
+    say(f"callwright: {refusal.message}")
+    if refusal.remedy:
+        say(f"  {refusal.remedy}")
+    return refusal.code
+
+
+def report_usage_error(verb: str, error: Exception, *, as_json: bool) -> int:
+    message = getattr(error, "format_message", lambda: str(error))()
+    if as_json:
+        print_json(_error_document(verb, "error", "test", message, EXIT_REFUSED))
+    say(f"callwright: {message}")
+    context = getattr(error, "ctx", None)
+    say(f"  See `{context.command_path if context else 'callwright'} --help`.")
+    return EXIT_REFUSED
+
+
+def report_interrupt(verb: str, *, as_json: bool) -> int:
+    if as_json:
+        print_json(_error_document(verb, "canceled", "test", "interrupted", EXIT_INTERRUPTED))
+    say("interrupted")
+    return EXIT_INTERRUPTED
+
+
+def report_bug(verb: str, error: Exception, *, as_json: bool, verbose: bool) -> int:
+    reason = f"Callwright itself failed: {type(error).__name__}: {error}"
+    if as_json:
+        print_json(_error_document(verb, "error", "platform", reason, EXIT_PLATFORM))
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    say(f"callwright: {reason}")
+    if not verbose:
+        say("  Run it again with -v for the traceback, and please report it.")
+    return EXIT_PLATFORM
+
+
+def abandon_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

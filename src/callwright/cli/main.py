@@ -1,0 +1,114 @@
+"""The `callwright` command: finds the verb, runs it, and turns every ending into an exit code.
+
+The verbs are imported only when they are used, so that a light one starts quickly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from callwright import __version__
+from callwright.cli import console
+
+#: verb -> (module, what the list of verbs says of it); the order is the order of `callwright --help`.
+VERBS: dict[str, tuple[str, str]] = {
+    "call": ("callwright.cli.call", "Place one call with real audio and judge it."),
+    "answer": ("callwright.cli.answer", "Wait for calls and answer them."),
+    "register": ("callwright.cli.register", "Register an account, keep it registered, unregister."),
+    "options": ("callwright.cli.options", "Ping a SIP server: any answer is alive."),
+    "run": ("callwright.cli.run", "Run a test document, or one of the catalogue."),
+    "catalogue": ("callwright.cli.catalogue", "List and show the tests that come with Callwright."),
+    "pbx": ("callwright.cli.pbx", "Run the reference PBX alone."),
+    "mos": ("callwright.cli.mos", "E-model calculator: what MOS would this network give?"),
+    "sip": ("callwright.cli.sip", "Read and lint SIP messages."),
+}
+
+#: BadParameter is public in every Typer; its bases are where its parser's own errors come from.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class _LazyGroup(TyperGroup):
+    """A group that imports a verb's module when the verb is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module, summary = VERBS[cmd_name]
+        verb = typer.main.get_command(importlib.import_module(module).app)
+        verb.name = cmd_name
+        verb.short_help = summary
+        return verb
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"callwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version and leave."
+    ),
+) -> None:
+    """Callwright places real SIP calls with real audio, judges them, and says whose fault it was.
+
+    Exit codes: 0 passed, 1 failed, 2 usage, a bad document or refused by policy, 3 our own error or an
+    invalid measurement, 130 after Ctrl-C.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; never raises."""
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    as_json = console.wants_json(arguments)
+    try:
+        result = typer.main.get_command(app).main(
+            args=arguments, prog_name="callwright", standalone_mode=False
+        )
+    except console.Refused as refusal:
+        return console.report_error(verb, refusal, as_json=as_json)
+    except _UsageError as error:
+        return console.report_usage_error(verb, error, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return console.report_interrupt(verb, as_json=as_json)
+    except BrokenPipeError:
+        # The reader of our output has left (`callwright … | head`): there is nobody to tell.
+        console.abandon_stdout()
+        return console.EXIT_PLATFORM
+    except Exception as error:
+        return console.report_bug(verb, error, as_json=as_json, verbose=console.is_verbose(arguments))
+    return result if isinstance(result, int) else console.EXIT_PASSED
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        console.abandon_stdout()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
