@@ -1,0 +1,247 @@
+"""The codecs a call can speak: one table, and stateful encoders and decoders made from its rows.
+
+PCM is `bytes` of signed 16-bit little-endian mono samples at `Codec.sample_rate`. The RTP clock is another
+thing: G.722 samples at 16 kHz and counts at 8 kHz (RFC 3551 section 4.5.2), Opus counts at 48 kHz whatever it
+carries (RFC 7587 section 4.1).
+
+G.711 and L16 need only the standard library; G.722 and Opus load PyAV when their first encoder or decoder is
+made.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from callwright.audio import g711
+
+PTIMES = (10, 20, 30, 40, 50, 60)
+"""Packet times in ms that a call may ask for."""
+
+
+class CodecError(ValueError):
+    """A payload that cannot be decoded, or a frame that cannot be encoded. Never ends a call."""
+
+
+class Encoder(Protocol):
+    """Turns frames of one packet time into payloads; keeps the state of its codec between them."""
+
+    def encode(self, pcm: bytes) -> bytes:
+        """One payload for one frame of `Codec.frame_bytes(ptime)` octets; `CodecError` for another size."""
+
+
+class Decoder(Protocol):
+    """Turns payloads into PCM; keeps the state of its codec between them, so there is one for each stream."""
+
+    def decode(self, payload: bytes) -> bytes:
+        """s16le of any number of samples; empty for an empty payload. `CodecError` when it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One row of the table of codecs."""
+
+    name: str
+    """The encoding name of SDP's rtpmap."""
+    payload_type: int | None
+    """The static payload type of RFC 3551, or None where only dynamic ones (96 to 127) exist."""
+    clock_rate: int
+    """RTP timestamp units a second."""
+    sample_rate: int
+    """PCM samples a second, in and out."""
+    bytes_per_ms: float | None
+    """Octets of payload for each millisecond; None where it varies (Opus)."""
+    sdp_channels: int
+    """The number of channels SDP states: 2 for Opus always (RFC 7587 section 7), whatever is sent."""
+    ptimes: tuple[int, ...]
+    """The packet times in ms at which a frame is exactly one payload."""
+
+    def frame_samples(self, ptime: int) -> int:
+        """PCM samples in a frame of `ptime` ms."""
+        return self.sample_rate * ptime // 1000
+
+    def frame_bytes(self, ptime: int) -> int:
+        """Octets of PCM in a frame of `ptime` ms."""
+        return 2 * self.frame_samples(ptime)
+
+    def timestamp_step(self, ptime: int) -> int:
+        """What the RTP timestamp grows by for a frame of `ptime` ms."""
+        return self.clock_rate * ptime // 1000
+
+    def payload_bytes(self, ptime: int) -> int | None:
+        """Octets of payload for `ptime` ms; None where it varies."""
+        return None if self.bytes_per_ms is None else int(self.bytes_per_ms * ptime)
+
+    def duration_ms(self, payload: bytes) -> float | None:
+        """Milliseconds in `payload`; None where its size does not tell."""
+        return None if self.bytes_per_ms is None else len(payload) / self.bytes_per_ms
+
+    def encoder(self, ptime: int = 20) -> Encoder:
+        """A new encoder for frames of `ptime` ms. `CodecError` where this codec has no such frame."""
+        if ptime not in self.ptimes:
+            permitted = ", ".join(map(str, self.ptimes))
+            raise CodecError(f"{self.name} has no frame of {ptime} ms; it has {permitted} ms")
+        return _MAKERS[self.name][0](self, ptime)
+
+    def decoder(self) -> Decoder:
+        """A new decoder."""
+        return _MAKERS[self.name][1](self)
+
+    def silence(self, ptime: int = 20) -> bytes:
+        """A payload of digital silence, as a fresh encoder makes it."""
+        return self.encoder(ptime).encode(bytes(self.frame_bytes(ptime)))
+
+    def frames(self, pcm: bytes, ptime: int = 20) -> Iterator[bytes]:
+        """`pcm` as payloads of `ptime` ms; the last is filled up with silence."""
+        encoder = self.encoder(ptime)
+        size = self.frame_bytes(ptime)
+        for start in range(0, len(pcm), size):
+            yield encoder.encode(pcm[start : start + size].ljust(size, b"\0"))
+
+
+PCMU = Codec("PCMU", 0, 8000, 8000, 8, 1, PTIMES)
+PCMA = Codec("PCMA", 8, 8000, 8000, 8, 1, PTIMES)
+G722 = Codec("G722", 9, 8000, 16000, 8, 1, PTIMES)
+L16 = Codec("L16", None, 16000, 16000, 32, 1, PTIMES)
+# RFC 6716 section 2.1.4: a frame lasts 2.5, 5, 10, 20, 40 or 60 ms; 30 and 50 are not among them.
+OPUS = Codec("opus", None, 48000, 48000, None, 2, (10, 20, 40, 60))
+
+CODECS: tuple[Codec, ...] = (PCMU, PCMA, G722, OPUS, L16)
+"""All codecs, in the order in which they are offered when nothing else is asked for."""
+
+_BY_NAME = {row.name.lower(): row for row in CODECS} | {
+    "ulaw": PCMU,
+    "g711u": PCMU,
+    "g711": PCMU,
+    "g.711": PCMU,
+    "alaw": PCMA,
+    "g711a": PCMA,
+    "g.722": G722,
+}
+
+
+def codec(name: str) -> Codec:
+    """The codec of that name, in any case; `ulaw`, `alaw` and `g711` are understood. `KeyError` names all."""
+    found = _BY_NAME.get(name.strip().lower())
+    if found is None:
+        raise KeyError(f"no codec {name!r}; there are {', '.join(row.name for row in CODECS)}")
+    return found
+
+
+def codec_for_payload_type(payload_type: int) -> Codec | None:
+    """The codec of a static payload type (RFC 3551 table 4), if we speak it."""
+    return next((row for row in CODECS if row.payload_type == payload_type), None)
+
+
+def _expect(row: Codec, size: int, pcm: bytes) -> None:
+    if len(pcm) != size:
+        raise CodecError(f"a frame of {row.name} here is {size} octets of PCM, not {len(pcm)}")
+
+
+class _G711Encoder:
+    def __init__(self, row: Codec, ptime: int) -> None:
+        self._law = g711.ulaw() if row.name == "PCMU" else g711.alaw()
+        self._row, self._size = row, row.frame_bytes(ptime)
+
+    def encode(self, pcm: bytes) -> bytes:
+        _expect(self._row, self._size, pcm)
+        return g711.encode(self._law, pcm)
+
+
+class _G711Decoder:
+    def __init__(self, row: Codec) -> None:
+        self._law = g711.ulaw() if row.name == "PCMU" else g711.alaw()
+
+    def decode(self, payload: bytes) -> bytes:
+        return g711.decode(self._law, payload)
+
+
+def _swapped(pcm: bytes) -> bytes:
+    samples = array("h", pcm)
+    samples.byteswap()
+    return samples.tobytes()
+
+
+class _L16Encoder:
+    def __init__(self, row: Codec, ptime: int) -> None:
+        self._row, self._size = row, row.frame_bytes(ptime)
+
+    def encode(self, pcm: bytes) -> bytes:
+        _expect(self._row, self._size, pcm)
+        return _swapped(pcm)
+
+
+class _L16Decoder:
+    def __init__(self, row: Codec) -> None:
+        pass
+
+    def decode(self, payload: bytes) -> bytes:
+        if len(payload) % 2:
+            raise CodecError(
+                f"L16 has two octets a sample; {len(payload)} octets are no whole number of them"
+            )
+        return _swapped(payload)
+
+
+class _AvEncoder:
+    """PyAV, told to take exactly one frame at a time, so that no sample waits for the next packet."""
+
+    def __init__(self, row: Codec, ptime: int) -> None:
+        import av
+
+        self._row, self._size, self._samples = row, row.frame_bytes(ptime), row.frame_samples(ptime)
+        self._pts = 0
+        self._new_frame: Callable[[], Any] = lambda: av.AudioFrame("s16", "mono", self._samples)
+        context: Any = av.CodecContext.create("libopus" if row.name == "opus" else "g722", "w")
+        context.sample_rate, context.format, context.layout = row.sample_rate, "s16", "mono"
+        if row.name == "opus":
+            context.bit_rate = 32000
+            context.options = {"frame_duration": str(ptime), "application": "voip"}
+        else:
+            context.options = {"frame_size": str(self._samples)}
+        context.open()
+        self._context = context
+
+    def encode(self, pcm: bytes) -> bytes:
+        _expect(self._row, self._size, pcm)
+        frame = self._new_frame()
+        frame.sample_rate, frame.pts = self._row.sample_rate, self._pts
+        self._pts += self._samples
+        frame.planes[0].update(pcm)
+        packets = self._context.encode(frame)
+        if len(packets) != 1:
+            raise CodecError(f"{self._row.name} gave {len(packets)} packets for one frame")
+        return bytes(packets[0])
+
+
+class _AvDecoder:
+    def __init__(self, row: Codec) -> None:
+        import av
+
+        context: Any = av.CodecContext.create("libopus" if row.name == "opus" else "g722", "r")
+        context.sample_rate, context.layout = row.sample_rate, "mono"
+        if row.name == "opus":
+            context.format = "s16"
+        context.open()
+        self._row, self._context, self._packet = row, context, av.Packet
+        self._error: type[Exception] = av.FFmpegError
+
+    def decode(self, payload: bytes) -> bytes:
+        if not payload:
+            return b""  # an empty packet would tell FFmpeg that the stream has ended
+        try:
+            frames = self._context.decode(self._packet(payload))
+        except self._error as error:
+            raise CodecError(f"{len(payload)} octets are no payload of {self._row.name}: {error}") from None
+        return b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
+
+
+_MAKERS: dict[str, tuple[Callable[[Codec, int], Encoder], Callable[[Codec], Decoder]]] = {
+    "PCMU": (_G711Encoder, _G711Decoder),
+    "PCMA": (_G711Encoder, _G711Decoder),
+    "G722": (_AvEncoder, _AvDecoder),
+    "opus": (_AvEncoder, _AvDecoder),
+    "L16": (_L16Encoder, _L16Decoder),
+}
