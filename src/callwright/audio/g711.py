@@ -1,8 +1,8 @@
 """G.711 (ITU-T G.711, 11/1988) by tables: both laws, one octet a sample, only the standard library.
 
 PCM is `bytes` of signed 16-bit little-endian samples. The decoder gives the quantised values of tables 1 and
-2 of the Recommendation, scaled to 16 bits. The encoder compares with the decision values halfway between two of
-them; the lowest two bits, which neither law can carry, are dropped first.
+2 of the Recommendation, scaled to 16 bits. The encoder compares with the decision values halfway between two
+of them; the lowest two bits, which neither law can carry, are dropped first.
 """
 
 from __future__ import annotations
