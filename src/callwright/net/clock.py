@@ -1,0 +1,54 @@
+"""Time enters the house here: everybody above takes a `Clock`, everybody below takes `now`."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two times that are never mixed: one for intervals, one for calendars."""
+
+    def now(self) -> float:
+        """Monotonic seconds; comparable only with other values of the same clock."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch; may jump when the machine's clock is set."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. `now()` is CLOCK_MONOTONIC, which asyncio's loop uses as well."""
+
+    __slots__ = ()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class ManualClock:
+    """A clock that stands until it is told to advance, for tests and simulations in virtual time."""
+
+    __slots__ = ("_now", "_wall")
+
+    def __init__(self, now: float = 1000.0, wall: float = 1_700_000_000.0) -> None:
+        self._now = now
+        self._wall = wall
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> float:
+        return self._wall
+
+    def advance(self, seconds: float) -> float:
+        """Moves both times forward and returns the new `now()`; raises ValueError when negative."""
+        if seconds < 0:
+            raise ValueError("a monotonic clock does not run backwards")
+        self._now += seconds
+        self._wall += seconds
+        return self._now
