@@ -1,0 +1,469 @@
+"""Session descriptions as values: text in, checked numbers out, and back again (RFC 8866).
+
+A description read from the wire is judged once, here: every number is inside its range, every size inside a
+limit, no line can smuggle another. What this room does not know (attributes, line types) is kept and written
+again, so that ``parse(serialize(d)) == d``. On the way in we are liberal where RFC 8866 and RFC 3264 let us:
+line ends of LF alone, empty lines, lines of one section in any order, a missing ``s=`` or ``t=``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Attribute",
+    "Bandwidth",
+    "Connection",
+    "Limits",
+    "Line",
+    "Media",
+    "Origin",
+    "RtcpAddress",
+    "Rtpmap",
+    "SdpError",
+    "SessionDescription",
+    "Timing",
+]
+
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_MAX_64 = 2**64 - 1
+_DIGITS = re.compile(r"[0-9]{1,20}\Z")
+_HOST = re.compile(
+    r"(?=.{1,255}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?\Z"
+)
+_PTIME = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?\Z")
+_TOKEN = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,64}\Z")
+
+
+class SdpError(ValueError):
+    """A description that cannot be used: ``reason`` says why, ``line`` counts from 1 (None: the whole)."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason if line is None else f"SDP line {line}: {reason}")
+        self.reason = reason
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What we are willing to read: octets of body and line, lines, m-lines, formats of one m-line."""
+
+    octets: int = 65_535
+    line_octets: int = 8_192
+    lines: int = 2_000
+    media: int = 64
+    formats: int = 128
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Attribute(NamedTuple):
+    """``a=name`` (value None) or ``a=name:value``."""
+
+    name: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}:{self.value}"
+
+
+class Bandwidth(NamedTuple):
+    """``b=kind:value``; the unit depends on the kind (AS: kbit/s, TIAS: bit/s)."""
+
+    kind: str
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+
+class Line(NamedTuple):
+    """A line that this room carries without reading it."""
+
+    kind: str
+    value: str
+
+
+class Timing(NamedTuple):
+    """``t=start stop`` in NTP seconds (0 = unbounded) with its ``r=`` lines as text."""
+
+    start: int = 0
+    stop: int = 0
+    repeats: tuple[str, ...] = ()
+
+
+class Rtpmap(NamedTuple):
+    """``a=rtpmap`` (RFC 8866 section 6.6): clock rate in Hz."""
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: int = 1
+
+
+class RtcpAddress(NamedTuple):
+    """``a=rtcp`` (RFC 3605): the port, and the host when it differs from that of the media."""
+
+    port: int
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """``c=``: where media goes. ``ttl`` and ``count`` exist for multicast only."""
+
+    address: str
+    address_type: str = "IP4"
+    network_type: str = "IN"
+    ttl: int | None = None
+    count: int | None = None
+
+    @classmethod
+    def to(cls, host: str) -> Connection:
+        """The connection line for a numeric address of either family, or a name (then IP4)."""
+        return cls(host, "IP6" if ":" in host else "IP4")
+
+    @property
+    def is_unspecified(self) -> bool:
+        """Nowhere: ``0.0.0.0`` or ``::``, the hold of RFC 2543 (RFC 3264 section 8.4)."""
+        try:
+            return ipaddress.ip_address(self.address).is_unspecified
+        except ValueError:
+            return False
+
+    @property
+    def is_numeric(self) -> bool:
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        tail = "".join(f"/{number}" for number in (self.ttl, self.count) if number is not None)
+        return f"{self.network_type} {self.address_type} {self.address}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """``o=``: who made the session, and which version of it this is."""
+
+    username: str
+    session_id: int
+    version: int
+    address: str
+    address_type: str = "IP4"
+    network_type: str = "IN"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.username} {self.session_id} {self.version} "
+            f"{self.network_type} {self.address_type} {self.address}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One ``m=`` line and what belongs to it. ``formats`` are as written; for RTP, payload types 0..127."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    port_count: int | None = None
+    title: str | None = None
+    connections: tuple[Connection, ...] = ()
+    bandwidths: tuple[Bandwidth, ...] = ()
+    key: str | None = None
+    attributes: tuple[Attribute, ...] = ()
+    unknown: tuple[Line, ...] = ()
+
+    @property
+    def is_rtp(self) -> bool:
+        return "RTP/" in self.protocol.upper()
+
+    @property
+    def payload_types(self) -> tuple[int, ...]:
+        """The formats as payload types, in order of preference, each once; empty when this is not RTP."""
+        if not self.is_rtp:
+            return ()
+        return tuple(dict.fromkeys(number(text, 0, 127, "payload type") for text in self.formats))
+
+    @property
+    def direction(self) -> str | None:
+        """What this m-line says itself; see SessionDescription.direction_of for what it inherits."""
+        return _direction(self.attributes)
+
+    @property
+    def rtpmaps(self) -> dict[int, Rtpmap]:
+        """Payload type to mapping; the first one counts when a type is mapped twice."""
+        found: dict[int, Rtpmap] = {}
+        for value in self.values("rtpmap"):
+            mapping = parse_rtpmap(value)
+            found.setdefault(mapping.payload_type, mapping)
+        return found
+
+    @property
+    def fmtps(self) -> dict[int, str]:
+        """Payload type to format parameters; only for RTP."""
+        found: dict[int, str] = {}
+        if self.is_rtp:
+            for value in self.values("fmtp"):
+                payload_type, parameters = parse_fmtp(value)
+                found.setdefault(payload_type, parameters)
+        return found
+
+    @property
+    def ptime(self) -> float | None:
+        """Milliseconds of audio in a packet the sender of this description would like to receive."""
+        return _first_ptime(self.values("ptime"))
+
+    @property
+    def maxptime(self) -> float | None:
+        """The most milliseconds of audio in a packet that the sender of this description accepts."""
+        return _first_ptime(self.values("maxptime"))
+
+    @property
+    def rtcp(self) -> RtcpAddress | None:
+        value = self.value("rtcp")
+        return None if value is None else parse_rtcp(value)
+
+    def has(self, name: str) -> bool:
+        return any(attribute.name == name for attribute in self.attributes)
+
+    def value(self, name: str) -> str | None:
+        return next(iter(self.values(name)), None)
+
+    def values(self, name: str) -> list[str]:
+        return [a.value for a in self.attributes if a.name == name and a.value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    """A whole description. ``parse`` reads it, ``serialize`` writes it in the order of RFC 8866."""
+
+    origin: Origin
+    name: str = "-"
+    media: tuple[Media, ...] = ()
+    information: str | None = None
+    uri: str | None = None
+    emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+    connection: Connection | None = None
+    bandwidths: tuple[Bandwidth, ...] = ()
+    timings: tuple[Timing, ...] = field(default=(Timing(),))
+    time_zones: str | None = None
+    key: str | None = None
+    attributes: tuple[Attribute, ...] = ()
+    unknown: tuple[Line, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes | str, limits: Limits = DEFAULT_LIMITS) -> SessionDescription:
+        """Read a body of ``application/sdp``; raises SdpError with the line number."""
+        from callwright.sdp.reading import read
+
+        return read(data, limits)
+
+    def serialize(self) -> bytes:
+        """Octets with CRLF line ends; raises SdpError when a value holds a line end or NUL."""
+        text: list[str] = []
+        for kind, value in self.lines():
+            if "\n" in value or "\r" in value or "\0" in value or len(kind) != 1:
+                raise SdpError(f"a line {kind!r} would hold a line end or NUL: {value[:60]!r}", len(text) + 1)
+            text.append(f"{kind}={value}\r\n")
+        return "".join(text).encode("utf-8", "surrogateescape")
+
+    def lines(self) -> Iterator[Line]:
+        """Every line in the order of RFC 8866 section 5."""
+        yield Line("v", "0")
+        yield Line("o", str(self.origin))
+        yield Line("s", self.name)
+        yield from _optional("i", self.information)
+        yield from _optional("u", self.uri)
+        yield from (Line("e", value) for value in self.emails)
+        yield from (Line("p", value) for value in self.phones)
+        yield from _optional("c", self.connection)
+        yield from (Line("b", str(value)) for value in self.bandwidths)
+        for timing in self.timings:
+            yield Line("t", f"{timing.start} {timing.stop}")
+            yield from (Line("r", value) for value in timing.repeats)
+        yield from _optional("z", self.time_zones)
+        yield from _optional("k", self.key)
+        yield from (Line("a", str(value)) for value in self.attributes)
+        yield from self.unknown
+        for media in self.media:
+            count = "" if media.port_count is None else f"/{media.port_count}"
+            formats = " ".join(media.formats)
+            yield Line("m", f"{media.kind} {media.port}{count} {media.protocol} {formats}")
+            yield from _optional("i", media.title)
+            yield from (Line("c", str(value)) for value in media.connections)
+            yield from (Line("b", str(value)) for value in media.bandwidths)
+            yield from _optional("k", media.key)
+            yield from (Line("a", str(value)) for value in media.attributes)
+            yield from media.unknown
+
+    def connection_of(self, media: Media) -> Connection | None:
+        """The m-line's own connection, else that of the session."""
+        return media.connections[0] if media.connections else self.connection
+
+    def direction_of(self, media: Media) -> str:
+        """The m-line's own direction, else that of the session, else sendrecv (RFC 8866 section 6.7)."""
+        return media.direction or _direction(self.attributes) or "sendrecv"
+
+
+def _optional(kind: str, value: object | None) -> Iterator[Line]:
+    if value is not None:
+        yield Line(kind, str(value))
+
+
+def _direction(attributes: tuple[Attribute, ...]) -> str | None:
+    return next((a.name for a in attributes if a.name in DIRECTIONS and a.value is None), None)
+
+
+def _first_ptime(values: list[str]) -> float | None:
+    return parse_ptime(values[0]) if values else None
+
+
+# -- the small grammars, shared by the reader (which adds the line number) and the properties above
+
+
+def number(text: str, low: int, high: int, what: str) -> int:
+    """A decimal of ASCII digits inside its range, or SdpError; never more work than the range needs."""
+    if not _DIGITS.match(text):
+        raise SdpError(f"the {what} {_shown(text)} is not a number between {low} and {high}")
+    value = int(text)
+    if not low <= value <= high:
+        raise SdpError(f"the {what} {value} is not between {low} and {high}")
+    return value
+
+
+def token(text: str, what: str) -> str:
+    if not _TOKEN.match(text):
+        raise SdpError(f"the {what} {_shown(text)} is not a word SDP permits")
+    return text
+
+
+def parse_rtpmap(value: str) -> Rtpmap:
+    """``97 opus/48000/2``; clock rate at most 10 MHz, channels at most 255."""
+    parts = value.split()
+    if len(parts) != 2 or "/" not in parts[1]:
+        raise SdpError(f"a=rtpmap:{_shown(value)} is not of the form 'payload-type name/clock-rate'")
+    payload_type = number(parts[0], 0, 127, "payload type")
+    name, clock_rate, *rest = parts[1].split("/")
+    if len(rest) > 1:
+        raise SdpError(f"a=rtpmap:{_shown(value)} has more than one encoding parameter")
+    channels = 1
+    if rest and rest[0].isdigit():  # for video and text the parameter need not be a number
+        channels = number(rest[0], 1, 255, "number of channels")
+    token(name, "encoding name")
+    return Rtpmap(payload_type, name, number(clock_rate, 1, 10_000_000, "clock rate"), channels)
+
+
+def parse_fmtp(value: str) -> tuple[int, str]:
+    """``101 0-16`` to the payload type and its parameters as text."""
+    first, _, parameters = value.strip().partition(" ")
+    return number(first, 0, 127, "payload type"), parameters.strip()
+
+
+def parse_ptime(value: str) -> float:
+    """Milliseconds; RFC 8866 section 6.4 permits a fraction. 0 is read, and means nothing said."""
+    text = value.strip()
+    if not _PTIME.match(text):
+        raise SdpError(f"the packet time {_shown(value)} is not a number of milliseconds")
+    return float(text)
+
+
+def parse_rtcp(value: str) -> RtcpAddress:
+    """``53020`` or ``53020 IN IP4 192.0.2.1`` (RFC 3605 section 2.1)."""
+    parts = value.split()
+    if len(parts) not in (1, 4):
+        raise SdpError(f"a=rtcp:{_shown(value)} is not of the form 'port [IN IP4 address]'")
+    port = number(parts[0], 0, 65535, "RTCP port")
+    return RtcpAddress(port, check_host(parts[3], parts[2]) if len(parts) == 4 else None)
+
+
+def parse_connection(value: str) -> Connection:
+    """``IN IP4 224.2.1.1/127/3`` (RFC 8866 section 5.7)."""
+    parts = value.split()
+    if len(parts) != 3:
+        raise SdpError(f"c={_shown(value)} is not of the form 'IN IP4 address'")
+    network_type, address_type, rest = parts
+    token(network_type, "network type")
+    token(address_type, "address type")
+    address, *numbers = rest.split("/")
+    check_host(address, address_type)
+    ttl = count = None
+    if len(numbers) > (1 if address_type.upper() == "IP6" else 2):
+        raise SdpError(f"c={_shown(value)} has too many numbers behind the address")
+    if numbers and address_type.upper() == "IP6":
+        count = number(numbers[0], 1, 65535, "number of addresses")
+    elif numbers:
+        ttl = number(numbers[0], 0, 255, "TTL")
+        count = number(numbers[1], 1, 65535, "number of addresses") if len(numbers) == 2 else None
+    return Connection(address, address_type, network_type, ttl, count)
+
+
+def parse_origin(value: str) -> Origin:
+    """``- 1 1 IN IP4 192.0.2.1``. A user name with blanks is kept: phones put their owner's name there."""
+    parts = value.rsplit(None, 5)
+    if len(parts) != 6:
+        raise SdpError(f"o={_shown(value)} does not have the six fields of an origin")
+    username, session_id, version, network_type, address_type, address = parts
+    return Origin(
+        username=username.strip(),
+        session_id=number(session_id, 0, _MAX_64, "session id"),
+        version=number(version, 0, _MAX_64, "session version"),
+        network_type=token(network_type, "network type"),
+        address_type=token(address_type, "address type"),
+        address=address,
+    )
+
+
+def parse_timing(value: str) -> tuple[int, int]:
+    parts = value.split()
+    if len(parts) != 2:
+        raise SdpError(f"t={_shown(value)} is not of the form 'start stop'")
+    start, stop = (number(part, 0, _MAX_64, "time") for part in parts)
+    return start, stop
+
+
+def parse_bandwidth(value: str) -> Bandwidth:
+    kind, colon, amount = value.strip().partition(":")
+    if not colon:
+        raise SdpError(f"b={_shown(value)} is not of the form 'type:value'")
+    return Bandwidth(token(kind, "bandwidth type"), number(amount.strip(), 0, _MAX_64, "bandwidth"))
+
+
+def parse_attribute(value: str) -> Attribute:
+    """Split, and check the attributes whose numbers we use; all others pass as they are."""
+    name, colon, rest = value.partition(":")
+    if not name:
+        raise SdpError("an attribute has no name")
+    return Attribute(name, rest if colon else None)
+
+
+def check_host(host: str, address_type: str) -> str:
+    """A numeric address of the family that is named, or a domain name; other families pass unread."""
+    family = address_type.upper()
+    if family not in ("IP4", "IP6"):
+        return host
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        # Only digits and dots, and yet no address: not a name either (RFC 1123 section 2.1).
+        if _HOST.match(host) and not re.fullmatch(r"[0-9.]+", host):
+            return host
+        raise SdpError(f"{_shown(host)} is neither an address nor a name") from None
+    if version != int(family[2]):
+        raise SdpError(f"{host} is an IPv{version} address, but the line says {family}")
+    return host
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
