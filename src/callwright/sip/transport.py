@@ -1,0 +1,51 @@
+"""Where a message goes and which flow it came over: names and addresses, never sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Transport(StrEnum):
+    """The transports of RFC 3261 section 18, spelled as in a Via."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+    TLS = "TLS"
+
+    @property
+    def reliable(self) -> bool:
+        """True where the transport itself repeats what was lost (RFC 3261 section 17)."""
+        return self is not Transport.UDP
+
+    @property
+    def default_port(self) -> int:
+        """The port that is meant where none is named (RFC 3261 section 19.1.2)."""
+        return 5061 if self is Transport.TLS else 5060
+
+
+class Address(NamedTuple):
+    """A numeric IP address (an IPv6 address without brackets) and a port, 0 to 65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One leg of the way, both where a request goes and the flow a message came over.
+
+    `name` is the host name that the peer's certificate has to bear (TLS); two hops that differ in it only are equal.
+    """
+
+    transport: Transport
+    local: Address
+    remote: Address
+    name: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.transport.value} {self.local} -> {self.remote}"
