@@ -7,7 +7,6 @@ unknown types a time-out. SRV decides the transport instead, as section 4.1 has 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import threading
 from collections.abc import Sequence
@@ -87,7 +86,7 @@ class SystemNames:
             except RuntimeError:
                 return  # the loop closed while the name server kept silent
 
-        # A daemon thread of its own: getaddrinfo cannot be interrupted, and an executor would be waited for at exit.
+        # A daemon thread of its own: getaddrinfo cannot be interrupted, and exit would wait for an executor.
         threading.Thread(target=ask, name="getaddrinfo", daemon=True).start()
         try:
             found = await asyncio.wait_for(answer, self._host_seconds)
@@ -125,11 +124,10 @@ class SystemNames:
 
 
 def _why(host: str, error: socket.gaierror) -> str:
-    match error.errno:
-        case socket.EAI_AGAIN:
-            return f"{host} could not be resolved: no name server answers"
-        case socket.EAI_NONAME | getattr(socket, "EAI_NODATA", errno.ENOENT):
-            return f"the host {host} does not exist (no address in DNS or /etc/hosts)"
+    if error.errno == socket.EAI_AGAIN:
+        return f"{host} could not be resolved: no name server answers"
+    if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
+        return f"the host {host} does not exist (no address in DNS or /etc/hosts)"
     return f"{host} could not be resolved: {error.strerror}"
 
 
@@ -150,11 +148,6 @@ def order_services(records: Sequence[ServiceRecord], entropy: Entropy) -> list[S
     return ordered
 
 
-def default_port(transport: Transport) -> int:
-    """RFC 3261 section 19.1.2: 5061 over TLS, else 5060."""
-    return 5061 if transport is Transport.TLS else 5060
-
-
 async def resolve(
     host: str,
     port: int | None,
@@ -166,19 +159,19 @@ async def resolve(
 ) -> list[Target]:
     """The targets of a URI's host, in the order to try them (RFC 3263 section 4).
 
-    `transport` is the URI's `transport` parameter or the user's choice, None when neither says. `sips` means TLS.
-    Raises ResolutionFailed with a sentence.
+    `transport` is the URI's `transport` parameter or the user's choice, None when neither says.
+    `sips` means TLS. Raises ResolutionFailed with a sentence.
     """
     if scheme.lower() == "sips":
         transport = Transport.TLS
     numeric = numeric_host(host)
     if numeric is not None:
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(numeric, port or default_port(chosen)))]
+        return [Target(chosen, Address(numeric, port or chosen.default_port))]
     names = names or SystemNames()
     if port or not _may_have_services(host):
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(a, port or default_port(chosen))) for a in await names.addresses(host)]
+        return [Target(chosen, Address(a, port or chosen.default_port)) for a in await names.addresses(host)]
     # Both questions at once: a host without SRV records is not made to wait for them twice.
     plain = asyncio.ensure_future(names.addresses(host))
     plain.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -187,7 +180,7 @@ async def resolve(
         if by_service:
             return by_service
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(a, default_port(chosen))) for a in await plain]
+        return [Target(chosen, Address(a, chosen.default_port)) for a in await plain]
     finally:
         plain.cancel()
 

@@ -25,4 +25,4 @@ class Packet(NamedTuple):
 
 
 Tap = Callable[[Sequence[Packet]], None]
-"""Called with a whole batch, in order; SIP on the event loop, RTP and RTCP on the media thread. Must be quick."""
+"""Called with a whole batch, in order: SIP on the event loop, RTP and RTCP on the media thread. Be quick."""

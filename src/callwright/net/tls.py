@@ -111,11 +111,11 @@ class TlsSettings:
 
 
 def speaks_for(certificate: Mapping[str, Any], name: str) -> bool:
-    """Whether a verified certificate (as `SSLSocket.getpeercert()` gives it) speaks for a SIP domain or address.
+    """Whether a verified certificate (as `getpeercert()` gives it) speaks for a SIP domain or address.
 
-    RFC 5922 section 7.1: the domains are its `sip:` URIs; without any, its DNS names; the common name only when
-    it has no alternative names at all. Section 7.2 forbids wildcards, but public servers use them, so
-    one label at the left is allowed, as in RFC 6125.
+    RFC 5922 section 7.1: the domains are its `sip:` URIs; without any, its DNS names; the common name only
+    when it has no alternative names at all. Section 7.2 forbids wildcards, but public servers use them, so one
+    label at the left is allowed, as in RFC 6125.
     """
     names: list[tuple[str, str]] = list(certificate.get("subjectAltName", ()))
     address = numeric_host(name)

@@ -1,8 +1,8 @@
 """UDP sockets for SIP: batches in, datagrams out, and the errors of the network told to whoever sent.
 
-An unconnected UDP socket normally never learns that its datagram was refused. On Linux the kernel keeps the ICMP
-errors, with the address each datagram was going to, in the socket's error queue (IP_RECVERR, ip(7)). Elsewhere
-we send through sockets that share the port and are connected to one destination each, which do get the error.
+An unconnected UDP socket normally never learns that its datagram was refused. On Linux the kernel keeps the
+ICMP errors, with the address each datagram was going to, in the socket's error queue (IP_RECVERR, ip(7)).
+Elsewhere we send through sockets that share the port and are connected to one destination each, which do get the error.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def refusal(code: int, remote: Address, offender: str | None = None) -> str:
         case errno.EADDRNOTAVAIL:
             return f"the local address cannot be used to reach {remote.host}"
         case errno.EINVAL:
-            return f"the local address has no way to {bracketed(remote)} (a loopback address reaches loopback only)"
+            return f"the local address has no way to {bracketed(remote)} (loopback reaches loopback only)"
     return f"sending to {bracketed(remote)} failed: {os.strerror(code)}{by}"
 
 
@@ -303,8 +303,8 @@ class UdpSocket:
         except Unreachable as error:
             raise SendFailed(error.reason) from None
         except OSError:
-            # The error may be an ICMP error about an earlier datagram, to another place: the kernel reports it
-            # at the next call, whichever that is. Asked again, it tells about this one.
+            # It may be an ICMP error about an earlier datagram, to another place: the kernel reports that at
+            # the next call, whichever it is. Asked again, it tells about this one.
             try:
                 self._transmit(data, remote, source)
             except (BlockingIOError, InterruptedError):
