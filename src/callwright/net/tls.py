@@ -30,6 +30,10 @@ class TlsConfigurationError(ValueError):
     """Certificates or keys of ours that cannot be used; the text is a sentence that names the file."""
 
 
+class UntrustedPeer(Exception):
+    """A verified certificate that speaks for somebody else; the text is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
     """What the user said about TLS. Paths are PEM files."""
@@ -114,8 +118,8 @@ def speaks_for(certificate: Mapping[str, Any], name: str) -> bool:
     """Whether a verified certificate (as `getpeercert()` gives it) speaks for a SIP domain or address.
 
     RFC 5922 section 7.1: the domains are its `sip:` URIs; without any, its DNS names; the common name only
-    when it has no alternative names at all. Section 7.2 forbids wildcards, but public servers use them, so one
-    label at the left is allowed, as in RFC 6125.
+    when it has no alternative names at all. Section 7.2 forbids wildcards, but public servers use them, so
+    one label at the left is allowed, as in RFC 6125.
     """
     names: list[tuple[str, str]] = list(certificate.get("subjectAltName", ()))
     address = numeric_host(name)
@@ -163,7 +167,9 @@ def handshake_failure(error: BaseException, remote: Address, name: str) -> str:
             error.verify_code, error.verify_message or "its certificate is not valid"
         )
         return f"{start}: {reason}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, UntrustedPeer):
+        return f"{start}: {error}"
+    if isinstance(error, TimeoutError) or "taking longer" in str(error):
         return f"{start}: the handshake took too long"
     text = str(error).upper().replace(" ", "_")
     if isinstance(error, ssl.SSLError):

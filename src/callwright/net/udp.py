@@ -2,7 +2,8 @@
 
 An unconnected UDP socket normally never learns that its datagram was refused. On Linux the kernel keeps the
 ICMP errors, with the address each datagram was going to, in the socket's error queue (IP_RECVERR, ip(7)).
-Elsewhere we send through sockets that share the port and are connected to one destination each, which do get the error.
+Elsewhere we send through sockets that share the port and are connected to one destination each, which do
+get the error.
 """
 
 from __future__ import annotations

@@ -1,0 +1,422 @@
+"""SIP over streams: TCP and TLS connections, opened on demand, reused, and closed when idle.
+
+Every local address has one port per transport, which is the source of its outbound connections, is in Via and
+Contact, and listens as well where it can. So a peer reaches us whether it reuses the connection, connects
+to the Contact, or looks a connection up by the address of the Contact, as proxies do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from callwright.net.address import WILDCARDS, Unreachable, bracketed, family_of, from_sockaddr, sockaddr
+from callwright.net.tls import (
+    TlsConfigurationError,
+    TlsSettings,
+    UntrustedPeer,
+    handshake_failure,
+    names_of,
+    speaks_for,
+)
+from callwright.sip.transport import Address, Hop, Transport
+
+WRITE_LIMIT = 4 * 1024 * 1024
+"""Octets that may wait for a peer that does not read, before it is given up."""
+FLOW_LIMIT = 8192
+ACCEPT_BATCH = 64
+CLOSE_SECONDS = 0.08
+
+_Key = tuple[Transport, Address, Address, str]
+
+
+class _Flow(asyncio.Protocol):
+    """One connection: connecting (messages wait), open, closed."""
+
+    def __init__(self, owner: StreamTransport, hop: Hop, *, inbound: bool) -> None:
+        self.owner = owner
+        self.hop = hop
+        self.inbound = inbound
+        self.opened: asyncio.Transport | None = None
+        # Set when messages may be written: for TLS, not before the peer's name was checked.
+        self.transport: asyncio.Transport | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.waiting: list[bytes] = []
+        self.last_used = owner.loop.time()
+        self.gone_on_purpose = False
+        self.ended = owner.loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.opened = cast(asyncio.Transport, transport)
+        if self.inbound:
+            self.transport = self.opened
+            self.owner.accepted(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.last_used = self.owner.loop.time()
+        self.owner.on_chunk(data, self.hop)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self.owner.lost(self, error)
+
+    def write(self, data: bytes) -> None:
+        self.last_used = self.owner.loop.time()
+        if self.transport is None:
+            self.waiting.append(data)
+            return
+        self.transport.write(data)
+
+    def close(self) -> None:
+        self.gone_on_purpose = True
+        if self.task is not None:
+            self.task.cancel()
+        if self.opened is not None:
+            self.opened.close()
+        elif not self.ended.done():
+            self.ended.set_result(None)
+
+    def abort(self) -> None:
+        if self.opened is not None:
+            self.opened.abort()
+
+
+class _Port:
+    """Our port on one local address: reserved, and listening when `accepting`."""
+
+    def __init__(self, sock: socket.socket, transport: Transport, context: ssl.SSLContext | None) -> None:
+        self.sock = sock
+        self.transport = transport
+        self.context = context
+        self.local = from_sockaddr(sock.getsockname())
+
+
+class StreamTransport:
+    """All TCP and TLS flows of one driver.
+
+    `on_chunk(data, hop)` gets octets as they come, `on_failure(hop, reason)` each flow that could not be
+    opened or broke, `on_warning(sentence)` what failed without anybody having asked for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: TlsSettings,
+        connect_timeout: float,
+        idle_timeout: float,
+        on_chunk: Callable[[bytes, Hop], None],
+        on_failure: Callable[[Hop, str], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.on_chunk = on_chunk
+        self._on_failure = on_failure
+        self._on_warning = on_warning
+        self._tls = tls
+        self._client_context: ssl.SSLContext | None = None
+        self._connect_timeout = connect_timeout
+        self._idle_timeout = idle_timeout
+        self._ports: dict[tuple[Transport, str], _Port] = {}
+        self._all_ports: list[_Port] = []
+        self._flows: dict[_Key, _Flow] = {}
+        self._by_remote: dict[tuple[Transport, Address], _Flow] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # Ports
+
+    def listen(self, transport: Transport, host: str, port: int) -> Address:
+        """Opens a listening port; port 0 picks a free one. Raises OSError, or TlsConfigurationError."""
+        context = self._tls.server_context() if transport is Transport.TLS else None
+        if port:
+            # Sharing the port (below) would hide that another process has it: ask without sharing first.
+            self._bind(host, port, share=False).close()
+        opened = _Port(self._bind(host, port, share=True), transport, context)
+        self._accept_on(opened)
+        self._all_ports.append(opened)
+        # The first port opened on an address is the source of what is sent from it.
+        self._ports.setdefault((transport, opened.local.host), opened)
+        return opened.local
+
+    def local_address(self, transport: Transport, host: str) -> Address:
+        """Our address for flows from a local host; its port is opened when it is not yet. Raises OSError."""
+        found = self._ports.get((transport, host))
+        if found is None:
+            for wildcard in WILDCARDS - {""}:
+                anywhere = self._ports.get((transport, wildcard))
+                if anywhere is not None and family_of(wildcard) == family_of(host):
+                    return Address(host, anywhere.local.port)
+            # TLS without a certificate cannot listen; its port is kept all the same, as source of flows.
+            context = self._tls.server_context() if transport is Transport.TLS and self._tls.cert else None
+            found = _Port(self._bind(host, 0, share=True), transport, context)
+            if transport is Transport.TCP or context is not None:
+                self._accept_on(found)
+            self._ports[transport, host] = found
+            self._all_ports.append(found)
+        return found.local
+
+    def _bind(self, host: str, port: int, *, share: bool) -> socket.socket:
+        sock = socket.socket(family_of(host), socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if share:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(sockaddr(Address(host, port)))
+            if not share:
+                sock.listen(1)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _accept_on(self, port: _Port) -> None:
+        port.sock.listen(1024)
+        self.loop.add_reader(port.sock.fileno(), self._accept, port)
+
+    def _accept(self, port: _Port) -> None:
+        for _ in range(ACCEPT_BATCH):
+            try:
+                sock, name = port.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors or memory: the port would stay readable, so look away for a second.
+                self._on_warning(f"no connection can be accepted: {os.strerror(error.errno or 0)}")
+                self.loop.remove_reader(port.sock.fileno())
+                self.loop.call_later(1.0, self._accept_again, port)
+                return
+            if len(self._flows) + len(self._handshakes) >= FLOW_LIMIT:
+                self._on_warning(f"{FLOW_LIMIT:,} connections are open: one more from {name[0]} is refused")
+                sock.close()
+                continue
+            sock.setblocking(False)
+            hop = Hop(port.transport, from_sockaddr(sock.getsockname()), from_sockaddr(name))
+            task = self.loop.create_task(self._welcome(sock, hop, port.context))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    def _accept_again(self, port: _Port) -> None:
+        if port.sock.fileno() >= 0:
+            self.loop.add_reader(port.sock.fileno(), self._accept, port)
+
+    async def _welcome(self, sock: socket.socket, hop: Hop, context: ssl.SSLContext | None) -> None:
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: _Flow(self, hop, inbound=True),
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=self._connect_timeout if context else None,
+                ssl_shutdown_timeout=CLOSE_SECONDS if context else None,
+            )
+        except OSError as error:
+            sock.close()
+            if not self._closed:
+                self._on_warning(f"inbound: {handshake_failure(error, hop.remote, '')}")
+
+    # Flows
+
+    def send(self, data: bytes, hop: Hop) -> None:
+        """Writes a message to the flow of a hop, opening one if need be. Failures go to `on_failure`."""
+        flow = self._find(hop)
+        if flow is None:
+            flow = self._open(hop)
+        flow.write(data)
+        if flow.transport is not None and flow.transport.get_write_buffer_size() > WRITE_LIMIT:
+            self._forget(flow)
+            flow.gone_on_purpose = True
+            flow.abort()
+            self._on_failure(hop, f"the far end at {bracketed(hop.remote)} does not read what it is sent")
+
+    def _find(self, hop: Hop) -> _Flow | None:
+        exact = self._flows.get((hop.transport, hop.local, hop.remote, hop.name))
+        if exact is not None or (hop.name and hop.transport is Transport.TLS):
+            return exact
+        # Nothing was demanded of the peer's name, so an open flow to this address serves (RFC 5923).
+        return self._by_remote.get((hop.transport, hop.remote))
+
+    def _open(self, hop: Hop) -> _Flow:
+        flow = _Flow(self, hop, inbound=False)
+        self._remember(flow)
+        flow.task = self.loop.create_task(self._connect(flow))
+        return flow
+
+    async def _connect(self, flow: _Flow) -> None:
+        hop = flow.hop
+        sock: socket.socket | None = None
+        try:
+            context = self._client() if hop.transport is Transport.TLS else None
+            async with asyncio.timeout(self._connect_timeout):
+                sock = await self._dial(hop)
+            await self._adopt(flow, sock, context)
+        except (OSError, Unreachable, TlsConfigurationError, UntrustedPeer) as error:
+            if sock is not None and flow.opened is None:
+                sock.close()
+            self._forget(flow)
+            if not flow.gone_on_purpose:
+                flow.gone_on_purpose = True
+                flow.abort()
+                self._on_failure(hop, self._why_not(error, hop, dialled=sock is not None))
+            if not flow.ended.done():
+                flow.ended.set_result(None)
+
+    async def _dial(self, hop: Hop) -> socket.socket:
+        try:
+            return await self._dial_from(hop, hop.local.port)
+        except OSError as error:
+            # A connection of a moment ago may still hold our port towards this peer (TIME-WAIT).
+            if not hop.local.port or error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
+                raise
+        return await self._dial_from(hop, 0)
+
+    async def _dial_from(self, hop: Hop, port: int) -> socket.socket:
+        sock = self._bind_source(hop.local.host, port)
+        try:
+            await self.loop.sock_connect(sock, sockaddr(hop.remote))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _bind_source(self, host: str, port: int) -> socket.socket:
+        sock = socket.socket(family_of(host), socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(sockaddr(Address(host, port)))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _adopt(self, flow: _Flow, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        if context is None:
+            await self.loop.create_connection(lambda: flow, sock=sock)
+        else:
+            await self._secure(flow, sock, context)
+        flow.transport = flow.opened
+        waiting, flow.waiting = flow.waiting, []
+        for data in waiting:
+            flow.write(data)
+
+    async def _secure(self, flow: _Flow, sock: socket.socket, context: ssl.SSLContext) -> None:
+        name = self._tls.name_for(flow.hop.name, flow.hop.remote)
+        transport, _ = await self.loop.create_connection(
+            lambda: flow,
+            sock=sock,
+            ssl=context,
+            server_hostname=name,
+            ssl_handshake_timeout=self._connect_timeout,
+            ssl_shutdown_timeout=CLOSE_SECONDS,
+        )
+        if self._tls.insecure:
+            return
+        certificate = transport.get_extra_info("peercert") or {}
+        if not speaks_for(certificate, name):
+            raise UntrustedPeer(
+                f"its certificate is for {names_of(certificate)}, not for {name} (name mismatch)"
+            )
+
+    def _client(self) -> ssl.SSLContext:
+        if self._client_context is None:
+            self._client_context = self._tls.client_context()
+        return self._client_context
+
+    def _why_not(self, error: BaseException, hop: Hop, *, dialled: bool) -> str:
+        if isinstance(error, (TlsConfigurationError, Unreachable)):
+            return str(error)
+        where = bracketed(hop.remote)
+        if dialled and hop.transport is Transport.TLS:
+            return handshake_failure(error, hop.remote, self._tls.name_for(hop.name, hop.remote))
+        if isinstance(error, TimeoutError):
+            return f"connecting to {where} timed out: no answer within {self._connect_timeout:g} s"
+        code = error.errno if isinstance(error, OSError) and error.errno else 0
+        if code == errno.ECONNREFUSED:
+            return f"connection refused: nothing listens on TCP port {hop.remote.port} of {hop.remote.host}"
+        if code in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+            return f"host unreachable: {hop.remote.host} cannot be reached ({os.strerror(code)})"
+        return f"connecting to {where} failed: {os.strerror(code) if code else error}"
+
+    # What the flows tell
+
+    def accepted(self, flow: _Flow) -> None:
+        if self._closed:
+            flow.gone_on_purpose = True
+            flow.abort()
+            return
+        self._remember(flow)
+
+    def lost(self, flow: _Flow, error: Exception | None) -> None:
+        self._forget(flow)
+        if flow.gone_on_purpose or (flow.task is not None and not flow.task.done()):
+            return
+        where = f"the {flow.hop.transport} connection with {bracketed(flow.hop.remote)}"
+        if error is None:
+            self._on_failure(flow.hop, f"{where} was closed by the far end")
+        elif isinstance(error, ConnectionResetError):
+            self._on_failure(flow.hop, f"{where} was reset by the far end")
+        else:
+            self._on_failure(flow.hop, f"{where} broke: {error}")
+
+    def _remember(self, flow: _Flow) -> None:
+        hop = flow.hop
+        self._flows[hop.transport, hop.local, hop.remote, hop.name] = flow
+        self._by_remote[hop.transport, hop.remote] = flow
+        if self._sweep_timer is None:
+            self._sweep_timer = self.loop.call_later(self._idle_timeout / 4, self._sweep)
+
+    def _forget(self, flow: _Flow) -> None:
+        hop = flow.hop
+        key = (hop.transport, hop.local, hop.remote, hop.name)
+        if self._flows.get(key) is flow:
+            del self._flows[key]
+        if self._by_remote.get((hop.transport, hop.remote)) is flow:
+            del self._by_remote[hop.transport, hop.remote]
+
+    def _sweep(self) -> None:
+        self._sweep_timer = None
+        oldest = self.loop.time() - self._idle_timeout
+        for flow in list(self._flows.values()):
+            if flow.last_used < oldest:
+                self._forget(flow)
+                flow.close()
+        if self._flows:
+            self._sweep_timer = self.loop.call_later(self._idle_timeout / 4, self._sweep)
+
+    async def close(self) -> None:
+        """Flushes and closes every flow; what has not gone within `CLOSE_SECONDS` is cut."""
+        self._closed = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for port in self._all_ports:
+            self.loop.remove_reader(port.sock.fileno())
+            port.sock.close()
+        self._ports.clear()
+        self._all_ports.clear()
+        flows = list(self._flows.values())
+        for task in self._handshakes:
+            task.cancel()
+        for flow in flows:
+            flow.close()
+        if flows:
+            _, late = await asyncio.wait([flow.ended for flow in flows], timeout=CLOSE_SECONDS)
+            if late:
+                for flow in flows:
+                    if not flow.ended.done():
+                        flow.abort()
+        tasks = [flow.task for flow in flows if flow.task is not None] + list(self._handshakes)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._flows.clear()
+        self._by_remote.clear()
