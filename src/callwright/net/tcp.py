@@ -42,6 +42,7 @@ class _Flow(asyncio.Protocol):
         self.owner = owner
         self.hop = hop
         self.inbound = inbound
+        self.heard = False
         self.opened: asyncio.Transport | None = None
         # Set when messages may be written: for TLS, not before the peer's name was checked.
         self.transport: asyncio.Transport | None = None
@@ -59,6 +60,7 @@ class _Flow(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.last_used = self.owner.loop.time()
+        self.heard = True
         self.owner.on_chunk(data, self.hop)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -363,8 +365,15 @@ class StreamTransport:
         if flow.gone_on_purpose or (flow.task is not None and not flow.task.done()):
             return
         where = f"the {flow.hop.transport} connection with {bracketed(flow.hop.remote)}"
-        if error is None:
-            self._on_failure(flow.hop, f"{where} was closed by the far end")
+        if isinstance(error, ssl.SSLError):
+            # With TLS 1.3 a server refuses our certificate only after the handshake is complete for us.
+            name = self._tls.name_for(flow.hop.name, flow.hop.remote)
+            self._on_failure(flow.hop, handshake_failure(error, flow.hop.remote, name))
+        elif error is None:
+            mute = flow.hop.transport is Transport.TLS and not flow.inbound and not flow.heard
+            hint = " at once; it may want a certificate from us (--cert, --key)"
+            wanted = hint if mute and self._tls.cert is None else ""
+            self._on_failure(flow.hop, f"{where} was closed by the far end{wanted}")
         elif isinstance(error, ConnectionResetError):
             self._on_failure(flow.hop, f"{where} was reset by the far end")
         else:
