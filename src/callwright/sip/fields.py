@@ -37,8 +37,9 @@ _CSEQ = re.compile(rf"([0-9]+)\s+([{TOKEN_CHARS}]+)")
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One hop of the way a response takes back. `transport` is as received ("UDP", "SCTP", …), the host without
-    brackets, the port None where none is written. `protocol` is "SIP/2.0" but in messages of another version."""
+    """One hop of the way a response takes back. `transport` is as received ("UDP", "SCTP", …), the host
+    without brackets, the port None where none is written. `protocol` is "SIP/2.0" but in messages of another
+    version."""
 
     transport: str
     host: str
@@ -58,7 +59,8 @@ class Via:
 
     @property
     def has_magic_cookie(self) -> bool:
-        """True if the branch identifies the transaction (RFC 3261 section 8.1.1.7): the cookie and something more."""
+        """True if the branch identifies the transaction (RFC 3261 section 8.1.1.7): the cookie and something
+        more."""
         branch = self.branch
         return branch is not None and branch[:7] == MAGIC_COOKIE and len(branch) > 7
 

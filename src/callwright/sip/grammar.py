@@ -1,4 +1,5 @@
-"""The lexical rules that all headers share (RFC 3261 section 25.1): tokens, quoted strings, lists, parameters.
+"""The lexical rules that all headers share (RFC 3261 section 25.1): tokens, quoted strings, lists,
+parameters.
 
 Text is `str` decoded from UTF-8 with `surrogateescape`, so octets that are no UTF-8 survive a round trip.
 """
@@ -20,7 +21,7 @@ _PIECES = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[^>]*>?|[^",<]+|,', re.DOTALL)
 _PARAMETER_PIECES = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^";]+|;', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TO_QUOTE = re.compile(r'(["\\])')
-# gen-value = token / host / quoted-string; brackets and colons are for IPv6, also without brackets (RFC 5118 4.5);
+# gen-value = token / host / quoted-string; brackets and colons are for IPv6, also bare (RFC 5118 4.5);
 # the rest is what is seen in the wild (URNs in +sip.instance are quoted, but methods="INVITE" is not always).
 _GEN_VALUE = re.compile(rf"[{TOKEN_CHARS}\[\]:/@&$()?#{{}}^|]+|[^\x00-\x7f{TOKEN_CHARS}]+")
 _HOST_NAME = re.compile(
@@ -57,7 +58,8 @@ def unquote(text: str) -> str:
 
 
 def split_list(value: str) -> list[str]:
-    """The elements of a comma-separated header value; commas in quotes or in `<>` do not split (RFC 3261 7.3.1).
+    """The elements of a comma-separated header value; commas in quotes or in `<>` do not split (RFC 3261
+    7.3.1).
 
     Elements are stripped; empty ones are kept, so that a strict reader can refuse them.
     """
@@ -80,8 +82,8 @@ def split_list(value: str) -> list[str]:
 def parse_parameters(text: str, position: int = 0) -> Parameters:
     """Parameters from `;name=value;name`, the first semicolon included; LWS around the separators is dropped.
 
-    Raises SipSyntaxError for an empty parameter, a name that is no token, or a value that is none of token, host
-    and quoted string.
+    Raises SipSyntaxError for an empty parameter, a name that is no token, or a value that is none of token,
+    host and quoted string.
     """
     text = text.strip(" \t")
     if not text:
@@ -129,7 +131,8 @@ def format_parameters(parameters: Parameters) -> str:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Value of the first parameter of that name, quotes removed; "" where it has none, None where it is absent."""
+    """Value of the first parameter of that name, quotes removed; "" where it has none, None where it is
+    absent."""
     name = name.lower()
     for candidate, value in parameters:
         if candidate == name or candidate.lower() == name:
@@ -156,8 +159,8 @@ def replace_parameter(parameters: Parameters, name: str, value: str | None) -> P
 def parse_host(text: str, position: int = 0) -> str:
     """A host name, an IPv4 address or a bracketed IPv6 reference; the brackets are removed.
 
-    `[2001:db8:::192.0.2.1]` is read as if it had two colons: the grammar of RFC 3261 demands the third by mistake
-    (RFC 5118 section 4.10).
+    `[2001:db8:::192.0.2.1]` is read as if it had two colons: the grammar of RFC 3261 demands the third by
+    mistake (RFC 5118 section 4.10).
     """
     if text[:1] == "[":
         if text[-1] != "]":

@@ -44,22 +44,103 @@ COMPACT_NAMES = {
 """Compact form to full name, both in lower case (the registry of IANA for RFC 3261 section 7.3.3)."""
 
 LIST_HEADERS = frozenset(
-    """accept accept-contact accept-encoding accept-language alert-info allow allow-events call-info contact
-    content-encoding content-language diversion error-info history-info in-reply-to p-asserted-identity
-    p-associated-uri p-preferred-identity path permission-missing proxy-require reason record-route reject-contact
-    request-disposition require route security-client security-server security-verify service-route supported
-    unsupported via warning""".split()
+    [
+        "accept",
+        "accept-contact",
+        "accept-encoding",
+        "accept-language",
+        "alert-info",
+        "allow",
+        "allow-events",
+        "call-info",
+        "contact",
+        "content-encoding",
+        "content-language",
+        "diversion",
+        "error-info",
+        "history-info",
+        "in-reply-to",
+        "p-asserted-identity",
+        "p-associated-uri",
+        "p-preferred-identity",
+        "path",
+        "permission-missing",
+        "proxy-require",
+        "reason",
+        "record-route",
+        "reject-contact",
+        "request-disposition",
+        "require",
+        "route",
+        "security-client",
+        "security-server",
+        "security-verify",
+        "service-route",
+        "supported",
+        "unsupported",
+        "via",
+        "warning",
+    ]
 )
 """The headers whose values may be written in one line with commas, or in several lines."""
 
-_SPELLINGS = (
-    "Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type Route Record-Route Allow Supported "
-    "Require Proxy-Require Unsupported Accept User-Agent Server Expires Min-Expires Authorization WWW-Authenticate "
-    "Proxy-Authorization Proxy-Authenticate Authentication-Info Event Subscription-State Refer-To Referred-By "
-    "Replaces RAck RSeq Session-Expires Min-SE Reason Date Subject Warning Retry-After Allow-Events "
-    "Accept-Encoding Accept-Language P-Asserted-Identity P-Preferred-Identity Privacy Organization MIME-Version "
-    "Content-Disposition Content-Encoding Content-Language Timestamp Call-Info Alert-Info Error-Info"
-).split()
+_SPELLINGS = [
+    "Via",
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Contact",
+    "Max-Forwards",
+    "Content-Length",
+    "Content-Type",
+    "Route",
+    "Record-Route",
+    "Allow",
+    "Supported",
+    "Require",
+    "Proxy-Require",
+    "Unsupported",
+    "Accept",
+    "User-Agent",
+    "Server",
+    "Expires",
+    "Min-Expires",
+    "Authorization",
+    "WWW-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Authenticate",
+    "Authentication-Info",
+    "Event",
+    "Subscription-State",
+    "Refer-To",
+    "Referred-By",
+    "Replaces",
+    "RAck",
+    "RSeq",
+    "Session-Expires",
+    "Min-SE",
+    "Reason",
+    "Date",
+    "Subject",
+    "Warning",
+    "Retry-After",
+    "Allow-Events",
+    "Accept-Encoding",
+    "Accept-Language",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Privacy",
+    "Organization",
+    "MIME-Version",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Timestamp",
+    "Call-Info",
+    "Alert-Info",
+    "Error-Info",
+]
 
 
 def header_key(name: str) -> str:
@@ -80,10 +161,12 @@ _KEYS.update({compact.upper(): name for compact, name in COMPACT_NAMES.items()})
 
 
 class Headers:
-    """Header fields in order. Names are found in any case and in compact form; values are never joined or changed.
+    """Header fields in order. Names are found in any case and in compact form; values are never joined or
+    changed.
 
-    `get` gives the first field as it stands; `get_all` gives every element, splitting the list headers at their
-    commas (not Subject, Date, Authorization and the other headers that are no lists); `get_fields` does not split.
+    `get` gives the first field as it stands; `get_all` gives every element, splitting the list headers at
+    their commas (not Subject, Date, Authorization and the other headers that are no lists); `get_fields` does
+    not split.
     """
 
     __slots__ = ("_fields", "_index")
@@ -304,6 +387,7 @@ class Headers:
         return self.number("expires", 2**32 - 1)
 
     def number(self, name: str, maximum: int) -> int | None:
-        """A header that is a number from 0 to maximum (parameters after it are left out), None for all else."""
+        """A header that is a number from 0 to maximum (parameters after it are left out), None for all
+        else."""
         text = self.get(name)
         return None if text is None else parse_number(text.partition(";")[0].strip(" \t"), maximum)

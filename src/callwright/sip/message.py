@@ -1,7 +1,8 @@
 """SIP messages: octets to Request or Response and back (RFC 3261 section 7).
 
-`parse_datagram` takes what the network sends and raises MalformedMessage, never anything else. Text in messages is
-`str` decoded from UTF-8 with surrogateescape, so that every octet comes out of `serialize` as it came in.
+`parse_datagram` takes what the network sends and raises MalformedMessage, never anything else. Text in
+messages is `str` decoded from UTF-8 with surrogateescape, so that every octet comes out of `serialize` as it
+came in.
 """
 
 from __future__ import annotations
@@ -73,12 +74,13 @@ class Response:
 Message = Request | Response
 
 
-class MalformedMessage(ValueError):  # noqa: N818 - it names what came, as an event would
+class MalformedMessage(ValueError):
     """What came is not a SIP message that may be processed.
 
-    `reason` says why, `header` which header (None: the start line or the whole), `status` is what an element answers
-    (None: nothing, as to a response or an ACK), `message` what was understood of it, where that is enough to answer
-    (Via, From, To, Call-ID and CSeq are there), else None. `line` is the offending text, `rfc` the section.
+    `reason` says why, `header` which header (None: the start line or the whole), `status` is what an element
+    answers (None: nothing, as to a response or an ACK), `message` what was understood of it, where that is
+    enough to answer (Via, From, To, Call-ID and CSeq are there), else None. `line` is the offending text,
+    `rfc` the section.
     """
 
     def __init__(
@@ -108,9 +110,10 @@ _ANY_VERSION = re.compile(r"(?:.* )?[Ss][Ii][Pp]/([0-9]+\.[0-9]+)(?: .*)?", re.D
 def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
     """Parse one datagram, or one message that StreamFramer cut out of a stream.
 
-    Octets beyond Content-Length are ignored, without Content-Length the body goes to the end (RFC 3261 section
-    18.3). Checked always: version, Via, To, From, Call-ID and CSeq there and (but for Via) once, the syntax of what
-    every element reads, CSeq within 32 bits and of the request's method, Content-Length. All else waits until asked.
+    Octets beyond Content-Length are ignored, without Content-Length the body goes to the end (RFC 3261
+    section 18.3). Checked always: version, Via, To, From, Call-ID and CSeq there and (but for Via) once, the
+    syntax of what every element reads, CSeq within 32 bits and of the request's method, Content-Length. All
+    else waits until asked.
     """
     try:
         start_line, fields, offset, _ = scan(
@@ -157,7 +160,8 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
 
 
 def serialize(message: Message) -> bytes:
-    """The octets of a message. Content-Length is made right, and added at the end of the header where it is absent.
+    """The octets of a message. Content-Length is made right, and added at the end of the header where it is
+    absent.
 
     Raises ValueError for a CR or LF within a header, which would let a value make headers of its own.
     """
@@ -218,7 +222,8 @@ def _raise_fault(fault: Fault, message: Message) -> NoReturn:
 
 
 def _guess(start_line: str, headers: Headers) -> Message | None:
-    """A request whose first line is broken, for its answer; nothing is answered to what looks like a response."""
+    """A request whose first line is broken, for its answer; nothing is answered to what looks like a
+    response."""
     if start_line[:4].upper() == "SIP/" or not start_line:
         return None
     method, _, uri = start_line.partition(" ")

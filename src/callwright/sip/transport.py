@@ -39,7 +39,8 @@ class Address(NamedTuple):
 class Hop:
     """One leg of the way, both where a request goes and the flow a message came over.
 
-    `name` is the host name that the peer's certificate has to bear (TLS); two hops that differ in it only are equal.
+    `name` is the host name that the peer's certificate has to bear (TLS); two hops that differ in it only are
+    equal.
     """
 
     transport: Transport

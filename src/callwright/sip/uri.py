@@ -1,4 +1,5 @@
-"""SIP URIs and the name-addr that carries them in From, To, Contact and Route (RFC 3261 sections 19.1 and 20.10)."""
+"""SIP URIs and the name-addr that carries them in From, To, Contact and Route (RFC 3261 sections 19.1 and
+20.10)."""
 
 from __future__ import annotations
 
@@ -48,8 +49,8 @@ _CACHEABLE = 256
 class Uri:
     """A URI, its parts in the spelling in which they came (escapes are left alone: see `unescaped_user`).
 
-    `host` is without brackets, `port` None where none is written. A scheme other than sip, sips and tel has only
-    `opaque`, all after the colon; tel has the number in `user` and no host.
+    `host` is without brackets, `port` None where none is written. A scheme other than sip, sips and tel has
+    only `opaque`, all after the colon; tel has the number in `user` and no host.
     """
 
     scheme: str
@@ -230,8 +231,8 @@ class NameAddr:
     def parse(text: str) -> NameAddr:
         """Parse `"Name" <uri>;parameters` or `uri;parameters`. Raises SipSyntaxError.
 
-        Without `<>` all after the first semicolon belongs to the header, and the URI may have no `?` and no comma
-        (RFC 3261 section 20.10).
+        Without `<>` all after the first semicolon belongs to the header, and the URI may have no `?` and no
+        comma (RFC 3261 section 20.10).
         """
         return _parse_name_addr_cached(text) if len(text) <= _CACHEABLE else _parse_name_addr(text)
 

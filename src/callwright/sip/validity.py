@@ -30,7 +30,8 @@ class Fault:
     in_start_line: bool = False
 
 
-_HOST = r"(?:[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9][A-Za-z0-9-]*)*|(?:[1-9]?[0-9]|1[0-9][0-9])(?:\.(?:[1-9]?[0-9]|1[0-9][0-9])){3})"
+_OCTET = r"(?:1[0-9][0-9]|[1-9]?[0-9])"
+_HOST = rf"(?:[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z][A-Za-z0-9-]*)*|{_OCTET}(?:\.{_OCTET}){{3}})"
 _SIP_URI = rf"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$]++@)?{_HOST}(?::[0-9]{{1,4}})?"
 _QUICK_URI = re.compile(rf"{_SIP_URI}(?:;[A-Za-z0-9\-_.]++(?:=[A-Za-z0-9\-_.]++)?)*+")
 _QUICK_ADDRESS = re.compile(
@@ -182,7 +183,8 @@ def _number_faults(index: Index) -> list[Fault]:
             reason = f"{shorten(value)} is not a length"
             faults.append(Fault(reason, "Content-Length", "RFC 3261 section 20.14", 400, value))
     for value in index.get("max-forwards", ()):
-        # A number beyond 255 is read as if it were absent (RFC 4475 section 3.1.2.4); what is no number is not.
+        # A number beyond 255 is read as if it were absent (RFC 4475 section 3.1.2.4); what is no number is
+        # not.
         if not (value.isascii() and value.isdigit()):
             reason = f"{shorten(value)} is not a number"
             faults.append(Fault(reason, "Max-Forwards", "RFC 3261 section 20.22", 400, value))
