@@ -277,7 +277,10 @@ class SessionDescription:
             if "\n" in value or "\r" in value or "\0" in value or len(kind) != 1:
                 raise SdpError(f"a line {kind!r} would hold a line end or NUL: {value[:60]!r}", len(text) + 1)
             text.append(f"{kind}={value}\r\n")
-        return "".join(text).encode("utf-8", "surrogateescape")
+        try:
+            return "".join(text).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise SdpError("a line holds what is not text (half a surrogate pair)") from None
 
     def lines(self) -> Iterator[Line]:
         """Every line in the order of RFC 8866 section 5."""

@@ -43,7 +43,7 @@ MIN_PTIME, MAX_PTIME = 10, 60
 _REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 
 
-class NotAcceptable(ValueError):  # noqa: N818 - the name of SIP's 488
+class NotAcceptable(ValueError):
     """No session comes of this. ``reason`` is a sentence, ``warning_code`` one of RFC 3261 section 20.43."""
 
     status = 488
@@ -162,7 +162,7 @@ def reoffer(previous: SessionDescription, local: LocalMedia) -> SessionDescripti
     index = _audio_index(previous)
     taken = formats_of(previous.media[index]) if index < len(previous.media) else ()
     audio = _audio(local, allocate(local.all_formats, taken), local.direction)
-    media = [_refused(m) if m.port == 0 else replace(m, port=0) for m in previous.media]
+    media = [_refused(m) for m in previous.media]
     media[index : index + 1] = [audio]
     return _next_version(previous, _describe(local, previous.origin.session_id, 0, tuple(media)))
 
