@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from callwright.rtp.report import MediaReport
+from callwright.rtp.control import RtcpControl
+from callwright.rtp.incoming import IncomingStream
+from callwright.rtp.outgoing import FrameSource, OutgoingStream, SentFrame
+from callwright.rtp.play_out import PlayedFrame
+from callwright.rtp.report import MediaReport, SentReport
 
-
-class FrameSource(Protocol):
-    """Where the encoded audio comes from. The session asks once each ptime, and not while it is silent."""
-
-    def next_frame(self) -> bytes | None:
-        """One ptime of encoded payload; None when there is nothing to send now."""
-        ...
-
-
-class PlayedFrame(NamedTuple):
-    """A frame of the far end in play-out order (primary buffer); payload None: `lost` frames are missing here."""
-
-    media_time: float  # seconds since the first packet of the stream
-    payload: bytes | None
-    payload_type: int
-    lost: int
-    play_time: float  # monotonic seconds
-
-
-class SentFrame(NamedTuple):
-    """A frame as it was sent; telephone-event packets are not among them."""
-
-    media_time: float  # seconds since `MediaReport.started`, by the RTP timestamp
-    payload: bytes
-    payload_type: int
-    sent_at: float
+__all__ = [
+    "ByeReceived",
+    "DigitReceived",
+    "Event",
+    "FarEndReported",
+    "FrameSource",
+    "PlayedFrame",
+    "SentFrame",
+    "Session",
+    "SessionConfig",
+    "SourceLatched",
+    "StreamStarted",
+    "Transmission",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,45 +98,308 @@ class ByeReceived:
 Event = SourceLatched | StreamStarted | DigitReceived | FarEndReported | ByeReceived
 
 
+_RTCP_TYPES = range(192, 224)  # second octet of what is RTCP on a shared port (RFC 5761 section 4)
+
+
 class Session:
+    """One far end, both directions. Five verbs, and the report.
+
+    `receive`, `receive_batch` and `receive_rtcp` take whatever a socket gave and never raise for it. `wake`
+    at `next_wake` sends what is due. `transmissions` and `events` are drained after a batch of either.
+    """
+
     def __init__(
         self, config: SessionConfig, entropy: Callable[[int], bytes], source: FrameSource | None = None
     ) -> None:
-        raise NotImplementedError
+        """`entropy(n)` gives n random octets. ValueError for a ptime or clock rate that cannot be sent."""
+        self._config = config
+        self._outgoing = OutgoingStream(entropy, max_catch_up=config.max_catch_up, tap=config.tap_sent)
+        self._incoming = IncomingStream(tap=config.tap_received)
+        self._control = RtcpControl(self._outgoing, self._incoming, config.cname, config.wall_offset, entropy)
+        self._outgoing.set_source(source, None)
+        self._outgoing.sending = config.sending
+        self._apply(config)
+        self._destination = config.remote
+        self._rtcp_destination = config.remote_rtcp
+        self._latched: tuple[str, int] | None = None
+        self._rtcp_latched: tuple[str, int] | None = None
+        self._receiving = config.receiving
+        self._started: float | None = None
+        self._closed_at: float | None = None
+        self._strays = 0
+        self._rtcp_strays = 0
+        self._transmissions: list[Transmission] = []
+        self._events: list[Event] = []
 
-    ssrc: int
-    closed: bool
+    def _apply(self, config: SessionConfig) -> None:
+        self._outgoing.set_format(
+            config.payload_type,
+            config.clock_rate,
+            config.samples_per_packet,
+            config.ptime_ms,
+            config.telephone_event,
+        )
+        self._incoming.set_formats(config.receive_payload_types)
+
+    @property
+    def ssrc(self) -> int:
+        return self._outgoing.ssrc
+
+    @property
+    def closed(self) -> bool:
+        return self._closed_at is not None
+
+    @property
+    def started(self) -> float | None:
+        return self._started
+
+    @property
+    def latched(self) -> tuple[str, int] | None:
+        """The address that RTP comes from, once it does."""
+        return self._latched
+
+    @property
+    def dialing(self) -> bool:
+        """Digits are still to be sent."""
+        return self._outgoing.dialing
 
     def start(self, now: float) -> None:
-        """Begin: the schedule of packets and the series of the report count from here."""
+        """Begin: the schedule of packets and the series of the report count from here. A second call does
+        nothing.
 
-    def receive(self, data: bytes, source: tuple[str, int], now: float) -> None: ...
-    def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None: ...
-    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None: ...
-    def wake(self, now: float) -> None: ...
+        Packets that come before are received all the same.
+        """
+        if self._started is None:
+            self._started = now
+            self._outgoing.start(now)
+            self._incoming.series.begin(now)
+            self._control.start(now)
+
+    # -- the five verbs
+
+    def receive(self, data: bytes, source: tuple[str, int], now: float) -> None:
+        """A datagram of the RTP port, which arrived at `now`."""
+        if source != self._latched and not self._admit(data, source, now):
+            return
+        if len(data) > 1 and data[1] in _RTCP_TYPES:
+            if self._config.rtcp_mux:
+                self.receive_rtcp(data, source, now)
+            else:
+                self._incoming.malformed += 1
+            return
+        if self._closed_at is None:
+            self._incoming.receive(data, now)
+            if self._incoming.started or self._incoming.new_digits:
+                self._tell()
+
+    def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
+        """Datagrams of the RTP port as (data, source, arrival), in order of arrival."""
+        for data, source, arrival in batch:
+            self.receive(data, source, arrival)
+
+    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
+        """A datagram of the RTCP port."""
+        if source != self._rtcp_latched:
+            hosts = {self._config.remote_rtcp[0], self._config.remote[0], self._destination[0]}
+            if self._rtcp_latched is not None or source[0] not in hosts or not self._permitted(source):
+                self._rtcp_strays += 1
+                return
+        bye_before = self._control.bye
+        reports = self._control.receive(data, now, self._config.clock_rate)
+        if reports is None:
+            return
+        if self._rtcp_latched is None:
+            self._rtcp_latched = source
+            if self._config.symmetric:
+                self._rtcp_destination = source
+        for report in reports:
+            self._events.append(
+                FarEndReported(
+                    report.fraction_lost, report.cumulative_lost, report.jitter_ms, report.rtt_ms, now
+                )
+            )
+        if bye_before is None and self._control.bye is not None:
+            self._events.append(ByeReceived(now))
+
+    def wake(self, now: float) -> None:
+        """Send what is due at `now`: read the clock just before the call, since lateness is recorded here."""
+        if self._started is None or self._closed_at is not None:
+            return
+        for packet in self._outgoing.wake(now):
+            self._transmissions.append(Transmission(packet, self._destination, False))
+        report = self._control.wake(now)
+        if report is not None:
+            self._send_rtcp(report)
+        if self._config.tap_received:
+            self._incoming.play_out.play(now)
+
     def next_wake(self) -> float | None:
-        raise NotImplementedError
+        """When `wake` has something to do; None before `start` and after `close`."""
+        if self._started is None or self._closed_at is not None:
+            return None
+        due = self._control.next_due
+        sending = self._outgoing.next_due()
+        if sending is not None:
+            return sending if due is None or sending < due else due
+        playing = self._incoming.play_out.next_due() if self._config.tap_received else None
+        if playing is not None and (due is None or playing < due):
+            return playing
+        return due
 
     def transmissions(self) -> list[Transmission]:
-        raise NotImplementedError
+        """What to send, each once."""
+        out, self._transmissions = self._transmissions, []
+        return out
 
     def events(self) -> list[Event]:
-        raise NotImplementedError
+        """What happened, each once."""
+        out, self._events = self._events, []
+        return out
 
-    def send_digits(self, digits: str, now: float) -> None: ...
-    def set_source(self, source: FrameSource | None) -> None: ...
-    def set_direction(self, now: float, *, sending: bool, receiving: bool) -> None: ...
+    # -- acts
+
+    def send_digits(self, digits: str, now: float) -> None:
+        """Queue `0-9 * # A-D ! ,` as telephone-events; they take the place of audio while they last.
+
+        ValueError for other characters, or when no telephone-event was negotiated.
+        """
+        self._outgoing.dial(digits, now, self._config.tone_ms, self._config.tone_pause_ms)
+
+    def set_source(self, source: FrameSource | None, now: float) -> None:
+        """Another source of audio, or none."""
+        self._outgoing.set_source(source, now)
+
+    def set_direction(self, now: float, *, sending: bool, receiving: bool) -> None:
+        """Hold and resume. On hold nothing goes out but RTCP; what still comes in is counted."""
+        self._outgoing.set_sending(sending, now)
+        if receiving and not self._receiving:
+            self._incoming.resume()
+        self._receiving = receiving
+
     def relatch(self, config: SessionConfig, now: float) -> None:
-        """A new offer and answer: take what is new in `config`; the next valid source is latched."""
+        """A new offer and answer: all of `config` but taps and CNAME counts from now.
+
+        When the far end's address changed, the next valid source is latched anew; else the latch stays.
+        """
+        moved = config.remote != self._config.remote
+        rtcp_moved = moved or config.remote_rtcp != self._config.remote_rtcp
+        same_format = (
+            config.payload_type,
+            config.clock_rate,
+            config.samples_per_packet,
+            config.ptime_ms,
+            config.telephone_event,
+        ) == (
+            self._config.payload_type,
+            self._config.clock_rate,
+            self._config.samples_per_packet,
+            self._config.ptime_ms,
+            self._config.telephone_event,
+        )
+        self._config = config
+        if not same_format:
+            self._apply(config)
+        else:
+            self._incoming.set_formats(config.receive_payload_types)
+        if moved:
+            self._latched = None
+            self._destination = config.remote
+        if rtcp_moved:
+            self._rtcp_latched = None
+            self._rtcp_destination = config.remote_rtcp
+        self.set_direction(now, sending=config.sending, receiving=config.receiving)
 
     def close(self, now: float) -> None:
-        """Last compound SR/RR with BYE; nothing is sent after it."""
+        """A last report with BYE, and silence. RTCP that comes later is still taken in; RTP is not."""
+        if self._closed_at is not None:
+            return
+        if self._started is not None:
+            self._send_rtcp(self._control.compound(now, bye=True))
+        self._incoming.play_out.finish()
+        self._closed_at = now
+
+    # -- taps
 
     def played(self) -> list[PlayedFrame]:
-        raise NotImplementedError
+        """Received frames in play-out order since the last call, gaps marked (needs `tap_received`)."""
+        return self._incoming.play_out.drain()
 
     def sent_frames(self) -> list[SentFrame]:
-        raise NotImplementedError
+        """Frames sent since the last call (needs `tap_sent`)."""
+        frames, self._outgoing.frames = self._outgoing.frames, []
+        return frames
 
     def report(self, now: float) -> MediaReport:
-        raise NotImplementedError
+        """Everything measured until `now` (until `close`, once closed)."""
+        if self._closed_at is not None:
+            now = self._closed_at
+        outgoing, control = self._outgoing, self._control
+        lost, loss_pct, jitter, max_jitter = control.sent_quality()
+        sent = SentReport(
+            ssrc=outgoing.ssrc,
+            payload_type=outgoing.payload_type,
+            destination=self._destination,
+            packets=outgoing.packets,
+            octets=outgoing.octets,
+            telephone_event_packets=outgoing.event_packets,
+            skipped_frames=outgoing.skipped,
+            first_packet=outgoing.first_packet,
+            last_packet=outgoing.last_packet,
+            lost=lost,
+            loss_pct=loss_pct,
+            jitter_ms=jitter,
+            max_jitter_ms=max_jitter,
+            far_end_reports=tuple(control.reports),
+            series=outgoing.series.sent(control.reported),
+        )
+        return MediaReport(
+            started=self._started,
+            at=now,
+            closed=self.closed,
+            sent=sent,
+            received=self._incoming.report(self._latched, now),
+            digits=self._incoming.digits.digits(),
+            rtt_ms=1000.0 * control.rtt_sum / control.rtt_count if control.rtt_count else None,
+            max_rtt_ms=1000.0 * control.max_rtt if control.rtt_count else None,
+            scheduling_error=outgoing.schedule_error.report(),
+            strays=self._strays,
+            malformed=self._incoming.malformed,
+            rtcp_received=control.received,
+            rtcp_sent=control.sent,
+            rtcp_strays=self._rtcp_strays,
+            rtcp_malformed=control.malformed,
+            far_end_cname=control.far_end_cname,
+            far_end_bye=control.bye,
+        )
+
+    # -- inside
+
+    def _permitted(self, source: tuple[str, int]) -> bool:
+        return self._config.permits is None or self._config.permits(source)
+
+    def _admit(self, data: bytes, source: tuple[str, int], now: float) -> bool:
+        """Latch the first valid source; all others are strays."""
+        if self._latched is not None or not self._permitted(source):
+            self._strays += 1
+            return False
+        if len(data) > 1 and data[1] in _RTCP_TYPES:
+            return True
+        if not self._incoming.knows(data):
+            self._incoming.malformed += 1
+            return False
+        self._latched = source
+        if self._config.symmetric:
+            self._destination = source
+        self._events.append(SourceLatched(source, now))
+        return True
+
+    def _tell(self) -> None:
+        incoming = self._incoming
+        self._events.extend(StreamStarted(*stream) for stream in incoming.started)
+        self._events.extend(DigitReceived(*digit) for digit in incoming.new_digits)
+        incoming.started.clear()
+        incoming.new_digits.clear()
+
+    def _send_rtcp(self, data: bytes) -> None:
+        destination = self._destination if self._config.rtcp_mux else self._rtcp_destination
+        self._transmissions.append(Transmission(data, destination, True))

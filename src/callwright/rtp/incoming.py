@@ -1,0 +1,280 @@
+"""The stream from the far end: checked, counted, judged, put in order. Nothing that arrives raises."""
+
+from __future__ import annotations
+
+from callwright.rtp.jitter_buffer import Judges, standard_buffers
+from callwright.rtp.loss_pattern import RECEIVED, Ledger
+from callwright.rtp.packet import HEADER, HEADER_LENGTH, MARKER, RTCP_CONFUSION, RtpError, payload_bounds
+from callwright.rtp.play_out import PlayOut
+from callwright.rtp.reception import DUPLICATE, HELD, ArrivalTiming, SequenceCount, SilenceWatch
+from callwright.rtp.report import BufferReport, Gap, ReceivedReport
+from callwright.rtp.series import SecondSeries
+from callwright.rtp.telephone_event import EventReceiver
+
+AUDIO, EVENT, NOISE = range(3)
+_STATIC_NOISE = {13: (NOISE, 8000, "CN"), 19: (NOISE, 8000, "CN")}
+_FORMER = 8
+_TALKSPURT = 0.2  # seconds of media time without a packet, with which a marker begins a talkspurt
+PRIMARY_MARK = 2
+_EVENT_DELAY = 0.05
+
+
+class IncomingStream:
+    """One far end. `receive` takes octets whose source was already found right."""
+
+    __slots__ = (
+        "_candidate",
+        "_former",
+        "_held",
+        "_judges",
+        "_kinds",
+        "_ledger",
+        "audio_packets",
+        "comfort_noise",
+        "digits",
+        "event_packets",
+        "malformed",
+        "new_digits",
+        "octets",
+        "payload_type",
+        "play_out",
+        "sequence",
+        "series",
+        "silence",
+        "ssrc",
+        "ssrc_changes",
+        "started",
+        "tap",
+        "timing",
+        "unknown_payload",
+    )
+
+    def __init__(self, *, tap: bool) -> None:
+        buffers = standard_buffers()
+        self._judges = Judges(buffers)
+        self._ledger = Ledger(len(buffers))
+        self._kinds: dict[int, tuple[int, int, str]] = {}
+        self._former: dict[int, None] = {}
+        self._candidate = (-1, -1)
+        self._held: tuple[bytes, float] | None = None
+        self.sequence = SequenceCount(self._ledger)
+        self.timing = ArrivalTiming()
+        self.silence = SilenceWatch()
+        self.series = SecondSeries()
+        self.play_out = PlayOut()
+        self.digits = EventReceiver(8000)
+        self.tap = tap
+        self.ssrc: int | None = None
+        self.payload_type: int | None = None
+        self.audio_packets = 0
+        self.octets = 0
+        self.malformed = 0
+        self.unknown_payload = 0
+        self.comfort_noise = 0
+        self.event_packets = 0
+        self.ssrc_changes = 0
+        self.new_digits: list[tuple[str, float]] = []  # fetched and cleared by the session
+        self.started: list[tuple[int, int, float]] = []  # (ssrc, payload type, now), likewise
+
+    def set_formats(self, payload_types: dict[int, tuple[str, int]]) -> None:
+        """Payload types that may come, as number -> (name, clock rate)."""
+        kinds = dict(_STATIC_NOISE)
+        for number, (name, clock_rate) in payload_types.items():
+            lowered = name.lower()
+            kind = EVENT if lowered == "telephone-event" else NOISE if lowered == "cn" else AUDIO
+            if clock_rate < 1 or not 0 <= number <= 127:
+                raise ValueError(f"payload type {number} with clock rate {clock_rate}")
+            kinds[number] = (kind, clock_rate, name)
+            if kind == EVENT:
+                self.digits.set_clock_rate(clock_rate)
+        self._kinds = kinds
+
+    def knows(self, data: bytes) -> bool:
+        """Whether `data` is RTP of a payload type that may come: fit to latch its source."""
+        try:
+            payload_bounds(data)
+        except RtpError:
+            return False
+        return data[1] & 0x7F in self._kinds
+
+    def receive(self, data: bytes, arrival: float) -> None:
+        """Count one packet. Work and memory are bounded for whatever the octets say."""
+        length = len(data)
+        if length < HEADER_LENGTH:
+            self.malformed += 1
+            return
+        first, second, number16, timestamp, ssrc = HEADER.unpack_from(data)
+        start, end = HEADER_LENGTH, length
+        if first != 0x80:
+            try:
+                start, end = payload_bounds(data)
+            except RtpError:
+                self.malformed += 1
+                return
+        payload_type = second & 0x7F
+        if payload_type in RTCP_CONFUSION:
+            self.malformed += 1
+            return
+        kind = self._kinds.get(payload_type)
+        if ssrc != self.ssrc:
+            if kind is None:
+                self.unknown_payload += 1
+                return
+            if not self._follow(ssrc, number16, payload_type, arrival):
+                return
+        sequence = self.sequence
+        number = sequence.receive(number16, self.silence.receive(arrival))
+        if number < 0 and number != DUPLICATE and self._implausible(number, data, arrival):
+            return
+        self.octets += end - start
+        series = self.series
+        series.packet(arrival)
+        if number == DUPLICATE:
+            return
+        step = sequence.step
+        if step > 1:
+            series.lose(step - 1)
+        elif step == 0:
+            series.find()
+        if kind is None:
+            self.unknown_payload += 1
+        elif kind[0] == AUDIO:
+            self._audio(data[start:end], number, timestamp, arrival, kind[1], second, step > 0)
+            return
+        elif kind[0] == NOISE:
+            self.comfort_noise += 1
+        else:
+            self.event_packets += 1
+            digit = self.digits.receive(timestamp, data[start:end], arrival)
+            if digit is not None:
+                self.new_digits.append((digit, arrival))
+        if self.tap:
+            self.play_out.push(number, arrival + _EVENT_DELAY, 0.0, None, payload_type)
+
+    def _audio(
+        self,
+        payload: bytes,
+        number: int,
+        timestamp: int,
+        arrival: float,
+        rate: int,
+        second: int,
+        in_order: bool,
+    ) -> None:
+        timing = self.timing
+        marker = second & MARKER != 0
+        before = timing.media_time
+        media_time = timing.receive(
+            timestamp, arrival, rate, in_order and not marker, self.sequence.packets - 1
+        )
+        talkspurt = marker and in_order and media_time - before > _TALKSPURT
+        mark, play_time = self._judges.judge(arrival, media_time, talkspurt)
+        self.audio_packets += 1
+        self.payload_type = payload_type = second & 0x7F
+        series = self.series
+        if timing.measured:
+            series.jitter(timing.jitter)
+        if mark:
+            self._ledger.mark(number, RECEIVED | mark)
+            if mark & PRIMARY_MARK:
+                series.discard()
+                return
+        if self.tap:
+            self.play_out.push(number, play_time, media_time, payload, payload_type)
+
+    def _follow(self, ssrc: int, number16: int, payload_type: int, arrival: float) -> bool:
+        """Another SSRC from the same source: a new stream at once, or a straggler of one that we knew."""
+        if self.ssrc is not None:
+            if ssrc in self._former and self._candidate != (ssrc, number16):
+                self._candidate = (ssrc, (number16 + 1) & 0xFFFF)
+                self.sequence.stale += 1
+                self.sequence.packets += 1
+                return False
+            self.ssrc_changes += 1
+            self._former[self.ssrc] = None
+            if len(self._former) > _FORMER:
+                del self._former[next(iter(self._former))]
+        self._former.pop(ssrc, None)
+        self._candidate = (-1, -1)
+        self.ssrc = ssrc
+        self._held = None
+        self.sequence.begin()
+        self.timing.discontinue(forget_jitter=True)
+        self.play_out.begin()
+        self.started.append((ssrc, payload_type, arrival))
+        return True
+
+    def _implausible(self, number: int, data: bytes, arrival: float) -> bool:
+        """A leap of the sequence number: wait for the next packet, which confirms a restart or does not."""
+        if number == HELD:
+            self._held = (data, arrival)
+            return True
+        held, self._held = self._held, None
+        self.timing.discontinue()
+        self.play_out.begin()
+        if held is not None:
+            self.receive(*held)
+        self.receive(data, arrival)
+        return True
+
+    def resume(self) -> None:
+        """After a hold the far end's timestamps may or may not have gone on: neither is jitter."""
+        self.timing.discontinue()
+
+    def report(self, source: tuple[str, int] | None, now: float) -> ReceivedReport:
+        sequence, timing, silence = self.sequence, self.timing, self.silence
+        patterns = self._ledger.patterns()
+        expected, lost = sequence.expected, sequence.lost
+        buffers = tuple(
+            BufferReport(
+                buffer.name,
+                1000.0 * buffer.nominal_delay,
+                1000.0 * buffer.max_delay,
+                buffer.played,
+                buffer.late,
+                buffer.overflow,
+                lost,
+                expected,
+                pattern,
+            )
+            for buffer, pattern in zip(self._judges.buffers, patterns[1:], strict=True)
+        )
+        gaps, longest = list(silence.gaps), silence.longest
+        if silence.first is not None and now - silence.last >= 1.0:
+            gaps.append(Gap(silence.last, now - silence.last))
+            longest = max(longest, now - silence.last)
+        kind = self._kinds.get(self.payload_type) if self.payload_type is not None else None
+        jitter = timing.measured
+        return ReceivedReport(
+            ssrc=self.ssrc,
+            source=source,
+            payload_type=self.payload_type,
+            codec=kind[2] if kind else None,
+            clock_rate=kind[1] if kind else None,
+            packets=sequence.packets,
+            octets=self.octets,
+            expected=expected,
+            lost=lost,
+            late=buffers[0].late,
+            discarded=buffers[0].discarded,
+            duplicated=sequence.duplicated,
+            reordered=sequence.reordered,
+            loss_pct=100.0 * lost / expected if expected else 0.0,
+            jitter_ms=1000.0 * timing.mean_jitter if jitter else None,
+            last_jitter_ms=1000.0 * timing.jitter if jitter else None,
+            max_jitter_ms=1000.0 * timing.max_jitter if jitter else None,
+            pattern=patterns[0],
+            buffers=buffers,
+            first_packet=silence.first,
+            last_packet=silence.last if silence.first is not None else None,
+            gaps=tuple(gaps),
+            longest_gap_s=longest,
+            ssrc_changes=self.ssrc_changes,
+            restarts=sequence.restarts,
+            timestamp_jumps=timing.jumps,
+            comfort_noise=self.comfort_noise,
+            telephone_event_packets=self.event_packets,
+            unknown_payload=self.unknown_payload,
+            audio_packets=self.audio_packets,
+            series=self.series.received(),
+        )

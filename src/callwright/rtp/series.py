@@ -1,0 +1,135 @@
+"""Counts second by second, and our own error against the schedule."""
+
+from __future__ import annotations
+
+from callwright.rtp.report import SchedulingError, Second
+
+MAX_SECONDS = 86_400  # a day; later seconds are in the sums only
+
+
+class SecondSeries:
+    """Packets, losses, discards and jitter of each second since `origin`.
+
+    A loss belongs to the second in which a later packet showed it, and is taken back when the packet comes
+    after all.
+    """
+
+    __slots__ = ("_discarded", "_index", "_jitter", "_lost", "_origin", "_packets")
+
+    def __init__(self) -> None:
+        self._origin: float | None = None
+        self._index = -1
+        self._packets: list[int] = []
+        self._lost: list[int] = []
+        self._discarded: list[int] = []
+        self._jitter: list[float | None] = []
+
+    def begin(self, origin: float) -> None:
+        if self._origin is None:
+            self._origin = origin
+            self._roll(0)
+
+    def at(self, now: float) -> bool:
+        """Move on to the second of `now`; False beyond the limit."""
+        if self._origin is None:
+            self.begin(now)
+        index = int(now - self._origin) if self._origin is not None else 0
+        if index > self._index:
+            self._roll(min(index, MAX_SECONDS - 1))
+        return index < MAX_SECONDS
+
+    def _roll(self, index: int) -> None:
+        missing = index + 1 - len(self._packets)
+        if missing > 0:
+            self._packets.extend([0] * missing)
+            self._lost.extend([0] * missing)
+            self._discarded.extend([0] * missing)
+            self._jitter.extend([None] * missing)
+        self._index = index
+
+    def packet(self, now: float) -> None:
+        if self.at(now):
+            self._packets[self._index] += 1
+
+    def lose(self, count: int) -> None:
+        if self._index >= 0:
+            self._lost[self._index] += count
+
+    def find(self) -> None:
+        """A packet that was counted lost has come."""
+        for index in range(self._index, max(-1, self._index - 20), -1):
+            if self._lost[index] > 0:
+                self._lost[index] -= 1
+                return
+
+    def discard(self) -> None:
+        if self._index >= 0:
+            self._discarded[self._index] += 1
+
+    def jitter(self, seconds: float) -> None:
+        if self._index >= 0:
+            before = self._jitter[self._index]
+            if before is None or seconds > before:
+                self._jitter[self._index] = seconds
+
+    def received(self) -> tuple[Second, ...]:
+        return tuple(
+            Second(index, packets, lost, discarded, None if jitter is None else 1000.0 * jitter)
+            for index, (packets, lost, discarded, jitter) in enumerate(
+                zip(self._packets, self._lost, self._discarded, self._jitter, strict=True)
+            )
+        )
+
+    def sent(self, reported: dict[int, tuple[int, float]]) -> tuple[Second, ...]:
+        """Ours, with (lost since the report before, jitter in ms) of the seconds in which the far end
+        told."""
+        seconds = []
+        for index, packets in enumerate(self._packets):
+            lost, jitter = reported.get(index, (None, None))
+            seconds.append(Second(index, packets, lost, None, jitter))
+        return tuple(seconds)
+
+
+class ScheduleError:
+    """A histogram of actual minus scheduled send time, 10 µs a bucket up to a second."""
+
+    __slots__ = ("_buckets", "_count", "_largest", "_sum")
+
+    BUCKET = 1e-5
+    LAST = 100_000
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, int] = {}
+        self._count = 0
+        self._sum = 0.0
+        self._largest = 0.0
+
+    def add(self, seconds: float) -> None:
+        if seconds < 0.0:
+            seconds = 0.0
+        self._count += 1
+        self._sum += seconds
+        if seconds > self._largest:
+            self._largest = seconds
+        bucket = min(int(seconds * 1e5), self.LAST)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    def percentile(self, share: float) -> float:
+        """Seconds that `share` (0..1) of the packets did not exceed, to the bucket's upper edge."""
+        wanted = share * self._count
+        seen = 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= wanted:
+                return min((bucket + 1) * self.BUCKET, self._largest)
+        return 0.0
+
+    def report(self) -> SchedulingError:
+        return SchedulingError(
+            self._count,
+            1000.0 * self._sum / self._count if self._count else 0.0,
+            1000.0 * self.percentile(0.50),
+            1000.0 * self.percentile(0.95),
+            1000.0 * self.percentile(0.99),
+            1000.0 * self._largest,
+        )
