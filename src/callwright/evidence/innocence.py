@@ -1,0 +1,105 @@
+"""Whose fault it was, and why the others are cleared: each with a fact, or with the word that nobody looked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callwright.scenario.outcome import Blame, CallOutcome, RunOutcome, Verdict
+
+TIMELY_MS = 5.0
+"""Audio that leaves later than this against its schedule makes our own measurement doubtful."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One of the four. `word` is "at fault", "cleared" or "not known"."""
+
+    name: str
+    word: str
+    fact: str
+
+    @property
+    def guilty(self) -> bool:
+        return self.word == "at fault"
+
+
+def suspects(outcome: RunOutcome) -> list[Suspect]:
+    """Target, network, platform and test, in this order."""
+    facts = {
+        Blame.TARGET: _target(outcome),
+        Blame.NETWORK: _network(outcome),
+        Blame.PLATFORM: _platform(outcome),
+        Blame.TEST: _test(outcome),
+    }
+    found = []
+    for blame, fact in facts.items():
+        if blame is outcome.blame:
+            found.append(Suspect(blame.value.capitalize(), "at fault", _proof(outcome, blame)))
+        else:
+            found.append(
+                Suspect(
+                    blame.value.capitalize(),
+                    "cleared" if fact else "not known",
+                    fact or "Nothing was measured that could tell.",
+                )
+            )
+    return found
+
+
+def _proof(outcome: RunOutcome, blame: Blame) -> str:
+    """The reason of the worst thing with this blame that is not the headline itself."""
+    parts = (*outcome.calls, *outcome.registrations, *outcome.requests)
+    for part in parts:
+        if part.blame is blame and part.reason and part.reason != outcome.reason:
+            return part.reason
+    failed = sum(not condition.passed for condition in outcome.conditions)
+    if failed:
+        return f"{failed} of {len(outcome.conditions)} conditions failed."
+    codes = [f"{p.sip_code} {p.sip_reason or ''}".strip() for p in parts if p.blame is blame and p.sip_code]
+    return f"The answer was {codes[0]}." if codes else "See the verdict."
+
+
+def _target(outcome: RunOutcome) -> str:
+    parts = (*outcome.calls, *outcome.registrations, *outcome.requests)
+    if parts and all(part.verdict is Verdict.PASSED for part in parts):
+        answered = sum(call.answered for call in outcome.calls)
+        return f"It did what was asked{f'; {_count(answered, "call")} answered' if answered else ''}."
+    return ""
+
+
+def _network(outcome: RunOutcome) -> str:
+    received = [
+        c.received for c in outcome.calls if c.received.packets is not None and c.received.lost is not None
+    ]
+    if not received:
+        return ""
+    lost = sum(stream.lost or 0 for stream in received)
+    total = sum((stream.packets or 0) + (stream.lost or 0) for stream in received)
+    if total == 0 or lost / total > 0.01:
+        return ""
+    jitter = max((stream.max_jitter_ms or 0.0 for stream in received), default=0.0)
+    return f"{lost:,} of {total:,} packets lost; jitter at most {jitter:.1f} ms."
+
+
+def _platform(outcome: RunOutcome) -> str:
+    errors = [error for call in outcome.calls if (error := _send_error(call)) is not None]
+    if not errors or max(errors) > TIMELY_MS:
+        return ""
+    return f"Packets left within {max(errors):.1f} ms of their time (99 of 100)."
+
+
+def _send_error(call: CallOutcome) -> float | None:
+    return call.measurement.send_error_p99_ms
+
+
+def _test(outcome: RunOutcome) -> str:
+    if outcome.verdict in {Verdict.ERROR, Verdict.INVALID, Verdict.CANCELED}:
+        return ""
+    if not outcome.conditions:
+        return "It ran to its end."
+    passed = sum(condition.passed for condition in outcome.conditions)
+    return f"It ran to its end; {passed} of {_count(len(outcome.conditions), 'condition')} hold."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

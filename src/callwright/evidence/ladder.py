@@ -1,0 +1,480 @@
+"""A ladder as data: parties, messages with their meaning, and streams of RTP, in order of time. Drawn
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from callwright.evidence.explanation import Narrator, Words, has_to_tag
+from callwright.evidence.flow import SeenMessage, SeenStream, messages_of, streams_of
+from callwright.evidence.media_line import (
+    STATIC_PAYLOAD_TYPES,
+    MediaLine,
+    is_private,
+    media_line,
+    shown_codec,
+)
+from callwright.evidence.redaction import Redactor
+from callwright.evidence.shown import one_line, shown_octets
+from callwright.evidence.wire import Endpoint
+from callwright.net.tap import Packet
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.message import MalformedMessage, Message, Request, Response, parse_datagram
+
+GAP = 1.0
+"""Seconds of silence from which a gap is drawn."""
+LONGEST_RAW = 16_384
+"""Octets of one message that are shown; the capture has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One lane."""
+
+    name: str
+    role: str
+    addresses: tuple[str, ...]
+    """As "192.0.2.10:5060", the first one is that of its signalling."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """An arrow. `at` is seconds since the ladder's origin; source and destination are indices of parties."""
+
+    number: int
+    """From 1, in order of time; retransmissions count."""
+    at: float
+    source: int
+    destination: int
+    transport: str
+    label: str
+    """"re-INVITE", "180 Ringing", "not SIP"."""
+    note: str
+    """What it carries, in a few words: "PCMA, PCMU", "352 ms after INVITE"."""
+    method: str | None
+    """Of the request, or of the request that is answered."""
+    status: int | None
+    reason: str
+    cseq: str
+    call_id: str
+    media: MediaLine | None
+    repeat_of: int | None
+    """Number of the message of which this is a retransmission."""
+    lost: bool
+    """It left, and its receiver, in this process too, never saw it."""
+    trouble: bool
+    """A refusal, garbage or a loss: worth colour."""
+    explanation: tuple[str, ...]
+    raw: str
+    size: int
+    """Octets."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """RTP in one direction, from `at` to `until`, seconds since the origin."""
+
+    at: float
+    until: float
+    source: int
+    destination: int
+    codec: str
+    packets: int
+    lost: int | None
+    ssrc: int
+    call_ids: tuple[str, ...]
+    """Calls in whose SDP one of its addresses stands."""
+    destination_address: str
+    out_of_reach: bool = False
+    """It went to a private address from a party that is not in a private network."""
+    note: str = ""
+    """What its quality was, when somebody who measured it has said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Time without a message, drawn short."""
+
+    at: float
+    seconds: float
+    text: str
+
+
+Row = MessageRow | StreamRow | GapRow
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Everything that a drawing needs; `origin` is unix seconds, what `at` counts from."""
+
+    parties: tuple[Party, ...]
+    rows: tuple[Row, ...]
+    origin: float
+
+    @property
+    def messages(self) -> list[MessageRow]:
+        return [row for row in self.rows if isinstance(row, MessageRow)]
+
+    @property
+    def streams(self) -> list[StreamRow]:
+        return [row for row in self.rows if isinstance(row, StreamRow)]
+
+
+def address_text(endpoint: Endpoint) -> str:
+    """Host and port, IPv6 in brackets."""
+    host, port = endpoint
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def build_ladder(
+    packets: Iterable[Packet],
+    *,
+    names: Mapping[str, str] | None = None,
+    call_names: Mapping[tuple[str, str], str] | None = None,
+    origin: float | None = None,
+    redactor: Redactor | None = None,
+) -> Ladder:
+    """The ladder of what the taps saw, in any order, from one side or from both.
+
+    `names` gives a lane its name by "host:port" or by host. `call_names` names who sends ("caller") or
+    receives ("callee") the INVITE or REGISTER of a Call-ID: `{("1@alice", "caller"): "Alice"}`. `origin`
+    (unix seconds) is where time starts, the first packet when None.
+    """
+    packets = list(packets)
+    seen = messages_of(packets)
+    streams = streams_of(packets)
+    parsed = [_parse(message.data) for message in seen]
+    firsts = [(m.wall, m.at) for m in seen] + [(s.wall, s.first) for s in streams]
+    wall, start = min(firsts, key=lambda pair: pair[1], default=(origin or 0.0, 0.0))
+    zero = start - (wall - origin) if origin is not None else start
+    lanes = _Lanes()
+    lanes.place(seen, parsed)
+    rows: list[Row] = list(
+        _message_rows(
+            seen,
+            parsed,
+            lanes,
+            zero,
+            redactor if redactor is not None else Redactor(),
+            names or {},
+            call_names or {},
+        )
+    )
+    rows += [_stream_row(stream, lanes, zero) for stream in streams]
+    rows.sort(key=lambda row: row.at)
+    parties = lanes.parties(names or {}, call_names or {}, seen, parsed)
+    return Ladder(tuple(parties), tuple(_with_gaps(rows)), wall if origin is None else origin)
+
+
+Parsed = Message | MalformedMessage
+
+
+def _parse(data: bytes) -> Parsed:
+    try:
+        return parse_datagram(data)
+    except MalformedMessage as error:
+        return error
+
+
+def _understood(parsed: Parsed) -> Message | None:
+    return parsed.message if isinstance(parsed, MalformedMessage) else parsed
+
+
+def _header(message: Message | None, name: str) -> str:
+    return one_line((message.headers.get(name) or "") if message is not None else "")
+
+
+# -- lanes ---------------------------------------------------------------------------------------------------
+
+
+class _Lanes:
+    """Which lane an address belongs to: learned from Via for connections, from SDP for media, else from the
+    host.
+    """
+
+    def __init__(self) -> None:
+        self.order: list[Endpoint] = []
+        self.addresses: dict[Endpoint, list[Endpoint]] = {}
+        self.media_calls: dict[Endpoint, list[str]] = {}
+        self.media_names: dict[Endpoint, dict[int, str]] = {}
+        self._home: dict[Endpoint, Endpoint] = {}
+
+    def place(self, seen: Sequence[SeenMessage], parsed: Sequence[Parsed]) -> None:
+        for message, content in zip(seen, parsed, strict=True):
+            if message.transport != "UDP" and isinstance(content, Request):
+                self._learn_connection(message.source, content)
+        # Calls first, so that the caller stands left and the callee right, whoever registered before.
+        calls = [
+            i
+            for i, content in enumerate(parsed)
+            if isinstance(content, Request) and content.method == "INVITE"
+        ]
+        for index in (*calls, *range(len(seen))):
+            self.lane(seen[index].source)
+            self.lane(seen[index].destination)
+        for message, content in zip(seen, parsed, strict=True):
+            understood = _understood(content)
+            media = media_line(understood.body) if understood is not None and understood.body else None
+            if understood is not None and media is not None and media.port:
+                endpoint = (media.address, media.port)
+                if endpoint not in self._home:
+                    self._adopt(endpoint, self._home[message.source])
+                call_id = _header(understood, "Call-ID")
+                calls_here = self.media_calls.setdefault(endpoint, [])
+                if call_id not in calls_here:
+                    calls_here.append(call_id)
+                self.media_names.setdefault(endpoint, {}).update(media.names)
+
+    def lane(self, endpoint: Endpoint) -> int:
+        """The index of the lane, a new one for an address that nothing is known about."""
+        home = self._home.get(endpoint)
+        if home is None:
+            home = endpoint
+            self._home[endpoint] = endpoint
+        if home not in self.addresses:
+            self.order.append(home)
+            self.addresses[home] = [home]
+        return self.order.index(home)
+
+    def media_lane(self, endpoint: Endpoint) -> int:
+        """As `lane`; an address that no SDP named belongs to the only lane of its host, if there is just
+        one.
+        """
+        if endpoint not in self._home:
+            same_host = [home for home in self.order if home[0] == endpoint[0]]
+            if len(same_host) == 1:
+                self._adopt(endpoint, same_host[0])
+        return self.lane(endpoint)
+
+    def _adopt(self, endpoint: Endpoint, home: Endpoint) -> None:
+        self._home[endpoint] = home
+        self.addresses[home].append(endpoint)
+
+    def _learn_connection(self, source: Endpoint, request: Request) -> None:
+        """A connection is opened from a port of its own; Via says where its owner listens."""
+        if source in self._home:
+            return
+        try:
+            via = request.headers.top_via
+            same = ipaddress.ip_address(via.host) == ipaddress.ip_address(source[0])
+        except (SipSyntaxError, ValueError):
+            return
+        if same:
+            self._home[source] = (source[0], via.port or 5060)
+
+    def parties(
+        self,
+        names: Mapping[str, str],
+        call_names: Mapping[tuple[str, str], str],
+        seen: Sequence[SeenMessage],
+        parsed: Sequence[Parsed],
+    ) -> list[Party]:
+        facts = [_LaneFacts() for _ in self.order]
+        for message, content in zip(seen, parsed, strict=True):
+            understood = _understood(content)
+            if understood is not None:
+                source, destination = facts[self.lane(message.source)], facts[self.lane(message.destination)]
+                source.sends(understood, call_names)
+                destination.receives(understood, call_names)
+        found = []
+        for home, fact in zip(self.order, facts, strict=True):
+            given = next(
+                (names[k] for e in self.addresses[home] for k in (address_text(e), e[0]) if k in names), ""
+            )
+            addresses = tuple(address_text(endpoint) for endpoint in self.addresses[home])
+            found.append(Party(given or fact.name or "Peer", fact.role, addresses))
+        return _told_apart(found)
+
+
+class _LaneFacts:
+    """What messages give away about a lane, for its name."""
+
+    def __init__(self) -> None:
+        self._given = ""
+        self._user = ""
+        self._calls = self._called = self._registers = self._is_asked = False
+        self._product = ""
+
+    def sends(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
+        product = message.headers.get("User-Agent" if isinstance(message, Request) else "Server")
+        self._product = self._product or one_line(product or message.headers.get("User-Agent") or "", 40)
+        if (
+            isinstance(message, Request)
+            and message.method in {"INVITE", "REGISTER"}
+            and not has_to_tag(message)
+        ):
+            self._given = self._given or call_names.get((_header(message, "Call-ID"), "caller"), "")
+            self._calls = self._calls or message.method == "INVITE"
+            self._registers = self._registers or message.method == "REGISTER"
+            try:
+                name = message.headers.from_
+                self._user = self._user or one_line(name.display_name or name.uri.user or "", 24)
+            except SipSyntaxError:
+                pass
+
+    def receives(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
+        if isinstance(message, Request) and message.method in {"INVITE", "REGISTER", "OPTIONS", "MESSAGE"}:
+            self._is_asked = True
+            if message.method == "INVITE" and not has_to_tag(message):
+                self._called = True
+                self._given = self._given or call_names.get((_header(message, "Call-ID"), "callee"), "")
+
+    @property
+    def name(self) -> str:
+        if self._given:
+            return self._given
+        if self._is_asked and not self._registers and (self._calls or not self._called):
+            return "PBX" if self._calls else "Server"
+        if self._registers or self._calls:
+            return self._user
+        return "Callee" if self._called else ""
+
+    @property
+    def role(self) -> str:
+        return self._product
+
+
+def _told_apart(parties: list[Party]) -> list[Party]:
+    count: dict[str, int] = {}
+    found = []
+    for party in parties:
+        count[party.name] = count.get(party.name, 0) + 1
+        found.append(
+            party if count[party.name] == 1 else replace(party, name=f"{party.name} {count[party.name]}")
+        )
+    return found
+
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def _message_rows(
+    seen: Sequence[SeenMessage],
+    parsed: Sequence[Parsed],
+    lanes: _Lanes,
+    zero: float,
+    redactor: Redactor,
+    names: Mapping[str, str],
+    call_names: Mapping[tuple[str, str], str],
+) -> Iterable[MessageRow]:
+    parties = lanes.parties(names, call_names, seen, parsed)
+    both_ends = {message.destination for message in seen if message.arrived}
+    narrator = Narrator()
+    for index, (message, content) in enumerate(zip(seen, parsed, strict=True)):
+        source, destination = lanes.lane(message.source), lanes.lane(message.destination)
+        understood = _understood(content)
+        lost = message.departed and not message.arrived and message.destination in both_ends
+        fault = content.reason if isinstance(content, MalformedMessage) else None
+        media = media_line(understood.body) if understood is not None and understood.body else None
+        words = narrator.tell(
+            understood,
+            fault=one_line(fault) if fault is not None else None,
+            at=message.at,
+            sender=parties[source].name,
+            receiver=parties[destination].name,
+            media=media,
+            repeat_of=None if message.repeat_of is None else message.repeat_of + 1,
+            lost=lost,
+            lanes=(source, destination),
+            out_of_reach=media is not None and media.private and not is_private(message.destination[0]),
+        )
+        yield _row(
+            index, message, understood, words, media, lost, (source, destination), message.at - zero, redactor
+        )
+
+
+def _row(
+    index: int,
+    seen: SeenMessage,
+    message: Message | None,
+    words: Words,
+    media: MediaLine | None,
+    lost: bool,
+    lanes: tuple[int, int],
+    at: float,
+    redactor: Redactor,
+) -> MessageRow:
+    cseq = _header(message, "CSeq")
+    response = message if isinstance(message, Response) else None
+    raw = shown_octets(redactor.message(seen.data[:LONGEST_RAW]))
+    if len(seen.data) > LONGEST_RAW:
+        raw += f"\n… {len(seen.data) - LONGEST_RAW:,} more octets are in the capture"
+    method = message.method if isinstance(message, Request) else (cseq.split() or [""])[-1] or None
+    return MessageRow(
+        number=index + 1,
+        at=at,
+        source=lanes[0],
+        destination=lanes[1],
+        transport=seen.transport,
+        label=words.label,
+        note=words.note,
+        method=method,
+        status=response.status if response is not None else None,
+        reason=one_line(response.reason, 80) if response is not None else "",
+        cseq=cseq,
+        call_id=_header(message, "Call-ID"),
+        media=media,
+        repeat_of=None if seen.repeat_of is None else seen.repeat_of + 1,
+        lost=lost,
+        trouble=words.trouble or lost,
+        explanation=words.sentences,
+        raw=raw,
+        size=len(seen.data),
+    )
+
+
+def _stream_row(stream: SeenStream, lanes: _Lanes, zero: float) -> StreamRow:
+    source, destination = lanes.media_lane(stream.source), lanes.media_lane(stream.destination)
+    calls: dict[str, None] = {}
+    names: dict[int, str] = {}
+    for endpoint in (stream.destination, stream.source):
+        calls.update(dict.fromkeys(lanes.media_calls.get(endpoint, ())))
+        names = {**lanes.media_names.get(endpoint, {}), **names}
+    speech = {n: c for n, c in stream.payload_types.items() if names.get(n) != "telephone-event"}
+    number = max(speech, key=lambda n: speech[n], default=stream.payload_type)
+    codec = names.get(number) or STATIC_PAYLOAD_TYPES.get(number) or f"payload type {number}"
+    return StreamRow(
+        at=stream.first - zero,
+        until=stream.last - zero,
+        source=source,
+        destination=destination,
+        codec=shown_codec(one_line(codec, 24)),
+        packets=stream.packets,
+        lost=stream.lost,
+        ssrc=stream.ssrc,
+        call_ids=tuple(calls),
+        destination_address=address_text(stream.destination),
+        out_of_reach=is_private(stream.destination[0])
+        and not is_private(stream.source[0])
+        and not stream.arrived,
+    )
+
+
+def _with_gaps(rows: Sequence[Row]) -> Iterable[Row]:
+    """Put a gap row where nothing was sent for more than a second, and say what the call did in it."""
+    doing = "waiting"
+    last: float | None = None
+    for row in rows:
+        if last is not None and row.at - last > GAP:
+            yield GapRow(last, row.at - last, f"{row.at - last:.1f} s {doing}")
+        last = row.at
+        if isinstance(row, StreamRow):
+            doing = "talking"
+        elif isinstance(row, MessageRow):
+            doing = _doing(row, doing)
+        yield row
+
+
+def _doing(row: MessageRow, before: str) -> str:
+    if row.method == "INVITE" and row.status is None:
+        return before if before == "talking" else "without an answer"
+    if row.status in {180, 183} and before != "talking":
+        return "ringing" if row.status == 180 else "in progress"
+    if row.method == "INVITE" and row.status is not None and 200 <= row.status < 300:
+        return "talking"
+    if row.method in {"BYE", "CANCEL", "REGISTER", "OPTIONS"} or (row.status or 0) >= 300:
+        return "waiting"
+    return before

@@ -1,0 +1,81 @@
+"""What a refusal means to the one who reads the ladder: a clause after the name of the party that sent it."""
+
+from __future__ import annotations
+
+REFUSALS = {
+    300: "offers several other places to try",
+    301: "says that the user moved for good, and where to",
+    302: "sends the caller elsewhere for now",
+    305: "wants the request to come through a proxy that it names",
+    380: "cannot do this, but names another service",
+    400: "could not understand the request",
+    402: "wants to be paid first",
+    403: "understood and refuses; asking again will not help",
+    404: "does not know this user or number",
+    405: "does not allow this method here",
+    406: "cannot give an answer that the request would accept",
+    408: "did not find the user in time",
+    410: "says that the user was here and is gone",
+    412: "does not hold the condition that was asked for",
+    413: "finds the body of the request too large",
+    414: "finds the Request-URI too long",
+    415: "does not take this type of body",
+    416: "does not take this scheme of URI",
+    420: "does not know an extension that the request requires",
+    421: "requires an extension that the request does not offer",
+    422: "finds the session interval too short",
+    423: "finds the registration too short; Min-Expires names the least that it takes",
+    424: "cannot use the location that was given",
+    428: "wants a signed identity (RFC 8224)",
+    429: "wants to know who referred this call",
+    430: "lost the flow to the user's phone",
+    433: "does not take anonymous calls",
+    436: "cannot fetch the certificate behind the Identity header",
+    437: "does not trust the certificate behind the Identity header",
+    438: "finds the signature of the Identity header wrong",
+    439: "has no outbound support at the first hop",
+    440: "finds that the request forked too widely",
+    469: "does not know this INFO package",
+    470: "has no consent of the callee",
+    480: "knows the user, but no phone of his can be reached now",
+    481: "knows no such call or transaction",
+    482: "saw this request before: a routing loop",
+    483: "had to stop the request after too many hops",
+    484: "wants more digits",
+    485: "finds the number ambiguous",
+    486: "is busy",
+    487: "ended the request because it was canceled",
+    488: "cannot use the session that was offered: no common codec or media",
+    489: "does not know this event package",
+    491: "has a request of its own under way: glare, to be tried again after a random wait",
+    493: "cannot decrypt the body",
+    494: "wants a security agreement first",
+    500: "failed inside",
+    501: "does not know this method at all",
+    502: "got a bad answer from the server behind it",
+    503: "cannot serve the call now: overloaded or under maintenance",
+    504: "got no answer in time from the server behind it",
+    505: "does not speak this version of SIP",
+    513: "finds the message too long",
+    555: "does not support this push service",
+    580: "could not meet the preconditions",
+    600: "is busy everywhere",
+    603: "declines the call",
+    604: "says that this user exists nowhere",
+    606: "cannot use the session on any of its terms",
+    607: "says that the callee does not want this call",
+    608: "rejected the call in the middle of the network",
+}
+_CLASSES = {
+    3: "sends the caller elsewhere",
+    4: "refuses the request",
+    5: "failed to serve the request",
+    6: "refuses the call everywhere",
+}
+
+
+def refusal(status: int) -> str:
+    """The clause for a status from 300 to 699; unknown codes are taken as their class (RFC 3261, section
+    8.1.3.2).
+    """
+    return REFUSALS.get(status) or _CLASSES.get(status // 100, "answers in an unknown way")
