@@ -160,6 +160,17 @@ _KEYS.update(COMPACT_NAMES)
 _KEYS.update({compact.upper(): name for compact, name in COMPACT_NAMES.items()})
 
 
+def full_name(name: str) -> str:
+    """The full name of a compact form, in its usual spelling; any other name as it is."""
+    key = COMPACT_NAMES.get(name.lower())
+    if key is None:
+        return name
+    return _SPELLING_OF.get(key) or key.title()
+
+
+_SPELLING_OF = {spelling.lower(): spelling for spelling in _SPELLINGS}
+
+
 class Headers:
     """Header fields in order. Names are found in any case and in compact form; values are never joined or
     changed.

@@ -113,3 +113,46 @@ _CLASSES = {
 def reason_phrase(status: int) -> str:
     """The registered reason phrase of a status, or the name of its class for one that is not registered."""
     return REASON_PHRASES.get(status) or _CLASSES.get(status // 100, "Unknown")
+
+
+OPTION_TAGS = frozenset(
+    [
+        "100rel",
+        "199",
+        "answermode",
+        "early-session",
+        "eventlist",
+        "explicitsub",
+        "from-change",
+        "geolocation-http",
+        "geolocation-sip",
+        "gin",
+        "gruu",
+        "histinfo",
+        "ice",
+        "join",
+        "multiple-refer",
+        "norefersub",
+        "nosub",
+        "outbound",
+        "path",
+        "policy",
+        "precondition",
+        "pref",
+        "privacy",
+        "recipient-list-invite",
+        "recipient-list-message",
+        "recipient-list-subscribe",
+        "record-aware",
+        "replaces",
+        "resource-priority",
+        "sdp-anat",
+        "sec-agree",
+        "siprec",
+        "tdialog",
+        "timer",
+        "trickle-ice",
+        "uui",
+    ]
+)
+"""Every option tag of the registry."""
