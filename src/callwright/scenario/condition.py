@@ -1,0 +1,442 @@
+"""Conditions: one line of text each, judged on what a run left behind.
+
+    [who.]metric operator value          callee.mos >= 3.9      caller.pdd < 1 s      step.1.0.code = 486
+
+``who`` is ``caller`` (every call we placed), ``callee`` (every call that came to us), the name of a
+party, or the address of an action. Without it a condition on an action looks at that action's calls, and
+one at the end of the document at every call. A condition holds when it holds for each call it looks at
+and there is at least one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from callwright.scenario.outcome import (
+    Blame,
+    CallOutcome,
+    CallState,
+    ConditionOutcome,
+    Direction,
+    EndedBy,
+    Failure,
+    RegistrationOutcome,
+    RequestOutcome,
+    Verdict,
+)
+from callwright.scenario.parameter import CODECS, Boolean, read_duration
+from callwright.scenario.source import NOWHERE, Mark, Refusal, Text, did_you_mean, quoted
+
+Subject = CallOutcome | RegistrationOutcome | RequestOutcome
+
+COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+MATCHES = ("=", "!=", "~", "!~", "in", "not in", "present", "absent")
+ORDERS = ("=", "ordered", "has", "lacks")
+_OPERATOR = r"(?P<op>not\s+in\b|>=|<=|==|!=|!~|=|<|>|~|≥|≤|≠|\b(?:in|present|absent|ordered|has|lacks)\b)"
+_SAME = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!="}
+_CALL, _ANY = (CallOutcome,), (CallOutcome, RegistrationOutcome, RequestOutcome)
+MAX_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something a condition can look at. ``kind`` says how its value is read and compared."""
+
+    name: str
+    kind: str  # number, percent, time, level, code, word, choice, flag, states, header, count
+    get: Callable[[Any], Any]
+    help: str
+    of: tuple[type, ...] = _CALL
+    choices: tuple[str, ...] = ()
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        if self.kind in ("number", "percent", "time", "level", "count"):
+            return COMPARISONS
+        if self.kind == "code":
+            return (*COMPARISONS, "in", "not in")
+        if self.kind == "states":
+            return ORDERS
+        if self.kind in ("choice", "flag"):
+            return ("=", "!=", "in", "not in")
+        return MATCHES
+
+    @property
+    def unit(self) -> str:
+        return {"percent": " %", "time": " ms", "level": " dBFS"}.get(self.kind, "")
+
+
+def _heard(call: CallOutcome) -> float | None:
+    silence = call.received.silence_pct
+    return None if silence is None else 100 - silence
+
+
+def _table(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS = _table(
+    Metric("mos", "number", lambda c: c.received.mos, "MOS of what this party heard"),
+    Metric("sent.mos", "number", lambda c: c.sent.mos, "MOS of what the peer heard of this party"),
+    Metric("r", "number", lambda c: c.received.r_factor, "R factor of what this party heard"),
+    Metric("loss", "percent", lambda c: c.received.loss_pct, "RTP packets lost on the way to this party"),
+    Metric(
+        "sent.loss", "percent", lambda c: c.sent.loss_pct, "RTP packets of this party that the peer missed"
+    ),
+    Metric("discarded", "number", lambda c: c.received.discarded, "packets too late for the jitter buffer"),
+    Metric("burst_ratio", "number", lambda c: c.received.burst_ratio, "G.107 BurstR; 1 is random loss"),
+    Metric("jitter", "time", lambda c: c.received.jitter_ms, "mean interarrival jitter (RFC 3550)"),
+    Metric("max_jitter", "time", lambda c: c.received.max_jitter_ms, "highest interarrival jitter"),
+    Metric("rtt", "time", lambda c: c.rtt_ms, "round trip of the media, from RTCP"),
+    Metric("packets", "number", lambda c: c.received.packets, "RTP packets received"),
+    Metric("sent.packets", "number", lambda c: c.sent.packets, "RTP packets sent"),
+    Metric(
+        "silence", "percent", lambda c: c.received.silence_pct, "part of the received audio that was silent"
+    ),
+    Metric("heard", "percent", _heard, "part of the received audio that was not silent"),
+    Metric("clipping", "percent", lambda c: c.received.clipping_pct, "part of the audio that was clipped"),
+    Metric("level", "level", lambda c: c.received.level_dbfs, "level of the received audio"),
+    Metric("pdd", "time", lambda c: c.pdd_ms, "post-dial delay: INVITE to first ringing or answer"),
+    Metric("setup", "time", lambda c: c.setup_ms, "INVITE to the answer"),
+    Metric("duration", "time", lambda c: c.duration_ms, "answer to the end of the call"),
+    Metric("code", "code", lambda o: o.sip_code, "final SIP status; 4xx stands for its class", _ANY),
+    Metric("codec", "word", lambda c: c.codec or c.received.codec, "codec that was agreed on"),
+    Metric("dtmf", "word", lambda c: c.received.dtmf, "digits received"),
+    Metric("caller_id", "word", lambda c: c.caller_identity, "number of the caller as it was received"),
+    Metric("caller_name", "word", lambda c: c.caller_name, "display name of the caller as it was received"),
+    Metric("user_agent", "word", lambda o: o.user_agent, "User-Agent or Server of the peer", _ANY),
+    Metric("early_media", "flag", lambda c: c.early_media, "whether audio came before the answer"),
+    Metric("ended_by", "choice", lambda c: c.ended_by, "who ended the call", _CALL, tuple(EndedBy)),
+    Metric("failure", "choice", lambda o: o.failure, "why it did not succeed", _ANY, tuple(Failure)),
+    Metric("verdict", "choice", lambda o: o.verdict, "verdict of the call itself", _ANY, tuple(Verdict)),
+    Metric("blame", "choice", lambda o: o.blame, "who is to blame", _ANY, tuple(Blame)),
+    Metric("states", "states", lambda c: c.states, "states the call went through", _CALL, tuple(CallState)),
+    Metric(
+        "header", "header", lambda o: o.messages, "header of a received message: header X-A of 180 = b", _ANY
+    ),
+    Metric("calls", "count", len, "number of calls looked at"),
+    Metric("registered", "time", lambda o: o.registered_ms, "REGISTER to its 200", (RegistrationOutcome,)),
+    Metric("expires", "number", lambda o: o.expires_s, "expiry granted, seconds", (RegistrationOutcome,)),
+    Metric("refreshes", "number", lambda o: o.refreshes, "refreshes that succeeded", (RegistrationOutcome,)),
+    Metric("round_trip", "time", lambda o: o.round_trip_ms, "request to final response", (RequestOutcome,)),
+    Metric("allow", "word", lambda o: o.allow, "methods in the peer's Allow", (RequestOutcome,)),
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    text: str  # as written
+    metric: Metric
+    operator: str
+    value: Any  # float, tuple of texts, compiled pattern, or None for present and absent
+    expected: str  # ">= 4.0"
+    who: str | None = None
+    header: str = ""
+    message: str = ""  # "INVITE" or "180": the message whose header is meant
+    address: str | None = None  # of its action; None at the end of the document
+    mark: Mark = NOWHERE
+
+    @property
+    def expects_failure(self) -> bool:
+        """An answered call cannot satisfy it, so its author wants the call to fail, and says how."""
+        if self.metric.name == "code":
+            return not _code_matches(200, self.operator, self.value)
+        if self.metric.name == "states":
+            bad = {CallState.CANCELED, CallState.FAILED, CallState.REDIRECTED}
+            if self.operator == "lacks":
+                return bool({CallState.ANSWERED, CallState.CONFIRMED} & set(self.value))
+            return bool(bad & set(self.value))
+        if self.metric.name == "failure":
+            return self.operator in ("=", "in")
+        if self.metric.name == "verdict":
+            return not _choice_matches("passed", self.operator, self.value)
+        return False
+
+    def select(
+        self,
+        calls: Sequence[CallOutcome],
+        registrations: Sequence[RegistrationOutcome] = (),
+        requests: Sequence[RequestOutcome] = (),
+    ) -> list[Subject]:
+        """What it looks at: calls before requests before registrations, when its metric knows several."""
+        for kind, pool in (
+            (CallOutcome, calls),
+            (RequestOutcome, requests),
+            (RegistrationOutcome, registrations),
+        ):
+            if kind in self.metric.of:
+                chosen: list[Subject] = [subject for subject in pool if self._concerns(subject)]
+                if chosen:
+                    return chosen
+        return []
+
+    def _concerns(self, subject: Subject) -> bool:
+        if self.who is None:
+            return self.address is None or subject.address == self.address
+        if self.who in ("caller", "callee") and isinstance(subject, CallOutcome):
+            wanted = Direction.OUTGOING if self.who == "caller" else Direction.INCOMING
+            here = self.address is None or subject.address == self.address
+            return subject.direction is wanted and here
+        return self.who in (subject.party, subject.address)
+
+    def evaluate(
+        self,
+        calls: Sequence[CallOutcome],
+        registrations: Sequence[RegistrationOutcome] = (),
+        requests: Sequence[RequestOutcome] = (),
+        users: Mapping[str, str] | None = None,
+    ) -> ConditionOutcome:
+        """``users`` maps the name of a party to its user, for ``caller_id = alice``."""
+        subjects = self.select(calls, registrations, requests)
+        if self.metric.kind == "count":
+            count = len(subjects)
+            return self._outcome(str(count), _compares(count, self.operator, self.value))
+        if not subjects:
+            return self._outcome(None, False)
+        results = [(subject, *self._look(subject, users or {})) for subject in subjects]
+        failed = [entry for entry in results if not entry[2]]
+        subject, seen, passed = (failed or results)[0]
+        if len(failed) > 1 or (failed and len(results) > 1):
+            seen = f"{seen if seen is not None else 'nothing'} ({len(failed)} of {len(results)} failed)"
+        return self._outcome(seen, passed, getattr(subject, "id", None))
+
+    def _outcome(self, seen: str | None, passed: bool, call: str | None = None) -> ConditionOutcome:
+        return ConditionOutcome(self.text, self.expected, seen, passed, self.address, call or None)
+
+    def _look(self, subject: Subject, users: Mapping[str, str]) -> tuple[str | None, bool]:
+        value = self.metric.get(subject)
+        kind = self.metric.kind
+        if kind == "states":
+            names = [reached.state for reached in value]
+            return ", ".join(names) or None, _states_match(names, self.operator, self.value)
+        if kind == "header":
+            found = [
+                text
+                for message in value
+                if not self.message or message.start.upper() == self.message
+                for text in message.values(self.header)
+            ]
+            shown = ", ".join(dict.fromkeys(found)) if found else None
+            return shown, _words_match(found, self.operator, self.value, exact=True)
+        if kind == "word":
+            words = [str(item) for item in value] if isinstance(value, tuple) else [value] if value else []
+            wanted = self.value
+            if self.metric.name == "caller_id" and isinstance(wanted, tuple):
+                wanted = tuple(users.get(word, word) for word in wanted)
+                named = re.fullmatch(r'"([^"]*)"\s+(\S+)', wanted[0]) if len(wanted) == 1 else None
+                if named and isinstance(subject, CallOutcome) and words:
+                    words = [f'"{subject.caller_name or ""}" {words[0]}']
+            return ", ".join(words) or None, _words_match(words, self.operator, wanted, exact=False)
+        if value is None:
+            return None, False
+        if kind == "flag":
+            return Boolean().show(value), (value is self.value) == (self.operator in ("=", "in"))
+        if kind == "choice":
+            return str(value), _choice_matches(str(value), self.operator, self.value)
+        if kind == "code":
+            return str(value), _code_matches(value, self.operator, self.value)
+        return f"{value:.4g}{self.metric.unit}", _compares(value, self.operator, self.value)
+
+
+def _compares(seen: float, operator: str, wanted: float) -> bool:
+    close = abs(seen - wanted) < 1e-9
+    return {
+        "=": close,
+        "!=": not close,
+        "<": seen < wanted,
+        "<=": seen <= wanted or close,
+        ">": seen > wanted,
+        ">=": seen >= wanted or close,
+    }[operator]
+
+
+def _code_matches(code: int, operator: str, wanted: Sequence[str]) -> bool:
+    if operator in ("<", "<=", ">", ">="):
+        return _compares(code, operator, int(wanted[0]))
+    found = any(str(code) == one or (one.endswith("xx") and str(code)[0] == one[0]) for one in wanted)
+    return found == (operator in ("=", "in"))
+
+
+def _choice_matches(seen: str, operator: str, wanted: Sequence[str]) -> bool:
+    return (seen in wanted) == (operator in ("=", "in"))
+
+
+def _words_match(seen: Sequence[str], operator: str, wanted: Any, *, exact: bool) -> bool:
+    """Negative operators hold when nothing matches, also when there is nothing at all."""
+    if operator in ("present", "absent"):
+        return bool(seen) == (operator == "present")
+    if operator in ("~", "!~"):
+        return any(wanted.search(word[:2048]) for word in seen) == (operator == "~")
+    same = {word if exact else word.lower() for word in wanted}
+    found = any((word if exact else word.lower()) in same for word in seen)
+    return found == (operator in ("=", "in"))
+
+
+def _states_match(seen: Sequence[str], operator: str, wanted: Sequence[str]) -> bool:
+    if operator == "has":
+        return set(wanted) <= set(seen)
+    if operator == "lacks":
+        return not set(wanted) & set(seen)
+    if operator == "ordered":
+        rest = iter(seen)
+        return all(state in rest for state in wanted)
+    # "=": nothing else in between, but for the states that only say the handshake went its way
+    quiet = {CallState.TRYING, CallState.CONFIRMED} - set(wanted)
+    return [state for state in seen if state not in quiet] == list(wanted)
+
+
+def parse_condition(
+    node: Text, *, address: str | None = None, parties: Sequence[str] = (), addresses: Sequence[str] = ()
+) -> Condition:
+    """Raises Refusal with a sentence that says what would be right."""
+    text = " ".join(node.value.split())
+    if not text:
+        raise Refusal("A condition is empty. Write mos >= 4.0 or code = 200.")
+    if len(text) > MAX_LENGTH:
+        raise Refusal(f"A condition has {len(text)} characters; at most {MAX_LENGTH} are permitted.")
+    match = re.match(rf"(?P<name>[\w.-]+?)(?P<rest>\s+[^=<>~!]*?)?\s*{_OPERATOR}\s*(?P<value>.*)$", text)
+    if match is None:
+        name = re.match(r"[\w.-]*", text)
+        metric = _metric(name[0] if name else text, parties, addresses)[1]
+        message = f"{quoted(text)} has no operator. Permitted: {', '.join(metric.operators)}."
+        raise Refusal(message, permitted=metric.operators, key=text)
+    who, metric = _metric(match["name"], parties, addresses)
+    operator = " ".join(_SAME.get(match["op"], match["op"]).split())
+    rest = (match["rest"] or "").strip()
+    header, message_name = _header(metric, rest)
+    if operator not in metric.operators:
+        tail, near = did_you_mean(operator, metric.operators)
+        raise Refusal(
+            f"{metric.name} cannot be judged with {operator}.{tail}",
+            permitted=metric.operators,
+            nearest=near,
+            key=operator,
+        )
+    raw = match["value"].strip()
+    value = _value(metric, operator, raw)
+    written = " ".join((node.written or node.value).split())
+    expected = f"{operator} {raw}".strip() if node.written is None else written[match.start("op") :].strip()
+    return Condition(
+        written, metric, operator, value, expected, who, header, message_name, address, node.mark
+    )
+
+
+def _metric(name: str, parties: Sequence[str], addresses: Sequence[str]) -> tuple[str | None, Metric]:
+    if name in METRICS:
+        return None, METRICS[name]
+    address = re.match(r"(step\.\d+\.\d+)\.(.+)$", name)
+    who, rest = (address[1], address[2]) if address else name.partition(".")[::2]
+    if rest.startswith("received."):
+        rest = rest.removeprefix("received.")
+    if not rest or who == "received":
+        known = rest or name
+        if known not in METRICS:
+            tail, near = did_you_mean(known, tuple(METRICS))
+            raise Refusal(
+                f"{quoted(known)} is nothing that can be measured.{tail}",
+                permitted=tuple(METRICS),
+                nearest=near,
+                key=known,
+            )
+        return None, METRICS[known]
+    everybody = ("caller", "callee", *parties)
+    if (address and who not in addresses) or (not address and who not in everybody):
+        permitted = tuple(addresses) if address else tuple(dict.fromkeys(everybody))
+        tail, near = did_you_mean(who, permitted)
+        what = "an action of this test" if address else "a party of this test"
+        raise Refusal(f"{quoted(who)} is not {what}.{tail}", permitted=permitted, nearest=near, key=who)
+    if rest not in METRICS:
+        tail, near = did_you_mean(rest, tuple(METRICS))
+        raise Refusal(
+            f"{quoted(rest)} is nothing that can be measured.{tail}",
+            permitted=tuple(METRICS),
+            nearest=near,
+            key=rest,
+        )
+    return who, METRICS[rest]
+
+
+def _header(metric: Metric, rest: str) -> tuple[str, str]:
+    if metric.kind != "header":
+        if rest:
+            raise Refusal(f"{quoted(rest)} stands between {metric.name} and its operator.", key=rest)
+        return "", ""
+    match = re.fullmatch(r"([\w!#$%&'*+.^`|-]+)(?:\s+of\s+(\w+))?", rest)
+    if match is None:
+        raise Refusal(
+            "The name of a header is wanted. Write header X-Test = yes, or header X-Test of 180 ~ /a/."
+        )
+    message = (match[2] or "").upper()
+    if message and not re.fullmatch(r"[1-6]\d\d|INVITE|MESSAGE|OPTIONS|REGISTER|BYE", message):
+        raise Refusal(
+            f"{quoted(message)} is not a message. Write INVITE, or a status such as 180.", key=message
+        )
+    return match[1], message
+
+
+def _list(raw: str) -> tuple[str, ...]:
+    inside = raw[1:-1] if raw.startswith("[") and raw.endswith("]") else raw
+    return tuple(_bare(part.strip()) for part in inside.split(",") if part.strip())
+
+
+def _bare(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
+
+
+def _value(metric: Metric, operator: str, raw: str) -> Any:
+    if operator in ("present", "absent"):
+        if raw:
+            raise Refusal(f"{quoted(raw)} stands after {operator}, which takes no value.", key=raw)
+        return None
+    if not raw:
+        raise Refusal(f"A value is wanted after {operator}.")
+    if operator in ("~", "!~"):
+        return _pattern(raw)
+    if metric.kind == "time":
+        if re.fullmatch(r"[\d.]+", raw):
+            raise Refusal(f"{raw} has no unit. Write {raw} ms or {raw} s.", key=raw)
+        return read_duration(raw) * 1000
+    if metric.kind in ("number", "percent", "level", "count"):
+        unit = metric.unit.strip()
+        figure = raw.removesuffix(unit).strip() if unit else raw
+        if re.fullmatch(r"-?\d+,\d+", figure):
+            raise Refusal(f"{raw} is not a number. Write {raw.replace(',', '.')}, with a point.", key=raw)
+        if not re.fullmatch(r"-?\d{1,12}(\.\d{1,12})?", figure):
+            raise Refusal(f"{quoted(raw)} is not a number.", key=raw)
+        return float(figure)
+    words = _list(raw) if operator in ("in", "not in") or metric.kind == "states" else (_bare(raw),)
+    if metric.kind == "code":
+        return _codes(words, operator)
+    if metric.kind == "flag":
+        return Boolean().read(Text(words[0], NOWHERE))
+    permitted = metric.choices or (CODECS if metric.name == "codec" else ())
+    if permitted:
+        for word in words:
+            if word not in permitted and word.lower() not in [name.lower() for name in permitted]:
+                tail, near = did_you_mean(word, permitted)
+                noun = {"states": "call state", "codec": "codec we have"}.get(metric.name, metric.name)
+                raise Refusal(
+                    f"{quoted(word)} is not a {noun}.{tail}", permitted=permitted, nearest=near, key=word
+                )
+    return tuple(word.lower() for word in words) if metric.choices else words
+
+
+def _codes(words: Sequence[str], operator: str) -> tuple[str, ...]:
+    for word in words:
+        if not re.fullmatch(r"[1-6](\d\d|xx)", word.lower()) or (operator[0] in "<>" and "x" in word.lower()):
+            raise Refusal(f"{quoted(word)} is not a SIP status. Write 486, or 4xx for its class.", key=word)
+    return tuple(word.lower() for word in words)
+
+
+def _pattern(raw: str) -> re.Pattern[str]:
+    slashed = re.fullmatch(r"/(.*)/(i?)", raw)
+    pattern, flags = (slashed[1], re.IGNORECASE if slashed[2] else 0) if slashed else (_bare(raw), 0)
+    if re.search(r"\([^()]*[+*][^()]*\)\s*[+*{]", pattern):
+        raise Refusal(f"{quoted(raw)} repeats a repetition, which can take for ever.", key=raw)
+    try:
+        return re.compile(pattern, flags)
+    except re.error as error:
+        raise Refusal(f"{quoted(raw)} is not a regular expression: {error.msg}.", key=raw) from None

@@ -1,0 +1,447 @@
+"""Verdict, blame and the sentence that says both, from the facts of an outcome. Pure, and a table where
+it can be.
+
+A verdict is ``(Verdict, Blame | None, reason)``. The reason is in the past tense, says who noticed what,
+names the SIP status with its name or the host, and has at most 30 words; advice is a second sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from callwright.scenario.outcome import (
+    Blame,
+    CallOutcome,
+    CallState,
+    ConditionOutcome,
+    Direction,
+    Failure,
+    RegistrationOutcome,
+    RequestOutcome,
+    Verdict,
+)
+from callwright.scenario.status import status
+
+Judgement = tuple[Verdict, Blame | None, str]
+Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
+
+MIN_MOS = 3.5
+SILENT_PCT = 99.0  # from here on nobody heard anything
+OWN_ERROR_LIMIT_MS = 10.0  # p99 of our own sending; beyond half a packet a poor MOS may be our doing
+
+# What a status usually means, after the colon. Only where one may say so.
+_MEANING = {
+    403: "it does not permit this",
+    404: "it does not know the number",
+    408: "it gave up waiting for the far end",
+    480: "the called party is not there now",
+    484: "the number is too short for it",
+    486: "the called party is busy",
+    488: "it takes none of the codecs offered",
+    500: "it had an error of its own",
+    502: "the next hop answered it badly",
+    503: "it is overloaded or out of service",
+    504: "its next hop did not answer in time",
+    603: "the called party declined",
+}
+
+
+def band(mos: float) -> str:
+    for limit, word in ((4.3, "Excellent"), (4.0, "Good"), (3.6, "Fair"), (3.1, "Poor")):
+        if mos >= limit:
+            return word
+    return "Bad"
+
+
+def _name(party: str | None, otherwise: str) -> str:
+    return (party[0].upper() + party[1:]) if party else otherwise
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value / 1000:.3g} s" if value >= 1000 else f"{value:.0f} ms"
+
+
+def _far_end(outcome: Outcome) -> str:
+    """The number or user at the other end, as one would say it."""
+    if isinstance(outcome, RegistrationOutcome):
+        return outcome.registrar or outcome.peer or "the registrar"
+    uri = outcome.target if isinstance(outcome, RequestOutcome) else outcome.destination or outcome.remote
+    if isinstance(outcome, CallOutcome) and outcome.direction is Direction.INCOMING:
+        uri = outcome.caller_identity or outcome.remote
+    match = re.search(r"sips?:(?:([^@;>\s]+)@)?([^;>?\s]+)", uri or "")
+    if match:
+        return match[1].partition(":")[0] if match[1] else match[2]
+    return uri or outcome.peer or "the peer"
+
+
+def _where(outcome: Outcome) -> str:
+    """The host that packets went to."""
+    if outcome.peer:
+        return re.sub(r"^(udp|tcp|tls):", "", outcome.peer)
+    return outcome.failure_detail or _far_end(outcome)
+
+
+def _detail(outcome: Outcome) -> str:
+    return f": {outcome.failure_detail.rstrip('.')}" if outcome.failure_detail else ""
+
+
+def _what(outcome: Outcome) -> str:
+    if isinstance(outcome, CallOutcome):
+        return "INVITE" if outcome.direction is Direction.OUTGOING else "200 OK"
+    return outcome.method if isinstance(outcome, RequestOutcome) else "REGISTER"
+
+
+def _refused(outcome: Outcome) -> Judgement:
+    code = outcome.sip_code or 0
+    named = status(code, outcome.sip_reason)
+    if isinstance(outcome, CallOutcome):
+        if outcome.direction is Direction.INCOMING:
+            us = _name(outcome.party, "We")
+            return Verdict.FAILED, Blame.TEST, f"{us} refused the call of {_far_end(outcome)} with {named}."
+        who = _far_end(outcome)
+        opening = f"The call to {who} was refused with {named}"
+    elif isinstance(outcome, RegistrationOutcome):
+        who = _far_end(outcome)
+        opening = f"The registration of {outcome.account or 'the account'} at {who} failed with {named}"
+    else:
+        who = _far_end(outcome)
+        opening = f"{who} answered the {outcome.method} with {named}"
+    if code in (401, 407):
+        why = (
+            "probably the user or the password is wrong" if outcome.authenticated else "no password was given"
+        )
+        return Verdict.FAILED, Blame.TEST, f"{opening}: {why}."
+    if 300 <= code < 400:
+        to = getattr(outcome, "redirected_to", ())
+        where = f" to {to[0]}" if to else ""
+        return Verdict.FAILED, Blame.TARGET, f"{opening}: it redirected us{where}, which was not followed."
+    if code == 403 and outcome.authenticated:
+        return Verdict.FAILED, Blame.TARGET, f"{opening} after a challenge: probably the password is wrong."
+    if code == 488 and isinstance(outcome, CallOutcome) and outcome.codecs_offered:
+        offered = " and ".join(outcome.codecs_offered[:4])
+        return Verdict.FAILED, Blame.TARGET, f"{opening}: it takes other codecs, and we offered {offered}."
+    meaning = f": {_MEANING[code]}" if code in _MEANING and isinstance(outcome, CallOutcome) else ""
+    return Verdict.FAILED, Blame.TARGET, f"{opening}{meaning}."
+
+
+def _timeout(outcome: Outcome) -> Judgement:
+    copies = outcome.retransmissions if not isinstance(outcome, RegistrationOutcome) else None
+    times = f"{copies + 1} copies went to {_where(outcome)}" if copies else f"it went to {_where(outcome)}"
+    reason = f"Nobody answered the {_what(outcome)}: {times}, and no packet came back."
+    return Verdict.FAILED, Blame.NETWORK, reason
+
+
+def _unreachable(outcome: Outcome) -> Judgement:
+    detail = (outcome.failure_detail or "").lower()
+    where = _where(outcome)
+    if not detail or "refused" in detail or "port unreachable" in detail:
+        reason = f"Nothing listened at {where}: the {_what(outcome)} was refused by the host itself."
+        return Verdict.FAILED, Blame.TARGET, reason
+    return Verdict.FAILED, Blame.NETWORK, f"The {_what(outcome)} could not reach {where}{_detail(outcome)}."
+
+
+def _unresolved(outcome: Outcome) -> Judgement:
+    detail = outcome.failure_detail or _far_end(outcome)
+    dead = re.search(r"time.?out|timed out|servfail|no name ?server", detail, re.IGNORECASE)
+    uri = getattr(outcome, "destination", None) or getattr(outcome, "target", None) or _far_end(outcome)
+    match = re.search(r"@?([\w.-]+)(?::\d+)?(?:[;>?].*)?$", uri.removeprefix("sip:"))
+    host = match[1] if match else uri
+    about = f"{host}: {detail.rstrip('.')}" if host not in detail else detail.rstrip(".")
+    reason = f"The {_what(outcome)} was never sent, since the host does not resolve: {about}."
+    return Verdict.FAILED, Blame.NETWORK if dead else Blame.TEST, reason
+
+
+def _no_answer(outcome: Outcome) -> Judgement:
+    who = _far_end(outcome)
+    rang = isinstance(outcome, CallOutcome) and any(s.state is CallState.RINGING for s in outcome.states)
+    how = "it rang, and nobody took the call" if rang else "it neither rang nor answered"
+    return Verdict.FAILED, Blame.TARGET, f"{who} did not answer in time{_detail(outcome)}: {how}."
+
+
+def _sentence(verdict: Verdict, blame: Blame, text: str) -> tuple[Verdict, Blame, str]:
+    return verdict, blame, text
+
+
+# Failures whose sentence needs only names: {who} is the far end, {what} our request, {where} the host.
+_PLAIN = {
+    Failure.TLS: _sentence(Verdict.FAILED, Blame.TARGET, "TLS to {where} failed{detail}."),
+    Failure.POLICY: _sentence(Verdict.ERROR, Blame.TEST, "Policy refused to send to {who}{detail}."),
+    Failure.MALFORMED: _sentence(
+        Verdict.FAILED, Blame.TARGET, "{where} sent a message that could not be used{detail}."
+    ),
+    Failure.NO_CREDENTIALS: _sentence(
+        Verdict.FAILED, Blame.TEST, "{where} asked for a password ({status}), and the test has none{detail}."
+    ),
+    Failure.NOT_ACKNOWLEDGED: _sentence(
+        Verdict.FAILED,
+        Blame.NETWORK,
+        "The call of {who} was cut after 32 s: our 200 OK went to {where} again and again, and no ACK came.",
+    ),
+    Failure.NEGOTIATION: _sentence(
+        Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no audio format{detail}."
+    ),
+    Failure.NEVER_CAME: _sentence(Verdict.FAILED, Blame.TARGET, "{us} never got the call{detail}."),
+    Failure.STOPPED: _sentence(Verdict.CANCELED, Blame.TEST, "It was stopped from outside{detail}."),
+    Failure.DEADLINE: _sentence(Verdict.FAILED, Blame.TEST, "The run's time was over first{detail}."),
+    Failure.PLATFORM: _sentence(
+        Verdict.ERROR,
+        Blame.PLATFORM,
+        "Callwright itself failed{detail}. This says nothing about the target.",
+    ),
+}
+_WORDED = {
+    Failure.REFUSED: _refused,
+    Failure.TIMEOUT: _timeout,
+    Failure.UNREACHABLE: _unreachable,
+    Failure.UNRESOLVED: _unresolved,
+    Failure.NO_ANSWER: _no_answer,
+}
+
+
+def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
+    if failure in _WORDED:
+        return _WORDED[failure](outcome)
+    verdict, blame, text = _PLAIN[failure]
+    reason = text.format(
+        who=_far_end(outcome),
+        us=_name(outcome.party, "We"),
+        what=_what(outcome),
+        where=_where(outcome) if outcome.peer else _far_end(outcome),
+        detail=_detail(outcome),
+        status=status(outcome.sip_code or 401, outcome.sip_reason),
+    )
+    return verdict, blame, reason
+
+
+def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS) -> Judgement:
+    """The verdict of a call that was meant to be answered and to carry audio (RFC 3261 and our own rules).
+
+    It passes when it was answered, audio came (an echo of our own SSRC is audio), the peer reports no
+    total loss, and the received MOS, where one can be rated, is at least ``min_mos``.
+    """
+    if call.failure is not None:
+        return _judge_failure(call, call.failure)
+    if not call.answered:
+        if call.sip_code and call.sip_code >= 300:
+            return _refused(call)
+        if any(reached.state is CallState.CANCELED for reached in call.states):
+            return Verdict.FAILED, Blame.TEST, f"The call to {_far_end(call)} was canceled before an answer."
+        return _no_answer(call)
+    if not call.media_expected:
+        after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
+        return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; no audio was asked for."
+    return _judge_media(call, min_mos)
+
+
+def _answerer(call: CallOutcome) -> str:
+    return _far_end(call) if call.direction is Direction.OUTGOING else _name(call.party, "We")
+
+
+def _judge_media(call: CallOutcome, min_mos: float) -> Judgement:
+    us, them = _name(call.party, "we"), _far_end(call)
+    heard = call.received
+    span = f" in {_milliseconds(call.duration_ms)}" if call.duration_ms else ""
+    if not heard.packets:
+        reason = f"{_answerer(call)} answered, but {us} heard nothing: no RTP packet came{span}."
+        return Verdict.FAILED, Blame.TARGET, reason
+    if heard.silence_pct is not None and heard.silence_pct >= SILENT_PCT:
+        opening = f"{_answerer(call)} answered, but {us} heard silence"
+        reason = f"{opening}: all {heard.packets} packets were without sound."
+        return Verdict.FAILED, Blame.TARGET, reason
+    if call.peer_loss_pct is not None and call.peer_loss_pct >= 100:
+        reason = f"{them} heard nothing of {us}: its RTCP reported that all our audio was lost."
+        return Verdict.FAILED, Blame.NETWORK, reason
+    if heard.mos is None:
+        reason = (
+            f"{_answerer(call)} answered and audio came; no MOS is known for {heard.codec or 'its codec'}."
+        )
+        return Verdict.PASSED, None, reason
+    if heard.mos >= min_mos:
+        after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
+        subject = us[0].upper() + us[1:]
+        reason = (
+            f"{_answerer(call)} answered{after}; {subject if call.party else us} heard {them} "
+            f"at MOS {heard.mos:.1f}, {band(heard.mos)}."
+        )
+        return Verdict.PASSED, None, reason
+    return _poor(call, us, them, heard.mos, min_mos)
+
+
+def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> Judgement:
+    subject = us[0].upper() + us[1:]
+    opening = f"{subject} heard {them} at MOS {mos:.1f}, {band(mos)}, where {min_mos:g} was asked for"
+    own = call.measurement.send_error_p99_ms
+    if own is not None and own > OWN_ERROR_LIMIT_MS:
+        reason = (
+            f"{opening}, but our own sending was {own:.0f} ms late (p99). Measure again on a calmer machine."
+        )
+        return Verdict.INVALID, Blame.PLATFORM, reason
+    shares = {
+        "loss": call.causes.loss,
+        "discard": call.causes.discard,
+        "delay": call.causes.delay,
+        "codec": call.causes.codec,
+    }
+    known = {name: share for name, share in shares.items() if share}
+    worst = max(known, key=lambda name: known[name]) if known else ("loss" if call.received.lost else "")
+    if worst == "codec":
+        return Verdict.FAILED, Blame.TEST, f"{opening}: {call.received.codec} allows no more."
+    why = {
+        "loss": f": {call.received.loss_pct or 0:.1f} % of the packets were lost",
+        "discard": f": {call.received.discarded or 0} packets came too late for the jitter buffer",
+        "delay": f": the delay was {call.received.ta_ms or 0:.0f} ms",
+    }.get(worst, "")
+    return Verdict.FAILED, Blame.NETWORK, f"{opening}{why}."
+
+
+def judge_expected(outcome: Outcome, conditions: Sequence[ConditionOutcome]) -> Judgement:
+    """The verdict of what was meant to fail: it passes when it failed as its conditions say."""
+    failed = next((condition for condition in conditions if not condition.passed), None)
+    what = _happened(outcome)
+    if failed is None:
+        return Verdict.PASSED, None, f"{what}, as expected."
+    if outcome.failure in (Failure.PLATFORM, Failure.STOPPED, Failure.POLICY):
+        return _judge_failure(outcome, outcome.failure)
+    return Verdict.FAILED, Blame.TARGET, f"{what}, where {failed.text} was expected."
+
+
+def _happened(outcome: Outcome) -> str:
+    if isinstance(outcome, CallOutcome):
+        canceled = any(reached.state is CallState.CANCELED for reached in outcome.states)
+        outgoing = outcome.direction is Direction.OUTGOING
+        subject = f"The call {'to' if outgoing else 'of'} {_far_end(outcome)}"
+        if outcome.answered:
+            return f"{subject} was answered"
+        if canceled:
+            return f"{subject} was canceled before an answer"
+    elif isinstance(outcome, RegistrationOutcome):
+        subject = f"The registration of {outcome.account or 'the account'}"
+        if outcome.sip_code and outcome.sip_code < 300:
+            return f"{subject} succeeded with {status(outcome.sip_code)}"
+    else:
+        subject = f"The {outcome.method} to {_far_end(outcome)}"
+        if outcome.sip_code and outcome.sip_code < 300:
+            return f"{subject} was answered with {status(outcome.sip_code)}"
+    if outcome.sip_code:
+        return f"{subject} was refused with {status(outcome.sip_code, outcome.sip_reason)}"
+    return f"{subject} got no answer" if outcome.failure is Failure.TIMEOUT else f"{subject} did not succeed"
+
+
+def judge_registration(registration: RegistrationOutcome) -> Judgement:
+    if registration.failure is not None:
+        return _judge_failure(registration, registration.failure)
+    code = registration.sip_code
+    if code is None:
+        return _timeout(registration)
+    if code >= 300:
+        return _refused(registration)
+    took = (
+        f" in {_milliseconds(registration.registered_ms)}" if registration.registered_ms is not None else ""
+    )
+    what = f"{registration.account or 'The account'} registered at {_far_end(registration)}{took}"
+    return Verdict.PASSED, None, f"{what}."
+
+
+def judge_request(request: RequestOutcome) -> Judgement:
+    """Any answer to an OPTIONS is alive (RFC 3261 section 11); other methods want a 2xx."""
+    if request.failure is not None and not (request.method == "OPTIONS" and request.sip_code):
+        return _judge_failure(request, request.failure)
+    code = request.sip_code
+    if code is None:
+        return _timeout(request)
+    if code >= 300 and request.method != "OPTIONS":
+        return _refused(request)
+    took = f" in {_milliseconds(request.round_trip_ms)}" if request.round_trip_ms is not None else ""
+    return (
+        Verdict.PASSED,
+        None,
+        f"{_far_end(request)} answered the {request.method} with {status(code)}{took}.",
+    )
+
+
+def judge_run(
+    calls: Sequence[CallOutcome],
+    conditions: Sequence[ConditionOutcome],
+    registrations: Sequence[RegistrationOutcome] = (),
+    requests: Sequence[RequestOutcome] = (),
+    *,
+    blames: Mapping[str, Blame] | None = None,
+    stopped: str | None = None,
+    trouble: Judgement | None = None,
+) -> Judgement:
+    """The verdict of a run whose parts are judged: canceled, then error, failed, invalid, passed.
+
+    ``blames`` gives whom a failed condition speaks against, by its text. ``stopped`` says who stopped the
+    run, and ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
+    """
+    if stopped is not None:
+        return Verdict.CANCELED, Blame.TEST, f"The run was stopped: {stopped.rstrip('.')}."
+    parts: list[Judgement] = [trouble] if trouble else []
+    everything: list[Outcome] = [*registrations, *calls, *requests]
+    parts += [(part.verdict, part.blame, part.reason) for part in everything]
+    for wanted in (Verdict.ERROR, Verdict.FAILED):
+        of_them = [part for part in parts if part[0] is wanted]
+        if of_them:
+            verdict, blame, reason = of_them[0]
+            several = sum(1 for call in calls if call.verdict is wanted)
+            if several > 1 and len(calls) > 2:
+                reason = f"{several} of {len(calls)} calls did not pass. The first: {reason}"
+            return verdict, blame, reason
+        if wanted is Verdict.ERROR:
+            continue
+        unmet = [condition for condition in conditions if not condition.passed]
+        if unmet:
+            return _unmet(unmet[0], len(unmet), calls, blames or {})
+    for wanted in (Verdict.INVALID, Verdict.CANCELED):
+        for part in parts:
+            if part[0] is wanted:
+                return part
+    return Verdict.PASSED, None, _all_well(calls, registrations, requests)
+
+
+def _unmet(
+    condition: ConditionOutcome, count: int, calls: Sequence[CallOutcome], blames: Mapping[str, Blame]
+) -> Judgement:
+    seen = f"it was {condition.seen}" if condition.seen is not None else "there was nothing to see"
+    more = f" {count - 1} more conditions failed." if count > 2 else ""
+    if count == 2:
+        more = " One more condition failed."
+    where = f" ({condition.address})" if condition.address else ""
+    reason = f"The condition {condition.text}{where} did not hold: {seen}.{more}"
+    blame = blames.get(condition.text, Blame.TARGET)
+    own = max((call.measurement.send_error_p99_ms or 0 for call in calls), default=0)
+    if blame is Blame.NETWORK and own > OWN_ERROR_LIMIT_MS:
+        return Verdict.INVALID, Blame.PLATFORM, f"{reason} Our own sending was {own:.0f} ms late (p99)."
+    return Verdict.FAILED, blame, reason
+
+
+def _all_well(
+    calls: Sequence[CallOutcome],
+    registrations: Sequence[RegistrationOutcome],
+    requests: Sequence[RequestOutcome],
+) -> str:
+    outgoing = [call for call in calls if call.direction is Direction.OUTGOING]
+    rated = [call.received.mos for call in calls if call.received.mos is not None]
+    if len(outgoing) == 1 and outgoing[0].answered:
+        call = outgoing[0]
+        them = [leg for leg in calls if leg.direction is Direction.INCOMING and leg.party]
+        caller, callee = _name(call.party, "We"), _name(them[0].party if them else None, _far_end(call))
+        if call.received.mos is not None and them and them[0].received.mos is not None:
+            both = f"{caller} called {callee}, and both heard each other"
+            return f"{both}: MOS {call.received.mos:.1f} and {them[0].received.mos:.1f}, {band(min(rated))}."
+        return call.reason
+    if len(outgoing) == 1:
+        return outgoing[0].reason
+    if outgoing:
+        lowest = f"; the lowest MOS was {min(rated):.1f}, {band(min(rated))}" if rated else ""
+        return f"All {len(outgoing)} calls went as they should{lowest}."
+    if len(requests) + len(registrations) == 1:
+        return requests[0].reason if requests else registrations[0].reason
+    if requests or registrations:
+        said = [f"{len(requests)} requests were answered"] if requests else []
+        said += [f"{len(registrations)} registrations went as they should"] if registrations else []
+        return f"{' and '.join(said)}."
+    if calls:
+        return calls[0].reason
+    return "Every step was done; it placed no call."
