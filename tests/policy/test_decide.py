@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callwright.policy.destination import (
+    Destination,
+    Ground,
+    PolicyError,
+    Purpose,
+    Rules,
+    Target,
+    decide,
+    parse_allow,
+)
+
+EMPTY = Rules()
+
+
+def allow(*texts: str) -> Rules:
+    return Rules(targets=tuple(parse_allow(text) for text in texts))
+
+
+@pytest.mark.parametrize(
+    ("address", "ground"),
+    [
+        ("127.0.0.1", Ground.LOOPBACK),
+        ("127.9.9.9", Ground.LOOPBACK),
+        ("::1", Ground.LOOPBACK),
+        ("[::1]", Ground.LOOPBACK),
+        ("localhost", Ground.LOOPBACK),
+        ("::ffff:127.0.0.1", Ground.LOOPBACK),
+        ("10.1.2.3", Ground.PRIVATE),
+        ("172.16.0.1", Ground.PRIVATE),
+        ("172.31.255.254", Ground.PRIVATE),
+        ("192.168.1.7", Ground.PRIVATE),
+        ("::ffff:192.168.1.7", Ground.PRIVATE),
+        ("fd00::1", Ground.PRIVATE),
+        ("172.32.0.1", None),
+        ("203.0.113.7", None),
+        ("8.8.8.8", None),
+        ("2001:db8::1", None),
+        ("::ffff:8.8.8.8", None),
+        ("64:ff9b::808:808", None),
+        ("100.64.0.1", None),
+        ("169.254.169.254", None),
+        ("fe80::1", None),
+        ("fe80::1%eth0", None),
+    ],
+)
+def test_a_run_goes_near_and_no_further(address: str, ground: Ground | None) -> None:
+    decision = decide(Purpose.RUN, Destination(address), EMPTY)
+    assert (decision.allowed, decision.ground) == (ground is not None, ground)
+    assert bool(decision.remedy) == (ground is None)
+
+
+@pytest.mark.parametrize("rules", [EMPTY, allow("0.0.0.0/0", "::/0"), Rules(typed=("THE HOST",))])
+@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("0.0.0.0", "unspecified"),
+        ("0.1.2.3", "no host"),
+        ("::", "unspecified"),
+        ("::ffff:0.0.0.0", "unspecified"),
+        ("255.255.255.255", "broadcast"),
+        ("::ffff:255.255.255.255", "broadcast"),
+        ("64:ff9b::ffff:ffff", "broadcast"),
+        ("240.0.0.1", "reserved"),
+        ("224.0.1.75", "multicast"),
+        ("::ffff:224.0.1.75", "multicast"),
+        ("ff02::1", "multicast"),
+    ],
+)
+def test_nobody_calls_everybody(address: str, what: str, purpose: Purpose, rules: Rules) -> None:
+    rules = Rules(typed=(address,), targets=rules.targets) if rules.typed else rules
+    decision = decide(purpose, Destination(address), rules)
+    assert not decision.allowed
+    assert what in decision.reason
+    by_name = decide(purpose, Destination("pbx.example.com", ("192.168.0.1", address)), rules)
+    assert not by_name.allowed
+
+
+def test_a_refusal_names_the_flag_that_would_allow_it() -> None:
+    decision = decide(Purpose.RUN, Destination("sip.example.com", ("203.0.113.7",)), EMPTY)
+    assert decision.reason == (
+        "sip.example.com (203.0.113.7) is not permitted: only loopback, private ranges and what is named are."
+    )
+    assert decision.remedy == "Add --allow 203.0.113.7 if you may test it."
+    assert decide(Purpose.RUN, Destination("sip.example.com", ("203.0.113.7",)), allow("203.0.113.7")).allowed
+
+
+@pytest.mark.parametrize(
+    ("flag", "host", "addresses", "allowed"),
+    [
+        ("203.0.113.7", "203.0.113.7", (), True),
+        ("203.0.113.7", "203.0.113.8", (), False),
+        ("203.0.113.7", "::ffff:203.0.113.7", (), True),
+        ("203.0.113.0/24", "203.0.113.99", (), True),
+        ("203.0.113.5/24", "203.0.113.99", (), True),
+        ("203.0.113.0/24", "203.0.114.1", (), False),
+        ("[2001:db8::1]", "2001:db8::1", (), True),
+        ("2001:db8::/32", "2001:db8:9::1", (), True),
+        ("sip.example.com", "SIP.Example.COM.", ("203.0.113.7",), True),
+        ("sip.example.com", "sip.example.com", (), True),
+        ("sip.example.com", "sip.example.com.evil.org", ("203.0.113.7",), False),
+        ("*.example.com", "a.b.example.com", ("203.0.113.7",), True),
+        ("*.example.com", "example.com", ("203.0.113.7",), False),
+        ("*.example.com", "badexample.com", ("203.0.113.7",), False),
+        ("203.0.113.0/24", "two.example.com", ("203.0.113.1", "203.0.113.2"), True),
+        ("203.0.113.0/24", "two.example.com", ("203.0.113.1", "198.51.100.2"), False),
+        ("203.0.113.0/24", "two.example.com", ("10.0.0.1", "203.0.113.1"), True),
+    ],
+)
+def test_allow_means_what_it_says(flag: str, host: str, addresses: tuple[str, ...], allowed: bool) -> None:
+    assert decide(Purpose.RUN, Destination(host, addresses), allow(flag)).allowed is allowed
+
+
+@pytest.mark.parametrize("text", ["", "sip:a@b", "203.0.113.7:5060", "203.0.113.0/99", "a,b", "a b"])
+def test_an_allow_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError, match="--allow takes"):
+        parse_allow(text)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.CALL, Purpose.REGISTER, Purpose.OPTIONS])
+def test_what_a_person_typed_is_where_it_goes(purpose: Purpose) -> None:
+    rules = Rules(typed=("sip.example.com", "[2001:db8::1]", "203.0.113.9"))
+    assert decide(purpose, Destination("sip.example.com", ("203.0.113.7",)), rules).ground is Ground.TYPED
+    assert decide(purpose, Destination("Sip.Example.com."), rules).ground is Ground.TYPED
+    assert decide(purpose, Destination("2001:db8:0::1"), rules).allowed
+    assert decide(purpose, Destination("::ffff:203.0.113.9"), rules).allowed
+    assert not decide(purpose, Destination("redirected.example.net", ("203.0.113.8",)), rules).allowed
+
+
+@pytest.mark.parametrize("purpose", [Purpose.RUN, Purpose.LOAD, Purpose.MEDIA])
+def test_typing_is_not_enough_for_a_run(purpose: Purpose) -> None:
+    rules = Rules(typed=("sip.example.com",))
+    assert not decide(purpose, Destination("sip.example.com", ("203.0.113.7",)), rules).allowed
+
+
+def test_load_needs_more_than_a_private_range() -> None:
+    assert decide(Purpose.LOAD, Destination("127.0.0.1"), EMPTY).allowed
+    assert not decide(Purpose.LOAD, Destination("192.168.1.7"), EMPTY).allowed
+    assert decide(Purpose.LOAD, Destination("192.168.1.7"), allow("192.168.1.0/24")).allowed
+
+
+def test_a_name_without_an_address_is_undecided() -> None:
+    decision = decide(Purpose.RUN, Destination("pbx.lan"), EMPTY)
+    assert (decision.allowed, decision.undecided) == (False, True)
+    assert decision.remedy == "Add --allow pbx.lan if you may test it."
+    assert decide(Purpose.RUN, Destination("pbx.lan", ("192.168.1.7",)), EMPTY).allowed
+
+
+def test_where_strangers_give_the_orders_a_name_does_not_lead_inside() -> None:
+    rules = Rules(targets=(parse_allow("rebound.example.com"),), embedded=False)
+    assert decide(Purpose.RUN, Destination("rebound.example.com", ("203.0.113.7",)), rules).allowed
+    for inside in ("127.0.0.1", "10.0.0.1", "fd00::1"):
+        assert not decide(Purpose.RUN, Destination("rebound.example.com", (inside,)), rules).allowed
+        assert not decide(Purpose.RUN, Destination(inside), rules).allowed
+    ours = Rules(targets=(parse_allow("10.0.0.0/8"),), embedded=False)
+    assert decide(Purpose.RUN, Destination("10.0.0.1"), ours).allowed
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    assert not decide(Purpose.CALL, Destination("127.0.0.1", port=port), EMPTY).allowed
+
+
+def test_what_is_no_address_is_refused() -> None:
+    assert not decide(Purpose.RUN, Destination("a.example", ("nonsense",)), allow("a.example")).allowed
+
+
+# -- numbers
+
+DANGEROUS = [
+    "112",
+    "911",
+    "999",
+    "000",
+    "110",
+    "9-1-1",
+    "+911",
+    "0112",
+    "9911",
+    "112;phone-context=example.com",
+    "%31%31%32",
+    "１１２",
+    "sos",
+    "SOS",
+    "+19005551234",
+    "0019005551234",
+    "01119005551234",
+    "1-900-555-1234",
+    "9005551234",
+    "0900123456",
+    "0900 123 456",
+    "+43900123456",
+    "+979123456789",
+]
+HARMLESS = ["", "1001", "1", "100", "9110", "0900", "1900", "+431234567", "alice", "1120", "+15551234567"]
+
+
+@pytest.mark.parametrize("user", DANGEROUS)
+@pytest.mark.parametrize("purpose", [Purpose.CALL, Purpose.RUN, Purpose.LOAD])
+def test_numbers_that_hurt_are_called_nowhere_but_on_our_own_pbx(user: str, purpose: Purpose) -> None:
+    rules = Rules(typed=("127.0.0.1",), targets=(parse_allow("0.0.0.0/0"),), own=(("127.0.0.1", 5070),))
+    for host in ("127.0.0.1", "192.168.1.7", "203.0.113.7"):
+        decision = decide(purpose, Destination(host, port=5060, user=user), rules)
+        assert not decision.allowed
+        assert f'number: "{user}"' in decision.remedy
+    own = decide(purpose, Destination("localhost", ("127.0.0.1",), 5070, user), rules)
+    assert own.ground is Ground.OWN
+
+
+@pytest.mark.parametrize("user", HARMLESS)
+def test_other_numbers_are_just_numbers(user: str) -> None:
+    assert decide(Purpose.RUN, Destination("127.0.0.1", user=user), EMPTY).allowed
+
+
+@pytest.mark.parametrize("purpose", [Purpose.REGISTER, Purpose.OPTIONS])
+def test_to_register_as_110_is_no_call(purpose: Purpose) -> None:
+    assert decide(purpose, Destination("127.0.0.1", user="110"), EMPTY).allowed
+
+
+@pytest.mark.parametrize(
+    ("target", "user", "allowed"),
+    [
+        (Target(number="112"), "112", True),
+        (Target(number="1-1-2"), "112", True),
+        (Target(number="110"), "112", False),
+        (Target(number="11?"), "112", False),
+        (Target(number="*"), "112", False),
+        (Target(number="*"), "+19005551234", False),
+        (Target(number="+1900*"), "0019005551234", True),
+        (Target(number="0900??????"), "0900123456", True),
+        (Target(host="192.168.1.7", number="112"), "112", True),
+        (Target(network="192.168.1.0/24", number="112"), "112", True),
+        (Target(host="192.168.1.8", number="112"), "112", False),
+        (Target(network="192.168.1.0/24"), "112", False),
+        (Target(number="*" * 50 + "1*1*1*1*1*1*2"), "+1900" + "1" * 60, False),
+    ],
+)
+def test_a_target_permits_the_number_it_means(target: Target, user: str, allowed: bool) -> None:
+    decision = decide(Purpose.RUN, Destination("192.168.1.7", user=user), Rules(targets=(target,)))
+    assert decision.allowed is allowed
+
+
+def test_a_number_permits_no_place() -> None:
+    rules = Rules(targets=(Target(number="112"), Target(number="+43*")))
+    assert not decide(Purpose.RUN, Destination("203.0.113.7", user="112"), rules).allowed
+    assert not decide(Purpose.RUN, Destination("203.0.113.7", user="+431"), rules).allowed
+
+
+def test_a_place_with_a_number_is_permitted_for_that_number() -> None:
+    target = Target(host="203.0.113.7", number="+431*", rate=1, concurrency=2, minutes=30)
+    rules = Rules(targets=(target,))
+    decision = decide(Purpose.RUN, Destination("203.0.113.7", user="00431234567"), rules)
+    assert (decision.allowed, decision.target) == (True, target)
+    assert not decide(Purpose.RUN, Destination("203.0.113.7", user="+49123"), rules).allowed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"host": "a", "network": "10.0.0.0/8"},
+        {"network": "all"},
+        {"host": "a", "rate": 0},
+        {"host": "a", "concurrency": -1},
+        {"host": "a", "minutes": float("nan")},
+    ],
+)
+def test_a_target_that_means_nothing_is_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(PolicyError):
+        Target(**arguments)  # type: ignore[arg-type]
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6), st.sampled_from(list(Purpose)))
+def test_without_rules_nothing_but_the_near_is_ever_allowed(address: object, purpose: Purpose) -> None:
+    decision = decide(purpose, Destination(str(address)), EMPTY)
+    assert decision.reason.endswith(".")
+    assert decision.ground in (None, Ground.LOOPBACK, Ground.PRIVATE)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_text_breaks_the_policy(host: str, user: str) -> None:
+    rules = Rules(typed=(host,), targets=(Target(host="a", number="0900*"), Target(number="11?")))
+    decide(Purpose.CALL, Destination(host, user=user), rules)
+    decide(Purpose.RUN, Destination(host, ("127.0.0.1",), user=user), rules)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from callwright.policy.destination import (
+    Decision,
+    Destination,
+    Purpose,
+    Rules,
+    decide,
+    media_allowed,
+    parse_allow,
+)
+
+PUBLIC_PEER, ITS_MEDIA = "198.51.100.7", "203.0.113.20"
+
+
+def ask(
+    address: str,
+    *,
+    peer: str = PUBLIC_PEER,
+    port: int = 4000,
+    rules: Rules | None = None,
+    purpose: Purpose = Purpose.CALL,
+    typed: bool = True,
+) -> Decision:
+    rules = rules or Rules()
+    called = Rules(typed=(peer,), targets=rules.targets) if typed else rules
+    signalling = decide(purpose, Destination(peer), called)
+    return media_allowed(address, port, peer=peer, purpose=purpose, rules=rules, signalling=signalling)
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "allowed"),
+    [
+        (PUBLIC_PEER, PUBLIC_PEER, True),
+        (ITS_MEDIA, PUBLIC_PEER, True),
+        ("192.168.1.20", PUBLIC_PEER, True),
+        ("127.0.0.1", PUBLIC_PEER, False),
+        ("::1", PUBLIC_PEER, False),
+        ("::ffff:127.0.0.1", PUBLIC_PEER, False),
+        ("64:ff9b::7f00:1", PUBLIC_PEER, False),
+        ("127.0.0.1", "192.168.1.9", False),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.2", "127.0.0.1", True),
+        ("192.168.1.20", "127.0.0.1", True),
+        ("192.168.1.20", "192.168.1.9", True),
+        ("169.254.169.254", PUBLIC_PEER, False),
+        ("fe80::5", "fe80::9", True),
+        ("0.0.0.0", PUBLIC_PEER, False),
+        ("::", PUBLIC_PEER, False),
+        ("255.255.255.255", PUBLIC_PEER, False),
+        ("224.2.1.1", "192.168.1.9", False),
+        ("ff02::1", "fe80::9", False),
+        ("media.example.com", PUBLIC_PEER, False),
+    ],
+)
+def test_media_of_a_typed_call(address: str, peer: str, allowed: bool) -> None:
+    decision = ask(address, peer=peer)
+    assert decision.allowed is allowed
+    assert decision.reason.endswith(".")
+
+
+@pytest.mark.parametrize("purpose", [Purpose.RUN, Purpose.LOAD, Purpose.OPTIONS])
+def test_only_a_call_that_a_person_typed_is_sent_anywhere(purpose: Purpose) -> None:
+    rules = Rules(targets=(parse_allow(PUBLIC_PEER),))
+    assert ask(PUBLIC_PEER, purpose=purpose, rules=rules).allowed
+    refused = ask(ITS_MEDIA, purpose=purpose, rules=rules)
+    assert not refused.allowed
+    assert refused.remedy == f"Add --allow {ITS_MEDIA} if you may test it."
+    both = Rules(targets=(parse_allow(PUBLIC_PEER), parse_allow("203.0.113.0/24")))
+    assert ask(ITS_MEDIA, purpose=purpose, rules=both).allowed
+
+
+def test_a_caller_cannot_send_us_to_a_third_party() -> None:
+    rules = Rules()
+    for peer in (PUBLIC_PEER, "192.168.1.9", "127.0.0.1"):
+        decision = media_allowed(ITS_MEDIA, 4000, peer=peer, purpose=Purpose.CALL, rules=rules)
+        assert not decision.allowed
+    assert media_allowed(PUBLIC_PEER, 4000, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=rules).allowed
+
+
+@pytest.mark.parametrize("port", [-1, 0, 53, 1023, 65536])
+def test_media_goes_to_no_port_of_a_service(port: int) -> None:
+    assert not ask(PUBLIC_PEER, port=port).allowed
+
+
+def test_two_addresses_of_this_machine_may_speak() -> None:
+    rules = Rules(local=("192.168.1.9",), own=(("192.168.1.10", 5060),))
+    assert ask("127.0.0.1", peer="192.168.1.9", rules=rules, typed=False).allowed
+    assert ask("127.0.0.1", peer="192.168.1.10", rules=rules, typed=False).allowed
+    assert not ask("127.0.0.1", peer="192.168.1.11", rules=rules, typed=False).allowed
+
+
+def test_where_strangers_give_the_orders_a_public_peer_does_not_lead_inside() -> None:
+    rules = Rules(embedded=False)
+    assert not ask("10.0.0.1", rules=rules).allowed
+    assert ask("10.0.0.1", rules=Rules(embedded=False, targets=(parse_allow("10.0.0.0/8"),))).allowed
