@@ -1,0 +1,17 @@
+"""The kinds of actions, one file each. A new kind is a file and a line here."""
+
+from __future__ import annotations
+
+from callwright.scenario.actions.accept import Accept
+from callwright.scenario.actions.action import Action
+from callwright.scenario.actions.call import Call
+from callwright.scenario.actions.message import Message
+from callwright.scenario.actions.options import Options
+from callwright.scenario.actions.register import Register
+from callwright.scenario.actions.wait import Wait
+
+KINDS: dict[str, type[Action]] = {
+    kind.kind: kind for kind in (Register, Accept, Call, Wait, Options, Message)
+}
+
+__all__ = ["KINDS", "Accept", "Action", "Call", "Message", "Options", "Register", "Wait"]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+from callwright.scenario.actions.action import Action
+from callwright.scenario.parameter import (
+    CODECS,
+    Boolean,
+    Codecs,
+    Digits,
+    Duration,
+    Headers,
+    Integer,
+    Mos,
+    Sound,
+    Words,
+    parameter,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept(Action):
+    """Several accepts of one party stand in a queue: a call goes to the first that still takes calls."""
+
+    kind: ClassVar[str] = "accept"
+    summary: ClassVar[str] = "Waits for calls to a party, and rings, answers, plays, or refuses."
+    ready: ClassVar[str] = (
+        "when it listens; in the last step, when `max_total_calls` calls (at least one) came and ended, "
+        "or `timeout` is over"
+    )
+    example: ClassVar[str] = "accept: {party: bob, ring: 1 s, play: speech}"
+    main: ClassVar[str] = "party"
+    aliases: ClassVar = MappingProxyType(
+        {
+            "ringing_time": "ring",
+            "reject_code": "reject",
+            "reason": "reject_reason",
+            "calls": "max_total_calls",
+        }
+    )
+
+    ring: float = parameter(
+        Duration(maximum=600),
+        "How long to ring before the answer or the refusal; 0 does not ring.",
+        default=0.0,
+    )
+    early_media: bool = parameter(
+        Boolean(), "Whether to send audio while it rings (183 with SDP instead of 180).", default=False
+    )
+    reject: int | None = parameter(
+        Integer(300, 699), "SIP status to refuse with, instead of an answer.", default=None
+    )
+    reject_reason: str = parameter(
+        Words(128), "Reason phrase of the refusal.", default="", default_text="the status's own"
+    )
+    codecs: tuple[str, ...] = parameter(
+        Codecs(), "Codecs to take, in order of preference.", default=CODECS[:3]
+    )
+    play: str = parameter(Sound(), "What to play after the answer.", default="speech")
+    echo: bool = parameter(Boolean(), "Whether to send back what is heard, instead of `play`.", default=False)
+    dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
+    hangup_after: float | None = parameter(
+        Duration(0.1), "Hang up so long after the answer.", default=None, default_text="the caller hangs up"
+    )
+    max_total_calls: int = parameter(
+        Integer(0, 1_000_000), "How many calls to take; 0 takes any number.", default=0
+    )
+    timeout: float = parameter(Duration(1), "In the last step: how long to wait for the calls.", default=60.0)
+    media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)
+    min_mos: float = parameter(Mos(), "Lowest MOS at which the call passes.", default=3.5)
+    record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
+    headers: tuple[tuple[str, str], ...] = parameter(
+        Headers(), "Extra headers of the ringing and the answer.", default=()
+    )

@@ -1,0 +1,215 @@
+"""A test as a value: what a document says, typed, with every default filled in."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from callwright.scenario.actions import Action, Call, Message, Options, Register
+from callwright.scenario.condition import Condition
+from callwright.scenario.parameter import (
+    TRANSPORTS,
+    Choice,
+    Duration,
+    Host,
+    ParameterView,
+    parameter,
+    parameters_of,
+    view,
+)
+from callwright.scenario.party import Account, Party, escape_user, numbered_after
+
+FIRST_PBX_USER = "1001"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """``given`` holds the addresses that were written or overridden, with their text when it names a
+    variable."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    version: int = 1
+    target: str = parameter(
+        Host(255),
+        "The SIP server under test; parties without a domain have their accounts there.",
+        default="",
+        default_text="the built-in PBX",
+    )
+    transport: str = parameter(
+        Choice(TRANSPORTS, "transport"), "Transport of all parties that name none.", default="udp"
+    )
+    max_duration: float = parameter(
+        Duration(1, 604_800), "The run is ended when it takes longer.", default=600.0
+    )
+    parties: Mapping[str, Party] = dataclasses.field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    given: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+
+    def actions(self) -> Iterator[Action]:
+        for step in self.steps:
+            yield from step.actions
+
+    def action(self, address: str) -> Action:
+        """Raises KeyError when there is none."""
+        for action in self.actions():
+            if action.address == address:
+                return action
+        raise KeyError(address)
+
+    def parameters(self) -> list[ParameterView]:
+        """Every address that can be overridden: the document's own, then the parties', then the actions'."""
+        views = [
+            view(spec, spec.name, None, getattr(self, spec.name), given=spec.name in self.given)
+            for spec in parameters_of(Scenario)
+        ]
+        holders: list[tuple[str, str | None, Action | Party]] = [
+            (f"party.{name}", None, party) for name, party in self.parties.items()
+        ]
+        holders += [(action.address, action.kind, action) for action in self.actions()]
+        for address, kind, holder in holders:
+            for spec in parameters_of(type(holder)):
+                full = f"{address}.{spec.name}"
+                value = getattr(holder, spec.name)
+                views.append(view(spec, full, kind, value, given=full in self.given))
+        return views
+
+    def shown_parameters(self) -> dict[str, str]:
+        """What was given, by address, as text: secrets hidden, variables by their names."""
+        shown: dict[str, str] = {}
+        for spot in self.parameters():
+            if spot.given:
+                written = self.given.get(spot.address)
+                value = ", ".join(map(str, spot.value)) if isinstance(spot.value, list) else str(spot.value)
+                shown[spot.address] = value if written is None or spot.type == "secret" else written
+        return shown
+
+    # Without a target the runner starts the PBX, gives it ``pbx_accounts()``, and calls ``on_pbx``.
+
+    @property
+    def needs_pbx(self) -> bool:
+        """Whether something in it goes to the target, and there is none."""
+        return not self.target and any(self._goes_to_target(action) for action in self.actions())
+
+    def _goes_to_target(self, action: Action) -> bool:
+        party = self.parties[action.party]
+        if isinstance(action, Register):
+            return not (action.registrar or party.domain)
+        if isinstance(action, Options) and not action.destination:
+            return not party.domain
+        if isinstance(action, Call | Message | Options):
+            named = self.parties.get(_destination(action))
+            if named is not None:
+                return not named.domain
+            return not party.domain and not _has_host(_destination(action))
+        return False
+
+    def pbx_accounts(self) -> dict[str, str]:
+        """Users that the built-in PBX must know, with the password where the document gives one, else ""."""
+        accounts: dict[str, str] = {}
+        for party in self._on_built_in_users().values():
+            if not party.domain:
+                accounts[party.user] = party.password
+        for action in self.actions():
+            if isinstance(action, Register) and not action.registrar:
+                first = action.user or self._on_built_in_users()[action.party].user
+                for user in numbered_after(first, action.users):
+                    accounts.setdefault(user, accounts.get(first, ""))
+        return accounts
+
+    def _on_built_in_users(self) -> dict[str, Party]:
+        taken = {party.user for party in self.parties.values()}
+        free = (
+            user for user in numbered_after(FIRST_PBX_USER, 2 * len(self.parties) + 1) if user not in taken
+        )
+        return {
+            name: party if party.user or party.domain else dataclasses.replace(party, user=next(free))
+            for name, party in self.parties.items()
+        }
+
+    def on_pbx(self, host: str, passwords: Mapping[str, str]) -> Scenario:
+        """The same test aimed at the built-in PBX at ``host`` (``127.0.0.1:5070``)."""
+        parties = {
+            name: party
+            if party.domain
+            else dataclasses.replace(party, password=party.password or passwords.get(party.user, ""))
+            for name, party in self._on_built_in_users().items()
+        }
+        return dataclasses.replace(self, target=host, parties=parties)
+
+    def account(self, name: str) -> Account:
+        """The account of a party. Without a user it is called as the party is."""
+        party = self.parties[name]
+        user = party.user or name
+        return Account(
+            name,
+            user,
+            party.password,
+            party.auth_user or user,
+            party.display_name,
+            party.domain or self.target,
+            party.proxy,
+            party.transport or self.transport,
+        )
+
+    def uri(self, destination: str, caller: Account) -> str:
+        """A SIP URI for what was dialled by the caller: party, URI, ``user@host``, else a user at his
+        domain."""
+        if destination in self.parties:
+            return self.account(destination).address_of_record
+        if re.match(r"sips?:", destination, re.IGNORECASE):
+            return destination
+        destination = re.sub(r"^tel:", "", destination, flags=re.IGNORECASE)
+        if "@" in destination:
+            return f"sip:{destination}"
+        return f"sip:{escape_user(destination)}@{caller.domain}"
+
+    def host_uri(self, destination: str, caller: Account) -> str:
+        """As ``uri``, but a bare word with a dot or a port is a host: what OPTIONS is sent to."""
+        if not destination:
+            return f"sip:{caller.domain}"
+        if destination not in self.parties and re.fullmatch(
+            r"(\[[^\]]+\]|[\w-]*[A-Za-z0-9][\w.-]*)(:\d+)?", destination
+        ):
+            looks_like_host = "." in destination or ":" in destination or destination == "localhost"
+            if looks_like_host:
+                return f"sip:{destination}"
+        return self.uri(destination, caller)
+
+    def users(self) -> dict[str, str]:
+        """Party to user, for conditions such as ``caller_id = alice``."""
+        return {name: self.account(name).user for name in self.parties}
+
+    def destinations(self) -> list[tuple[str, str]]:
+        """(address, SIP URI) of everything it would send to, for the policy; call it after ``on_pbx``."""
+        found: list[tuple[str, str]] = []
+        for action in self.actions():
+            account = self.account(action.party)
+            if isinstance(action, Register):
+                found.append((action.address, f"sip:{action.registrar or account.domain}"))
+            elif isinstance(action, Call | Message):
+                found.append((action.address, self.uri(_destination(action), account)))
+            elif isinstance(action, Options):
+                found.append((action.address, self.host_uri(action.destination, account)))
+            if account.proxy:
+                found.append((action.address, f"sip:{account.proxy}"))
+        return list(dict.fromkeys(found))
+
+
+def _destination(action: Call | Message | Options) -> str:
+    return action.dial_destination if isinstance(action, Call) else action.destination
+
+
+def _has_host(destination: str) -> bool:
+    return "@" in destination or bool(re.match(r"sips?:", destination)) or "." in destination
