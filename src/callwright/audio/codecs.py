@@ -89,6 +89,11 @@ class Codec:
         """A new decoder."""
         return _MAKERS[self.name][1](self)
 
+    @property
+    def law(self) -> g711.Law | None:
+        """The tables of G.711, whose payloads can be judged without decoding them; None for the others."""
+        return _LAWS[self.name]() if self.name in _LAWS else None
+
     def silence(self, ptime: int = 20) -> bytes:
         """A payload of digital silence, as a fresh encoder makes it."""
         return self.encoder(ptime).encode(bytes(self.frame_bytes(ptime)))
@@ -100,6 +105,8 @@ class Codec:
         for start in range(0, len(pcm), size):
             yield encoder.encode(pcm[start : start + size].ljust(size, b"\0"))
 
+
+_LAWS = {"PCMU": g711.ulaw, "PCMA": g711.alaw}
 
 PCMU = Codec("PCMU", 0, 8000, 8000, 8, 1, PTIMES)
 PCMA = Codec("PCMA", 8, 8000, 8000, 8, 1, PTIMES)
@@ -142,7 +149,7 @@ def _expect(row: Codec, size: int, pcm: bytes) -> None:
 
 class _G711Encoder:
     def __init__(self, row: Codec, ptime: int) -> None:
-        self._law = g711.ulaw() if row.name == "PCMU" else g711.alaw()
+        self._law = _LAWS[row.name]()
         self._row, self._size = row, row.frame_bytes(ptime)
 
     def encode(self, pcm: bytes) -> bytes:
@@ -152,7 +159,7 @@ class _G711Encoder:
 
 class _G711Decoder:
     def __init__(self, row: Codec) -> None:
-        self._law = g711.ulaw() if row.name == "PCMU" else g711.alaw()
+        self._law = _LAWS[row.name]()
 
     def decode(self, payload: bytes) -> bytes:
         return g711.decode(self._law, payload)

@@ -1,0 +1,139 @@
+"""What can be heard in a stream, measured while it runs: level, silence, clipping, a constant offset.
+
+Everything is counted frame by frame, so that a call that ends has nothing left to compute. G.711 is not even
+decoded: its octets index tables of squares and values.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+from functools import cache
+
+from callwright.audio import g711
+from callwright.audio.level import FLOOR_DBFS, FULL_SCALE, dbfs, energy
+
+SILENCE_DBFS = -50.0
+"""A frame below this is silence: quieter than any speech, louder than the noise of a good line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One direction of a call. All None where nothing was received."""
+
+    seconds: float
+    level_dbfs: float | None
+    """RMS of all that came; `FLOOR_DBFS` for digital silence."""
+    active_dbfs: float | None
+    """RMS of the frames that are not silence; None where all are."""
+    silence_pct: float | None
+    """Share of the time below `SILENCE_DBFS`."""
+    clipping_pct: float | None
+    """Share of the samples at the end of the scale."""
+    dc_pct: float | None
+    """Constant offset, in percent of full scale."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether anything but silence came."""
+        return self.active_dbfs is not None
+
+
+class Activity:
+    """Adds up what one stream sounds like, from PCM, or from the payloads of G.711 if its law is given."""
+
+    def __init__(self, sample_rate: int, law: g711.Law | None = None) -> None:
+        self._rate = sample_rate
+        self._tables = None if law is None else _tables(law)
+        self._samples = self._active_samples = self._silent_samples = 0
+        self._energy = self._active_energy = 0
+        self._clipped = self._sum = 0
+        self._threshold = FULL_SCALE * FULL_SCALE * 10 ** (SILENCE_DBFS / 10)
+
+    def add_pcm(self, pcm: bytes) -> float:
+        """Counts a frame of s16le; returns its level in dBFS."""
+        count = len(pcm) // 2
+        if not count:
+            return FLOOR_DBFS
+        if numpy := sys.modules.get("numpy"):
+            values = numpy.frombuffer(pcm, "<i2")
+            self._sum += int(values.sum(dtype=numpy.int64))
+            self._clipped += int((values >= 32767).sum()) + int((values <= -32768).sum())
+        else:
+            samples = array("h", pcm)
+            if sys.byteorder == "big":
+                samples.byteswap()
+            self._sum += sum(samples)
+            self._clipped += samples.count(32767) + samples.count(-32768)
+        return self._add(count, energy(pcm))
+
+    def add_payload(self, payload: bytes) -> float:
+        """Counts a frame of G.711 as it came; returns its level in dBFS."""
+        tables = self._tables
+        if tables is None:
+            raise ValueError("payloads are counted where the law of G.711 was given")
+        count = len(payload)
+        if not count:
+            return FLOOR_DBFS
+        total = 0
+        for start in range(0, count, _MOST_AT_ONCE):
+            part = payload[start : start + _MOST_AT_ONCE]
+            both = sum(map(tables.squares_and_values.__getitem__, part))
+            total += both >> _VALUE_BITS
+            self._sum += (both & _VALUE_MASK) - _OFFSET * len(part)
+        for code in tables.ends:
+            self._clipped += payload.count(code)
+        return self._add(count, total)
+
+    def _add(self, count: int, total: int) -> float:
+        self._samples += count
+        self._energy += total
+        if total >= self._threshold * count:
+            self._active_samples += count
+            self._active_energy += total
+        else:
+            self._silent_samples += count
+        return dbfs(total, count)
+
+    def sound(self) -> Sound:
+        """What was heard so far."""
+        n = self._samples
+        if not n:
+            return Sound(0.0, None, None, None, None, None)
+        return Sound(
+            seconds=n / self._rate,
+            level_dbfs=dbfs(self._energy, n),
+            active_dbfs=dbfs(self._active_energy, self._active_samples) if self._active_samples else None,
+            silence_pct=100 * self._silent_samples / n,
+            clipping_pct=100 * self._clipped / n,
+            dc_pct=100 * self._sum / n / FULL_SCALE,
+        )
+
+
+# One sum for two: the square above, the value made positive below, where 512 of them have room.
+_VALUE_BITS = 25
+_VALUE_MASK = (1 << _VALUE_BITS) - 1
+_OFFSET = 32768
+_MOST_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    squares_and_values: tuple[int, ...]
+    ends: tuple[int, int]
+
+
+@cache
+def _tables(law: g711.Law) -> _Tables:
+    values = law.values
+    return _Tables(
+        tuple((value * value << _VALUE_BITS) + value + _OFFSET for value in values),
+        (values.index(max(values)), values.index(min(values))),
+    )
+
+
+def who_is_heard(ours: Sound | None, theirs: Sound | None) -> str:
+    """`both`, `one-way` or `nobody`, from what each side received."""
+    heard = sum(sound is not None and sound.heard for sound in (ours, theirs))
+    return ("nobody", "one-way", "both")[heard]
