@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from array import array
 from dataclasses import dataclass
-from functools import cache
 
 from callwright.audio import g711
 from callwright.audio.level import FLOOR_DBFS, FULL_SCALE, dbfs, energy
@@ -41,11 +40,10 @@ class Sound:
 
 
 class Activity:
-    """Adds up what one stream sounds like, from PCM, or from the payloads of G.711 if its law is given."""
+    """Adds up what one stream sounds like, from PCM, or from the payloads of G.711 as they come."""
 
-    def __init__(self, sample_rate: int, law: g711.Law | None = None) -> None:
+    def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._tables = None if law is None else _tables(law)
         self._samples = self._active_samples = self._silent_samples = 0
         self._energy = self._active_energy = 0
         self._clipped = self._sum = 0
@@ -68,11 +66,9 @@ class Activity:
             self._clipped += samples.count(32767) + samples.count(-32768)
         return self._add(count, energy(pcm))
 
-    def add_payload(self, payload: bytes) -> float:
+    def add_payload(self, payload: bytes, law: g711.Law) -> float:
         """Counts a frame of G.711 as it came; returns its level in dBFS."""
-        tables = self._tables
-        if tables is None:
-            raise ValueError("payloads are counted where the law of G.711 was given")
+        tables = _TABLES.get(law.silence) or _tables(law)
         count = len(payload)
         if not count:
             return FLOOR_DBFS
@@ -124,13 +120,16 @@ class _Tables:
     ends: tuple[int, int]
 
 
-@cache
+_TABLES: dict[int, _Tables] = {}
+
+
 def _tables(law: g711.Law) -> _Tables:
     values = law.values
-    return _Tables(
+    _TABLES[law.silence] = made = _Tables(
         tuple((value * value << _VALUE_BITS) + value + _OFFSET for value in values),
         (values.index(max(values)), values.index(min(values))),
     )
+    return made
 
 
 def who_is_heard(ours: Sound | None, theirs: Sound | None) -> str:
