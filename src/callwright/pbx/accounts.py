@@ -1,0 +1,70 @@
+"""Who may register and be called: the accounts of one PBX and the domains it answers for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from callwright.sip.uri import Uri
+
+__all__ = ["Account", "Accounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One line. ``user`` is both the user part of its address-of-record and the username of its digest."""
+
+    user: str
+    secret: str = field(repr=False)
+    display_name: str = ""
+
+
+class Accounts:
+    """The accounts of a PBX, looked up by user.
+
+    ``domain`` is the digest realm and the first of the names that are ours; ``also`` are others, numeric
+    addresses too, since phones are often told no more than those. ``ports``: the ports we listen on; a URI
+    that names another port of the same host means somebody else. Empty: every port is ours.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        accounts: Iterable[Account],
+        *,
+        also: Iterable[str] = (),
+        ports: Iterable[int] = (),
+    ) -> None:
+        self.domain = domain
+        self._domains = {_host(name) for name in (domain, *also)}
+        self._ports = frozenset(ports)
+        self._accounts: dict[str, Account] = {}
+        for account in accounts:
+            if not account.user or account.user in self._accounts:
+                raise ValueError(f"The account {account.user!r} has no name or is there twice.")
+            self._accounts[account.user] = account
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts.values())
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def find(self, user: str | None) -> Account | None:
+        """The account of a user part (case matters: RFC 3261 section 19.1.4)."""
+        return None if user is None else self._accounts.get(user)
+
+    def serves(self, uri: Uri) -> bool:
+        """Whether the URI is in a domain of ours; a tel URI has none, and is."""
+        if uri.scheme.lower() == "tel":
+            return True
+        here = uri.port is None or not self._ports or uri.port in self._ports
+        return uri.is_sip and here and _host(uri.host) in self._domains
+
+    def addressed_by(self, uri: Uri) -> Account | None:
+        """The account whose address-of-record this is: parameters, port and escapes do not count (10.3)."""
+        return self.find(uri.unescaped_user) if self.serves(uri) else None
+
+
+def _host(name: str) -> str:
+    return name.strip("[]").rstrip(".").lower()

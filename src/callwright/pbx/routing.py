@@ -1,0 +1,57 @@
+"""Who is meant by a dialled URI: contacts to ring, in groups, or the status that says why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.registrar import Binding, Registrar
+from callwright.sip.uri import Uri
+
+__all__ = ["Refusal", "Ring", "Strategy", "route"]
+
+
+class Strategy(StrEnum):
+    """Ring every contact at once, or one q value after the other (RFC 3261 section 16.6)."""
+
+    ALL = "all"
+    BY_Q = "by_q"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Contacts of the account that was dialled; a later group rings when the one before it did not answer."""
+
+    account: Account
+    groups: tuple[tuple[Binding, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The final response to the caller, with a reason phrase that says more than the number."""
+
+    status: int
+    reason: str
+
+
+def route(
+    target: Uri, accounts: Accounts, registrar: Registrar, now: float, *, strategy: Strategy = Strategy.ALL
+) -> Ring | Refusal:
+    """The way of a call to ``target`` (the Request-URI): only to our own accounts, for we relay to nobody
+    else.
+    """
+    if not target.is_sip and target.scheme.lower() != "tel":
+        return Refusal(416, "Unsupported URI Scheme")
+    if not accounts.serves(target):
+        return Refusal(403, f"Forbidden ({target.host} is not a domain of this PBX)")
+    account = accounts.addressed_by(target)
+    if account is None:
+        return Refusal(404, "Not Found")
+    bindings = registrar.bindings(account.user, now)
+    if not bindings:
+        return Refusal(480, "Temporarily Unavailable (not registered)")
+    if strategy is Strategy.ALL:
+        return Ring(account, (bindings,))
+    return Ring(account, tuple(tuple(group) for _, group in groupby(bindings, key=lambda b: b.q)))
