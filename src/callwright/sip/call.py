@@ -8,17 +8,32 @@ out of the endpoint's `transmissions()` and `events()`. A verb of the wrong dire
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from callwright.sip.client_request import ClientRequest, ClientRequestUser
+from callwright.sip.dialog import Dialog
+from callwright.sip.digest import Credentials, DigestClient
+from callwright.sip.events import CallEnded, EndCause, Event, FailureCause, RequestReceived, Side
+from callwright.sip.inquiry import Inquiry
+from callwright.sip.message import Request, Response, serialize
+from callwright.sip.modification import Modification
+from callwright.sip.timeline import Timeline
+from callwright.sip.timers import Alarm
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
-    from callwright.sip.client_request import ClientRequest
-    from callwright.sip.transport import Hop
+    from callwright.sip.transaction.server import ServerTransaction
+    from callwright.sip.user_agent import UserAgent
+
+__all__ = ["SDP", "Call", "CallState", "Direction", "HeaderPairs", "Timeline", "WrongDirection"]
 
 SDP = "application/sdp"
 HeaderPairs = Iterable[tuple[str, str]]
+_TARGET_REFRESH = ("INVITE", "UPDATE")
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class Direction(StrEnum):
@@ -45,30 +60,6 @@ class WrongDirection(TypeError):
     """A verb of inbound calls was used on an outbound one, or the other way round."""
 
 
-@dataclass(slots=True)
-class Timeline:
-    """When the facts of a call happened (monotonic seconds; None: not yet, or never), and how often things
-    had to be said again. The verdict and post-dial delay are computed from this."""
-
-    invited_at: float  # the first INVITE was sent, or received
-    trying_at: float | None = None  # 100 received or sent
-    ringing_at: float | None = None  # first 18x received or sent
-    answered_at: float | None = None  # first 2xx received or sent
-    confirmed_at: float | None = None  # ACK sent or received
-    bye_at: float | None = None  # BYE sent or received
-    ended_at: float | None = None
-    authorized_at: float | None = None  # INVITE sent again with credentials
-    provisionals: list[tuple[float, int]] = field(default_factory=list)  # (at, status), bounded by Limits
-    final_status: int | None = None  # of the INVITE
-    retransmissions_sent: int = 0  # of any request or response of this call
-    retransmissions_received: int = 0
-
-    @property
-    def loss_seen(self) -> bool:
-        """Something was said twice, so something was lost or late."""
-        return bool(self.retransmissions_sent or self.retransmissions_received)
-
-
 class Call:
     """One call, either direction. Compare by identity. `user_data` is the user's own.
 
@@ -89,9 +80,67 @@ class Call:
 
     direction: Direction
 
+    def __init__(
+        self,
+        agent: UserAgent,
+        request: Request,
+        hop: Hop,
+        local_tag: str,
+        credentials: Credentials | None,
+        now: float,
+    ) -> None:
+        agent.serial += 1
+        self.agent = agent
+        self.id = agent.serial
+        self.request = request
+        self.hop = hop
+        self.local_tag = local_tag
+        self.call_id = request.headers.call_id
+        self.state = CallState.CALLING
+        self.early_dialogs: dict[str, Dialog] = {}
+        self.dialog: Dialog | None = None
+        self.timeline = Timeline(now)
+        self.user_data: Any = None
+        self.credentials = credentials
+        self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
+        self.modification = Modification(self)
+        self._hop_override: Hop | None = None
+        self._guard: Alarm | None = None  # the deadline of the present state
+        agent.calls[(self.call_id, local_tag)] = self
+
+    def __repr__(self) -> str:
+        return f"<{self.direction} call {self.id} {self.state}>"
+
     @property
     def over(self) -> bool:
         """True when its final event has been told."""
+        return self.state is CallState.ENDED
+
+    @property
+    def local(self) -> NameAddr:
+        """Our address, with our tag."""
+        dialog = self._any_dialog()
+        if dialog is not None:
+            return NameAddr.parse(dialog.local)
+        return self.request.headers.from_
+
+    @property
+    def remote(self) -> NameAddr:
+        """The peer's address, with its tag once it has one."""
+        dialog = self._any_dialog()
+        if dialog is not None:
+            return NameAddr.parse(dialog.remote)
+        return self.request.headers.to
+
+    @property
+    def remote_target(self) -> Uri:
+        """Where the peer wants requests of the dialog sent; before there is one, our Request-URI."""
+        dialog = self._any_dialog()
+        return Uri.parse(dialog.remote_target if dialog is not None else self.request.uri)
+
+    @property
+    def contact(self) -> str:
+        """Our Contact value."""
         raise NotImplementedError
 
     # -- verbs of inbound calls
@@ -126,7 +175,8 @@ class Call:
     def cancel(self, *, now: float, headers: HeaderPairs = ()) -> bool:
         """Give up an unanswered outbound call: CANCEL at once after a provisional, else as soon as one comes.
 
-        Ends in CallCanceled, or, when a 2xx crosses, in CallEnded(ABANDONED), or CallFailed.
+        Ends in CallCanceled (its response is the 487, or whatever final crossed), or in CallEnded(ABANDONED)
+        when a 2xx crossed.
         """
         raise WrongDirection("cancel is for outbound calls")
 
@@ -135,37 +185,40 @@ class Call:
     ) -> bool:
         """Send the ACK to the 2xx of the INVITE, or of a re-INVITE that had no offer. Repeats are sent by the
         endpoint. `hop` overrides where it goes."""
-        raise WrongDirection("acknowledge is for outbound calls")
+        return self.modification.acknowledge(body, content_type, hop, now)
 
     # -- verbs of both
 
     def hangup(self, *, now: float, reason: str | None = None, headers: HeaderPairs = ()) -> bool:
         """End the call whatever its state: CANCEL, 480 (inbound, unanswered) or BYE.
 
-        `reason` is the value of a Reason header (RFC 3326). A BYE ends in CallEnded. An unacknowledged inbound
-        call is hung up as soon as its ACK came or is overdue (RFC 3261 15); an unacknowledged outbound one is
-        acknowledged first.
+        `reason` is the value of a Reason header (RFC 3326). A BYE ends in CallEnded. An unacknowledged
+        inbound call is hung up as soon as its ACK came or is overdue (RFC 3261 15); an unacknowledged
+        outbound one is acknowledged first.
         """
         raise NotImplementedError
 
     def reinvite(
         self, body: bytes, *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
     ) -> bool:
-        """Offer anew in a confirmed call. False when the call is not confirmed or an offer is pending, theirs
-        or ours (RFC 3261 14.1). Ends in OfferAnswered or OfferFailed."""
-        raise NotImplementedError
+        """Offer anew in a confirmed call; with an empty body ask the peer for an offer.
+
+        False when the call is not confirmed or an offer is pending, theirs or ours (RFC 3261 14.1). Ends in
+        OfferAnswered or OfferFailed.
+        """
+        return self.modification.offer(body, content_type, headers, now)
 
     def accept_offer(
         self, body: bytes, *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
     ) -> bool:
         """Answer 200 to the re-INVITE of OfferReceived. False when none is pending."""
-        raise NotImplementedError
+        return self.modification.accept(body, content_type, headers, now)
 
     def refuse_offer(
         self, status: int = 488, *, now: float, reason: str | None = None, headers: HeaderPairs = ()
     ) -> bool:
         """Refuse the re-INVITE of OfferReceived; the call goes on as it was. False when none is pending."""
-        raise NotImplementedError
+        return self.modification.refuse(status, reason, headers, now)
 
     def send(
         self,
@@ -178,8 +231,253 @@ class Call:
     ) -> ClientRequest | None:
         """A request within the dialog (INFO, MESSAGE, OPTIONS, …), also an early one. None when there is no
         dialog. Ends in ResponseReceived, RequestTimedOut or RequestFailed."""
-        raise NotImplementedError
+        dialog = self._any_dialog()
+        if dialog is None or self.state in (CallState.ENDING, CallState.ENDED):
+            return None
+        user = Inquiry(self.agent, self)
+        handle, branch = self.prepare(dialog, method, user, body, content_type, headers)
+        handle.start(branch, now)
+        return handle
 
     def use_hop(self, hop: Hop) -> None:
         """From now on send the requests of this call there, whatever the route set says."""
-        raise NotImplementedError
+        self.hop = hop
+        self._hop_override = hop
+
+    # -- from the endpoint
+
+    def receive_request(self, transaction: ServerTransaction, now: float) -> None:
+        """A request with our tag, other than ACK and CANCEL."""
+        request = transaction.request
+        dialog = self.dialog_with(request.headers.from_.tag or "")
+        transaction.count = self.timeline
+        transaction.local_tag = self.local_tag
+        if dialog is None or self.over:
+            self.agent.reply(transaction, 481, now)
+            return
+        number = request.headers.cseq.number
+        if dialog.remote_cseq is not None and number < dialog.remote_cseq:
+            self.agent.reply(
+                transaction, 500, now, reason="CSeq Out of Order", headers=[("Retry-After", "1")]
+            )
+            return
+        dialog.remote_cseq = number
+        method = request.method
+        if method == "BYE":
+            self._receive_bye(transaction, now)
+        elif method == "INVITE":
+            self.modification.receive(transaction, now)
+        elif method == "OPTIONS" and self.agent.config.answer_options:
+            self.agent.answer_options(transaction, now)
+        else:
+            if method in _TARGET_REFRESH:
+                dialog.refresh_target(request)
+            self.agent.emit(RequestReceived(now, transaction, request, self))
+
+    def receive_ack(self, ack: Request, now: float) -> bool:
+        """An ACK to a 2xx of ours. False when it fits none."""
+        return self.modification.receive_ack(ack, now)
+
+    def dialog_with(self, remote_tag: str) -> Dialog | None:
+        """The dialog, early or confirmed, with that tag of the peer."""
+        dialog = self.dialog
+        if dialog is not None and dialog.remote_tag == remote_tag:
+            return dialog
+        return self.early_dialogs.get(remote_tag)
+
+    # -- for the parts of a call
+
+    @property
+    def confirmed(self) -> bool:
+        """True between ACK and BYE."""
+        return self.state is CallState.CONFIRMED
+
+    @property
+    def takes_offers(self) -> bool:
+        """True when a re-INVITE of the peer has its place."""
+        return self.state is CallState.CONFIRMED
+
+    @property
+    def waits_for_user(self) -> bool:
+        """True while an INVITE of the peer that made the call has no final response."""
+        return False
+
+    @property
+    def awaits_ack(self) -> bool:
+        """True while a 2xx of ours is not acknowledged."""
+        return self.modification.awaits_ack
+
+    @property
+    def owns_call_id(self) -> bool:
+        """True when the Call-ID is of our making, which decides who waits longer after a glare (14.1)."""
+        return self.direction is Direction.OUTBOUND
+
+    def send_ack(
+        self, dialog: Dialog, invite: Request, body: bytes, content_type: str, hop: Hop | None
+    ) -> tuple[bytes, Hop]:
+        """Send the ACK to a 2xx: a new branch, the credentials of the INVITE (13.2.2.4, 22.1). Returns what
+        was sent, to be sent again for every repeated 2xx."""
+        credentials = [field for field in invite.headers if field[0] in _CREDENTIALS]
+        branch = self.agent.branch()
+        cseq = invite.headers.cseq.number
+        request, hop = self.compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
+        data = serialize(request)
+        self.agent.layer.transmit(data, hop)
+        return data, hop
+
+    def lost(self, response: Response | None, now: float, reason: str | None = None) -> None:
+        """The peer does not know the dialog any more (481), or does not answer in it (12.2.1.2)."""
+        if self.dialog is None or self.state not in (CallState.ANSWERED, CallState.CONFIRMED):
+            return
+        if response is not None:
+            reason = f"the peer answered {response.status} {response.reason} within the call"
+        else:
+            self.say_bye(self.dialog, now, tell=False)
+        self.end(now, Side.REMOTE, EndCause.DIALOG_GONE, reason or "", response=response)
+
+    def ack_missing(self, now: float, reason: str) -> None:
+        """Our 2xx was never acknowledged: BYE, and the call is over (13.3.1.4)."""
+        if self.dialog is not None and not self.over:
+            self.say_bye(self.dialog, now, tell=False)
+            self.end(now, Side.LOCAL, EndCause.ACK_MISSING, reason)
+
+    def prepare(
+        self,
+        dialog: Dialog,
+        method: str,
+        user: ClientRequestUser,
+        body: bytes = b"",
+        content_type: str | None = None,
+        headers: HeaderPairs = (),
+    ) -> tuple[ClientRequest, str]:
+        """A request in a dialog, with the branch to start it with."""
+        branch = self.agent.branch()
+        request, hop = self.compose(dialog, method, dialog.next_cseq(), branch, body, content_type, headers)
+        handle = ClientRequest(
+            self.agent,
+            request,
+            hop,
+            user,
+            digest=self.digest,
+            next_cseq=dialog.next_cseq,
+            count=self.timeline,
+        )
+        return handle, branch
+
+    def compose(
+        self,
+        dialog: Dialog,
+        method: str,
+        cseq: int,
+        branch: str,
+        body: bytes = b"",
+        content_type: str | None = None,
+        headers: HeaderPairs = (),
+        hop: Hop | None = None,
+    ) -> tuple[Request, Hop]:
+        """The message of a request in a dialog, and where it goes."""
+        way = dialog.way()
+        if hop is None:
+            hop = self._hop_override or self.agent.hop_towards(way.next_hop, dialog.hop)
+        request = self.agent.build_request(
+            method,
+            way.request_uri,
+            from_=dialog.local,
+            to=dialog.remote,
+            call_id=self.call_id,
+            cseq=cseq,
+            hop=hop,
+            branch=branch,
+            routes=way.routes,
+            contact=self.contact if method in _TARGET_REFRESH else None,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+        return request, hop
+
+    def guard(self, seconds: float, action: Callable[[float], object], now: float) -> None:
+        """Set the deadline of the present state, in place of the one before."""
+        self.unguard()
+        self._guard = self.agent.agenda.at(now + seconds, action)
+
+    def unguard(self) -> None:
+        """The present state has no deadline of its own."""
+        if self._guard is not None:
+            self._guard.cancel()
+            self._guard = None
+
+    def say_bye(self, dialog: Dialog, now: float, headers: HeaderPairs = (), tell: bool = True) -> None:
+        """Send BYE. With `tell` the call is ENDING, and CallEnded follows when the BYE is done."""
+        farewell = _Farewell(self if tell else None)
+        handle, branch = self.prepare(dialog, "BYE", farewell, headers=headers)
+        if tell:
+            self.state = CallState.ENDING
+            self.unguard()
+            self.modification.give_up(now)
+        if self.timeline.bye_at is None:
+            self.timeline.bye_at = now
+        handle.start(branch, now)
+
+    def end(
+        self,
+        now: float,
+        by: Side,
+        cause: EndCause,
+        reason: str,
+        request: Request | None = None,
+        response: Response | None = None,
+    ) -> None:
+        """The answered call is over."""
+        self.finish(CallEnded(now, self, by, cause, reason, request, response))
+
+    def finish(self, event: Event) -> None:
+        """Tell the final event, once, and be forgotten."""
+        if self.state is CallState.ENDED:
+            return
+        self.state = CallState.ENDED
+        self.timeline.ended_at = event.at
+        self.unguard()
+        self.modification.give_up(event.at)
+        self.agent.calls.pop((self.call_id, self.local_tag), None)
+        self.agent.emit(event)
+
+    # -- inside
+
+    def _any_dialog(self) -> Dialog | None:
+        if self.dialog is not None:
+            return self.dialog
+        return next(iter(self.early_dialogs.values()), None)
+
+    def _receive_bye(self, transaction: ServerTransaction, now: float) -> None:
+        """The peer hangs up. Kinds of calls have more to say about early dialogs."""
+        self.agent.reply(transaction, 200, now)
+        if self.timeline.bye_at is None:
+            self.timeline.bye_at = now
+        if self.state is not CallState.ENDING:  # when two BYEs cross, ours decides
+            self.end(now, Side.REMOTE, EndCause.BYE, "the peer hung up", request=transaction.request)
+
+
+class _Farewell:
+    """Waits for what our BYE is answered."""
+
+    def __init__(self, call: Call | None) -> None:
+        self._call = call
+
+    def request_progressed(self, handle: ClientRequest, response: Response, now: float) -> None:
+        """No news."""
+
+    def request_repeated(self, handle: ClientRequest, now: float) -> None:
+        """No news."""
+
+    def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
+        """Whatever the answer, the call is over (RFC 3261 15.1.1)."""
+        if self._call is not None:
+            self._call.end(now, Side.LOCAL, EndCause.BYE, "we hung up", response=response)
+
+    def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
+        """So it is without one."""
+        if self._call is not None:
+            timed_out = cause is FailureCause.TIMED_OUT
+            end = EndCause.BYE_UNANSWERED if timed_out else EndCause.TRANSPORT
+            self._call.end(now, Side.LOCAL, end, reason)

@@ -10,7 +10,8 @@ from callwright.sip.transport import Hop
 from callwright.sip.uri import Uri
 
 HopFor = Callable[[Uri, Hop], Hop | None]
-"""Finds the way to a URI whose host is a numeric address, given the hop of the dialog; None when it cannot."""
+"""Finds the way to a URI whose host is a numeric address, given the hop of the dialog; None
+when it cannot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,36 @@
 """The SIP endpoint: a user agent core on a transaction layer, without sockets, clock or randomness.
 
-A driver holds one Endpoint, gives it what arrives (`receive`), wakes it when it asks for it (`next_wake`), and
-carries out what it wants sent (`transmissions`) and tells its user what happened (`events`). Any number of
-calls, registrations and requests live in one endpoint, over any number of hops.
+A driver holds one Endpoint, gives it what arrives (`receive`), wakes it when it asks for it (`next_wake`),
+and carries out what it wants sent (`transmissions`) and tells its user what happened (`events`). Any number
+of calls, registrations and requests live in one endpoint, over any number of hops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from callwright.sip.call import SDP, Call, HeaderPairs
+from callwright.sip.client_request import ClientRequest
 from callwright.sip.config import EndpointConfig
+from callwright.sip.digest import Credentials, DigestClient
+from callwright.sip.digest_server import DigestServer, Judgement
+from callwright.sip.dispatch import Dispatch
+from callwright.sip.events import Event
+from callwright.sip.inbound_call import InboundCall
+from callwright.sip.inquiry import Inquiry
+from callwright.sip.outbound_call import OutboundCall
+from callwright.sip.registration import Registration
+from callwright.sip.transaction.layer import Transmission
+from callwright.sip.transaction.server import ServerTransaction
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
+from callwright.sip.user_agent import UserAgent
 
-if TYPE_CHECKING:
-    from callwright.sip.client_request import ClientRequest
-    from callwright.sip.digest import Credentials
-    from callwright.sip.events import Event
-    from callwright.sip.registration import Registration
-    from callwright.sip.transaction.server import ServerTransaction
-    from callwright.sip.transport import Hop
-    from callwright.sip.uri import NameAddr, Uri
+__all__ = ["Endpoint", "EndpointConfig", "Pending", "Transmission"]
 
-
-class Transmission(NamedTuple):
-    """A message to send: a whole datagram, or a chunk for the stream of `hop`."""
-
-    data: bytes
-    hop: Hop
+_NOT_A_REQUEST = ("INVITE", "ACK", "CANCEL", "BYE", "REGISTER")
+_WITH_CONTACT = ("OPTIONS", "SUBSCRIBE", "NOTIFY", "REFER")
 
 
 class Pending(NamedTuple):
@@ -36,7 +39,7 @@ class Pending(NamedTuple):
     calls: int  # not over yet
     requests: int  # client transactions without a final response
     unanswered: int  # requests received that nobody has answered
-    unconfirmed: int  # finals sent to an INVITE whose ACK has not come
+    unconfirmed: int  # finals of ours to an INVITE whose ACK has not come, 2xx included
     waiting: int  # transactions that only wait to absorb repetitions (timers D, I, J, K, L, M)
 
 
@@ -44,13 +47,15 @@ class Endpoint:
     """A SIP user agent (RFC 3261). `entropy(n)` gives n random octets, as os.urandom."""
 
     def __init__(self, config: EndpointConfig, entropy: Callable[[int], bytes]) -> None:
-        raise NotImplementedError
+        self.config = config
+        self._agent = UserAgent(config, entropy)
+        self._dispatch = Dispatch(self._agent)
 
     # -- what a driver does
 
     def receive(self, data: bytes, hop: Hop, now: float) -> None:
         """A datagram, or the next chunk of the stream `hop`."""
-        raise NotImplementedError
+        self._dispatch.receive(data, hop, now)
 
     def transport_failed(self, hop: Hop, reason: str, now: float) -> None:
         """Nothing sent to `hop` arrives: an ICMP error, a refused connection, a lost one.
@@ -58,23 +63,29 @@ class Endpoint:
         Client transactions on it that wait for a response fail at once; `reason` ("connection refused")
         appears in their events, joined with the host and port.
         """
-        raise NotImplementedError
+        self._agent.note_dead_flow(hop)
+        self._dispatch.flow_lost(hop)
+        self._agent.layer.fail(hop, reason, now)
 
     def wake(self, now: float) -> None:
         """Do what has become due."""
-        raise NotImplementedError
+        self._agent.agenda.ring(now)
 
     def next_wake(self) -> float | None:
         """When to call `wake` next (monotonic seconds), or None."""
-        raise NotImplementedError
+        return self._agent.agenda.next()
 
     def transmissions(self) -> list[Transmission]:
         """Take what is to be sent, in order."""
-        raise NotImplementedError
+        layer = self._agent.layer
+        out, layer.out = layer.out, []
+        return out
 
     def events(self) -> list[Event]:
         """Take what happened, in order."""
-        raise NotImplementedError
+        agent = self._agent
+        events, agent.events = agent.events, []
+        return events
 
     # -- what a user does
 
@@ -95,7 +106,28 @@ class Endpoint:
     ) -> Call:
         """Call `target` over `hop`. `remote` is To, by default the target; `route` are Route values
         (`<sip:proxy;lr>`); without a body the offer is left to the callee (late offer)."""
-        raise NotImplementedError
+        agent = self._agent
+        uri = _target(target)
+        tag = agent.token()
+        branch = agent.branch()
+        request = agent.build_request(
+            "INVITE",
+            str(uri),
+            from_=str(local.with_tag(tag)),
+            to=str(remote if remote is not None else NameAddr("", uri)),
+            call_id=call_id or agent.token() + agent.token(),
+            cseq=1,
+            hop=hop,
+            branch=branch,
+            routes=route,
+            contact=agent.contact(local.uri.user, hop, uri.is_secure),
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+        call = OutboundCall(agent, request, hop, tag, credentials, now)
+        call.start(branch, now)
+        return call
 
     def request(
         self,
@@ -116,7 +148,30 @@ class Endpoint:
 
         Ends in ResponseReceived, RequestTimedOut or RequestFailed.
         """
-        raise NotImplementedError
+        if method in _NOT_A_REQUEST:
+            raise ValueError(f"{method} has a verb of its own")
+        agent = self._agent
+        uri = _target(target)
+        branch = agent.branch()
+        request = agent.build_request(
+            method,
+            str(uri),
+            from_=str(local.with_tag(agent.token())),
+            to=str(remote if remote is not None else NameAddr("", uri)),
+            call_id=agent.token() + agent.token(),
+            cseq=1,
+            hop=hop,
+            branch=branch,
+            routes=route,
+            contact=agent.contact(local.uri.user, hop, uri.is_secure) if method in _WITH_CONTACT else None,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+        digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
+        handle = ClientRequest(agent, request, hop, Inquiry(agent), digest=digest)
+        handle.start(branch, now)
+        return handle
 
     def register(
         self,
@@ -135,7 +190,23 @@ class Endpoint:
 
         Refreshes at half of what was granted. Ends by `registration.unregister(now=…)`.
         """
-        raise NotImplementedError
+        agent = self._agent
+        uri = _target(registrar)
+        if contact is None:
+            contact = NameAddr.parse(agent.contact(local.uri.user, hop, uri.is_secure)).uri
+        registration = Registration(
+            agent,
+            str(uri),
+            local,
+            hop,
+            contact=contact,
+            credentials=credentials,
+            expires=expires,
+            headers=headers,
+            routes=route,
+        )
+        registration.start(now)
+        return registration
 
     def respond(
         self,
@@ -149,23 +220,52 @@ class Endpoint:
         content_type: str | None = None,
     ) -> bool:
         """Answer the request of RequestReceived. False when it has had its final response already."""
-        raise NotImplementedError
+        if isinstance(transaction.user, Call):
+            raise ValueError("an INVITE is answered by the verbs of its call")
+        return self._agent.reply(
+            transaction, status, now, reason=reason, headers=headers, body=body, content_type=content_type
+        )
 
     def challenge(
         self,
         received: ServerTransaction | Call,
-        realm: str,
+        server: DigestServer,
         *,
         now: float,
         proxy: bool = False,
         stale: bool = False,
-        algorithms: Iterable[str] = ("SHA-256", "MD5"),
     ) -> bool:
-        """Answer a request (or an unanswered inbound call) with 401, or 407 when `proxy`, and fresh challenges.
+        """Answer a request, or an unanswered inbound call, with 401 (407 when `proxy`) and fresh challenges.
 
-        The call is forgotten; the peer's next INVITE is a new one.
+        The call is forgotten without an event; the peer's next INVITE is a new one. False when it was too
+        late.
         """
-        raise NotImplementedError
+        transaction = _transaction_of(received)
+        status, name = (407, "Proxy-Authenticate") if proxy else (401, "WWW-Authenticate")
+        headers = [(name, value) for value in server.challenges(now, stale=stale)]
+        done = self._agent.reply(transaction, status, now, headers=headers)
+        if done and isinstance(received, InboundCall):
+            received.challenged(now)
+        return done
+
+    def verify(
+        self,
+        received: ServerTransaction | Call,
+        server: DigestServer,
+        password_of: Callable[[str], str | None],
+        *,
+        now: float,
+        proxy: bool = False,
+    ) -> Judgement:
+        """Judge the Authorization (Proxy-Authorization when `proxy`) of a request or of a call's INVITE.
+
+        `password_of(username)` is None for an unknown user. On any verdict but ACCEPTED, challenge.
+        """
+        request = _transaction_of(received).request
+        values = request.headers.get_fields("proxy-authorization" if proxy else "authorization")
+        return server.verify(
+            values, method=request.method, now=now, password_of=password_of, body=request.body
+        )
 
     # -- how things stand
 
@@ -173,20 +273,41 @@ class Endpoint:
     def quiescent(self) -> bool:
         """True when nothing is in hand but wait timers: a process may exit without harm on a clean network.
 
-        When a retransmission was seen (`loss_seen`), stay for one retransmission window after this turned true.
+        When a retransmission was seen (`loss_seen`), stay for one retransmission window after this turned
+        true.
         """
-        raise NotImplementedError
+        return not any(self.pending()[:4])
 
     @property
     def loss_seen(self) -> bool:
         """Any message of this endpoint, or of a peer, was repeated so far."""
-        raise NotImplementedError
+        return self._agent.layer.loss_seen
 
     def pending(self) -> Pending:
         """Counts of what is in hand."""
-        raise NotImplementedError
+        layer = self._agent.layer
+        requests = sum(client.waits_for_response for client in layer.clients.values())
+        unanswered = sum(not server.answered for server in layer.servers.values())
+        unconfirmed = sum(server.waits_for_ack for server in layer.servers.values())
+        calls = list(self.calls)
+        unconfirmed += sum(call.awaits_ack for call in calls)
+        waiting = len(layer.clients) + len(layer.servers) - requests - unanswered
+        return Pending(len(calls), requests, unanswered, unconfirmed, waiting)
 
     @property
     def calls(self) -> Iterable[Call]:
         """Calls that are not over, oldest first."""
-        raise NotImplementedError
+        return list(self._agent.calls.values())
+
+
+def _target(target: Uri | str) -> Uri:
+    uri = Uri.parse(target) if isinstance(target, str) else target
+    return uri.without_headers()
+
+
+def _transaction_of(received: ServerTransaction | Call) -> ServerTransaction:
+    if isinstance(received, ServerTransaction):
+        return received
+    if isinstance(received, InboundCall):
+        return received.transaction
+    raise TypeError("an outbound call has no request to judge")

@@ -84,7 +84,8 @@ class CallProgressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered(Event):
-    """The first 2xx to our INVITE. The user owes `call.acknowledge()` now (with the answer after a late offer)."""
+    """The first 2xx to our INVITE. The user owes `call.acknowledge()` now (with the answer after a late
+    offer)."""
 
     call: Call
     response: Response
@@ -92,7 +93,8 @@ class CallAnswered(Event):
 
 @dataclass(frozen=True, slots=True)
 class CallForked(Event):
-    """A second branch answered too; it has been acknowledged and hung up by the endpoint (RFC 3261 13.2.2.4)."""
+    """A second branch answered too; it has been acknowledged and hung up by the endpoint (RFC 3261
+    13.2.2.4)."""
 
     call: Call
     response: Response
@@ -108,7 +110,8 @@ class CallConfirmed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CallFailed(Event):
-    """Our call ended before it was answered, or an inbound one could not be answered. Final: no event of it follows.
+    """Our call ended before it was answered, or an inbound one could not be answered. Final: no event of it
+    follows.
 
     `status` is the final response's, or None when there was none (then `reason` is a sentence that names the
     host and port). A call that we canceled ends by CallCanceled instead, a 3xx by CallRedirected.
@@ -251,7 +254,8 @@ class RequestFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RegistrationSucceeded(Event):
-    """A REGISTER (the first or a refresh) was accepted for `expires` seconds; the next refresh is at half of it."""
+    """A REGISTER (the first or a refresh) was accepted for `expires` seconds; the next refresh is at half of
+    it."""
 
     registration: Registration
     expires: float
@@ -292,7 +296,8 @@ class RegistrationExpired(Event):
 
 @dataclass(frozen=True, slots=True)
 class MessageDiscarded(Event):
-    """Something arrived that led to nothing. `answered` is the status of the stateless answer, if there was one."""
+    """Something arrived that led to nothing. `answered` is the status of the stateless answer, if there was
+    one."""
 
     reason: str
     hop: Hop

@@ -31,9 +31,9 @@ class Alarm:
 
     __slots__ = ("action", "agenda", "when")
 
-    def __init__(self, when: float, action: Callable[[float], None], agenda: Agenda) -> None:
+    def __init__(self, when: float, action: Callable[[float], object], agenda: Agenda) -> None:
         self.when = when
-        self.action: Callable[[float], None] | None = action
+        self.action: Callable[[float], object] | None = action
         self.agenda = agenda
 
     def cancel(self) -> None:
@@ -57,7 +57,7 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._heap) - self.canceled
 
-    def at(self, when: float, action: Callable[[float], None]) -> Alarm:
+    def at(self, when: float, action: Callable[[float], object]) -> Alarm:
         """Call `action(now)` in the first `ring` at or after `when`."""
         alarm = Alarm(when, action, self)
         self._serial += 1

@@ -98,7 +98,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Who sees to it that a state is left: the owner, the trigger that is the deadline, and what then happens."""
+    """Who sees to it that a state is left: the owner, the trigger that is the deadline, and what then
+    happens."""
 
     owner: str
     deadline: Trigger

@@ -1,0 +1,233 @@
+"""What arrives, and whose it is: streams to messages, messages to transactions, requests to calls."""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import ip_address
+
+from callwright.sip.call import Call
+from callwright.sip.events import CallReceived, RequestReceived, StreamBroken
+from callwright.sip.fields import Via
+from callwright.sip.framing import BrokenStreamError, StreamFramer
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.inbound_call import InboundCall
+from callwright.sip.message import MalformedMessage, Request, Response, parse_datagram, serialize
+from callwright.sip.screening import outside_of_dialog, screen
+from callwright.sip.transaction.layer import server_key
+from callwright.sip.transaction.server import ServerTransaction
+from callwright.sip.transport import Address, Hop
+from callwright.sip.user_agent import UserAgent
+
+_NOTHING = b"\r\n\t \x00"  # keep-alives over UDP
+
+
+class Dispatch:
+    """The receiving half of an endpoint."""
+
+    def __init__(self, agent: UserAgent) -> None:
+        self._agent = agent
+        self._streams: dict[Hop, StreamFramer] = {}
+        self._secret = agent.entropy(16)
+
+    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+        """A datagram, or a chunk of a stream."""
+        if hop.transport.reliable:
+            self._agent.note_live_flow(hop)
+            self._stream(data, hop, now)
+        elif data.strip(_NOTHING):
+            self._message(data, hop, now)
+
+    def flow_lost(self, hop: Hop) -> None:
+        """The rest of a half-received message will not come."""
+        self._streams.pop(hop, None)
+
+    # -- streams
+
+    def _stream(self, data: bytes, hop: Hop, now: float) -> None:
+        framer = self._streams.get(hop)
+        if framer is None:
+            while len(self._streams) >= self._agent.config.limits.streams:
+                del self._streams[next(iter(self._streams))]
+            framer = self._streams[hop] = StreamFramer()
+        broken: BrokenStreamError | None = None
+        try:
+            messages = framer.feed(data)
+        except BrokenStreamError as error:
+            broken = error
+            messages = error.messages
+        for message in messages:
+            self._message(message, hop, now)
+        if broken is not None:
+            if broken.head:
+                self._message(broken.head, hop, now)
+                self._agent.emit(StreamBroken(now, broken.reason, hop))
+            return  # the framer stays, and refuses all that comes after
+        if framer.pings:
+            framer.pings = 0
+            self._agent.layer.transmit(b"\r\n", hop)  # RFC 5626 4.4.1
+        if not framer.buffered:
+            del self._streams[hop]
+
+    # -- messages
+
+    def _message(self, data: bytes, hop: Hop, now: float) -> None:
+        try:
+            message = parse_datagram(data)
+        except MalformedMessage as error:
+            self._malformed(error, hop, now)
+            return
+        if isinstance(message, Response):
+            self._response(message, hop, now)
+        else:
+            self._request(message, hop, now)
+
+    def _malformed(self, error: MalformedMessage, hop: Hop, now: float) -> None:
+        answered: int | None = None
+        message = error.message
+        if error.status is not None and isinstance(message, Request) and message.method != "ACK":
+            try:
+                answered = self._stateless(message, error.status, hop, reason=_phrase(error))
+            except (SipSyntaxError, LookupError, ValueError):
+                answered = None  # not even where to answer can be read
+        self._agent.discard(str(error), hop, now, answered)
+
+    def _response(self, response: Response, hop: Hop, now: float) -> None:
+        transaction = self._agent.layer.find_client(response)
+        if transaction is None:
+            reason = f"{response.status} to {response.headers.cseq.method} fits no request of ours"
+            self._agent.discard(reason, hop, now)
+            return
+        transaction.receive(response, now)
+
+    def _request(self, request: Request, hop: Hop, now: float) -> None:
+        agent = self._agent
+        via = _mark(request, hop)
+        method = request.method
+        if method == "ACK":
+            self._ack(request, hop, now)
+            return
+        key = server_key(request, via, method)
+        known = agent.layer.servers.get(key)
+        if known is not None:
+            known.receive(request, now)
+            return
+        call = self._call_of(request)
+        if agent.overloaded and (call is None or agent.layer.overfull):
+            answered = None if agent.layer.overfull else self._stateless(request, 503, hop)
+            agent.discard(f"too much in hand to take {method}", hop, now, answered)
+            return
+        transaction = agent.layer.accept(request, key, hop, response_hop(via, hop), now)
+        if method == "CANCEL":
+            self._cancel(transaction, via, now)
+            return
+        refusal = screen(request, agent.config)
+        if refusal is not None:
+            agent.reply(transaction, refusal.status, now, headers=refusal.headers)
+        elif call is not None:
+            call.receive_request(transaction, now)
+        else:
+            self._new(transaction, now)
+
+    def _ack(self, request: Request, hop: Hop, now: float) -> None:
+        key = server_key(request, request.headers.top_via, "INVITE")
+        transaction = self._agent.layer.servers.get(key)
+        if transaction is not None and transaction.method == "INVITE":
+            transaction.receive(request, now)
+            return
+        call = self._call_of(request)
+        if call is None or not call.receive_ack(request, now):
+            self._agent.discard("an ACK that fits no answer of ours", hop, now)
+
+    def _cancel(self, transaction: ServerTransaction, via: Via, now: float) -> None:
+        agent = self._agent
+        invite = agent.layer.servers.get(server_key(transaction.request, via, "INVITE"))
+        if invite is None:
+            agent.reply(transaction, 481, now)
+            return
+        transaction.local_tag = invite.local_tag
+        transaction.count = invite.count
+        agent.reply(transaction, 200, now)
+        if not invite.answered and invite.user is not None:
+            invite.user.transaction_canceled(invite, transaction.request, now)
+
+    def _new(self, transaction: ServerTransaction, now: float) -> None:
+        """A request that belongs to no call."""
+        agent = self._agent
+        request = transaction.request
+        method = request.method
+        tagged = request.headers.to.tag is not None
+        if (tagged and method != "REGISTER") or not outside_of_dialog(request):
+            agent.reply(transaction, 481, now)
+        elif agent.layer.merged(request, transaction):
+            agent.reply(transaction, 482, now)
+        elif method == "OPTIONS" and agent.config.answer_options:
+            agent.answer_options(transaction, now)
+        elif method == "INVITE":
+            if not agent.config.accept_calls:
+                agent.reply(transaction, 480, now)
+                return
+            call = InboundCall(agent, transaction, now)
+            agent.emit(CallReceived(now, call, request))
+        else:
+            agent.emit(RequestReceived(now, transaction, request, None))
+
+    def _call_of(self, request: Request) -> Call | None:
+        headers = request.headers
+        tag = headers.to.tag
+        return None if tag is None else self._agent.calls.get((headers.call_id, tag))
+
+    def _stateless(self, request: Request, status: int, hop: Hop, reason: str | None = None) -> int:
+        """Answer without a transaction (8.2.7): the same tag for the same request, nothing remembered."""
+        via = _mark(request, hop)
+        seed = self._secret + f"{via}{request.headers.get('call-id')}".encode("utf-8", "surrogateescape")
+        tag = hashlib.blake2b(seed, digest_size=8).hexdigest()
+        headers = [("Retry-After", "5")] if status == 503 else []
+        response = self._agent.build_response(request, status, local_tag=tag, reason=reason, headers=headers)
+        self._agent.layer.transmit(serialize(response), response_hop(via, hop))
+        return status
+
+
+def response_hop(via: Via, hop: Hop) -> Hop:
+    """Where responses go (18.2.2, RFC 3581): back over a stream, else to the source, at the port that Via
+    names unless it has rport. maddr is not followed: it would let anybody aim us at anybody."""
+    if hop.transport.reliable or via.wants_rport:
+        return hop
+    port = via.port or hop.transport.default_port
+    if port == hop.remote.port:
+        return hop
+    return Hop(hop.transport, hop.local, Address(hop.remote.host, port), hop.name)
+
+
+def _mark(request: Request, hop: Hop) -> Via:
+    """Write into the topmost Via where the request came from (18.2.1, RFC 3581)."""
+    headers = request.headers
+    via = headers.top_via
+    source = hop.remote
+    wants_rport = via.wants_rport
+    if wants_rport or not _same_host(via.host, source.host):
+        marked = via.with_parameter("received", source.host)
+        if wants_rport:
+            marked = marked.with_parameter("rport", str(source.port))
+        if marked != via:
+            headers.set_first("Via", str(marked))
+        return marked
+    return via
+
+
+def _same_host(first: str, second: str) -> bool:
+    if first == second:
+        return True
+    if ":" not in first:
+        return False
+    try:
+        return ip_address(first) == ip_address(second)
+    except ValueError:
+        return False
+
+
+def _phrase(error: MalformedMessage) -> str | None:
+    """RFC 3261 21.4.1: the reason phrase should say what is wrong; only when it is plain text."""
+    text = str(error)
+    if error.status == 400 and text.isascii() and text.isprintable() and len(text) < 100:
+        return f"Bad Request: {text}"
+    return None

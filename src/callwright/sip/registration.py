@@ -1,0 +1,254 @@
+"""A registration kept alive (RFC 3261 section 10.2): REGISTER, refresh at half the expiry, 423,
+unregistering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from callwright.sip.client_request import ClientRequest
+from callwright.sip.digest import Credentials, DigestClient
+from callwright.sip.events import (
+    FailureCause,
+    RegistrationExpired,
+    RegistrationFailed,
+    RegistrationRemoved,
+    RegistrationSucceeded,
+)
+from callwright.sip.grammar import SipSyntaxError, parse_number
+from callwright.sip.message import Response
+from callwright.sip.timers import Alarm
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from callwright.sip.user_agent import UserAgent
+
+_MAX_EXPIRES = 2**32 - 1
+_RETRY_PAUSE = 30.0  # seconds between attempts to refresh a binding that still lives
+
+
+class RegistrationState(StrEnum):
+    """Where a registration stands."""
+
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    REFRESHING = "refreshing"
+    UNREGISTERING = "unregistering"
+    ENDED = "ended"
+
+
+class Registration:
+    """One binding at one registrar. Made by `Endpoint.register`. Read only for users:
+
+    state       RegistrationState
+    local       the address of record (NameAddr)
+    contact     our Contact URI (Uri)
+    expires_at  monotonic seconds at which the binding ends, or None
+    granted     seconds that the registrar granted last
+    handle      the ClientRequest of the last REGISTER (None before it)
+    """
+
+    def __init__(
+        self,
+        agent: UserAgent,
+        registrar: str,
+        local: NameAddr,
+        hop: Hop,
+        *,
+        contact: Uri,
+        credentials: Credentials | None,
+        expires: int,
+        headers: Iterable[tuple[str, str]],
+        routes: Iterable[str],
+    ) -> None:
+        self._agent = agent
+        self._registrar = registrar
+        self._headers = tuple(headers)
+        self._routes = tuple(routes)
+        self._digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
+        self._call_id = agent.token() + agent.token()
+        self._tag = agent.token()
+        self._cseq = 0
+        self._raised = False
+        self._alarm: Alarm | None = None
+        self._expiry: Alarm | None = None
+        self.local = local
+        self.hop = hop
+        self.contact = contact
+        self.wanted = expires
+        self.granted: float | None = None
+        self.expires_at: float | None = None
+        self.state = RegistrationState.REGISTERING
+        self.handle: ClientRequest | None = None
+        self.user_data: Any = None
+
+    def start(self, now: float) -> None:
+        """Send the first REGISTER."""
+        self._send(self.wanted, now)
+
+    def refresh(self, *, now: float) -> bool:
+        """Refresh now, not at half the expiry. False when it is not registered, or ended."""
+        if self.state is not RegistrationState.REGISTERED:
+            return False
+        self._refresh(now)
+        return True
+
+    def unregister(self, *, now: float) -> bool:
+        """Remove the binding. Ends in RegistrationRemoved or RegistrationFailed. False when it has ended."""
+        if self.state in (RegistrationState.UNREGISTERING, RegistrationState.ENDED):
+            return False
+        if self.handle is not None and not self.handle.finished:
+            self.handle.abandon(now)
+        self._cancel_alarms()
+        self.state = RegistrationState.UNREGISTERING
+        self._send(0, now)
+        return True
+
+    # -- from the REGISTER
+
+    def request_progressed(self, handle: ClientRequest, response: Response, now: float) -> None:
+        """No news."""
+
+    def request_repeated(self, handle: ClientRequest, now: float) -> None:
+        """Challenged; the handle tells it."""
+
+    def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
+        """The registrar's answer."""
+        status = response.status
+        if handle is not self.handle:
+            return
+        if self.state is RegistrationState.UNREGISTERING:
+            if status < 300:
+                self._end()
+                self._agent.emit(RegistrationRemoved(now, self, response))
+            else:
+                self._failed(status, response.reason, _cause(status), response, now)
+            return
+        if status < 300:
+            self._succeeded(response, now)
+        elif status == 423 and self._longer(response):
+            self._send(self.wanted, now)
+        else:
+            self._failed(status, response.reason, _cause(status), response, now)
+
+    def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
+        """No answer."""
+        if handle is self.handle:
+            self._failed(None, reason, cause, None, now)
+
+    # -- inside
+
+    def _succeeded(self, response: Response, now: float) -> None:
+        contacts = self._bindings(response)
+        granted = self._granted(response, contacts)
+        self._cancel_alarms()
+        self.granted = granted
+        self.expires_at = now + granted
+        self._raised = False
+        self.state = RegistrationState.REGISTERED
+        agenda = self._agent.agenda
+        if granted > 0:
+            self._alarm = agenda.at(now + granted / 2, self._refresh)
+        self._expiry = agenda.at(now + granted, self._expired)
+        self._agent.emit(RegistrationSucceeded(now, self, granted, contacts, response))
+
+    def _failed(
+        self, status: int | None, reason: str, cause: FailureCause, response: Response | None, now: float
+    ) -> None:
+        retry_at: float | None = None
+        expires_at = self.expires_at
+        if self.state is RegistrationState.REFRESHING and expires_at is not None and expires_at > now:
+            # The binding lives: try again while it does, not too often.
+            retry_at = now + max(1.0, min(_RETRY_PAUSE, (expires_at - now) / 2))
+            self.state = RegistrationState.REGISTERED
+            if retry_at < expires_at:
+                self._alarm = self._agent.agenda.at(retry_at, self._refresh)
+            else:
+                retry_at = None
+        else:
+            self._end()
+        self._agent.emit(RegistrationFailed(now, self, status, reason, cause, retry_at, response))
+
+    def _refresh(self, now: float) -> None:
+        self.state = RegistrationState.REFRESHING
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._send(self.wanted, now)
+
+    def _expired(self, now: float) -> None:
+        if self.handle is not None and not self.handle.finished:
+            self.handle.abandon(now)
+        self._end()
+        self._agent.emit(RegistrationExpired(now, self))
+
+    def _end(self) -> None:
+        self._cancel_alarms()
+        self.expires_at = None
+        self.state = RegistrationState.ENDED
+
+    def _cancel_alarms(self) -> None:
+        for alarm in (self._alarm, self._expiry):
+            if alarm is not None:
+                alarm.cancel()
+        self._alarm = self._expiry = None
+
+    def _send(self, expires: int, now: float) -> None:
+        agent = self._agent
+        branch = agent.branch()
+        request = agent.build_request(
+            "REGISTER",
+            self._registrar,
+            from_=str(self.local.with_tag(self._tag)),
+            to=str(self.local),
+            call_id=self._call_id,
+            cseq=self._next_cseq(),
+            hop=self.hop,
+            branch=branch,
+            routes=self._routes,
+            contact=f"<{self.contact}>;expires={expires}",
+            headers=[("Expires", str(expires)), *self._headers],
+        )
+        self.handle = ClientRequest(
+            agent, request, self.hop, self, digest=self._digest, next_cseq=self._next_cseq
+        )
+        self.handle.start(branch, now)
+
+    def _next_cseq(self) -> int:
+        self._cseq += 1
+        return self._cseq
+
+    def _longer(self, response: Response) -> bool:
+        """423: take the registrar's minimum, once (10.3 step 7)."""
+        minimum = response.headers.number("min-expires", _MAX_EXPIRES)
+        if minimum is None or minimum <= self.wanted or self._raised:
+            return False
+        self.wanted = minimum
+        self._raised = True
+        return True
+
+    def _bindings(self, response: Response) -> tuple[NameAddr, ...]:
+        found: list[NameAddr] = []
+        for text in response.headers.get_all("contact")[: self._agent.config.limits.contacts]:
+            try:
+                found.append(NameAddr.parse(text))
+            except SipSyntaxError:
+                continue  # somebody else's contact may be broken; ours is not
+        return tuple(found)
+
+    def _granted(self, response: Response, contacts: tuple[NameAddr, ...]) -> float:
+        """Our Contact's expires; else the Expires header; else what we asked for (10.2.4)."""
+        for contact in contacts:
+            # A lone binding is ours even when a NAT helper rewrote it.
+            if len(contacts) == 1 or contact.uri.equivalent(self.contact):
+                seconds = parse_number(contact.parameter("expires") or "", _MAX_EXPIRES)
+                if seconds is not None:
+                    return float(seconds)
+        header = response.headers.expires
+        return float(header if header is not None else self.wanted)
+
+
+def _cause(status: int) -> FailureCause:
+    return FailureCause.UNAUTHORIZED if status in (401, 407) else FailureCause.REJECTED
