@@ -136,7 +136,8 @@ class RtcpControl:
         if incoming.ssrc is None:
             return ()
         sequence, timing = incoming.sequence, incoming.timing
-        expected, lost = sequence.expected, sequence.lost
+        expected = sequence.expected
+        lost = sequence.lost - sequence.duplicated  # a duplicate counts as received here (A.3)
         newly_expected = expected - self._expected_before
         newly_lost = lost - self._lost_before
         self._expected_before, self._lost_before = expected, lost

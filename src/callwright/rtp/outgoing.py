@@ -146,7 +146,9 @@ class OutgoingStream:
         return self._digits is not None and self._digits.active
 
     def _due_for_something(self) -> bool:
-        return self.sending and self._started is not None and (self._source is not None or self.dialing)
+        if not self.sending or self._started is None:
+            return False
+        return self._source is not None or self.dialing
 
     def _resume(self, now: float) -> None:
         """After a silence of our own will: the next slot from now on, none counted as skipped."""
@@ -177,8 +179,9 @@ class OutgoingStream:
         due = self._anchor + self._slot * self._ptime
         if now < due:
             return out
-        behind = int((now - due) / self._ptime) + 1 - self._max_catch_up
-        if behind > 0:
+        ptime = self._ptime
+        if now - due >= ptime * self._max_catch_up:
+            behind = int((now - due) / ptime) + 1 - self._max_catch_up
             self.schedule_error.add(now - due)
             self.skipped += behind
             self._slot += behind

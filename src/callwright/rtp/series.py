@@ -14,11 +14,12 @@ class SecondSeries:
     after all.
     """
 
-    __slots__ = ("_discarded", "_index", "_jitter", "_lost", "_origin", "_packets")
+    __slots__ = ("_discarded", "_end", "_index", "_jitter", "_lost", "_origin", "_packets")
 
     def __init__(self) -> None:
         self._origin: float | None = None
         self._index = -1
+        self._end = float("-inf")  # of the present second
         self._packets: list[int] = []
         self._lost: list[int] = []
         self._discarded: list[int] = []
@@ -29,14 +30,11 @@ class SecondSeries:
             self._origin = origin
             self._roll(0)
 
-    def at(self, now: float) -> bool:
-        """Move on to the second of `now`; False beyond the limit."""
+    def _advance(self, now: float) -> None:
         if self._origin is None:
             self.begin(now)
-        index = int(now - self._origin) if self._origin is not None else 0
-        if index > self._index:
-            self._roll(min(index, MAX_SECONDS - 1))
-        return index < MAX_SECONDS
+        elif self._index < MAX_SECONDS - 1:
+            self._roll(min(int(now - self._origin), MAX_SECONDS - 1))
 
     def _roll(self, index: int) -> None:
         missing = index + 1 - len(self._packets)
@@ -46,10 +44,14 @@ class SecondSeries:
             self._discarded.extend([0] * missing)
             self._jitter.extend([None] * missing)
         self._index = index
+        self._end = (self._origin or 0.0) + index + 1.0
 
     def packet(self, now: float) -> None:
-        if self.at(now):
-            self._packets[self._index] += 1
+        if now >= self._end:
+            self._advance(now)
+            if self._index == MAX_SECONDS - 1 and now >= self._end:
+                return
+        self._packets[self._index] += 1
 
     def lose(self, count: int) -> None:
         if self._index >= 0:
@@ -84,7 +86,9 @@ class SecondSeries:
         """Ours, with (lost since the report before, jitter in ms) of the seconds in which the far end
         told."""
         seconds = []
-        for index, packets in enumerate(self._packets):
+        length = max(len(self._packets), max(reported, default=-1) + 1)
+        for index in range(min(length, MAX_SECONDS)):
+            packets = self._packets[index] if index < len(self._packets) else 0
             lost, jitter = reported.get(index, (None, None))
             seconds.append(Second(index, packets, lost, None, jitter))
         return tuple(seconds)
@@ -111,8 +115,9 @@ class ScheduleError:
         self._sum += seconds
         if seconds > self._largest:
             self._largest = seconds
-        bucket = min(int(seconds * 1e5), self.LAST)
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        bucket = int(seconds * 1e5) if seconds < 1.0 else self.LAST
+        buckets = self._buckets
+        buckets[bucket] = buckets.get(bucket, 0) + 1
 
     def percentile(self, share: float) -> float:
         """Seconds that `share` (0..1) of the packets did not exceed, to the bucket's upper edge."""
