@@ -26,9 +26,7 @@ _EXIT_BY_VERDICT = {
     "canceled": EXIT_INTERRUPTED,
 }
 
-JsonFlag = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")
-]
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is going on.")]
 TraceFlag = Annotated[
     bool, typer.Option("--trace-sip", help="Print every SIP message as it is sent and received.")

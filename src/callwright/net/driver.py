@@ -75,7 +75,7 @@ class BindFailed(Exception):
         self.reason = reason
 
 
-def _log_error(error: BaseException) -> None:
+def log_error(error: BaseException) -> None:
     _log.error("an exception in a handler of SIP events", exc_info=error)
 
 
@@ -109,7 +109,7 @@ class Driver(Generic[EventT]):
         names: NameService | None = None,
         connect_timeout: float = 5.0,
         idle_timeout: float = 3600.0,
-        on_error: Callable[[BaseException], None] = _log_error,
+        on_error: Callable[[BaseException], None] = log_error,
         on_warning: Callable[[str], None] = _log.warning,
         error_reports: ErrorReports | None = None,
     ) -> None:

@@ -1,0 +1,201 @@
+"""`callwright call URI`: one call with real audio, judged."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    JsonFlag,
+    Refused,
+    TraceFlag,
+    VerboseFlag,
+    exit_code,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.phone.call import PhoneCall
+    from callwright.phone.plan import CallPlan, PhoneConfig
+    from callwright.scenario.outcome import CallOutcome, StateReached
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright call sip:1002@pbx.example.com --user 1001 --password secret
+
+  callwright call sip:echo@192.0.2.10 --for 30 --codec G722 --codec PCMA --record echo.wav
+
+  callwright call sip:ivr@192.0.2.10 --dtmf 1234# --report ./evidence
+
+  callwright call 'sip:+43123456@carrier.example' --transport tls --json | jq .received.mos
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def call(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call.")],
+    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who we say we are.")] = None,
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
+    proxy: flags.ProxyOption = None,
+    transport: flags.TransportOption = None,
+    codec: flags.CodecOption = None,
+    ptime: Annotated[int, typer.Option("--ptime", min=10, max=60, metavar="MS", help="Packet time.")] = 20,
+    for_: Annotated[
+        float, typer.Option("--for", min=0, metavar="SECONDS", help="Talk this long, from the answer.")
+    ] = 10.0,
+    ring: Annotated[
+        float, typer.Option("--ring", min=0.1, metavar="SECONDS", help="Give up when nobody answers by then.")
+    ] = 60.0,
+    play: Annotated[
+        str, typer.Option("--play", metavar="FILE|tone|speech|silence|echo", help="What the far end hears.")
+    ] = "speech",
+    dtmf: Annotated[
+        str, typer.Option("--dtmf", metavar="DIGITS", help="Digits to send, such as 1234#.")
+    ] = "",
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Record both directions to a stereo WAV."),
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'X-A: b'", help="Add a header to the INVITE.")
+    ] = None,
+    bind: flags.BindOption = None,
+    advertise: flags.AdvertiseOption = None,
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    min_mos: Annotated[
+        float, typer.Option("--min-mos", min=1, max=5, metavar="MOS", help="Fail below this received MOS.")
+    ] = 3.5,
+    no_media: Annotated[
+        bool, typer.Option("--no-media", help="Signalling only: neither send nor expect audio.")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow a redirection (3xx).")] = False,
+    late_offer: Annotated[bool, typer.Option("--late-offer", help="Send the INVITE without SDP.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
+    ] = None,
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """Place one call with real audio, measure it, and say whether it was good."""
+    from callwright.phone.plan import Account, CallPlan, MediaPlan
+
+    destination = flags.sip_uri(uri)
+    if proxy:
+        flags.sip_uri(proxy, "--proxy")
+    if password and not user:
+        raise Refused("--password needs --user: a password belongs to somebody")
+    _check_digits(dtmf)
+    if not no_media:
+        flags.check_play(play)
+    config = flags.phone_config(
+        transport=transport,
+        bind=bind,
+        advertise=advertise,
+        rtp_ports=rtp_ports,
+        codecs=codec or (),
+        ptime=ptime,
+        user=user or "callwright",
+        ca=ca,
+        cert=cert,
+        key=key,
+        sni=sni,
+        insecure=insecure,
+    )
+    plan = CallPlan(
+        destination=destination,
+        media=MediaPlan(play=play, dtmf=dtmf, record=record, enabled=not no_media),
+        caller=caller(from_),
+        account=Account(user, password or "") if user else None,
+        proxy=proxy,
+        headers=flags.headers_of(header or ()),
+        talk_for=for_,
+        ring_for=ring,
+        follow=follow,
+        late_offer=late_offer,
+    )
+    outcome, interrupted = flags.run_async(
+        lambda stop: _place(config, plan, stop, min_mos, report, as_json, trace_sip)
+    )
+    if as_json:
+        print_json(outcome.to_json())
+    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+
+
+def caller(text: str | None) -> str | None:
+    from callwright.sip.uri import NameAddr, SipSyntaxError
+
+    if text is None:
+        return None
+    full = text if "<" in text or text.lower().startswith(("sip:", "sips:", "tel:")) else f"sip:{text}"
+    try:
+        NameAddr.parse(full)
+    except SipSyntaxError as error:
+        raise Refused(
+            f"--from {text!r} is not a SIP address: {error.reason}",
+            "For example: --from 'Alice <sip:1001@example.com>'",
+        ) from None
+    return full
+
+
+def _check_digits(dtmf: str) -> None:
+    wrong = sorted(set(dtmf.upper()) - set("0123456789*#ABCD"))
+    if wrong:
+        raise Refused(f"--dtmf sends 0-9, *, #, A-D; it has no {' '.join(wrong)}")
+
+
+async def _place(
+    config: PhoneConfig,
+    plan: CallPlan,
+    stop: asyncio.Event,
+    min_mos: float,
+    report: Path | None,
+    as_json: bool,
+    trace_sip: bool,
+) -> tuple[CallOutcome, bool]:
+    from callwright.cli.evidence import Collection
+    from callwright.phone.phone import Phone
+    from callwright.scenario.outcome import Failure
+    from callwright.scenario.verdict import judge_call
+
+    collection = Collection(report, name="call")
+    plan = collection.recording(plan)
+    progress = flags.Progress()
+    permission = flags.typed_permission("call", plan.destination, plan.proxy)
+    phone = Phone(
+        config, taps=[*collection.taps, *flags.taps_for(trace_sip)], permission=permission, on_warning=say
+    )
+    async with phone:
+        call = phone.call(plan)
+        call.listeners.append(lambda _, state: progress.show(_in_words(call, state)))
+        interrupted = await flags.first_of(stop, call.finished)
+        if interrupted:
+            call.hangup(Failure.STOPPED, "Ctrl-C")
+        outcome = await call.finished
+        await phone.close(linger=0.5)
+    progress.done()
+    verdict, blame, reason = judge_call(outcome, min_mos=min_mos)
+    outcome = outcome.judged(verdict, blame, reason)
+    outcome = collection.finish_call(outcome, quiet=as_json)
+    return outcome, interrupted
+
+
+def _in_words(call: PhoneCall, state: StateReached) -> str:
+    return (
+        f"{state.at:8.3f} s  {state.state.value.replace('_', ' ')}{f' ({state.code})' if state.code else ''}"
+    )

@@ -1,0 +1,124 @@
+"""`callwright options URI`: is the server alive? Any answer is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    JsonFlag,
+    TraceFlag,
+    VerboseFlag,
+    exit_code,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.phone.plan import Account, PhoneConfig
+    from callwright.scenario.outcome import RequestOutcome
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright options sip:pbx.example.com
+
+  callwright options 192.0.2.10:5060 --transport tcp --timeout 2 --json
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def options(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="The server, or a user on it.")],
+    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who we say we are.")] = None,
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
+    proxy: flags.ProxyOption = None,
+    transport: flags.TransportOption = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Wait this long for an answer.")
+    ] = 5.0,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'X-A: b'", help="Add a header to the request.")
+    ] = None,
+    bind: flags.BindOption = None,
+    advertise: flags.AdvertiseOption = None,
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """Send OPTIONS: any answer, even a refusal, shows that the server is alive."""
+    from callwright.cli.call import caller
+    from callwright.phone.plan import Account
+
+    target = flags.sip_uri(uri)
+    if proxy:
+        flags.sip_uri(proxy, "--proxy")
+    config = flags.phone_config(
+        transport=transport,
+        bind=bind,
+        advertise=advertise,
+        user=user or "callwright",
+        ca=ca,
+        cert=cert,
+        key=key,
+        sni=sni,
+        insecure=insecure,
+    )
+    account = Account(user, password or "") if user else None
+    outcome, interrupted = flags.run_async(
+        lambda stop: _ping(
+            config,
+            target,
+            account,
+            {
+                "caller": caller(from_),
+                "proxy": proxy,
+                "headers": flags.headers_of(header or ()),
+                "timeout": timeout,
+            },
+            stop,
+            trace_sip,
+        )
+    )
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        print(f"{outcome.verdict.value}: {outcome.reason}")
+        if outcome.user_agent:
+            print(f"  server  {outcome.user_agent}")
+        if outcome.allow:
+            print(f"  allows  {', '.join(outcome.allow)}")
+    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+
+
+async def _ping(
+    config: PhoneConfig,
+    target: str,
+    account: Account | None,
+    wishes: dict[str, Any],
+    stop: asyncio.Event,
+    trace_sip: bool,
+) -> tuple[RequestOutcome, bool]:
+    from callwright.phone.phone import Phone
+    from callwright.scenario.verdict import judge_request
+
+    permission = flags.typed_permission("options", target, wishes.get("proxy"))
+    async with Phone(config, taps=flags.taps_for(trace_sip), permission=permission, on_warning=say) as phone:
+        request = phone.request("OPTIONS", target, account=account, **wishes)
+        interrupted = await flags.first_of(stop, request.finished)
+        if interrupted:
+            request.abandon()
+        outcome = await request.finished
+    return outcome.judged(*judge_request(outcome)), interrupted

@@ -1,0 +1,154 @@
+"""`callwright register URI`: register an account, keep it registered, take it back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    JsonFlag,
+    Refused,
+    TraceFlag,
+    VerboseFlag,
+    exit_code,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.phone.plan import Account, PhoneConfig
+    from callwright.phone.registration import PhoneRegistration
+    from callwright.scenario.outcome import RegistrationOutcome
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright register sip:pbx.example.com --user 1001 --password secret
+
+  callwright register sip:1001@192.0.2.10 --password secret --expires 120 --for 600
+
+  callwright register sip:192.0.2.10:5061 --transport tls --ca ca.pem --user 1001 --json
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def register(
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="The registrar, or the address to register (sip:1001@…).")
+    ],
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
+    expires: Annotated[
+        int,
+        typer.Option("--expires", min=1, max=2**31, metavar="SECONDS", help="How long a binding to ask for."),
+    ] = 3600,
+    for_: Annotated[
+        float,
+        typer.Option(
+            "--for",
+            min=0,
+            metavar="SECONDS",
+            help="Stay registered this long, refreshing at half the expiry.",
+        ),
+    ] = 0.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the binding when leaving.")] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option("--domain", metavar="HOST", help="Domain of the address, when not the registrar's."),
+    ] = None,
+    proxy: flags.ProxyOption = None,
+    transport: flags.TransportOption = None,
+    bind: flags.BindOption = None,
+    advertise: flags.AdvertiseOption = None,
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """Register, refresh for as long as asked, unregister, and say how it went."""
+    from callwright.phone.plan import Account
+    from callwright.sip.uri import Uri
+
+    registrar = flags.sip_uri(uri)
+    name = user or Uri.parse(registrar).user
+    if not name:
+        raise Refused(
+            "nobody to register: the URI names no user", "Add --user 1001, or write sip:1001@pbx.example.com."
+        )
+    if proxy:
+        flags.sip_uri(proxy, "--proxy")
+    config = flags.phone_config(
+        transport=transport,
+        bind=bind,
+        advertise=advertise,
+        user=name,
+        ca=ca,
+        cert=cert,
+        key=key,
+        sni=sni,
+        insecure=insecure,
+    )
+    outcome, interrupted = flags.run_async(
+        lambda stop: _register(
+            config,
+            registrar,
+            Account(name, password or ""),
+            {"expires": expires, "domain": domain, "proxy": proxy},
+            (for_, keep),
+            stop,
+            trace_sip,
+        )
+    )
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        print(f"{outcome.verdict.value}: {outcome.reason}")
+        if outcome.expires_s is not None:
+            print(f"  granted {outcome.expires_s} s, refreshed {outcome.refreshes} times")
+    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+
+
+async def _register(
+    config: PhoneConfig,
+    registrar: str,
+    account: Account,
+    wishes: dict[str, Any],
+    stay: tuple[float, bool],
+    stop: asyncio.Event,
+    trace_sip: bool,
+) -> tuple[RegistrationOutcome, bool]:
+    from callwright.phone.phone import Phone
+    from callwright.scenario.verdict import judge_registration
+
+    seconds, keep = stay
+    lost = asyncio.Event()
+
+    def changed(registration: PhoneRegistration) -> None:
+        say(f"{'registered' if registration.registered else 'not registered'}: {account.user}")
+        if registration.first.done() and registration.first.result() and not registration.registered:
+            lost.set()
+
+    permission = flags.typed_permission("register", registrar, wishes.get("proxy"))
+    async with Phone(config, taps=flags.taps_for(trace_sip), permission=permission, on_warning=say) as phone:
+        registration = phone.register(registrar, account=account, on_change=changed, **wishes)
+        interrupted = await flags.first_of(stop, registration.first)
+        if not interrupted and registration.first.result() and seconds:
+            try:
+                await asyncio.wait_for(flags.first_of(stop, lost.wait()), seconds)
+            except TimeoutError:
+                pass
+            interrupted = stop.is_set()
+        if registration.registered and not keep:
+            await registration.unregister()
+        outcome = registration.outcome()
+    return outcome.judged(*judge_registration(outcome)), interrupted

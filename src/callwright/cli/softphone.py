@@ -1,0 +1,272 @@
+"""From flags to a phone: what `call`, `answer`, `register` and `options` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from callwright.cli.console import Refused, say
+
+if TYPE_CHECKING:
+    from callwright.net.tap import Packet, Tap
+    from callwright.phone.permission import Permission
+    from callwright.phone.plan import PhoneConfig
+
+T = TypeVar("T")
+
+TransportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transport", metavar="udp|tcp|tls", help="Transport, instead of what the URI and DNS say."
+    ),
+]
+BindOption = Annotated[str | None, typer.Option("--bind", metavar="HOST", help="Local address to send from.")]
+AdvertiseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--advertise", metavar="HOST", help="Address to put in Via, Contact and SDP, when a NAT changes ours."
+    ),
+]
+CaOption = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="TLS: trust this CA (PEM).")]
+CertOption = Annotated[
+    Path | None, typer.Option("--cert", metavar="FILE", help="TLS: our certificate (PEM).")
+]
+KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="TLS: our private key (PEM).")]
+SniOption = Annotated[
+    str | None, typer.Option("--sni", metavar="NAME", help="TLS: name to ask for and to verify.")
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="TLS: accept any certificate.")]
+UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Name to authenticate with.")]
+PasswordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        metavar="SECRET",
+        envvar="CALLWRIGHT_PASSWORD",
+        show_envvar=True,
+        help="Its password; better kept in the environment.",
+    ),
+]
+ProxyOption = Annotated[
+    str | None, typer.Option("--proxy", metavar="URI", help="Send everything by way of this proxy.")
+]
+RtpPortsOption = Annotated[str, typer.Option("--rtp-ports", metavar="LO-HI", help="Ports for RTP and RTCP.")]
+CodecOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--codec", metavar="NAME", help="Codec to offer or take; repeat it, the first is preferred."
+    ),
+]
+
+_TRANSPORTS = ("udp", "tcp", "tls")
+
+
+def phone_config(
+    *,
+    transport: str | None = None,
+    bind: str | None = None,
+    advertise: str | None = None,
+    rtp_ports: str = "16384-32767",
+    codecs: Sequence[str] = (),
+    ptime: int = 20,
+    user: str = "callwright",
+    ca: Path | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
+    sni: str | None = None,
+    insecure: bool = False,
+) -> PhoneConfig:
+    """Check the flags that need it and make the phone's configuration. Raises Refused, naming the flag."""
+    from callwright import __version__
+    from callwright.net.address import numeric_host
+    from callwright.net.tls import TlsSettings
+    from callwright.phone.plan import DEFAULT_CODECS, PhoneConfig
+    from callwright.sip.transport import Transport
+
+    if transport is not None and transport.lower() not in _TRANSPORTS:
+        raise Refused(f"--transport is udp, tcp or tls, not {transport!r}")
+    if bind is not None and numeric_host(bind) is None:
+        raise Refused(
+            f"--bind takes an address of this machine, not {bind!r}", "For example: --bind 192.0.2.7"
+        )
+    for flag, file in (("--ca", ca), ("--cert", cert), ("--key", key)):
+        if file is not None and not file.is_file():
+            raise Refused(f"{flag} {file}: there is no such file")
+    check_codecs(codecs)
+    return PhoneConfig(
+        bind=bind,
+        transport=Transport(transport.upper()) if transport else None,
+        advertise=advertise,
+        rtp_ports=_port_range(rtp_ports),
+        tls=TlsSettings(ca, cert, key, sni, insecure),
+        user_agent=f"Callwright/{__version__}",
+        user=user,
+        codecs=tuple(codecs) or DEFAULT_CODECS,
+        ptime=ptime,
+    )
+
+
+def check_codecs(codecs: Sequence[str]) -> None:
+    from callwright.audio.codecs import codec
+
+    for name in codecs:
+        try:
+            codec(name)
+        except KeyError as error:
+            raise Refused(f"--codec {name}: {error.args[0]}") from None
+
+
+def check_play(play: str) -> None:
+    """A file to be played is read before anybody is called. Raises Refused with what is wrong with it."""
+    from callwright.audio.wav import AudioFileError, read_wav
+    from callwright.phone.source import BUILT_IN
+
+    if play in BUILT_IN:
+        return
+    try:
+        read_wav(play)
+    except AudioFileError as error:
+        raise Refused(f"--play: {error}", f"It takes a WAV file, or one of {', '.join(BUILT_IN)}.") from None
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if not dash or not low.isdigit() or not high.isdigit() or not 1 <= int(low) < int(high) <= 65535:
+        raise Refused(
+            f"--rtp-ports takes LO-HI within 1-65535, not {text!r}", "For example: --rtp-ports 16384-16483"
+        )
+    return int(low), int(high)
+
+
+def headers_of(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """`X-A: b` of --header, checked so that no header can end early or bring another along."""
+    headers = []
+    for text in texts:
+        name, colon, value = text.partition(":")
+        name, value = name.strip(), value.strip()
+        if not colon or not name or not all(c.isalnum() or c in "-.!%*_+`'~" for c in name):
+            raise Refused(f"--header takes 'Name: value', not {text!r}")
+        if any(ord(c) < 32 and c != "\t" for c in value):
+            raise Refused(f"--header {name}: a value has no control characters")
+        headers.append((name, value))
+    return tuple(headers)
+
+
+def sip_uri(text: str, what: str = "the URI") -> str:
+    """`text` as a SIP URI, `sip:` put before it where it is missing. Raises Refused with what is wrong."""
+    from callwright.sip.uri import SipSyntaxError, Uri
+
+    full = text if text.partition(":")[0].lower() in ("sip", "sips") else f"sip:{text}"
+    try:
+        uri = Uri.parse(full)
+    except SipSyntaxError as error:
+        raise Refused(
+            f"{what} {text!r} is not a SIP URI: {error.reason}", "For example: sip:1002@pbx.example.com"
+        ) from None
+    if not uri.is_sip or not uri.host:
+        raise Refused(f"{what} {text!r} names no SIP host", "For example: sip:1002@pbx.example.com")
+    return full
+
+
+class Trace:
+    """A tap that prints SIP messages on stderr as they pass, secrets taken out."""
+
+    def __init__(self) -> None:
+        from callwright.evidence.redaction import Redactor
+
+        self._redactor = Redactor()
+        self._started: float | None = None
+
+    def __call__(self, packets: Sequence[Packet]) -> None:
+        for packet in packets:
+            if packet.kind != "sip":
+                continue
+            if self._started is None:
+                self._started = packet.now
+            arrow = "->" if packet.direction == "out" else "<-"
+            remote = f"[{packet.remote[0]}]" if ":" in packet.remote[0] else packet.remote[0]
+            say(
+                f"--- {packet.now - self._started:9.3f}  {arrow} {packet.transport.lower()} "
+                f"{remote}:{packet.remote[1]}  {len(packet.data)} octets"
+            )
+            say(
+                self._redactor.message(packet.data)
+                .decode("utf-8", "replace")
+                .replace("\r\n", "\n")
+                .rstrip("\n")
+            )
+            say("")
+
+
+class Interrupted(Exception):
+    """Ctrl-C, or SIGTERM: everything has been hung up."""
+
+
+def run_async(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C, the second ends at once."""
+
+    async def main() -> T:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+        return await work(stop)
+
+    return asyncio.run(main())
+
+
+async def first_of(stop: asyncio.Event, *waiting: Awaitable[Any]) -> bool:
+    """Wait until one of `waiting` is done or `stop` is set; True when it was `stop`."""
+    stopped = asyncio.ensure_future(stop.wait())
+    others = [asyncio.ensure_future(future) for future in waiting]
+    try:
+        await asyncio.wait([stopped, *others], return_when=asyncio.FIRST_COMPLETED)
+        return stop.is_set() and not any(other.done() for other in others)
+    finally:
+        stopped.cancel()
+
+
+class Progress:
+    """One line on a terminal that says how things stand; nothing at all in a pipe."""
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._live = enabled and sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+            self._shown = True
+
+    def done(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._shown = False
+
+
+def typed_permission(purpose: str, *uris: str | None) -> Permission:
+    """The policy for a command whose destination a person has typed: there, and where the peer's media is."""
+    from callwright.phone.permission import Permission
+    from callwright.policy.destination import Purpose, Rules
+    from callwright.sip.uri import Uri
+
+    hosts = tuple(Uri.parse(sip_uri(uri)).host for uri in uris if uri)
+    return Permission(Purpose(purpose), Rules(typed=hosts))
+
+
+def taps_for(trace_sip: bool) -> list[Tap]:
+    return [Trace()] if trace_sip else []

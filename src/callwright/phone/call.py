@@ -1,0 +1,379 @@
+"""One call of a phone, either direction: what SIP, SDP and RTP have to do with one another.
+
+Everything here runs on the event loop, called by the phone with the endpoint's events; nothing blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from callwright.net.address import numeric_host
+from callwright.net.resolver import ResolutionFailed
+from callwright.phone.facts import CallFacts
+from callwright.phone.leg import MediaLeg, OutOfPorts
+from callwright.phone.measure import call_outcome
+from callwright.phone.plan import MediaPlan
+from callwright.scenario.outcome import CallOutcome, CallState, Direction, EndedBy, Failure, StateReached
+from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.formats import AudioFormat, audio_format
+from callwright.sdp.negotiation import (
+    LocalMedia,
+    Negotiated,
+    NotAcceptable,
+    conclude,
+    offer,
+    reanswer,
+    reoffer,
+)
+from callwright.sip import events
+from callwright.sip.call import Call
+from callwright.sip.transport import Transport
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+
+_BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
+_REOFFER_TRIES = 4
+
+
+class PhoneCall:
+    """What is common to both directions. `finished` holds the unjudged CallOutcome when all is over."""
+
+    direction: Direction
+
+    def __init__(self, phone: Phone, media: MediaPlan, identifier: str, party: str | None) -> None:
+        self.phone = phone
+        self.media = media
+        self.identifier = identifier
+        self.party = party
+        self.id = phone.next_call_id()
+        self.facts = CallFacts(phone.clock.now(), phone.clock.wall(), self._state_reached)
+        self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
+        self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []
+        self.sip: Call | None = None
+        self.leg: MediaLeg | None = None
+        self.ours: SessionDescription | None = None  # the last description that we sent
+        self.negotiated: Negotiated | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = self._held_by_peer = False
+        self._reoffers_left = 0
+        self._hanging_up = False
+        self._concluding = False
+
+    # -- for whoever plays with the call
+
+    @property
+    def answered(self) -> bool:
+        return self.facts.answered_at is not None
+
+    @property
+    def over(self) -> bool:
+        return self._concluding
+
+    def hangup(self, failure: Failure | None = None, detail: str | None = None) -> None:
+        """End the call from our side, whatever its state; `finished` follows."""
+        if self._hanging_up or self._concluding:
+            return
+        self._hanging_up = True
+        now = self.phone.clock.now()
+        if failure is not None:
+            self.facts.fail(failure, detail)
+        if self.sip is None or self.sip.over:
+            self._conclude(EndedBy.LOCAL)
+            return
+        if self.leg is not None:
+            self.leg.stop()
+        if not self.answered:
+            self.facts.reach(CallState.CANCELED, now)
+        self.facts.end(EndedBy.LOCAL, now)
+        self.sip.hangup(now=now)
+        self.phone.drain()
+        if not self._concluding:
+            self._later(_BYE_PATIENCE if self.answered else self.phone.patience, self._give_up_waiting)
+
+    def send_digits(self, digits: str) -> None:
+        """Send DTMF as the plan says: telephone-events (RFC 4733) or INFO."""
+        if not digits or self._concluding or self._hanging_up or self.sip is None:
+            return
+        if self.media.dtmf_method == "info":
+            for position, digit in enumerate(digits):
+                self._later(0.2 * position, self._send_info, digit)
+        elif (
+            self.leg is not None
+            and self.negotiated
+            and self.negotiated.telephone_event_payload_type is not None
+        ):
+            self.leg.send_digits(digits)
+        else:
+            self.facts.remarks.append("the digits were not sent: the peer did not agree to telephone-event")
+            return
+        self.facts.dtmf_sent += digits
+
+    def hold(self) -> None:
+        """Put the peer on hold: a re-INVITE with sendonly (RFC 3264 section 8.4)."""
+        self._held = True
+        self._reoffers_left = _REOFFER_TRIES
+        self._reoffer()
+
+    def resume(self) -> None:
+        """Take the peer back from hold."""
+        self._held = False
+        self._reoffers_left = _REOFFER_TRIES
+        self._reoffer()
+
+    # -- events, from the phone
+
+    def on_event(self, event: events.Event) -> None:
+        """An event of the endpoint that names this call."""
+        now = event.at
+        match event:
+            case events.CallEnded(by=by, cause=cause, reason=reason):
+                self._ended(by, cause, reason, now)
+            case events.CallFailed():
+                self._failed(event, now)
+            case events.CallCanceled(by=by):
+                self.facts.reach(CallState.CANCELED, now)
+                if event.response is not None and self.facts.sip_code is None:
+                    self.facts.sip_code = event.response.status
+                    self.facts.sip_reason = event.response.reason
+                self._conclude(EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL)
+            case events.OfferReceived(request=request):
+                self._offered(request.body, now)
+            case events.OfferConfirmed(request=request):
+                self._offer_confirmed(request.body)
+            case events.OfferAnswered(response=response):
+                self._offer_answered(response.body, now)
+            case events.OfferFailed(retry_after=retry_after):
+                self._reoffers_left -= 1
+                if retry_after is not None and self._reoffers_left > 0:
+                    self._later(retry_after, self._reoffer)
+            case events.RequestReceived(transaction=transaction, request=request):
+                if request.method == "INFO":
+                    self._info(request.body)
+                self.phone.endpoint.respond(transaction, 200, now=now)
+            case _:
+                pass
+
+    # -- media
+
+    def formats(self) -> tuple[AudioFormat, ...]:
+        return tuple(audio_format(name) for name in self.media.codecs or self.phone.config.codecs)
+
+    def local_media(self) -> LocalMedia:
+        """What this side can do now; opens the ports on first use. Raises OutOfPorts."""
+        assert self.leg is not None
+        return LocalMedia(
+            host=self.leg.advertised_host,
+            port=self.leg.port,
+            formats=self.formats(),
+            ptime=self.media.ptime or self.phone.config.ptime,
+            direction="sendonly" if self._held else "sendrecv",
+            rtcp_port=self.leg.rtcp_port,
+        )
+
+    def open_leg(self, local_host: str, peer_host: str) -> bool:
+        """Open RTP ports on `local_host`; False when there are none, and then the call is over."""
+        if self.leg is not None and self.leg.host == local_host:
+            return True
+        try:
+            self.leg = MediaLeg(self.phone, self.media, local_host, peer_host)
+        except OutOfPorts as error:
+            self.facts.fail(Failure.PLATFORM, str(error))
+            self._conclude(EndedBy.PLATFORM)
+            return False
+        return True
+
+    def start_media(self, negotiated: Negotiated, *, sending: bool) -> bool:
+        """Begin or adjust the stream to what was agreed; False when it must not or cannot flow."""
+        self.negotiated = negotiated
+        self.facts.remarks += [remark for remark in negotiated.remarks if remark not in self.facts.remarks]
+        if not self.media.enabled or self.leg is None:
+            return True
+        if not negotiated.disabled and numeric_host(negotiated.remote_host) is None:
+            self._spawn(self._start_named_media(negotiated, sending))
+            return True
+        refusal = self.leg.adjust(negotiated, sending=sending and negotiated.sends)
+        if refusal is not None:
+            self.hangup(Failure.POLICY, refusal)
+            return False
+        return True
+
+    async def _start_named_media(self, negotiated: Negotiated, sending: bool) -> None:
+        """The SDP names its host (RFC 8866 section 5.7 permits it): look it up first."""
+        try:
+            hops = await self.phone.driver.locate(
+                negotiated.remote_host, negotiated.remote_port, Transport.UDP
+            )
+        except ResolutionFailed as error:
+            self.hangup(Failure.NEGOTIATION, f"the SDP names a host that does not resolve: {error.reason}")
+            return
+        host = hops[0].remote.host
+        if not self._concluding:
+            known = replace(negotiated, remote_host=host, remote_rtcp_host=host)
+            self.start_media(known, sending=sending)
+
+    def make_offer(self) -> bytes:
+        self.ours = offer(self.local_media(), self.phone.session_id())
+        return self.ours.serialize()
+
+    def take_answer(self, body: bytes, *, sending: bool) -> bool:
+        """Use the peer's answer to our offer; False (with the failure noted) when it cannot be used."""
+        assert self.ours is not None
+        try:
+            negotiated = conclude(self.ours, SessionDescription.parse(body))
+        except SdpError as error:
+            self.facts.fail(Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}")
+            return False
+        except NotAcceptable as error:
+            self.facts.fail(Failure.NEGOTIATION, error.reason)
+            return False
+        return self.start_media(negotiated, sending=sending)
+
+    @property
+    def peer(self) -> str:
+        return str(self.sip.hop.remote) if self.sip is not None else "the peer"
+
+    # -- after the answer
+
+    def talk(self, talk_for: float | None, hold_at: float | None, hold_for: float) -> None:
+        """Set the clocks of an answered call going."""
+        if self.media.dtmf:
+            self._later(self.media.dtmf_after, self.send_digits, self.media.dtmf)
+        if hold_at is not None:
+            self._later(hold_at, self.hold)
+            self._later(hold_at + hold_for, self.resume)
+        if talk_for is not None:
+            self._later(talk_for, self.hangup)
+
+    def _reoffer(self) -> None:
+        if self.sip is None or self.ours is None or self._concluding or self._hanging_up:
+            return
+        description = reoffer(self.ours, self.local_media())
+        if self.sip.reinvite(description.serialize(), now=self.phone.clock.now()):
+            self.ours = description
+            self.phone.drain()
+        elif self._reoffers_left > 0:
+            self._reoffers_left -= 1
+            self._later(0.5, self._reoffer)
+
+    def _offer_answered(self, body: bytes, now: float) -> None:
+        if self.take_answer(body, sending=True):
+            if self._held:
+                self.facts.reach(CallState.HELD, now)
+            elif any(reached.state is CallState.HELD for reached in self.facts.states):
+                self.facts.reach(CallState.RESUMED, now)
+        elif not self._concluding:
+            self.hangup()
+
+    def _offered(self, body: bytes, now: float) -> None:
+        assert self.sip is not None
+        if not self.open_leg(self.sip.hop.local.host, self.sip.hop.remote.host):
+            return
+        local = self.local_media()
+        if not body:
+            self.ours = reoffer(self.ours, local) if self.ours else offer(local, self.phone.session_id())
+            self.sip.accept_offer(self.ours.serialize(), now=now)
+            return
+        try:
+            theirs = SessionDescription.parse(body)
+            if self.ours is None:
+                self.ours = offer(local, self.phone.session_id())
+            self.ours, negotiated = reanswer(theirs, self.ours, local)
+        except SdpError:
+            self.sip.refuse_offer(400, now=now, reason="Malformed SDP")
+            return
+        except NotAcceptable as error:
+            self.sip.refuse_offer(488, now=now, headers=(("Warning", _warning(self.leg, error)),))
+            return
+        self.sip.accept_offer(self.ours.serialize(), now=now)
+        self.start_media(negotiated, sending=True)
+        if negotiated.remote_held != self._held_by_peer:
+            self._held_by_peer = negotiated.remote_held
+            state = CallState.HELD_BY_PEER if negotiated.remote_held else CallState.RESUMED_BY_PEER
+            self.facts.reach(state, now)
+
+    def _offer_confirmed(self, body: bytes) -> None:
+        if body and not self.take_answer(body, sending=True) and not self._concluding:
+            self.hangup()
+
+    def _send_info(self, digit: str) -> None:
+        if self.sip is not None and not self._concluding:
+            body = f"Signal={digit}\r\nDuration=100\r\n".encode()
+            self.sip.send("INFO", body, now=self.phone.clock.now(), content_type="application/dtmf-relay")
+            self.phone.drain()
+
+    def _info(self, body: bytes) -> None:
+        """Digits by INFO: `Signal=5` (application/dtmf-relay) or the bare digit (application/dtmf)."""
+        text = body[:200].decode("ascii", "replace")
+        for line in text.splitlines():
+            name, _, value = line.partition("=")
+            digit = value.strip() if name.strip().lower() == "signal" else line.strip()
+            if len(digit) == 1 and digit.upper() in "0123456789*#ABCD":
+                self.facts.info_digits += digit.upper()
+                return
+
+    # -- the end
+
+    def _ended(self, by: events.Side, cause: events.EndCause, reason: str, now: float) -> None:
+        self.facts.reach(CallState.ENDED, now)
+        who = EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL
+        if cause is events.EndCause.ACK_MISSING:
+            self.facts.fail(Failure.NOT_ACKNOWLEDGED, self.peer)
+            who = EndedBy.NETWORK
+        elif cause is events.EndCause.DIALOG_GONE or cause in (
+            events.EndCause.TRANSPORT,
+            events.EndCause.BYE_UNANSWERED,
+        ):
+            self.facts.remarks.append(reason)
+        self.facts.end(who, now)
+        self._conclude(who)
+
+    def _failed(self, event: events.CallFailed, now: float) -> None:
+        raise NotImplementedError
+
+    def _give_up_waiting(self) -> None:
+        """The peer does not answer our BYE or CANCEL: that is its own affair, the call has its facts."""
+        self.facts.remarks.append(f"{self.peer} did not answer the end of the call")
+        self._conclude(EndedBy.LOCAL)
+
+    def _conclude(self, by: EndedBy) -> None:
+        """All is said: close the media, then fill `finished`."""
+        if self._concluding:
+            return
+        self._concluding = True
+        self.facts.end(by, self.phone.clock.now())
+        for timer in self._timers:
+            timer.cancel()
+        self._spawn(self._finish())
+
+    async def _finish(self) -> None:
+        report, recorder = (None, None) if self.leg is None else await self.leg.close()
+        outcome = call_outcome(self, report, recorder)
+        self.phone.forget(self)
+        if not self.finished.done():
+            self.finished.set_result(outcome)
+
+    # -- small things
+
+    def _later(self, seconds: float, action: Callable[..., None], *arguments: object) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), action, *arguments))
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _state_reached(self, reached: StateReached) -> None:
+        for listener in self.listeners:
+            listener(self, reached)
+
+
+def _warning(leg: MediaLeg | None, error: NotAcceptable) -> str:
+    """A Warning header (RFC 3261 section 20.43) that says why."""
+    host = leg.advertised_host if leg else "localhost"
+    text = error.reason.replace("\\", "").replace('"', "'")
+    return f'{error.warning_code} {host} "{text}"'

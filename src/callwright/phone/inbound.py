@@ -1,0 +1,152 @@
+"""A call that comes to the phone: rung, answered or rejected as its plan says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from callwright.phone.call import PhoneCall, _warning
+from callwright.phone.plan import AnswerPlan
+from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
+from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.negotiation import Negotiated, NotAcceptable, answer
+from callwright.sip import events
+from callwright.sip.call import Call
+from callwright.sip.message import Request
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+
+
+class InboundCall(PhoneCall):
+    """Made by the phone when an INVITE comes."""
+
+    direction = Direction.INCOMING
+
+    def __init__(self, phone: Phone, plan: AnswerPlan, sip: Call, request: Request, now: float) -> None:
+        super().__init__(phone, plan.media, plan.identifier, plan.party)
+        self.plan = plan
+        self.sip = sip
+        self.facts.started = now
+        sip.user_data = self
+        self._request = request
+        self._agreed: Negotiated | None = None
+        self.facts.hear(request)
+        self.facts.identify(request.headers)
+
+    def begin(self) -> None:
+        """Carry out the plan; apart from the constructor so that whoever listens can be attached before."""
+        now = self.phone.clock.now()
+        self.facts.reach(CallState.INCOMING, now)
+        if self.plan.reject is not None and self.plan.answer_after <= 0 and self.plan.ring_after < 0:
+            self._reject()
+            return
+        assert self.sip is not None
+        if not self.open_leg(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
+            return
+        if self.plan.early_media:
+            self._later(self.plan.ring_after, self._ring, 183)
+        elif self.plan.ring_after > 0:
+            self._later(self.plan.ring_after, self._ring, 180)
+        elif self.plan.ring_after == 0:
+            self._ring(180)
+        finish = self._answer if self.plan.reject is None else self._reject
+        if self.plan.answer_after > 0:
+            self._later(self.plan.answer_after, finish)
+        else:
+            finish()
+
+    def _agree(self, now: float) -> bool:
+        """Prepare the answer to the offer, or our own offer when there is none; False: it was refused."""
+        assert self.sip is not None
+        if not self._request.body:
+            self.make_offer()
+            return True
+        try:
+            theirs = SessionDescription.parse(self._request.body)
+            self.ours, self._agreed = answer(theirs, self.local_media(), self.phone.session_id())
+        except SdpError as error:
+            self._refuse(
+                400, "Malformed SDP", Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}"
+            )
+            return False
+        except NotAcceptable as error:
+            headers = (("Warning", _warning(self.leg, error)),)
+            self._refuse(488, None, Failure.NEGOTIATION, error.reason, headers)
+            return False
+        return True
+
+    def _refuse(
+        self,
+        status: int,
+        reason: str | None,
+        failure: Failure | None,
+        detail: str | None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        assert self.sip is not None
+        now = self.phone.clock.now()
+        self.facts.sip_code, self.facts.sip_reason = status, reason
+        if failure is not None:
+            self.facts.fail(failure, detail)
+        self.facts.reach(CallState.FAILED, now, status)
+        self.sip.reject(status, now=now, reason=reason, headers=headers)
+        self.phone.drain()
+        self._conclude(EndedBy.LOCAL)
+
+    def _reject(self) -> None:
+        """Refuse as planned: that is what was asked for, so it is no failure of this side."""
+        if self._concluding or self._hanging_up or self.plan.reject is None:
+            return
+        contact = tuple(header for header in self.plan.headers)
+        self._refuse(self.plan.reject, self.plan.reject_reason, None, None, contact)
+
+    def _ring(self, status: int) -> None:
+        if self._concluding or self.sip is None or self.answered:
+            return
+        now = self.phone.clock.now()
+        body = self.ours.serialize() if status == 183 and self.ours is not None else b""
+        self.sip.ring(status, now=now, body=body, headers=self.plan.headers)
+        self.facts.ring(now)
+        self.facts.provisionals.append(status)
+        self.facts.reach(CallState.EARLY_MEDIA if body else CallState.RINGING, now, status)
+        if body and self._agreed is not None and self.start_media(self._agreed, sending=True):
+            self.facts.early_media_at = now
+        self.phone.drain()
+
+    def _answer(self) -> None:
+        if self._concluding or self._hanging_up or self.sip is None:
+            return
+        assert self.ours is not None
+        now = self.phone.clock.now()
+        if not self.sip.answer(self.ours.serialize(), now=now, headers=self.plan.headers):
+            return
+        self.facts.answered_at = now
+        self.facts.sip_code, self.facts.sip_reason = 200, "OK"
+        self.facts.reach(CallState.ANSWERED, now, 200)
+        if self._agreed is not None and not self.start_media(self._agreed, sending=True):
+            return
+        self.phone.drain()
+
+    def on_event(self, event: events.Event) -> None:
+        match event:
+            case events.CallConfirmed(request=request):
+                self._confirmed(request.body, event.at)
+            case _:
+                super().on_event(event)
+
+    def _confirmed(self, body: bytes, now: float) -> None:
+        self.facts.reach(CallState.CONFIRMED, now)
+        if self._agreed is None and self.negotiated is None:
+            # Late offer: the ACK brings the answer to ours.
+            if not body:
+                self.facts.fail(Failure.NEGOTIATION, "the ACK had no SDP, so our offer was never answered")
+            if not body or not self.take_answer(body, sending=True):
+                if not self._concluding:
+                    self.hangup()
+                return
+        self.talk(self.plan.talk_for, self.plan.hold_at, self.plan.hold_for)
+
+    def _failed(self, event: events.CallFailed, now: float) -> None:
+        self.facts.reach(CallState.FAILED, now, event.status)
+        self.facts.fail(Failure.UNREACHABLE, event.reason)
+        self._conclude(EndedBy.NETWORK)

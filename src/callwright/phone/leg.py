@@ -1,0 +1,251 @@
+"""The audio of one call: RTP ports, the session on the media engine, and who listens to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from callwright.audio.codecs import codec
+from callwright.net.address import numeric_host
+from callwright.net.media import MediaHandle
+from callwright.net.ports import PortPair, PortsExhausted
+from callwright.phone.plan import MediaPlan
+from callwright.phone.recorder import Recorder
+from callwright.phone.source import ECHO, ClipSource, EchoSource, load_clip
+from callwright.rtp.report import MediaReport
+from callwright.rtp.session import FrameSource, Session, SessionConfig, Transmission
+from callwright.sdp.negotiation import Negotiated
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+
+_WORK_EVERY = 0.2  # seconds between two looks of the event loop at what the media thread has left for it
+
+
+class OutOfPorts(Exception):
+    """No RTP ports could be opened; the text is a sentence."""
+
+
+class _Tapped:
+    """An rtp.Session as the engine sees it, whose frames go to the recorder and the echo as they come."""
+
+    def __init__(self, session: Session, leg: MediaLeg) -> None:
+        self._session, self._leg = session, leg
+
+    def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
+        self._session.receive_batch(batch)
+        self._leg.collect()
+
+    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
+        self._session.receive_rtcp(data, source, now)
+
+    def wake(self, now: float) -> None:
+        self._session.wake(now)
+        self._leg.collect()
+
+    def next_wake(self) -> float | None:
+        return self._session.next_wake()
+
+    def transmissions(self) -> list[Transmission]:
+        return self._session.transmissions()
+
+    def events(self) -> Sequence[Any]:
+        return self._session.events()
+
+
+class MediaLeg:
+    """Ports are open from the start; the session begins with the first `adjust`. Raises OutOfPorts."""
+
+    def __init__(self, phone: Phone, plan: MediaPlan, host: str, peer_host: str) -> None:
+        self.phone, self.plan, self.host, self.peer_host = phone, plan, host, peer_host
+        try:
+            self._ports: PortPair = phone.engine.open_ports(host)
+        except (PortsExhausted, OSError) as error:
+            raise OutOfPorts(str(error)) from error
+        self.port, self.rtcp_port = self._ports.local.port, self._ports.local_rtcp.port
+        self.advertised_host = phone.advertised(host)
+        self.recorder: Recorder | None = None
+        self._session: Session | None = None
+        self._handle: MediaHandle | None = None
+        self._config: SessionConfig | None = None
+        self._codecs: dict[int, str] = {}
+        self._echo: EchoSource | None = None
+        self._report: MediaReport | None = None
+        self._worker: asyncio.TimerHandle | None = None
+        self._started = 0.0
+        self._closed = False
+
+    # -- from the event loop
+
+    def adjust(self, negotiated: Negotiated, *, sending: bool) -> str | None:
+        """Start the stream, or change it after a new offer and answer. Returns why it must not, or None."""
+        if negotiated.disabled:
+            self._run_direction(False, False)
+            return None
+        config = self._make(negotiated, sending)
+        if sending:
+            decision = self.phone.permission.media(*config.remote, self.peer_host)
+            if not decision.allowed:
+                return f"{decision.reason} {decision.remedy}".strip()
+        if self._session is None:
+            self._start(config, negotiated)
+        else:
+            self._change(config, negotiated)
+        return None
+
+    def send_digits(self, digits: str) -> None:
+        session = self._session
+        if session is not None and self._handle is not None:
+            self._handle.run(lambda: session.send_digits(digits, self.phone.clock.now()))
+
+    def stop(self) -> None:
+        """Say goodbye by RTCP and keep what was measured; nothing is sent or counted after it."""
+        session = self._session
+        if session is None or self._handle is None or self._closed:
+            return
+        self._closed = True
+        clock = self.phone.clock
+
+        def end() -> MediaReport:
+            now = clock.now()
+            session.close(now)
+            self.collect()
+            self._report = session.report(now)
+            return self._report
+
+        self._ending = asyncio.wrap_future(self._handle.run(end))
+
+    async def close(self) -> tuple[MediaReport | None, Recorder | None]:
+        """Stop, give the ports back, finish the recording."""
+        self.stop()
+        if self._worker is not None:
+            self._worker.cancel()
+        if self._handle is None:
+            self._ports.close()
+            return None, None
+        report = await self._ending
+        await asyncio.wrap_future(self._handle.stop())
+        if self.recorder is not None:
+            self.recorder.close()
+        return report, self.recorder
+
+    def _make(self, negotiated: Negotiated, sending: bool) -> SessionConfig:
+        row = codec(negotiated.format.name)
+        held = numeric_host(negotiated.remote_host) is None or negotiated.remote_host in ("0.0.0.0", "::")
+        old = self._config
+        # On hold by 0.0.0.0 there is nowhere to send: the last address stays, and nothing goes there.
+        remote = old.remote if held and old else (negotiated.remote_host, negotiated.remote_port)
+        rtcp_port = negotiated.remote_rtcp_port or negotiated.remote_port + 1
+        remote_rtcp = (
+            old.remote_rtcp if held and old else (negotiated.remote_rtcp_host, min(rtcp_port, 65535))
+        )
+        ptime = negotiated.ptime if negotiated.ptime in row.ptimes else 20
+        permission, peer = self.phone.permission, self.peer_host
+        known: dict[str, bool] = {}
+
+        def permits(address: tuple[str, int]) -> bool:
+            host = address[0]
+            if host not in known:
+                if len(known) >= 256:
+                    return False
+                known[host] = permission.media(*address, peer).allowed
+            return known[host]
+
+        return SessionConfig(
+            remote=remote,
+            remote_rtcp=remote_rtcp,
+            payload_type=negotiated.send_payload_type,
+            clock_rate=row.clock_rate,
+            samples_per_packet=row.timestamp_step(ptime),
+            ptime_ms=ptime,
+            receive_payload_types={
+                number: (format.name, format.clock_rate)
+                for number, format in negotiated.receive_payload_types.items()
+            },
+            cname=f"callwright@{self.advertised_host}",
+            wall_offset=self.phone.clock.wall() - self.phone.clock.now(),
+            telephone_event=negotiated.telephone_event_payload_type,
+            sending=sending and not held,
+            receiving=True,
+            permits=permits,
+            tap_received=True,
+            tap_sent=self.plan.record is not None,
+        )
+
+    def _source(self, config: SessionConfig, name: str) -> FrameSource:
+        if self.plan.play == ECHO:
+            self._echo = self._echo or EchoSource()
+            return self._echo
+        clip = load_clip(self.plan.play, codec(name).sample_rate, self.plan.voice)
+        return ClipSource(clip, name, config.ptime_ms)
+
+    def _start(self, config: SessionConfig, negotiated: Negotiated) -> None:
+        self._config = config
+        self._codecs = {number: format.name for number, format in negotiated.receive_payload_types.items()}
+        row = codec(negotiated.format.name)
+        self.recorder = Recorder(self.plan.record, row.sample_rate, row.name)
+        session = Session(config, self.phone.entropy, self._source(config, row.name))
+        self._session = session
+        self._handle = self.phone.engine.start(_Tapped(session, self), self._ports)
+        begin = self.phone.engine.start_time(config.ptime_ms / 1000)
+        self._started = begin
+        self._handle.run(lambda: session.start(begin))
+        self._work()
+
+    def _change(self, config: SessionConfig, negotiated: Negotiated) -> None:
+        old, session = self._config, self._session
+        assert session is not None
+        assert old is not None
+        assert self._handle is not None
+        self._config = config
+        self._codecs |= {number: format.name for number, format in negotiated.receive_payload_types.items()}
+        source = None
+        if (old.payload_type, old.ptime_ms) != (config.payload_type, config.ptime_ms):
+            source = self._source(config, negotiated.format.name)
+        same = replace(old, permits=None, wall_offset=0.0) == replace(config, permits=None, wall_offset=0.0)
+        only_direction = replace(
+            config, permits=None, wall_offset=0.0, sending=old.sending, receiving=old.receiving
+        ) == replace(old, permits=None, wall_offset=0.0)
+
+        def act() -> None:
+            now = self.phone.clock.now()
+            if source is not None:
+                session.set_source(source, now)
+            if not only_direction:
+                session.relatch(config, now)
+            session.set_direction(now, sending=config.sending, receiving=config.receiving)
+
+        if not same:
+            self._handle.run(act)
+
+    def _run_direction(self, sending: bool, receiving: bool) -> None:
+        session = self._session
+        if session is not None and self._handle is not None:
+            self._handle.run(
+                lambda: session.set_direction(self.phone.clock.now(), sending=sending, receiving=receiving)
+            )
+
+    def _work(self) -> None:
+        if self.recorder is not None:
+            self.recorder.work()
+        self._worker = asyncio.get_running_loop().call_later(_WORK_EVERY, self._work)
+
+    # -- on the media thread
+
+    def collect(self) -> None:
+        """Hand what the session has played and sent to the echo and to the recorder."""
+        session, recorder, config = self._session, self.recorder, self._config
+        if session is None or recorder is None or config is None:
+            return
+        for frame in session.played():
+            name = self._codecs.get(frame.payload_type)
+            if frame.payload is not None and self._echo is not None:
+                self._echo.push(frame.payload)
+            if name is not None:
+                recorder.received(frame, name, config.ptime_ms, self._started)
+        if config.tap_sent:
+            name = self._codecs.get(config.payload_type, recorder.codec_name)
+            for sent in session.sent_frames():
+                recorder.sent(sent, name)

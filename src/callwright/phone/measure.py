@@ -1,0 +1,363 @@
+"""From what was seen and counted to a CallOutcome: the figures of a call, each with how it was made.
+
+The score of a direction is the E-model's, for a receiver that conceals losses as our play-out does. One-way
+delay is half the round trip (unknown without RTCP, and then left out), the jitter buffer, and one packet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from callwright.quality.bands import band
+from callwright.quality.burst_loss import from_counts
+from callwright.quality.causes import split
+from callwright.quality.codec_table import impairment, scale_of
+from callwright.quality.e_model import EModel, EModelInput, path, rate
+from callwright.rtp.report import BufferReport, LossPattern, MediaReport
+from callwright.rtp.report import Second as Row
+from callwright.scenario.outcome import (
+    AudioFile,
+    CallOutcome,
+    JitterBufferOutcome,
+    LostMos,
+    Measurement,
+    ReceivedOutcome,
+    Second,
+    SecondOfStream,
+    StreamOutcome,
+)
+
+if TYPE_CHECKING:
+    from callwright.audio.activity import Sound
+    from callwright.phone.call import PhoneCall
+    from callwright.phone.recorder import Recorder
+
+_BUFFER_NAMES = {"fixed_50": "fixed 50 ms", "fixed_200": "fixed 200 ms", "adaptive": "adaptive"}
+_REFERENCE_BUFFER_MS = 50.0
+#: Algorithmic look-ahead of the encoder in ms, where it is not nothing (RFC 6716 section 2: Opus at 48 kHz).
+_LOOK_AHEAD_MS = {"opus": 6.5, "g722": 1.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One application of the E-model, with all that it used."""
+
+    model: EModel
+    ie: float
+    bpl: float
+    ta_ms: float
+    burst_ratio: float | None
+    ppl: float
+    provisional: bool
+    scale: str
+
+    @property
+    def mos(self) -> float:
+        return self.model.mos
+
+    @property
+    def inputs(self) -> EModelInput:
+        return self.model.inputs
+
+
+def score(
+    codec: str, *, ppl: float, burst_r: float | None, delay_ms: float, rtt_ms: float | None, ptime: float
+) -> Score | None:
+    """Rate one direction; None for a codec that nobody has values for."""
+    try:
+        scale = scale_of(codec)
+        found = impairment(codec, scale)
+    except ValueError:
+        return None
+    ta = (rtt_ms or 0.0) / 2 + delay_ms + ptime + _LOOK_AHEAD_MS.get(codec.lower(), 0.0)
+    model = rate(
+        path(ie=found.ie, bpl=found.bpl, ta=ta, ppl=min(100.0, ppl), burst_r=burst_r or 1.0, scale=scale)
+    )
+    # A burst ratio that nobody told is taken for random: that is a guess, and said to be one.
+    provisional = found.provisional(ppl) or (burst_r is None and ppl > 0)
+    return Score(model, found.ie, found.bpl, ta, burst_r, ppl, provisional, scale.value)
+
+
+def burst_ratio(pattern: LossPattern) -> float | None:
+    """G.107 BurstR of a pattern; None for a stream without packets."""
+    if not pattern.packets:
+        return None
+    return from_counts(pattern.packets, pattern.bad, pattern.bad_runs).burst_r
+
+
+def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder | None) -> CallOutcome:
+    """Everything that is known of a finished call; not judged."""
+    facts = call.facts
+    sip = call.sip
+    answered = facts.answered_at
+    negotiated = call.negotiated
+    codec = negotiated.format.name if negotiated and not negotiated.disabled else None
+    ptime = float(negotiated.ptime) if negotiated else 20.0
+    received = _received(report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits)
+    account = getattr(call.plan, "account", None) if hasattr(call, "plan") else None
+    return CallOutcome(
+        sip_code=facts.sip_code,
+        sip_reason=facts.sip_reason,
+        pdd_ms=_ms(facts.ringing_at, facts.started),
+        setup_ms=_ms(answered, facts.started),
+        duration_ms=_ms(facts.ended_at, answered),
+        ended_by=facts.ended_by,
+        sent=_sent(report, codec, ptime),
+        received=received,
+        id=call.id,
+        address=call.identifier or None,
+        party=call.party,
+        direction=call.direction,
+        local=str(sip.local.uri) if sip else None,
+        remote=str(sip.remote.uri) if sip else None,
+        destination=getattr(call.plan, "destination", None) if hasattr(call, "plan") else None,
+        call_id=sip.call_id if sip else None,
+        user_agent=facts.user_agent,
+        peer=f"{sip.hop.transport.value.lower()}:{sip.hop.remote}" if sip else None,
+        started_at=facts.wall,
+        failure=facts.failure,
+        failure_detail=facts.failure_detail,
+        authenticated=(sip.timeline.authorized_at is not None) if sip and account else None,
+        provisional_codes=tuple(facts.provisionals),
+        states=tuple(facts.states),
+        messages=tuple(facts.messages),
+        caller_identity=facts.caller_identity,
+        caller_name=facts.caller_name,
+        redirected_to=facts.redirected_to,
+        retransmissions=sip.timeline.retransmissions_sent if sip else None,
+        media_expected=call.media.enabled,
+        codec=codec,
+        codecs_offered=getattr(call, "codecs_offered", ()),
+        early_media=facts.early_media_at is not None,
+        early_media_ms=_early_media(report, facts.early_media_at, answered),
+        dtmf_sent=facts.dtmf_sent or None,
+        peer_loss_pct=report.sent.loss_pct if report else None,
+        silence_at_end_ms=_silence_at_end(report),
+        rtt_ms=report.rtt_ms if report else None,
+        band=band(received.mos).name if received.mos is not None else None,
+        causes=_causes(report, codec, ptime),
+        jitter_buffers=_buffers(report, codec, ptime),
+        seconds=_seconds(report, codec, ptime, facts.started, recorder.levels if recorder else {}),
+        audio=_audio(recorder),
+        measurement=_measurement(report),
+    )
+
+
+def _ms(later: float | None, earlier: float | None) -> float | None:
+    return None if later is None or earlier is None else max(0.0, (later - earlier) * 1000)
+
+
+def _score_of(buffer: BufferReport, codec: str, rtt_ms: float | None, ptime: float) -> Score | None:
+    if not buffer.expected:
+        return None
+    return score(
+        codec,
+        ppl=buffer.ppl_pct,
+        burst_r=burst_ratio(buffer.pattern),
+        delay_ms=buffer.nominal_delay_ms,
+        rtt_ms=rtt_ms,
+        ptime=ptime,
+    )
+
+
+def _received(
+    report: MediaReport | None,
+    codec: str | None,
+    ptime: float,
+    sound: Sound | None,
+    info_digits: str,
+) -> ReceivedOutcome:
+    if report is None:
+        return ReceivedOutcome()
+    stream = report.received
+    name = stream.codec or codec
+    found = _score_of(stream.buffers[0], name, report.rtt_ms, ptime) if name and stream.packets else None
+    heard = sound if sound is not None and stream.audio_packets else None
+    return ReceivedOutcome(
+        codec=name if stream.packets else codec,
+        packets=stream.packets,
+        lost=stream.lost,
+        late=stream.late,
+        discarded=stream.discarded,
+        duplicated=stream.duplicated,
+        reordered=stream.reordered,
+        jitter_ms=stream.jitter_ms,
+        max_jitter_ms=stream.max_jitter_ms,
+        loss_pct=stream.loss_pct if stream.expected else None,
+        burst_ratio=burst_ratio(stream.buffers[0].pattern),
+        **_rated(found),
+        silence_pct=heard.silence_pct if heard else None,
+        clipping_pct=heard.clipping_pct if heard else None,
+        level_dbfs=heard.level_dbfs if heard else None,
+        dtmf=report.dtmf + info_digits,
+    )
+
+
+def _rated(found: Score | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "mos": found.model.mos,
+        "r_factor": found.model.r,
+        "mos_scale": found.scale,
+        "ie": found.ie,
+        "bpl": found.bpl,
+        "ta_ms": found.ta_ms,
+        "provisional": found.provisional,
+    }
+
+
+def _sent(report: MediaReport | None, codec: str | None, ptime: float) -> StreamOutcome:
+    """Our direction as the peer's RTCP tells it; without RTCP only what we did is known."""
+    if report is None:
+        return StreamOutcome()
+    stream = report.sent
+    found = None
+    if codec and stream.packets and stream.loss_pct is not None:
+        found = score(
+            codec,
+            ppl=stream.loss_pct,
+            burst_r=None,
+            delay_ms=_REFERENCE_BUFFER_MS,
+            rtt_ms=report.rtt_ms,
+            ptime=ptime,
+        )
+    return StreamOutcome(
+        codec=codec,
+        packets=stream.packets,
+        lost=stream.lost,
+        jitter_ms=stream.jitter_ms,
+        max_jitter_ms=stream.max_jitter_ms,
+        loss_pct=stream.loss_pct,
+        **_rated(found),
+    )
+
+
+def _buffers(report: MediaReport | None, codec: str | None, ptime: float) -> tuple[JitterBufferOutcome, ...]:
+    if report is None or not report.received.packets:
+        return ()
+    name = report.received.codec or codec
+    judged = []
+    for buffer in report.received.buffers:
+        found = _score_of(buffer, name, report.rtt_ms, ptime) if name else None
+        judged.append(
+            JitterBufferOutcome(
+                name=_BUFFER_NAMES.get(buffer.name, buffer.name),
+                delay_ms=buffer.nominal_delay_ms,
+                mos=found.mos if found else None,
+                r_factor=found.model.r if found else None,
+                lost=buffer.lost,
+                discarded=buffer.discarded,
+                ppl=buffer.ppl_pct,
+                burst_ratio=burst_ratio(buffer.pattern),
+                ie=found.ie if found else None,
+                bpl=found.bpl if found else None,
+                ta_ms=found.ta_ms if found else None,
+                provisional=found.provisional if found else None,
+                band=band(found.mos).name if found else None,
+            )
+        )
+    return tuple(judged)
+
+
+def _causes(report: MediaReport | None, codec: str | None, ptime: float) -> LostMos:
+    if report is None or not report.received.packets:
+        return LostMos()
+    name = report.received.codec or codec
+    buffer = report.received.buffers[0]
+    found = _score_of(buffer, name, report.rtt_ms, ptime) if name else None
+    if found is None:
+        return LostMos()
+    discard = min(found.inputs.ppl, 100.0 * buffer.discarded / buffer.expected)
+    causes = split(found.inputs, discard=discard)
+    return LostMos(codec=causes.codec, delay=causes.delay, loss=causes.loss, discard=causes.discard)
+
+
+def _seconds(
+    report: MediaReport | None, codec: str | None, ptime: float, started: float, levels: dict[int, float]
+) -> tuple[Second, ...]:
+    """The series of both directions, on the call's own time axis."""
+    if report is None or report.started is None:
+        return ()
+    offset = max(0.0, report.started - started)
+    received = {row.second: row for row in report.received.series}
+    sent = {row.second: row for row in report.sent.series}
+    rows = []
+    for second in sorted(received.keys() | sent.keys()):
+        rows.append(
+            Second(
+                at=offset + second,
+                sent=_of_second(report, sent.get(second), None, ptime, None),
+                received=_of_second(
+                    report,
+                    received.get(second),
+                    report.received.codec or codec,
+                    ptime,
+                    levels.get(second),
+                ),
+            )
+        )
+    return tuple(rows)
+
+
+def _of_second(
+    report: MediaReport, row: Row | None, codec: str | None, ptime: float, level: float | None
+) -> SecondOfStream:
+    if row is None:
+        return SecondOfStream()
+    mos = None
+    expected = row.packets + (row.lost or 0)
+    if codec and row.packets and expected:
+        ppl = 100.0 * ((row.lost or 0) + (row.discarded or 0)) / expected
+        found = score(
+            codec, ppl=ppl, burst_r=1.0, delay_ms=_REFERENCE_BUFFER_MS, rtt_ms=report.rtt_ms, ptime=ptime
+        )
+        mos = found.mos if found else None
+    return SecondOfStream(
+        packets=row.packets,
+        lost=row.lost,
+        discarded=row.discarded,
+        jitter_ms=row.jitter_ms,
+        mos=mos,
+        level_dbfs=level,
+    )
+
+
+def _early_media(report: MediaReport | None, offered: float | None, answered: float | None) -> float | None:
+    """How long audio was heard before the answer; None when none came."""
+    first = report.received.first_packet if report else None
+    if first is None or offered is None or (answered is not None and first >= answered):
+        return None
+    return ((answered if answered is not None else report.at) - first) * 1000 if report else None
+
+
+def _silence_at_end(report: MediaReport | None) -> float | None:
+    """How long no packet had come when the call ended."""
+    if report is None or report.received.last_packet is None:
+        return None
+    return max(0.0, (report.at - report.received.last_packet) * 1000)
+
+
+def _audio(recorder: Recorder | None) -> tuple[AudioFile, ...]:
+    if recorder is None or recorder.path is None or not recorder.writing:
+        return ()
+    return (
+        AudioFile(
+            path=recorder.path.name,
+            kind="stereo",
+            sample_rate=recorder.sample_rate,
+            channels=2,
+            duration_s=recorder.duration_s,
+        ),
+    )
+
+
+def _measurement(report: MediaReport | None) -> Measurement:
+    if report is None or not report.scheduling_error.packets:
+        return Measurement()
+    own = report.scheduling_error
+    return Measurement(own.p99_ms, own.max_ms, own.packets)
+
+
+__all__ = ["Score", "burst_ratio", "call_outcome", "score"]

@@ -1,0 +1,250 @@
+"""A call that the phone places: where to, over which hop, by which answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from callwright.net.driver import BindFailed
+from callwright.net.resolver import ResolutionFailed
+from callwright.net.tls import TlsConfigurationError
+from callwright.phone.call import PhoneCall
+from callwright.phone.plan import CallPlan
+from callwright.policy.destination import Decision
+from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
+from callwright.sip import events
+from callwright.sip.digest import Credentials
+from callwright.sip.transport import Hop, Transport
+from callwright.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+
+_MAX_REDIRECTS = 5
+
+
+class OutboundCall(PhoneCall):
+    """Placed by `Phone.call()`."""
+
+    direction = Direction.OUTGOING
+
+    def __init__(self, phone: Phone, plan: CallPlan) -> None:
+        super().__init__(phone, plan.media, plan.identifier, plan.party)
+        self.plan = plan
+        self.target = Uri.parse(plan.destination)
+        self.codecs_offered: tuple[str, ...] = ()
+        self._hops: list[Hop] = []
+        self._redirects = 0
+        self._spawn(self._place())
+
+    async def _place(self) -> None:
+        """Find the way, then send the INVITE to the first hop of it."""
+        next_hop = Uri.parse(as_uri(self.plan.proxy)) if self.plan.proxy else self.target
+        try:
+            self._hops = await self.phone.locate(next_hop)
+        except ResolutionFailed as error:
+            self.facts.fail(Failure.UNRESOLVED, error.reason)
+        except (BindFailed, TlsConfigurationError) as error:
+            self.facts.fail(Failure.PLATFORM, str(error))
+        else:
+            allowed = self.phone.permits_hops(next_hop, self._hops)
+            if not allowed.allowed:
+                self.facts.fail(Failure.POLICY, refusal(allowed))
+        if self._concluding or self._hanging_up:
+            return
+        if self.facts.failure is not None:
+            self._conclude(EndedBy.LOCAL)
+            return
+        self._invite(self._hops.pop(0))
+
+    def _invite(self, hop: Hop) -> None:
+        now = self.phone.clock.now()
+        if not self.open_leg(hop.local.host, hop.remote.host):
+            return
+        body = b"" if self.plan.late_offer else self.make_offer()
+        local = self.local_media()
+        self.codecs_offered = tuple(f.name for f in local.formats)
+        if not self.facts.states:
+            # What is measured starts with the INVITE; name resolution has its own place.
+            self.facts.started, self.facts.wall = now, self.phone.clock.wall()
+        account = self.plan.account
+        self.sip = self.phone.endpoint.invite(
+            self.target,
+            local=self._caller(hop),
+            hop=hop,
+            now=now,
+            body=body,
+            headers=self.plan.headers,
+            route=(route_to(self.plan.proxy),) if self.plan.proxy else (),
+            credentials=Credentials(account.user, account.secret) if account and account.secret else None,
+        )
+        self.sip.user_data = self
+        self.facts.reach(CallState.CALLING, now)
+        if self.plan.cancel_after is not None:
+            self._later(self.plan.cancel_after, self._cancel_unanswered, False)
+        self._later(self.plan.ring_for, self._cancel_unanswered, True)
+        self.phone.drain()
+
+    def _caller(self, hop: Hop) -> NameAddr:
+        if self.plan.caller:
+            return NameAddr.parse(as_name_addr(self.plan.caller))
+        account = self.plan.account
+        if account:
+            uri = Uri("sip", user=account.user, host=self.target.host)
+            return NameAddr(account.display_name, uri)
+        return NameAddr(
+            "", Uri("sip", user=self.phone.config.user, host=self.phone.advertised(hop.local.host))
+        )
+
+    def _cancel_unanswered(self, gave_up: bool) -> None:
+        if self.answered or self._concluding or self.sip is None:
+            return
+        if gave_up:
+            self.hangup(Failure.NO_ANSWER, f"{self.plan.ring_for:g} s")
+        else:
+            self.hangup()
+
+    def on_event(self, event: events.Event) -> None:
+        match event:
+            case events.CallProgressed():
+                self._progressed(event)
+            case events.CallAnswered():
+                self._spawn(self._answered(event))
+            case events.CallRedirected():
+                self._redirected(event)
+            case _:
+                super().on_event(event)
+
+    def _progressed(self, event: events.CallProgressed) -> None:
+        now, status = event.at, event.status
+        self.facts.hear(event.response)
+        self.facts.provisionals.append(status)
+        if status == 100:
+            self.facts.reach(CallState.TRYING, now, status)
+            return
+        self.facts.ring(now)
+        if not event.response.body or self.plan.late_offer:
+            self.facts.reach(CallState.RINGING, now, status)
+            return
+        self.facts.reach(CallState.EARLY_MEDIA, now, status)
+        if self.facts.early_media_at is None and self.take_answer(event.response.body, sending=False):
+            self.facts.early_media_at = now
+
+    async def _answered(self, event: events.CallAnswered) -> None:
+        now = event.at
+        self.facts.hear(event.response)
+        self.facts.ring(now)
+        self.facts.answered_at = now
+        self.facts.sip_code, self.facts.sip_reason = event.response.status, event.response.reason
+        self.facts.reach(CallState.ANSWERED, now, event.response.status)
+        assert self.sip is not None
+        await self.phone.find_way(self.sip)
+        body = b""
+        usable = True
+        if self.plan.late_offer:
+            usable, body = self._answer_offer(event.response.body)
+        elif event.response.body:
+            usable = self.take_answer(event.response.body, sending=True)
+        elif self.negotiated is not None:
+            usable = self.start_media(self.negotiated, sending=True)
+        else:
+            self.facts.fail(Failure.NEGOTIATION, "the 200 had no SDP, so there is no agreement on audio")
+            usable = False
+        self.sip.acknowledge(body, now=self.phone.clock.now())
+        self.phone.drain()
+        self.facts.reach(CallState.CONFIRMED, self.phone.clock.now())
+        if not usable:
+            self.hangup()
+        elif not self._concluding:
+            self.talk(self.plan.talk_for, self.plan.hold_at, self.plan.hold_for)
+
+    def _answer_offer(self, body: bytes) -> tuple[bool, bytes]:
+        """Our answer for the ACK to the offer in a 2xx (RFC 3264, late offer)."""
+        from callwright.sdp.description import SdpError, SessionDescription
+        from callwright.sdp.negotiation import NotAcceptable, answer
+
+        try:
+            theirs = SessionDescription.parse(body)
+            self.ours, negotiated = answer(theirs, self.local_media(), self.phone.session_id())
+        except SdpError as error:
+            self.facts.fail(Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}")
+            return False, b""
+        except NotAcceptable as error:
+            self.facts.fail(Failure.NEGOTIATION, error.reason)
+            return False, b""
+        return self.start_media(negotiated, sending=True), self.ours.serialize()
+
+    def _redirected(self, event: events.CallRedirected) -> None:
+        self.facts.hear(event.response)
+        self.facts.sip_code, self.facts.sip_reason = event.status, event.response.reason
+        self.facts.redirected_to = tuple(str(contact.uri) for contact in event.contacts)
+        self.facts.reach(CallState.REDIRECTED, event.at, event.status)
+        usable = [contact.uri for contact in event.contacts if contact.uri.is_sip]
+        self._redirects += 1
+        if self.plan.follow and usable and self._redirects <= _MAX_REDIRECTS and not self._hanging_up:
+            self.target = usable[0]
+            self.sip = None
+            self._spawn(self._place())
+            return
+        self.facts.fail(Failure.REFUSED)
+        self._conclude(EndedBy.REMOTE)
+
+    def _failed(self, event: events.CallFailed, now: float) -> None:
+        cause = event.cause
+        if event.response is not None:
+            self.facts.hear(event.response)
+            self.facts.sip_code, self.facts.sip_reason = event.response.status, event.response.reason
+        elif self._hops and not self._hanging_up and self.facts.ringing_at is None:
+            # RFC 3263 section 4.3: the next address of the same target.
+            self.facts.remarks.append(event.reason)
+            self._invite(self._hops.pop(0))
+            return
+        failure, detail = failure_of(cause, event.status, event.reason, self._hop, bool(self.plan.account))
+        self.facts.reach(CallState.FAILED, now, event.status)
+        self.facts.fail(failure, detail)
+        self._conclude(EndedBy.REMOTE if event.response is not None else EndedBy.NETWORK)
+
+    @property
+    def _hop(self) -> Hop | None:
+        return self.sip.hop if self.sip is not None else None
+
+
+def failure_of(
+    cause: events.FailureCause, status: int | None, reason: str, hop: Hop | None, has_account: bool
+) -> tuple[Failure, str | None]:
+    """What an ending of the endpoint means in the words of the outcome: (failure, detail)."""
+    peer = str(hop.remote) if hop else None
+    match cause:
+        case events.FailureCause.TIMED_OUT:
+            return Failure.TIMEOUT, peer
+        case events.FailureCause.TRANSPORT:
+            tls = hop is not None and hop.transport is Transport.TLS and _about_tls(reason)
+            return (Failure.TLS if tls else Failure.UNREACHABLE), reason
+        case events.FailureCause.UNAUTHORIZED if not has_account:
+            return Failure.NO_CREDENTIALS, None
+        case _ if status is None:
+            return Failure.TIMEOUT, peer
+        case _:
+            return Failure.REFUSED, None
+
+
+def _about_tls(reason: str) -> bool:
+    return any(word in reason.lower() for word in ("tls", "certificate", "handshake"))
+
+
+def refusal(decision: Decision) -> str:
+    """The reason and the remedy of a policy's no, as one text."""
+    return f"{decision.reason} {decision.remedy}".strip()
+
+
+def as_uri(text: str) -> str:
+    return text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}"
+
+
+def as_name_addr(text: str) -> str:
+    return text if "<" in text or text.lower().startswith(("sip:", "sips:", "tel:")) else f"sip:{text}"
+
+
+def route_to(proxy: str) -> str:
+    """The proxy as a loose route (RFC 3261 section 8.1.2)."""
+    uri = Uri.parse(as_uri(proxy))
+    return f"<{uri if uri.parameter('lr') is not None else f'{uri};lr'}>"

@@ -1,0 +1,273 @@
+"""A softphone: one SIP endpoint on one driver, one media engine, any number of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+
+from callwright.net.address import Unreachable, numeric_host
+from callwright.net.clock import Clock, SystemClock
+from callwright.net.driver import BindFailed, Driver, log_error
+from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.media import MediaEngine
+from callwright.net.ports import MediaPorts
+from callwright.net.resolver import ResolutionFailed
+from callwright.net.tap import Tap
+from callwright.phone.call import PhoneCall
+from callwright.phone.inbound import InboundCall
+from callwright.phone.outbound import OutboundCall
+from callwright.phone.permission import Permission
+from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
+from callwright.phone.registration import PhoneRegistration
+from callwright.phone.request import PhoneRequest
+from callwright.policy.destination import Decision
+from callwright.sip import events
+from callwright.sip.call import Call
+from callwright.sip.config import EndpointConfig
+from callwright.sip.endpoint import Endpoint
+from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.uri import SipSyntaxError, Uri
+
+AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
+"""What to do with an inbound call; None: refuse it with 480."""
+
+
+class Phone:
+    """Use as an async context manager, on a running loop.
+
+    `taps` see every SIP, RTP and RTCP packet; `permission` says where calls and media may go; `engine` may be
+    shared between phones of one process (then its owner closes it).
+    """
+
+    def __init__(
+        self,
+        config: PhoneConfig,
+        *,
+        taps: Sequence[Tap] = (),
+        permission: Permission | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy = system_entropy,
+        engine: MediaEngine | None = None,
+        on_warning: Callable[[str], None] = lambda _: None,
+        on_error: Callable[[BaseException], None] = log_error,
+    ) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.entropy = entropy
+        self.permission: Permission = permission or Permission()
+        self.taps = tuple(taps)
+        self.patience = 4.0
+        self.calls: list[PhoneCall] = []
+        self.on_call: AnswerRule | None = None
+        self.on_incoming: Callable[[InboundCall], None] | None = None
+        self.listening: list[tuple[Transport, Address]] = []
+        self._serial = 0
+        self._sessions = int.from_bytes(entropy(4), "big")
+        self._requests: dict[object, PhoneRequest] = {}
+        self._registrations: dict[object, PhoneRegistration] = {}
+        self._owns_engine = engine is None
+        self.engine = engine or MediaEngine(
+            ports=MediaPorts(*config.rtp_ports), clock=self.clock, taps=self.taps
+        )
+        advertise_host, advertise_port = (
+            split_host_port(config.advertise) if config.advertise else (None, None)
+        )
+        self._advertise_host = advertise_host
+        self.endpoint = Endpoint(
+            EndpointConfig(
+                user_agent=config.user_agent,
+                advertise_host=advertise_host,
+                advertise_port=advertise_port,
+                answer_options=config.answer_options,
+                accept_calls=True,
+                hop_for=self._hop_for,
+            ),
+            entropy,
+        )
+        self.driver: Driver[events.Event] = Driver(
+            self.endpoint,
+            handler=self._on_event,
+            clock=self.clock,
+            taps=self.taps,
+            bind=config.bind,
+            tls=config.tls,
+            entropy=entropy,
+            on_warning=on_warning,
+            on_error=on_error,
+        )
+
+    async def __aenter__(self) -> Phone:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def listen(self, host: str, port: int, transport: Transport = Transport.UDP) -> Address:
+        """Receive calls on `host`:`port` (port 0: a free one). Raises BindFailed with a sentence."""
+        bound = await self.driver.listen(transport, host, port)
+        self.listening.append((transport, bound))
+        return bound
+
+    # -- what a person does with a phone
+
+    def call(self, plan: CallPlan) -> OutboundCall:
+        """Place a call; `finished` of the result holds its outcome. Raises SipSyntaxError for a bad URI."""
+        placed = OutboundCall(self, plan)
+        self.calls.append(placed)
+        return placed
+
+    def register(self, registrar: str, **plan: object) -> PhoneRegistration:
+        """Register at `registrar` (a URI, host or host:port); see PhoneRegistration for the arguments."""
+        return PhoneRegistration(self, registrar, **plan)  # type: ignore[arg-type]
+
+    def request(self, method: str, target: str, **plan: object) -> PhoneRequest:
+        """A request outside a call (OPTIONS, MESSAGE); see PhoneRequest for the arguments."""
+        return PhoneRequest(self, method, target, **plan)  # type: ignore[arg-type]
+
+    async def hang_up_all(self) -> None:
+        """End every call and wait for the ends, a few seconds at most."""
+        waiting = [call.finished for call in self.calls]
+        for call in list(self.calls):
+            call.hangup()
+        if waiting:
+            await asyncio.wait(waiting, timeout=self.patience + 1.0)
+
+    async def close(self, *, linger: float = 0.0) -> None:
+        """Close everything. `linger`: stay that long, at most, to answer repetitions when a loss was seen."""
+        if linger and self.endpoint.loss_seen:
+            await asyncio.sleep(linger)
+        await self.driver.close()
+        if self._owns_engine:
+            await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+
+    # -- for the calls
+
+    def drain(self) -> None:
+        self.driver.drain()
+
+    def next_call_id(self) -> str:
+        self._serial += 1
+        return f"call-{self._serial}"
+
+    def session_id(self) -> int:
+        """The id of a new SDP session: RFC 8866 asks for a number that nobody else uses."""
+        self._sessions = self._sessions + 1 & 0xFFFFFFFF
+        return self._sessions
+
+    def advertised(self, local_host: str) -> str:
+        """The address that peers should use for one of ours."""
+        return self._advertise_host or local_host
+
+    async def locate(self, uri: Uri) -> list[Hop]:
+        """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
+        transport = _transport_of(uri) or self.config.transport
+        host = uri.parameter("maddr") or uri.host
+        if not host:
+            raise ResolutionFailed(str(uri), f"{uri} names no host to send to")
+        return await self.driver.locate(host, uri.port, transport, uri.scheme.lower())
+
+    def permits_hops(self, uri: Uri, hops: Sequence[Hop]) -> Decision:
+        return self.permission.signalling(uri.host, uri.user, [hop.remote for hop in hops])
+
+    async def find_way(self, call: Call) -> None:
+        """Look up the next hop of a dialog when it is a name; where that fails, the dialog stays as it is."""
+        if call.dialog is None:
+            return
+        try:
+            next_hop = Uri.parse(call.dialog.way().next_hop)
+        except SipSyntaxError:
+            return
+        if not next_hop.host or numeric_host(next_hop.host) is not None:
+            return
+        try:
+            hops = await self.locate(next_hop)
+        except (ResolutionFailed, BindFailed):
+            return  # where the dialog came from is the best there is
+        call.use_hop(hops[0])
+
+    def forget(self, call: PhoneCall) -> None:
+        if call in self.calls:
+            self.calls.remove(call)
+
+    def expect(self, handle: object, request: PhoneRequest) -> None:
+        self._requests[handle] = request
+
+    def expect_registration(self, handle: object, registration: PhoneRegistration) -> None:
+        self._registrations[handle] = registration
+
+    # -- events
+
+    def _hop_for(self, uri: Uri, along: Hop) -> Hop | None:
+        if numeric_host(uri.host) is None:
+            return None
+        transport = _transport_of(uri) or along.transport
+        if transport is along.transport and (
+            transport.reliable or (uri.host, uri.port or transport.default_port) == along.remote
+        ):
+            return along  # the same flow serves: also where a NAT leaves no other way
+        port = uri.port or transport.default_port
+        if not self.permission.following(uri.host, port, along.remote.host).allowed:
+            return along
+        try:
+            return self.driver.hop_for(uri.host, uri.port, transport, name=along.name)
+        except (Unreachable, BindFailed, ValueError):
+            return None
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.CallReceived):
+            self._receive(event)
+            return
+        call = getattr(event, "call", None)
+        if call is not None:
+            if isinstance(call.user_data, PhoneCall):
+                call.user_data.on_event(event)
+            return
+        handle = getattr(event, "handle", None)
+        if handle is not None:
+            request = self._requests.pop(handle, None)
+            if request is not None:
+                request.on_event(event)
+            return
+        registration = getattr(event, "registration", None)
+        if registration is not None and registration in self._registrations:
+            self._registrations[registration].on_event(event)
+            return
+        if isinstance(event, events.RequestReceived):
+            status = 200 if event.request.method in ("OPTIONS", "MESSAGE") else 405
+            self.endpoint.respond(event.transaction, status, now=event.at)
+
+    def _receive(self, event: events.CallReceived) -> None:
+        plan = self.on_call(event) if self.on_call else None
+        if plan is None:
+            event.call.reject(480, now=event.at)
+            return
+        call = InboundCall(self, plan, event.call, event.request, event.at)
+        self.calls.append(call)
+        if self.on_incoming:
+            self.on_incoming(call)
+        call.begin()
+
+
+def _transport_of(uri: Uri) -> Transport | None:
+    """The transport that a URI asks for, if any."""
+    if uri.is_secure:
+        return Transport.TLS
+    wanted = (uri.parameter("transport") or "").upper()
+    return Transport(wanted) if wanted in Transport.__members__ else None
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """`host`, `host:port`, `[v6]:port` or a bare IPv6 address. ValueError for a bad port."""
+    try:
+        return str(ip_address(text)), None
+    except ValueError:
+        pass
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        return text.strip("[]"), None
+    if text.endswith("]"):
+        return text.strip("[]"), None
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} has no port between 0 and 65535 after its colon")
+    return host.strip("[]"), int(port)

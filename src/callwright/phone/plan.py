@@ -1,0 +1,92 @@
+"""What a phone is asked to do: plain values, made by the command line or by a runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callwright.net.tls import TlsSettings
+from callwright.sip.transport import Transport
+
+DEFAULT_CODECS = ("PCMU", "PCMA")
+DEFAULT_BUFFER = "fixed_50"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a phone is towards a registrar. `user` is the authentication name; `secret` the password."""
+
+    user: str
+    secret: str = field(repr=False, default="")
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneConfig:
+    """Where a phone stands and how it presents itself."""
+
+    bind: str | None = None  # local address; None: by the route to the peer
+    port: int = 0  # where SIP is received; 0: any free one
+    transport: Transport | None = None  # None: by RFC 3263, UDP for want of better
+    advertise: str | None = None  # host (and port) put into Via, Contact and SDP
+    rtp_ports: tuple[int, int] = (16384, 32767)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    user_agent: str = "Callwright"
+    user: str = "callwright"  # user part of our Contact
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+    ptime: int = 20
+    answer_options: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlan:
+    """What is played, sent as digits and recorded in one call."""
+
+    play: str = "speech"  # speech, tone, silence, echo, or the path of a WAV file
+    codecs: tuple[str, ...] = ()  # empty: the phone's
+    ptime: int | None = None
+    dtmf: str = ""  # digits sent after the answer
+    dtmf_after: float = 1.0  # seconds from the answer
+    dtmf_method: str = "rfc4733"  # or "info"
+    record: Path | None = None  # a stereo WAV: left sent, right received
+    voice: str = "woman"  # who speaks when speech is played: "woman" or "man"
+    enabled: bool = True  # False: signalling only, no audio is sent or expected
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """One outbound call."""
+
+    destination: str  # a SIP URI
+    media: MediaPlan = field(default_factory=MediaPlan)
+    caller: str | None = None  # From, a name-addr or a URI; None: the phone's own
+    account: Account | None = None
+    proxy: str | None = None  # outbound proxy, a SIP URI or host:port
+    headers: tuple[tuple[str, str], ...] = ()
+    talk_for: float | None = 10.0  # seconds from the answer; None: until the peer ends it
+    ring_for: float = 60.0  # give up (CANCEL) when nobody answered by then
+    cancel_after: float | None = None  # give up on purpose, this long after the INVITE
+    follow: bool = False  # 3xx
+    late_offer: bool = False
+    hold_at: float | None = None  # seconds from the answer
+    hold_for: float = 2.0
+    identifier: str = ""  # step.S.A of a test, empty on the command line
+    party: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPlan:
+    """What is done with an inbound call."""
+
+    media: MediaPlan = field(default_factory=lambda: MediaPlan(voice="man"))
+    ring_after: float = 0.0  # seconds until 180; negative: none is sent
+    answer_after: float = 0.0  # seconds until 200
+    early_media: bool = False  # 183 with SDP, and audio before the answer
+    reject: int | None = None  # answer with this status instead
+    reject_reason: str | None = None
+    talk_for: float | None = None  # hang up this long after the answer; None: the caller ends it
+    hold_at: float | None = None
+    hold_for: float = 2.0
+    headers: tuple[tuple[str, str], ...] = ()
+    identifier: str = ""
+    party: str | None = None

@@ -1,0 +1,198 @@
+"""Listens to a call while it goes on: what can be heard in it, and a stereo WAV of both directions.
+
+The media thread puts frames in, which costs it an append; whoever owns the call takes them out now and then
+(`work`), so that little is left to do when the call ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from callwright.audio import g711
+from callwright.audio.activity import Activity, Sound
+from callwright.audio.codecs import Codec, CodecError, Decoder, codec
+from callwright.audio.concealment import Concealer
+from callwright.audio.resample import Resampler
+from callwright.audio.wav import AudioFileError, WavWriter
+from callwright.rtp.session import PlayedFrame, SentFrame
+
+_MAX_GAP_S = 60.0  # silence written for one hole; a longer one is cut to this
+_MAX_SKEW_S = 1.0  # RTP time against our own clock, from where we believe our own clock
+_LAWS = {"PCMU": g711.ulaw, "PCMA": g711.alaw}
+
+
+class _Track:
+    """One direction on the common time axis: PCM by position, holes filled with silence."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._pcm = bytearray()
+        self._start = 0  # position, in samples, of the first that is still held
+
+    @property
+    def end(self) -> int:
+        return self._start + len(self._pcm) // 2
+
+    def put(self, at: float, pcm: bytes) -> None:
+        """`pcm` at `at` seconds. What overlaps the end by a rounding error is joined to it."""
+        hole = int(at * self._rate) - self.end
+        if hole > self._rate // 500:
+            self._pcm += bytes(2 * min(hole, int(_MAX_GAP_S * self._rate)))
+        self._pcm += pcm
+
+    def take(self, until: int) -> bytes:
+        size = 2 * max(0, until - self._start)
+        taken = bytes(self._pcm[:size])
+        del self._pcm[:size]
+        self._start += len(taken) // 2
+        return taken
+
+
+class _Decoding:
+    """Payloads of one direction to PCM at the recording's rate, losses concealed as our play-out does."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._decoders: dict[str, tuple[Codec, Decoder]] = {}
+        self._concealers: dict[int, Concealer] = {}
+        self._resamplers: dict[int, Resampler] = {}
+        self._last_rate = rate
+
+    def decode(self, name: str, payload: bytes) -> tuple[bytes, int]:
+        """(PCM, its rate). Raises CodecError or KeyError."""
+        if name not in self._decoders:
+            row = codec(name)
+            self._decoders[name] = (row, row.decoder())
+        row, decoder = self._decoders[name]
+        return decoder.decode(payload), row.sample_rate
+
+    def received(self, pcm: bytes, rate: int) -> bytes:
+        self._last_rate = rate
+        return self._at_rate(self._concealer(rate).received(pcm), rate)
+
+    def lost(self, milliseconds: float) -> bytes:
+        rate = self._last_rate
+        return self._at_rate(self._concealer(rate).lost(int(milliseconds)), rate)
+
+    def _concealer(self, rate: int) -> Concealer:
+        if rate not in self._concealers:
+            self._concealers[rate] = Concealer(rate)
+        return self._concealers[rate]
+
+    def _at_rate(self, pcm: bytes, rate: int) -> bytes:
+        if rate == self._rate:
+            return pcm
+        if rate not in self._resamplers:
+            self._resamplers[rate] = Resampler(rate, self._rate)
+        return self._resamplers[rate].feed(pcm)
+
+
+class Recorder:
+    """Errors of the disk are kept in `error` and never end the call.
+
+    `path` None: nothing is written, the audio is only listened to. `codec_name` is what is sent.
+    """
+
+    def __init__(self, path: Path | None, sample_rate: int, codec_name: str) -> None:
+        self.path = path
+        self.sample_rate = sample_rate
+        self.codec_name = codec_name
+        self.error: str | None = None
+        self.levels: dict[int, float] = {}  # second since the start of the stream -> loudest frame, dBFS
+        self.unreadable = 0  # payloads that their codec could not decode
+        self._activity = Activity(sample_rate)
+        self._writer: WavWriter | None = None
+        self._sent: deque[tuple[float, str, bytes]] = deque()
+        self._received: deque[tuple[float, str, bytes | None, float]] = deque()
+        self._left, self._right = _Track(sample_rate), _Track(sample_rate)
+        self._decode_sent, self._decode_received = _Decoding(sample_rate), _Decoding(sample_rate)
+        self._offset: float | None = None
+        if path is not None:
+            try:
+                self._writer = WavWriter(path, sample_rate)
+            except AudioFileError as error:
+                self.error = str(error)
+
+    @property
+    def writing(self) -> bool:
+        return self._writer is not None
+
+    @property
+    def duration_s(self) -> float:
+        return self._writer.frames / self.sample_rate if self._writer else 0.0
+
+    def sound(self) -> Sound:
+        """What was heard of the far end."""
+        return self._activity.sound()
+
+    # -- on the media thread
+
+    def sent(self, frame: SentFrame, codec_name: str) -> None:
+        self._sent.append((frame.media_time, codec_name, frame.payload))
+
+    def received(self, frame: PlayedFrame, codec_name: str, ptime: float, started: float) -> None:
+        at = frame.play_time - started
+        if self._offset is None or abs(self._offset + frame.media_time - at) > _MAX_SKEW_S:
+            self._offset = at - frame.media_time
+        missing = ptime * frame.lost if frame.payload is None else 0.0
+        self._received.append((self._offset + frame.media_time, codec_name, frame.payload, missing))
+
+    # -- by the owner of the call
+
+    def work(self, limit: int = 500) -> None:
+        """Listen to, decode and write what has come: at most `limit` frames of each direction."""
+        for _ in range(min(limit, len(self._received))):
+            self._take_received(*self._received.popleft())
+        if self._writer is None:
+            self._sent.clear()
+            return
+        for _ in range(min(limit, len(self._sent))):
+            at, name, payload = self._sent.popleft()
+            try:
+                pcm, rate = self._decode_sent.decode(name, payload)
+            except (CodecError, KeyError):
+                continue
+            self._left.put(max(0.0, at), self._decode_sent.received(pcm, rate))
+        self._write(min(self._left.end, self._right.end))
+
+    def _take_received(self, at: float, name: str, payload: bytes | None, missing: float) -> None:
+        decoding = self._decode_received
+        if payload is None:
+            if self._writer is not None:
+                self._right.put(max(0.0, at), decoding.lost(min(missing, 1000 * _MAX_GAP_S)))
+            return
+        law = _LAWS.get(name)
+        pcm, rate = b"", 8000
+        if law is None or self._writer is not None:
+            try:
+                pcm, rate = decoding.decode(name, payload)
+            except (CodecError, KeyError):
+                self.unreadable += 1
+                return
+        level = self._activity.add_payload(payload, law()) if law else self._activity.add_pcm(pcm)
+        second = int(at)
+        if second not in self.levels or level > self.levels[second]:
+            self.levels[second] = level
+        if self._writer is not None:
+            self._right.put(max(0.0, at), decoding.received(pcm, rate))
+
+    def _write(self, until: int) -> None:
+        if self._writer is None:
+            return
+        try:
+            self._writer.write(self._left.take(until), self._right.take(until))
+        except AudioFileError as error:
+            self.error = str(error)
+
+    def close(self) -> None:
+        """Write the rest; the file is complete afterwards."""
+        while self._sent or self._received:
+            self.work()
+        if self._writer is None:
+            return
+        self._write(max(self._left.end, self._right.end))
+        try:
+            self._writer.close()
+        except AudioFileError as error:
+            self.error = str(error)

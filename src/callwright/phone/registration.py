@@ -1,0 +1,190 @@
+"""A registration of the phone: kept alive until it is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from callwright.net.driver import BindFailed
+from callwright.net.resolver import ResolutionFailed
+from callwright.net.tls import TlsConfigurationError
+from callwright.phone.outbound import as_uri, failure_of, refusal, route_to
+from callwright.phone.plan import Account
+from callwright.scenario.outcome import CapturedMessage, Failure, RegistrationOutcome
+from callwright.sip import events
+from callwright.sip.digest import Credentials
+from callwright.sip.message import Response
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+    from callwright.sip.registration import Registration
+
+_PATIENCE = 4.0
+
+
+class PhoneRegistration:
+    """`first` is set when the first REGISTER was accepted (True) or failed (False); `outcome()` has the rest.
+
+    `expires` in seconds. `domain` is the host of the address of record, by default the registrar's.
+    `on_change` is told of every acceptance and failure.
+    """
+
+    def __init__(
+        self,
+        phone: Phone,
+        registrar: str,
+        *,
+        account: Account,
+        expires: int = 3600,
+        domain: str | None = None,
+        proxy: str | None = None,
+        identifier: str | None = None,
+        party: str | None = None,
+        on_change: Callable[[PhoneRegistration], None] | None = None,
+    ) -> None:
+        self.phone = phone
+        typed = Uri.parse(as_uri(registrar))
+        self.registrar = Uri(typed.scheme, host=typed.host, port=typed.port, parameters=typed.parameters)
+        self.account = account
+        self.aor = Uri("sip", user=account.user, host=domain or typed.host)
+        self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.removed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.refreshes = 0
+        self.expires: float | None = None
+        self._wished, self._proxy = expires, proxy
+        self._identifier, self._party, self._on_change = identifier, party, on_change
+        self._sip: Registration | None = None
+        self._hop: Hop | None = None
+        self._hops: list[Hop] = []
+        self._started, self._wall = phone.clock.now(), phone.clock.wall()
+        self._registered_at: float | None = None
+        self._failure: Failure | None = None
+        self._detail: str | None = None
+        self._last: Response | None = None
+        self._contact: str | None = None
+        self._unregistered: bool | None = None
+        self._task = asyncio.ensure_future(self._begin())
+
+    @property
+    def registered(self) -> bool:
+        return self._registered_at is not None and self._failure is None and self._unregistered is None
+
+    async def unregister(self) -> bool:
+        """Take the binding back; True when the registrar agreed. Waits a few seconds at most."""
+        if self._sip is None or self._registered_at is None:
+            return False
+        self._sip.unregister(now=self.phone.clock.now())
+        self.phone.drain()
+        try:
+            self._unregistered = await asyncio.wait_for(asyncio.shield(self.removed), _PATIENCE)
+        except TimeoutError:
+            self._unregistered = False
+        return self._unregistered
+
+    async def _begin(self) -> None:
+        next_hop = Uri.parse(as_uri(self._proxy)) if self._proxy else self.registrar
+        try:
+            self._hops = await self.phone.locate(next_hop)
+        except ResolutionFailed as error:
+            self._fail(Failure.UNRESOLVED, error.reason)
+            return
+        except (BindFailed, TlsConfigurationError) as error:
+            self._fail(Failure.PLATFORM, str(error))
+            return
+        decision = self.phone.permits_hops(next_hop, self._hops)
+        if not decision.allowed:
+            self._fail(Failure.POLICY, refusal(decision))
+            return
+        self._register(self._hops.pop(0))
+
+    def _register(self, hop: Hop) -> None:
+        now = self.phone.clock.now()
+        if self._hop is None:
+            self._started, self._wall = now, self.phone.clock.wall()
+        self._hop = hop
+        account = self.account
+        self._sip = self.phone.endpoint.register(
+            self.registrar,
+            local=NameAddr(account.display_name, self.aor),
+            hop=hop,
+            now=now,
+            credentials=Credentials(account.user, account.secret) if account.secret else None,
+            expires=self._wished,
+            route=(route_to(self._proxy),) if self._proxy else (),
+        )
+        self.phone.expect_registration(self._sip, self)
+        self.phone.drain()
+
+    def on_event(self, event: events.Event) -> None:
+        """News of the registration, from the phone."""
+        match event:
+            case events.RegistrationSucceeded(expires=expires, response=response):
+                self._last, self.expires, self._failure, self._detail = response, expires, None, None
+                if self._registered_at is None:
+                    self._registered_at = event.at
+                else:
+                    self.refreshes += 1
+                self._settle(True)
+            case events.RegistrationRemoved(response=response):
+                self._last = response
+                if not self.removed.done():
+                    self.removed.set_result(True)
+            case events.RegistrationFailed():
+                self._failed(event)
+            case events.RegistrationExpired():
+                self._fail(Failure.TIMEOUT, "the binding ran out without a refresh")
+        if self._on_change:
+            self._on_change(self)
+
+    def _failed(self, event: events.RegistrationFailed) -> None:
+        if event.response is not None:
+            self._last = event.response
+        elif self._hops and self._registered_at is None:
+            self._register(self._hops.pop(0))
+            return
+        if not self.removed.done():
+            self.removed.set_result(False)
+        failure, detail = failure_of(
+            event.cause, event.status, event.reason, self._hop, bool(self.account.secret)
+        )
+        self._fail(failure, detail)
+
+    def _fail(self, failure: Failure, detail: str | None) -> None:
+        self._failure, self._detail = failure, detail
+        self._settle(False)
+
+    def _settle(self, registered: bool) -> None:
+        if not self.first.done():
+            self.first.set_result(registered)
+
+    def outcome(self) -> RegistrationOutcome:
+        """How things stand, unjudged."""
+        last = self._last
+        headers = last.headers if last else None
+        registered = self._registered_at
+        handle = self._sip.handle if self._sip else None
+        return RegistrationOutcome(
+            sip_code=last.status if last else None,
+            sip_reason=last.reason if last else None,
+            address=self._identifier,
+            party=self._party,
+            account=f"{self.aor.user}@{self.aor.host}",
+            registrar=self.registrar.host
+            if self.registrar.port is None
+            else f"{self.registrar.host}:{self.registrar.port}",
+            contact=str(self._sip.contact) if self._sip else None,
+            peer=f"{self._hop.transport.value.lower()}:{self._hop.remote}" if self._hop else None,
+            user_agent=(headers.get("User-Agent") or headers.get("Server")) if headers else None,
+            started_at=self._wall,
+            registered_ms=(registered - self._started) * 1000 if registered is not None else None,
+            expires_s=round(self.expires) if self.expires is not None else None,
+            refreshes=self.refreshes,
+            unregistered=self._unregistered,
+            authenticated=handle.was_challenged if handle and self.account.secret else None,
+            failure=self._failure,
+            failure_detail=self._detail,
+            messages=(CapturedMessage(str(last.status), tuple(last.headers)),) if last else (),
+        )

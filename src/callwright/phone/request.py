@@ -1,0 +1,168 @@
+"""A request outside of any call: OPTIONS to see whether a server is alive, MESSAGE to send a text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from callwright.net.driver import BindFailed
+from callwright.net.resolver import ResolutionFailed
+from callwright.net.tls import TlsConfigurationError
+from callwright.phone.outbound import as_name_addr, as_uri, failure_of, refusal, route_to
+from callwright.phone.plan import Account
+from callwright.scenario.outcome import CapturedMessage, Failure, RequestOutcome
+from callwright.sip import events
+from callwright.sip.digest import Credentials
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from callwright.phone.phone import Phone
+    from callwright.sip.client_request import ClientRequest
+
+
+class PhoneRequest:
+    """Sent when it is made; `finished` holds the unjudged RequestOutcome. `timeout` in seconds."""
+
+    def __init__(
+        self,
+        phone: Phone,
+        method: str,
+        target: str,
+        *,
+        account: Account | None = None,
+        caller: str | None = None,
+        proxy: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+        timeout: float | None = None,
+        identifier: str | None = None,
+        party: str | None = None,
+    ) -> None:
+        self.phone = phone
+        self.method = method
+        self.target = Uri.parse(as_uri(target))
+        self.finished: asyncio.Future[RequestOutcome] = asyncio.get_running_loop().create_future()
+        self._account, self._caller, self._proxy = account, caller, proxy
+        self._headers, self._body, self._content_type = tuple(headers), body, content_type
+        self._identifier, self._party = identifier, party
+        self._handle: ClientRequest | None = None
+        self._hops: list[Hop] = []
+        self._wall = phone.clock.wall()
+        self._started = phone.clock.now()
+        self._timer = (
+            asyncio.get_running_loop().call_later(timeout, self._time_out, timeout) if timeout else None
+        )
+        self._task = asyncio.ensure_future(self._send())
+
+    def abandon(self, failure: Failure = Failure.STOPPED) -> None:
+        """Wait no longer."""
+        self._finish(failure=failure)
+
+    async def _send(self) -> None:
+        next_hop = Uri.parse(as_uri(self._proxy)) if self._proxy else self.target
+        try:
+            self._hops = await self.phone.locate(next_hop)
+        except ResolutionFailed as error:
+            self._finish(failure=Failure.UNRESOLVED, detail=error.reason)
+            return
+        except (BindFailed, TlsConfigurationError) as error:
+            self._finish(failure=Failure.PLATFORM, detail=str(error))
+            return
+        decision = self.phone.permits_hops(next_hop, self._hops)
+        if not decision.allowed:
+            self._finish(failure=Failure.POLICY, detail=refusal(decision))
+        elif not self.finished.done():
+            self._request(self._hops.pop(0))
+
+    def _request(self, hop: Hop) -> None:
+        now = self.phone.clock.now()
+        account = self._account
+        self._started, self._wall = now, self.phone.clock.wall()
+        self._handle = self.phone.endpoint.request(
+            self.method,
+            self.target,
+            local=self._local(hop),
+            hop=hop,
+            now=now,
+            body=self._body,
+            content_type=self._content_type,
+            headers=self._headers,
+            route=(route_to(self._proxy),) if self._proxy else (),
+            credentials=Credentials(account.user, account.secret) if account and account.secret else None,
+        )
+        self.phone.expect(self._handle, self)
+        self.phone.drain()
+
+    def _local(self, hop: Hop) -> NameAddr:
+        if self._caller:
+            return NameAddr.parse(as_name_addr(self._caller))
+        if self._account:
+            return NameAddr(self._account.display_name, Uri("sip", self._account.user, host=self.target.host))
+        host = self.phone.advertised(hop.local.host)
+        return NameAddr("", Uri("sip", user=self.phone.config.user, host=host))
+
+    def on_event(self, event: events.Event) -> None:
+        """The end of the request, from the phone."""
+        match event:
+            case events.ResponseReceived(response=response):
+                failure = None
+                if response.status in (401, 407):
+                    failure = Failure.REFUSED if self._account else Failure.NO_CREDENTIALS
+                elif response.status >= 300:
+                    failure = Failure.REFUSED
+                self._finish(failure=failure, event=event)
+            case events.RequestTimedOut():
+                hop = self._handle.hop if self._handle else None
+                self._finish(failure=Failure.TIMEOUT, detail=str(hop.remote) if hop else event.reason)
+            case events.RequestFailed():
+                if self._hops:
+                    self._request(self._hops.pop(0))
+                    return
+                failure, detail = failure_of(
+                    events.FailureCause.TRANSPORT, None, event.reason, event.hop, bool(self._account)
+                )
+                self._finish(failure=failure, detail=detail)
+
+    def _time_out(self, seconds: float) -> None:
+        self._finish(failure=Failure.TIMEOUT, detail=f"{seconds:g} s")
+
+    def _finish(
+        self,
+        *,
+        failure: Failure | None,
+        detail: str | None = None,
+        event: events.ResponseReceived | None = None,
+    ) -> None:
+        if self.finished.done():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        handle = self._handle
+        response = event.response if event else None
+        headers = response.headers if response else None
+        allow = tuple(headers.get_all("Allow")) if headers else ()
+        self.finished.set_result(
+            RequestOutcome(
+                method=self.method,
+                sip_code=response.status if response else None,
+                sip_reason=response.reason if response else None,
+                address=self._identifier,
+                party=self._party,
+                target=str(self.target),
+                peer=f"{handle.hop.transport.value.lower()}:{handle.hop.remote}" if handle else None,
+                user_agent=(headers.get("User-Agent") or headers.get("Server")) if headers else None,
+                started_at=self._wall,
+                round_trip_ms=(event.at - self._started) * 1000 if event else None,
+                retransmissions=handle.retransmissions_sent if handle else None,
+                authenticated=handle.was_challenged if handle and self._account else None,
+                allow=allow,
+                failure=failure,
+                failure_detail=detail,
+                messages=(CapturedMessage(str(response.status), tuple(response.headers)),)
+                if response
+                else (),
+            )
+        )

@@ -1,0 +1,130 @@
+"""Where the audio of a call comes from: clips, encoded once for each codec and shared, and echoes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from callwright.audio.codecs import Codec, Encoder, codec
+
+SPEECH, TONE, SILENCE, ECHO = "speech", "tone", "silence", "echo"
+BUILT_IN = (SPEECH, TONE, SILENCE, ECHO)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """PCM to play: s16le mono; plays again from the start when it is over."""
+
+    name: str
+    sample_rate: int
+    pcm: bytes
+
+
+def load_clip(play: str, sample_rate: int, voice: str = "woman") -> Clip:
+    """The clip that `play` names, at `sample_rate`; `voice` is who speaks, where it is our own speech.
+
+    Raises AudioFileError, with the file's name and what is wrong with it, for a file that is no usable WAV.
+    """
+    if play in BUILT_IN:
+        return _built_in(play, sample_rate, voice)
+    return _file(play, sample_rate, Path(play).stat().st_mtime_ns if Path(play).exists() else 0)
+
+
+@lru_cache(maxsize=16)
+def _file(path: str, sample_rate: int, _modified: int) -> Clip:
+    from callwright.audio.wav import AudioFileError, read_wav
+
+    wav = read_wav(path)
+    if not wav.pcm:
+        raise AudioFileError(f"{path} holds no audio: there is nothing to play")
+    return Clip(path, sample_rate, _at_rate(wav.pcm, wav.sample_rate, sample_rate))
+
+
+def _at_rate(pcm: bytes, rate: int, wanted: int) -> bytes:
+    if rate == wanted:
+        return pcm
+    from callwright.audio.resample import resample
+
+    return resample(pcm, rate, wanted)
+
+
+@lru_cache(maxsize=16)
+def _built_in(play: str, sample_rate: int, voice: str) -> Clip:
+    if play == TONE:
+        from callwright.audio.tones import tone
+
+        return Clip(play, sample_rate, tone(1004.0, 1.0, sample_rate=sample_rate))
+    if play == SPEECH:
+        from callwright.audio.speech import speech
+
+        spoken = speech(voice, 8000 if sample_rate == 8000 else 16000)
+        return Clip(play, sample_rate, _at_rate(spoken.pcm, spoken.sample_rate, sample_rate))
+    return Clip(play, sample_rate, bytes(2 * sample_rate // 5))
+
+
+class _Frames:
+    """The frames of a clip for one codec and packet time: encoded as they are first needed, then kept.
+
+    Any number of calls on the media thread share one; encoding a frame takes some 10 µs for G.711.
+    """
+
+    def __init__(self, clip: Clip, row: Codec, ptime: int) -> None:
+        size = row.frame_bytes(ptime)
+        self._chunks: Iterator[int] = iter(range(0, len(clip.pcm), size))
+        self._clip, self._size = clip, size
+        self._encoder: Encoder | None = row.encoder(ptime)
+        self._frames: list[bytes] = []
+        self._lock = threading.Lock()
+
+    def frame(self, index: int) -> bytes:
+        """Frame `index`, counted round and round."""
+        frames = self._frames
+        if self._encoder is None:
+            return frames[index % len(frames)]
+        with self._lock:
+            while self._encoder is not None and len(frames) <= index:
+                start = next(self._chunks, None)
+                if start is None:
+                    self._encoder = None
+                    break
+                pcm = self._clip.pcm[start : start + self._size].ljust(self._size, b"\0")
+                frames.append(self._encoder.encode(pcm))
+        return frames[index % len(frames)]
+
+
+@lru_cache(maxsize=64)
+def _frames(clip: Clip, codec_name: str, ptime: int) -> _Frames:
+    return _Frames(clip, codec(codec_name), ptime)
+
+
+class ClipSource:
+    """An rtp FrameSource that plays a clip again and again."""
+
+    def __init__(self, clip: Clip, codec_name: str, ptime: int) -> None:
+        self._frames = _frames(clip, codec_name, ptime)
+        self._next = 0
+
+    def next_frame(self) -> bytes | None:
+        index = self._next
+        self._next = index + 1
+        return self._frames.frame(index)
+
+
+class EchoSource:
+    """An rtp FrameSource that sends back what came, in its order; silent while nothing comes."""
+
+    #: A fifth of a second: what comes faster than it is sent back is dropped from the old end.
+    LIMIT = 10
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque(maxlen=self.LIMIT)
+
+    def push(self, payload: bytes) -> None:
+        self._waiting.append(payload)
+
+    def next_frame(self) -> bytes | None:
+        return self._waiting.popleft() if self._waiting else None
