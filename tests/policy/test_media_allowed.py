@@ -8,9 +8,9 @@ from callwright.policy.destination import (
     Purpose,
     Rules,
     decide,
-    media_allowed,
     parse_allow,
 )
+from callwright.policy.following import contact_allowed, media_allowed
 
 PUBLIC_PEER, ITS_MEDIA = "198.51.100.7", "203.0.113.20"
 
@@ -96,3 +96,30 @@ def test_where_strangers_give_the_orders_a_public_peer_does_not_lead_inside() ->
     rules = Rules(embedded=False)
     assert not ask("10.0.0.1", rules=rules).allowed
     assert ask("10.0.0.1", rules=Rules(embedded=False, targets=(parse_allow("10.0.0.0/8"),))).allowed
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "allowed"),
+    [
+        (PUBLIC_PEER, 5060, True),
+        (ITS_MEDIA, 5060, True),
+        (ITS_MEDIA, 443, True),
+        (ITS_MEDIA, 0, False),
+        ("127.0.0.1", 5060, False),
+        ("224.0.1.75", 5060, False),
+        ("169.254.169.254", 80, False),
+    ],
+)
+def test_a_contact_of_a_typed_call(address: str, port: int, allowed: bool) -> None:
+    signalling = decide(Purpose.CALL, Destination(PUBLIC_PEER), Rules(typed=(PUBLIC_PEER,)))
+    decision = contact_allowed(
+        address, port, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules(), signalling=signalling
+    )
+    assert decision.allowed is allowed
+
+
+def test_a_caller_cannot_send_our_requests_to_a_third_party() -> None:
+    decision = contact_allowed(ITS_MEDIA, 5060, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules())
+    assert decision.reason == (
+        f"The peer {PUBLIC_PEER} wants requests at {ITS_MEDIA}: neither the peer itself nor permitted."
+    )

@@ -1,4 +1,4 @@
-"""May this go there? ``decide`` for signalling, ``media_allowed`` for RTP: pure, with a remedy in the answer.
+"""May this go there? ``decide`` is pure, and has a remedy in its answer.
 
 The order of the questions is the policy: what nobody may do; numbers that hurt; our own PBX; what a person
 typed; what a flag or the targets file names; what is near (loopback, private ranges). All else is refused.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callwright.policy.addresses import Address, bare, impossible, is_private, numeric, plain
 from callwright.policy.numbers import danger, number_matches
 
 __all__ = [
@@ -22,20 +23,8 @@ __all__ = [
     "Rules",
     "Target",
     "decide",
-    "media_allowed",
     "parse_allow",
 ]
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_PRIVATE = tuple(
-    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
-)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 section 2.1
-_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1, deprecated and still routed by some
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_RESERVED = ipaddress.ip_network("240.0.0.0/4")  # holds the broadcast address too
 
 
 class PolicyError(ValueError):
@@ -112,10 +101,10 @@ class Target:
     def permits_places(self) -> bool:
         return self.host is not None or self.network is not None
 
-    def at(self, host: str, address: _Address | None) -> bool:
+    def at(self, host: str, address: Address | None) -> bool:
         """Whether the target means this place; ``address`` None: by name only."""
         if self.host is not None:
-            literal = _numeric(_bare(self.host))
+            literal = numeric(bare(self.host))
             if literal is not None:
                 return literal == address
             wanted, name = _name(self.host), _name(host)
@@ -175,10 +164,10 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
     """May we signal to this destination? With several addresses only if every one is permitted."""
     if destination.port is not None and not 1 <= destination.port <= 65535:
         return Decision(False, f"Port {destination.port} does not exist.", "Use a port from 1 to 65535.")
-    host = _bare(destination.host)
-    literal = _numeric(host)
+    host = bare(destination.host)
+    literal = numeric(host)
     try:
-        addresses = [_plain(ipaddress.ip_address(_bare(text))) for text in destination.addresses]
+        addresses = [plain(ipaddress.ip_address(bare(text))) for text in destination.addresses]
     except ValueError:
         return Decision(False, f"{host} resolved to what is no address: {', '.join(destination.addresses)}.")
     if literal is not None:
@@ -186,9 +175,9 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
     elif not addresses and _name(host) == "localhost":
         addresses = [ipaddress.IPv4Address("127.0.0.1")]
     for address in addresses:
-        impossible = _impossible(address)
-        if impossible:
-            return Decision(False, f"{_shown(host, address)} is {impossible}; no call goes there.")
+        unreachable = impossible(address)
+        if unreachable:
+            return Decision(False, f"{_shown(host, address)} is {unreachable}; no call goes there.")
     own = bool(addresses) and all(_is_own(address, destination.port, rules) for address in addresses)
     refused = None if own else _refused_number(purpose, destination, host, addresses, rules)
     if refused is not None:
@@ -201,78 +190,11 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
     return next((decision for decision in decisions if not decision.allowed), decisions[0])
 
 
-def media_allowed(
-    address: str,
-    port: int,
-    *,
-    peer: str,
-    purpose: Purpose,
-    rules: Rules,
-    signalling: Decision | None = None,
-) -> Decision:
-    """May RTP go to this address of an SDP? ``peer``: the numeric address signalling comes from.
-
-    ``signalling``: the decision that let us call the peer; None for a call that came in. Only a call that a
-    person typed may be sent to a public address that is not the peer's own. Names are resolved before they
-    are asked about.
-    """
-    there, speaker = _numeric(_bare(address)), _numeric(_bare(peer))
-    if there is None or speaker is None:
-        return Decision(False, f"{address} is not a numeric address; media goes to no other.")
-    impossible = _impossible(there)
-    if impossible:
-        return Decision(False, f"The peer wants media at {address}, which is {impossible}.")
-    if not 1024 <= port <= 65535:
-        return Decision(False, f"The peer wants media at port {port}; media goes to ports 1024 to 65535.")
-    if there == speaker:
-        return Decision(True, "Media goes where signalling goes.", ground=Ground.PEER)
-    target = _target_for(address, there, "", rules)
-    if target is not None:
-        return Decision(True, f"{address} is permitted by name.", ground=Ground.TARGET, target=target)
-    here = speaker.is_loopback or any(_numeric(own) == speaker for own in (*rules.local, *_hosts(rules)))
-    if there.is_loopback or any(_numeric(own) == there for own in (*rules.local, *_hosts(rules))):
-        if here:
-            return Decision(True, f"{address} and the peer are both on this machine.", ground=Ground.LOOPBACK)
-        if there.is_loopback:
-            return Decision(
-                False,
-                f"The peer {peer} wants media at {address}, which is this machine itself.",
-                "Correct the address that the peer puts into its SDP.",
-            )
-    if there.is_link_local and not (speaker.is_link_local or speaker.is_loopback):
-        return _media_refusal(address, peer, "a link-local address")
-    if _is_private(there):
-        if rules.embedded or (signalling is not None and _is_private(speaker)):
-            return Decision(True, f"{address} is in a private range.", ground=Ground.PRIVATE)
-        return _media_refusal(address, peer, "an address in a private range")
-    typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
-    if typed and purpose is Purpose.CALL and not there.is_link_local:
-        return Decision(True, "The callee of a typed call wants it there.", ground=Ground.CALLEE)
-    if there.is_link_local:
-        return Decision(True, f"{address} is on the peer's own link.", ground=Ground.PEER)
-    return _media_refusal(address, peer, "neither the peer itself nor permitted")
-
-
 # -- the questions, one each
 
 
-def _impossible(address: _Address) -> str | None:
-    """What nobody may reach, whatever the rules say."""
-    if address.is_multicast:
-        return "a multicast address"
-    if isinstance(address, ipaddress.IPv4Address):
-        if address in _THIS_NETWORK:
-            return (
-                "the unspecified address" if address.is_unspecified else "an address of no host (0.0.0.0/8)"
-            )
-        if address in _RESERVED:
-            broadcast = int(address) == 2**32 - 1
-            return "the broadcast address" if broadcast else "a reserved address"
-    return "the unspecified address" if address.is_unspecified else None
-
-
 def _refused_number(
-    purpose: Purpose, destination: Destination, host: str, addresses: Sequence[_Address], rules: Rules
+    purpose: Purpose, destination: Destination, host: str, addresses: Sequence[Address], rules: Rules
 ) -> Decision | None:
     if purpose in (Purpose.REGISTER, Purpose.OPTIONS, Purpose.MEDIA) or not destination.user:
         return None
@@ -298,22 +220,20 @@ def _by_name(purpose: Purpose, destination: Destination, host: str, rules: Rules
     """Before DNS: only what is permitted by its name can be said."""
     if _is_typed(purpose, host, rules):
         return Decision(True, "A person typed it.", ground=Ground.TYPED)
-    target = _target_for(host, None, destination.user, rules)
+    target = target_for(host, None, destination.user, rules)
     if target is not None:
         return Decision(True, f"{host} is permitted by name.", ground=Ground.TARGET, target=target)
     return Decision(
-        False, f"{host} is not permitted by name, and has no address yet.", _flag(host), undecided=True
+        False, f"{host} is not permitted by name, and has no address yet.", flag(host), undecided=True
     )
 
 
-def _place(
-    purpose: Purpose, destination: Destination, host: str, address: _Address, rules: Rules
-) -> Decision:
+def _place(purpose: Purpose, destination: Destination, host: str, address: Address, rules: Rules) -> Decision:
     near = _near(address)
     by_name = rules.embedded or near is None  # a stranger's name may not lead into our own network
     if by_name and _is_typed(purpose, host, rules):
         return Decision(True, "A person typed it.", ground=Ground.TYPED)
-    target = _target_for(host if by_name else "", address, destination.user, rules)
+    target = target_for(host if by_name else "", address, destination.user, rules)
     if target is not None:
         named = target.host or target.network
         return Decision(True, f"{_shown(host, address)} is permitted as {named}.", "", Ground.TARGET, target)
@@ -326,22 +246,20 @@ def _place(
         if purpose is Purpose.LOAD
         else "only loopback, private ranges and what is named are"
     )
-    return Decision(
-        False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", _flag(str(address))
-    )
+    return Decision(False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address)))
 
 
 def _is_typed(purpose: Purpose, host: str, rules: Rules) -> bool:
     if purpose not in (Purpose.CALL, Purpose.REGISTER, Purpose.OPTIONS):
         return False
-    literal = _numeric(host)
+    literal = numeric(host)
     return any(
-        _name(_bare(typed)) == _name(host) or (literal is not None and _numeric(_bare(typed)) == literal)
+        _name(bare(typed)) == _name(host) or (literal is not None and numeric(bare(typed)) == literal)
         for typed in rules.typed
     )
 
 
-def _target_for(host: str, address: _Address | None, user: str, rules: Rules) -> Target | None:
+def target_for(host: str, address: Address | None, user: str, rules: Rules) -> Target | None:
     for target in rules.targets:
         if not (target.permits_places and target.at(host, address)):
             continue
@@ -350,59 +268,23 @@ def _target_for(host: str, address: _Address | None, user: str, rules: Rules) ->
     return None
 
 
-def _is_own(address: _Address, port: int | None, rules: Rules) -> bool:
-    return any(_numeric(host) == address and own == (port or 5060) for host, own in rules.own)
+def _is_own(address: Address, port: int | None, rules: Rules) -> bool:
+    return any(numeric(host) == address and own == (port or 5060) for host, own in rules.own)
 
 
-def _near(address: _Address) -> Ground | None:
+def _near(address: Address) -> Ground | None:
     if address.is_loopback:
         return Ground.LOOPBACK
-    return Ground.PRIVATE if _is_private(address) else None
-
-
-def _is_private(address: _Address) -> bool:
-    return any(address.version == network.version and address in network for network in _PRIVATE)
-
-
-def _hosts(rules: Rules) -> tuple[str, ...]:
-    return tuple(host for host, _ in rules.own)
-
-
-def _numeric(text: str) -> _Address | None:
-    try:
-        return _plain(ipaddress.ip_address(text))
-    except ValueError:
-        return None
-
-
-def _plain(address: _Address) -> _Address:
-    """The IPv4 address inside an IPv6 one, where packets would go to it; else the address itself, without
-    scope.
-    """
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return ipaddress.IPv6Address(int(address)) if address.scope_id else address
-
-
-def _bare(host: str) -> str:
-    return host.strip().removeprefix("[").removesuffix("]")
+    return Ground.PRIVATE if is_private(address) else None
 
 
 def _name(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
-def _shown(host: str, address: _Address) -> str:
-    return host if _numeric(host) == address else f"{host} ({address})"
+def _shown(host: str, address: Address) -> str:
+    return host if numeric(host) == address else f"{host} ({address})"
 
 
-def _flag(place: str) -> str:
+def flag(place: str) -> str:
     return f"Add --allow {place} if you may test it."
-
-
-def _media_refusal(address: str, peer: str, what: str) -> Decision:
-    return Decision(False, f"The peer {peer} wants media at {address}: {what}.", _flag(address))

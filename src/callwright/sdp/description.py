@@ -206,7 +206,8 @@ class Media:
         found: dict[int, Rtpmap] = {}
         for value in self.values("rtpmap"):
             mapping = parse_rtpmap(value)
-            found.setdefault(mapping.payload_type, mapping)
+            if mapping is not None:
+                found.setdefault(mapping.payload_type, mapping)
         return found
 
     @property
@@ -352,20 +353,26 @@ def token(text: str, what: str) -> str:
     return text
 
 
-def parse_rtpmap(value: str) -> Rtpmap:
-    """``97 opus/48000/2``; clock rate at most 10 MHz, channels at most 255."""
+def parse_rtpmap(value: str) -> Rtpmap | None:
+    """``97 opus/48000/2``; clock rate at most 10 MHz, channels at most 255.
+
+    None without a clock rate: half of RFC 4475's messages say ``31 LPC``. The line is kept, and explains
+    nothing.
+    """
     parts = value.split()
-    if len(parts) != 2 or "/" not in parts[1]:
+    if len(parts) != 2:
         raise SdpError(f"a=rtpmap:{_shown(value)} is not of the form 'payload-type name/clock-rate'")
     payload_type = number(parts[0], 0, 127, "payload type")
-    name, clock_rate, *rest = parts[1].split("/")
-    if len(rest) > 1:
+    name, *rest = parts[1].split("/")
+    token(name, "encoding name")
+    if not rest:
+        return None
+    if len(rest) > 2:
         raise SdpError(f"a=rtpmap:{_shown(value)} has more than one encoding parameter")
     channels = 1
-    if rest and rest[0].isdigit():  # for video and text the parameter need not be a number
-        channels = number(rest[0], 1, 255, "number of channels")
-    token(name, "encoding name")
-    return Rtpmap(payload_type, name, number(clock_rate, 1, 10_000_000, "clock rate"), channels)
+    if len(rest) == 2 and rest[1].isdigit():  # for video and text the parameter need not be a number
+        channels = number(rest[1], 1, 255, "number of channels")
+    return Rtpmap(payload_type, name, number(rest[0], 1, 10_000_000, "clock rate"), channels)
 
 
 def parse_fmtp(value: str) -> tuple[int, str]:

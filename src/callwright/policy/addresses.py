@@ -1,0 +1,61 @@
+"""What an address is, as the policy sees it: IPv4 unwrapped from IPv6, near, far, or out of reach."""
+
+from __future__ import annotations
+
+import ipaddress
+
+__all__ = ["Address", "bare", "impossible", "is_private", "numeric", "plain"]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 section 2.1
+_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1, deprecated and still routed by some
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_RESERVED = ipaddress.ip_network("240.0.0.0/4")  # holds the broadcast address too
+
+
+def numeric(text: str) -> Address | None:
+    """The address, unwrapped; None for a name."""
+    try:
+        return plain(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def plain(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 one, where packets would go to it; else the same without its scope."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return ipaddress.IPv6Address(int(address)) if address.scope_id else address
+
+
+def bare(host: str) -> str:
+    """Without the brackets that a URI puts around IPv6."""
+    return host.strip().removeprefix("[").removesuffix("]")
+
+
+def impossible(address: Address) -> str | None:
+    """What nobody may reach, whatever the rules say."""
+    if address.is_multicast:
+        return "a multicast address"
+    if isinstance(address, ipaddress.IPv4Address):
+        if address in _THIS_NETWORK:
+            return (
+                "the unspecified address" if address.is_unspecified else "an address of no host (0.0.0.0/8)"
+            )
+        if address in _RESERVED:
+            broadcast = int(address) == 2**32 - 1
+            return "the broadcast address" if broadcast else "a reserved address"
+    return "the unspecified address" if address.is_unspecified else None
+
+
+def is_private(address: Address) -> bool:
+    """RFC 1918 and RFC 4193; not shared space (RFC 6598), which belongs to carriers."""
+    return any(address.version == network.version and address in network for network in _PRIVATE)

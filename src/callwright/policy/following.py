@@ -1,0 +1,89 @@
+"""Where a peer leads us: the address in its SDP (media) and in its Contact (requests within the dialog).
+
+A callee is a stranger, and so is a caller. What they say may not turn us against a third party, nor against
+the machine we run on.
+"""
+
+from __future__ import annotations
+
+from callwright.policy.addresses import bare, impossible, is_private, numeric
+from callwright.policy.destination import Decision, Ground, Purpose, Rules, flag, target_for
+
+__all__ = ["contact_allowed", "media_allowed"]
+
+
+def media_allowed(
+    address: str,
+    port: int,
+    *,
+    peer: str,
+    purpose: Purpose,
+    rules: Rules,
+    signalling: Decision | None = None,
+) -> Decision:
+    """May RTP go to this address of an SDP? ``peer``: the numeric address signalling comes from.
+
+    ``signalling``: the decision that let us call the peer; None for a call that came in. Only a call that a
+    person typed may be sent to a public address that is not the peer's own. Names are resolved before they
+    are asked about. Ports below 1024 belong to services, not to media.
+    """
+    if not 1024 <= port <= 65535:
+        return Decision(False, f"The peer wants media at port {port}; media goes to ports 1024 to 65535.")
+    return _led("media", address, peer, purpose, rules, signalling)
+
+
+def contact_allowed(
+    address: str,
+    port: int,
+    *,
+    peer: str,
+    purpose: Purpose,
+    rules: Rules,
+    signalling: Decision | None = None,
+) -> Decision:
+    """May ACK, BYE and the like go to this address of a Contact or Record-Route? See media_allowed."""
+    if not 1 <= port <= 65535:
+        return Decision(False, f"The peer wants requests at port {port}, which does not exist.")
+    return _led("requests", address, peer, purpose, rules, signalling)
+
+
+def _led(
+    what: str, address: str, peer: str, purpose: Purpose, rules: Rules, signalling: Decision | None
+) -> Decision:
+    there, speaker = numeric(bare(address)), numeric(bare(peer))
+    if there is None or speaker is None:
+        return Decision(False, f"{address} is not a numeric address; the peer gets {what} at no other.")
+    unreachable = impossible(there)
+    if unreachable:
+        return Decision(False, f"The peer wants {what} at {address}, which is {unreachable}.")
+    if there == speaker:
+        return Decision(True, f"The peer gets {what} where it signals from.", ground=Ground.PEER)
+    target = target_for(address, there, "", rules)
+    if target is not None:
+        return Decision(True, f"{address} is permitted by name.", ground=Ground.TARGET, target=target)
+    ours = {numeric(host) for host in (*rules.local, *(host for host, _ in rules.own))}
+    if there.is_loopback or there in ours:
+        if speaker.is_loopback or speaker in ours:
+            return Decision(True, f"{address} and the peer are both on this machine.", ground=Ground.LOOPBACK)
+        if there.is_loopback:
+            return Decision(
+                False,
+                f"The peer {peer} wants {what} at {address}, which is this machine itself.",
+                "Correct the address that the peer puts into its messages.",
+            )
+    if there.is_link_local and not (speaker.is_link_local or speaker.is_loopback):
+        return _refusal(what, address, peer, "a link-local address")
+    if is_private(there):
+        if rules.embedded or (signalling is not None and is_private(speaker)):
+            return Decision(True, f"{address} is in a private range.", ground=Ground.PRIVATE)
+        return _refusal(what, address, peer, "an address in a private range")
+    typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
+    if typed and purpose is Purpose.CALL and not there.is_link_local:
+        return Decision(True, "The callee of a typed call wants it there.", ground=Ground.CALLEE)
+    if there.is_link_local:
+        return Decision(True, f"{address} is on the peer's own link.", ground=Ground.PEER)
+    return _refusal(what, address, peer, "neither the peer itself nor permitted")
+
+
+def _refusal(what: str, address: str, peer: str, because: str) -> Decision:
+    return Decision(False, f"The peer {peer} wants {what} at {address}: {because}.", flag(address))
