@@ -23,9 +23,10 @@ def test_a_fixed_buffer_plays_up_to_its_delay_and_not_a_millisecond_more() -> No
     assert (buffer.played, buffer.late, buffer.overflow) == (4, 2, 0)
 
 
-def test_a_packet_too_far_ahead_overflows() -> None:
+def test_a_packet_too_far_ahead_overflows_and_sets_the_buffer_anew() -> None:
     buffer = FixedBuffer("fixed_50", 0.05)
-    assert [buffer.judge(transit, False) for transit in (1.0, 0.96, 0.94)] == [PLAYED, PLAYED, OVERFLOW]
+    verdicts = [buffer.judge(transit, False) for transit in (1.0, 0.96, 0.94, 0.94, 0.98, 1.0)]
+    assert verdicts == [PLAYED, PLAYED, OVERFLOW, PLAYED, PLAYED, LATE]
 
 
 def test_a_longer_path_is_followed_after_a_run_of_late_packets() -> None:

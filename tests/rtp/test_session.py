@@ -215,6 +215,21 @@ def test_a_source_that_policy_refuses_is_never_latched() -> None:
     assert session.report(1.0).strays == 1
 
 
+def test_nothing_is_sent_where_policy_forbids_it() -> None:
+    allowed = ("198.51.100.7", 6000)
+    session = Session(config(B, permits=lambda address: address[0] != B[0]), entropy(1), Counting())
+    session.start(0.0)
+    assert session.refused
+    session.wake(3.0)
+    session.close(3.0)
+    assert session.transmissions() == []
+    session = Session(config(B, permits=lambda address: address[0] != B[0]), entropy(1), Counting())
+    session.start(0.0)
+    session.receive(packet(1), allowed, 0.5)  # latched, and so the destination
+    session.wake(0.5)
+    assert [transmission.address for transmission in session.transmissions()] == [allowed]
+
+
 def test_rtp_is_latched_anew_only_after_another_address_was_agreed() -> None:
     session = listening()
     elsewhere = ("198.51.100.8", 9000)

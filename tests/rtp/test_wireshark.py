@@ -99,3 +99,19 @@ def test_packets_loss_and_mean_jitter_are_wiresharks(
     assert (ours.packets, ours.lost) == (theirs.packets, theirs.lost)
     assert ours.jitter_ms == pytest.approx(theirs.mean_jitter, abs=0.01)
     assert ours.max_jitter_ms == pytest.approx(theirs.max_jitter, abs=0.01)
+
+
+def test_reordering_and_duplicates_agree_but_for_how_wireshark_counts_lost(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    packets = []
+    for arrival, data in stream(8, jitter=0.01, loss=0.01):
+        later = 0.045 if chance.random() < 0.05 else 0.0
+        packets.append((round(arrival + later, 6), data))
+        if chance.random() < 0.03:
+            packets.append((round(arrival + later + 0.0005, 6), data))
+    packets.sort()
+    write_pcap(tmp_path / "stream.pcap", packets)
+    theirs, ours = analysed(tmp_path / "stream.pcap"), received(packets)
+    assert ours.packets == theirs.packets
+    assert ours.lost - ours.duplicated == theirs.lost
+    assert ours.jitter_ms == pytest.approx(theirs.mean_jitter, abs=0.1)

@@ -130,6 +130,9 @@ class IncomingStream:
         series = self.series
         series.packet(arrival)
         if number == DUPLICATE:
+            if kind is not None and kind[0] == AUDIO:
+                earlier = sequence.packets - 1
+                self.timing.receive(timestamp, arrival, kind[1], second & MARKER != 0, earlier)
             return
         step = sequence.step
         if step > 1:
@@ -164,9 +167,7 @@ class IncomingStream:
         timing = self.timing
         marker = second & MARKER != 0
         before = timing.media_time
-        media_time = timing.receive(
-            timestamp, arrival, rate, in_order and not marker, self.sequence.packets - 1
-        )
+        media_time = timing.receive(timestamp, arrival, rate, marker, self.sequence.packets - 1)
         talkspurt = marker and in_order and media_time - before > _TALKSPURT
         mark, play_time = self._judges.judge(arrival, media_time, talkspurt)
         self.audio_packets += 1

@@ -14,7 +14,7 @@ PLAYED = 0
 LATE = 1
 OVERFLOW = 2
 
-# So many packets in a row outside the buffer, and a receiver begins to fill it anew.
+# So many late packets in a row, and a receiver begins to fill its buffer anew.
 RESYNCHRONIZE = 25
 _ROUNDING = 1e-6  # seconds; a packet that comes at its very play-out time is played
 
@@ -46,8 +46,9 @@ class JitterBuffer(Protocol):
 class FixedBuffer:
     """Plays each packet `delay` after the time at which the stream's first packet would set it.
 
-    Holds at most `capacity` seconds (twice the delay unless told): what comes further ahead of its time
-    overflows. It sets itself anew at a talkspurt, and after a run of packets that it could not play.
+    Holds at most `capacity` seconds (twice the delay unless told): a packet further ahead of its time
+    overflows, and the buffer sets itself anew, as one does whose first packet was held up. So it does at a
+    talkspurt, and after a run of late packets.
     """
 
     __slots__ = (
@@ -83,7 +84,7 @@ class FixedBuffer:
             self._misses = 0
             return PLAYED
         self._misses += 1
-        if self._misses >= RESYNCHRONIZE:
+        if ahead > 0.0 or self._misses >= RESYNCHRONIZE:
             self._base = transit
             self._misses = 0
             self.resynchronized += 1

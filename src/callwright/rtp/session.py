@@ -117,7 +117,6 @@ class Session:
         self._incoming = IncomingStream(tap=config.tap_received)
         self._control = RtcpControl(self._outgoing, self._incoming, config.cname, config.wall_offset, entropy)
         self._outgoing.set_source(source, None)
-        self._outgoing.sending = config.sending
         self._apply(config)
         self._destination = config.remote
         self._rtcp_destination = config.remote_rtcp
@@ -130,6 +129,8 @@ class Session:
         self._rtcp_strays = 0
         self._transmissions: list[Transmission] = []
         self._events: list[Event] = []
+        self._sending = config.sending
+        self._outgoing.sending = config.sending and self._permitted(self._destination)
 
     def _apply(self, config: SessionConfig) -> None:
         self._outgoing.set_format(
@@ -162,6 +163,11 @@ class Session:
     def dialing(self) -> bool:
         """Digits are still to be sent."""
         return self._outgoing.dialing
+
+    @property
+    def refused(self) -> bool:
+        """Policy forbids the address that RTP would go to: nothing is sent there."""
+        return not self._permitted(self._destination)
 
     def start(self, now: float) -> None:
         """Begin: the schedule of packets and the series of the report count from here. A second call does
@@ -271,7 +277,8 @@ class Session:
 
     def set_direction(self, now: float, *, sending: bool, receiving: bool) -> None:
         """Hold and resume. On hold nothing goes out but RTCP; what still comes in is counted."""
-        self._outgoing.set_sending(sending, now)
+        self._sending = sending
+        self._outgoing.set_sending(sending and not self.refused, now)
         if receiving and not self._receiving:
             self._incoming.resume()
         self._receiving = receiving
@@ -390,6 +397,8 @@ class Session:
         self._latched = source
         if self._config.symmetric:
             self._destination = source
+            if self._sending:
+                self._outgoing.set_sending(True, now)  # policy may have refused where it was to go before
         self._events.append(SourceLatched(source, now))
         return True
 
@@ -402,4 +411,6 @@ class Session:
 
     def _send_rtcp(self, data: bytes) -> None:
         destination = self._destination if self._config.rtcp_mux else self._rtcp_destination
+        if not self._permitted(destination):
+            return
         self._transmissions.append(Transmission(data, destination, True))
