@@ -126,6 +126,11 @@ METRICS = _table(
 )
 
 
+_OF_THE_NETWORK = frozenset(
+    {"mos", "sent.mos", "r", "loss", "sent.loss", "discarded", "burst_ratio", "jitter", "max_jitter", "rtt"}
+)
+
+
 @dataclass(frozen=True)
 class Condition:
     text: str  # as written
@@ -154,6 +159,11 @@ class Condition:
         if self.metric.name == "verdict":
             return not _choice_matches("passed", self.operator, self.value)
         return False
+
+    @property
+    def blame(self) -> Blame:
+        """Whom it speaks against when it does not hold, and the call itself tells no more."""
+        return Blame.NETWORK if self.metric.name in _OF_THE_NETWORK else Blame.TARGET
 
     def select(
         self,

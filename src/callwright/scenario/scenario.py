@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from callwright.scenario.actions import Action, Call, Message, Options, Register
+from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Wait
 from callwright.scenario.condition import Condition
 from callwright.scenario.parameter import (
     TRANSPORTS,
@@ -49,8 +49,11 @@ class Scenario:
     transport: str = parameter(
         Choice(TRANSPORTS, "transport"), "Transport of all parties that name none.", default="udp"
     )
-    max_duration: float = parameter(
-        Duration(1, 604_800), "The run is ended when it takes longer.", default=600.0
+    max_duration: float | None = parameter(
+        Duration(1, 604_800),
+        "The run is ended when it takes longer.",
+        default=None,
+        default_text="worked out from the steps, at least 600 s",
     )
     parties: Mapping[str, Party] = dataclasses.field(default_factory=dict)
     steps: tuple[Step, ...] = ()
@@ -67,6 +70,13 @@ class Scenario:
             if action.address == address:
                 return action
         raise KeyError(address)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which the run is ended: ``max_duration``, or twice what its steps may take."""
+        if self.max_duration is not None:
+            return self.max_duration
+        return max(600.0, 2 * sum(max(map(_may_take, step.actions), default=0.0) for step in self.steps))
 
     def parameters(self) -> list[ParameterView]:
         """Every address that can be overridden: the document's own, then the parties', then the actions'."""
@@ -205,6 +215,19 @@ class Scenario:
             if account.proxy:
                 found.append((action.address, f"sip:{account.proxy}"))
         return list(dict.fromkeys(found))
+
+
+def _may_take(action: Action) -> float:
+    if isinstance(action, Call):
+        each = action.ring_timeout + action.max_duration
+        paced = action.max_total_calls / action.call_rate + each
+        queued = action.max_total_calls * each / action.concurrent if action.concurrent else 0.0
+        return max(paced, queued)
+    if isinstance(action, Wait):
+        return action.seconds
+    if isinstance(action, Accept):
+        return action.timeout
+    return action.count * action.interval + 80.0 if isinstance(action, Options) else 80.0
 
 
 def _destination(action: Call | Message | Options) -> str:

@@ -1,0 +1,163 @@
+"""What the interpreter asks a runner to do. See ``interpreter`` for the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callwright.scenario.outcome import RunOutcome
+from callwright.scenario.party import Account
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Register and keep registered; answered by RegistrationDone, once."""
+
+    id: str  # "step.0.0/1"
+    address: str
+    account: Account
+    registrar: str  # host or host:port
+    expires: int  # seconds
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unregister:
+    """Answered by RegistrationEnded."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Take calls for a party from now on; answered by Listening, or ActionFailed. Calls come as
+    CallArrived."""
+
+    address: str
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class StopListening:
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeCall:
+    """What to do with a call that arrived: ring, then answer, or refuse when ``reject`` is set."""
+
+    id: str
+    address: str
+    ring: float  # seconds before the answer or the refusal; 0 does not ring
+    early_media: bool
+    reject: int | None
+    reject_reason: str
+    codecs: tuple[str, ...]
+    play: str  # "speech", "tone", "silence" or a path
+    echo: bool
+    dtmf: str
+    media: bool
+    record: bool
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseCall:
+    """Nothing in the test takes this call. No CallFinished is wanted for it."""
+
+    id: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCall:
+    """Answered by CallStateChanged at every state, and by CallFinished, once."""
+
+    id: str  # "step.1.0/1"
+    address: str
+    account: Account
+    uri: str
+    dialled: str  # as the document says it
+    codecs: tuple[str, ...]
+    play: str
+    dtmf: str
+    caller_id: str  # "", a number, or '"Name" <number>'
+    transport: str
+    follow: bool
+    media: bool
+    record: bool
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """CANCEL an INVITE that has no answer yet; if the answer won the race, hang up."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End a call in whatever state it is: BYE, CANCEL or a refusal."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """Answered by RequestDone."""
+
+    id: str
+    address: str
+    account: Account
+    uri: str
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Answered by RequestDone."""
+
+    id: str
+    address: str
+    account: Account
+    uri: str
+    text: str
+    content_type: str
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last command. The runner adds id, times of day, version and evidence to the outcome."""
+
+    outcome: RunOutcome
+
+
+Command = (
+    Register
+    | Unregister
+    | Listen
+    | StopListening
+    | TakeCall
+    | RefuseCall
+    | PlaceCall
+    | Hold
+    | Resume
+    | Cancel
+    | Hangup
+    | SendOptions
+    | SendMessage
+    | Finish
+)

@@ -1,0 +1,140 @@
+"""The end of a run: each call judged by what its author wanted of it, the conditions, and the verdict of
+all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from callwright.scenario import actions
+from callwright.scenario.condition import Condition
+from callwright.scenario.outcome import (
+    Blame,
+    CallOutcome,
+    CallState,
+    ConditionOutcome,
+    Direction,
+    PhaseOutcome,
+    RegistrationOutcome,
+    RequestOutcome,
+    RunOutcome,
+    Verdict,
+)
+from callwright.scenario.progress import AcceptProgress, Leg, Progress
+from callwright.scenario.scenario import Scenario
+from callwright.scenario.verdict import (
+    Judgement,
+    judge_call,
+    judge_expected,
+    judge_registration,
+    judge_request,
+    judge_run,
+)
+
+
+def judge(
+    scenario: Scenario,
+    progresses: Sequence[Progress],
+    *,
+    phases: tuple[PhaseOutcome, ...],
+    duration_ms: float,
+    stopped: str | None,
+    trouble: Judgement | None,
+) -> RunOutcome:
+    users = scenario.users()
+    canceled = any(leg.canceled_on_purpose for progress in progresses for leg in progress.legs.values())
+    calls: list[CallOutcome] = []
+    registrations: list[RegistrationOutcome] = []
+    requests: list[RequestOutcome] = []
+    for progress in progresses:
+        expects = progress.base.expect
+        for leg in progress.legs.values():
+            if leg.outcome is not None:
+                wanted = [*expects, *_about(leg.outcome, scenario.conditions)]
+                calls.append(_judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled))
+        for registration in progress.registrations.values():
+            if registration is not None:
+                judgement = judge_registration(registration)
+                if any(c.expects_failure for c in expects):
+                    results = [c.evaluate((), [registration], (), users) for c in expects]
+                    judgement = judge_expected(registration, results)
+                registrations.append(registration.judged(*judgement))
+        for request in progress.requests.values():
+            if request is not None:
+                judgement = judge_request(request)
+                if any(c.expects_failure for c in expects):
+                    results = [c.evaluate((), (), [request], users) for c in expects]
+                    judgement = judge_expected(request, results)
+                requests.append(request.judged(*judgement))
+    written = [c for action in scenario.actions() for c in action.expect] + list(scenario.conditions)
+    conditions = [c.evaluate(calls, registrations, requests, users) for c in written]
+    verdict, blame, reason = judge_run(
+        calls,
+        conditions,
+        registrations,
+        requests,
+        blames={condition.text: condition.blame for condition in written},
+        stopped=stopped,
+        trouble=trouble or _sent_elsewhere(progresses, calls),
+    )
+    return RunOutcome(
+        verdict,
+        blame,
+        reason,
+        name=scenario.name,
+        title=scenario.title,
+        description=scenario.description,
+        tags=scenario.tags,
+        conditions=tuple(conditions),
+        calls=tuple(calls),
+        registrations=tuple(registrations),
+        requests=tuple(requests),
+        duration_ms=duration_ms,
+        phases=phases,
+        parameters=scenario.shown_parameters(),
+    )
+
+
+def _about(call: CallOutcome, conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions at the end of the document that want this call to fail."""
+    return [c for c in conditions if c.expects_failure and c.select([call])]
+
+
+def _judged_call(
+    action: actions.Action,
+    leg: Leg,
+    call: CallOutcome,
+    wanted: Sequence[Condition],
+    users: dict[str, str],
+    *,
+    canceled: bool,
+) -> CallOutcome:
+    results = [condition.evaluate([call], users=users) for condition in wanted]
+    if isinstance(action, actions.Accept) and action.reject is not None:
+        seen = str(call.sip_code) if call.sip_code else None
+        text = f"code = {action.reject}"
+        told = ConditionOutcome(text, f"= {action.reject}", seen, call.sip_code == action.reject)
+        return call.judged(*judge_expected(call, [told, *results]))
+    was_canceled = any(reached.state is CallState.CANCELED for reached in call.states)
+    incoming_canceled = canceled and was_canceled and leg.direction is Direction.INCOMING
+    on_purpose = leg.canceled_on_purpose and not call.answered
+    if on_purpose or incoming_canceled or any(condition.expects_failure for condition in wanted):
+        return call.judged(*judge_expected(call, results))
+    min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else None
+    return call.judged(*(judge_call(call) if min_mos is None else judge_call(call, min_mos=min_mos)))
+
+
+def _sent_elsewhere(progresses: Sequence[Progress], calls: Sequence[CallOutcome]) -> Judgement | None:
+    """A call to one of our parties was answered, and not by him."""
+    for progress in progresses:
+        party = progress.base.party
+        accepts = [p for p in progresses if isinstance(p, AcceptProgress) and p.base.party == party]
+        if not accepts or any(accept.legs for accept in accepts):
+            continue
+        for other in progresses:
+            if isinstance(other.base, actions.Call) and other.base.dial_destination == party:
+                answered = [call for call in calls if call.address == other.base.address and call.answered]
+                if answered and answered[0].verdict is Verdict.PASSED:
+                    name = party[0].upper() + party[1:]
+                    reason = f"{name}'s phone never rang: somebody else answered the call to {name}."
+                    return Verdict.FAILED, Blame.TARGET, reason
+    return None
