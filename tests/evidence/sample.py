@@ -118,13 +118,17 @@ class Wire:
 
 def packets() -> list[Packet]:
     wire = Wire()
-    challenge = 'WWW-Authenticate: Digest realm="pbx.example.com", nonce="8f2c", algorithm=SHA-256, qop="auth"'
+    challenge = (
+        'WWW-Authenticate: Digest realm="pbx.example.com", nonce="8f2c", algorithm=SHA-256, qop="auth"'
+    )
     answer = (
         'Authorization: Digest username="4102", realm="pbx.example.com", nonce="8f2c", uri="sip:pbx.example.com", '
         'response="6629fae49393a05397450978507c4ef1", algorithm=SHA-256, qop=auth, nc=00000001, cnonce="0a4f"'
     )
     register = "REGISTER sip:pbx.example.com SIP/2.0"
-    wire.sip(0.002, "bob", "out", register, "1 REGISTER", branch="r1", call_id="reg-bob", more=["Expires: 300"])
+    wire.sip(
+        0.002, "bob", "out", register, "1 REGISTER", branch="r1", call_id="reg-bob", more=["Expires: 300"]
+    )
     wire.sip(
         0.020,
         "bob",
@@ -169,9 +173,7 @@ def packets() -> list[Packet]:
     wire.sip(0.590, "bob", "out", "SIP/2.0 180 Ringing", "101 INVITE", branch="ac46", to_tag=True)
     wire.sip(0.608, "alice", "in", "SIP/2.0 180 Ringing", "1 INVITE", branch="f519", to_tag=True)
     ok = "SIP/2.0 200 OK"
-    wire.sip(
-        2.594, "bob", "out", ok, "101 INVITE", branch="ac46", to_tag=True, body=sdp(BOB, 41210, "8 101")
-    )
+    wire.sip(2.594, "bob", "out", ok, "101 INVITE", branch="ac46", to_tag=True, body=sdp(BOB, 41210, "8 101"))
     wire.sip(2.596, "bob", "in", "ACK sip:4102@203.0.113.45 SIP/2.0", "101 ACK", branch="9c7b", to_tag=True)
     wire.sip(2.612, "alice", "in", ok, "1 INVITE", branch="f519", to_tag=True, body=sdp(PBX, 16400, "8 101"))
     wire.sip(2.614, "alice", "out", "ACK sip:4102@192.0.2.10 SIP/2.0", "1 ACK", branch="4071", to_tag=True)
@@ -186,9 +188,18 @@ def packets() -> list[Packet]:
         body=sdp("10.0.0.12", 16400, "8 101", 2),
     )
     wire.sip(
-        6.642, "alice", "out", ok, "102 INVITE", branch="e814", to_tag=True, body=sdp(ALICE, 40002, "8 101", 2)
+        6.642,
+        "alice",
+        "out",
+        ok,
+        "102 INVITE",
+        branch="e814",
+        to_tag=True,
+        body=sdp(ALICE, 40002, "8 101", 2),
     )
-    wire.sip(6.661, "alice", "in", "ACK sip:4101@198.51.100.24 SIP/2.0", "102 ACK", branch="ebdc", to_tag=True)
+    wire.sip(
+        6.661, "alice", "in", "ACK sip:4101@198.51.100.24 SIP/2.0", "102 ACK", branch="ebdc", to_tag=True
+    )
     wire.sip(18.902, "alice", "out", "BYE sip:4102@192.0.2.10 SIP/2.0", "2 BYE", branch="575c", to_tag=True)
     wire.sip(18.920, "alice", "in", ok, "2 BYE", branch="575c", to_tag=True)
     wire.sip(18.921, "bob", "in", "BYE sip:4102@203.0.113.45 SIP/2.0", "102 BYE", branch="a37e", to_tag=True)
@@ -219,9 +230,7 @@ def _seconds(heard_until: float) -> tuple[Second, ...]:
 
 def _buffers(mos: float) -> tuple[JitterBufferOutcome, ...]:
     return (
-        JitterBufferOutcome(
-            "fixed 50 ms", 50, mos - 0.21, 84.0, 2, 31, 4.0, 1.6, 0, 25.1, 71, False, "Good"
-        ),
+        JitterBufferOutcome("fixed 50 ms", 50, mos - 0.21, 84.0, 2, 31, 4.0, 1.6, 0, 25.1, 71, False, "Good"),
         JitterBufferOutcome("fixed 200 ms", 200, mos, 90.1, 2, 0, 0.2, 1.0, 0, 25.1, 221, False, "Excellent"),
         JitterBufferOutcome("adaptive", 64, None, provisional=True),
     )
@@ -342,13 +351,9 @@ def run() -> RunOutcome:
         title="Extension call, audio both ways",
         conditions=(
             ConditionOutcome("received.packets_pct >= 95", ">= 95", "26", False, "step.0.1", "call-2"),
-            ConditionOutcome(
-                "mos_5s >= 3.9", ">= 3.9 in every 5 s", None, False, "step.0.1", "call-2"
-            ),
+            ConditionOutcome("mos_5s >= 3.9", ">= 3.9 in every 5 s", None, False, "step.0.1", "call-2"),
             ConditionOutcome("mos >= 3.9", ">= 3.9", "4.31", True, "step.1.0", "call-1"),
-            ConditionOutcome(
-                f"header X-Note = {EVIL}", EVIL, EVIL + "\x00", True, "step.0.1", "call-2"
-            ),
+            ConditionOutcome(f"header X-Note = {EVIL}", EVIL, EVIL + "\x00", True, "step.0.1", "call-2"),
             ConditionOutcome("pdd_ms <= 1000", "<= 1000", "565", True, "step.1.0", "call-1"),
             ConditionOutcome("codec = PCMA", "PCMA", "PCMA", True, None, None),
         ),

@@ -1,4 +1,6 @@
-"""Numbers to the paths of inline SVG. A plot is 1000 units wide and PLOT_HEIGHT high; words are written by HTML."""
+"""Numbers to the paths of inline SVG. A plot is 1000 units wide and PLOT_HEIGHT high; words are written by
+HTML.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def share_y(value: float, top: float) -> float:
 
 
 def curve(points: Sequence[tuple[float, float | None]]) -> str:
-    """A path through (x, y); None lifts the pen. A lonely point becomes a short line, else it could not be seen."""
+    """A path through (x, y); None lifts the pen. A lonely point becomes a short line, else it could not be
+    seen.
+    """
     pieces: list[list[tuple[float, float]]] = [[]]
     for x, y in points:
         if y is None:
@@ -79,11 +83,11 @@ def curve(points: Sequence[tuple[float, float | None]]) -> str:
 
 
 def wave_path(peaks: Sequence[float], left: float, right: float) -> str:
-    """A closed outline around the middle line, from `left` to `right` units."""
+    """A closed outline around the middle line."""
     if not peaks or right <= left:
         return ""
     middle, reach = PLOT_HEIGHT / 2, PLOT_HEIGHT / 2 - 2
-    # Speech is far below full scale; the outline of the loudest is to fill the plot, of near silence it is not.
+    # Speech is far below full scale: its loudest fills the plot, but near silence is not blown up.
     gain = 1 / max(max(peaks), 0.1)
     step = (right - left) / len(peaks)
     upper = [

@@ -239,12 +239,12 @@ def _media_sentences(c: _Context) -> list[str]:
     found = [f"Audio is to come to {address}, port {media.port}{', encrypted' if media.encrypted else ''}."]
     if media.port is None or media.port > 65535:
         found = [f"The port of its audio line cannot be used: {media.port}."]
+    if c.before is not None and c.before.address != media.address:
+        found = [f"{found[0].removesuffix('.')}; before, it was {one_line(c.before.address, 60)}."]
     if media.private:
         found.append(
             f"{address} is a private address (RFC 1918): nobody outside that network can send there."
         )
-    if c.before is not None and c.before.address != media.address:
-        found.append(f"Before, it was {one_line(c.before.address, 60)}.")
     return found
 
 

@@ -66,6 +66,13 @@ class SeenStream:
         return max(0, self.sequence_last - self.sequence_first + 1 - self.distinct)
 
     @property
+    def expected(self) -> int | None:
+        """Of how many packets `lost` tells."""
+        if self.lost is None:
+            return None
+        return self.departed or self.arrived + self.lost
+
+    @property
     def payload_type(self) -> int:
         return max(self.payload_types, key=lambda pt: self.payload_types[pt])
 

@@ -1,10 +1,19 @@
-"""Whose fault it was, and why the others are cleared: each with a fact, or with the word that nobody looked."""
+"""Whose fault it was, and why the others are cleared: each with a fact, or with the word that nobody
+looked.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from callwright.scenario.outcome import Blame, CallOutcome, RunOutcome, Verdict
+from callwright.scenario.outcome import (
+    Blame,
+    CallOutcome,
+    RegistrationOutcome,
+    RequestOutcome,
+    RunOutcome,
+    Verdict,
+)
 
 TIMELY_MS = 5.0
 """Audio that leaves later than this against its schedule makes our own measurement doubtful."""
@@ -46,9 +55,16 @@ def suspects(outcome: RunOutcome) -> list[Suspect]:
     return found
 
 
+Part = CallOutcome | RegistrationOutcome | RequestOutcome
+
+
+def _parts(outcome: RunOutcome) -> list[Part]:
+    return [*outcome.calls, *outcome.registrations, *outcome.requests]
+
+
 def _proof(outcome: RunOutcome, blame: Blame) -> str:
     """The reason of the worst thing with this blame that is not the headline itself."""
-    parts = (*outcome.calls, *outcome.registrations, *outcome.requests)
+    parts = _parts(outcome)
     for part in parts:
         if part.blame is blame and part.reason and part.reason != outcome.reason:
             return part.reason
@@ -60,10 +76,14 @@ def _proof(outcome: RunOutcome, blame: Blame) -> str:
 
 
 def _target(outcome: RunOutcome) -> str:
-    parts = (*outcome.calls, *outcome.registrations, *outcome.requests)
+    parts = _parts(outcome)
     if parts and all(part.verdict is Verdict.PASSED for part in parts):
         answered = sum(call.answered for call in outcome.calls)
-        return f"It did what was asked{f'; {_count(answered, "call")} answered' if answered else ''}."
+        return (
+            f"It did what was asked; {_count(answered, 'call')} answered."
+            if answered
+            else "It did what was asked."
+        )
     return ""
 
 

@@ -84,6 +84,8 @@ class StreamRow:
     codec: str
     packets: int
     lost: int | None
+    expected: int | None
+    """Of how many packets `lost` tells; None when only the sender was seen."""
     ssrc: int
     call_ids: tuple[str, ...]
     """Calls in whose SDP one of its addresses stands."""
@@ -91,7 +93,16 @@ class StreamRow:
     out_of_reach: bool = False
     """It went to a private address from a party that is not in a private network."""
     note: str = ""
-    """What its quality was, when somebody who measured it has said so."""
+    """How good it was, or how much of it there was."""
+
+    @property
+    def detail(self) -> str:
+        """Codec, and what `note` leaves open."""
+        if self.out_of_reach:
+            return f"{self.codec}, sent to {self.destination_address}"
+        if self.lost:
+            return f"{self.codec}, {self.lost:,} of {self.expected:,} lost"
+        return self.codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,9 +455,11 @@ def _stream_row(stream: SeenStream, lanes: _Lanes, zero: float) -> StreamRow:
         codec=shown_codec(one_line(codec, 24)),
         packets=stream.packets,
         lost=stream.lost,
+        expected=stream.expected,
         ssrc=stream.ssrc,
         call_ids=tuple(calls),
         destination_address=address_text(stream.destination),
+        note=f"{stream.packets:,} packets",
         out_of_reach=is_private(stream.destination[0])
         and not is_private(stream.source[0])
         and not stream.arrived,

@@ -42,7 +42,7 @@ _SECRET_PARAMETER = re.compile(
     rb"([;?&][A-Za-z0-9_.-]*(?:" + _SECRET_WORD + rb")[A-Za-z0-9_.-]*=)(\"[^\"\r\n]*\"?|[^\s;&,>\"]+)",
     re.IGNORECASE,
 )
-_SECRET_KEY = re.compile(r"pass(word|wd|phrase)?|secret|token|api_?key|credential", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"pass(word|wd|phrase)|\bpass\b|secret|token|api_?key|credential", re.IGNORECASE)
 
 
 def _masked(octets: bytes) -> bytes:

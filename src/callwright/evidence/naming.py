@@ -1,0 +1,69 @@
+"""Names for the lanes of a ladder and the calls of a report, taken from what the phones say of themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from callwright.evidence.ladder import Ladder, StreamRow
+from callwright.evidence.shown import one_line
+from callwright.quality.bands import band
+from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome
+
+
+def call_names(outcome: RunOutcome) -> dict[tuple[str, str], str]:
+    """For `build_ladder`: who calls and who is called, by Call-ID."""
+    found = {}
+    for call in outcome.calls:
+        if call.party and call.call_id:
+            side = "caller" if call.direction is Direction.OUTGOING else "callee"
+            found[one_line(call.call_id), side] = one_line(call.party, 40)
+    return found
+
+
+def named_calls(outcome: RunOutcome) -> list[tuple[str, CallOutcome]]:
+    """Each call with the name of its party, told apart by a number where one party has several."""
+    names = [one_line(call.party or _user(call.local) or "Callwright", 40) for call in outcome.calls]
+    found: list[tuple[str, CallOutcome]] = []
+    count: dict[str, int] = {}
+    for name, call in zip(names, outcome.calls, strict=True):
+        count[name] = count.get(name, 0) + 1
+        found.append((f"{name} {count[name]}" if names.count(name) > 1 else name, call))
+    return found
+
+
+def _user(uri: str | None) -> str:
+    return (uri or "").rpartition("<")[2].removeprefix("sips:").removeprefix("sip:").partition("@")[0]
+
+
+def with_quality(ladder: Ladder, outcome: RunOutcome) -> Ladder:
+    """The ladder whose streams say how good they were, where a phone has measured just this one."""
+    by_id = {one_line(call.call_id): call for call in outcome.calls if call.call_id}
+    names = {party.name: index for index, party in enumerate(ladder.parties)}
+    rows = []
+    for row in ladder.rows:
+        if isinstance(row, StreamRow):
+            row = dataclasses.replace(row, note=_quality(row, ladder, by_id, names))
+        rows.append(row)
+    return dataclasses.replace(ladder, rows=tuple(rows))
+
+
+def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], names: dict[str, int]) -> str:
+    counted = f"{row.packets:,} packets" if row.lost is None else f"{row.lost:,} of {row.expected:,} lost"
+    if row.out_of_reach:
+        return f"{row.packets:,} lost"
+    for call_id in row.call_ids:
+        call = calls.get(call_id)
+        if call is None:
+            continue
+        lane = names.get(call.party or "")
+        alone = (
+            sum(
+                s.destination == row.destination and s.source == row.source and call_id in s.call_ids
+                for s in ladder.streams
+            )
+            == 1
+        )
+        stream = call.received if lane in {None, row.destination} else call.sent
+        if alone and stream.mos is not None:
+            return f"MOS {stream.mos:.2f} {band(stream.mos).name}"
+    return counted

@@ -1,0 +1,255 @@
+"""report.html: one file that tells a run to a person. No network, no other file but the recordings beside it.
+
+The look is that of the design's stylesheets, which are shipped in `static/` as they are. Everything that came
+from the wire passes `shown()` and Jinja's autoescape.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callwright.evidence import figures
+from callwright.evidence.innocence import suspects
+from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
+from callwright.evidence.naming import named_calls, with_quality
+from callwright.evidence.redaction import Redactor
+from callwright.evidence.scope import build_scope
+from callwright.evidence.shown import shown
+from callwright.evidence.waterfall import call_phases, run_phases
+from callwright.evidence.waveform import Waveform, read_waveform
+from callwright.quality.bands import BANDS, band
+from callwright.scenario.outcome import CallOutcome, CallState, RunOutcome, Verdict
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MOST_ROWS = 400
+"""Rows of the ladder on the page; the capture has the others."""
+MOST_CALLS = 6
+"""Calls that are drawn on the time axis, the worst first; the table has all."""
+EMBED_FILE, EMBED_ALL = 384_000, 1_500_000
+"""Octets of a recording, and of all of them, up to which they are put into the page itself."""
+
+_VERDICT_ORDER = {
+    v: n for n, v in enumerate((Verdict.FAILED, Verdict.ERROR, Verdict.INVALID, Verdict.CANCELED))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """A file of the folder; `size` in octets, None when it is not known yet."""
+
+    path: str
+    caption: str
+    size: int | None = None
+
+
+def render_report(
+    outcome: RunOutcome,
+    ladder: Ladder,
+    *,
+    folder: Path | None = None,
+    files: Sequence[EvidenceFile] = (),
+    notes: Sequence[str] = (),
+    min_mos: float = 3.5,
+    redactor: Redactor | None = None,
+) -> str:
+    """The page. Recordings are looked for in `folder`; `notes` are about the capture; `min_mos` is the limit
+    line.
+    """
+    redactor = redactor if redactor is not None else Redactor()
+    document = redactor.document(outcome.to_json())
+    outcome = RunOutcome.from_json(document)
+    page = _page(outcome, with_quality(ladder, outcome), folder, min_mos)
+    html = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            **page,
+            files=list(files),
+            notes=list(notes),
+            document=script_safe(json.dumps(document, ensure_ascii=True, separators=(",", ":"))),
+        )
+    )
+    # A lone surrogate cannot be written as UTF-8; whatever slipped through becomes visible.
+    return html.encode("utf-8", "replace").decode("utf-8").replace("\0", "␀")
+
+
+def script_safe(document: str) -> str:
+    """JSON that no HTML parser can leave: `<`, `>`, `&` and the line separators of JavaScript as escapes."""
+    for character in "<>&\u2028\u2029":
+        document = document.replace(character, f"\\u{ord(character):04x}")
+    return document
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("callwright.evidence"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["style"] = Markup(
+        "\n".join(map(_static, ("tokens.css", "components.css", "report.css")))
+    )
+    environment.globals["script"] = Markup(_static("report.js"))
+    environment.filters.update(
+        ms=figures.milliseconds,
+        pct=figures.percent,
+        num=figures.number,
+        octets=figures.octets,
+        row_kind=_row_kind,
+    )
+    environment.globals["band_of"] = lambda mos: band(mos).name
+    environment.globals["bars_on"] = _bars_on
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Every text that a template writes: nothing in it can act, None is a dash."""
+    if value is None:
+        return figures.UNKNOWN
+    return shown(value) if type(value) is str else value
+
+
+def _static(name: str) -> str:
+    return resources.files("callwright.evidence").joinpath("static", name).read_text("utf-8")
+
+
+def _bars_on(mos: float | None) -> int:
+    """5 to 1 signal bars, 0 for no data."""
+    return 0 if mos is None else len(BANDS) - BANDS.index(band(mos))
+
+
+def _row_kind(row: object) -> str:
+    kinds = {MessageRow: "message", StreamRow: "stream", GapRow: "gap"}
+    return kinds[type(row)]
+
+
+def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: float) -> dict[str, Any]:
+    calls = named_calls(outcome)
+    drawn = sorted(calls, key=lambda pair: _VERDICT_ORDER.get(pair[1].verdict, 9))[:MOST_CALLS]
+    drawn = [pair for pair in calls if pair in drawn]
+    players, waves = _recordings(drawn, folder, outcome.started_at or 0.0)
+    falls = [run_phases(outcome), *(call_phases(name, call, ladder) for name, call in drawn)]
+    messages = ladder.messages
+    return {
+        "run": outcome,
+        "title": outcome.title or outcome.name or "Call",
+        "started": _utc(outcome.started_at),
+        "suspects": suspects(outcome),
+        "calls": calls,
+        "call_names": {call.id: name for name, call in calls},
+        "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
+        "ladder": ladder,
+        "rows": [(row, _place(row, len(ladder.parties))) for row in ladder.rows[:MOST_ROWS]],
+        "hidden_rows": max(0, len(ladder.rows) - MOST_ROWS),
+        "message_count": len(messages),
+        "stream_count": len(ladder.streams),
+        "lane_x": [_lane_x(n, len(ladder.parties)) for n in range(len(ladder.parties))],
+        "scope": build_scope(drawn, outcome.started_at, waves, min_mos),
+        "not_drawn": len(calls) - len(drawn),
+        "moments": _moments(messages, calls),
+        "players": players,
+        "falls": [fall for fall in falls if fall is not None and fall.phases],
+    }
+
+
+def _utc(seconds: float | None) -> str:
+    if seconds is None:
+        return figures.UNKNOWN
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y, %H:%M:%S UTC")
+
+
+def _lane_x(lane: int, lanes: int) -> float:
+    return round((lane + 0.5) / max(lanes, 1) * 100, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row is drawn, in percent; `way` is 1 to the right and -1 to the left."""
+
+    x1: float = 0.0
+    x2: float = 0.0
+    middle: float = 0.0
+    way: int = 1
+
+
+def _place(row: object, lanes: int) -> _Place:
+    if isinstance(row, GapRow) or not isinstance(row, MessageRow | StreamRow):
+        return _Place()
+    x1, x2 = _lane_x(row.source, lanes), _lane_x(row.destination, lanes)
+    if x1 == x2:  # to itself: a short stub, so that it is seen
+        x2 = round(x1 + 20 / max(lanes, 1), 3)
+    return _Place(x1, x2, round((x1 + x2) / 2, 3), 1 if x2 > x1 else -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A message that the reader has to see on every axis."""
+
+    at: float
+    label: str
+    number: int
+
+
+def _moments(messages: Sequence[MessageRow], calls: Sequence[tuple[str, CallOutcome]]) -> list[_Moment]:
+    """The first troubles of calls that were answered: there something happened while people talked."""
+    answered = {call.call_id for _, call in calls if call.answered}
+    found = [_Moment(m.at, m.label, m.number) for m in messages if m.trouble and m.call_id in answered]
+    return found[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Player:
+    """A recording on the page; `start` is where it begins on the axis, in seconds."""
+
+    name: str
+    source: str
+    path: str
+    start: float
+    embedded: bool
+
+
+def _recordings(
+    calls: Sequence[tuple[str, CallOutcome]], folder: Path | None, run_start: float
+) -> tuple[list[_Player], dict[str, tuple[str, Waveform]]]:
+    players: list[_Player] = []
+    waves: dict[str, tuple[str, Waveform]] = {}
+    if folder is None:
+        return players, waves
+    room = EMBED_ALL
+    for name, call in calls:
+        for audio in call.audio:
+            path = folder / audio.path
+            if not path.resolve().is_relative_to(folder.resolve()):
+                continue
+            outline = read_waveform(path)
+            if outline is None:
+                continue
+            waves.setdefault(call.id, (audio.kind, outline))
+            size = path.stat().st_size
+            embedded = size <= min(EMBED_FILE, room)
+            source = audio.path
+            if embedded:
+                room -= size
+                source = "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode()
+            answer = next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
+            start = round((call.started_at or run_start) - run_start + answer, 3)
+            kind = {"stereo": "left sent, right received"}.get(audio.kind, audio.kind)
+            players.append(_Player(f"{name}, {kind}", source, audio.path, start, embedded))
+    return players, waves

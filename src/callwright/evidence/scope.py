@@ -1,0 +1,444 @@
+"""Everything about the calls of a run on one time axis: states, MOS, loss, jitter and audio, ready to be
+drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from callwright.evidence.charts import (
+    MOS_BOTTOM,
+    MOS_TOP,
+    PLOT_HEIGHT,
+    Axis,
+    curve,
+    jitter_top,
+    mos_y,
+    share_y,
+    wave_path,
+)
+from callwright.evidence.figures import milliseconds, percent
+from callwright.evidence.waveform import Waveform
+from callwright.quality.bands import band
+from callwright.scenario.outcome import (
+    CallOutcome,
+    CallState,
+    Direction,
+    ReceivedOutcome,
+    SecondOfStream,
+    StreamOutcome,
+)
+
+DEAF_SECONDS = 2
+"""Seconds in a row without a packet from which a call is drawn as deaf."""
+
+_STATE_WORDS = {
+    CallState.CALLING: "Calling",
+    CallState.INCOMING: "Called",
+    CallState.TRYING: "Trying",
+    CallState.RINGING: "Ringing",
+    CallState.EARLY_MEDIA: "Early media",
+    CallState.ANSWERED: "Talking",
+    CallState.CONFIRMED: "Talking",
+    CallState.HELD: "On hold",
+    CallState.RESUMED: "Talking",
+    CallState.HELD_BY_PEER: "Held by the peer",
+    CallState.RESUMED_BY_PEER: "Talking",
+    CallState.REDIRECTED: "Redirected",
+    CallState.CANCELED: "Canceled",
+    CallState.FAILED: "Failed",
+    CallState.ENDED: "Ended",
+}
+_LAST = {CallState.CANCELED, CallState.FAILED, CallState.ENDED}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the axis, in percent, with a word in it."""
+
+    left: float
+    width: float
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Units of the plot."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One lane of the scope."""
+
+    name: str
+    detail: str
+    summary: str
+    summary_detail: str = ""
+    alarm: bool = False
+    band: str = ""
+    top: str = ""
+    bottom: str = ""
+    curve: str = ""
+    limit: float | None = None
+    base: bool = False
+    bars: Sequence[Bar] = ()
+    spans: Sequence[Span] = ()
+    gaps: Sequence[Span] = ()
+    wave: str = ""
+    says: str = ""
+    """The message of the chart, for who cannot see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One direction of one call. `kind` is "send" (caller to callee) or "receive"."""
+
+    kind: str
+    title: str
+    detail: str
+    plots: Sequence[Plot]
+
+
+@dataclass(slots=True)
+class Scope:
+    """All calls on one axis."""
+
+    axis: Axis
+    states: list[Plot] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+
+
+def build_scope(
+    calls: Sequence[tuple[str, CallOutcome]],
+    started_at: float | None,
+    waves: Mapping[str, tuple[str, Waveform]],
+    min_mos: float,
+) -> Scope | None:
+    """The scope of named calls; None when not one of them has a time. `waves` is by call id: kind and
+    outline.
+    """
+    timed = [
+        (name, call, (call.started_at or 0.0) - (started_at or 0.0))
+        for name, call in calls
+        if call.started_at
+    ]
+    ends = [offset + _end(call) for _, call, offset in timed]
+    if not timed or max(ends) <= 0:
+        return None
+    jitters = [
+        value
+        for _, call, _ in timed
+        for second in call.seconds
+        for value in (second.sent.jitter_ms, second.received.jitter_ms)
+        if value is not None
+    ]
+    drawer = _Drawer(Axis.to(max(ends)), jitter_top(jitters), min_mos)
+    scope = Scope(drawer.axis)
+    for name, call, offset in timed:
+        scope.states.append(drawer.states(name, call, offset))
+        wave = waves.get(call.id)
+        outgoing = call.direction is Direction.OUTGOING
+        for received in (True, False):
+            if not call.answered and not any(
+                (s.received if received else s.sent).packets for s in call.seconds
+            ):
+                continue
+            plots = drawer.direction(call, offset, received, wave)
+            kind = "receive" if received == outgoing else "send"
+            title = f"To {name}" if received else f"From {name}"
+            detail = f"as {name} heard it" if received else "as the far end reported it by RTCP"
+            scope.groups.append(Group(kind, title, detail, plots))
+    return scope
+
+
+def _end(call: CallOutcome) -> float:
+    last_state = call.states[-1].at if call.states else 0.0
+    last_second = call.seconds[-1].at + 1 if call.seconds else 0.0
+    return last_state if call.states and call.states[-1].state in _LAST else max(last_state, last_second)
+
+
+class _Drawer:
+    def __init__(self, axis: Axis, jitter: float, min_mos: float) -> None:
+        self.axis = axis
+        self._jitter_top = jitter
+        self._min_mos = min_mos
+
+    # -- states ----------------------------------------------------------------------------------------------
+
+    def states(self, name: str, call: CallOutcome, offset: float) -> Plot:
+        spans: list[Span] = []
+        deaf = 0.0
+        for index, reached in enumerate(call.states):
+            word = _STATE_WORDS[reached.state]
+            ending = call.states[index + 1].at if index + 1 < len(call.states) else _end(call)
+            if reached.state in _LAST or ending <= reached.at:
+                continue
+            if word != "Talking":
+                spans.append(self._span(offset + reached.at, offset + ending, word))
+                continue
+            for start, until, heard in _heard(call, reached.at, ending):
+                deaf += 0.0 if heard else until - start
+                text = "Talking" if heard else "Talking, hears nothing"
+                if spans and spans[-1].text == text:
+                    first = spans.pop()
+                    start = first.left / 100 * self.axis.end - offset
+                spans.append(self._span(offset + start, offset + until, text, "talk" if heard else "deaf"))
+        count = len(call.states)
+        role = "caller" if call.direction is Direction.OUTGOING else "callee"
+        if deaf:
+            summary, detail = f"{deaf:.1f} s deaf", f"of {milliseconds(call.duration_ms)} talking"
+        else:
+            last = call.states[-1].state.value.replace("_", " ") if count else "no state known"
+            summary = f"{count} states" if count != 1 else "1 state"
+            detail = f"{call.states[0].state.value.replace('_', ' ')} to {last}" if count > 1 else last
+        number = (call.local or "").removeprefix("sip:").partition("@")[0]
+        says = ", ".join(f"{s.text} for {s.width / 100 * self.axis.end:.1f} s" for s in spans)
+        return Plot(
+            f"{name}, {role}", number, summary, detail, alarm=deaf > 0, spans=spans, says=f"{name}: {says}"
+        )
+
+    def _span(self, start: float, end: float, text: str, kind: str = "") -> Span:
+        left = self.axis.percent(start)
+        width = round(self.axis.percent(end) - left, 2)
+        return Span(left, width, text, kind if width > 4 or kind else "slim")
+
+    # -- one direction ---------------------------------------------------------------------------------------
+
+    def direction(
+        self, call: CallOutcome, offset: float, received: bool, wave: tuple[str, Waveform] | None
+    ) -> list[Plot]:
+        total: StreamOutcome = call.received if received else call.sent
+        seconds = [(offset + s.at, s.received if received else s.sent) for s in call.seconds]
+        known = any(s.mos is not None or s.lost is not None or s.jitter_ms is not None for _, s in seconds)
+        plots = []
+        if known or received:
+            why = "no packet, so nothing to rate" if received else "not reported"
+            if not received:  # reports come every few seconds: what was said holds until the next one
+                seconds = _reports(seconds)
+            plots = [
+                self._mos(seconds, total, why),
+                self._loss(seconds, total, why),
+                self._jitter(seconds, total, why),
+            ]
+        else:
+            start, end = self._bounds(call, offset)
+            plots.append(
+                Plot(
+                    "Quality",
+                    "by RTCP",
+                    "not known",
+                    f"{total.packets:,} packets sent" if total.packets is not None else "",
+                    gaps=[self._span(start, end, "the far end sent no report, so nothing to rate")],
+                    says="The far end sent no report: nothing is known.",
+                )
+            )
+        audio = self._audio(call, offset, received, wave, total)
+        return [*plots, audio] if audio is not None else plots
+
+    def _bounds(self, call: CallOutcome, offset: float) -> tuple[float, float]:
+        answered = next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
+        return offset + answered, offset + _end(call)
+
+    def _gaps(
+        self, seconds: Sequence[tuple[float, SecondOfStream]], values: Sequence[float | None], why: str
+    ) -> list[Span]:
+        gaps: list[Span] = []
+        start: float | None = None
+        for (at, _), value in zip(seconds, values, strict=True):
+            if value is None and start is None:
+                start = at
+            if value is not None and start is not None:
+                gaps.append(self._span(start, at, why))
+                start = None
+        if start is not None and seconds:
+            gaps.append(self._span(start, seconds[-1][0] + 1, why))
+        return gaps
+
+    def _mos(self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str) -> Plot:
+        values = [s.mos for _, s in seconds]
+        present = sorted(v for v in values if v is not None)
+        worst = f"worst second {present[0]:.2f}" if present else "no second could be rated"
+        summary = f"{total.mos:.2f}" if total.mos is not None else "not known"
+        return Plot(
+            "MOS",
+            f"per second, limit {self._min_mos:g}",
+            summary,
+            worst,
+            alarm=total.mos is not None and total.mos < self._min_mos,
+            band=band(total.mos).name.lower() if total.mos is not None else "nodata",
+            top=f"{MOS_TOP:g}",
+            bottom=f"{MOS_BOTTOM:g}",
+            curve=curve(
+                [(self.axis.x(at + 0.5), None if s.mos is None else mos_y(s.mos)) for at, s in seconds]
+            ),
+            limit=mos_y(self._min_mos),
+            gaps=self._gaps(seconds, values, why),
+            says=f"MOS {summary}, {worst}",
+        )
+
+    def _loss(self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str) -> Plot:
+        bars = []
+        for at, s in seconds:
+            expected = (s.packets or 0) + (s.lost or 0)
+            left = self.axis.x(at)
+            width = max(self.axis.x(at + 1) - left - 1.6, 1.0)
+            if s.lost and expected:
+                height = max(PLOT_HEIGHT * s.lost / expected, 2.0)
+                bars.append(
+                    Bar(
+                        left + 0.8,
+                        round(width, 1),
+                        round(PLOT_HEIGHT - height, 1),
+                        round(height, 1),
+                        "lossbar",
+                    )
+                )
+            if s.discarded and expected:
+                height = max(PLOT_HEIGHT * min(s.discarded / expected, 1.0), 2.0)
+                bars.append(
+                    Bar(
+                        left + 0.8,
+                        round(width, 1),
+                        round(PLOT_HEIGHT - height, 1),
+                        round(height, 1),
+                        "discardbar",
+                    )
+                )
+        lost, packets = total.lost, total.packets
+        summary = (
+            "not known"
+            if lost is None
+            else f"{lost:,} of {(packets or 0) + lost:,}"
+            if packets is not None
+            else f"{lost:,}"
+        )
+        late = f", {total.discarded:,} discarded" if total.discarded else ""
+        detail = f"packets lost, {percent(total.loss_pct)}{late}" if lost is not None else "no report"
+        return Plot(
+            "Loss",
+            "per second",
+            summary,
+            detail,
+            alarm=bool(total.loss_pct and total.loss_pct >= 1),
+            top="100 %",
+            bottom="0",
+            base=True,
+            bars=bars,
+            gaps=self._gaps(seconds, [None if lost is None else _expected(s) for _, s in seconds], why),
+            says=f"Loss: {summary} {detail}",
+        )
+
+    def _jitter(
+        self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str
+    ) -> Plot:
+        values = [s.jitter_ms for _, s in seconds]
+        worst = (
+            f"worst {milliseconds(total.max_jitter_ms)}" if total.max_jitter_ms is not None else "RFC 3550"
+        )
+        top = self._jitter_top
+        return Plot(
+            "Jitter",
+            "RFC 3550",
+            milliseconds(total.jitter_ms) if total.jitter_ms is not None else "not known",
+            worst,
+            top=f"{top:g} ms",
+            bottom="0",
+            curve=curve(
+                [
+                    (self.axis.x(at + 0.5), None if s.jitter_ms is None else share_y(s.jitter_ms, top))
+                    for at, s in seconds
+                ]
+            ),
+            gaps=self._gaps(seconds, values, why),
+            says=f"Jitter {milliseconds(total.jitter_ms)}, {worst}",
+        )
+
+    def _audio(
+        self,
+        call: CallOutcome,
+        offset: float,
+        received: bool,
+        wave: tuple[str, Waveform] | None,
+        total: StreamOutcome,
+    ) -> Plot | None:
+        if wave is None:
+            return None
+        kind, outline = wave
+        channel = {
+            "stereo": 1 if received else 0,
+            "sent": None if received else 0,
+            "received": 0 if received else None,
+        }.get(kind)
+        if channel is None or channel >= len(outline.peaks):
+            return None
+        start = offset + next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
+        path = wave_path(outline.peaks[channel], self.axis.x(start), self.axis.x(start + outline.seconds))
+        silence = total.silence_pct if isinstance(total, ReceivedOutcome) else None
+        level = total.level_dbfs if isinstance(total, ReceivedOutcome) else None
+        summary = f"{level:.0f} dBFS" if level is not None else "recorded"
+        detail = f"{percent(silence)} silence" if silence is not None else f"{outline.seconds:.1f} s"
+        return Plot(
+            "Audio",
+            "outline of the recording",
+            summary,
+            detail,
+            wave=path,
+            says=f"Audio, {summary}, {detail}",
+        )
+
+
+def _expected(second: SecondOfStream) -> float | None:
+    """Packets that should have come, None when nothing says that any should."""
+    if second.packets is None and second.lost is None:
+        return None
+    return ((second.packets or 0) + (second.lost or 0)) or None
+
+
+def _reports(
+    seconds: Sequence[tuple[float, SecondOfStream]],
+) -> list[tuple[float, SecondOfStream]]:
+    """Seconds between two reports take over what the earlier one said of jitter and MOS."""
+    found: list[tuple[float, SecondOfStream]] = []
+    jitter: float | None = None
+    mos: float | None = None
+    for at, second in seconds:
+        jitter = second.jitter_ms if second.jitter_ms is not None else jitter
+        mos = second.mos if second.mos is not None else mos
+        found.append((at, replace(second, jitter_ms=jitter, mos=mos)))
+    return found
+
+
+def _heard(call: CallOutcome, start: float, end: float) -> list[tuple[float, float, bool]]:
+    """The stretches of talking with and without packets, in the call's own seconds."""
+    silent = [
+        second.at
+        for second in call.seconds
+        if second.received.packets == 0 and second.at >= start - 1 and second.at < end
+    ]
+    runs: list[tuple[float, float]] = []
+    for at in silent:
+        if runs and abs(runs[-1][1] - at) < 0.01:
+            runs[-1] = (runs[-1][0], at + 1)
+        else:
+            runs.append((at, at + 1))
+    found: list[tuple[float, float, bool]] = []
+    position = start
+    for begin, until in runs:
+        begin, until = max(begin, start), min(until, end)
+        if until - begin < DEAF_SECONDS:
+            continue
+        if begin > position:
+            found.append((position, begin, True))
+        found.append((begin, until, False))
+        position = until
+    if position < end:
+        found.append((position, end, True))
+    return found

@@ -1,0 +1,75 @@
+"use strict";
+(function () {
+  var root = document.documentElement;
+  var wanted = new URLSearchParams(location.search).get("theme");
+  if (wanted === "dark" || wanted === "light") root.dataset.theme = wanted;
+  root.classList.add("js");
+
+  function all(selector, within) { return [].slice.call((within || document).querySelectorAll(selector)); }
+  var wide = matchMedia("(min-width: 1241px)");
+  var inspector = document.getElementById("inspect");
+  var rows = all(".rows summary");
+
+  function show(summary) {
+    rows.forEach(function (other) { other.removeAttribute("aria-current"); });
+    summary.setAttribute("aria-current", "true");
+    var detail = summary.parentNode.querySelector(".detail");
+    inspector.replaceChildren.apply(inspector, all(":scope > *", detail).map(function (part) { return part.cloneNode(true); }));
+  }
+  rows.forEach(function (summary, index) {
+    summary.addEventListener("click", function (event) {
+      if (wide.matches) { event.preventDefault(); show(summary); }
+    });
+    summary.addEventListener("keydown", function (event) {
+      var next = rows[index + (event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : rows.length)];
+      if (next) { event.preventDefault(); next.focus(); if (wide.matches) show(next); }
+    });
+  });
+  function goTo(hash) {
+    var target = /^#message-\d+$/.test(hash) && document.querySelector(hash + " summary");
+    if (!target) return;
+    if (wide.matches) show(target); else target.parentNode.open = true;
+    target.scrollIntoView({ block: "center" });
+    target.focus({ preventScroll: true });
+  }
+  if (rows.length) show(document.querySelector(".rows .offend") || rows[0]);
+  addEventListener("hashchange", function () { goTo(location.hash); });
+  goTo(location.hash);
+
+  all("[data-show]").forEach(function (button) {
+    button.addEventListener("click", function () {
+      all("[data-show]").forEach(function (other) {
+        other.setAttribute("aria-pressed", String(other === button));
+        document.getElementById(other.dataset.show).hidden = other !== button;
+      });
+    });
+  });
+
+  var theme = document.getElementById("theme");
+  if (theme) theme.addEventListener("click", function () {
+    var dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+
+  // The playhead crosses every lane at one x.
+  all("audio[data-start]").forEach(function (audio) {
+    audio.addEventListener("play", function () { all("audio").forEach(function (o) { if (o !== audio) o.pause(); }); });
+    audio.addEventListener("timeupdate", function () {
+      var at = (Number(audio.dataset.start) + audio.currentTime) / Number(audio.dataset.end) * 100;
+      all(".moment.head").forEach(function (head) { head.style.left = at + "%"; head.dataset.on = ""; });
+    });
+  });
+
+  var tabs = all(".tabs.stick a");
+  if ("IntersectionObserver" in window) {
+    var seen = new IntersectionObserver(function (entries) {
+      entries.forEach(function (entry) {
+        if (!entry.isIntersecting) return;
+        tabs.forEach(function (tab) {
+          if (tab.hash === "#" + entry.target.id) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
+        });
+      });
+    }, { rootMargin: "-15% 0px -75% 0px" });
+    tabs.forEach(function (tab) { var section = document.querySelector(tab.hash); if (section) seen.observe(section); });
+  }
+})();
