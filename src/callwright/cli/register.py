@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -143,10 +144,8 @@ async def _register(
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)
         interrupted = await flags.first_of(stop, registration.first)
         if not interrupted and registration.first.result() and seconds:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(flags.first_of(stop, lost.wait()), seconds)
-            except TimeoutError:
-                pass
             interrupted = stop.is_set()
         if registration.registered and not keep:
             await registration.unregister()

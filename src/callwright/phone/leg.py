@@ -161,8 +161,8 @@ class MediaLeg:
             samples_per_packet=row.timestamp_step(ptime),
             ptime_ms=ptime,
             receive_payload_types={
-                number: (format.name, format.clock_rate)
-                for number, format in negotiated.receive_payload_types.items()
+                number: (kind.name, kind.clock_rate)
+                for number, kind in negotiated.receive_payload_types.items()
             },
             cname=f"callwright@{self.advertised_host}",
             wall_offset=self.phone.clock.wall() - self.phone.clock.now(),
@@ -183,7 +183,7 @@ class MediaLeg:
 
     def _start(self, config: SessionConfig, negotiated: Negotiated) -> None:
         self._config = config
-        self._codecs = {number: format.name for number, format in negotiated.receive_payload_types.items()}
+        self._codecs = {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
         row = codec(negotiated.format.name)
         self.recorder = Recorder(self.plan.record, row.sample_rate, row.name)
         session = Session(config, self.phone.entropy, self._source(config, row.name))
@@ -200,7 +200,7 @@ class MediaLeg:
         assert old is not None
         assert self._handle is not None
         self._config = config
-        self._codecs |= {number: format.name for number, format in negotiated.receive_payload_types.items()}
+        self._codecs |= {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
         source = None
         if (old.payload_type, old.ptime_ms) != (config.payload_type, config.ptime_ms):
             source = self._source(config, negotiated.format.name)

@@ -283,22 +283,20 @@ def _seconds(
     offset = max(0.0, report.started - started)
     received = {row.second: row for row in report.received.series}
     sent = {row.second: row for row in report.sent.series}
-    rows = []
-    for second in sorted(received.keys() | sent.keys()):
-        rows.append(
-            Second(
-                at=offset + second,
-                sent=_of_second(report, sent.get(second), None, ptime, None),
-                received=_of_second(
-                    report,
-                    received.get(second),
-                    report.received.codec or codec,
-                    ptime,
-                    levels.get(second),
-                ),
-            )
+    return tuple(
+        Second(
+            at=offset + second,
+            sent=_of_second(report, sent.get(second), None, ptime, None),
+            received=_of_second(
+                report,
+                received.get(second),
+                report.received.codec or codec,
+                ptime,
+                levels.get(second),
+            ),
         )
-    return tuple(rows)
+        for second in sorted(received.keys() | sent.keys())
+    )
 
 
 def _of_second(
