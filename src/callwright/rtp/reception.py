@@ -19,7 +19,6 @@ RESTARTED = -3  # the next one came in sequence: feed the held packet again, the
 
 # A timestamp further than this from the arrival is a new time line, not a delay.
 DISCONTINUITY = 5.0
-_ROUNDING = 1e-6
 SILENCE = 0.5  # seconds without RTP that are worth a Gap
 MAX_GAPS = 200
 
@@ -163,7 +162,6 @@ class ArrivalTiming:
 
     __slots__ = (
         "_broken",
-        "_front",
         "_timestamp",
         "arrival",
         "jitter",
@@ -184,7 +182,6 @@ class ArrivalTiming:
         self.measured = False  # two packets of one time line came
         self.jumps = 0
         self._broken = True
-        self._front = 0.0  # the furthest media time
         self._timestamp = 0
         self.rate = 0
 
@@ -197,13 +194,13 @@ class ArrivalTiming:
     def receive(self, timestamp: int, arrival: float, rate: int, marker: bool, earlier: int) -> float:
         """The media time of an audio packet, a duplicate too.
 
-        Every packet moves the running jitter, in order of arrival (RFC 3550 6.4.1). Those without marker that
-        are no step back in media time enter mean and maximum, as in Wireshark's RTP analysis; `earlier`,
-        packets of the stream before this one, is the weight there of the mean so far.
+        Every packet moves the running jitter, in order of arrival (RFC 3550 6.4.1). Those without marker enter
+        mean and maximum, as in Wireshark's RTP analysis; `earlier`, packets of the stream before this one, is
+        the weight there of the mean so far.
         """
         if self._broken or rate != self.rate:
             first = self.rate == 0
-            media_time = self._front = 0.0 if first else self.media_time + (arrival - self.arrival)
+            media_time = 0.0 if first else self.media_time + (arrival - self.arrival)
             self._broken = False
             self.rate = rate
         else:
@@ -214,15 +211,13 @@ class ArrivalTiming:
                 media_time = self.media_time + step
                 jitter = self.jitter = self.jitter + (abs(difference) - self.jitter) / 16.0
                 self.measured = True
-                if media_time >= self._front - _ROUNDING:
-                    self._front = media_time
-                    if not marker:
-                        self.mean_jitter += (jitter - self.mean_jitter) / (earlier or 1)
-                        if jitter > self.max_jitter:
-                            self.max_jitter = jitter
+                if not marker:
+                    self.mean_jitter += (jitter - self.mean_jitter) / (earlier or 1)
+                    if jitter > self.max_jitter:
+                        self.max_jitter = jitter
             else:
                 self.jumps += 1
-                media_time = self._front = self.media_time + (arrival - self.arrival)
+                media_time = self.media_time + (arrival - self.arrival)
         self._timestamp = timestamp
         self.arrival = arrival
         self.media_time = media_time
