@@ -17,7 +17,7 @@ from callwright.net.tap import Packet
 from callwright.net.tls import TlsConfigurationError, TlsSettings
 from callwright.sip.transport import Address, Hop, Transport
 from tests.net.certificates import Authority
-from tests.net.scripted import Event, Heard, Mailbox, ScriptedMachine
+from tests.net.scripted import Event, Failed, Heard, Mailbox, ScriptedMachine
 
 OUTSIDE = "203.0.113.77"  # TEST-NET-3: nobody is there
 
@@ -149,7 +149,7 @@ async def test_a_refusal_is_told_about_the_one_who_refused_and_nobody_else(
     client.driver.drain()
     assert len(await client.mailbox.heard(5)) == 5
     assert (await client.mailbox.failure()).hop == dead
-    failures = [e.hop for e in client.mailbox.events if hasattr(e, "reason")]
+    failures = [e.hop for e in client.mailbox.events if isinstance(e, Failed)]
     assert set(failures) == {dead}
 
 

@@ -1,0 +1,131 @@
+"""How punctual the media thread is on one core while another Python thread spins.
+
+    python benchmarks/pacing.py [--calls 20] [--seconds 10] [--cores 1] [--no-spin] [--no-priority]
+
+Each call is a session that sends 50 packets a second and receives as many. The error of a packet is its
+arrival at the other end of the loopback, as the kernel stamps it, minus the time at which it was due: so it
+holds all of the thread's lateness, and about 10 µs of the kernel's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from callwright.net.media import MediaEngine
+from callwright.net.ports import PortPair
+
+PTIME = 0.020
+PAYLOAD = bytes(172 - 8)
+
+
+class Stream:
+    """Sends a numbered packet each ptime, and notes how late those of the other side were."""
+
+    def __init__(self, start: float, remote: tuple[str, int]) -> None:
+        self.start = start
+        self.remote = remote
+        self.sent = 0
+        self.received = 0
+        self.errors: list[float] = []
+        self.other: Stream | None = None
+        self._outgoing: list[tuple[bytes, tuple[str, int], bool]] = []
+
+    def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
+        assert self.other is not None
+        for data, _, arrival in batch:
+            number = int.from_bytes(data[:8], "big")
+            self.received += 1
+            self.errors.append(arrival - (self.other.start + number * PTIME))
+
+    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
+        pass
+
+    def wake(self, now: float) -> None:
+        while self.start + self.sent * PTIME <= now:
+            self._outgoing.append((self.sent.to_bytes(8, "big") + PAYLOAD, self.remote, False))
+            self.sent += 1
+
+    def next_wake(self) -> float | None:
+        return self.start + self.sent * PTIME
+
+    def transmissions(self) -> Sequence[tuple[bytes, tuple[str, int], bool]]:
+        taken, self._outgoing = self._outgoing, []
+        return taken
+
+    def events(self) -> Sequence[object]:
+        return ()
+
+
+def measure(calls: int, seconds: float, *, spin: bool, priority: bool) -> dict[str, float]:
+    """Runs the streams and returns p50_ms, p99_ms, max_ms, sent, lost and cpu_pct of the process."""
+    engine = MediaEngine(raise_priority=priority)
+    pairs: list[PortPair] = [engine.open_ports("127.0.0.1") for _ in range(calls + calls % 2)]
+    streams = [Stream(engine.start_time() + 0.1, pairs[index ^ 1].local) for index in range(len(pairs))]
+    for index, stream in enumerate(streams):
+        stream.other = streams[index ^ 1]
+    spinning = spin
+
+    def busy() -> None:
+        count = 0
+        while spinning:
+            count += 1
+
+    spinner = threading.Thread(target=busy, daemon=True)
+    if spin:
+        spinner.start()
+    before = time.process_time()
+    begun = time.monotonic()
+    handles = [engine.start(stream, pair) for stream, pair in zip(streams, pairs, strict=True)]
+    time.sleep(seconds + 0.1)
+    for handle in handles:
+        handle.stop().result()
+    elapsed = time.monotonic() - begun
+    cpu = time.process_time() - before
+    spinning = False
+    if spin:
+        spinner.join()
+    engine.close()
+    errors = sorted(error for stream in streams for error in stream.errors)
+    sent = sum(stream.sent for stream in streams)
+    return {
+        "p50_ms": errors[len(errors) // 2] * 1000,
+        "p99_ms": errors[len(errors) * 99 // 100] * 1000,
+        "max_ms": errors[-1] * 1000,
+        "sent": sent,
+        "lost": sent - sum(stream.received for stream in streams),
+        "cpu_pct": 100 * cpu / elapsed,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--no-spin", action="store_true")
+    parser.add_argument("--no-priority", action="store_true")
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    result = measure(
+        options.calls, options.seconds, spin=not options.no_spin, priority=not options.no_priority
+    )
+    spun = "while a Python thread spins" if not options.no_spin else "alone"
+    print(f"{options.calls} calls, {options.cores} core(s), {spun}, priority {not options.no_priority}:")
+    print(
+        f"  send-time error p50 {result['p50_ms']:.3f} ms, p99 {result['p99_ms']:.3f} ms, "
+        f"max {result['max_ms']:.3f} ms; {result['sent']:.0f} packets, {result['lost']:.0f} lost, "
+        f"CPU {result['cpu_pct']:.1f} %"
+    )
+    return 0 if result["p99_ms"] < 2.0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
