@@ -149,8 +149,14 @@ class RegisterProgress(Progress):
 
     def receive(self, what: event.Event, now: float) -> None:
         if isinstance(what, event.RegistrationDone | event.RegistrationEnded):
+            before, after = self.registrations.get(what.id), what.outcome
             self.registrations[what.id] = dataclasses.replace(
-                what.outcome, address=self.action.address, party=self.action.party
+                after,
+                address=self.action.address,
+                party=self.action.party,
+                account=after.account or (before.account if before else None),
+                registered_ms=after.registered_ms or (before.registered_ms if before else None),
+                expires_s=after.expires_s or (before.expires_s if before else None),
             )
             if isinstance(what, event.RegistrationEnded):
                 self.ended.add(what.id)

@@ -98,6 +98,10 @@ def _refused(outcome: Outcome) -> Judgement:
     if isinstance(outcome, CallOutcome):
         if outcome.direction is Direction.INCOMING:
             us = _name(outcome.party, "We")
+            if any(reached.state is CallState.CANCELED for reached in outcome.states):
+                callee = _name(outcome.party, "we")
+                reason = f"The call of {_far_end(outcome)} was canceled before {callee} answered."
+                return Verdict.FAILED, Blame.TARGET, reason
             return Verdict.FAILED, Blame.TEST, f"{us} refused the call of {_far_end(outcome)} with {named}."
         who = _far_end(outcome)
         opening = f"The call to {who} was refused with {named}"
@@ -378,7 +382,8 @@ def judge_run(
     if stopped is not None:
         return Verdict.CANCELED, Blame.TEST, f"The run was stopped: {stopped.rstrip('.')}."
     parts: list[Judgement] = [trouble] if trouble else []
-    everything: list[Outcome] = [*registrations, *calls, *requests]
+    placed_first = sorted(calls, key=lambda call: call.direction is Direction.INCOMING)
+    everything: list[Outcome] = [*registrations, *placed_first, *requests]
     parts += [(part.verdict, part.blame, part.reason) for part in everything]
     for wanted in (Verdict.ERROR, Verdict.FAILED):
         of_them = [part for part in parts if part[0] is wanted]
