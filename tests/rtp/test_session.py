@@ -329,6 +329,33 @@ def test_after_a_hold_frozen_timestamps_are_no_jitter() -> None:
     assert received.discarded == 0
 
 
+def test_a_beginning_that_was_held_up_costs_two_discards_and_not_half_a_second() -> None:
+    session = listening()
+    for n in range(200):
+        session.receive(packet(n), B, max(0.15, 0.02 * n))
+    primary = session.report(4.0).received.buffer("fixed_50")
+    assert (primary.late, primary.overflow) == (0, 2)
+
+
+def test_a_talkspurt_after_silence_suppression_is_neither_lost_nor_late() -> None:
+    session = listening()
+    for n in range(50):
+        session.receive(packet(n), B, 0.02 * n)
+    for n in range(50, 100):  # two seconds of silence; the new path is 80 ms longer
+        data = serialize(RtpPacket(0, n == 50, n, 160 * (n + 100), 7, bytes(160)))
+        session.receive(data, B, 2.0 + 0.02 * n + 0.08)
+    received = session.report(5.0).received
+    assert (received.lost, received.discarded) == (0, 0)
+
+
+def test_silence_suppression_leaves_its_place_in_what_is_played() -> None:
+    session = listening(tap_received=True)
+    for n, slot in enumerate([0, 1, 2, 52, 53]):
+        session.receive(packet(n, timestamp=160 * slot), B, 0.02 * slot)
+    session.close(2.0)
+    assert [round(frame.media_time, 3) for frame in session.played()] == [0.0, 0.02, 0.04, 1.04, 1.06]
+
+
 # -- RTCP
 
 

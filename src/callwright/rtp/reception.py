@@ -194,9 +194,9 @@ class ArrivalTiming:
     def receive(self, timestamp: int, arrival: float, rate: int, marker: bool, earlier: int) -> float:
         """The media time of an audio packet, a duplicate too.
 
-        Every packet moves the running jitter, in order of arrival (RFC 3550 6.4.1). Those without marker enter
-        mean and maximum, as in Wireshark's RTP analysis; `earlier`, packets of the stream before this one, is
-        the weight there of the mean so far.
+        Every packet moves the running jitter, in order of arrival (RFC 3550 6.4.1). Those without marker
+        enter mean and maximum, as in Wireshark's RTP analysis; `earlier`, packets of the stream before this
+        one, is the weight there of the mean so far.
         """
         if self._broken or rate != self.rate:
             first = self.rate == 0
