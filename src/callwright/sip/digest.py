@@ -17,7 +17,9 @@ Entropy = Callable[[int], bytes]
 
 _HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
 _STRENGTH = {"md5": 1, "sha-256": 2, "sha-512-256": 3}
-_PARAMETER = re.compile(rf'[\s,]*([{TOKEN_CHARS}]+)\s*=\s*("(?:[^"\\]|\\.)*+"|[^\s,"]*)\s*(?=,|$)', re.DOTALL)
+_PARAMETER = re.compile(
+    rf'[\s,]*+([{TOKEN_CHARS}]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^\s,"]*+)\s*+(?=,|$)', re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ MAGIC_COOKIE = "z9hG4bK"
 MAX_CSEQ = 2**32 - 1
 
 _VIA = re.compile(
-    rf"([{TOKEN_CHARS}]+)\s*/\s*([{TOKEN_CHARS}]+)\s*/\s*([{TOKEN_CHARS}]+)\s+"
-    r"(\[[^\]]*\]|[^\s:;\[\]]+)(?:\s*:\s*([^\s;]*))?\s*(;.*)?",
+    rf"([{TOKEN_CHARS}]++)\s*+/\s*+([{TOKEN_CHARS}]++)\s*+/\s*+([{TOKEN_CHARS}]++)\s++"
+    r"(\[[^\]]*+\]|[^\s:;\[\]]++)(?:\s*+:\s*+([^\s;]*+))?\s*+(;.*)?",
     re.DOTALL,
 )
 _CSEQ = re.compile(rf"([0-9]+)\s+([{TOKEN_CHARS}]+)")

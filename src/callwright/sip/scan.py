@@ -51,11 +51,14 @@ class ScanError(ValueError):
 
 _FIELD = re.compile(rf"\n([{TOKEN_CHARS}]+)[ \t]*:[ \t]*([^\r\n]*)")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+# Possessive and anchored behind no white space: 64 KiB of spaces cost no more than once their length.
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\n[ \t]++)++")
 # Names that were seen and found to be tokens; bounded, since strangers choose what is in it.
 _PLAIN_NAMES: set[str] = set()
 _MAX_PLAIN_NAMES = 512
 _MAX_PLAIN_NAME = 64
+# Enough of a message that is refused for its size to answer it.
+_MAX_PARTIAL = 64
 _PLAIN_NAME = re.compile(rf"[{TOKEN_CHARS}]{{1,64}}")
 
 
@@ -115,7 +118,7 @@ def _scan_any(
     if data[end - 1 : end] == b"\r":
         end -= 1
     if end - begin > max_head:
-        raise ScanError(f"the header is longer than {max_head} octets", status=513)
+        raise _beyond(f"the header is longer than {max_head} octets", data[begin : begin + max_head], 513)
     head = data[begin:end].decode("utf-8", "surrogateescape")
     lines = head.count("\n")
     bare = head.count("\r\n") != lines or match[0] == b"\n\n"
@@ -124,10 +127,11 @@ def _scan_any(
     if "\r" in head:
         raise ScanError("a CR without its LF", _line_with(head, "\r"), start_line=start_line)
     if len(start_line) > max_start_line:
-        raise ScanError(f"the start line is longer than {max_start_line} octets", start_line, 414)
+        reason = f"the start line is longer than {max_start_line} octets"
+        raise _beyond(reason, data[begin:end], 414)
     if lines > max_fields:
         # Folded lines count too: they cost the same.
-        raise ScanError(f"more than {max_fields} header lines", start_line=start_line)
+        raise _beyond(f"more than {max_fields} header lines", data[begin:end], 400)
     if "\n " in head or "\n\t" in head:
         head = _FOLD.sub(" ", head)
         start_line = head.partition("\n")[0]
@@ -137,21 +141,28 @@ def _scan_any(
     fields = [(name, value.rstrip(" \t")) for name, value in fields]
     for name, value in fields:
         if len(value) > max_value:
-            raise ScanError(
-                f"the value of {name[:40]} is longer than {max_value} octets", "", 513, start_line
-            )
+            reason = f"the value of {name[:40]} is longer than {max_value} octets"
+            raise ScanError(reason, status=513, start_line=start_line, fields=fields)
         if len(name) > max_name:
-            raise ScanError(f"a header name is longer than {max_name} octets", "", 400, start_line)
+            reason = f"a header name is longer than {max_name} octets"
+            raise ScanError(reason, start_line=start_line, fields=fields)
     return Scan(start_line, fields, match.end(), bare)
 
 
 def _without_end(data: bytes, max_head: int) -> ScanError:
     if not data:
         return ScanError("empty: no start line")
-    head = data[: max_head + 1].decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-    start_line = head.partition("\n")[0]
-    fields = _FIELD.findall(_FOLD.sub(" ", head))
-    return ScanError("no empty line ends the header", start_line=start_line, fields=fields)
+    if len(data) > max_head:
+        return _beyond(f"the header is longer than {max_head} octets", data[:max_head], 513)
+    return _beyond("no empty line ends the header", data, 400)
+
+
+def _beyond(reason: str, data: bytes, status: int) -> ScanError:
+    """The error with what can be read of the header, which ends somewhere or is too long."""
+    head = _FOLD.sub(" ", data.decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
+    return ScanError(
+        reason, status=status, start_line=head.partition("\n")[0], fields=_FIELD.findall(head)[:_MAX_PARTIAL]
+    )
 
 
 def _broken_line(head: str, start_line: str, fields: list[tuple[str, str]]) -> ScanError:
