@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from callwright.audio.activity import Activity, Sound
+from callwright.audio.concealment import Concealer
+from callwright.audio.dtmf import DtmfDetector
 from callwright.audio.speech import TEXTS, speech
 from callwright.audio.synthesis import MAN, RATE, WOMAN, render, to_pcm
 
@@ -74,3 +76,27 @@ def test_an_s_is_noise_above_the_voice_and_a_pause_is_silence() -> None:
 def test_what_is_no_sound_is_named() -> None:
     with pytest.raises(ValueError, match="'XX' is no sound"):
         render("AA1 XX", MAN)
+
+
+@pytest.mark.parametrize("voice", list(TEXTS))
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_nobody_dials_while_speaking(voice: str, rate: int) -> None:
+    detector = DtmfDetector(rate)
+    detector.feed(speech(voice, rate).pcm)
+    assert detector.digits == ""
+
+
+@pytest.mark.parametrize("voice", list(TEXTS))
+def test_speech_with_lost_frames_is_nearer_to_itself_than_with_holes(voice: str) -> None:
+    pcm = speech(voice, 8000).pcm
+    frames = [pcm[n : n + 320] for n in range(0, len(pcm) - 319, 320)]
+    lost = {n for n in range(len(frames)) if n * 7919 % 101 < 5}
+    concealer = Concealer(8000)
+    played = [concealer.lost(20) if n in lost else concealer.received(f) for n, f in enumerate(frames)]
+
+    def difference(heard: list[bytes]) -> int:
+        pairs = zip(array("h", b"".join(heard)), array("h", b"".join(frames)), strict=True)
+        return sum((a - b) ** 2 for a, b in pairs)
+
+    holes = [bytes(320) if n in lost else frame for n, frame in enumerate(frames)]
+    assert difference(played) < 0.75 * difference(holes)

@@ -35,13 +35,13 @@ TEXTS: dict[str, Text] = {
         "W AH1 N , T UW1 , TH R IY1 , F AO1 R , F AY1 V .",
     ),
     "man": Text(
-        "Good morning. This call is only a test. Please say the number. "
-        "Six, seven, eight, nine, ten. Goodbye.",
-        "G UH1 D M AO1 R N IX NG . "
-        "DH IH S K AO1 L IX Z OW1 N L IY AX T EH1 S T . "
-        "P L IY1 Z S EY1 DH AX N AH1 M B ER . "
+        "Hello. I am calling you, and the line is open. Can you hear me now? "
+        "Six, seven, eight, nine, ten. See you soon.",
+        "HH AX L OW1 . "
+        "AY AE M K AO1 L IX NG Y UW1 , AX N D DH AX L AY1 N IX Z OW1 P AX N . "
+        "K AE1 N Y UW HH IY1 R M IY N AW1 . "
         "S IH1 K S , S EH1 V AX N , EY1 T , N AY1 N , T EH1 N . "
-        "G UH D B AY1 .",
+        "S IY1 Y UW S UW1 N .",
     ),
 }
 """By the name of the voice."""

@@ -83,8 +83,8 @@ _VOWELS: dict[str, tuple[float, tuple[float, float, float], tuple[float, float, 
 
 _S = _Noise((4300, 900, 0.5), (6300, 1500, 1.0))
 _SH = _Noise((2700, 700, 1.6), (4700, 1500, 0.9))
-_F = _Noise((1800, 1500, 0.05), (6500, 3000, 0.22), 0.02)
-_TH = _Noise((1600, 1200, 0.04), (5500, 2500, 0.18), 0.015)
+_F = _Noise((1400, 1800, 0.1), (4500, 5000, 0.12))
+_TH = _Noise((1500, 1500, 0.05), (5500, 4000, 0.14), 0.01)
 _P = _Noise((700, 700, 0.5), (1800, 1500, 0.2), 0.05)
 _T = _Noise((3900, 1000, 0.9), (5600, 1800, 0.7))
 _K = _Noise((2000, 400, 1.1), (3900, 1200, 0.25))
@@ -96,9 +96,9 @@ _CONSONANTS: dict[str, tuple[_Sound, ...]] = {
     "Y": (_Sound(60, (270, 2150, 3000), 0.6),),
     "R": (_Sound(65, (330, 1080, 1420), 0.65),),
     "L": (_Sound(65, (340, 1050, 2850), 0.6),),
-    "M": (_Sound(70, (300, 1000, 2150), 0.45, nasal=1),),
-    "N": (_Sound(65, (300, 1650, 2600), 0.45, nasal=1),),
-    "NG": (_Sound(75, (300, 1950, 2700), 0.45, nasal=1),),
+    "M": (_Sound(70, (300, 1000, 2150), 0.55, nasal=1),),
+    "N": (_Sound(65, (300, 1650, 2600), 0.55, nasal=1),),
+    "NG": (_Sound(75, (300, 1950, 2700), 0.55, nasal=1),),
     "HH": (_Sound(65, (500, 1500, 2500), 0.0, 0.25),),
     "F": (_Sound(95, (330, 1000, 2100), noise=_F),),
     "V": (_Sound(60, (270, 1050, 2100), 0.4, noise=_F),),
@@ -110,9 +110,9 @@ _CONSONANTS: dict[str, tuple[_Sound, ...]] = {
     "B": (_Sound(55, _LABIAL, 0.12), _Sound(8, _LABIAL, 0.3, noise=_P)),
     "D": (_Sound(50, _ALVEOLAR, 0.12), _Sound(10, _ALVEOLAR, 0.3, noise=_T)),
     "G": (_Sound(55, _VELAR, 0.12), _Sound(14, _VELAR, 0.3, noise=_K)),
-    "P": (_Sound(70, _LABIAL), _Sound(10, _LABIAL, noise=_P), _Sound(35, _LABIAL, 0.0, 0.22)),
-    "T": (_Sound(60, _ALVEOLAR), _Sound(14, _ALVEOLAR, noise=_T), _Sound(38, _ALVEOLAR, 0.0, 0.2)),
-    "K": (_Sound(65, _VELAR), _Sound(18, _VELAR, noise=_K), _Sound(38, _VELAR, 0.0, 0.2)),
+    "P": (_Sound(70, _LABIAL), _Sound(10, _LABIAL, noise=_P), _Sound(35, _LABIAL, 0.0, 0.35)),
+    "T": (_Sound(60, _ALVEOLAR), _Sound(10, _ALVEOLAR, noise=_T), _Sound(30, _ALVEOLAR, 0.0, 0.3)),
+    "K": (_Sound(65, _VELAR), _Sound(18, _VELAR, noise=_K), _Sound(38, _VELAR, 0.0, 0.3)),
     "DX": (_Sound(28, _ALVEOLAR, 0.25),),
     "CH": (_Sound(55, _ALVEOLAR), _Sound(80, (320, 1800, 2700), noise=_SH)),
     "JH": (_Sound(50, _ALVEOLAR, 0.12), _Sound(55, (290, 1800, 2700), 0.3, noise=_SH)),
