@@ -16,8 +16,8 @@ from typing import Literal
 class GilbertElliott:
     """Loss in bursts: a channel that is good or bad, and changes between packets.
 
-    `to_bad` and `to_good` are the probabilities of change before each packet; `loss_good` and `loss_bad` those
-    of losing a packet in each state. `burst(…)` makes the usual one from mean loss and length.
+    `to_bad` and `to_good` are the probabilities of change before each packet; `loss_good` and `loss_bad`
+    those of losing a packet in each state. `burst(…)` makes the usual one from mean loss and length.
     """
 
     to_bad: float

@@ -17,7 +17,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import select
 import selectors
 import socket
 import struct
@@ -30,7 +29,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from callwright.net.address import numeric_host, sockaddr
 from callwright.net.clock import Clock, SystemClock
-from callwright.net.pacing import raise_priority, switch_interval
+from callwright.net.pacing import raise_priority, readable_within, switch_interval
 from callwright.net.ports import SO_TIMESTAMPNS, MediaPorts, PortPair
 from callwright.net.tap import Packet, Tap
 from callwright.net.udp import read_error_queue, refusal
@@ -547,4 +546,4 @@ class MediaEngine:
         watched = self._control_in.fileno() if gathering > 0 else self._selector.fileno()
         if gathering > 0:
             timeout = gathering if timeout is None else min(timeout, gathering)
-        self._alarmed = bool(select.select([watched], [], [], timeout)[0])
+        self._alarmed = readable_within(watched, timeout)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import select
 import struct
 import sys
 import threading
+import time
 
 SWITCH_INTERVAL = 0.0001
 """Seconds after which a busy Python thread hands the GIL over while media runs (Python's own is 5 ms)."""
 
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_SELECT_LIMIT = 1024  # FD_SETSIZE
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 
 
@@ -41,6 +44,22 @@ class SwitchInterval:
 
 
 switch_interval = SwitchInterval()
+
+
+def readable_within(descriptor: int, timeout: float | None) -> bool:
+    """Sleeps, to the microsecond, until a descriptor is readable (true) or `timeout` seconds are over."""
+    if descriptor < _SELECT_LIMIT:
+        return bool(select.select([descriptor], [], [], timeout)[0])
+    # poll takes any descriptor, but counts in milliseconds: it gets the whole ones, sleep the rest.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    if timeout is None:
+        return bool(poller.poll())
+    milliseconds = int(timeout * 1000)
+    if poller.poll(milliseconds):
+        return True
+    time.sleep(timeout - milliseconds / 1000)
+    return False
 
 
 def raise_priority() -> None:
