@@ -17,6 +17,7 @@ from callwright.sip.uri import NameAddr, SipSyntaxError, Uri
         "sip:*21#@example.com",
         "sip:example.com",
         "sip:1001@127.0.0.1:5070;ob",
+        "sip:192.0.2.1;lr;ftag=abc;did=1.2~3;vsf=AAA==",
         "tel:+43123456;phone-context=example.com",
         "isbn:2983792873",
         "http://www.example.com",

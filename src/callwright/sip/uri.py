@@ -32,8 +32,9 @@ _ESCAPED = "%[0-9A-Fa-f]{2}"
 _USER = re.compile(rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/#]|{_ESCAPED})+")
 _PASSWORD = re.compile(rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,]|{_ESCAPED})*")
 _TAIL = re.compile(r"(\[[^\]]*\]|[^:;?\[\]]*)(?::([^;?]*))?(;[^?]*)?(\?.*)?", re.DOTALL)
+# `=` within a value is outside the grammar, and is what Kamailio writes into Record-Route (;vsf=AAA==).
 _URI_PARAMETER = re.compile(
-    rf"((?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{_ESCAPED})+)(?:=((?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{_ESCAPED})*))?"
+    rf"((?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{_ESCAPED})+)(?:=((?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$=]|{_ESCAPED})*))?"
 )
 _URI_HEADER = re.compile(
     rf"((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$]|{_ESCAPED})+)=((?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$@;,]|{_ESCAPED})*)"
