@@ -64,7 +64,6 @@ class ClientRequest:
         self._agent = agent
         self._user = user
         self._digest = digest
-        self._volunteered = False
         self._next_cseq = next_cseq
         self._count: RetransmissionCount = count if count is not None else self
         self._attempts = 0
@@ -99,7 +98,6 @@ class ClientRequest:
             request = self.request
             fields = self._digest.authorize(method=request.method, uri=request.uri, body=request.body)
             request.headers.extend(fields)
-            self._volunteered = bool(fields)
         self._send(branch, now)
 
     def abandon(self, now: float) -> None:
@@ -150,11 +148,9 @@ class ClientRequest:
         if self._digest is None or self._attempts >= _MAX_ATTEMPTS:
             return False
         old = self.request
-        fields = self._digest.answer(response.headers, method=old.method, uri=old.uri, body=old.body)
-        if not fields and self._volunteered and self._attempts == 1:
-            # A nonce kept from an earlier request was refused without "stale": that alone is no
-            # wrong password.
-            fields = self._digest.answer(response.headers, method=old.method, uri=old.uri, body=old.body)
+        fields = self._digest.answer(
+            response.headers, method=old.method, uri=old.uri, body=old.body, refused=old.headers
+        )
         if not fields:
             return False
         number = self._next_cseq() if self._next_cseq is not None else old.headers.cseq.number + 1

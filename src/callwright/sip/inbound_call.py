@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from callwright.sip.call import SDP, Call, CallState, Direction, HeaderPairs
 from callwright.sip.dialog import Dialog
 from callwright.sip.events import CallCanceled, CallConfirmed, CallFailed, FailureCause, Side
@@ -12,8 +10,7 @@ from callwright.sip.success import Success
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.uri import NameAddr
 
-if TYPE_CHECKING:
-    from callwright.sip.user_agent import UserAgent
+from callwright.sip.user_agent import UserAgent, refuse_line_ends
 
 _UNANSWERED = (CallState.PROCEEDING, CallState.EARLY)
 
@@ -130,7 +127,9 @@ class InboundCall(Call):
         if self.state in _UNANSWERED:
             return self.reject(480, now=now, headers=headers)
         if self.state is CallState.ANSWERED and self._hangup_headers is None:
-            self._hangup_headers = tuple(headers)  # 15: not before the ACK
+            headers = tuple(headers)
+            refuse_line_ends(headers)
+            self._hangup_headers = headers  # 15: not before the ACK
             return True
         if self.state is CallState.CONFIRMED and self.dialog is not None:
             self.say_bye(self.dialog, now, headers)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from callwright.sip.call import SDP, Call, CallState, Direction, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.dialog import Dialog
@@ -25,8 +23,7 @@ from callwright.sip.message import Request, Response
 from callwright.sip.transport import Hop
 from callwright.sip.uri import NameAddr
 
-if TYPE_CHECKING:
-    from callwright.sip.user_agent import UserAgent
+from callwright.sip.user_agent import UserAgent, refuse_line_ends
 
 _UNANSWERED = (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)
 
@@ -71,8 +68,9 @@ class OutboundCall(Call):
         if self.state not in _UNANSWERED:
             return False
         heard = self.state is not CallState.CALLING
-        self.state = CallState.CANCELING
         self._cancel_headers = tuple(headers)
+        refuse_line_ends(self._cancel_headers)
+        self.state = CallState.CANCELING
         self._invite.retry_no_more()
         self.unguard()  # until a provisional comes, Timer B is the deadline
         if heard:

@@ -172,6 +172,7 @@ class UserAgent:
         fields.extend(given)
         if body and content_type and "content-type" not in taken:
             fields.append(("Content-Type", content_type))
+        refuse_line_ends(fields)
         return Request(method, uri, Headers.adopt(fields), body)
 
     def build_response(
@@ -213,6 +214,7 @@ class UserAgent:
             fields.append(("Content-Type", content_type))
         if reason is None:
             reason = REASON_PHRASES.get(status, "")
+        refuse_line_ends([*given, ("", reason)])
         return Response(status, reason, Headers.adopt(fields), body)
 
     def reply(
@@ -250,6 +252,13 @@ class UserAgent:
 
 _FIXED = frozenset({"Via", "Call-ID", "CSeq"})  # what ties messages together is not the user's
 _FIXED_KEYS = frozenset({"via", "call-id", "cseq", "content-length"})
+
+
+def refuse_line_ends(fields: Iterable[tuple[str, str]]) -> None:
+    """A value with a line end would make headers of its own: ValueError, before anything has changed."""
+    text = "".join([part for field in fields for part in field])
+    if "\n" in text or "\r" in text:
+        raise ValueError("a header has a CR or LF within")
 
 
 def numeric_hop(uri: Uri, base: Hop) -> Hop | None:
