@@ -427,7 +427,9 @@ def _value(metric: Metric, operator: str, raw: str) -> Any:
         for word in words:
             if word not in permitted and word.lower() not in [name.lower() for name in permitted]:
                 tail, near = did_you_mean(word, permitted)
-                noun = {"states": "call state", "codec": "codec we have"}.get(metric.name, metric.name)
+                noun = {"states": "call state", "codec": "codec we have"}.get(
+                    metric.name, f"value of {metric.name}"
+                )
                 raise Refusal(
                     f"{quoted(word)} is not a {noun}.{tail}", permitted=permitted, nearest=near, key=word
                 )

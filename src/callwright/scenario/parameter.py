@@ -41,7 +41,7 @@ def _number(text: str, what: str) -> float:
 
 
 def _figure(value: float) -> str:
-    return f"{value:g}"
+    return f"{value:.12g}"
 
 
 @dataclass(frozen=True)

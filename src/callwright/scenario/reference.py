@@ -1,0 +1,180 @@
+"""The reference of the test language in Markdown, made from the code.
+
+``python -m callwright.scenario.reference > docs/test-language.md``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from callwright.scenario import catalogue
+from callwright.scenario.actions import KINDS, Action
+from callwright.scenario.condition import METRICS
+from callwright.scenario.outcome import CallState
+from callwright.scenario.parameter import Parameter, parameters_of
+from callwright.scenario.party import Party
+from callwright.scenario.scenario import Scenario
+
+INTRODUCTION = """\
+# The test language
+
+<!-- Made from the code by `python -m callwright.scenario.reference > docs/test-language.md`. Do not
+edit. -->
+
+A test is a YAML document. It has **steps**, and a step has **actions**. The actions of one step run
+together; the next step begins when what it needs is ready. At the end calls are hung up, accounts
+unregistered, and the conditions judged.
+
+```yaml
+{basic}```
+
+Run it with `callwright run FILE`, or one of the catalogue with `callwright run basic_call`.
+
+## Addresses and overrides
+
+An action is addressed `step.S.A`, its parameter `step.S.A.name`, both counted from 0; a party's
+parameter is `party.NAME.name` or `NAME.name`, and the document's own go by their names. Each can be set
+from outside, is typed and checked as if it stood in the document, and need not stand there:
+
+    callwright run basic_call --set step.1.0.dial_destination=0043123 --set step.1.0.max_total_calls=10
+
+## Your own PBX
+
+Without a `target` the run starts the built-in PBX and gives its accounts 1001, 1002, … to the parties
+in their order. Three settings aim the same test at your own PBX; `NAME=user:password` is short for the
+user and the password of a party:
+
+    callwright run basic_call --set target=pbx.example.com --set alice=4101:secret --set bob=4102:secret
+
+To call somebody who is no party of the test, set `step.1.0.dial_destination` to his number.
+
+## Values
+
+Nothing is guessed from how a value looks: each is read by the type of its parameter. `0043123` stays a
+number to dial, and `no` is a word where a text is wanted.
+
+- A duration is in seconds, or bears its unit: `2`, `2 s`, `250 ms`, `1.5 min`.
+- A list of codecs is `[PCMA, PCMU]` or `PCMA, PCMU`. Headers are `{{X-Test: yes}}` or `["X-Test: yes"]`.
+- A destination is a number, a user, `user@host`, a SIP URI, or the name of a party.
+- `${{NAME}}` stands for an environment variable, anywhere in a value; write `$${{NAME}}` for the text itself.
+- YAML anchors and `<<` merge keys work. A document has at most 256 KiB and 20,000 values.
+
+## The document
+
+`name` and `steps` are required. `title`, `description` and `tags` are for people; `version` is 1.
+
+A step is a list of actions, or a single action, or `{{name: …, actions: […]}}`. An action has one key,
+its kind, and beside it `expect` may stand, as it may among the parameters. A scalar is the main
+parameter: `wait: 2 s`, `register: bob`.
+
+"""
+
+PARTIES = """\
+## Parties
+
+`parties` lists who takes part: names alone (`[alice, bob]`), or with accounts. Left out, the parties
+are those whom the actions name, and `caller` and `callee` where they name none. With two parties, the
+first calls and the last registers and accepts unless an action says otherwise; with more, each action
+names its party.
+
+```yaml
+parties:
+  alice: {user: 4101, password: "${ALICE_PASSWORD}", display_name: Alice Adams}
+  bob: {credentials: office}
+  carol: 4103:secret
+```
+
+`credentials: office` takes what is not given from the entry `office` of the credentials file
+(`--credentials FILE`):
+
+```yaml
+office: {user: 4102, password: a secret}
+```
+
+"""
+
+CONDITIONS = """\
+## Conditions
+
+A condition is a line of text. Under `expect` of an action it looks at the calls (or registrations, or
+requests) of that action; under `conditions` at the end of the document it looks at all calls, or at
+those that its first word names:
+
+```yaml
+conditions:
+  - callee.mos >= 3.9             # every call that came to us
+  - caller.pdd < 1 s              # every call that we placed
+  - alice.states ordered [calling, ringing, answered, ended]
+  - bob.caller_id = alice         # a party's name stands for its user
+  - step.1.0.code = 200
+  - header P-Asserted-Identity of INVITE ~ /4101/
+  - header Server of 200 !~ /asterisk/i
+```
+
+It holds when it holds for every call it looks at, and there is at least one. What is unknown does not
+hold. Quote a condition that holds `: ` or ` #`, or stands with brackets inside `[…]`.
+
+A call that is meant to fail says so by a condition that no answered call can satisfy (`code = 486`,
+`states lacks [answered]`); it then passes when its conditions hold. `cancel_after` and `reject` say it
+too.
+
+| operator | meaning |
+|---|---|
+| `=` `!=` `<` `<=` `>` `>=` | compares; times and percentages bear their unit (`250 ms`, `1 s`, `1 %`) |
+| `in [a, b]`, `not in [a, b]` | one of them, none of them |
+| `~ /regex/`, `!~ /regex/i` | matches somewhere, matches nowhere |
+| `present`, `absent` | there is a value, there is none |
+| `ordered [a, b]` | these states in this order, others may stand between |
+| `has [a, b]`, `lacks [a, b]` | all of these states in any order, none of them |
+| `= [a, b]` (states) | exactly these states; `trying` and `confirmed` may be left out |
+
+"""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|") or "—"
+
+
+def _table(parameters: Iterable[Parameter]) -> str:
+    lines = ["| parameter | type | default | permitted | meaning |", "|---|---|---|---|---|"]
+    for spec in parameters:
+        default = "**required**" if spec.required else spec.default_text or ""
+        if not default and spec.shown_default:
+            default = f"`{spec.shown_default}`"
+        lines.append(
+            f"| `{spec.name}` | {spec.type.name} | {_cell(default)} | {_cell(spec.type.permitted())} "
+            f"| {_cell(spec.help)} |"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def _action(kind: type[Action]) -> str:
+    text = f"### {kind.kind}\n\n{kind.summary} Ready {kind.ready}.\n\n"
+    text += f"```yaml\n- {kind.example}\n```\n\n"
+    text += _table(parameters_of(kind))
+    text += f"A scalar is `{kind.main}`."
+    if kind.aliases:
+        others = ", ".join(f"`{other}` for `{name}`" for other, name in kind.aliases.items())
+        text += f" Read too: {others}."
+    return text + "\n\n"
+
+
+def markdown() -> str:
+    """The whole page."""
+    text = INTRODUCTION.format(basic=catalogue.text("basic_call"))
+    text += _table(parameters_of(Scenario)) + PARTIES + _table(parameters_of(Party))
+    text += "## Actions\n\n" + "".join(_action(kind) for kind in KINDS.values()) + CONDITIONS
+    text += "| metric | meaning | operators |\n|---|---|---|\n"
+    for metric in METRICS.values():
+        operators = " ".join(f"`{operator}`" for operator in metric.operators)
+        choices = f": {', '.join(metric.choices)}" if metric.choices and metric.kind == "choice" else ""
+        text += f"| `{metric.name}` | {_cell(metric.help + choices)} | {operators} |\n"
+    text += f"\nCall states: {', '.join(f'`{state}`' for state in CallState)}.\n\n## Catalogue\n\n"
+    text += "| name | title | what it does |\n|---|---|---|\n"
+    for name, title, description in catalogue.summaries():
+        text += f"| `{name}` | {_cell(title)} | {_cell(description)} |\n"
+    return text
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
