@@ -1,4 +1,6 @@
-"""A run as it could have been: Alice calls Bob through a PBX that moves her audio to an address she cannot reach."""
+"""A run as it could have been: Alice calls Bob through a PBX that moves her audio to an address she cannot
+reach.
+"""
 
 from __future__ import annotations
 
@@ -74,24 +76,22 @@ class Wire:
         contact_host = (ALICE if alice else BOB) if direction == "out" else PBX
         request = not first.startswith("SIP/2.0")
         sender = contact_host if request else (PBX if direction == "out" else (ALICE if alice else BOB))
-        by_pbx = (direction == "in") == request
-        ours = "Alice" if alice else ""
+        product = "ExamplePBX 4.3.0" if direction == "in" else "Callwright 0.1.0"
         to = "sip:4102@pbx.example.com" if alice else "sip:4102@203.0.113.45"
         lines = [
             first,
             f"Via: SIP/2.0/{transport} {sender}:5060;branch=z9hG4bK-{branch}",
-            f'From: "{ours or "Alice"}" <sip:4101@pbx.example.com>;tag=c1a9',
+            'From: "Alice" <sip:4101@pbx.example.com>;tag=c1a9',
             f"To: <{to}>" + (";tag=as5d2e81" if to_tag else ""),
             f"Call-ID: {call_id or (ALICE_CALL if alice else BOB_CALL)}",
             f"CSeq: {cseq}",
             f"Contact: <sip:4101@{contact_host}:5060;transport={transport.lower()}>",
             *(["Max-Forwards: 70"] if request else []),
-            f"{'User-Agent' if request else 'Server'}: {'ExamplePBX 4.3.0' if direction == 'in' else 'Callwright 0.1.0'}",
+            f"{'User-Agent' if request else 'Server'}: {product}",
             *more,
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
-        del by_pbx
         data = ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
         remote = (PBX, 5060)
         self.packets.append(Packet(STARTED + at, 100 + at, direction, "sip", transport, local, remote, data))
@@ -122,8 +122,9 @@ def packets() -> list[Packet]:
         'WWW-Authenticate: Digest realm="pbx.example.com", nonce="8f2c", algorithm=SHA-256, qop="auth"'
     )
     answer = (
-        'Authorization: Digest username="4102", realm="pbx.example.com", nonce="8f2c", uri="sip:pbx.example.com", '
-        'response="6629fae49393a05397450978507c4ef1", algorithm=SHA-256, qop=auth, nc=00000001, cnonce="0a4f"'
+        'Authorization: Digest username="4102", realm="pbx.example.com", nonce="8f2c", '
+        'uri="sip:pbx.example.com", response="6629fae49393a05397450978507c4ef1", '
+        'algorithm=SHA-256, qop=auth, nc=00000001, cnonce="0a4f"'
     )
     register = "REGISTER sip:pbx.example.com SIP/2.0"
     wire.sip(
@@ -391,10 +392,10 @@ def run() -> RunOutcome:
     )
 
 
-def write_wav(path: Path, seed: int, until: float = 16.3) -> None:
+def write_wav(path: Path, seed: int, until: float = 16.3, seconds: float = 16.3) -> None:
     """Stereo, 8 kHz: something with the envelope of speech, left sent, right received until `until`."""
     frames = bytearray()
-    for n in range(int(16.3 * 8000)):
+    for n in range(int(seconds * 8000)):
         t = n / 8000
         left = _talk(t, seed) * math.sin(t * 1300)
         right = _talk(t, seed + 3) * math.sin(t * 1700) if t < until else 0.0

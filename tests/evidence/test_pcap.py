@@ -148,10 +148,10 @@ def test_an_address_that_is_a_name_is_left_out_and_said(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_leaves_a_readable_capture(tmp_path: Path) -> None:
     child = f"""
 import resource, signal, sys
-sys.path[:0] = {[str(Path.cwd()), "tests"]!r}
+sys.path[:0] = {[str(Path(__file__).parents[2])]!r}
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-from evidence.test_pcap import PcapWriter, rtp
+from tests.evidence.test_pcap import PcapWriter, rtp
 capture = PcapWriter({str(tmp_path / "a.pcap")!r})
 for second in range(10):
     capture([rtp(second * 10 + n, second) for n in range(10)])

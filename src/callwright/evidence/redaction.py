@@ -94,10 +94,10 @@ class Redactor:
         """A sentence, a header value, a URI."""
         if not self.enabled:
             return text
-        out = text.encode("utf-8", "surrogateescape")
+        out = text.encode("utf-8", "surrogatepass")
         for pattern in (_URI_PASSWORD, _SECRET_PARAMETER, _SDES):
             out = pattern.sub(_last_group, out)
-        redacted = out.decode("utf-8", "surrogateescape")
+        redacted = out.decode("utf-8", "surrogatepass")
         if self._literal_text is not None:
             redacted = self._literal_text.sub(lambda m: MASK * len(m[0]), redacted)
         return redacted
@@ -120,8 +120,8 @@ class Redactor:
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
         """A captured header, as a pair in run.json."""
-        line = f"{name}: {value}".encode("utf-8", "surrogateescape")
-        kept = self.message(line).decode("utf-8", "surrogateescape")
+        line = f"{name}: {value}".encode("utf-8", "surrogatepass")
+        kept = self.message(line).decode("utf-8", "surrogatepass")
         if not kept.startswith(f"{name}: "):
             return name, self.text(value)
         return name, kept[len(name) + 2 :]

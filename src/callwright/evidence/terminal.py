@@ -1,0 +1,270 @@
+"""The report on a terminal: the verdict in a sentence, a table of both directions, and the ladder in text.
+
+`render_text` gives plain text for a pipe; `print_report` draws it with Rich where there is a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from callwright.evidence.figures import UNKNOWN, milliseconds, number, percent
+from callwright.evidence.innocence import suspects
+from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
+from callwright.evidence.naming import named_calls, with_quality
+from callwright.evidence.redaction import Redactor
+from callwright.evidence.shown import one_line, shown
+from callwright.quality.bands import band
+from callwright.scenario.outcome import CallOutcome, RunOutcome, StreamOutcome, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_SIGNS = {
+    Verdict.PASSED: ("✔", "Passed.", "bold green"),
+    Verdict.FAILED: ("✘", "Failed.", "bold red"),
+    Verdict.INVALID: ("?", "Invalid.", "bold yellow"),
+    Verdict.ERROR: ("▲", "Error.", "bold magenta"),
+    Verdict.CANCELED: ("–", "Canceled.", "bold yellow"),
+}
+MOST_ROWS = 60
+"""Ladder rows on a terminal; the page has more."""
+_TIME = 8
+_BAND_STYLES = {"Excellent": "green", "Good": "green", "Fair": "yellow", "Poor": "red", "Bad": "bold red"}
+
+Segment = tuple[str, str]
+"""Text and its style."""
+Line = list[Segment]
+
+
+def render_text(
+    outcome: RunOutcome, ladder: Ladder | None = None, *, width: int = 100, report: Path | None = None
+) -> str:
+    """The same report without colour, lines at most `width` wide where names allow."""
+    from rich.console import Console
+
+    console = Console(
+        width=width, no_color=True, force_terminal=False, color_system=None, highlight=False, markup=False
+    )
+    with console.capture() as capture:
+        print_report(console, outcome, ladder, report=report)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def print_report(
+    console: Console,
+    outcome: RunOutcome,
+    ladder: Ladder | None = None,
+    *,
+    report: Path | None = None,
+    redactor: Redactor | None = None,
+) -> None:
+    """Print the report; `report` is the path of the page, said last."""
+    redactor = redactor if redactor is not None else Redactor()
+    outcome = RunOutcome.from_json(redactor.document(outcome.to_json()))
+    for part in _parts(outcome, ladder, console.width):
+        console.print(part)
+    if report is not None:
+        console.print(_text([("  Report  ", "dim"), (str(report), "underline")]), soft_wrap=True)
+
+
+def _parts(outcome: RunOutcome, ladder: Ladder | None, width: int) -> Iterator[RenderableType]:
+    yield _verdict(outcome)
+    if outcome.blame is not None:
+        yield _blame(outcome)
+    if outcome.conditions:
+        yield _conditions(outcome)
+    if outcome.calls:
+        yield _streams(outcome, width)
+    if ladder is not None and ladder.rows:
+        for line in ladder_lines(with_quality(ladder, outcome), width):
+            yield _text(line)
+        yield ""
+    for warning in outcome.warnings:
+        yield _text([("  ! ", "yellow"), (shown(warning), "")])
+
+
+def _text(line: Sequence[Segment]) -> RenderableType:
+    from rich.text import Text
+
+    text = Text(overflow="fold")
+    for content, style in line:
+        text.append(content, style)
+    return text
+
+
+def _verdict(outcome: RunOutcome) -> RenderableType:
+    from rich.padding import Padding
+
+    sign, word, style = _SIGNS[outcome.verdict]
+    sentence = _text([(f"{sign} {word} ", style), (one_line(outcome.reason, 600), "bold")])
+    return Padding(sentence, (1, 2, 0, 2))
+
+
+def _blame(outcome: RunOutcome) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), pad_edge=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for suspect in suspects(outcome):
+        style = "red" if suspect.guilty else "dim"
+        mark = {"at fault": "✘", "cleared": "✓"}.get(suspect.word, "·")
+        table.add_row(
+            _text([(f"{mark} {suspect.name}", style)]),
+            _text([(suspect.word, style)]),
+            _text([(one_line(suspect.fact), "" if suspect.guilty else "dim")]),
+        )
+    return table
+
+
+def _conditions(outcome: RunOutcome) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim", pad_edge=True)
+    table.add_column("")
+    for title in ("Condition", "Expected", "Seen"):
+        table.add_column(title, overflow="fold")
+    for condition in sorted(outcome.conditions, key=lambda c: c.passed):
+        style = "" if condition.passed else "red"
+        seen = "nothing to look at" if condition.seen is None else condition.seen
+        where = f"  {one_line(condition.address)}" if condition.address else ""
+        table.add_row(
+            _text([("✓" if condition.passed else "✘", "green" if condition.passed else "red")]),
+            _text([(one_line(condition.text), style), (where, "dim")]),
+            _text([(one_line(condition.expected), style)]),
+            _text([(one_line(seen), f"bold {style}".strip() if not condition.passed else "")]),
+        )
+    return table
+
+
+def _streams(outcome: RunOutcome, width: int) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim", pad_edge=True)
+    wide = width >= 88
+    table.add_column("Audio", overflow="fold", min_width=10)
+    titles = ("Codec", "Packets", "Lost", "Discarded", "Jitter", "Loss") if wide else ("Lost", "Jitter")
+    for title in titles:
+        table.add_column(title, justify="left" if title == "Codec" else "right", no_wrap=True)
+    table.add_column("MOS", no_wrap=True)
+    for name, call in named_calls(outcome):
+        for arrow, way, stream in (("←", "received", call.received), ("→", "sent", call.sent)):
+            who = _text([(f"{arrow} ", "cyan" if way == "received" else "magenta"), (f"{name}, {way}", "")])
+            lost = _text([(number(stream.lost), "red" if stream.lost else "")])
+            jitter = milliseconds(stream.jitter_ms)
+            if not wide:
+                table.add_row(who, lost, jitter, _mos(stream))
+                continue
+            table.add_row(
+                who,
+                one_line(stream.codec or UNKNOWN, 20),
+                number(stream.packets),
+                lost,
+                _text([(number(stream.discarded), "yellow" if stream.discarded else "")]),
+                jitter,
+                percent(stream.loss_pct),
+                _mos(stream),
+            )
+    for _, call in named_calls(outcome)[:1]:
+        table.caption = _timing(call) if len(outcome.calls) == 1 else None
+        table.caption_style, table.caption_justify = "dim", "left"
+    return table
+
+
+def _mos(stream: StreamOutcome) -> RenderableType:
+    if stream.mos is None:
+        return _text([("not known", "dim")])
+    name = band(stream.mos).name
+    line: Line = [(f"{stream.mos:.2f} {name}", _BAND_STYLES[name])]
+    if stream.provisional:
+        line.append((" provisional", "dim"))
+    return _text(line)
+
+
+def _timing(call: CallOutcome) -> str:
+    parts = [
+        ("post-dial delay", call.pdd_ms),
+        ("setup", call.setup_ms),
+        ("talked", call.duration_ms),
+        ("round trip", call.rtt_ms),
+    ]
+    return "   " + ", ".join(f"{name} {milliseconds(value)}" for name, value in parts if value is not None)
+
+
+# -- ladder --------------------------------------------------------------------------------------------------
+
+
+def ladder_lines(ladder: Ladder, width: int = 100) -> Iterator[Line]:
+    """The ladder as lines of text with styles; lanes share what `width` leaves beside the time."""
+    lanes = len(ladder.parties)
+    step = max(16, min(44, (width - _TIME - 4) // max(lanes, 1)))
+    centers = [_TIME + step // 2 + n * step for n in range(lanes)]
+    yield _names(ladder, centers, step)
+    yield _names(ladder, centers, step, addresses=True)
+    for row in ladder.rows[:MOST_ROWS]:
+        yield _drawn(row, centers)
+    if len(ladder.rows) > MOST_ROWS:
+        yield [(f"{'':{_TIME}}… {len(ladder.rows) - MOST_ROWS} more rows are in the report", "dim")]
+
+
+def _names(ladder: Ladder, centers: Sequence[int], step: int, addresses: bool = False) -> Line:
+    cells = [" "] * (centers[-1] + step if centers else 0)
+    for party, center in zip(ladder.parties, centers, strict=True):
+        text = one_line(party.addresses[0] if addresses else party.name, step - 1)
+        start = max(center - len(text) // 2, 0)
+        cells[start : start + len(text)] = text
+    return [("".join(cells).rstrip(), "dim" if addresses else "bold")]
+
+
+def _drawn(row: MessageRow | StreamRow | GapRow, centers: Sequence[int]) -> Line:
+    lives = [" "] * (centers[-1] + 1)
+    for center in centers:
+        lives[center] = "┊" if isinstance(row, GapRow) else "│"
+    if isinstance(row, GapRow):
+        text = f" {row.text} "
+        start = (centers[0] + centers[-1]) // 2 - len(text) // 2
+        lives[max(start, 0) : max(start, 0) + len(text)] = text
+        return [("".join(lives), "dim")]
+    left, right = sorted((centers[row.source], centers[row.destination]))
+    if left == right:
+        right = left + 12
+        lives.extend(" " * max(0, right + 1 - len(lives)))
+    forward = row.destination >= row.source
+    if isinstance(row, MessageRow):
+        shaft, label, note = ("╌" if row.repeat_of else "─"), row.label, row.note
+        style = "bold red" if row.trouble else "dim" if row.repeat_of else ""
+        lost = row.lost
+        heads = ("▶", "◀")
+    else:
+        shaft, label, note = "━", row.note, row.detail
+        style = "red" if row.out_of_reach else "magenta" if forward else "cyan"
+        lost = row.out_of_reach
+        heads = ("▶", "◀")
+    arrow = _arrow(right - left - 1, shaft, label, note, heads, forward, lost)
+    before, after = "".join(lives[: left + 1]), "".join(lives[right:])
+    return [
+        (f"{row.at:>{_TIME - 2}.3f}"[: _TIME - 2], "dim"),
+        (before[_TIME - 2 :], "dim"),
+        (arrow, style),
+        (after, "dim"),
+    ]
+
+
+def _arrow(
+    room: int, shaft: str, label: str, note: str, heads: tuple[str, str], forward: bool, lost: bool
+) -> str:
+    """The line between two lanes, with the label in it, and the note where there is room."""
+    text = f" {label} "
+    if note and len(text) + len(note) + 2 <= room - 4:
+        text = f" {label}  {note} "
+    if len(text) > room - 3:
+        text = text[: max(room - 4, 1)].rstrip() + "…"
+    body = text.center(room - 1, shaft) if room > 1 else ""
+    if lost:
+        return body + "✗" if forward else "✗" + body
+    return body + heads[0] if forward else heads[1] + body
