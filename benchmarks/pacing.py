@@ -14,51 +14,91 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from callwright.net.entropy import system_entropy
 from callwright.net.media import MediaEngine
 from callwright.net.ports import PortPair
+from callwright.rtp.session import Session, SessionConfig
+from callwright.sip.transport import Address
 
 PTIME = 0.020
-PAYLOAD = bytes(172 - 8)
+
+
+class Silence:
+    """A source whose frames cost nothing: the codec is measured elsewhere."""
+
+    def next_frame(self) -> bytes:
+        return bytes(160)
+
+
+class Silence:
+    """A source whose frames cost nothing: the codec is measured elsewhere."""
+
+    def next_frame(self) -> bytes:
+        return bytes(160)
+
+
+class Silence:
+    """A source whose frames cost nothing: the codec is measured elsewhere."""
+
+    def next_frame(self) -> bytes:
+        return bytes(160)
+
+
+class Silence:
+    """A source whose frames cost nothing: the codec is measured elsewhere."""
+
+    def next_frame(self) -> bytes:
+        return bytes(160)
 
 
 class Stream:
-    """Sends a numbered packet each ptime, and notes how late those of the other side were."""
+    """An RTP session as the phone has it, that also notes how late the packets of the other side were."""
 
-    def __init__(self, start: float, remote: tuple[str, int]) -> None:
+    def __init__(self, start: float, remote: Address) -> None:
         self.start = start
-        self.remote = remote
-        self.sent = 0
         self.received = 0
         self.errors: list[float] = []
         self.other: Stream | None = None
-        self._outgoing: list[tuple[bytes, tuple[str, int], bool]] = []
+        self._first: int | None = None
+        self._session = Session(
+            SessionConfig(
+                remote=remote,
+                remote_rtcp=(remote.host, remote.port + 1),
+                payload_type=0,
+                clock_rate=8000,
+                samples_per_packet=160,
+                ptime_ms=20,
+                receive_payload_types={0: ("PCMU", 8000)},
+                cname="pacing",
+            ),
+            system_entropy,
+            Silence(),
+        )
+        self._session.start(start)
+        self.receive_rtcp = self._session.receive_rtcp
+        self.wake = self._session.wake
+        self.next_wake = self._session.next_wake
+        self.transmissions = self._session.transmissions
+        self.events = self._session.events
+
+    @property
+    def sent(self) -> int:
+        """Packets sent until now."""
+        return self._session.report(time.monotonic()).sent.packets
 
     def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
+        batch = list(batch)
         assert self.other is not None
         for data, _, arrival in batch:
-            number = int.from_bytes(data[:8], "big")
+            number = int.from_bytes(data[2:4], "big")
+            if self._first is None:
+                self._first = number
             self.received += 1
-            self.errors.append(arrival - (self.other.start + number * PTIME))
-
-    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
-        pass
-
-    def wake(self, now: float) -> None:
-        while self.start + self.sent * PTIME <= now:
-            self._outgoing.append((self.sent.to_bytes(8, "big") + PAYLOAD, self.remote, False))
-            self.sent += 1
-
-    def next_wake(self) -> float | None:
-        return self.start + self.sent * PTIME
-
-    def transmissions(self) -> Sequence[tuple[bytes, tuple[str, int], bool]]:
-        taken, self._outgoing = self._outgoing, []
-        return taken
-
-    def events(self) -> Sequence[object]:
-        return ()
+            due = self.other.start + (number - self._first) % 65536 * PTIME
+            self.errors.append(arrival - due)
+        self._session.receive_batch(batch)
 
 
 def measure(calls: int, seconds: float, *, spin: bool, priority: bool) -> dict[str, float]:
@@ -82,6 +122,7 @@ def measure(calls: int, seconds: float, *, spin: bool, priority: bool) -> dict[s
     begun = time.monotonic()
     handles = [engine.start(stream, pair) for stream, pair in zip(streams, pairs, strict=True)]
     time.sleep(seconds + 0.1)
+    sent = sum(stream.sent for stream in streams)
     for handle in handles:
         handle.stop().result()
     elapsed = time.monotonic() - begun
@@ -91,7 +132,6 @@ def measure(calls: int, seconds: float, *, spin: bool, priority: bool) -> dict[s
         spinner.join()
     engine.close()
     errors = sorted(error for stream in streams for error in stream.errors)
-    sent = sum(stream.sent for stream in streams)
     return {
         "p50_ms": errors[len(errors) // 2] * 1000,
         "p99_ms": errors[len(errors) * 99 // 100] * 1000,

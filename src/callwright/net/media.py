@@ -335,7 +335,7 @@ class MediaEngine:
                 continue  # moved since
             handle._due = None
             try:
-                handle.session.wake(now)
+                handle.session.wake(self._clock.now())  # each records how late it is
             except Exception as error:
                 self._break(handle, error)
             else:
