@@ -245,6 +245,7 @@ def test_secrets_are_never_shown() -> None:
     assert "geheim" not in shown
     assert scenario.shown_parameters()["party.alice.password"] == "(secret)"
     assert "geheim" not in repr(scenario.account("alice"))
+    assert scenario.secrets() == {"geheim", "auch-geheim"}
 
 
 def test_a_variable_is_shown_by_its_name() -> None:

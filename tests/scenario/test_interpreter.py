@@ -193,7 +193,7 @@ def test_a_call_that_nobody_answers_in_time_fails() -> None:
     text = with_steps("  - accept: {party: bob, ring: 100 s}\n  - call: {to: bob, ring_timeout: 5 s}\n")
     outcome = Stage(text).play()
     assert outcome.verdict is Verdict.FAILED
-    assert "did not answer in time: within 5 s" in outcome.reason
+    assert "did not answer within 5 s: it rang" in outcome.reason
 
 
 def test_accepts_of_one_party_take_calls_in_their_order() -> None:
@@ -227,7 +227,7 @@ def test_an_accept_in_the_last_step_waits_for_its_calls_and_says_when_none_came(
     stage = Stage(with_steps("  - accept: {party: bob, timeout: 20 s}\n"))
     outcome = stage.play()
     assert stage.when(command.StopListening) == [20.0]
-    assert outcome.reason == "Bob never got the call: within 20 s."
+    assert outcome.reason == "Bob never got the call within 20 s."
 
 
 def test_a_stop_hangs_up_unregisters_and_is_canceled() -> None:
@@ -320,3 +320,29 @@ def test_a_message_goes_to_the_party() -> None:
     order = stage.orders_of(command.SendMessage)[0]
     assert isinstance(order, command.SendMessage)
     assert (order.uri, order.text) == ("sip:1002@127.0.0.1:5070", "Lunch?")
+
+
+def test_a_condition_that_asks_for_a_lower_mos_takes_the_place_of_min_mos() -> None:
+    text = with_steps("  - accept: bob\n  - call: {to: bob, max_duration: 2, expect: mos >= 2.5}\n")
+    stage = Stage(text)
+    place = stage.place
+
+    def poor(order: command.PlaceCall) -> None:
+        place(order)
+        stage.legs[order.id].received = dataclasses.replace(HEARD, mos=2.8)
+
+    stage.place = poor  # type: ignore[method-assign]
+    assert stage.play().verdict is Verdict.PASSED
+
+
+def test_silence_is_left_to_the_author_when_there_is_a_condition_on_it() -> None:
+    text = with_steps("  - accept: bob\n  - call: {to: bob, max_duration: 2, expect: silence > 90 %}\n")
+    stage = Stage(text)
+    place = stage.place
+
+    def silent(order: command.PlaceCall) -> None:
+        place(order)
+        stage.legs[order.id].received = dataclasses.replace(HEARD, silence_pct=100.0)
+
+    stage.place = silent  # type: ignore[method-assign]
+    assert stage.play().verdict is Verdict.PASSED

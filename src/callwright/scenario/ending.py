@@ -22,6 +22,7 @@ from callwright.scenario.outcome import (
 from callwright.scenario.progress import AcceptProgress, Leg, Progress
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.verdict import (
+    MIN_MOS,
     Judgement,
     judge_call,
     judge_expected,
@@ -49,7 +50,7 @@ def judge(
         expects = progress.base.expect
         for leg in progress.legs.values():
             if leg.outcome is not None:
-                wanted = [*expects, *_about(leg.outcome, scenario.conditions)]
+                wanted = [*expects, *(c for c in scenario.conditions if c.select([leg.outcome]))]
                 calls.append(_judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled))
         for registration in progress.registrations.values():
             if registration is not None:
@@ -94,21 +95,22 @@ def judge(
     )
 
 
-def _about(call: CallOutcome, conditions: Sequence[Condition]) -> list[Condition]:
-    """The conditions at the end of the document that want this call to fail."""
-    return [c for c in conditions if c.expects_failure and c.select([call])]
-
-
 def _judged_call(
     action: actions.Action,
     leg: Leg,
     call: CallOutcome,
-    wanted: Sequence[Condition],
+    wanted: Sequence[Condition],  # of its action, and those at the end that look at it
     users: dict[str, str],
     *,
     canceled: bool,
 ) -> CallOutcome:
-    results = [condition.evaluate([call], users=users) for condition in wanted]
+    named = {condition.metric.name for condition in wanted}
+    meant_to_fail = any(condition.expects_failure for condition in wanted)
+    results = [
+        condition.evaluate([call], users=users)
+        for condition in wanted
+        if condition.address is not None or condition.expects_failure
+    ]
     if isinstance(action, actions.Accept) and action.reject is not None:
         seen = str(call.sip_code) if call.sip_code else None
         text = f"code = {action.reject}"
@@ -117,10 +119,21 @@ def _judged_call(
     was_canceled = any(reached.state is CallState.CANCELED for reached in call.states)
     incoming_canceled = canceled and was_canceled and leg.direction is Direction.INCOMING
     on_purpose = leg.canceled_on_purpose and not call.answered
-    if on_purpose or incoming_canceled or any(condition.expects_failure for condition in wanted):
+    if on_purpose or incoming_canceled or meant_to_fail:
         return call.judged(*judge_expected(call, results))
-    min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else None
-    return call.judged(*(judge_call(call) if min_mos is None else judge_call(call, min_mos=min_mos)))
+    # What the author has conditions on is left to them: a lower MOS, silence.
+    min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else MIN_MOS
+    asked = [
+        condition.value if condition.operator in (">=", ">") else 0.0
+        for condition in wanted
+        if condition.metric.name == "mos"
+    ]
+    judgement = judge_call(
+        call,
+        min_mos=min([min_mos, *asked]),
+        silence_permitted=bool(named & {"silence", "heard"}),
+    )
+    return call.judged(*judgement)
 
 
 def _sent_elsewhere(progresses: Sequence[Progress], calls: Sequence[CallOutcome]) -> Judgement | None:

@@ -329,7 +329,11 @@ class CallProgress(Progress):
 
     def finish_leg(self, id_: str, outcome: CallOutcome, now: float) -> None:
         leg = self.legs[id_]
-        if leg.gave_up and not outcome.answered and outcome.failure in (None, Failure.REFUSED):
+        if (
+            leg.gave_up
+            and not outcome.answered
+            and outcome.failure in (None, Failure.REFUSED, Failure.STOPPED)
+        ):
             detail = f"within {self.action.ring_timeout:g} s"
             outcome = dataclasses.replace(outcome, failure=Failure.NO_ANSWER, failure_detail=detail)
         super().finish_leg(id_, outcome, now)

@@ -116,7 +116,8 @@ hold. Quote a condition that holds `: ` or ` #`, or stands with brackets inside 
 
 A call that is meant to fail says so by a condition that no answered call can satisfy (`code = 486`,
 `states lacks [answered]`); it then passes when its conditions hold. `cancel_after` and `reject` say it
-too.
+too. A condition on `mos` that asks for less than `min_mos` takes its place, and one on `silence` or
+`heard` that of the check for silence.
 
 | operator | meaning |
 |---|---|

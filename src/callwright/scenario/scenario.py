@@ -15,6 +15,7 @@ from callwright.scenario.parameter import (
     Duration,
     Host,
     ParameterView,
+    Secret,
     parameter,
     parameters_of,
     view,
@@ -104,6 +105,17 @@ class Scenario:
                 value = ", ".join(map(str, spot.value)) if isinstance(spot.value, list) else str(spot.value)
                 shown[spot.address] = value if written is None or spot.type == "secret" else written
         return shown
+
+    def secrets(self) -> frozenset[str]:
+        """Every secret value in it, for whoever removes them from what is kept."""
+        holders: list[Action | Party] = [*self.parties.values(), *self.actions()]
+        values = (
+            getattr(holder, spec.name)
+            for holder in holders
+            for spec in parameters_of(type(holder))
+            if isinstance(spec.type, Secret)
+        )
+        return frozenset(value for value in values if value)
 
     # Without a target the runner starts the PBX, gives it ``pbx_accounts()``, and calls ``on_pbx``.
 

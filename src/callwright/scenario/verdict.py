@@ -79,7 +79,8 @@ def _where(outcome: Outcome) -> str:
     """The host that packets went to."""
     if outcome.peer:
         return re.sub(r"^(udp|tcp|tls):", "", outcome.peer)
-    return outcome.failure_detail or _far_end(outcome)
+    detail = outcome.failure_detail or ""
+    return detail if detail and " " not in detail else _far_end(outcome)
 
 
 def _detail(outcome: Outcome) -> str:
@@ -156,11 +157,22 @@ def _unresolved(outcome: Outcome) -> Judgement:
     return Verdict.FAILED, Blame.NETWORK if dead else Blame.TEST, reason
 
 
+def _within(outcome: Outcome) -> str:
+    """``within 30 s`` when the detail is a time."""
+    time = re.fullmatch(r"(?:within )?([\d.]+ m?s)", outcome.failure_detail or "")
+    return f"within {time[1]}" if time else ""
+
+
+def _never_came(outcome: Outcome) -> Judgement:
+    within = f" {_within(outcome)}" if _within(outcome) else _detail(outcome)
+    return Verdict.FAILED, Blame.TARGET, f"{_name(outcome.party, 'We')} never got the call{within}."
+
+
 def _no_answer(outcome: Outcome) -> Judgement:
     who = _far_end(outcome)
     rang = isinstance(outcome, CallOutcome) and any(s.state is CallState.RINGING for s in outcome.states)
     how = "it rang, and nobody took the call" if rang else "it neither rang nor answered"
-    return Verdict.FAILED, Blame.TARGET, f"{who} did not answer in time{_detail(outcome)}: {how}."
+    return Verdict.FAILED, Blame.TARGET, f"{who} did not answer {_within(outcome) or 'in time'}: {how}."
 
 
 def _sentence(verdict: Verdict, blame: Blame, text: str) -> tuple[Verdict, Blame, str]:
@@ -185,7 +197,6 @@ _PLAIN = {
     Failure.NEGOTIATION: _sentence(
         Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no audio format{detail}."
     ),
-    Failure.NEVER_CAME: _sentence(Verdict.FAILED, Blame.TARGET, "{us} never got the call{detail}."),
     Failure.STOPPED: _sentence(Verdict.CANCELED, Blame.TEST, "It was stopped from outside{detail}."),
     Failure.DEADLINE: _sentence(Verdict.FAILED, Blame.TEST, "The run's time was over first{detail}."),
     Failure.PLATFORM: _sentence(
@@ -200,6 +211,7 @@ _WORDED = {
     Failure.UNREACHABLE: _unreachable,
     Failure.UNRESOLVED: _unresolved,
     Failure.NO_ANSWER: _no_answer,
+    Failure.NEVER_CAME: _never_came,
 }
 
 
@@ -209,7 +221,6 @@ def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
     verdict, blame, text = _PLAIN[failure]
     reason = text.format(
         who=_far_end(outcome),
-        us=_name(outcome.party, "We"),
         what=_what(outcome),
         where=_where(outcome) if outcome.peer else _far_end(outcome),
         detail=_detail(outcome),
@@ -218,7 +229,7 @@ def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
     return verdict, blame, reason
 
 
-def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS) -> Judgement:
+def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS, silence_permitted: bool = False) -> Judgement:
     """The verdict of a call that was meant to be answered and to carry audio (RFC 3261 and our own rules).
 
     It passes when it was answered, audio came (an echo of our own SSRC is audio), the peer reports no
@@ -235,21 +246,22 @@ def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS) -> Judgement:
     if not call.media_expected:
         after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
         return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; no audio was asked for."
-    return _judge_media(call, min_mos)
+    return _judge_media(call, min_mos, silence_permitted)
 
 
 def _answerer(call: CallOutcome) -> str:
     return _far_end(call) if call.direction is Direction.OUTGOING else _name(call.party, "We")
 
 
-def _judge_media(call: CallOutcome, min_mos: float) -> Judgement:
+def _judge_media(call: CallOutcome, min_mos: float, silence_permitted: bool) -> Judgement:
     us, them = _name(call.party, "we"), _far_end(call)
     heard = call.received
     span = f" in {_milliseconds(call.duration_ms)}" if call.duration_ms else ""
     if not heard.packets:
         reason = f"{_answerer(call)} answered, but {us} heard nothing: no RTP packet came{span}."
         return Verdict.FAILED, Blame.TARGET, reason
-    if heard.silence_pct is not None and heard.silence_pct >= SILENT_PCT:
+    silent = heard.silence_pct is not None and heard.silence_pct >= SILENT_PCT
+    if silent and not silence_permitted:
         opening = f"{_answerer(call)} answered, but {us} heard silence"
         reason = f"{opening}: all {heard.packets} packets were without sound."
         return Verdict.FAILED, Blame.TARGET, reason
