@@ -92,7 +92,8 @@ def _network(outcome: RunOutcome) -> str:
         c.received for c in outcome.calls if c.received.packets is not None and c.received.lost is not None
     ]
     if not received:
-        return ""
+        parts = _parts(outcome)
+        return "Every request got an answer." if parts and all(part.sip_code for part in parts) else ""
     lost = sum(stream.lost or 0 for stream in received)
     total = sum((stream.packets or 0) + (stream.lost or 0) for stream in received)
     if total == 0 or lost / total > 0.01:
@@ -103,6 +104,9 @@ def _network(outcome: RunOutcome) -> str:
 
 def _platform(outcome: RunOutcome) -> str:
     errors = [error for call in outcome.calls if (error := _send_error(call)) is not None]
+    if not errors and outcome.blame is Blame.TARGET:
+        peers = [part.peer for part in _parts(outcome) if part.sip_code and part.peer]
+        return f"The answer came from {peers[0]}, not from us." if peers else ""
     if not errors or max(errors) > TIMELY_MS:
         return ""
     return f"Packets left within {max(errors):.1f} ms of their time (99 of 100)."

@@ -31,6 +31,11 @@ def named_calls(outcome: RunOutcome) -> list[tuple[str, CallOutcome]]:
     return found
 
 
+def has_media(call: CallOutcome) -> bool:
+    """Whether there is anything to say about its audio: it was answered, or packets came or went."""
+    return (call.answered and call.media_expected) or bool(call.received.packets or call.sent.packets)
+
+
 def _user(uri: str | None) -> str:
     return (uri or "").rpartition("<")[2].removeprefix("sips:").removeprefix("sip:").partition("@")[0]
 

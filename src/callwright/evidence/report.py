@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from callwright.evidence import figures
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
-from callwright.evidence.naming import named_calls, with_quality
+from callwright.evidence.naming import has_media, named_calls, with_quality
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.scope import build_scope
 from callwright.evidence.shown import shown
 from callwright.evidence.waterfall import call_phases, run_phases
 from callwright.evidence.waveform import Waveform, read_waveform
 from callwright.quality.bands import BANDS, band
-from callwright.scenario.outcome import CallOutcome, CallState, RunOutcome, Verdict
+from callwright.scenario.outcome import CallOutcome, CallState, EndedBy, RunOutcome, Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,6 +40,12 @@ EMBED_FILE, EMBED_ALL = 384_000, 1_500_000
 
 _VERDICT_ORDER = {
     v: n for n, v in enumerate((Verdict.FAILED, Verdict.ERROR, Verdict.INVALID, Verdict.CANCELED))
+}
+_ENDERS = {
+    EndedBy.LOCAL: "us",
+    EndedBy.REMOTE: "the peer",
+    EndedBy.NETWORK: "the network",
+    EndedBy.PLATFORM: "a fault of ours",
 }
 
 
@@ -153,6 +159,8 @@ def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: flo
         "started": _utc(outcome.started_at),
         "suspects": suspects(outcome),
         "calls": calls,
+        "facts": {call.id: _facts(call) for _, call in calls},
+        "heard": [pair for pair in calls if has_media(pair[1])],
         "call_names": {call.id: name for name, call in calls},
         "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
         "ladder": ladder,
@@ -167,6 +175,21 @@ def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: flo
         "players": players,
         "falls": [fall for fall in falls if fall is not None and fall.phases],
     }
+
+
+def _facts(call: CallOutcome) -> list[str]:
+    """The line of figures below a call's sentence; what is not known is left to the tables."""
+    facts = [f"{call.sip_code} {call.sip_reason or ''}".strip()] if call.sip_code else []
+    for name, value in (
+        ("post-dial delay", call.pdd_ms),
+        ("setup", call.setup_ms),
+        ("talked", call.duration_ms),
+    ):
+        if value is not None:
+            facts.append(f"{name} {figures.milliseconds(value)}")
+    if call.ended_by is not None:
+        facts.append(f"ended by {_ENDERS[call.ended_by]}")
+    return facts
 
 
 def _utc(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from callwright.evidence.figures import UNKNOWN, milliseconds, number, percent
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
-from callwright.evidence.naming import named_calls, with_quality
+from callwright.evidence.naming import has_media, named_calls, with_quality
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown
 from callwright.quality.bands import band
@@ -75,8 +75,10 @@ def _parts(outcome: RunOutcome, ladder: Ladder | None, width: int) -> Iterator[R
         yield _blame(outcome)
     if outcome.conditions:
         yield _conditions(outcome)
-    if outcome.calls:
+    if any(map(has_media, outcome.calls)):
         yield _streams(outcome, width)
+    else:
+        yield ""
     if ladder is not None and ladder.rows:
         for line in ladder_lines(with_quality(ladder, outcome), width):
             yield _text(line)
@@ -153,6 +155,8 @@ def _streams(outcome: RunOutcome, width: int) -> RenderableType:
         table.add_column(title, justify="left" if title == "Codec" else "right", no_wrap=True)
     table.add_column("MOS", no_wrap=True)
     for name, call in named_calls(outcome):
+        if not has_media(call):
+            continue
         for arrow, way, stream in (("←", "received", call.received), ("→", "sent", call.sent)):
             who = _text([(f"{arrow} ", "cyan" if way == "received" else "magenta"), (f"{name}, {way}", "")])
             lost = _text([(number(stream.lost), "red" if stream.lost else "")])
@@ -260,7 +264,7 @@ def _arrow(
 ) -> str:
     """The line between two lanes, with the label in it, and the note where there is room."""
     text = f" {label} "
-    if note and len(text) + len(note) + 2 <= room - 4:
+    if note and len(text) + len(note) + 2 <= room - 2:
         text = f" {label}  {note} "
     if len(text) > room - 3:
         text = text[: max(room - 4, 1)].rstrip() + "…"
