@@ -1,4 +1,4 @@
-"""Calls over wires that lose, repeat and reorder: each completes or fails cleanly, and leaves nothing behind."""
+"""Calls over wires that lose, repeat and reorder: each ends cleanly and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from callwright.sip.client_request import ClientRequest, ClientRequestUser
 from callwright.sip.dialog import Dialog
 from callwright.sip.digest import Credentials, DigestClient
 from callwright.sip.events import CallEnded, EndCause, Event, FailureCause, RequestReceived, Side
+from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
 from callwright.sip.modification import Modification
@@ -249,13 +250,13 @@ class Call:
     def receive_request(self, transaction: ServerTransaction, now: float) -> None:
         """A request with our tag, other than ACK and CANCEL."""
         request = transaction.request
-        dialog = self.dialog_with(request.headers.from_.tag or "")
+        dialog = self.dialog_with(from_tag(request.headers))
         transaction.count = self.timeline
         transaction.local_tag = self.local_tag
         if dialog is None or self.over:
             self.agent.reply(transaction, 481, now)
             return
-        number = request.headers.cseq.number
+        number = cseq_of(request.headers)[0]
         if dialog.remote_cseq is not None and number < dialog.remote_cseq:
             self.agent.reply(
                 transaction, 500, now, reason="CSeq Out of Order", headers=[("Retry-After", "1")]
@@ -319,7 +320,7 @@ class Call:
         was sent, to be sent again for every repeated 2xx."""
         credentials = [field for field in invite.headers if field[0] in _CREDENTIALS]
         branch = self.agent.branch()
-        cseq = invite.headers.cseq.number
+        cseq = cseq_of(invite.headers)[0]
         request, hop = self.compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
         data = serialize(request)
         self.agent.layer.transmit(data, hop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from callwright.sip.glance import cseq_of, tag_of
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request, Response
 from callwright.sip.transport import Hop
@@ -69,8 +70,8 @@ class Dialog:
             local=request.headers.get("from") or "",
             local_tag=local_tag,
             remote=remote,
-            remote_tag=headers.to.tag or "",
-            local_cseq=request.headers.cseq.number,
+            remote_tag=tag_of(remote) or "",
+            local_cseq=cseq_of(request.headers)[0],
             remote_cseq=None,
             remote_target=contact_of(response) or request.uri,
             route_set=tuple(reversed(headers.get_all("record-route"))),
@@ -87,9 +88,9 @@ class Dialog:
             local=f"{headers.get('to') or ''};tag={local_tag}",
             local_tag=local_tag,
             remote=remote,
-            remote_tag=headers.from_.tag or "",
+            remote_tag=tag_of(remote) or "",
             local_cseq=0,
-            remote_cseq=headers.cseq.number,
+            remote_cseq=cseq_of(headers)[0],
             remote_target=contact_of(request) or str(headers.from_.uri),
             route_set=tuple(headers.get_all("record-route")),
             hop=hop,

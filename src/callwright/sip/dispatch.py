@@ -9,6 +9,7 @@ from callwright.sip.call import Call
 from callwright.sip.events import CallReceived, RequestReceived, StreamBroken
 from callwright.sip.fields import Via
 from callwright.sip.framing import BrokenStreamError, StreamFramer
+from callwright.sip.glance import mark_source, to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.message import MalformedMessage, Request, Response, parse_datagram, serialize
@@ -104,7 +105,7 @@ class Dispatch:
         via = _mark(request, hop)
         method = request.method
         if method == "ACK":
-            self._ack(request, hop, now)
+            self._ack(request, via, hop, now)
             return
         key = server_key(request, via, method)
         known = agent.layer.servers.get(key)
@@ -128,8 +129,8 @@ class Dispatch:
         else:
             self._new(transaction, now)
 
-    def _ack(self, request: Request, hop: Hop, now: float) -> None:
-        key = server_key(request, request.headers.top_via, "INVITE")
+    def _ack(self, request: Request, via: Via, hop: Hop, now: float) -> None:
+        key = server_key(request, via, "INVITE")
         transaction = self._agent.layer.servers.get(key)
         if transaction is not None and transaction.method == "INVITE":
             transaction.receive(request, now)
@@ -155,7 +156,7 @@ class Dispatch:
         agent = self._agent
         request = transaction.request
         method = request.method
-        tagged = request.headers.to.tag is not None
+        tagged = to_tag(request.headers) is not None
         if (tagged and method != "REGISTER") or not outside_of_dialog(request):
             agent.reply(transaction, 481, now)
         elif agent.layer.merged(request, transaction):
@@ -173,7 +174,7 @@ class Dispatch:
 
     def _call_of(self, request: Request) -> Call | None:
         headers = request.headers
-        tag = headers.to.tag
+        tag = to_tag(headers)
         return None if tag is None else self._agent.calls.get((headers.call_id, tag))
 
     def _stateless(self, request: Request, status: int, hop: Hop, reason: str | None = None) -> int:
@@ -201,8 +202,11 @@ def response_hop(via: Via, hop: Hop) -> Hop:
 def _mark(request: Request, hop: Hop) -> Via:
     """Write into the topmost Via where the request came from (18.2.1, RFC 3581)."""
     headers = request.headers
-    via = headers.top_via
     source = hop.remote
+    ordinary = mark_source(headers, source.host, source.port)
+    if ordinary is not None:
+        return ordinary
+    via = headers.top_via
     wants_rport = via.wants_rport
     if wants_rport or not _same_host(via.host, source.host):
         marked = via.with_parameter("received", source.host)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from callwright.sip.call import SDP, Call, CallState, Direction, HeaderPairs
 from callwright.sip.dialog import Dialog
 from callwright.sip.events import CallCanceled, CallConfirmed, CallFailed, FailureCause, Side
+from callwright.sip.glance import cseq_of
 from callwright.sip.message import Request
 from callwright.sip.success import Success
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.uri import NameAddr
-
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
 
 _UNANSWERED = (CallState.PROCEEDING, CallState.EARLY)
@@ -141,7 +141,7 @@ class InboundCall(Call):
     def receive_ack(self, ack: Request, now: float) -> bool:
         """The ACK to our 200, once or repeated, or to that of a re-INVITE."""
         success = self._success
-        if success is None or success.cseq != ack.headers.cseq.number:
+        if success is None or success.cseq != cseq_of(ack.headers)[0]:
             return super().receive_ack(ack, now)
         if not success.waits:
             self.timeline.retransmissions_received += 1

@@ -17,12 +17,12 @@ from callwright.sip.events import (
     FailureCause,
     Side,
 )
+from callwright.sip.glance import to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.transport import Hop
 from callwright.sip.uri import NameAddr
-
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
 
 _UNANSWERED = (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)
@@ -155,7 +155,7 @@ class OutboundCall(Call):
     # -- inside
 
     def _answered(self, response: Response, now: float) -> None:
-        tag = response.headers.to.tag or ""
+        tag = to_tag(response.headers) or ""
         if self.dialog is not None:
             if tag == self.dialog.remote_tag:
                 self._repeat_ack(self._ack)
@@ -222,7 +222,7 @@ class OutboundCall(Call):
             self.finish(CallFailed(now, self, status, response.reason, cause, response))
 
     def _early_dialog(self, response: Response) -> str:
-        tag = response.headers.to.tag or ""
+        tag = to_tag(response.headers) or ""
         if tag and self.dialog is None:
             dialog = self.early_dialogs.get(tag)
             if dialog is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from callwright.sip.glance import cseq_of
 from callwright.sip.timers import Alarm
 from callwright.sip.transaction.server import ServerTransaction
 
@@ -17,7 +18,7 @@ class Success:
         self, transaction: ServerTransaction, on_missing: Callable[[float], None], now: float
     ) -> None:
         self.transaction = transaction
-        self.cseq = transaction.request.headers.cseq.number
+        self.cseq = cseq_of(transaction.request.headers)[0]
         self._on_missing = on_missing
         host = transaction.host
         self._interval = host.timers.t1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from callwright.sip.config import EndpointConfig
 from callwright.sip.events import Event, MessageDiscarded
+from callwright.sip.glance import tag_of
 from callwright.sip.grammar import SipSyntaxError, format_host
 from callwright.sip.headers import Headers, header_key
 from callwright.sip.message import Request, Response
@@ -172,7 +173,7 @@ class UserAgent:
         fields.extend(given)
         if body and content_type and "content-type" not in taken:
             fields.append(("Content-Type", content_type))
-        refuse_line_ends(fields)
+        refuse_line_ends([*given, (from_, to), (uri, content_type or "")])
         return Request(method, uri, Headers.adopt(fields), body)
 
     def build_response(
@@ -192,7 +193,7 @@ class UserAgent:
         given = list(headers)
         taken = {header_key(name) for name, _ in given}
         to = source["to"][0]
-        if local_tag and status >= _TAGGED and request.headers.to.tag is None:
+        if local_tag and status >= _TAGGED and tag_of(to) is None:
             to = f"{to};tag={local_tag}"
         fields = [("Via", via) for via in source["via"]]
         if contact is not None:  # a response that makes a dialog (12.1.1)
@@ -214,7 +215,10 @@ class UserAgent:
             fields.append(("Content-Type", content_type))
         if reason is None:
             reason = REASON_PHRASES.get(status, "")
-        refuse_line_ends([*given, ("", reason)])
+        elif reason:
+            refuse_line_ends([("", reason)])
+        if given:
+            refuse_line_ends(given)
         return Response(status, reason, Headers.adopt(fields), body)
 
     def reply(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from callwright.sip.fields import Via
+from callwright.sip.glance import branch_of, cseq_of, from_tag
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.timers import Agenda, Timers
@@ -45,9 +46,9 @@ def server_key(request: Request, via: Via, method: str) -> Key:
     # RFC 2543: no unique branch. To is left out: its tag differs in the ACK.
     return (
         request.uri,
-        headers.from_.tag or "",
+        from_tag(headers),
         headers.call_id,
-        str(headers.cseq.number),
+        str(cseq_of(headers)[0]),
         str(via),
         method,
     )
@@ -104,7 +105,7 @@ class TransactionLayer:
         """True when this request without a To tag came before by another way (8.2.2.2); else remember it."""
         headers: Headers = request.headers
         # The Request-URI is in the key since one endpoint may be several users, each of whom is to ring.
-        key = (headers.from_.tag or "", headers.call_id, headers.get("cseq") or "", request.uri)
+        key = (from_tag(headers), headers.call_id, headers.get("cseq") or "", request.uri)
         if self._merged.get(key, transaction) is not transaction:
             return True
         self._merged[key] = transaction
@@ -114,8 +115,8 @@ class TransactionLayer:
     def find_client(self, response: Response) -> ClientTransaction | None:
         """The transaction that a response belongs to (17.1.3)."""
         headers = response.headers
-        branch = headers.top_via.branch
-        return None if branch is None else self.clients.get((branch, headers.cseq.method))
+        branch = branch_of(headers)
+        return None if branch is None else self.clients.get((branch, cseq_of(headers)[1]))
 
     def fail(self, hop: Hop, reason: str, now: float) -> None:
         """No request reaches the remote of `hop`."""
