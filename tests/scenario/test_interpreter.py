@@ -346,3 +346,11 @@ def test_silence_is_left_to_the_author_when_there_is_a_condition_on_it() -> None
 
     stage.place = silent  # type: ignore[method-assign]
     assert stage.play().verdict is Verdict.PASSED
+
+
+def test_a_call_whose_end_is_never_told_keeps_the_states_that_were() -> None:
+    stage = Stage(BASIC)
+    stage.mute = (event.CallFinished,)
+    caller = stage.play(stop_at=4.0).calls[1]
+    assert [reached.state for reached in caller.states][:3] == ["calling", "ringing", "answered"]
+    assert caller.destination == "sip:1002@127.0.0.1:5070"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from callwright.scenario import actions, command, event
@@ -16,6 +16,7 @@ from callwright.scenario.outcome import (
     Failure,
     RegistrationOutcome,
     RequestOutcome,
+    StateReached,
 )
 from callwright.scenario.party import Account, numbered_after
 from callwright.scenario.scenario import Scenario
@@ -50,6 +51,20 @@ class Leg:
     canceled_on_purpose: bool = False
     gave_up: bool = False  # nobody answered within ring_timeout
     outcome: CallOutcome | None = None
+    destination: str | None = None
+    states: list[StateReached] = field(default_factory=list)  # for an end that the runner never tells
+
+    def reach(self, what: event.CallStateChanged, now: float) -> None:
+        self.states.append(StateReached(round(now - self.begun_at, 6), what.state, what.code))
+
+    def left_open(self, failure: Failure, detail: str) -> CallOutcome:
+        """What is known of a call whose end was never told."""
+        return CallOutcome(
+            failure=failure,
+            failure_detail=detail,
+            states=tuple(self.states),
+            destination=self.destination,
+        )
 
     @property
     def up(self) -> bool:
@@ -108,7 +123,7 @@ class Progress:
                     address=self.base.address, party=self.base.party, failure=failure, failure_detail=detail
                 )
         for leg in self.legs_up():
-            self.finish_leg(leg.id, CallOutcome(failure=failure, failure_detail=detail), now)
+            self.finish_leg(leg.id, leg.left_open(failure, detail), now)
 
 
 class RegisterProgress(Progress):
@@ -238,6 +253,7 @@ class AcceptProgress(Progress):
             self.listening = True
         elif isinstance(what, event.CallStateChanged):
             leg = self.legs[what.id]
+            leg.reach(what, now)
             if what.state is CallState.ANSWERED and leg.answered_at is None:
                 leg.answered_at = now
                 if self.action.hangup_after is not None:
@@ -280,14 +296,15 @@ class CallProgress(Progress):
     def _place(self, now: float) -> None:
         action, account = self.action, self.account
         id_ = f"{action.address}/{len(self.legs) + 1}"
-        leg = self.legs[id_] = Leg(id_, Direction.OUTGOING, now)
+        uri = self.run.scenario.uri(action.dial_destination, account)
+        leg = self.legs[id_] = Leg(id_, Direction.OUTGOING, now, destination=uri)
         self.run.own(id_, self)
         self.run.emit(
             command.PlaceCall(
                 id_,
                 action.address,
                 account,
-                self.run.scenario.uri(action.dial_destination, account),
+                uri,
                 action.dial_destination,
                 action.codecs,
                 action.play,
@@ -314,12 +331,12 @@ class CallProgress(Progress):
 
     def _overdue(self, leg: Leg, now: float) -> None:
         if leg.up:
-            outcome = CallOutcome(failure=Failure.PLATFORM, failure_detail="a call never reported its end")
-            self.finish_leg(leg.id, outcome, now)
+            self.finish_leg(leg.id, leg.left_open(Failure.PLATFORM, "a call never reported its end"), now)
 
     def receive(self, what: event.Event, now: float) -> None:
         if isinstance(what, event.CallStateChanged):
             leg = self.legs[what.id]
+            leg.reach(what, now)
             if what.state is CallState.ANSWERED and leg.answered_at is None:
                 self._answered(leg, now)
         elif isinstance(what, event.CallFinished):
