@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, build_ladder
 from callwright.evidence.naming import call_names, with_quality
 from callwright.net.tap import Packet
-from tests.evidence.sample import ALICE_CALL, STARTED, packets, run
+from callwright.scenario.outcome import StreamOutcome
+from tests.evidence.sample import ALICE, ALICE_CALL, PBX, STARTED, packets, run
 
 A, B = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
 
@@ -141,6 +143,15 @@ class TestStreams:
             "MOS 4.31 Excellent",
             "MOS 4.38 Excellent",
         ]
+
+    def test_a_call_without_a_named_party_does_not_mix_up_its_directions(self) -> None:
+        alice = dataclasses.replace(run().calls[0], party=None, sent=StreamOutcome(mos=3.9))
+        only_alice = [packet for packet in packets() if packet.local[0] == ALICE and packet.remote[0] == PBX]
+        ladder = with_quality(build_ladder(only_alice), dataclasses.replace(run(), calls=(alice,)))
+        assert {(s.source, s.note) for s in ladder.streams} == {
+            (0, "MOS 3.90 Fair"),
+            (1, "MOS 4.31 Excellent"),
+        }
 
     def test_sequence_numbers_are_followed_over_their_cycle(self) -> None:
         def rtp(n: int) -> Packet:

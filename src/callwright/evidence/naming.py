@@ -43,24 +43,28 @@ def _user(uri: str | None) -> str:
 def with_quality(ladder: Ladder, outcome: RunOutcome) -> Ladder:
     """The ladder whose streams say how good they were, where a phone has measured just this one."""
     by_id = {one_line(call.call_id): call for call in outcome.calls if call.call_id}
-    names = {party.name: index for index, party in enumerate(ladder.parties)}
+    lanes: dict[str, int] = {}
+    for message in ladder.messages:
+        call = by_id.get(message.call_id)
+        if call is not None and message.label == "INVITE":
+            outgoing = call.direction is Direction.OUTGOING
+            lanes.setdefault(message.call_id, message.source if outgoing else message.destination)
     rows = []
     for row in ladder.rows:
         if isinstance(row, StreamRow):
-            row = dataclasses.replace(row, note=_quality(row, ladder, by_id, names))
+            row = dataclasses.replace(row, note=_quality(row, ladder, by_id, lanes))
         rows.append(row)
     return dataclasses.replace(ladder, rows=tuple(rows))
 
 
-def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], names: dict[str, int]) -> str:
+def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], lanes: dict[str, int]) -> str:
     counted = f"{row.packets:,} packets" if row.lost is None else f"{row.lost:,} of {row.expected:,} lost"
     if row.out_of_reach:
         return f"{row.packets:,} lost"
     for call_id in row.call_ids:
         call = calls.get(call_id)
-        if call is None:
+        if call is None or call_id not in lanes:
             continue
-        lane = names.get(call.party or "")
         alone = (
             sum(
                 s.destination == row.destination and s.source == row.source and call_id in s.call_ids
@@ -68,7 +72,7 @@ def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], name
             )
             == 1
         )
-        stream = call.received if lane in {None, row.destination} else call.sent
+        stream = call.received if lanes.get(call_id) == row.destination else call.sent
         if alone and stream.mos is not None:
             return f"MOS {stream.mos:.2f} {band(stream.mos).name}"
     return counted

@@ -21,7 +21,7 @@ from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
 from callwright.evidence.naming import has_media, named_calls, with_quality
 from callwright.evidence.redaction import Redactor
-from callwright.evidence.scope import build_scope
+from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import shown
 from callwright.evidence.waterfall import call_phases, run_phases
 from callwright.evidence.waveform import Waveform, read_waveform
@@ -157,6 +157,7 @@ def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: flo
         "run": outcome,
         "title": outcome.title or outcome.name or "Call",
         "started": _utc(outcome.started_at),
+        "took": _took(outcome),
         "suspects": suspects(outcome),
         "calls": calls,
         "facts": {call.id: _facts(call) for _, call in calls},
@@ -175,6 +176,16 @@ def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: flo
         "players": players,
         "falls": [fall for fall in falls if fall is not None and fall.phases],
     }
+
+
+def _took(outcome: RunOutcome) -> str:
+    if outcome.duration_ms is None and outcome.started_at is not None:
+        start = outcome.started_at
+        ends = [
+            call.started_at - start + call_end(call) for call in outcome.calls if call.started_at is not None
+        ]
+        return figures.milliseconds(max(ends) * 1000) if ends else figures.UNKNOWN
+    return figures.milliseconds(outcome.duration_ms)
 
 
 def _facts(call: CallOutcome) -> list[str]:

@@ -130,7 +130,7 @@ def build_scope(
         for name, call in calls
         if call.started_at
     ]
-    ends = [offset + _end(call) for _, call, offset in timed]
+    ends = [offset + call_end(call) for _, call, offset in timed]
     if not timed or max(ends) <= 0:
         return None
     jitters = [
@@ -159,7 +159,8 @@ def build_scope(
     return scope
 
 
-def _end(call: CallOutcome) -> float:
+def call_end(call: CallOutcome) -> float:
+    """Seconds from the start of a call to its end, as far as is known."""
     last_state = call.states[-1].at if call.states else 0.0
     last_second = call.seconds[-1].at + 1 if call.seconds else 0.0
     return last_state if call.states and call.states[-1].state in _LAST else max(last_state, last_second)
@@ -170,6 +171,8 @@ class _Drawer:
         self.axis = axis
         self._jitter_top = jitter
         self._min_mos = min_mos
+        self._call_end = axis.end
+        """End of the call that is being drawn, in seconds of the axis."""
 
     # -- states ----------------------------------------------------------------------------------------------
 
@@ -178,7 +181,7 @@ class _Drawer:
         deaf = 0.0
         for index, reached in enumerate(call.states):
             word = _STATE_WORDS[reached.state]
-            ending = call.states[index + 1].at if index + 1 < len(call.states) else _end(call)
+            ending = call.states[index + 1].at if index + 1 < len(call.states) else call_end(call)
             if reached.state in _LAST or ending <= reached.at:
                 continue
             if word != "Talking":
@@ -216,7 +219,11 @@ class _Drawer:
         self, call: CallOutcome, offset: float, received: bool, wave: tuple[str, Waveform] | None
     ) -> list[Plot]:
         total: StreamOutcome = call.received if received else call.sent
+        self._call_end = offset + call_end(call)
         seconds = [(offset + s.at, s.received if received else s.sent) for s in call.seconds]
+        # The last second of a call is a piece of one: too little to say that something is missing.
+        while seconds and self._call_end - seconds[-1][0] < 0.5 and not seconds[-1][1].packets:
+            seconds.pop()
         known = any(s.mos is not None or s.lost is not None or s.jitter_ms is not None for _, s in seconds)
         plots = []
         if known or received:
@@ -245,7 +252,7 @@ class _Drawer:
 
     def _bounds(self, call: CallOutcome, offset: float) -> tuple[float, float]:
         answered = next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
-        return offset + answered, offset + _end(call)
+        return offset + answered, offset + call_end(call)
 
     def _gaps(
         self, seconds: Sequence[tuple[float, SecondOfStream]], values: Sequence[float | None], why: str
@@ -259,7 +266,7 @@ class _Drawer:
                 gaps.append(self._span(start, at, why))
                 start = None
         if start is not None and seconds:
-            gaps.append(self._span(start, seconds[-1][0] + 1, why))
+            gaps.append(self._span(start, min(seconds[-1][0] + 1, self._call_end), why))
         return gaps
 
     def _mos(self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str) -> Plot:
