@@ -365,3 +365,54 @@ def test_the_ack_of_a_refusal_keeps_branch_route_and_number() -> None:
     assert str(ack.headers.cseq) == "1 ACK"
     assert ack.headers.to.tag == "2"
     assert ack.headers.get_all("route") == ["<sip:p;lr>"]
+
+
+ENTRANCES: dict[str, dict[State, Callable[[], Bench]]] = {
+    "INVITE client": {
+        State.CALLING: invite,
+        State.PROCEEDING: lambda: invite().get(180),
+        State.COMPLETED: lambda: invite().get(486),
+        State.ACCEPTED: lambda: invite().get(200),
+        State.TERMINATED: lambda: invite().until(32),
+    },
+    "Non-INVITE client": {
+        State.TRYING: other,
+        State.PROCEEDING: lambda: other().get(100),
+        State.COMPLETED: lambda: other().get(200),
+        State.TERMINATED: lambda: other().until(32),
+    },
+    "INVITE server": {
+        State.PROCEEDING: invited,
+        State.COMPLETED: lambda: invited().reply(486),
+        State.CONFIRMED: lambda: invited().reply(486).again("ACK"),
+        State.ACCEPTED: lambda: invited().reply(200),
+        State.TERMINATED: lambda: invited().reply(200).until(32),
+    },
+    "Non-INVITE server": {
+        State.TRYING: asked,
+        State.PROCEEDING: lambda: asked().reply(100),
+        State.COMPLETED: lambda: asked().reply(200),
+        State.TERMINATED: lambda: asked().until(32),
+    },
+}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_state_is_entered_and_left_in_time_when_nothing_more_happens(table: Table) -> None:
+    entrances = ENTRANCES[table.name]
+    assert set(entrances) == set(table.states)
+    for state, enter in entrances.items():
+        bench = enter()
+        assert bench.state is state
+        if state is not State.TERMINATED and table.guards[state].owner == "transaction":
+            bench.until(200)
+            assert bench.state is State.TERMINATED
+            assert bench.layer.agenda.next() is None
+
+
+def test_a_process_that_slept_makes_up_for_it_with_no_burst() -> None:
+    bench = invite()
+    bench.now = 20.0
+    bench.layer.agenda.ring(20.0)
+    bench.note()
+    assert bench.times.count(20.0) <= 3

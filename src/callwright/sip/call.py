@@ -140,6 +140,14 @@ class Call:
         return Uri.parse(dialog.remote_target if dialog is not None else self.request.uri)
 
     @property
+    def next_hop(self) -> Uri:
+        """Where the next request of the dialog has to go first: the first route, or the remote target. When
+        its host is a name, a driver may resolve it and say `use_hop`; else the way the dialog came is
+        taken."""
+        dialog = self._any_dialog()
+        return Uri.parse(dialog.way().next_hop if dialog is not None else self.request.uri)
+
+    @property
     def contact(self) -> str:
         """Our Contact value."""
         raise NotImplementedError

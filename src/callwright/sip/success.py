@@ -43,7 +43,7 @@ class Success:
         self.transaction.repeat_success(now)
         due = now if self._repeat is None else self._repeat.when
         self._interval = min(self._interval * 2, self.transaction.host.timers.t2)
-        self._repeat = self.transaction.host.agenda.at(due + self._interval, self._again)
+        self._repeat = self.transaction.host.agenda.at(max(due + self._interval, now), self._again)
 
     def _missing(self, now: float) -> None:
         self.stop()

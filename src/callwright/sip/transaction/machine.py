@@ -149,9 +149,10 @@ class Machine:
     def _again(self, interval: float, now: float) -> None:
         # From the due time of the last one, not from when it was noticed: a late wake must not
         # stretch the row.
+        # What a process missed while it slept is not made good by a burst, though.
         due = now if self._repeat is None else self._repeat.when
         self._interval = interval
-        self._repeat = self.host.agenda.at(due + interval, self._on_repeat)
+        self._repeat = self.host.agenda.at(max(due + interval, now), self._on_repeat)
 
     def _on_repeat(self, now: float) -> None:
         self.step(self._repeat_trigger, None, now)
