@@ -19,31 +19,10 @@ from collections.abc import Iterable
 from callwright.net.entropy import system_entropy
 from callwright.net.media import MediaEngine
 from callwright.net.ports import PortPair
-from callwright.rtp.session import Session, SessionConfig
+from callwright.rtp.session import Session, SessionConfig, Transmission
 from callwright.sip.transport import Address
 
 PTIME = 0.020
-
-
-class Silence:
-    """A source whose frames cost nothing: the codec is measured elsewhere."""
-
-    def next_frame(self) -> bytes:
-        return bytes(160)
-
-
-class Silence:
-    """A source whose frames cost nothing: the codec is measured elsewhere."""
-
-    def next_frame(self) -> bytes:
-        return bytes(160)
-
-
-class Silence:
-    """A source whose frames cost nothing: the codec is measured elsewhere."""
-
-    def next_frame(self) -> bytes:
-        return bytes(160)
 
 
 class Silence:
@@ -58,6 +37,7 @@ class Stream:
 
     def __init__(self, start: float, remote: Address) -> None:
         self.start = start
+        self.sent = 0
         self.received = 0
         self.errors: list[float] = []
         self.other: Stream | None = None
@@ -80,13 +60,12 @@ class Stream:
         self.receive_rtcp = self._session.receive_rtcp
         self.wake = self._session.wake
         self.next_wake = self._session.next_wake
-        self.transmissions = self._session.transmissions
         self.events = self._session.events
 
-    @property
-    def sent(self) -> int:
-        """Packets sent until now."""
-        return self._session.report(time.monotonic()).sent.packets
+    def transmissions(self) -> list[Transmission]:
+        outgoing = self._session.transmissions()
+        self.sent += sum(not packet.is_rtcp for packet in outgoing)
+        return outgoing
 
     def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
         batch = list(batch)

@@ -12,7 +12,6 @@ import pytest
 from callwright.net.clock import SystemClock
 from callwright.net.media import MediaEngine
 from callwright.net.ports import MediaPorts, PortsExhausted
-from callwright.net.syscalls import DirectCalls, MediaCalls, PortableCalls, direct_calls_possible
 from callwright.net.tap import Packet
 
 CLOCK = SystemClock()
@@ -80,12 +79,9 @@ def until() -> Until:
     return Until()
 
 
-@pytest.fixture(params=["portable", "direct"])
-def engine(request: pytest.FixtureRequest) -> Iterator[MediaEngine]:
-    if request.param == "direct" and not direct_calls_possible():
-        pytest.skip("not on this machine")
-    calls: MediaCalls = DirectCalls() if request.param == "direct" else PortableCalls()
-    made = MediaEngine(ports=MediaPorts(20_000, 20_999), calls=calls)
+@pytest.fixture
+def engine() -> Iterator[MediaEngine]:
+    made = MediaEngine(ports=MediaPorts(20_000, 20_999))
     yield made
     made.close()
 

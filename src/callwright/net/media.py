@@ -5,8 +5,7 @@ How it keeps time while other Python threads are busy:
 - Whoever gives up the GIL waits up to a switch interval to have it back; so the interval is short while
   there are sessions, and the thread gives the GIL up as seldom as it can: all that is due is computed first
   and sent in one go, and after a reading the sockets are left alone for a few milliseconds. That costs no
-  accuracy, since the kernel stamps each arrival. Where it can, it keeps the GIL while it sends and reads
-  (`syscalls.DirectCalls`), and gives it up only to sleep.
+  accuracy, since the kernel stamps each arrival.
 - epoll counts in milliseconds, select in microseconds; so the thread sleeps in a select on the one descriptor
   of the epoll.
 - It runs at a higher priority where that is permitted.
@@ -20,6 +19,7 @@ import itertools
 import logging
 import selectors
 import socket
+import struct
 import sys
 import threading
 from collections import deque
@@ -27,11 +27,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar, cast
 
-from callwright.net.address import numeric_host
+from callwright.net.address import numeric_host, sockaddr
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.pacing import raise_priority, readable_within, switch_interval
-from callwright.net.ports import MediaPorts, PortPair
-from callwright.net.syscalls import MediaCalls, calls_here
+from callwright.net.ports import SO_TIMESTAMPNS, MediaPorts, PortPair
 from callwright.net.tap import Packet, Tap
 from callwright.net.udp import read_error_queue, refusal
 from callwright.sip.transport import Address
@@ -45,7 +44,10 @@ GATHER = 0.004
 READ_ROUNDS = 16
 """Packets taken from one socket in one reading."""
 SHORTEST_WAIT = 0.00005
+LARGEST_PACKET = 65_535
 CLOSE_SECONDS = 0.05
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY = 128
 
 
 class MediaSession(Protocol):
@@ -115,7 +117,6 @@ class MediaEngine:
 
     ports   the range that `open_ports` takes from
     taps    see what is sent and received, in batches, on the media thread
-    calls   how it sends and reads; the best of this machine by default
     """
 
     def __init__(
@@ -125,7 +126,6 @@ class MediaEngine:
         clock: Clock | None = None,
         taps: Sequence[Tap] = (),
         raise_priority: bool = True,
-        calls: MediaCalls | None = None,
     ) -> None:
         self.ports = ports or MediaPorts()
         self._clock: Clock = clock or SystemClock()
@@ -139,7 +139,7 @@ class MediaEngine:
         self._heap: list[tuple[float, int, MediaHandle]] = []
         self._order = itertools.count()
         self._phases = itertools.count()
-        self._calls = calls or calls_here()
+        self._buffer = memoryview(bytearray(LARGEST_PACKET))
         self._read_after = 0.0
         self._last_read = 0.0
         self._alarmed = False
@@ -389,13 +389,13 @@ class MediaEngine:
             return
         try:
             try:
-                self._calls.send(sock, data, address)
+                sock.sendto(data, address)
             except BlockingIOError:
                 raise
             except OSError:
                 # Most likely an ICMP error about an earlier packet: the kernel reports it at the next call.
                 self._refusals(handle, sock)
-                self._calls.send(sock, data, address)
+                sock.sendto(data, sockaddr(Address(*address)))
         except (OSError, ValueError, OverflowError, TypeError) as error:
             handle.unsent += 1
             if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
@@ -455,9 +455,9 @@ class MediaEngine:
         heard: dict[MediaHandle, None] = {}
         offset = self._wall_offset()  # from the kernel's wall time back to ours
         for _ in range(READ_ROUNDS):
-            ready = self._calls.ready(self._selector)
+            ready = self._selector.select(0)
             taken = False
-            for key in ready:
+            for key, _mask in ready:
                 if key.data is None:
                     self._quiet_alarm()
                     continue
@@ -472,8 +472,8 @@ class MediaEngine:
             self._read_after = now + GATHER
         for handle in heard:
             self._hear(handle)
-        if heard:
-            self._drain(heard)
+            self._drain([handle])
+            self._fire()  # what has become due in the meantime goes first
 
     def _wall_offset(self) -> float:
         """Wall time minus monotonic time, of the try that was interrupted least."""
@@ -496,17 +496,22 @@ class MediaEngine:
 
     def _take(self, handle: MediaHandle, sock: socket.socket, is_rtcp: bool, offset: float) -> bool:
         try:
-            data, source, stamp = self._calls.receive(sock)
+            size, control, _, name = sock.recvmsg_into([self._buffer], _ANCILLARY)
         except (BlockingIOError, InterruptedError):
             self._refusals(handle, sock)  # readable without a packet: there are errors
             return False
         except OSError:
             self._refusals(handle, sock)
             return True
-        arrival = self._clock.now()
-        if stamp is not None:
-            # Within what is possible, even when somebody sets the wall clock in between.
-            arrival = min(arrival, max(self._last_read, stamp - offset))
+        now = self._clock.now()
+        arrival = now
+        for level, kind, stamp in control:
+            if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(stamp) >= _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack_from(stamp)
+                # Within what is possible, even when somebody sets the wall clock in between.
+                arrival = min(now, max(self._last_read, seconds + nanoseconds * 1e-9 - offset))
+        data = bytes(self._buffer[:size])
+        source = (name[0], name[1])
         (handle._heard_rtcp if is_rtcp else handle._heard).append((data, source, arrival))
         if self._taps or handle._tap:
             local = handle.ports.local_rtcp if is_rtcp else handle.ports.local

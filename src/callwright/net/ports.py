@@ -10,13 +10,15 @@ import threading
 
 from callwright.net.address import bracketed, family_of, from_sockaddr, sockaddr
 from callwright.net.entropy import Entropy, system_entropy, uniform
-from callwright.net.syscalls import SO_TIMESTAMPNS
 from callwright.net.udp import enable_error_queue
 from callwright.sip.transport import Address
 
 DEFAULT_RANGE = (16_384, 32_767)
 """Below the ports that Linux gives to others by itself."""
 RECEIVE_BUFFER = 256 * 1024
+
+# socket(7): time of arrival by CLOCK_REALTIME, in nanoseconds.
+SO_TIMESTAMPNS = 35
 
 
 class PortsExhausted(Exception):
