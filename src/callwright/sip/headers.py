@@ -158,6 +158,8 @@ _KEYS.update({spelling.lower(): spelling.lower() for spelling in _SPELLINGS})
 _KEYS.update({spelling.upper(): spelling.lower() for spelling in _SPELLINGS})
 _KEYS.update(COMPACT_NAMES)
 _KEYS.update({compact.upper(): name for compact, name in COMPACT_NAMES.items()})
+USUAL_SPELLINGS = tuple(_KEYS)
+"""What nearly every header is written as."""
 
 
 def full_name(name: str) -> str:
@@ -192,6 +194,14 @@ class Headers:
         headers = cls.__new__(cls)
         headers._fields = fields
         headers._index = None
+        return headers
+
+    @classmethod
+    def adopt_indexed(cls, fields: list[tuple[str, str]], index: dict[str, list[str]]) -> Headers:
+        """The same with the index of `by_key`, which somebody has made already."""
+        headers = cls.__new__(cls)
+        headers._fields = fields
+        headers._index = index
         return headers
 
     @property

@@ -17,10 +17,10 @@ from callwright.sip.scan import ScanError
 from callwright.sip.uri import Uri
 from callwright.sip.validity import Fault, find_faults, is_sound
 
-try:  # the native twin, when it was built
-    from callwright.sip._scan import scan  # type: ignore[import-not-found, unused-ignore]
+try:  # the native twin, where it was built
+    from callwright.sip._scan import read_sound, scan
 except ImportError:
-    from callwright.sip.scan import scan
+    from callwright.sip.scan import read_sound, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,25 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
     syntax of what every element reads, CSeq within 32 bits and of the request's method, Content-Length. All
     else waits until asked.
     """
+    sound = read_sound(
+        data, limits.start_line, limits.head, limits.header_count, limits.header_name, limits.header_value
+    )
+    if sound is None:
+        return _parse_step_by_step(data, limits)
+    sound_method, status, text, fields, index, offset, length = sound
+    headers = Headers.adopt_indexed(fields, index)
+    present = len(data) - offset
+    if length < 0:
+        length = present
+    if length > present or length > limits.body:
+        return _parse_step_by_step(data, limits)
+    body = data[offset : offset + length]
+    if sound_method is None:
+        return Response(status, text, headers, body)
+    return Request(sound_method, text, headers, body)
+
+
+def _parse_step_by_step(data: bytes, limits: Limits) -> Message:
     try:
         start_line, fields, offset, _ = scan(
             data,

@@ -30,9 +30,10 @@ class Fault:
     in_start_line: bool = False
 
 
-_OCTET = r"(?:1[0-9][0-9]|[1-9]?[0-9])"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PORT = r"(?:[1-5][0-9]{4}|[0-9]{1,4})"
 _HOST = rf"(?:[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z][A-Za-z0-9-]*)*|{_OCTET}(?:\.{_OCTET}){{3}})"
-_SIP_URI = rf"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$]++@)?{_HOST}(?::[0-9]{{1,4}})?"
+_SIP_URI = rf"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$]++@)?{_HOST}(?::{_PORT})?"
 _QUICK_URI = re.compile(rf"{_SIP_URI}(?:;[A-Za-z0-9\-_.]++(?:=[A-Za-z0-9\-_.]++)?)*+")
 _QUICK_ADDRESS = re.compile(
     rf'(?:"[^"\\]*+" ?|[A-Za-z0-9.\- ]*+)<{_SIP_URI}(?:;[A-Za-z0-9\-_.]++(?:=[A-Za-z0-9\-_.]++)?)*+>'
@@ -40,9 +41,10 @@ _QUICK_ADDRESS = re.compile(
     rf"|{_SIP_URI}(?:;[A-Za-z0-9\-_.]++(?:=[{TOKEN_CHARS}]++)?)*+"
 )
 _QUICK_VIA = re.compile(
-    rf"SIP/2\.0/[A-Z]++ {_HOST}(?::[0-9]{{1,4}})?(?:;[A-Za-z0-9\-_.]++(?:=[{TOKEN_CHARS}]++)?)*+"
+    rf"SIP/2\.0/[A-Z]++ {_HOST}(?::{_PORT})?(?:;[A-Za-z0-9\-_.]++(?:=[{TOKEN_CHARS}]++)?)*+"
 )
 _QUICK_CSEQ = re.compile(rf"[0-9]{{1,9}} ([{TOKEN_CHARS}]+)")
+_QUICK_NUMBER = re.compile(r"[0-9]{1,9}")
 _NOT_IN_CALL_ID = re.compile(r"[\s\x00-\x1f\x7f]")
 _ONCE = (
     ("Call-ID", "call-id"),
@@ -83,7 +85,7 @@ def is_sound(index: Index, method: str | None, uri: str | None) -> bool:
             return False
     for key in ("content-length", "max-forwards"):
         values = index.get(key)
-        if values is not None and (len(values) > 1 or not values[0].isdecimal() or len(values[0]) > 9):
+        if values is not None and (len(values) > 1 or not _QUICK_NUMBER.fullmatch(values[0])):
             return False
     return len(index.get("content-type", ())) < 2
 
