@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from callwright.sip.uri import Uri
@@ -24,7 +24,8 @@ class Accounts:
 
     ``domain`` is the digest realm and the first of the names that are ours; ``also`` are others, numeric
     addresses too, since phones are often told no more than those. ``ports``: the ports we listen on; a URI
-    that names another port of the same host means somebody else. Empty: every port is ours.
+    that names another port of the same host means somebody else. Empty: every port is ours. ``is_ours`` is
+    asked about hosts that are not listed, for who listens on every address of a machine.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Accounts:
         *,
         also: Iterable[str] = (),
         ports: Iterable[int] = (),
+        is_ours: Callable[[str], bool] = lambda host: False,
     ) -> None:
         self.domain = domain
         self._domains = {_host(name) for name in (domain, *also)}
         self._ports = frozenset(ports)
+        self._is_ours = is_ours
         self._accounts: dict[str, Account] = {}
         for account in accounts:
             if not account.user or account.user in self._accounts:
@@ -59,7 +62,9 @@ class Accounts:
         if uri.scheme.lower() == "tel":
             return True
         here = uri.port is None or not self._ports or uri.port in self._ports
-        return uri.is_sip and here and _host(uri.host) in self._domains
+        if not uri.is_sip or not here:
+            return False
+        return _host(uri.host) in self._domains or self._is_ours(_host(uri.host))
 
     def addressed_by(self, uri: Uri) -> Account | None:
         """The account whose address-of-record this is: parameters, port and escapes do not count (10.3)."""

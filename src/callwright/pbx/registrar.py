@@ -267,7 +267,7 @@ def _means(wish: _Wish, binding: Binding) -> bool:
 
 
 def _contact(binding: Binding, now: float) -> str:
-    left = max(1, math.ceil(binding.expires_at - now))
+    left = max(1, math.ceil(binding.expires_at - now - 1e-6))  # now + 3600 - now may exceed 3600
     contact = NameAddr("", binding.contact)
     if binding.q != 1.0:
         contact = contact.with_parameter("q", f"{binding.q:g}")

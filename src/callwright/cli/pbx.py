@@ -1,0 +1,271 @@
+"""`callwright pbx`: the reference PBX alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    JsonFlag,
+    Refused,
+    TraceFlag,
+    VerboseFlag,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.pbx.accounts import Account
+    from callwright.pbx.record import CallRecord, PbxEvent
+    from callwright.pbx.server import PbxConfig
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright pbx --listen 127.0.0.1:5060 --account 1001:secret --account 1002:secret
+
+  callwright pbx --listen 192.0.2.7:5060 --domain pbx.test --accounts accounts.yaml --relay
+
+  callwright pbx --transport tls --listen 0.0.0.0:5061 --cert cert.pem --key key.pem --account 1001:secret
+
+[bold]Files of --accounts[/bold]
+
+  YAML, a mapping:            CSV, with or without a first line of names:
+
+    1001: secret                user,secret,display_name
+    1002:                       1001,secret,
+      secret: other             1002,other,Bob Brown
+      display_name: Bob Brown
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def pbx(
+    listen: Annotated[
+        str,
+        typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one."),
+    ] = "127.0.0.1:5060",
+    domain: Annotated[
+        str | None,
+        typer.Option("--domain", metavar="NAME", help="Domain and realm; by default the host of --listen."),
+    ] = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option("--account", metavar="USER:SECRET", help="An account; repeat it for more."),
+    ] = None,
+    accounts: Annotated[
+        Path | None, typer.Option("--accounts", metavar="FILE", help="Accounts from a YAML or CSV file.")
+    ] = None,
+    transport: Annotated[
+        list[str] | None,
+        typer.Option("--transport", metavar="udp|tcp|tls", help="Repeatable; by default udp and tcp."),
+    ] = None,
+    relay: Annotated[
+        bool, typer.Option("--relay", help="RTP goes through the PBX, instead of from phone to phone.")
+    ] = False,
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    advertise: flags.AdvertiseOption = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Calls and messages need no password; registering does.")
+    ] = False,
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
+    from callwright.net.address import WILDCARDS
+    from callwright.pbx.server import Listen, PbxConfig
+    from callwright.phone.phone import split_host_port
+    from callwright.sip.transport import Transport
+
+    try:
+        host, port = split_host_port(listen)
+    except ValueError as error:
+        raise Refused(f"--listen: {error}", "For example: --listen 127.0.0.1:5060") from None
+    names = [name.lower() for name in transport or ("udp", "tcp")]
+    for name in names:
+        if name not in ("udp", "tcp", "tls"):
+            raise Refused(f"--transport is udp, tcp or tls, not {name!r}")
+    if "tls" in names and cert is None:
+        raise Refused("--transport tls needs a certificate", "Add --cert FILE and --key FILE.")
+    phone = flags.phone_config(advertise=advertise, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key)
+    people = [*map(_account, account or ()), *(_read_accounts(accounts) if accounts else ())]
+    if not people:
+        raise Refused(
+            "a PBX without accounts serves nobody", "Add --account 1001:secret, or --accounts FILE."
+        )
+    if domain is None:
+        domain = "callwright.invalid" if host in WILDCARDS else host
+    listening = tuple(
+        Listen(Transport(n.upper()), host, (5061 if n == "tls" else 5060) if port is None else port)
+        for n in dict.fromkeys(names)
+    )
+    try:
+        config = PbxConfig(
+            domain,
+            people,
+            listening,
+            relay=relay,
+            rtp_ports=phone.rtp_ports,
+            advertise=advertise,
+            tls=phone.tls,
+            user_agent=phone.user_agent,
+            open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else {"OPTIONS"}),
+        )
+        calls = flags.run_async(lambda stop: _serve(config, stop, verbose, trace_sip))
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if as_json:
+        print_json(
+            {
+                "verdict": "passed",
+                "blame": None,
+                "reason": f"{len(calls)} calls went through the PBX",
+                "calls": [_call_json(record) for record in calls],
+            }
+        )
+    return EXIT_INTERRUPTED  # nothing else ends it
+
+
+async def _serve(config: PbxConfig, stop: asyncio.Event, verbose: bool, trace_sip: bool) -> list[CallRecord]:
+    from callwright.net.driver import BindFailed
+    from callwright.net.tls import TlsConfigurationError
+    from callwright.pbx.server import Pbx
+
+    def told(event: PbxEvent) -> None:
+        line = _line(event, verbose)
+        if line:
+            say(line)
+
+    pbx = Pbx(config, taps=flags.taps_for(trace_sip), on_event=told, on_warning=say)
+    try:
+        await pbx.start()
+    except (BindFailed, TlsConfigurationError) as error:
+        raise Refused(
+            f"--listen: {error}", "Choose another port, or 0 for any free one.", code=3, blame="platform"
+        ) from None
+    for transport, address in pbx.listening:
+        say(f"listening on {transport.value.lower()} {address}")
+    media = "relayed" if config.relay else "direct"
+    say(f"domain {config.domain}, {len(pbx.accounts)} accounts, media {media}; Ctrl-C ends")
+    await stop.wait()
+    await pbx.close()
+    return pbx.calls
+
+
+def _line(event: PbxEvent, verbose: bool) -> str:
+    """One event as a line for people."""
+    from callwright.pbx.record import AccessDenied, BindingChanged, CallFinished, CallPlaced
+    from callwright.pbx.registrar import ChangeKind
+
+    match event:
+        case BindingChanged(change=change):
+            if change.kind is ChangeKind.REFRESHED and not verbose:
+                return ""
+            return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
+        case AccessDenied():
+            return f"{event.method} from {event.source} as {event.username}: {event.reason}"
+        case CallPlaced(record=record):
+            return f"call {record.id}: {record.caller or 'somebody'} calls {record.callee}"
+        case CallFinished(record=record):
+            by = f", ended by the {record.ended_by}" if record.answered_at is not None else ""
+            return (
+                f"call {record.id}: {record.status} after {record.talked:.1f} s of talk{by}. {record.reason}"
+            )
+    return ""
+
+
+def _call_json(record: CallRecord) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    start = record.started_at
+
+    def after(moment: float | None) -> float | None:
+        return None if moment is None else round((moment - start) * 1000, 1)
+
+    return {
+        "id": record.id,
+        "caller": record.caller,
+        "callee": record.callee,
+        "call_id": record.call_id,
+        "sip_code": record.status,
+        "reason": record.reason,
+        "ended_by": record.ended_by,
+        "ringing_ms": after(record.ringing_at),
+        "answered_ms": after(record.answered_at),
+        "ended_ms": after(record.ended_at),
+        "branches": [asdict(branch) for branch in record.branches],
+        "relayed": None if record.relayed is None else asdict(record.relayed),
+    }
+
+
+def _account(text: str) -> Account:
+    from callwright.pbx.accounts import Account
+
+    user, colon, secret = text.partition(":")
+    if not user or not colon or not secret:
+        raise Refused(f"--account takes USER:SECRET, not {text!r}", "For example: --account 1001:secret")
+    return Account(user, secret)
+
+
+def _read_accounts(file: Path) -> list[Account]:
+    """Accounts of a YAML or CSV file; raises Refused with the file and the line where that is known."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"--accounts {file}: {error}") from None
+    if file.suffix.lower() in (".yaml", ".yml", ".json"):
+        return _accounts_of_yaml(file, text)
+    return _accounts_of_csv(file, text)
+
+
+def _accounts_of_yaml(file: Path, text: str) -> list[Account]:
+    import yaml
+
+    from callwright.pbx.accounts import Account
+
+    try:
+        # BaseLoader reads every scalar as text: 0043123 stays itself, and so does the secret `no`.
+        document = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise Refused(f"--accounts {file}: {error}") from None
+    if not isinstance(document, dict):
+        raise Refused(
+            f"--accounts {file}: a mapping of user to secret is needed", "For example: 1001: secret"
+        )
+    found: list[Account] = []
+    for user, wanted in document.items():
+        fields = {"secret": wanted} if isinstance(wanted, str) else wanted
+        if not isinstance(fields, dict) or not fields.get("secret"):
+            raise Refused(f"--accounts {file}: {user} has no secret")
+        unknown = set(fields) - {"secret", "display_name"}
+        if unknown:
+            raise Refused(f"--accounts {file}: {user}: {sorted(unknown)[0]!r} is not known")
+        found.append(Account(str(user), str(fields["secret"]), str(fields.get("display_name", ""))))
+    return found
+
+
+def _accounts_of_csv(file: Path, text: str) -> list[Account]:
+    import csv
+
+    from callwright.pbx.accounts import Account
+
+    found: list[Account] = []
+    for number, row in enumerate(csv.reader(text.splitlines()), 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["user", "secret"]):
+            continue
+        if not 2 <= len(cells) <= 3 or not cells[0] or not cells[1]:
+            raise Refused(f"--accounts {file}: line {number} is not user,secret or user,secret,display_name")
+        found.append(Account(*cells))
+    return found

@@ -1,0 +1,396 @@
+"""The reference PBX as a machine without sockets: registrar, and a B2BUA between its accounts.
+
+A driver holds it like an endpoint: `receive`, `transport_failed`, `wake`, `next_wake`, `transmissions`, and
+`events` that tell what became of registrations and calls. Requests outside of a dialog are authenticated, but
+for those of `open_methods`; within one, the tag that only the peer and we know is proof enough.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.bridge import Bridge, Invitation
+from callwright.pbx.errand import Errand
+from callwright.pbx.passage import (
+    caller_address,
+    content_type_of,
+    escaped,
+    hops_left,
+    identity_headers,
+    onward,
+)
+from callwright.pbx.path import DirectPaths, MediaPaths, NoMediaPath
+from callwright.pbx.record import (
+    AccessDenied,
+    BindingChanged,
+    CallFinished,
+    CallPlaced,
+    CallRecord,
+    PbxEvent,
+)
+from callwright.pbx.registrar import Change, Registrar
+from callwright.pbx.routing import Refusal, Ring, Strategy, route
+from callwright.sip import events as sip
+from callwright.sip.call import Call
+from callwright.sip.client_request import ClientRequest
+from callwright.sip.config import EndpointConfig, HopFor, Limits
+from callwright.sip.digest_server import DigestServer, Verdict
+from callwright.sip.endpoint import Endpoint, Transmission
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.message import Request
+from callwright.sip.timers import Agenda, Timers
+from callwright.sip.transaction.server import ServerTransaction
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr, Uri
+
+__all__ = ["B2bua", "B2buaConfig"]
+
+_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "REGISTER")
+_REMEMBERED_CALLS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class B2buaConfig:
+    """What is decided once for a PBX. Durations in seconds.
+
+    `advertise_host` stands in Via, Contact and, with a relay, SDP, in place of the local address.
+    """
+
+    user_agent: str = "Callwright PBX"
+    open_methods: frozenset[str] = frozenset({"OPTIONS"})
+    strategy: Strategy = Strategy.ALL
+    ring_limit: float = 180.0
+    duration_limit: float = 4 * 3600.0
+    idle_limit: float = 300.0
+    max_calls: int = 1_000
+    max_calls_per_account: int = 100
+    advertise_host: str | None = None
+    hop_for: HopFor | None = None
+    timers: Timers = field(default_factory=Timers)
+    algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+
+
+class B2bua:
+    """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first."""
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        config: B2buaConfig,
+        entropy: Callable[[int], bytes],
+        paths: MediaPaths | None = None,
+    ) -> None:
+        self.config = config
+        self.registrar = registrar
+        self.agenda = Agenda()
+        self._accounts: Accounts = registrar.accounts
+        self._paths: MediaPaths = paths or DirectPaths()
+        self._is_own: Callable[[Hop], bool] = lambda hop: False
+        self._digest = DigestServer(self._accounts.domain, entropy, algorithms=config.algorithms)
+        self.endpoint = Endpoint(
+            EndpointConfig(
+                user_agent=config.user_agent,
+                advertise_host=config.advertise_host,
+                timers=config.timers,
+                limits=Limits(calls=4 * config.max_calls + 100),
+                allow=_METHODS,
+                accept_elsewhere=("*",),
+                answer_options=False,
+                ring_limit=config.ring_limit,
+                answer_limit=config.ring_limit * 4,
+                hop_for=config.hop_for,
+            ),
+            entropy,
+        )
+        self._bridges: dict[Bridge, None] = {}
+        self._finished: deque[CallRecord] = deque(maxlen=_REMEMBERED_CALLS)
+        self._errands: dict[ClientRequest, Errand] = {}
+        self._events: list[PbxEvent] = []
+        self._serial = 0
+        self._expiry: float | None = None
+
+    # -- what a driver does
+
+    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+        """A datagram, or a chunk of the stream `hop`."""
+        self.endpoint.receive(data, hop, now)
+        self._work()
+
+    def transport_failed(self, hop: Hop, reason: str, now: float) -> None:
+        """Nothing sent to `hop` arrives; a stream is lost, and with it the bindings made over it."""
+        self.endpoint.transport_failed(hop, reason, now)
+        if hop.transport.reliable:
+            self._changed(self.registrar.flow_lost(hop), now)
+            for bridge in list(self._bridges):
+                bridge.flow_lost(hop, now)
+        self._work()
+
+    def wake(self, now: float) -> None:
+        """Do what has become due."""
+        self.endpoint.wake(now)
+        self.agenda.ring(now)
+        if self._expiry is not None and self._expiry <= now:
+            self._changed(self.registrar.wake(now), now)
+        self._work()
+
+    def next_wake(self) -> float | None:
+        """When to call `wake` next (monotonic seconds), or None."""
+        moments = (self.endpoint.next_wake(), self.agenda.next(), self._expiry)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def transmissions(self) -> list[Transmission]:
+        """Take what is to be sent, in order."""
+        return self.endpoint.transmissions()
+
+    def events(self) -> list[PbxEvent]:
+        """Take what happened, in order."""
+        taken, self._events = self._events, []
+        return taken
+
+    # -- what its owner does
+
+    def know_own(self, is_own: Callable[[Hop], bool]) -> None:
+        """How to tell a hop that leads back to us: a contact there would make a loop."""
+        self._is_own = is_own
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        """Records of the last 1,000 finished calls and of all live ones."""
+        return [*self._finished, *(bridge.record for bridge in self._bridges)]
+
+    @property
+    def live(self) -> int:
+        """Calls that are not over."""
+        return len(self._bridges)
+
+    def hang_up_all(self, now: float) -> None:
+        """End every call, as before closing."""
+        for bridge in list(self._bridges):
+            bridge.give_up(480, "the PBX is going down", now)
+        self._work()
+
+    # -- for bridges
+
+    @property
+    def idle_limit(self) -> float:
+        return self.config.idle_limit
+
+    @property
+    def duration_limit(self) -> float:
+        return self.config.duration_limit
+
+    def media_host(self, hop: Hop) -> str:
+        """Our address for media towards the other end of `hop`."""
+        return self.config.advertise_host or hop.local.host
+
+    def expect(self, handle: ClientRequest, errand: Errand) -> None:
+        """Have `errand` told what becomes of `handle`."""
+        self._errands[handle] = errand
+
+    def concluded(self, bridge: Bridge, now: float) -> None:
+        """Take it off the live ones."""
+        self._bridges.pop(bridge, None)
+        self._finished.append(bridge.record)
+        self._events.append(CallFinished(now, bridge.record))
+
+    # -- events of the endpoint
+
+    def _work(self) -> None:
+        while happened := self.endpoint.events():
+            for event in happened:
+                self._on_event(event)
+
+    def _on_event(self, event: sip.Event) -> None:
+        match event:
+            case sip.CallReceived():
+                self._invited(event)
+            case sip.ResponseReceived():
+                errand = self._errands.pop(event.handle, None)
+                if errand is not None:
+                    errand.answered(event)
+            case sip.RequestTimedOut() | sip.RequestFailed():
+                errand = self._errands.pop(event.handle, None)
+                if errand is not None:
+                    errand.failed(event)
+            case sip.RequestReceived(call=None):
+                self._request(event)
+            case _:
+                call: Call | None = getattr(event, "call", None)
+                if call is not None and isinstance(call.user_data, Bridge):
+                    call.user_data.on_event(event, call)
+
+    # -- who it is
+
+    def _admit(
+        self, received: ServerTransaction | Call, request: Request, hop: Hop, now: float
+    ) -> Account | None:
+        """The account that the credentials prove; None when they do not, and a challenge was sent."""
+        proxy = request.method != "REGISTER"  # towards the callee we are what a proxy is (RFC 3261 22.3)
+        judged = self.endpoint.verify(received, self._digest, self._secret_of, now=now, proxy=proxy)
+        if judged.verdict is Verdict.ACCEPTED:
+            return self._accounts.find(judged.username)
+        if judged.verdict is Verdict.REFUSED:
+            denied = AccessDenied(now, request.method, judged.username, str(hop.remote), judged.reason)
+            self._events.append(denied)
+        stale = judged.verdict is Verdict.STALE
+        self.endpoint.challenge(received, self._digest, now=now, proxy=proxy, stale=stale)
+        return None
+
+    def _secret_of(self, username: str) -> str | None:
+        account = self._accounts.find(username)
+        return None if account is None else account.secret
+
+    # -- calls
+
+    def _invited(self, event: sip.CallReceived) -> None:
+        call, request, now = event.call, event.request, event.at
+        account: Account | None = None
+        if "INVITE" not in self.config.open_methods:
+            account = self._admit(call, request, call.hop, now)
+            if account is None:
+                return
+        self._serial += 1
+        target = request.target
+        record = CallRecord(
+            self._serial,
+            None if account is None else account.user,
+            target.unescaped_user,
+            request.headers.call_id,
+            now,
+        )
+        found = self._ring_for(request, target, now)
+        if not isinstance(found, Refusal) and self._too_many(account):
+            found = Refusal(503, "Service Unavailable (too many calls)")
+        if isinstance(found, Refusal):
+            self._turn_away(call, found, record, now)
+            return
+        if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
+            call.use_hop(call.hop)  # behind a NAT, and no proxy in between: back the way it came
+        locals_ = [self.media_host(b.next_hop) for group in found.groups for b in group]
+        try:
+            path = self._paths.open(self.media_host(call.hop), locals_, now)
+        except NoMediaPath as error:
+            refusal = Refusal(503, f"Service Unavailable ({error.reason})")
+            self._turn_away(call, refusal, record, now)
+            return
+        headers = onward(request.headers, hops_left(request))
+        headers += identity_headers(request, account, self._accounts.domain)
+        invitation = Invitation(
+            caller_address(request, account, self._accounts.domain),
+            NameAddr("", self._address_of(found.account)),
+            tuple(headers),
+        )
+        bridge = Bridge(self, call, invitation, found.groups, path, record)
+        self._bridges[bridge] = None
+        self._events.append(CallPlaced(now, record))
+        bridge.start(now)
+
+    def _turn_away(self, call: Call, refusal: Refusal, record: CallRecord, now: float) -> None:
+        headers = [("Retry-After", "10")] if refusal.status == 503 else []
+        call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
+        record.ended_at, record.ended_by = now, "pbx"
+        record.status, record.reason = refusal.status, refusal.reason
+        self._finished.append(record)
+        self._events.append(CallFinished(now, record))
+
+    def _ring_for(self, request: Request, target: Uri, now: float) -> Ring | Refusal:
+        """Whom a request means, without the contacts that would lead back to us."""
+        if hops_left(request) < 0:
+            return Refusal(483, "Too Many Hops")
+        found = route(target, self._accounts, self.registrar, now, strategy=self.config.strategy)
+        if isinstance(found, Refusal):
+            return found
+        groups = [tuple(b for b in group if not self._is_own(b.next_hop)) for group in found.groups]
+        if not any(groups):
+            return Refusal(482, "Loop Detected (the contact is this PBX)")
+        return replace(found, groups=tuple(group for group in groups if group))
+
+    def _too_many(self, account: Account | None) -> bool:
+        if len(self._bridges) >= self.config.max_calls:
+            return True
+        if account is None:
+            return False
+        mine = sum(bridge.record.caller == account.user for bridge in self._bridges)
+        return mine >= self.config.max_calls_per_account
+
+    def _address_of(self, account: Account) -> Uri:
+        return Uri("sip", escaped(account.user), None, self._accounts.domain)
+
+    # -- other requests outside of a dialog
+
+    def _request(self, event: sip.RequestReceived) -> None:
+        transaction, request, now = event.transaction, event.request, event.at
+        method = request.method
+        if method == "OPTIONS" and self._is_ours(request):
+            # To the PBX itself: alive, and what it can do (RFC 3261 11.2).
+            headers = [("Allow", ", ".join(_METHODS)), ("Accept", "application/sdp")]
+            self.endpoint.respond(transaction, 200, now=now, headers=headers)
+            return
+        account: Account | None = None
+        if method == "REGISTER" or method not in self.config.open_methods:
+            account = self._admit(transaction, request, transaction.flow, now)
+            if account is None:
+                return
+        if method == "REGISTER" and account is not None:
+            self._register(transaction, request, account, now)
+        else:
+            self._pass_on(transaction, request, account, now)
+
+    def _is_ours(self, request: Request) -> bool:
+        target = request.target
+        return not target.user or (target.is_sip and self._accounts.find(target.unescaped_user) is None)
+
+    def _register(
+        self, transaction: ServerTransaction, request: Request, account: Account, now: float
+    ) -> None:
+        done = self.registrar.register(request, transaction.flow, authenticated_as=account.user, now=now)
+        self.endpoint.respond(
+            transaction, done.status, now=now, reason=done.reason, headers=list(done.headers)
+        )
+        self._changed(done.changes, now)
+
+    def _changed(self, changes: Sequence[Change], now: float) -> None:
+        self._expiry = self.registrar.next_wake()
+        self._events += [BindingChanged(now, change) for change in changes]
+
+    def _pass_on(
+        self, transaction: ServerTransaction, request: Request, account: Account | None, now: float
+    ) -> None:
+        """MESSAGE, OPTIONS to an account: to all its contacts; the first 2xx is the answer."""
+        found = self._ring_for(request, request.target, now)
+        if isinstance(found, Refusal):
+            self.endpoint.respond(transaction, found.status, now=now, reason=found.reason)
+            return
+        bindings = [binding for group in found.groups for binding in group]
+        headers = onward(request.headers, hops_left(request))
+        headers += identity_headers(request, account, self._accounts.domain)
+        errand = Errand(self.endpoint, transaction, len(bindings))
+        for binding in bindings:
+            handle = self.endpoint.request(
+                request.method,
+                binding.contact,
+                local=caller_address(request, account, self._accounts.domain),
+                remote=NameAddr("", self._address_of(found.account)),
+                hop=binding.next_hop,
+                now=now,
+                body=request.body,
+                content_type=content_type_of(request.headers),
+                headers=headers,
+            )
+            self.expect(handle, errand)
+
+
+def _is_alone(request: Request) -> bool:
+    """No proxy stands between the caller and us."""
+    return len(request.headers.get_all("via")) == 1 and "record-route" not in request.headers
+
+
+def _contact_host(request: Request) -> str | None:
+    try:
+        contacts = request.headers.contact
+    except SipSyntaxError:
+        return None
+    return contacts[0].uri.host if contacts else None

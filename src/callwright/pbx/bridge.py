@@ -1,0 +1,434 @@
+"""One call through the PBX: the caller's leg, a leg for each contact of the callee, and what joins them.
+
+The first contact that answers has the call, the others are canceled with a Reason ("Call completed
+elsewhere", RFC 3326). From then on what happens on one leg is done on the other: offers, requests, the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from callwright.pbx.errand import Errand
+from callwright.pbx.passage import content_type_of, hops_left, onward, passing, reasons_of
+from callwright.pbx.path import MediaPath, NoMediaPath, Side
+from callwright.pbx.record import BranchRecord, CallRecord
+from callwright.pbx.registrar import Binding
+from callwright.pbx.renegotiation import Renegotiation
+from callwright.pbx.verdicts import Final, best_of, final_of
+from callwright.sdp.description import SdpError
+from callwright.sip import events
+from callwright.sip.call import Call, HeaderPairs
+from callwright.sip.client_request import ClientRequest
+from callwright.sip.endpoint import Endpoint
+from callwright.sip.timers import Agenda, Alarm
+from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr
+
+__all__ = ["Bridge", "BridgeHost", "Invitation"]
+
+ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What every leg towards the callee says: From, To, headers."""
+
+    local: NameAddr
+    remote: NameAddr
+    headers: tuple[tuple[str, str], ...]
+
+
+class BridgeHost(Protocol):
+    """What a bridge stands on. Limits in seconds."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def agenda(self) -> Agenda: ...
+    @property
+    def idle_limit(self) -> float: ...
+    @property
+    def duration_limit(self) -> float: ...
+
+    def media_host(self, hop: Hop) -> str:
+        """Our address for media towards the other end of `hop`."""
+        ...
+
+    def expect(self, handle: ClientRequest, errand: Errand) -> None:
+        """Have `errand` told what becomes of `handle`."""
+        ...
+
+    def concluded(self, bridge: Bridge, now: float) -> None:
+        """The call is over, though legs may still say goodbye."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One contact that was called. `final` None: it may still answer."""
+
+    call: Call
+    record: BranchRecord
+    final: Final | None = None
+    canceled: bool = False
+
+
+class Bridge:
+    """Joins one inbound call with what answers it."""
+
+    def __init__(
+        self,
+        host: BridgeHost,
+        caller: Call,
+        invitation: Invitation,
+        groups: tuple[tuple[Binding, ...], ...],
+        path: MediaPath,
+        record: CallRecord,
+    ) -> None:
+        self.caller = caller
+        self.record = record
+        self.over = False
+        self._host = host
+        self._invitation = invitation
+        self._groups = list(groups)
+        self._path = path
+        self._legs: list[Leg] = []
+        self._finals: list[Final] = []
+        self._callee: Call | None = None
+        self._early_tag: str | None = None  # of the branch whose early description the caller has
+        self._offers = Renegotiation(path, self._other, self._carry, self.give_up)
+        self._alarms: list[Alarm] = []
+        caller.user_data = self
+
+    # -- placing
+
+    def start(self, now: float) -> None:
+        """Ring the first group of contacts."""
+        self._ring_next(now)
+
+    def _ring_next(self, now: float) -> None:
+        while self._groups and not self._ringing and not self.over:
+            for binding in self._groups.pop(0):
+                self._place(binding, now)
+        if not self._ringing and not self.over:
+            self._refuse(best_of(self._finals), now)
+
+    def _place(self, binding: Binding, now: float) -> None:
+        if self.over:
+            return
+        hop = binding.next_hop
+        offer = self.caller.request.body
+        try:
+            body = self._described(offer, Side.CALLER, self.caller.hop, hop) if offer else b""
+        except SdpError as error:
+            self._refuse(Final(488, f"Not Acceptable Here ({error})"), now)
+            return
+        except NoMediaPath as error:
+            self._finals.append(Final(503, f"Service Unavailable ({error.reason})"))
+            return
+        call = self._host.endpoint.invite(
+            binding.contact,
+            local=self._invitation.local,
+            remote=self._invitation.remote,
+            hop=hop,
+            now=now,
+            body=body,
+            headers=self._invitation.headers,
+        )
+        if binding.behind_nat:
+            call.use_hop(hop)  # its Contact leads nowhere from here
+        call.user_data = self
+        record = BranchRecord(str(binding.contact), call.call_id)
+        self.record.branches.append(record)
+        self._legs.append(Leg(call, record))
+        self._offers.told(call, body)
+
+    def _described(self, body: bytes, speaker: Side, from_hop: Hop, to_hop: Hop) -> bytes:
+        return self._path.carry(
+            body,
+            speaker,
+            speaker_host=from_hop.remote.host,
+            listener_local=self._host.media_host(to_hop),
+        )
+
+    def _carry(self, body: bytes, speaker: Call) -> bytes:
+        """What `speaker` describes, as the other leg is to get it. Raises SdpError, NoMediaPath."""
+        if not body:
+            return b""
+        if speaker is self.caller:
+            listener = self._callee.hop if self._callee is not None else self.caller.hop
+            return self._described(body, Side.CALLER, self.caller.hop, listener)
+        return self._described(body, Side.CALLEE, speaker.hop, self.caller.hop)
+
+    # -- events
+
+    def on_event(self, event: events.Event, call: Call) -> None:
+        """Something happened on a leg."""
+        match event:
+            case (
+                events.OfferReceived()
+                | events.OfferAnswered()
+                | events.OfferConfirmed()
+                | events.OfferFailed()
+            ):
+                self._offers.on_event(event)
+            case events.RequestReceived():
+                self._request(event, call)
+            case events.CallEnded() if call is self.caller or call is self._callee:
+                self._leg_ended(event)
+            case _ if call is self.caller:
+                self._on_caller(event)
+            case _:
+                for leg in self._legs:
+                    if leg.call is call:
+                        self._on_leg(event, leg)
+
+    def _on_caller(self, event: events.Event) -> None:
+        now = event.at
+        match event:
+            case events.CallCanceled():
+                reasons = reasons_of(event.request.headers if event.request else None)
+                self._drop_legs(now, reasons)
+                self._conclude(now, "caller", 487, "canceled by the caller")
+            case events.CallFailed():
+                self._drop_legs(now, [_reason(480, event.reason)])
+                self._conclude(now, "pbx", event.status, event.reason)
+            case events.CallConfirmed() if self._callee is not None and not self.caller.request.body:
+                self._late_answer(event, self._callee)
+            case _:
+                pass
+
+    def _on_leg(self, event: events.Event, leg: Leg) -> None:
+        match event:
+            case events.CallProgressed():
+                self._progressed(event, leg)
+            case events.CallAnswered():
+                self._answered(event, leg)
+            case events.CallFailed() | events.CallRedirected() | events.CallCanceled():
+                self._leg_failed(leg, final_of(event), event.at)
+            case events.CallEnded():  # it answered while it was being canceled
+                leg.record.status, leg.record.reason = 200, event.reason
+            case _:
+                pass
+
+    # -- until the answer
+
+    @property
+    def _ringing(self) -> list[Leg]:
+        return [leg for leg in self._legs if leg.final is None and not leg.canceled]
+
+    def _progressed(self, event: events.CallProgressed, leg: Leg) -> None:
+        if event.status == 100 or leg.canceled or self._callee is not None or self.over:
+            return
+        now, response = event.at, event.response
+        body = b""
+        # One dialog towards the caller takes one answer (RFC 3261 13.2.1), so early media passes only where
+        # no other branch can answer differently.
+        alone = len(self._ringing) == 1 and self._early_tag in (None, event.to_tag)
+        if response.body and alone:
+            try:
+                body = self._carry(response.body, leg.call)
+            except (SdpError, NoMediaPath):
+                body = b""  # what matters is the answer
+            else:
+                self._early_tag = event.to_tag
+                self._path.settle()
+        if self.record.ringing_at is None:
+            self.record.ringing_at = now
+        self.caller.ring(
+            event.status, now=now, body=body, reason=event.reason or None, headers=passing(response.headers)
+        )
+
+    def _answered(self, event: events.CallAnswered, leg: Leg) -> None:
+        now, response = event.at, event.response
+        leg.record.status, leg.record.reason = response.status, response.reason
+        if self.over or self._callee is not None:
+            leg.call.hangup(now=now, headers=[ELSEWHERE])
+            return
+        try:
+            body = self._carry(response.body, leg.call)
+        except (SdpError, NoMediaPath) as error:
+            leg.call.hangup(now=now, headers=[_reason(488, "the session description cannot be used")])
+            self._leg_failed(leg, Final(502, f"Bad Gateway ({error})"), now)
+            return
+        leg.final = Final(response.status, response.reason)
+        self._callee = leg.call
+        self._groups.clear()
+        self._cancel_ringing([ELSEWHERE], now)
+        if not self.caller.answer(body, now=now, headers=passing(response.headers)):
+            leg.call.hangup(now=now)
+            return
+        self.record.answered_at, self.record.status = now, response.status
+        self.record.reason = response.reason
+        self._offers.told(self.caller, body)
+        if self.caller.request.body:
+            leg.call.acknowledge(now=now)
+            self._path.settle()
+        # Without an offer in the INVITE the answer comes in the caller's ACK, and goes on in ours.
+        self._watch(now)
+
+    def _late_answer(self, event: events.CallConfirmed, callee: Call) -> None:
+        try:
+            body = self._carry(event.request.body, self.caller)
+        except (SdpError, NoMediaPath) as error:
+            callee.acknowledge(now=event.at)
+            self.give_up(488, str(error), event.at)
+            return
+        callee.acknowledge(body, now=event.at)
+        self._offers.told(callee, body)
+        self._path.settle()
+
+    def _leg_failed(self, leg: Leg, final: Final, now: float) -> None:
+        leg.record.status, leg.record.reason = final.status, final.reason
+        if leg.final is not None:
+            return
+        leg.final = final
+        if leg.canceled or self.over or self._callee is not None:
+            return
+        self._finals.append(final)
+        if final.status >= 600:  # RFC 3261 16.7 item 5: nobody else is to be asked
+            self._refuse(final, now)
+        elif not self._ringing:
+            self._ring_next(now)
+
+    def _refuse(self, final: Final, now: float) -> None:
+        if self.over:
+            return
+        self._groups.clear()
+        self._cancel_ringing([], now)
+        self.caller.reject(final.status, now=now, reason=final.reason, headers=final.headers)
+        self._conclude(now, "callee" if self._finals else "pbx", final.status, final.reason)
+
+    def _cancel_ringing(self, headers: HeaderPairs, now: float) -> None:
+        for leg in self._ringing:
+            leg.canceled = True
+            leg.call.cancel(now=now, headers=headers)
+
+    def _drop_legs(self, now: float, reasons: HeaderPairs) -> None:
+        self._groups.clear()
+        self._cancel_ringing(reasons, now)
+        if self._callee is not None:
+            self._callee.hangup(now=now, headers=reasons)
+
+    # -- while it is up
+
+    def _other(self, call: Call) -> Call | None:
+        return self._callee if call is self.caller else self.caller
+
+    def _request(self, event: events.RequestReceived, call: Call) -> None:
+        """INFO, MESSAGE, OPTIONS within the call."""
+        now, request = event.at, event.request
+        left = hops_left(request)
+        if left < 0:
+            self._host.endpoint.respond(event.transaction, 483, now=now)
+            return
+        other = self._other(call)
+        if other is None and len(self._ringing) == 1:
+            other = self._ringing[0].call  # an early dialog
+        handle = None
+        if other is not None:
+            handle = other.send(
+                request.method,
+                request.body,
+                now=now,
+                content_type=content_type_of(request.headers),
+                headers=onward(request.headers, left),
+            )
+        if handle is None:
+            self._host.endpoint.respond(event.transaction, 480, now=now)
+            return
+        errand = Errand(self._host.endpoint, event.transaction, on_failure=self._unreachable())
+        self._host.expect(handle, errand)
+
+    def flow_lost(self, hop: Hop, now: float) -> None:
+        """A stream closed: who has a leg over it is asked whether its Contact can still be reached."""
+        for call in (self.caller, self._callee):
+            if call is None or call.over or call.hop != hop:
+                continue
+            if call.confirmed:
+                handle = call.send("OPTIONS", now=now)
+                if handle is not None:
+                    self._host.expect(
+                        handle, Errand(self._host.endpoint, None, on_failure=self._unreachable())
+                    )
+            elif call is self.caller and self._callee is None:
+                self._drop_legs(now, [_reason(480, "the caller's connection was lost")])
+                call.reject(480, now=now)
+                self._conclude(now, "caller", 480, "the caller's connection was lost")
+
+    def _unreachable(self) -> Callable[[str, float], None]:
+        def gone(reason: str, at: float) -> None:
+            self.give_up(408, f"a phone of the call cannot be reached: {reason}", at)
+
+        return gone
+
+    def _watch(self, now: float) -> None:
+        agenda = self._host.agenda
+        self._alarms.append(agenda.at(now + self._host.duration_limit, self._too_long))
+        self._alarms.append(agenda.at(now + self._host.idle_limit, self._check_silence))
+
+    def _too_long(self, now: float) -> None:
+        self.give_up(408, f"the call lasted {self._host.duration_limit:g} s", now)
+
+    def _check_silence(self, now: float) -> None:
+        since, limit = self._path.silent_since(), self._host.idle_limit
+        if since is not None and since + limit <= now:
+            self.give_up(408, f"no media from either side for {limit:g} s", now)
+        elif not self.over:
+            self._alarms.append(
+                self._host.agenda.at(max(since or now, now - limit) + limit, self._check_silence)
+            )
+
+    # -- the end
+
+    def give_up(self, status: int, reason: str, now: float) -> None:
+        """End it from here, with a Reason of that SIP status for both sides."""
+        if self.over:
+            return
+        header = _reason(status, reason)
+        self._drop_legs(now, [header])
+        self.caller.hangup(now=now, headers=[header])
+        self._conclude(now, "pbx", self.record.status or 480, reason)
+
+    def _leg_ended(self, event: events.CallEnded) -> None:
+        """BYE, or a dialog that died: the other leg follows."""
+        if self.over:
+            return
+        now = event.at
+        if event.cause is events.EndCause.BYE:
+            reasons = reasons_of(event.request.headers if event.request is not None else None)
+        else:
+            reasons = [_reason(_CAUSES.get(event.cause, 500), event.reason)]
+        side = "caller" if event.call is self.caller else "callee"
+        if event.call is self.caller:
+            self._drop_legs(now, reasons)
+        else:
+            self.caller.hangup(now=now, headers=reasons)
+        self._conclude(now, side, self.record.status, event.reason)
+
+    def _conclude(self, now: float, by: str, status: int | None, reason: str) -> None:
+        if self.over:
+            return
+        self.over = True
+        for alarm in self._alarms:
+            alarm.cancel()
+        record = self.record
+        record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
+        record.relayed = self._path.close()
+        self._host.concluded(self, now)
+
+
+_CAUSES = {
+    events.EndCause.ACK_MISSING: 408,
+    events.EndCause.DIALOG_GONE: 481,
+    events.EndCause.BYE_UNANSWERED: 408,
+    events.EndCause.TRANSPORT: 503,
+}
+
+
+def _reason(status: int, text: str) -> tuple[str, str]:
+    """A Reason header (RFC 3326) of protocol SIP."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else " " for c in text)[:200]
+    return ("Reason", f'SIP;cause={status};text="{plain}"')

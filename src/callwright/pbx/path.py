@@ -1,0 +1,98 @@
+"""The way of media through a bridged call, as the B2BUA sees it: descriptions in, descriptions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Protocol
+
+from callwright.pbx.record import Relayed
+from callwright.sdp.description import SessionDescription
+
+__all__ = ["DirectPath", "DirectPaths", "MediaPath", "MediaPaths", "NoMediaPath", "Side"]
+
+
+class Side(IntEnum):
+    """Whose leg of a bridged call."""
+
+    CALLER = 0
+    CALLEE = 1
+
+    @property
+    def other(self) -> Side:
+        return Side.CALLEE if self is Side.CALLER else Side.CALLER
+
+
+class NoMediaPath(Exception):
+    """No ports are left for another call; `reason` is a sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class MediaPath(Protocol):
+    """The media of one bridged call."""
+
+    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+        """The description of `speaker` as the other side shall get it.
+
+        `speaker_host` is the numeric address that the speaker signals from, `listener_local` our own address
+        towards the other side. It counts from `settle()` on (the first one of a side at once). Raises
+        SdpError for what cannot be read, NoMediaPath without free ports.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Offer and answer have met: what was carried last counts."""
+        ...
+
+    def revert(self) -> None:
+        """The offer was refused: what counted before goes on to count."""
+        ...
+
+    def silent_since(self) -> float | None:
+        """Since when (monotonic seconds) neither side sent anything, though it ought to; None: no matter."""
+        ...
+
+    def close(self) -> Relayed | None:
+        """The call is over; what has gone through, None where nothing does."""
+        ...
+
+
+class MediaPaths(Protocol):
+    """Makes the path of each call."""
+
+    def open(self, caller_local: str, callee_locals: Sequence[str], now: float) -> MediaPath:
+        """With our own numeric addresses towards both sides. Raises NoMediaPath."""
+        ...
+
+
+class DirectPath:
+    """Media goes from phone to phone: a description is read, checked and passed on as it is, o= included."""
+
+    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+        """See MediaPath."""
+        return SessionDescription.parse(body).serialize() if body else b""
+
+    def settle(self) -> None:
+        """Nothing changes here."""
+
+    def revert(self) -> None:
+        """Nothing changed here."""
+
+    def silent_since(self) -> float | None:
+        """Nobody here can know."""
+        return None
+
+    def close(self) -> Relayed | None:
+        """Nothing to close."""
+        return None
+
+
+class DirectPaths:
+    """Direct media for every call."""
+
+    def open(self, caller_local: str, callee_locals: Sequence[str], now: float) -> MediaPath:
+        """See MediaPaths."""
+        return DirectPath()

@@ -1,0 +1,251 @@
+"""The reference PBX as a process part: the B2BUA on a driver, with sockets, relay and a log of calls.
+
+pbx = Pbx(PbxConfig("pbx.test", [Account("1001", "secret"), Account("1002", "secret")]))
+address = await pbx.start()
+...
+await pbx.close()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_host
+from callwright.net.clock import Clock, SystemClock
+from callwright.net.driver import BindFailed, Driver, log_error
+from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.tap import Tap
+from callwright.net.tls import TlsSettings
+from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.b2bua import B2bua, B2buaConfig
+from callwright.pbx.path import DirectPaths, MediaPaths
+from callwright.pbx.record import CallRecord, PbxEvent
+from callwright.pbx.registrar import Binding, Registrar
+from callwright.pbx.routing import Strategy
+from callwright.policy.destination import Purpose, Rules
+from callwright.policy.following import contact_allowed
+from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.uri import Uri
+
+__all__ = ["Listen", "Pbx", "PbxConfig"]
+
+
+_is_local = lru_cache(maxsize=256)(is_local)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """One address to listen on; `host` numeric, `port` 0 for a free one."""
+
+    transport: Transport = Transport.UDP
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PbxConfig:
+    """A PBX. `domain` is the realm and the host part of its addresses; durations in seconds.
+
+    `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
+    where media may go that is relayed, and requests within calls.
+    """
+
+    domain: str
+    accounts: Sequence[Account]
+    listen: Sequence[Listen] = (Listen(),)
+    also: Sequence[str] = ()
+    relay: bool = False
+    rtp_ports: tuple[int, int] = (16_384, 32_767)
+    advertise: str | None = None
+    open_methods: frozenset[str] = frozenset({"OPTIONS"})
+    strategy: Strategy = Strategy.ALL
+    min_expires: int = 60
+    max_expires: int = 3_600
+    ring_limit: float = 180.0
+    duration_limit: float = 4 * 3_600.0
+    idle_limit: float = 300.0
+    max_calls: int = 1_000
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    rules: Rules = field(default_factory=Rules)
+    user_agent: str = "Callwright PBX"
+
+
+class Pbx:
+    """Make, start, use and close it on one running loop; an async context manager too.
+
+    `taps` see every SIP packet, and with a relay every RTP and RTCP packet; `on_event` gets PbxEvents (a
+    registration, a call placed or finished, credentials refused).
+    """
+
+    def __init__(
+        self,
+        config: PbxConfig,
+        clock: Clock | None = None,
+        entropy: Entropy = system_entropy,
+        taps: Sequence[Tap] = (),
+        *,
+        on_event: Callable[[PbxEvent], None] = lambda _: None,
+        on_warning: Callable[[str], None] = lambda _: None,
+        on_error: Callable[[BaseException], None] = log_error,
+    ) -> None:
+        self.config = config
+        self.listening: list[tuple[Transport, Address]] = []
+        self._clock: Clock = clock or SystemClock()
+        self._entropy = entropy
+        self._taps = tuple(taps)
+        self._on_event = on_event
+        self._on_warning = on_warning
+        self._on_error = on_error
+        self._paths: MediaPaths = DirectPaths()
+        self._driver: Driver[PbxEvent] | None = None
+        self._machine: B2bua | None = None
+
+    async def __aenter__(self) -> Pbx:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> Address:
+        """Open the sockets; the first address that it listens on.
+
+        Raises BindFailed or TlsConfigurationError, with a sentence, and leaves nothing open.
+        """
+        config = self.config
+        self._machine = machine = self._make_machine()
+        self._driver = driver = Driver(
+            machine,
+            handler=self._on_event,
+            clock=self._clock,
+            taps=self._taps,
+            tls=config.tls,
+            entropy=self._entropy,
+            on_warning=self._on_warning,
+            on_error=self._on_error,
+        )
+        try:
+            for wanted in config.listen:
+                self.listening.append((wanted.transport, await self._listen(driver, wanted)))
+        except BaseException:
+            await driver.close()
+            raise
+        machine.know_own(self._is_own)
+        return self.address
+
+    @property
+    def address(self) -> Address:
+        """The first address that it listens on."""
+        return self.listening[0][1]
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may register and be called."""
+        return self._running.registrar.accounts
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        """Records of the last 1,000 finished calls and of all live ones, oldest first."""
+        return self._running.calls
+
+    def bindings(self, user: str) -> tuple[Binding, ...]:
+        """Where an account is registered now."""
+        return self._running.registrar.bindings(user, self._clock.now())
+
+    async def close(self, *, patience: float = 0.5) -> None:
+        """Hang up all calls, wait at most `patience` seconds for the goodbyes, close everything."""
+        driver, machine = self._driver, self._machine
+        if driver is None or machine is None:
+            return
+        self._driver = None
+        if machine.live:
+            machine.hang_up_all(self._clock.now())
+            driver.drain()
+            until = self._clock.now() + patience
+            while not machine.endpoint.quiescent and self._clock.now() < until:
+                await asyncio.sleep(0.01)
+        await driver.close()
+
+    # -- inside
+
+    @property
+    def _running(self) -> B2bua:
+        if self._machine is None:
+            raise RuntimeError("the PBX has not been started")
+        return self._machine
+
+    def _make_machine(self) -> B2bua:
+        config = self.config
+        accounts = Accounts(config.domain, config.accounts, also=self._names(), is_ours=self._is_ours)
+        registrar = Registrar(
+            accounts,
+            min_expires=config.min_expires,
+            max_expires=config.max_expires,
+            default_expires=config.max_expires,
+        )
+        machine_config = B2buaConfig(
+            user_agent=config.user_agent,
+            open_methods=config.open_methods,
+            strategy=config.strategy,
+            ring_limit=config.ring_limit,
+            duration_limit=config.duration_limit,
+            idle_limit=config.idle_limit,
+            max_calls=config.max_calls,
+            advertise_host=config.advertise,
+            hop_for=self._hop_for,
+        )
+        return B2bua(registrar, machine_config, self._entropy, self._paths)
+
+    async def _listen(self, driver: Driver[PbxEvent], wanted: Listen) -> Address:
+        """With port 0, the port that another transport has on that host already, where it is free."""
+        if wanted.port == 0:
+            for transport, address in self.listening:
+                if transport is not wanted.transport and address.host == wanted.host:
+                    with contextlib.suppress(BindFailed):
+                        return await driver.listen(wanted.transport, wanted.host, address.port)
+        return await driver.listen(wanted.transport, wanted.host, wanted.port)
+
+    def _names(self) -> list[str]:
+        names = [*self.config.also, *(wanted.host for wanted in self.config.listen)]
+        return names if self.config.advertise is None else [*names, self.config.advertise]
+
+    def _is_ours(self, host: str) -> bool:
+        """Listening on a wildcard, every address of this machine is a name of ours."""
+        numeric = numeric_host(host)
+        if numeric is None or numeric in WILDCARDS:
+            return False
+        return any(wanted.host in WILDCARDS for wanted in self.config.listen) and _is_local(numeric)
+
+    def _is_own(self, hop: Hop) -> bool:
+        """The hop ends where we listen."""
+        host, port = hop.remote
+        for transport, address in self.listening:
+            if transport is hop.transport and address.port == port:
+                if address.host == host:
+                    return True
+                if address.host in WILDCARDS and _is_local(host):
+                    return True
+        return False
+
+    def _hop_for(self, uri: Uri, along: Hop) -> Hop | None:
+        """The way to a Contact or Route within a call, as far as the rules allow; else the way it came."""
+        if numeric_host(uri.host) is None or self._driver is None:
+            return None
+        asked = (uri.parameter("transport") or "").upper()
+        transport = Transport(asked) if asked in Transport.__members__ else along.transport
+        if uri.is_secure:
+            transport = Transport.TLS
+        port = uri.port or transport.default_port
+        if transport is along.transport and Address(uri.host, port) == along.remote:
+            return along
+        rules, peer = self.config.rules, along.remote.host
+        if not contact_allowed(uri.host, port, peer=peer, purpose=Purpose.CALL, rules=rules).allowed:
+            return along
+        try:
+            return self._driver.hop_for(uri.host, uri.port, transport, name=along.name)
+        except (Unreachable, BindFailed, ValueError):
+            return None
