@@ -1,0 +1,1 @@
+"""The platform: tests, runs, accounts and agents as records, behind an API and pages."""
