@@ -172,7 +172,7 @@ async def _wait(
     from callwright.scenario.verdict import judge_call, judge_expected
 
     host, port, transport = listen
-    collection = Collection(wishes.report, name="answer")
+    collection = Collection(wishes.report, name="answer", quiet=wishes.as_json)
     outcomes: list[CallOutcome] = []
     enough = asyncio.Event()
     taken = 0
@@ -224,7 +224,8 @@ async def _wait(
             if waiting:
                 await asyncio.wait(waiting, timeout=5)
         await phone.close(linger=0.5)
-    collection.finish_calls(outcomes, quiet=wishes.as_json)
+    if outcomes:
+        collection.finish_calls(outcomes, min_mos=wishes.min_mos)
     return outcomes, interrupted
 
 

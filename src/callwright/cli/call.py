@@ -173,7 +173,8 @@ async def _place(
     from callwright.scenario.outcome import Failure
     from callwright.scenario.verdict import judge_call
 
-    collection = Collection(report, name="call")
+    secrets = (plan.account.secret,) if plan.account else ()
+    collection = Collection(report, name="call", secrets=secrets, quiet=as_json)
     plan = collection.recording(plan)
     progress = flags.Progress()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
@@ -191,7 +192,7 @@ async def _place(
     progress.done()
     verdict, blame, reason = judge_call(outcome, min_mos=min_mos)
     outcome = outcome.judged(verdict, blame, reason)
-    outcome = collection.finish_call(outcome, quiet=as_json)
+    collection.finish_calls([outcome], min_mos=min_mos)
     return outcome, interrupted
 
 

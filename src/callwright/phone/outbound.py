@@ -40,7 +40,7 @@ class OutboundCall(PhoneCall):
         """Find the way, then send the INVITE to the first hop of it."""
         next_hop = Uri.parse(as_uri(self.plan.proxy)) if self.plan.proxy else self.target
         try:
-            self._hops = await self.phone.locate(next_hop)
+            self._hops = await self.phone.locate(next_hop, self.plan.transport)
         except ResolutionFailed as error:
             self.facts.fail(Failure.UNRESOLVED, error.reason)
         except (BindFailed, TlsConfigurationError) as error:

@@ -60,6 +60,7 @@ class Phone:
         self.patience = 4.0
         self.calls: list[PhoneCall] = []
         self.on_call: AnswerRule | None = None
+        self.on_invite: Callable[[events.CallReceived], None] | None = None
         self.on_incoming: Callable[[InboundCall], None] | None = None
         self.listening: list[tuple[Transport, Address]] = []
         self._serial = 0
@@ -159,9 +160,9 @@ class Phone:
         """The address that peers should use for one of ours."""
         return self._advertise_host or local_host
 
-    async def locate(self, uri: Uri) -> list[Hop]:
+    async def locate(self, uri: Uri, transport: Transport | None = None) -> list[Hop]:
         """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
-        transport = _transport_of(uri) or self.config.transport
+        transport = _transport_of(uri) or transport or self.config.transport
         host = uri.parameter("maddr") or uri.host
         if not host:
             raise ResolutionFailed(str(uri), f"{uri} names no host to send to")
@@ -238,15 +239,23 @@ class Phone:
             self.endpoint.respond(event.transaction, status, now=event.at)
 
     def _receive(self, event: events.CallReceived) -> None:
+        if self.on_invite is not None:
+            self.on_invite(event)
+            return
         plan = self.on_call(event) if self.on_call else None
         if plan is None:
             event.call.reject(480, now=event.at)
-            return
+        else:
+            self.take(event, plan)
+
+    def take(self, event: events.CallReceived, plan: AnswerPlan) -> InboundCall:
+        """Do with an inbound call what the plan says; for users of `on_invite`, who decide by themselves."""
         call = InboundCall(self, plan, event.call, event.request, event.at)
         self.calls.append(call)
         if self.on_incoming:
             self.on_incoming(call)
         call.begin()
+        return call
 
 
 def _transport_of(uri: Uri) -> Transport | None:

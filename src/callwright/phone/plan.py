@@ -70,6 +70,7 @@ class CallPlan:
     late_offer: bool = False
     hold_at: float | None = None  # seconds from the answer
     hold_for: float = 2.0
+    transport: Transport | None = None  # None: the phone's
     identifier: str = ""  # step.S.A of a test, empty on the command line
     party: str | None = None
 

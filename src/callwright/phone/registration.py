@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from callwright.net.driver import BindFailed
@@ -41,6 +41,7 @@ class PhoneRegistration:
         expires: int = 3600,
         domain: str | None = None,
         proxy: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
         identifier: str | None = None,
         party: str | None = None,
         on_change: Callable[[PhoneRegistration], None] | None = None,
@@ -54,7 +55,7 @@ class PhoneRegistration:
         self.removed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.refreshes = 0
         self.expires: float | None = None
-        self._wished, self._proxy = expires, proxy
+        self._wished, self._proxy, self._headers = expires, proxy, tuple(headers)
         self._identifier, self._party, self._on_change = identifier, party, on_change
         self._sip: Registration | None = None
         self._hop: Hop | None = None
@@ -113,6 +114,7 @@ class PhoneRegistration:
             now=now,
             credentials=Credentials(account.user, account.secret) if account.secret else None,
             expires=self._wished,
+            headers=self._headers,
             route=(route_to(self._proxy),) if self._proxy else (),
         )
         self.phone.expect_registration(self._sip, self)

@@ -1,0 +1,410 @@
+"""Carries out one scenario with softphones: commands of the interpreter in, facts of the phones out.
+
+One phone for each party, one media engine for all. Nothing here judges: verdicts are the interpreter's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
+from callwright.audio.codecs import codec
+from callwright.audio.wav import AudioFileError
+from callwright.net.clock import Clock, SystemClock
+from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.media import MediaEngine
+from callwright.net.ports import MediaPorts
+from callwright.net.tap import Tap
+from callwright.phone.call import PhoneCall
+from callwright.phone.outbound import as_uri
+from callwright.phone.permission import Permission
+from callwright.phone.phone import Phone
+from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from callwright.phone.registration import PhoneRegistration
+from callwright.phone.source import load_clip
+from callwright.scenario import command, event
+from callwright.scenario.interpreter import Interpreter
+from callwright.scenario.outcome import CallOutcome, RunOutcome, StateReached
+from callwright.scenario.party import Account as PartyAccount
+from callwright.scenario.scenario import Scenario
+from callwright.sip import events as sip_events
+from callwright.sip.transport import Transport
+from callwright.sip.uri import Uri
+
+_NEVER = 86_400.0  # the interpreter cancels and hangs up; the phone's own limits stay out of its way
+
+
+class Runner:
+    """`await runner.run()` gives the RunOutcome; `stop(reason)` ends it early, properly.
+
+    `recordings` is the folder for WAVs (None: nothing is recorded); `on_event` hears every event of the
+    interpreter, for live progress.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        permission: Permission,
+        taps: Sequence[Tap] = (),
+        recordings: Path | None = None,
+        bind: str | None = None,
+        rtp_ports: tuple[int, int] = (16384, 32767),
+        user_agent: str = "Callwright",
+        clock: Clock | None = None,
+        entropy: Entropy = system_entropy,
+        on_event: Callable[[event.Event], None] = lambda _: None,
+        on_warning: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.scenario = scenario
+        self.interpreter = Interpreter(scenario)
+        self._permission, self._taps, self._recordings = permission, tuple(taps), recordings
+        self._bind, self._user_agent = bind, user_agent
+        self._clock: Clock = clock or SystemClock()
+        self._entropy = entropy
+        self._on_event, self._on_warning = on_event, on_warning
+        self._engine = MediaEngine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
+        self._phones: dict[str, Phone] = {}
+        self._calls: dict[str, PhoneCall] = {}
+        self._registrations: dict[str, PhoneRegistration] = {}
+        self._invites: dict[str, tuple[Phone, sip_events.CallReceived]] = {}
+        self._listening: dict[str, Phone] = {}  # address of the accept action -> its party's phone
+        self._waiting: deque[event.Event] = deque()
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrived = 0
+        self._outcome: asyncio.Future[RunOutcome] | None = None
+        self.warnings: list[str] = []
+
+    async def run(self) -> RunOutcome:
+        """From the first step to the last. Always ends: every wait of the interpreter has a deadline."""
+        self._outcome = asyncio.get_running_loop().create_future()
+        started = self._clock.wall()
+        try:
+            self.interpreter.start(self._clock.now())
+            self._pump()
+            outcome = await self._outcome
+        finally:
+            await self._close()
+        return replace(
+            outcome,
+            started_at=started,
+            stopped_at=self._clock.wall(),
+            warnings=(*outcome.warnings, *dict.fromkeys(self.warnings)),
+        )
+
+    def stop(self, reason: str) -> None:
+        """Hang up, unregister, finish; `reason` ends a sentence ("by Ctrl-C")."""
+        self.interpreter.stop(reason, self._clock.now())
+        self._pump()
+
+    # -- between the interpreter and the phones
+
+    def post(self, what: event.Event) -> None:
+        """An event for the interpreter, from a phone."""
+        self._waiting.append(what)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Events in, commands out, until both are empty; from within, it leaves it to the first."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while True:
+                for order in self.interpreter.commands():
+                    self._carry_out(order)
+                if not self._waiting:
+                    break
+                what = self._waiting.popleft()
+                self._on_event(what)
+                self.interpreter.receive(what, self._clock.now())
+        finally:
+            self._pumping = False
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.interpreter.next_wake()
+        if due is not None:
+            delay = max(0.0, due - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self.interpreter.wake(self._clock.now())
+        self._pump()
+
+    def _carry_out(self, order: command.Command) -> None:
+        match order:
+            case command.Register():
+                self._register(order)
+            case command.Unregister(id=id_):
+                self._spawn(self._unregister(id_))
+            case command.Listen():
+                self._listen(order)
+            case command.StopListening(address=address):
+                self._stop_listening(address)
+            case command.TakeCall():
+                self._take(order)
+            case command.RefuseCall(id=id_, status=status):
+                _, received = self._invites.pop(id_)
+                received.call.reject(status, now=self._clock.now())
+            case command.PlaceCall():
+                self._place(order)
+            case command.Hold(id=id_):
+                self._with_call(id_, PhoneCall.hold)
+            case command.Resume(id=id_):
+                self._with_call(id_, PhoneCall.resume)
+            case command.Cancel(id=id_) | command.Hangup(id=id_):
+                self._with_call(id_, PhoneCall.hangup)
+            case command.SendOptions():
+                self._request(order, "OPTIONS", b"", None)
+            case command.SendMessage():
+                self._request(order, "MESSAGE", order.text.encode(), order.content_type)
+            case command.Finish(outcome=outcome):
+                if self._outcome is not None and not self._outcome.done():
+                    self._outcome.set_result(outcome)
+            case _:
+                assert_never(order)
+
+    def _with_call(self, id_: str, act: Callable[[PhoneCall], None]) -> None:
+        call = self._calls.get(id_)
+        if call is not None:
+            act(call)
+
+    # -- parties
+
+    def _phone(self, account: PartyAccount) -> Phone:
+        if account.party not in self._phones:
+            config = PhoneConfig(
+                bind=self._bind,
+                transport=Transport(account.transport.upper()) if account.transport else None,
+                user_agent=self._user_agent,
+                user=account.user,
+            )
+            phone = Phone(
+                config,
+                taps=self._taps,
+                permission=self._permission,
+                clock=self._clock,
+                entropy=self._entropy,
+                engine=self._engine,
+                on_warning=self._warn,
+            )
+            phone.patience = 2.0
+            self._phones[account.party] = phone
+        return self._phones[account.party]
+
+    def _warn(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+        self._on_warning(sentence)
+
+    def _register(self, order: command.Register) -> None:
+        registration = self._phone(order.account).register(
+            order.registrar,
+            account=_account(order.account),
+            expires=order.expires,
+            domain=order.account.domain.partition(":")[0] if order.account.domain else None,
+            proxy=order.account.proxy or None,
+            headers=order.headers,
+            identifier=order.address,
+            party=order.account.party,
+        )
+        self._registrations[order.id] = registration
+
+        def done(_: asyncio.Future[bool]) -> None:
+            self.post(event.RegistrationDone(order.id, registration.outcome()))
+
+        registration.first.add_done_callback(done)
+
+    async def _unregister(self, id_: str) -> None:
+        registration = self._registrations.pop(id_)
+        if registration.registered:
+            await registration.unregister()
+        self.post(event.RegistrationEnded(id_, registration.outcome()))
+
+    def _listen(self, order: command.Listen) -> None:
+        phone = self._phone(order.account)
+        party = order.account.party
+        self._listening[order.address] = phone
+        phone.on_invite = lambda received: self._arrive(phone, party, received)
+        self._spawn(self._open(phone, order))
+
+    async def _open(self, phone: Phone, order: command.Listen) -> None:
+        """A party that did not register still needs a door, where the route to its domain begins."""
+        try:
+            if not any(r.phone is phone for r in self._registrations.values()):
+                await phone.locate(_uri_of(order.account.domain or "127.0.0.1"))
+        except Exception as error:
+            self.post(event.ActionFailed(order.address, str(error)))
+            return
+        self.post(event.Listening(order.address))
+
+    def _stop_listening(self, address: str) -> None:
+        phone = self._listening.pop(address, None)
+        if phone is not None:
+            phone.on_invite = None
+
+    # -- calls
+
+    def _arrive(self, phone: Phone, party: str, received: sip_events.CallReceived) -> None:
+        self._arrived += 1
+        id_ = f"{party}/{self._arrived}"
+        self._invites[id_] = (phone, received)
+        self.post(event.CallArrived(id_, party))
+
+    def _take(self, order: command.TakeCall) -> None:
+        phone, received = self._invites.pop(order.id)
+        refused_at_once = order.reject is not None and order.ring <= 0
+        plan = AnswerPlan(
+            media=self._media(
+                order.id,
+                "echo" if order.echo else order.play,
+                order.codecs,
+                order.dtmf,
+                enabled=order.media,
+                record=order.record,
+                voice="man",
+            ),
+            ring_after=0.0 if not refused_at_once and (order.ring > 0 or order.early_media) else -1.0,
+            answer_after=order.ring,
+            early_media=order.early_media,
+            reject=order.reject,
+            reject_reason=order.reject_reason or None,
+            headers=order.headers,
+            identifier=order.address,
+        )
+        if not self._playable(order.address, plan.media):
+            received.call.reject(480, now=self._clock.now())
+            return
+        phone.on_incoming = lambda call: self._follow(order.id, call)
+        phone.take(received, plan)
+
+    def _place(self, order: command.PlaceCall) -> None:
+        account = order.account
+        plan = CallPlan(
+            destination=order.uri,
+            media=self._media(
+                order.id, order.play, order.codecs, order.dtmf, enabled=order.media, record=order.record
+            ),
+            caller=_caller(account, order.caller_id),
+            account=_account(account),
+            proxy=account.proxy or None,
+            headers=order.headers,
+            talk_for=None,
+            ring_for=_NEVER,
+            follow=order.follow,
+            identifier=order.address,
+            party=account.party,
+            transport=Transport(order.transport.upper()) if order.transport else None,
+        )
+        if self._playable(order.address, plan.media):
+            self._follow(order.id, self._phone(account).call(plan))
+
+    def _playable(self, address: str, media: MediaPlan) -> bool:
+        """Whether what is to be played can be: a file that is not there is the test's fault, told before."""
+        if not media.enabled or media.play == "echo":
+            return True
+        try:
+            load_clip(media.play, codec(media.codecs[0]).sample_rate if media.codecs else 8000)
+        except (AudioFileError, OSError) as error:
+            self.post(event.ActionFailed(address, str(error), by_test=True))
+            return False
+        return True
+
+    def _follow(self, id_: str, call: PhoneCall) -> None:
+        self._calls[id_] = call
+
+        def reached(_: PhoneCall, state: StateReached) -> None:
+            self.post(event.CallStateChanged(id_, state.state, state.code))
+
+        def finished(future: asyncio.Future[CallOutcome]) -> None:
+            self._calls.pop(id_, None)
+            self.post(event.CallFinished(id_, future.result()))
+
+        call.listeners.append(reached)
+        call.finished.add_done_callback(finished)
+
+    def _media(
+        self,
+        id_: str,
+        play: str,
+        codecs: tuple[str, ...],
+        dtmf: str,
+        *,
+        enabled: bool,
+        record: bool,
+        voice: str = "woman",
+    ) -> MediaPlan:
+        path = None
+        if self._recordings is not None and record and enabled:
+            path = self._recordings / f"{id_.replace('/', '-')}.wav"
+        return MediaPlan(play=play, codecs=codecs, dtmf=dtmf, record=path, enabled=enabled, voice=voice)
+
+    # -- requests
+
+    def _request(
+        self,
+        order: command.SendOptions | command.SendMessage,
+        method: str,
+        body: bytes,
+        content_type: str | None,
+    ) -> None:
+        account = order.account
+        request = self._phone(account).request(
+            method,
+            order.uri,
+            account=_account(account),
+            caller=_caller(account, ""),
+            proxy=account.proxy or None,
+            headers=order.headers,
+            body=body,
+            content_type=content_type,
+            identifier=order.address,
+            party=account.party,
+        )
+        request.finished.add_done_callback(
+            lambda future: self.post(event.RequestDone(order.id, future.result()))
+        )
+
+    # -- the end
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for phone in self._phones.values():
+            await phone.close(linger=0.5)
+        await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
+
+
+def _uri_of(host: str) -> Uri:
+    return Uri.parse(as_uri(host))
+
+
+def _account(account: PartyAccount) -> Account:
+    return Account(account.auth_user or account.user, account.password, account.display_name)
+
+
+def _caller(account: PartyAccount, caller_id: str) -> str:
+    """The From of a party: its address of record, or the identity that the document wants shown."""
+    domain = account.domain.partition(":")[0] if not account.domain.startswith("[") else account.domain
+    name, user = account.display_name, account.user
+    if caller_id:
+        shown, bracket, rest = caller_id.partition("<")
+        name, user = (shown.strip().strip('"'), rest.rstrip("> ")) if bracket else ("", caller_id)
+    if user.lower().startswith(("sip:", "sips:", "tel:")):
+        return f'"{name}" <{user}>' if name else f"<{user}>"
+    uri = f"sip:{user}@{domain or 'localhost'}"
+    return f'"{name}" <{uri}>' if name else f"<{uri}>"

@@ -1,0 +1,107 @@
+"""`callwright catalogue`: the tests that come with Callwright."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, TraceFlag, VerboseFlag, print_json
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright catalogue
+
+  callwright catalogue basic_call
+
+  callwright catalogue basic_call --text > my_call.yaml
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def catalogue(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one.")] = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Print the document alone, to start your own.")
+    ] = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """List the ready-made tests, or show one with its parameters."""
+    from callwright.scenario import catalogue as tests
+
+    if name is None:
+        return _list(as_json)
+    try:
+        document = tests.text(name)
+    except tests.NotInCatalogue as error:
+        raise Refused(str(error)) from None
+    scenario = tests.scenario(name)
+    parameters = [_plain(parameter) for parameter in scenario.parameters()]
+    if as_json:
+        print_json(
+            {
+                "name": scenario.name,
+                "title": scenario.title,
+                "description": scenario.description,
+                "tags": list(scenario.tags),
+                "parameters": parameters,
+                "document": document,
+            }
+        )
+    elif text:
+        print(document, end="")
+    else:
+        _show(document, parameters)
+    return EXIT_PASSED
+
+
+def _list(as_json: bool) -> int:
+    from callwright.scenario import catalogue as tests
+
+    summaries = tests.summaries()
+    if as_json:
+        print_json({"tests": [{"name": n, "title": t, "description": d} for n, t, d in summaries]})
+        return EXIT_PASSED
+    width = max(len(name) for name, _, _ in summaries)
+    for name, _, description in summaries:
+        print(f"{name:<{width}}  {' '.join(description.split())}")
+    print("\nRun one with `callwright run NAME`; see its parameters with `callwright catalogue NAME`.")
+    return EXIT_PASSED
+
+
+def _plain(parameter: Any) -> dict[str, Any]:
+    from callwright.scenario.outcome import plain
+
+    described: dict[str, Any] = plain(parameter)
+    return described
+
+
+def _show(document: str, parameters: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(document.rstrip(), markup=False)
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title="Parameters (callwright run … --set ADDRESS=VALUE)",
+        title_justify="left",
+    )
+    for column in ("address", "type", "now", "what it is"):
+        table.add_column(column, overflow="fold")
+    for parameter in parameters:
+        value = parameter.get("value")
+        table.add_row(
+            str(parameter.get("address")),
+            str(parameter.get("type")),
+            "" if value is None else str(value),
+            str(parameter.get("help") or ""),
+        )
+    console.print()
+    console.print(table)

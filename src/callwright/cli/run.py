@@ -1,0 +1,327 @@
+"""`callwright run FILE|NAME`: a test document from its first step to its verdict and evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    JsonFlag,
+    Refused,
+    TraceFlag,
+    VerboseFlag,
+    exit_code,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.net.tap import Tap
+    from callwright.pbx.server import Pbx
+    from callwright.policy.destination import Target
+    from callwright.scenario import event
+    from callwright.scenario.outcome import RunOutcome
+    from callwright.scenario.scenario import Scenario
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright run basic_call
+
+  callwright run basic_call --set target=pbx.example.com --set alice=4101:secret --set bob=4102:secret
+  --allow pbx.example.com
+
+  callwright run my_test.yaml --set step.1.0.dial_destination=0043123456 --junit out.xml --report ./evidence
+
+Exit codes: 0 passed, 1 failed, 2 a bad document or refused by policy, 3 our own error or an invalid
+measurement.
+"""
+_MAX_DOCUMENT = 1_000_000
+
+
+@app.command(epilog=_EXAMPLES)
+def run(
+    test: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A document, or a name of the catalogue.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ADDRESS=VALUE", help="Override a parameter; repeat it for more."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="HOST|CIDR", help="Permit this destination; repeat it for more."),
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option("--targets", metavar="FILE", help="Permit the destinations of this file.")
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option("--credentials", metavar="FILE", help="Accounts that the document names."),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the result as JUnit XML.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
+    ] = None,
+    bind: flags.BindOption = None,
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+) -> int:
+    """Run a test document: its steps, its conditions, its verdict.
+
+    Without a target the reference PBX and both parties are started here, on free ports.
+    """
+    scenario = _load(test, set_ or (), credentials)
+    rules = _Rules(tuple(_allowed(allow or ())) + tuple(_from_file(targets)))
+    config = flags.phone_config(bind=bind, rtp_ports=rtp_ports)
+    outcome, interrupted = flags.run_async(
+        lambda stop: _run(
+            scenario,
+            rules,
+            (config.bind, config.rtp_ports),
+            stop,
+            _Wishes(report, junit, as_json, trace_sip, verbose),
+        )
+    )
+    if as_json:
+        print_json(outcome.to_json())
+    if interrupted:
+        return EXIT_INTERRUPTED
+    if _refused_by_policy(outcome):
+        return EXIT_REFUSED
+    return exit_code(outcome.verdict)
+
+
+class _Rules:
+    def __init__(self, targets: tuple[Target, ...]) -> None:
+        self.targets = targets
+
+
+class _Wishes:
+    def __init__(
+        self, report: Path | None, junit: Path | None, as_json: bool, trace_sip: bool, verbose: bool
+    ) -> None:
+        self.report, self.junit, self.as_json = report, junit, as_json
+        self.trace_sip, self.verbose = trace_sip, verbose
+
+
+def _load(test: str, overrides: Sequence[str], credentials: Path | None) -> Scenario:
+    """Read the document with its overrides. Raises Refused with every problem at once."""
+    from callwright.scenario import catalogue
+    from callwright.scenario.document import load, read_credentials
+    from callwright.scenario.source import DocumentError
+
+    path = Path(test)
+    if path.suffix in (".yaml", ".yml") or "/" in test or path.is_file():
+        text = _read(path, "the document")
+    else:
+        try:
+            text = catalogue.text(test)
+        except catalogue.NotInCatalogue as error:
+            raise Refused(
+                f"{test} is neither a file nor in the catalogue. {error}",
+                "List it: callwright catalogue",
+            ) from None
+    accounts = None
+    try:
+        if credentials is not None:
+            accounts = read_credentials(_read(credentials, "--credentials"))
+        return load(text, overrides=_overrides(overrides), environment=os.environ, credentials=accounts)
+    except DocumentError as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        count = len(error.problems)
+        raise Refused(
+            f"{test} has {count} problem{'s' if count > 1 else ''}:\n{lines}",
+            f"See its parameters with `callwright catalogue {test}`." if test in catalogue.NAMES else "",
+            details={"errors": [problem.to_json() for problem in error.problems]},
+        ) from None
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        if path.stat().st_size > _MAX_DOCUMENT:
+            raise Refused(f"{what} {path} is larger than {_MAX_DOCUMENT:,} octets: that is no test document")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"{what} {path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{what} {path} is not UTF-8 text") from None
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, str]:
+    overrides = {}
+    for text in texts:
+        address, equals, value = text.partition("=")
+        if not equals or not address.strip():
+            raise Refused(
+                f"--set takes ADDRESS=VALUE, not {text!r}", "Such as --set step.1.0.max_duration=30"
+            )
+        overrides[address.strip()] = value
+    return overrides
+
+
+def _allowed(texts: Sequence[str]) -> list[Target]:
+    from callwright.policy.destination import PolicyError, parse_allow
+
+    try:
+        return [parse_allow(text) for text in texts]
+    except PolicyError as error:
+        raise Refused(str(error), "For example: --allow 203.0.113.0/24") from None
+
+
+def _from_file(path: Path | None) -> list[Target]:
+    """The targets file: one host, network or CIDR on a line, maybe `number=PATTERN` after it; # comments."""
+    from dataclasses import replace
+
+    if path is None:
+        return []
+    targets = []
+    for line in _read(path, "--targets").splitlines():
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        target = _allowed([words[0]])[0]
+        for word in words[1:]:
+            name, _, value = word.partition("=")
+            if name != "number" or not value:
+                raise Refused(f"--targets {path}: {word!r} is not number=PATTERN")
+            target = replace(target, number=value)
+        targets.append(target)
+    return targets
+
+
+async def _run(
+    scenario: Scenario,
+    rules: _Rules,
+    where: tuple[str | None, tuple[int, int]],
+    stop: asyncio.Event,
+    wishes: _Wishes,
+) -> tuple[RunOutcome, bool]:
+    from dataclasses import replace
+
+    from callwright import __version__
+    from callwright.agent.runner import Runner
+    from callwright.cli.evidence import Collection
+    from callwright.net.entropy import system_entropy
+    from callwright.phone.permission import Permission
+    from callwright.policy.destination import Purpose
+    from callwright.policy.destination import Rules as PolicyRules
+
+    progress = flags.Progress()
+    passwords = {
+        user: password or system_entropy(12).hex() for user, password in scenario.pbx_accounts().items()
+    }
+    secrets = [*passwords.values(), *scenario.secrets()]
+    collection = Collection(wishes.report, name=scenario.name, secrets=secrets, quiet=wishes.as_json)
+    taps: list[Tap] = [*collection.taps, *flags.taps_for(wishes.trace_sip)]
+    pbx: Pbx | None = None
+    own: tuple[tuple[str, int], ...] = ()
+    try:
+        if scenario.needs_pbx:
+            pbx, address = await _start_pbx(passwords, scenario.transport)
+            own = (address,)
+            scenario = scenario.on_pbx(f"{address[0]}:{address[1]}", passwords)
+        policy = PolicyRules(targets=rules.targets, own=own)
+        _ask_policy(scenario, policy)
+        runner = Runner(
+            scenario,
+            permission=Permission(Purpose.RUN, policy),
+            taps=taps,
+            recordings=wishes.report,
+            bind=where[0],
+            rtp_ports=where[1],
+            user_agent=f"Callwright/{__version__}",
+            on_event=lambda what: progress.show(_in_words(what)),
+            on_warning=say if wishes.verbose else lambda _: None,
+        )
+        running = asyncio.ensure_future(runner.run())
+        interrupted = await flags.first_of(stop, asyncio.shield(running))
+        if interrupted:
+            runner.stop("by Ctrl-C")
+        outcome = await running
+    finally:
+        progress.done()
+        if pbx is not None:
+            await pbx.close()
+    outcome = replace(outcome, id=outcome.id or system_entropy(8).hex(), version=__version__)
+    outcome = collection.finish(outcome)
+    if wishes.junit is not None:
+        _write_junit(wishes.junit, outcome, secrets)
+    return outcome, interrupted
+
+
+async def _start_pbx(passwords: dict[str, str], transport: str) -> tuple[Pbx, tuple[str, int]]:
+    from callwright.pbx.accounts import Account
+    from callwright.pbx.server import Listen, Pbx, PbxConfig
+    from callwright.sip.transport import Transport
+
+    accounts = [Account(user, password) for user, password in passwords.items()]
+    listen = Listen(Transport(transport.upper()))
+    pbx = Pbx(PbxConfig(domain="127.0.0.1", accounts=accounts, listen=[listen]))
+    await pbx.start()
+    return pbx, pbx.address
+
+
+def _ask_policy(scenario: Scenario, policy: Any) -> None:
+    """Refuse before anything is sent; names are asked about again when they have addresses."""
+    from callwright.policy.destination import Destination, Purpose, decide
+    from callwright.sip.uri import SipSyntaxError, Uri
+
+    for address, text in scenario.destinations():
+        try:
+            uri = Uri.parse(text)
+        except SipSyntaxError as error:
+            raise Refused(f"{address}: {text} is no SIP URI: {error.reason}") from None
+        decision = decide(Purpose.RUN, Destination(uri.host, (), uri.port, uri.user or ""), policy)
+        if not decision.allowed and not decision.undecided:
+            raise Refused(
+                f"{address}: {decision.reason}",
+                decision.remedy,
+                details={"address": address, "refused_by": "policy"},
+            )
+
+
+def _refused_by_policy(outcome: RunOutcome) -> bool:
+    from callwright.scenario.outcome import Failure
+
+    failures = [part.failure for part in (*outcome.calls, *outcome.registrations)]
+    failures += [part.failure for part in outcome.requests]
+    return Failure.POLICY in failures
+
+
+def _write_junit(path: Path, outcome: RunOutcome, secrets: Sequence[str]) -> None:
+    from callwright.evidence.folder import problem_sentence, write_whole
+    from callwright.evidence.junit import render_junit
+    from callwright.evidence.redaction import Redactor
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, render_junit(outcome, Redactor(secrets)))
+    except OSError as error:
+        say(problem_sentence(path, error))
+
+
+def _in_words(what: event.Event) -> str:
+    from callwright.scenario import event as events
+
+    match what:
+        case events.CallStateChanged(id=id_, state=state, code=code):
+            return f"{id_}  {state.value.replace('_', ' ')}{f' ({code})' if code else ''}"
+        case events.RegistrationDone(id=id_, outcome=outcome):
+            return f"{id_}  {'registered' if outcome.failure is None else 'not registered'}"
+        case events.CallFinished(id=id_):
+            return f"{id_}  over"
+        case _:
+            return type(what).__name__
