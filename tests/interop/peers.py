@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -152,7 +152,7 @@ class PeerProcess:
         with contextlib.suppress(ProcessLookupError):  # its own session, so nobody else is in the group
             os.killpg(self.process.pid, number)
 
-    def __enter__(self) -> PeerProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -261,14 +261,13 @@ def baresip(
     account: str,
     *,
     name: str = "baresip",
-    audio: str = "echo",
     codecs: Sequence[str] = ("g711",),
     extra: str = "",
 ) -> Baresip:
     """baresip with an account line (`<sip:1001@127.0.0.1:5060>;auth_pass=…;answermode=auto`).
 
-    `audio` is "echo" (what is heard is sent back) or "tone" (440 Hz). Without an audio device. `extra` are
-    lines of its config file.
+    What it hears it sends back: its only audio device is a loop, and it has no ring tones, since a tone that
+    ends would take the loop with it. `extra` are lines of its config file.
     """
     binary = program("baresip")
     modules = next(
@@ -279,7 +278,6 @@ def baresip(
     home.mkdir()
     port, control = free_port(), free_port()
     low = free_port(pair=True)
-    source = "aubridge,loop" if audio == "echo" else "ausine,440"
     (home / "config").write_text(
         f"""\
 poll_method epoll
@@ -288,20 +286,20 @@ net_interface {LOOPBACK}
 call_local_timeout 60
 call_max_calls 4
 audio_player aubridge,loop
-audio_source {source}
+audio_source aubridge,loop
 audio_alert aubridge,alert
 ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
 audio_level no
+audio_path {home}
 rtp_ports {low}-{low + 40}
 rtcp_mux no
 jitter_buffer_delay 1-5
 rtp_stats yes
 module_path {modules}
 {"".join(f"module {codec}.so{chr(10)}" for codec in codecs)}module aubridge.so
-module ausine.so
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so

@@ -75,6 +75,14 @@ def pbx(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Calls and messages need no password; registering does.")
     ] = False,
+    digest: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--digest",
+            metavar="MD5|SHA-256|SHA-512-256",
+            help="Algorithms to challenge with, in order; older phones know only MD5, the default.",
+        ),
+    ] = None,
     ca: flags.CaOption = None,
     cert: flags.CertOption = None,
     key: flags.KeyOption = None,
@@ -120,6 +128,7 @@ def pbx(
             advertise=advertise,
             tls=phone.tls,
             user_agent=phone.user_agent,
+            algorithms=tuple(digest or ("MD5",)),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else {"OPTIONS"}),
         )
         calls = flags.run_async(lambda stop: _serve(config, stop, verbose, trace_sip))
@@ -164,25 +173,22 @@ async def _serve(config: PbxConfig, stop: asyncio.Event, verbose: bool, trace_si
 
 
 def _line(event: PbxEvent, verbose: bool) -> str:
-    """One event as a line for people."""
-    from callwright.pbx.record import AccessDenied, BindingChanged, CallFinished, CallPlaced
+    """One event as a line for people; empty for what only `-v` shows."""
+    from callwright.pbx.record import AccessDenied, BindingChanged, CallPlaced
     from callwright.pbx.registrar import ChangeKind
 
-    match event:
-        case BindingChanged(change=change):
-            if change.kind is ChangeKind.REFRESHED and not verbose:
-                return ""
-            return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
-        case AccessDenied():
-            return f"{event.method} from {event.source} as {event.username}: {event.reason}"
-        case CallPlaced(record=record):
-            return f"call {record.id}: {record.caller or 'somebody'} calls {record.callee}"
-        case CallFinished(record=record):
-            by = f", ended by the {record.ended_by}" if record.answered_at is not None else ""
-            return (
-                f"call {record.id}: {record.status} after {record.talked:.1f} s of talk{by}. {record.reason}"
-            )
-    return ""
+    if isinstance(event, BindingChanged):
+        change = event.change
+        if change.kind is ChangeKind.REFRESHED and not verbose:
+            return ""
+        return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
+    if isinstance(event, AccessDenied):
+        return f"{event.method} from {event.source} as {event.username}: {event.reason}"
+    record = event.record
+    if isinstance(event, CallPlaced):
+        return f"call {record.id}: {record.caller or 'somebody'} calls {record.callee}"
+    talk = f" after {record.talked:.1f} s of talk" if record.answered_at is not None else ""
+    return f"call {record.id}: {record.status}{talk}, ended by the {record.ended_by}. {record.reason}"
 
 
 def _call_json(record: CallRecord) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class B2buaConfig:
     """What is decided once for a PBX. Durations in seconds.
 
     `advertise_host` stands in Via, Contact and, with a relay, SDP, in place of the local address.
+    `algorithms` are challenged with, one header each: MD5 alone by default, since phones of before RFC 7616
+    (baresip 1.0) give up at an algorithm they do not know, even where MD5 is offered first.
     """
 
     user_agent: str = "Callwright PBX"
@@ -70,7 +72,7 @@ class B2buaConfig:
     advertise_host: str | None = None
     hop_for: HopFor | None = None
     timers: Timers = field(default_factory=Timers)
-    algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    algorithms: tuple[str, ...] = ("MD5",)
 
 
 class B2bua:

@@ -406,7 +406,8 @@ class Bridge:
             self._drop_legs(now, reasons)
         else:
             self.caller.hangup(now=now, headers=reasons)
-        self._conclude(now, side, self.record.status, event.reason)
+        reason = f"the {side} hung up" if event.cause is events.EndCause.BYE else event.reason
+        self._conclude(now, side, self.record.status, reason)
 
     def _conclude(self, now: float, by: str, status: int | None, reason: str) -> None:
         if self.over:

@@ -51,7 +51,7 @@ class PbxConfig:
     """A PBX. `domain` is the realm and the host part of its addresses; durations in seconds.
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
-    where media may go that is relayed, and requests within calls.
+    where media may go that is relayed, and requests within calls. `algorithms` of digest: see B2buaConfig.
     """
 
     domain: str
@@ -72,6 +72,7 @@ class PbxConfig:
     tls: TlsSettings = field(default_factory=TlsSettings)
     rules: Rules = field(default_factory=Rules)
     user_agent: str = "Callwright PBX"
+    algorithms: tuple[str, ...] = ("MD5",)
 
 
 class Pbx:
@@ -197,6 +198,7 @@ class Pbx:
             max_calls=config.max_calls,
             advertise_host=config.advertise,
             hop_for=self._hop_for,
+            algorithms=config.algorithms,
         )
         return B2bua(registrar, machine_config, self._entropy, self._paths)
 

@@ -1,0 +1,170 @@
+"""SIPp calls `callwright answer`: what a caller may do to us, and SIPp has to be content too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.interop import sipp_scenarios as scenarios
+from tests.interop.peers import run_callwright
+from tests.interop.sipp_scenarios import Answering
+
+pytestmark = pytest.mark.peer
+
+
+def states(document: dict[str, Any]) -> list[str]:
+    return [reached["state"] for reached in document["states"]]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_sipp_hears_itself_and_so_do_we(tmp_path: Path, transport: str) -> None:
+    """SIPp echoes our speech: an echo is audio."""
+    with (
+        Answering(tmp_path, transport=transport) as answer,
+        scenarios.client(tmp_path, "uac", answer.port, tcp=transport == "tcp") as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["direction"] == "incoming"
+    assert document["ended_by"] == "remote"
+    assert document["caller_identity"] == "sipp"
+    assert document["caller_name"] == "SIPp"
+    assert document["received"]["lost"] == 0
+    assert document["received"]["packets"] in range(50, 70)
+    assert 1150 < document["duration_ms"] < 1600
+
+
+def test_speech_and_digits_of_pcap_files_are_heard(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--codec", "PCMA") as answer,
+        scenarios.client(tmp_path, "uac_talk", answer.port, echo=False) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["received"]["codec"] == "PCMA"
+    assert document["received"]["dtmf"] == "1#"
+    assert document["received"]["lost"] == 0
+    assert document["received"]["level_dbfs"] > -45
+
+
+def test_a_late_offer_is_taken(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--codec", "PCMA") as answer,
+        scenarios.client(tmp_path, "uac_late_offer", answer.port, echo=False) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["received"]["codec"] == "PCMA"
+
+
+def test_early_media_is_sent_before_the_answer(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--early-media", "--after", "0.5") as answer,
+        scenarios.client(tmp_path, "uac_early_media", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["early_media"] is True  # the echo of what we sent came before the answer
+    assert document["provisional_codes"][-1] == 183
+    assert document["setup_ms"] >= 490
+
+
+def test_a_caller_who_gives_up_is_told_so(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--after", "20") as answer,
+        scenarios.client(tmp_path, "uac_cancel", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call(code=1)
+    assert document["verdict"] == "failed"
+    assert "canceled" in states(document)
+    assert document["ended_by"] == "remote"
+    assert document["sip_code"] == 487
+    assert "before an answer" in document["reason"]
+
+
+def test_a_refusal_on_purpose_is_as_expected(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--reject", "486") as answer,
+        scenarios.client(tmp_path, "uac_486", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["sip_code"] == 486
+
+
+def test_a_codec_that_we_do_not_have_is_refused_with_488(tmp_path: Path) -> None:
+    with Answering(tmp_path) as answer, scenarios.client(tmp_path, "uac_488", answer.port) as peer:
+        peer.succeeded()
+        document = answer.call(code=1)
+    assert document["sip_code"] == 488
+    assert document["failure"] == "negotiation"
+    assert "G729" in document["reason"] or "audio format" in document["reason"]
+
+
+def test_held_by_sendonly_and_resumed_by_a_late_offer(tmp_path: Path) -> None:
+    with Answering(tmp_path) as answer, scenarios.client(tmp_path, "uac_hold", answer.port) as peer:
+        peer.succeeded()
+        document = answer.call()
+    wanted = ["answered", "confirmed", "held_by_peer", "resumed_by_peer", "ended"]
+    assert [state for state in states(document) if state in wanted] == wanted
+    assert 40 < document["sent"]["packets"] < 80  # nothing while held
+
+
+def test_we_hang_up_on_sipp(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--for", "0.8") as answer,
+        scenarios.client(tmp_path, "uac_peer_hangs_up", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["ended_by"] == "local"
+    assert 750 < document["duration_ms"] < 1200
+
+
+def test_calls_survive_loss_of_their_signalling(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--no-media", calls=6) as answer,
+        scenarios.client(tmp_path, "uac", answer.port, "-lost", "10", "-r", "3", calls=6) as peer,
+    ):
+        assert peer.peer.wait(45) in (0, 1), peer.peer.log
+        document = answer.finished(seconds=45)
+    assert len(document["calls"]) == 6
+    assert document["verdict"] == "passed"
+    assert all(call["sip_code"] == 200 for call in document["calls"])
+
+
+def test_ten_calls_at_once_are_all_heard(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, calls=10) as answer,
+        scenarios.client(tmp_path, "uac", answer.port, "-r", "20", calls=10) as peer,
+    ):
+        peer.succeeded(calls=10)
+        document = answer.finished()
+    assert [call["verdict"] for call in document["calls"]] == ["passed"] * 10
+    assert document["blame"] is None
+
+
+def test_what_takes_half_a_minute(tmp_path: Path) -> None:
+    """Side by side, since each is 32 s of real time: a 2xx without its ACK, and an INVITE without an answer."""
+    with Answering(tmp_path) as answer, scenarios.client(tmp_path, "uac_no_ack", answer.port) as peer:
+        with scenarios.server(tmp_path, "uas_mute", name="mute") as mute:
+            silent = run_callwright(tmp_path, "call", mute.uri, "--for", "1", "--json")
+        peer.succeeded()
+        document = answer.call(code=1)
+    assert document["failure"] == "not_acknowledged"
+    assert "ACK" in document["reason"]
+    assert document["blame"] == "network"
+    assert document["retransmissions"] >= 9  # 0.5, 1, 2, 4, 4 ... within 32 s
+    assert silent.process.returncode == 1, silent.log
+    unanswered = silent.document()
+    assert unanswered["failure"] == "timeout"
+    assert unanswered["blame"] == "network"
+    assert "127.0.0.1" in unanswered["reason"]
+    assert unanswered["retransmissions"] == 6
