@@ -1,0 +1,20 @@
+"""Writes the pages of docs/ that are made from the code. Run by `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from callwright.scenario.reference import markdown
+from callwright.sip.transaction.table import render_markdown
+from callwright.sip.transaction.tables import TABLES
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def main() -> None:
+    (DOCS / "test-language.md").write_text(markdown(), encoding="utf-8")
+    (DOCS / "state-machines.md").write_text(render_markdown(TABLES), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
