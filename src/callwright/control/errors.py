@@ -1,0 +1,101 @@
+"""What the platform refuses: exceptions with a sentence and a remedy; control/api maps them to HTTP, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from callwright.scenario.source import Problem
+
+__all__ = [
+    "Conflict",
+    "DomainError",
+    "Forbidden",
+    "IdempotencyConflict",
+    "Invalid",
+    "KillSwitchEngaged",
+    "NewerSchema",
+    "NotFound",
+    "QuotaExceeded",
+    "RefusedByPolicy",
+    "StorageUnavailable",
+    "Unmigrated",
+]
+
+
+class DomainError(Exception):
+    """``message``: a sentence; ``remedy``: what to do about it, or empty."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class NotFound(DomainError):
+    """``what``: "test", "run", …; ``name``: as it was asked for; ``nearest``: what was probably meant."""
+
+    def __init__(self, what: str, name: object, *, nearest: str | None = None) -> None:
+        shown = str(name)[:200]
+        hint = f"Did you mean {nearest}?" if nearest else ""
+        super().__init__(f"There is no {what} {shown!r}.", hint)
+        self.what, self.name, self.nearest = what, shown, nearest
+
+
+class Invalid(DomainError):
+    """A value that is not permitted. ``errors``: one entry a problem, with ``message`` and ``field`` or
+    ``address``, and ``permitted`` where there is a list."""
+
+    def __init__(
+        self, message: str, remedy: str = "", *, field: str = "", errors: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        super().__init__(message, remedy)
+        self.field = field
+        self.errors: list[dict[str, Any]] = list(errors) or [{"message": message, "field": field or None}]
+
+    @classmethod
+    def of_document(cls, problems: Sequence[Problem]) -> Invalid:
+        """Every problem of a document or of overrides, each with its address and its place."""
+        first = problems[0].message if problems else "The document is wrong."
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return cls(f"{first}{more}", errors=[problem.to_json() for problem in problems])
+
+
+class Forbidden(DomainError):
+    """The identity is known, its role has not this right."""
+
+
+class Conflict(DomainError):
+    """The name is taken, or somebody else has changed the record since it was read."""
+
+
+class IdempotencyConflict(Conflict):
+    """The same Idempotency-Key came with another request."""
+
+
+class RefusedByPolicy(DomainError):
+    """``address``: the action that would go there; ``reason`` is the message."""
+
+    def __init__(self, address: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{address}: {reason}" if address else reason, remedy)
+        self.address, self.reason = address, reason
+
+
+class KillSwitchEngaged(DomainError):
+    """Nothing is started until an administrator releases the switch."""
+
+
+class QuotaExceeded(DomainError):
+    """There is no room for more evidence, or for more runs in the queue."""
+
+
+class StorageUnavailable(DomainError):
+    """The database or the disk does not answer, or is full. Nothing was acknowledged; try again."""
+
+
+class NewerSchema(DomainError):
+    """The database was written by a newer Callwright; it is left untouched."""
+
+
+class Unmigrated(DomainError):
+    """The database has the schema of an older Callwright."""

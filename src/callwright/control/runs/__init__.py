@@ -1,0 +1,1 @@
+"""Runs as records: the state column is the queue."""

@@ -1,0 +1,149 @@
+"""A run and what belongs to it. Times are unix seconds (float)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from callwright.control.runs.transitions import FINAL, Phase
+from callwright.scenario.scenario import Scenario
+
+__all__ = [
+    "Acceptance",
+    "Evidence",
+    "Phase",
+    "Run",
+    "RunDetail",
+    "RunFilter",
+    "TargetRow",
+]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A row of the list. ``tags`` is a JSON text (a list of texts). ``attempt`` counts from 1."""
+
+    id: int
+    session_id: str
+    test_id: int
+    test_name: str
+    testcase_name: str  # the document's title
+    project_id: int
+    project_name: str
+    pool: str
+    phase: str
+    verdict: str | None
+    blame: str | None
+    result_description: str
+    attempt: int
+    agent_id: str | None
+    lease_until: float | None
+    intent_at: float | None  # since when an INVITE may have left
+    stop_requested_at: float | None
+    tags: str
+    created_at: float
+    started_at: float | None
+    stopped_at: float | None
+    started_by: str  # user name
+    kiosk: int | None  # serial of the public link; None: there is none, or it was revoked
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in FINAL
+
+    @property
+    def status(self) -> str:
+        """``running``, ``passed`` or ``failed``: all that the original API knows."""
+        if self.phase == Phase.PASSED:
+            return "passed"
+        return "failed" if self.phase in FINAL else "running"
+
+
+class RunDetail(msgspec.Struct, frozen=True):
+    """What is too large for a list. ``overrides`` and ``shown`` are JSON objects, address to value; secrets
+    are in the first only. ``outcome`` is the document run.json, None until there is one.
+    ``parameters`` as in Test."""
+
+    run_id: int
+    test_version: int
+    document: str
+    overrides: str
+    shown: str
+    outcome: str | None
+
+
+class RunFilter(msgspec.Struct, frozen=True):
+    """None: any. ``status``: running, passed, failed. ``search``: anywhere in the test's name or the reason.
+    ``since``/``until``: unix seconds of ``created_at``."""
+
+    status: str | None = None
+    phase: str | None = None
+    project_id: int | None = None
+    test_id: int | None = None
+    test_name: str | None = None
+    pool: str | None = None
+    tag: str | None = None
+    blame: str | None = None
+    search: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Acceptance(StrEnum):
+    """The answer to an agent's result. Either of the first two: it may forget the result."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"  # it was accepted before
+    SUPERSEDED = "superseded"  # of an older attempt, or of a run that has ended otherwise: changes nothing
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """One file. ``path``: below the evidence folder."""
+
+    run_id: int
+    attempt: int
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+    path: str
+    created_at: float
+
+
+class TargetRow(msgspec.Struct, frozen=True):
+    """A destination that an administrator permits; None is no restriction. See policy.Target."""
+
+    id: int
+    host: str | None
+    network: str | None
+    number: str | None
+    rate: float | None
+    concurrency: int | None
+    minutes: float | None
+    note: str
+    created_by: str
+    created_at: float
+
+
+class Job(msgspec.Struct, frozen=True):
+    """All that an agent needs to carry out one attempt. Holds secrets: never logged, never stored.
+
+    ``overrides``: address to text; ``credentials``: name to the fields of an account, as
+    scenario.document.load takes them; ``targets``: policy rows.
+    """
+
+    run: Run
+    document: str
+    overrides: dict[str, str]
+    credentials: dict[str, dict[str, str]]
+    targets: list[TargetRow]
+    embedded: bool
+    max_seconds: float
+
+
+def planned_calls(scenario: Scenario) -> int:
+    """How many calls at once it may hold: what it takes of an agent's capacity, at least 1."""
+    from callwright.scenario.actions import Call
+
+    calls = [action for action in scenario.actions() if isinstance(action, Call)]
+    return max(1, sum(2 * (call.concurrent or call.max_total_calls) for call in calls))

@@ -1,0 +1,1 @@
+"""Tests as records: documents with versions, tags and a project."""

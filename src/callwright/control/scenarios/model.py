@@ -1,0 +1,58 @@
+"""A test and its versions. Times are unix seconds (float)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Test(msgspec.Struct, frozen=True):
+    """A row of the list. ``tags`` and ``parameters`` are JSON texts, made when the document was saved:
+    a list of texts, and a list of what ParameterView.to_json() gives."""
+
+    __test__ = False  # pytest: this is no test of ours
+
+    id: int
+    project_id: int
+    project_name: str
+    name: str
+    title: str
+    description: str
+    tags: str
+    version: int
+    created_at: float
+    updated_at: float
+    parameters: str
+
+    @property
+    def tag_list(self) -> list[str]:
+        return msgspec.json.decode(self.tags, type=list[str])
+
+
+class TestDocument(msgspec.Struct, frozen=True):
+    """The text of one version. ``author``: user name."""
+
+    __test__ = False
+
+    test_id: int
+    version: int
+    document: str
+    author: str
+    created_at: float
+
+
+class TestVersion(msgspec.Struct, frozen=True):
+    __test__ = False
+
+    test_id: int
+    version: int
+    author: str
+    created_at: float
+
+
+class CatalogueEntry(msgspec.Struct, frozen=True):
+    name: str
+    title: str
+    description: str
+    tags: tuple[str, ...]
+    document: str
+    parameters: str  # JSON text, as in Test

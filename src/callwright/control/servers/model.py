@@ -1,0 +1,63 @@
+"""Agents and pools. Times are unix seconds (float)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class AgentState(StrEnum):
+    ACTIVE = "active"
+    DRAINING = "draining"  # finishes what it has, takes nothing new
+    REVOKED = "revoked"  # may do nothing any more
+
+
+class Pool(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    created_at: float
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """``labels`` and ``codecs`` are JSON texts (an object of texts; a list of texts). ``busy``: calls now, of
+    ``capacity`` at once. ``nkey``: public NKEY, the agent's identity at the broker."""
+
+    id: str
+    name: str
+    pool: str
+    labels: str
+    version: str
+    capacity: int
+    busy: int
+    codecs: str
+    nkey: str
+    state: str
+    enrolled_at: float
+    last_seen_at: float | None
+
+    def alive(self, wall: float, patience: float = 15.0) -> bool:
+        """Whether it was heard within ``patience`` seconds."""
+        return self.last_seen_at is not None and wall - self.last_seen_at <= patience
+
+
+class AgentInfo(msgspec.Struct, frozen=True):
+    """What an agent says of itself at enrolment and with each heartbeat."""
+
+    version: str = ""
+    capacity: int = 1
+    busy: int = 0
+    codecs: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    nkey: str = ""
+
+
+class Enrolment(msgspec.Struct, frozen=True):
+    """A single-use token as it is listed; the token itself is shown once."""
+
+    id: int
+    pool: str
+    created_at: float
+    expires_at: float
+    used_at: float | None
+    agent_id: str | None

@@ -1,0 +1,1 @@
+"""Where records and evidence are kept. Adapters bear the name of their technology."""
