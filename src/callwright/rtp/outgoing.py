@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from callwright.rtp.packet import HEADER, MARKER
@@ -15,7 +16,10 @@ _MAX_UNDRAINED = 6000
 
 class FrameSource(Protocol):
     """Where the encoded audio comes from. It is asked once each ptime, and not while digits or nothing is
-    sent."""
+    sent.
+
+    A source with a true attribute `live` makes its audio as it goes on: it is never asked ahead of time.
+    """
 
     def next_frame(self) -> bytes | None:
         """One ptime of encoded payload; None when there is nothing to send now."""
@@ -31,15 +35,33 @@ class SentFrame(NamedTuple):
     sent_at: float
 
 
+class _Slot(NamedTuple):
+    """A slot whose packet is made and has yet to leave; `packet` None: the source had nothing for it."""
+
+    number: int
+    due: float
+    packet: bytes | None
+    payload: bytes | None
+    is_event: bool
+    took_frame: bool
+    marker: bool  # as it stood before the slot
+    digits: EventSender | None  # likewise, where there were any
+
+
 class OutgoingStream:
     """Sequence numbers, timestamps and the schedule of what we send.
 
     A packet is due at `start + slot * ptime`, whatever happened to those before, so nothing drifts. A host
     that was away finds at most `max_catch_up` packets due at once; slots before those are skipped: their
     timestamps pass (the far end hears silence, not loss) and `skipped` counts them.
+
+    Packets may be made ahead of time, for somebody who sends them more punctually than we are woken:
+    `prepare` makes them, `settle` tells when they left and counts them then, `withdraw` takes back those that
+    have not left, as if they had never been made.
     """
 
     __slots__ = (
+        "_ahead",
         "_anchor",
         "_clock_rate",
         "_digits",
@@ -47,6 +69,7 @@ class OutgoingStream:
         "_max_catch_up",
         "_ptime",
         "_ptime_ms",
+        "_returned",
         "_samples",
         "_sequence",
         "_slot",
@@ -82,6 +105,8 @@ class OutgoingStream:
         self._marker = True
         self._source: FrameSource | None = None
         self._digits: EventSender | None = None
+        self._ahead: deque[_Slot] = deque()
+        self._returned: deque[bytes | None] = deque()  # frames of slots that were withdrawn
         self._ptime = 0.02
         self._ptime_ms = 20
         self._samples = 160
@@ -123,6 +148,8 @@ class OutgoingStream:
     def set_source(self, source: FrameSource | None, now: float | None) -> None:
         if now is not None:
             self._resume(now)
+        if source is not self._source:
+            self._returned.clear()
         self._source = source
 
     def set_sending(self, sending: bool, now: float) -> None:
@@ -143,7 +170,9 @@ class OutgoingStream:
 
     @property
     def dialing(self) -> bool:
-        return self._digits is not None and self._digits.active
+        if self._digits is not None and self._digits.active:
+            return True
+        return any(slot.is_event for slot in self._ahead)
 
     def _due_for_something(self) -> bool:
         if not self.sending or self._started is None:
@@ -188,47 +217,116 @@ class OutgoingStream:
             self._marker = True
             due = self._anchor + self._slot * self._ptime
         while due <= now:
-            packet = self._packet(now, due)
-            if packet is not None:
-                out.append(packet)
-                self.schedule_error.add(now - due)
-            self._slot += 1
+            slot = self._make(due, undoable=False)
+            if slot.packet is not None:
+                out.append(slot.packet)
+                self._count(slot, now)
             due = self._anchor + self._slot * self._ptime
         return out
 
-    def _packet(self, now: float, due: float) -> bytes | None:
-        timestamp = (self._timestamp + self._slot * self._samples) & 0xFFFFFFFF
+    def prepare(self, now: float, until: float, most: int) -> list[tuple[float, bytes]]:
+        """(due, packet) of the slots from now to `until`, of which `most` may be on their way at once.
+
+        Nothing for a live source, nor when a slot is due already: that is for `wake`.
+        """
+        out: list[tuple[float, bytes]] = []
+        if not self._due_for_something() or getattr(self._source, "live", False):
+            return out
+        due = self._anchor + self._slot * self._ptime
+        if due <= now:
+            return out
+        self._pass_over(now)
+        ahead = self._ahead
+        while due < until and len(ahead) < most and self._due_for_something():
+            slot = self._make(due, undoable=True)
+            ahead.append(slot)
+            if slot.packet is not None:
+                out.append((due, slot.packet))
+            due = self._anchor + self._slot * self._ptime
+        return out
+
+    def settle(self, left: Sequence[float]) -> None:
+        """The first of what was prepared has left, at these times."""
+        ahead = self._ahead
+        for at in left:
+            slot = ahead.popleft()
+            while slot.packet is None:
+                slot = ahead.popleft()
+            self._count(slot, at)
+
+    def withdraw(self, now: float) -> None:
+        """What has not been settled will not leave: its slots, numbers and frames are free again."""
+        self._pass_over(now)
+        ahead = self._ahead
+        if not ahead:
+            return
+        first = ahead[0]
+        self._slot, self._marker = first.number, first.marker
+        if first.digits is not None:
+            self._digits = first.digits
+        self._sequence = (self._sequence - sum(slot.packet is not None for slot in ahead)) & 0xFFFF
+        self._returned.extendleft(slot.payload for slot in reversed(ahead) if slot.took_frame)
+        ahead.clear()
+
+    def _pass_over(self, now: float) -> None:
+        """Slots without a packet are over when their time is."""
+        ahead = self._ahead
+        while ahead and ahead[0].packet is None and ahead[0].due <= now:
+            ahead.popleft()
+
+    @property
+    def prepared(self) -> bool:
+        """Something was prepared and has not been settled."""
+        return bool(self._ahead)
+
+    def _make(self, due: float, *, undoable: bool) -> _Slot:
+        """The packet of the present slot; the next one is the present one then."""
+        number, marked = self._slot, self._marker
+        timestamp = (self._timestamp + number * self._samples) & 0xFFFFFFFF
+        self._slot = number + 1
         payload_type = self.payload_type
         payload: bytes | None = None
         digits = self._digits
-        marker = False
+        before: EventSender | None = None
+        marker = took = is_event = False
         if digits is not None and digits.active:
+            before = digits.copy() if undoable else None
             event = digits.next(timestamp)
             if event is not None and self.telephone_event is not None:
                 timestamp, marker, payload = event
                 payload_type = self.telephone_event
-                self.event_packets += 1
+                is_event = True
                 self._marker = False
         if payload is None:
-            if self._source is not None:
-                payload = self._source.next_frame()
+            if self._returned:
+                payload, took = self._returned.popleft(), True
+            elif self._source is not None:
+                payload, took = self._source.next_frame(), True
             if payload is None:
                 self._marker = True
-                return None
-            marker = self._marker
+                return _Slot(number, due, None, None, False, took, marked, before)
+            marker = marked
             self._marker = False
-            if self._tap:
-                self._keep(SentFrame(due - (self._started or 0.0), payload, payload_type, now))
         sequence = self._sequence
         self._sequence = (sequence + 1) & 0xFFFF
+        second = payload_type | MARKER if marker else payload_type
+        packet = HEADER.pack(_V2, second, sequence, timestamp, self.ssrc) + payload
+        return _Slot(number, due, packet, payload, is_event, took, marked, before)
+
+    def _count(self, slot: _Slot, now: float) -> None:
+        """A packet has left."""
+        payload = slot.payload or b""
         self.packets += 1
         self.octets += len(payload)
+        if slot.is_event:
+            self.event_packets += 1
+        elif self._tap:
+            self._keep(SentFrame(slot.due - (self._started or 0.0), payload, self.payload_type, now))
         if self.first_packet is None:
             self.first_packet = now
         self.last_packet = now
         self.series.packet(now)
-        second = payload_type | MARKER if marker else payload_type
-        return HEADER.pack(_V2, second, sequence, timestamp, self.ssrc) + payload
+        self.schedule_error.add(now - slot.due)
 
     def _keep(self, frame: SentFrame) -> None:
         if len(self.frames) >= _MAX_UNDRAINED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ __all__ = [
     "FarEndReported",
     "FrameSource",
     "PlayedFrame",
+    "Prepared",
     "SentFrame",
     "Session",
     "SessionConfig",
@@ -58,6 +59,14 @@ class Transmission(NamedTuple):
     data: bytes
     address: tuple[str, int]
     is_rtcp: bool
+
+
+class Prepared(NamedTuple):
+    """An RTP packet made ahead of time."""
+
+    due: float
+    data: bytes
+    address: tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,10 @@ class Session:
 
     `receive`, `receive_batch` and `receive_rtcp` take whatever a socket gave and never raise for it. `wake`
     at `next_wake` sends what is due. `transmissions` and `events` are drained after a batch of either.
+
+    Whoever can send more punctually than it can wake a session asks it to `prepare` packets, tells it by
+    `settle` when they have left, and does both of `settle` and `withdraw` before an act, or when the session
+    is `outdated`. All that is measured comes out as if the session had sent them itself.
     """
 
     def __init__(
@@ -125,6 +138,7 @@ class Session:
         self._receiving = config.receiving
         self._started: float | None = None
         self._closed_at: float | None = None
+        self._outdated = False
         self._strays = 0
         self._rtcp_strays = 0
         self._transmissions: list[Transmission] = []
@@ -252,6 +266,29 @@ class Session:
             return playing
         return due
 
+    # -- ahead of time
+
+    def prepare(self, now: float, until: float, most: int = 16) -> list[Prepared]:
+        """RTP that is due after `now` and before `until`; at most `most` packets are on their way at once."""
+        if self._started is None or self._closed_at is not None:
+            return []
+        destination = self._destination
+        return [Prepared(due, data, destination) for due, data in self._outgoing.prepare(now, until, most)]
+
+    def settle(self, left: Sequence[float]) -> None:
+        """The first `len(left)` of what was prepared have left, at these times (monotonic seconds)."""
+        self._outgoing.settle(left)
+
+    def withdraw(self, now: float) -> None:
+        """The rest of what was prepared does not leave; it will be made anew."""
+        self._outgoing.withdraw(now)
+        self._outdated = False
+
+    @property
+    def outdated(self) -> bool:
+        """What was prepared is no longer what should be sent: the far end's address has changed."""
+        return self._outdated
+
     def transmissions(self) -> list[Transmission]:
         """What to send, each once."""
         out, self._transmissions = self._transmissions, []
@@ -320,6 +357,7 @@ class Session:
         """A last report with BYE, and silence. RTCP that comes later is still taken in; RTP is not."""
         if self._closed_at is not None:
             return
+        self.withdraw(now)
         if self._started is not None:
             self._send_rtcp(self._control.compound(now, bye=True))
         self._incoming.play_out.finish()
@@ -396,6 +434,7 @@ class Session:
             return False
         self._latched = source
         if self._config.symmetric:
+            self._outdated = source != self._destination and self._outgoing.prepared
             self._destination = source
             if self._sending:
                 self._outgoing.set_sending(True, now)  # policy may have refused where it was to go before

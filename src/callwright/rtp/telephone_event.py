@@ -73,6 +73,15 @@ class EventSender:
                 raise ValueError(f"{character!r} is no digit: 0-9, *, #, A-D, ! (flash) and , (pause) are")
         self._queue.extend(events)
 
+    def copy(self) -> EventSender:
+        """Another that stands where this one does."""
+        other = EventSender.__new__(EventSender)
+        other._slot, other._tone, other._pause = self._slot, self._tone, self._pause
+        other._queue = self._queue.copy()
+        other._event, other._start, other._duration = self._event, self._start, self._duration
+        other._repeats, other._gap, other._begun = self._repeats, self._gap, self._begun
+        return other
+
     @property
     def active(self) -> bool:
         """Something is queued or under way."""
