@@ -28,6 +28,7 @@ def test_a_run_leaves_its_files_and_nothing_half_done(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.path.iterdir()) == [
         "alice.wav",
         "junit.xml",
+        "ladder.json",
         "report.html",
         "run.json",
         "signalling.pcap",

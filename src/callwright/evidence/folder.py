@@ -1,4 +1,4 @@
-"""The folder of a run: report.html, run.json, junit.xml, signalling.pcap and the recordings.
+"""The folder of a run: report.html, run.json, ladder.json, junit.xml, signalling.pcap and the recordings.
 
 Each file is written beside its name and renamed when it is whole, so that a reader never sees half of one. A
 file that cannot be written is told in `problems` and takes no other with it; the result itself is in the
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from callwright.evidence.junit import render_junit
 from callwright.evidence.ladder import Ladder, build_ladder
+from callwright.evidence.ladder_file import write_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.pcap import PcapWriter
 from callwright.evidence.redaction import Redactor
@@ -23,7 +24,13 @@ from callwright.evidence.report import EvidenceFile, render_report
 from callwright.net.tap import Packet
 from callwright.scenario.outcome import RunOutcome
 
-REPORT, RUN, JUNIT, CAPTURE = "report.html", "run.json", "junit.xml", "signalling.pcap"
+REPORT, RUN, LADDER, JUNIT, CAPTURE = (
+    "report.html",
+    "run.json",
+    "ladder.json",
+    "junit.xml",
+    "signalling.pcap",
+)
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -100,6 +107,7 @@ class EvidenceFolder:
         # The page last: it lists the others with their sizes.
         writers: list[tuple[str, str, Callable[[], str]]] = [
             ("run", RUN, partial(self._run_json, outcome)),
+            ("ladder", LADDER, partial(write_ladder, ladder)),
             ("junit", JUNIT, partial(render_junit, outcome, self.redactor)),
             ("report", REPORT, partial(self._report, outcome, ladder, notes, min_mos)),
         ]
@@ -123,7 +131,7 @@ class EvidenceFolder:
         return self.capture.notes
 
     def _names(self, outcome: RunOutcome) -> dict[str, str]:
-        found = {"report": REPORT, "run": RUN, "junit": JUNIT}
+        found = {"report": REPORT, "run": RUN, "ladder": LADDER, "junit": JUNIT}
         if self.capture is not None:
             found["pcap"] = CAPTURE
         for call in outcome.calls:
@@ -153,6 +161,7 @@ class EvidenceFolder:
         captions = {
             CAPTURE: f"SIP and RTP, opens in Wireshark{'; TLS is written decrypted' if tls else ''}",
             RUN: "verdict, conditions, calls: for programs",
+            LADDER: "the messages, raw and explained: for programs",
             JUNIT: "for the build server",
         }
         for call in outcome.calls:

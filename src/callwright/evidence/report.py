@@ -6,56 +6,21 @@ from the wire passes `shown()` and Jinja's autoescape.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from callwright.evidence import figures
-from callwright.evidence.innocence import suspects
-from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
-from callwright.evidence.naming import has_media, named_calls, with_quality
+from callwright.evidence.ladder import Ladder
+from callwright.evidence.page import EvidenceFile, equip, run_page, static_text
 from callwright.evidence.redaction import Redactor
-from callwright.evidence.scope import build_scope, call_end
-from callwright.evidence.shown import shown
-from callwright.evidence.waterfall import call_phases, run_phases
-from callwright.evidence.waveform import Waveform, read_waveform
-from callwright.quality.bands import BANDS, band
-from callwright.scenario.outcome import CallOutcome, CallState, EndedBy, RunOutcome, Verdict
+from callwright.scenario.outcome import RunOutcome
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MOST_ROWS = 400
-"""Rows of the ladder on the page; the capture has the others."""
-MOST_CALLS = 6
-"""Calls that are drawn on the time axis, the worst first; the table has all."""
-EMBED_FILE, EMBED_ALL = 384_000, 1_500_000
-"""Octets of a recording, and of all of them, up to which they are put into the page itself."""
-
-_VERDICT_ORDER = {
-    v: n for n, v in enumerate((Verdict.FAILED, Verdict.ERROR, Verdict.INVALID, Verdict.CANCELED))
-}
-_ENDERS = {
-    EndedBy.LOCAL: "us",
-    EndedBy.REMOTE: "the peer",
-    EndedBy.NETWORK: "the network",
-    EndedBy.PLATFORM: "a fault of ours",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceFile:
-    """A file of the folder; `size` in octets, None when it is not known yet."""
-
-    path: str
-    caption: str
-    size: int | None = None
+__all__ = ["EvidenceFile", "render_report", "script_safe"]
 
 
 def render_report(
@@ -73,13 +38,11 @@ def render_report(
     """
     redactor = redactor if redactor is not None else Redactor()
     document = redactor.document(outcome.to_json())
-    outcome = RunOutcome.from_json(document)
-    page = _page(outcome, with_quality(ladder, outcome), folder, min_mos)
     html = (
         _environment()
         .get_template("report.html")
         .render(
-            **page,
+            **run_page(RunOutcome.from_json(document), ladder, folder=folder, min_mos=min_mos),
             files=list(files),
             notes=list(notes),
             document=script_safe(json.dumps(document, ensure_ascii=True, separators=(",", ":"))),
@@ -105,185 +68,12 @@ def _environment() -> Environment:
         loader=PackageLoader("callwright.evidence"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    equip(environment)
     environment.globals["style"] = Markup(
-        "\n".join(map(_static, ("tokens.css", "components.css", "report.css")))
+        "\n".join(map(static_text, ("tokens.css", "components.css", "report.css")))
     )
-    environment.globals["script"] = Markup(_static("report.js"))
-    environment.filters.update(
-        ms=figures.milliseconds,
-        pct=figures.percent,
-        num=figures.number,
-        octets=figures.octets,
-        row_kind=_row_kind,
-    )
-    environment.globals["band_of"] = lambda mos: band(mos).name
-    environment.globals["bars_on"] = _bars_on
+    environment.globals["script"] = Markup(static_text("report.js"))
     return environment
-
-
-def _finalize(value: object) -> object:
-    """Every text that a template writes: nothing in it can act, None is a dash."""
-    if value is None:
-        return figures.UNKNOWN
-    return shown(value) if type(value) is str else value
-
-
-def _static(name: str) -> str:
-    return resources.files("callwright.evidence").joinpath("static", name).read_text("utf-8")
-
-
-def _bars_on(mos: float | None) -> int:
-    """5 to 1 signal bars, 0 for no data."""
-    return 0 if mos is None else len(BANDS) - BANDS.index(band(mos))
-
-
-def _row_kind(row: object) -> str:
-    kinds = {MessageRow: "message", StreamRow: "stream", GapRow: "gap"}
-    return kinds[type(row)]
-
-
-def _page(outcome: RunOutcome, ladder: Ladder, folder: Path | None, min_mos: float) -> dict[str, Any]:
-    calls = named_calls(outcome)
-    drawn = sorted(calls, key=lambda pair: _VERDICT_ORDER.get(pair[1].verdict, 9))[:MOST_CALLS]
-    drawn = [pair for pair in calls if pair in drawn]
-    players, waves = _recordings(drawn, folder, outcome.started_at or 0.0)
-    falls = [run_phases(outcome), *(call_phases(name, call, ladder) for name, call in drawn)]
-    messages = ladder.messages
-    return {
-        "run": outcome,
-        "title": outcome.title or outcome.name or "Call",
-        "started": _utc(outcome.started_at),
-        "took": _took(outcome),
-        "suspects": suspects(outcome),
-        "calls": calls,
-        "facts": {call.id: _facts(call) for _, call in calls},
-        "heard": [pair for pair in calls if has_media(pair[1])],
-        "call_names": {call.id: name for name, call in calls},
-        "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
-        "ladder": ladder,
-        "rows": [(row, _place(row, len(ladder.parties))) for row in ladder.rows[:MOST_ROWS]],
-        "hidden_rows": max(0, len(ladder.rows) - MOST_ROWS),
-        "message_count": len(messages),
-        "stream_count": len(ladder.streams),
-        "lane_x": [_lane_x(n, len(ladder.parties)) for n in range(len(ladder.parties))],
-        "scope": build_scope(drawn, outcome.started_at, waves, min_mos),
-        "not_drawn": len(calls) - len(drawn),
-        "moments": _moments(messages, calls),
-        "players": players,
-        "falls": [fall for fall in falls if fall is not None and fall.phases],
-    }
-
-
-def _took(outcome: RunOutcome) -> str:
-    if outcome.duration_ms is None and outcome.started_at is not None:
-        start = outcome.started_at
-        ends = [
-            call.started_at - start + call_end(call) for call in outcome.calls if call.started_at is not None
-        ]
-        return figures.milliseconds(max(ends) * 1000) if ends else figures.UNKNOWN
-    return figures.milliseconds(outcome.duration_ms)
-
-
-def _facts(call: CallOutcome) -> list[str]:
-    """The line of figures below a call's sentence; what is not known is left to the tables."""
-    facts = [f"{call.sip_code} {call.sip_reason or ''}".strip()] if call.sip_code else []
-    for name, value in (
-        ("post-dial delay", call.pdd_ms),
-        ("setup", call.setup_ms),
-        ("talked", call.duration_ms),
-    ):
-        if value is not None:
-            facts.append(f"{name} {figures.milliseconds(value)}")
-    if call.ended_by is not None:
-        facts.append(f"ended by {_ENDERS[call.ended_by]}")
-    return facts
-
-
-def _utc(seconds: float | None) -> str:
-    if seconds is None:
-        return figures.UNKNOWN
-    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y, %H:%M:%S UTC")
-
-
-def _lane_x(lane: int, lanes: int) -> float:
-    return round((lane + 0.5) / max(lanes, 1) * 100, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a row is drawn, in percent; `way` is 1 to the right and -1 to the left."""
-
-    x1: float = 0.0
-    x2: float = 0.0
-    middle: float = 0.0
-    way: int = 1
-
-
-def _place(row: object, lanes: int) -> _Place:
-    if isinstance(row, GapRow) or not isinstance(row, MessageRow | StreamRow):
-        return _Place()
-    x1, x2 = _lane_x(row.source, lanes), _lane_x(row.destination, lanes)
-    if x1 == x2:  # to itself: a short stub, so that it is seen
-        x2 = round(x1 + 20 / max(lanes, 1), 3)
-    return _Place(x1, x2, round((x1 + x2) / 2, 3), 1 if x2 > x1 else -1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A message that the reader has to see on every axis."""
-
-    at: float
-    label: str
-    number: int
-
-
-def _moments(messages: Sequence[MessageRow], calls: Sequence[tuple[str, CallOutcome]]) -> list[_Moment]:
-    """The first troubles of calls that were answered: there something happened while people talked."""
-    answered = {call.call_id for _, call in calls if call.answered}
-    found = [_Moment(m.at, m.label, m.number) for m in messages if m.trouble and m.call_id in answered]
-    return found[:2]
-
-
-@dataclass(frozen=True, slots=True)
-class _Player:
-    """A recording on the page; `start` is where it begins on the axis, in seconds."""
-
-    name: str
-    source: str
-    path: str
-    start: float
-    embedded: bool
-
-
-def _recordings(
-    calls: Sequence[tuple[str, CallOutcome]], folder: Path | None, run_start: float
-) -> tuple[list[_Player], dict[str, tuple[str, Waveform]]]:
-    players: list[_Player] = []
-    waves: dict[str, tuple[str, Waveform]] = {}
-    if folder is None:
-        return players, waves
-    room = EMBED_ALL
-    for name, call in calls:
-        for audio in call.audio:
-            path = folder / audio.path
-            if not path.resolve().is_relative_to(folder.resolve()):
-                continue
-            outline = read_waveform(path)
-            if outline is None:
-                continue
-            waves.setdefault(call.id, (audio.kind, outline))
-            size = path.stat().st_size
-            embedded = size <= min(EMBED_FILE, room)
-            source = audio.path
-            if embedded:
-                room -= size
-                source = "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode()
-            answer = next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
-            start = round((call.started_at or run_start) - run_start + answer, 3)
-            kind = {"stereo": "left sent, right received"}.get(audio.kind, audio.kind)
-            players.append(_Player(f"{name}, {kind}", source, audio.path, start, embedded))
-    return players, waves

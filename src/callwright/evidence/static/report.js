@@ -8,23 +8,28 @@
   function all(selector, within) { return [].slice.call((within || document).querySelectorAll(selector)); }
   var wide = matchMedia("(min-width: 1241px)");
   var inspector = document.getElementById("inspect");
-  var rows = all(".rows summary");
 
   function show(summary) {
-    rows.forEach(function (other) { other.removeAttribute("aria-current"); });
+    all(".rows summary[aria-current]").forEach(function (other) { other.removeAttribute("aria-current"); });
     summary.setAttribute("aria-current", "true");
     var detail = summary.parentNode.querySelector(".detail");
     inspector.replaceChildren.apply(inspector, all(":scope > *", detail).map(function (part) { return part.cloneNode(true); }));
   }
-  rows.forEach(function (summary, index) {
-    summary.addEventListener("click", function (event) {
-      if (wide.matches) { event.preventDefault(); show(summary); }
+  // Rows may be added while a run goes on, so the list listens, not each row.
+  var list = document.querySelector(".rows");
+  if (list) {
+    list.addEventListener("click", function (event) {
+      var summary = event.target.closest("summary");
+      if (summary && wide.matches) { event.preventDefault(); show(summary); }
     });
-    summary.addEventListener("keydown", function (event) {
-      var next = rows[index + (event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : rows.length)];
+    list.addEventListener("keydown", function (event) {
+      var summary = event.target.closest("summary");
+      var step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+      if (!summary || !step) return;
+      var rows = all(".rows summary"), next = rows[rows.indexOf(summary) + step];
       if (next) { event.preventDefault(); next.focus(); if (wide.matches) show(next); }
     });
-  });
+  }
   function goTo(hash) {
     var target = /^#message-\d+$/.test(hash) && document.querySelector(hash + " summary");
     if (!target) return;
@@ -32,7 +37,8 @@
     target.scrollIntoView({ block: "center" });
     target.focus({ preventScroll: true });
   }
-  if (rows.length) show(document.querySelector(".rows .offend") || rows[0]);
+  var first = document.querySelector(".rows .offend") || document.querySelector(".rows summary");
+  if (first) show(first);
   addEventListener("hashchange", function () { goTo(location.hash); });
   goTo(location.hash);
 

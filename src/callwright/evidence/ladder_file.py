@@ -1,0 +1,49 @@
+"""ladder.json: a ladder on disk, so that a page can be drawn, and two runs compared, without the capture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Party, Row, StreamRow
+
+MOST_ROWS = 5_000
+"""Rows that are kept; the capture has the others."""
+
+_KINDS: dict[str, type[Row]] = {"message": MessageRow, "stream": StreamRow, "gap": GapRow}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def write_ladder(ladder: Ladder) -> str:
+    """The JSON: `origin` (unix seconds), `parties`, `rows`, each with its `kind`; `left_out` counts rows."""
+    document = {
+        "origin": ladder.origin,
+        "parties": ladder.parties,
+        "rows": [row_to_json(row) for row in ladder.rows[:MOST_ROWS]],
+        "left_out": max(0, len(ladder.rows) - MOST_ROWS),
+    }
+    return msgspec.json.encode(document).decode() + "\n"
+
+
+def read_ladder(text: str | bytes) -> Ladder:
+    """The reverse. Raises ValueError (msgspec.ValidationError) for anything else."""
+    document: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    try:
+        return Ladder(
+            tuple(msgspec.convert(party, Party) for party in document["parties"]),
+            tuple(row_from_json(row) for row in document["rows"]),
+            float(document["origin"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no ladder: {error}") from None
+
+
+def row_to_json(row: Row) -> dict[str, Any]:
+    """One row, as it stands in the file."""
+    return {"kind": _NAMES[type(row)], **msgspec.to_builtins(row)}
+
+
+def row_from_json(document: dict[str, Any]) -> Row:
+    """The reverse. Raises ValueError."""
+    return msgspec.convert(document, _KINDS[document["kind"]])
