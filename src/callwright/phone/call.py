@@ -140,11 +140,14 @@ class PhoneCall:
                 if event.response is not None and self.facts.sip_code is None:
                     self.facts.sip_code = event.response.status
                     self.facts.sip_reason = event.response.reason
+                elif by is events.Side.REMOTE:
+                    # What the endpoint answered the INVITE with (RFC 3261 section 9.2).
+                    self.facts.sip_code, self.facts.sip_reason = 487, "Request Terminated"
                 self._conclude(EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL)
             case events.OfferReceived(request=request):
                 self._offered(request.body, now)
             case events.OfferConfirmed(request=request):
-                self._offer_confirmed(request.body)
+                self._offer_confirmed(request.body, now)
             case events.OfferAnswered(response=response):
                 self._offer_answered(response.body, now)
             case events.OfferFailed(retry_after=retry_after):
@@ -291,13 +294,22 @@ class PhoneCall:
             return
         self.sip.accept_offer(self.ours.serialize(), now=now)
         self.start_media(negotiated, sending=True)
+        self._note_hold_by_peer(negotiated, now)
+
+    def _note_hold_by_peer(self, negotiated: Negotiated, now: float) -> None:
         if negotiated.remote_held != self._held_by_peer:
             self._held_by_peer = negotiated.remote_held
             state = CallState.HELD_BY_PEER if negotiated.remote_held else CallState.RESUMED_BY_PEER
             self.facts.reach(state, now)
 
-    def _offer_confirmed(self, body: bytes) -> None:
-        if body and not self.take_answer(body, sending=True) and not self._concluding:
+    def _offer_confirmed(self, body: bytes, now: float) -> None:
+        """The ACK brought the answer to the offer that we made because the re-INVITE had none."""
+        if not body:
+            return
+        if self.take_answer(body, sending=True):
+            if self.negotiated is not None:
+                self._note_hold_by_peer(self.negotiated, now)
+        elif not self._concluding:
             self.hangup()
 
     def _send_info(self, digit: str) -> None:
@@ -351,7 +363,12 @@ class PhoneCall:
         self._spawn(self._finish())
 
     async def _finish(self) -> None:
-        report, recorder = (None, None) if self.leg is None else await self.leg.close()
+        report, recorder = None, None
+        if self.leg is not None:
+            try:
+                report, recorder = await self.leg.close()
+            except Exception as error:
+                self.facts.fail(Failure.PLATFORM, f"the media engine broke: {error}")
         outcome = call_outcome(self, report, recorder)
         self.phone.forget(self)
         if not self.finished.done():
