@@ -43,6 +43,7 @@ def test_run_json_names_the_evidence_and_no_secret(tmp_path: Path) -> None:
     assert document["evidence"] == {
         "report": "report.html",
         "run": "run.json",
+        "ladder": "ladder.json",
         "junit": "junit.xml",
         "pcap": "signalling.pcap",
         "audio.call-1.stereo": "alice.wav",

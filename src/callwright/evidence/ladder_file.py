@@ -46,4 +46,4 @@ def row_to_json(row: Row) -> dict[str, Any]:
 
 def row_from_json(document: dict[str, Any]) -> Row:
     """The reverse. Raises ValueError."""
-    return msgspec.convert(document, _KINDS[document["kind"]])
+    return msgspec.convert(document, _KINDS[document["kind"]], str_keys=True)
