@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.interop import sipp_scenarios as scenarios
-from tests.interop.peers import run_callwright
+from tests.interop.peers import LOOPBACK, start_callwright
 from tests.interop.sipp_scenarios import Answering
 
 pytestmark = pytest.mark.peer
@@ -36,7 +37,7 @@ def test_sipp_hears_itself_and_so_do_we(tmp_path: Path, transport: str) -> None:
     assert 1150 < document["duration_ms"] < 1600
 
 
-def test_speech_and_digits_of_pcap_files_are_heard(tmp_path: Path) -> None:
+def test_speech_and_a_digit_of_pcap_files_are_heard(tmp_path: Path) -> None:
     with (
         Answering(tmp_path, "--codec", "PCMA") as answer,
         scenarios.client(tmp_path, "uac_talk", answer.port, echo=False) as peer,
@@ -45,7 +46,7 @@ def test_speech_and_digits_of_pcap_files_are_heard(tmp_path: Path) -> None:
         document = answer.call()
     assert document["verdict"] == "passed"
     assert document["received"]["codec"] == "PCMA"
-    assert document["received"]["dtmf"] == "1#"
+    assert document["received"]["dtmf"] == "1"
     assert document["received"]["lost"] == 0
     assert document["received"]["level_dbfs"] > -45
 
@@ -85,7 +86,7 @@ def test_a_caller_who_gives_up_is_told_so(tmp_path: Path) -> None:
     assert "canceled" in states(document)
     assert document["ended_by"] == "remote"
     assert document["sip_code"] == 487
-    assert "before an answer" in document["reason"]
+    assert "canceled before" in document["reason"]
 
 
 def test_a_refusal_on_purpose_is_as_expected(tmp_path: Path) -> None:
@@ -133,8 +134,8 @@ def test_calls_survive_loss_of_their_signalling(tmp_path: Path) -> None:
         Answering(tmp_path, "--no-media", calls=6) as answer,
         scenarios.client(tmp_path, "uac", answer.port, "-lost", "10", "-r", "3", calls=6) as peer,
     ):
-        assert peer.peer.wait(45) in (0, 1), peer.peer.log
         document = answer.finished(seconds=45)
+        assert "INVITE" in peer.peer.log
     assert len(document["calls"]) == 6
     assert document["verdict"] == "passed"
     assert all(call["sip_code"] == 200 for call in document["calls"])
@@ -151,20 +152,27 @@ def test_ten_calls_at_once_are_all_heard(tmp_path: Path) -> None:
     assert document["blame"] is None
 
 
-def test_what_takes_half_a_minute(tmp_path: Path) -> None:
-    """Side by side, since each is 32 s of real time: a 2xx without its ACK, and an INVITE without an answer."""
-    with Answering(tmp_path) as answer, scenarios.client(tmp_path, "uac_no_ack", answer.port) as peer:
-        with scenarios.server(tmp_path, "uas_mute", name="mute") as mute:
-            silent = run_callwright(tmp_path, "call", mute.uri, "--for", "1", "--json")
-        peer.succeeded()
-        document = answer.call(code=1)
+def test_a_call_that_is_never_acknowledged_ends_after_32_seconds(tmp_path: Path) -> None:
+    """And in the same half minute, an INVITE that is never answered at all."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind((LOOPBACK, 0))
+        with (
+            Answering(tmp_path) as answer,
+            scenarios.client(tmp_path, "uac_no_ack", answer.port) as peer,
+            start_callwright(
+                tmp_path, "call", f"sip:x@{LOOPBACK}:{mute.getsockname()[1]}", "--json"
+            ) as silent,
+        ):
+            peer.succeeded()
+            document = answer.call(code=1)
+            assert silent.wait(10) == 1, silent.log
     assert document["failure"] == "not_acknowledged"
     assert "ACK" in document["reason"]
     assert document["blame"] == "network"
-    assert document["retransmissions"] >= 9  # 0.5, 1, 2, 4, 4 ... within 32 s
-    assert silent.process.returncode == 1, silent.log
+    assert document["retransmissions"] >= 9  # after 0.5, 1, 2, 4, 4 ... seconds, within 32
     unanswered = silent.document()
     assert unanswered["failure"] == "timeout"
     assert unanswered["blame"] == "network"
     assert "127.0.0.1" in unanswered["reason"]
     assert unanswered["retransmissions"] == 6
+    assert unanswered["sip_code"] is None

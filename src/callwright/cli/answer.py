@@ -167,7 +167,7 @@ async def _wait(
     from callwright.cli.evidence import Collection
     from callwright.net.driver import BindFailed
     from callwright.net.tls import TlsConfigurationError
-    from callwright.phone.phone import Phone
+    from callwright.phone.phone import LINGER, Phone
     from callwright.scenario.outcome import Failure
     from callwright.scenario.verdict import judge_call, judge_expected
 
@@ -223,7 +223,7 @@ async def _wait(
                 call.hangup(Failure.STOPPED, "Ctrl-C")
             if waiting:
                 await asyncio.wait(waiting, timeout=5)
-        await phone.close(linger=0.5)
+        await phone.close(linger=LINGER)
     if outcomes:
         collection.finish_calls(outcomes, min_mos=wishes.min_mos)
     return outcomes, interrupted

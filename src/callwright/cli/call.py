@@ -169,7 +169,7 @@ async def _place(
     trace_sip: bool,
 ) -> tuple[CallOutcome, bool]:
     from callwright.cli.evidence import Collection
-    from callwright.phone.phone import Phone
+    from callwright.phone.phone import LINGER, Phone
     from callwright.scenario.outcome import Failure
     from callwright.scenario.verdict import judge_call
 
@@ -188,7 +188,7 @@ async def _place(
         if interrupted:
             call.hangup(Failure.STOPPED, "Ctrl-C")
         outcome = await call.finished
-        await phone.close(linger=0.5)
+        await phone.close(linger=LINGER)
     progress.done()
     verdict, blame, reason = judge_call(outcome, min_mos=min_mos)
     outcome = outcome.judged(verdict, blame, reason)

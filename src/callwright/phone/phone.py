@@ -33,6 +33,12 @@ AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
 """What to do with an inbound call; None: refuse it with 480."""
 
 
+_LOOK_EVERY = 0.005  # seconds between two looks at whether the last transaction is over
+
+#: Seconds to stay after the end when a loss was seen: a peer repeats itself after T1 (0.5 s), and is heard.
+LINGER = 0.7
+
+
 class Phone:
     """Use as an async context manager, on a running loop.
 
@@ -135,12 +141,21 @@ class Phone:
             await asyncio.wait(waiting, timeout=self.patience + 1.0)
 
     async def close(self, *, linger: float = 0.0) -> None:
-        """Close everything. `linger`: stay that long, at most, to answer repetitions when a loss was seen."""
-        if linger and self.endpoint.loss_seen:
-            await asyncio.sleep(linger)
+        """Close everything. `linger`: wait for what is still owed (the ACK of a refusal), then stay that long
+        to answer repetitions when a loss was seen."""
+        if linger:
+            await self._settle()
+            if self.endpoint.loss_seen:
+                await asyncio.sleep(linger)
         await self.driver.close()
         if self._owns_engine:
             await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+
+    async def _settle(self) -> None:
+        """Until nothing is in hand any more: as long as a peer would take to hear a repetition, at most."""
+        deadline = self.clock.now() + self.patience
+        while not self.endpoint.quiescent and self.clock.now() < deadline:
+            await asyncio.sleep(_LOOK_EVERY)
 
     # -- for the calls
 
