@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.interop import sipp_scenarios as scenarios
 from tests.interop.peers import LOOPBACK, start_callwright
 from tests.interop.sipp_scenarios import Answering

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.interop import sipp_scenarios as scenarios
 from tests.interop.peers import run_callwright, sipp_messages
 
