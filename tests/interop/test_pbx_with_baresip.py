@@ -23,7 +23,7 @@ pytestmark = pytest.mark.peer
 ACCOUNTS = [Account("1001", "one's secret", "Alice Adams"), Account("1002", "secret", "Bob Brown")]
 
 
-@pytest.fixture(params=[False], ids=["direct"])
+@pytest.fixture(params=[False, True], ids=["direct", "relayed"])
 async def pbx(request: pytest.FixtureRequest) -> AsyncIterator[Pbx]:
     config = PbxConfig(
         "pbx.test",

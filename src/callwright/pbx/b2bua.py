@@ -271,9 +271,9 @@ class B2bua:
             return
         if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
             call.use_hop(call.hop)  # behind a NAT, and no proxy in between: back the way it came
-        locals_ = [self.media_host(b.next_hop) for group in found.groups for b in group]
+        hops = [binding.next_hop for group in found.groups for binding in group]
         try:
-            path = self._paths.open(self.media_host(call.hop), locals_, now)
+            path = self._paths.open(call.hop, hops, now)
         except NoMediaPath as error:
             refusal = Refusal(503, f"Service Unavailable ({error.reason})")
             self._turn_away(call, refusal, record, now)

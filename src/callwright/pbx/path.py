@@ -8,6 +8,7 @@ from typing import Protocol
 
 from callwright.pbx.record import Relayed
 from callwright.sdp.description import SessionDescription
+from callwright.sip.transport import Hop
 
 __all__ = ["DirectPath", "DirectPaths", "MediaPath", "MediaPaths", "NoMediaPath", "Side"]
 
@@ -63,8 +64,8 @@ class MediaPath(Protocol):
 class MediaPaths(Protocol):
     """Makes the path of each call."""
 
-    def open(self, caller_local: str, callee_locals: Sequence[str], now: float) -> MediaPath:
-        """With our own numeric addresses towards both sides. Raises NoMediaPath."""
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+        """Between who signals over these hops. Raises NoMediaPath."""
         ...
 
 
@@ -93,6 +94,6 @@ class DirectPath:
 class DirectPaths:
     """Direct media for every call."""
 
-    def open(self, caller_local: str, callee_locals: Sequence[str], now: float) -> MediaPath:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
         """See MediaPaths."""
         return DirectPath()

@@ -18,6 +18,8 @@ from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_hos
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.driver import BindFailed, Driver, log_error
 from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.forwarder import Forwarder
+from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import Account, Accounts
@@ -25,6 +27,7 @@ from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.record import CallRecord, PbxEvent
 from callwright.pbx.registrar import Binding, Registrar
+from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import contact_allowed
@@ -101,7 +104,7 @@ class Pbx:
         self._on_event = on_event
         self._on_warning = on_warning
         self._on_error = on_error
-        self._paths: MediaPaths = DirectPaths()
+        self._forwarder: Forwarder | None = None
         self._driver: Driver[PbxEvent] | None = None
         self._machine: B2bua | None = None
 
@@ -170,6 +173,8 @@ class Pbx:
             while not machine.endpoint.quiescent and self._clock.now() < until:
                 await asyncio.sleep(0.01)
         await driver.close()
+        if self._forwarder is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._forwarder.close)
 
     # -- inside
 
@@ -200,7 +205,12 @@ class Pbx:
             hop_for=self._hop_for,
             algorithms=config.algorithms,
         )
-        return B2bua(registrar, machine_config, self._entropy, self._paths)
+        paths: MediaPaths = DirectPaths()
+        if config.relay:
+            ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
+            self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
+            paths = RelayPaths(self._forwarder, config.rules)
+        return B2bua(registrar, machine_config, self._entropy, paths)
 
     async def _listen(self, driver: Driver[PbxEvent], wanted: Listen) -> Address:
         """With port 0, the port that another transport has on that host already, where it is free."""

@@ -1,0 +1,222 @@
+"""Forwards media datagrams between pairs of ports, at once, on one thread of its own.
+
+The media engine gathers what arrives for some milliseconds, since it has the kernel's stamps; who forwards
+must not, or the listener would measure our gathering as jitter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from callwright.net.clock import Clock, SystemClock
+from callwright.net.pacing import raise_priority, switch_interval
+from callwright.net.ports import MediaPorts, PortPair
+from callwright.net.tap import Packet, Tap
+from callwright.net.udp import read_error_queue
+from callwright.sip.transport import Address
+
+_log = logging.getLogger(__name__)
+
+BATCH = 32
+"""Datagrams taken from one socket before the others have their turn."""
+LARGEST_PACKET = 65_535
+
+
+class Crossing(Protocol):
+    """Decides where each datagram goes; called on the forwarder's thread only."""
+
+    def route(
+        self, side: int, is_rtcp: bool, data: bytes, source: tuple[str, int], now: float
+    ) -> tuple[str, int] | None:
+        """The numeric address to send `data` to, which arrived at the ports of `side` (0 or 1); it leaves by
+        those of the other. None: it is dropped."""
+        ...
+
+
+class Forwarder:
+    """The thread. It starts with the first crossing and ends with `close()`; usable from any thread.
+
+    `ports` is the range that `open_ports` takes from; `taps` see what is received and sent, in batches.
+    """
+
+    def __init__(
+        self, *, ports: MediaPorts | None = None, clock: Clock | None = None, taps: Sequence[Tap] = ()
+    ) -> None:
+        self.ports = ports or MediaPorts()
+        self._clock: Clock = clock or SystemClock()
+        self._taps = list(taps)
+        self._lock = threading.Lock()
+        self._commands: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._buffer = bytearray(LARGEST_PACKET)
+
+    def open_ports(self, host: str) -> PortPair:
+        """A pair of ports on a local numeric host. Raises PortsExhausted with a sentence, or OSError."""
+        return self.ports.open(host)
+
+    def start(self, crossing: Crossing, pairs: tuple[PortPair, PortPair]) -> None:
+        """Forward between the two pairs, which belong to the forwarder from now on, until `stop`."""
+        self._command(lambda: self._add(crossing, pairs))
+
+    def stop(self, pairs: tuple[PortPair, PortPair]) -> None:
+        """Forward no more, and give the ports back."""
+        self._command(lambda: self._remove(pairs))
+
+    def close(self) -> None:
+        """End the thread and close every port, within a moment. May be repeated."""
+        with self._lock:
+            thread, self._closing = self._thread, True
+            if thread is not None:
+                self._alarm()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
+
+    # -- inside
+
+    def _command(self, act: Callable[[], None]) -> None:
+        with self._lock:
+            if self._closing:
+                return
+            self._commands.append(act)
+            if self._thread is None:
+                self._selector = selectors.DefaultSelector()
+                self._bell_in, self._bell_out = socket.socketpair()
+                self._bell_in.setblocking(False)
+                self._bell_out.setblocking(False)
+                self._selector.register(self._bell_in, selectors.EVENT_READ, None)
+                self._thread = threading.Thread(target=self._main, name="forwarder", daemon=True)
+                self._thread.start()
+            self._alarm()
+
+    def _alarm(self) -> None:
+        with contextlib.suppress(OSError):  # a full pipe rings as well
+            self._bell_out.send(b"\0")
+
+    def _main(self) -> None:
+        raise_priority()
+        switch_interval.shorten()
+        try:
+            while not self._closing:
+                while self._commands:
+                    self._commands.popleft()()
+                self._turn()
+        except BaseException:
+            _log.exception("the forwarder ended")
+            raise
+        finally:
+            switch_interval.restore()
+            self._shut()
+
+    def _shut(self) -> None:
+        with self._lock:
+            self._closing = True
+            for key in list(self._selector.get_map().values()):
+                if key.data is not None:
+                    for pair in key.data[4]:
+                        pair.close()
+            self._selector.close()
+            self._bell_in.close()
+            self._bell_out.close()
+        self._commands.clear()
+
+    def _add(self, crossing: Crossing, pairs: tuple[PortPair, PortPair]) -> None:
+        for side in (0, 1):
+            here, there = pairs[side], pairs[1 - side]
+            for is_rtcp in (False, True):
+                sock, other = (here.rtcp, there.rtcp) if is_rtcp else (here.rtp, there.rtp)
+                data = (crossing, side, is_rtcp, other, pairs)
+                self._selector.register(sock, selectors.EVENT_READ, data)
+
+    def _remove(self, pairs: tuple[PortPair, PortPair]) -> None:
+        for pair in pairs:
+            for sock in (pair.rtp, pair.rtcp):
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(sock)
+            pair.close()
+
+    def _turn(self) -> None:
+        packets: list[Packet] = []
+        for key, _ in self._selector.select():
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    while self._bell_in.recv(4096):
+                        pass
+                continue
+            crossing, side, is_rtcp, out, pairs = key.data
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            for _round in range(BATCH):
+                if not self._pass(crossing, side, is_rtcp, sock, out, pairs, packets):
+                    break
+        if packets:
+            for tap in self._taps:
+                try:
+                    tap(packets)
+                except Exception:
+                    _log.exception("an exception in a tap of the forwarder")
+
+    def _pass(
+        self,
+        crossing: Crossing,
+        side: int,
+        is_rtcp: bool,
+        sock: socket.socket,
+        out: socket.socket,
+        pairs: tuple[PortPair, PortPair],
+        packets: list[Packet],
+    ) -> bool:
+        """Forward one datagram. False when there is none."""
+        try:
+            size, name = sock.recvfrom_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            read_error_queue(sock)  # readable without a packet: the network gave something back
+            return False
+        except OSError:
+            read_error_queue(sock)
+            return True
+        now = self._clock.now()
+        data = bytes(self._buffer[:size])
+        source = (str(name[0]), int(name[1]))
+        try:
+            target = crossing.route(side, is_rtcp, data, source, now)
+        except Exception:
+            _log.exception("an exception in a crossing")
+            return True
+        sent = False
+        if target is not None:
+            with contextlib.suppress(OSError):  # full, or unreachable: media is lost as on any network
+                out.sendto(data, target)
+                sent = True
+        if self._taps:
+            self._note(side, is_rtcp, data, source, target if sent else None, pairs, now, packets)
+        return True
+
+    def _note(
+        self,
+        side: int,
+        is_rtcp: bool,
+        data: bytes,
+        source: tuple[str, int],
+        target: tuple[str, int] | None,
+        pairs: tuple[PortPair, PortPair],
+        now: float,
+        packets: list[Packet],
+    ) -> None:
+        wall = self._clock.wall()
+
+        def local(pair: PortPair) -> Address:
+            return pair.local_rtcp if is_rtcp else pair.local
+
+        kind: Literal["rtp", "rtcp"] = "rtcp" if is_rtcp else "rtp"
+        here, there = local(pairs[side]), local(pairs[1 - side])
+        packets.append(Packet(wall, now, "in", kind, "UDP", here, source, data))
+        if target is not None:
+            packets.append(Packet(wall, now, "out", kind, "UDP", there, target, data))

@@ -1,0 +1,201 @@
+"""Media by way of the PBX: each description is told anew with ports of ours, and what arrives goes across.
+
+RTP goes only where the policy lets a peer lead us (`policy.following`), and to nobody else whatever the
+description says; a side that may not be sent to is still heard, and answered where it speaks from when that
+is the host that it signals from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from callwright.net.address import WILDCARDS, is_local
+from callwright.net.forwarder import Forwarder
+from callwright.net.ports import PortPair, PortsExhausted
+from callwright.pbx.crossing import Crossing, Endpoint
+from callwright.pbx.path import MediaPath, NoMediaPath, Side
+from callwright.pbx.record import Relayed
+from callwright.policy.destination import Purpose, Rules
+from callwright.policy.following import media_allowed
+from callwright.sdp.description import Media, SdpError, SessionDescription
+from callwright.sdp.relocation import relocate
+from callwright.sip.transport import Hop
+
+__all__ = ["RelayPath", "RelayPaths"]
+
+_MAX_STREAMS = 4  # m-lines of one call that are relayed; further ones are taken out
+
+
+class RelayPaths:
+    """Makes a RelayPath for each call, on one forwarder."""
+
+    def __init__(self, forwarder: Forwarder, rules: Rules) -> None:
+        self._forwarder = forwarder
+        self._rules = rules
+
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+        """Ports are opened when the first description needs them."""
+        return RelayPath(self._forwarder, self._rules, ([caller], callees), now)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An m-line: its ports on both sides and what crosses between them."""
+
+    pairs: tuple[PortPair, PortPair]
+    crossing: Crossing
+
+
+@dataclass(slots=True)
+class _Description:
+    """What a side said: an endpoint for each m-line, and whether it wants any media."""
+
+    endpoints: list[Endpoint | None] = field(default_factory=list)
+    active: bool = False
+
+
+class RelayPath:
+    """The relayed media of one call; see MediaPath. `hops`: those of the caller, those of the callee."""
+
+    def __init__(
+        self, forwarder: Forwarder, rules: Rules, hops: tuple[Sequence[Hop], Sequence[Hop]], now: float
+    ) -> None:
+        self._forwarder = forwarder
+        self._rules = rules
+        self._hosts = [_bindable([hop.local.host for hop in side]) for side in hops]
+        self._peers = [frozenset(_plain(hop.remote.host) for hop in side) for side in hops]
+        self._opened_at = now
+        self._streams: list[_Stream | None] = []
+        self._settled: dict[Side, _Description] = {}
+        self._proposed: dict[Side, _Description] = {}
+        self._closed = False
+
+    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+        """See MediaPath."""
+        if self._closed:
+            raise NoMediaPath("the call is over")
+        description = SessionDescription.parse(body)
+        said = _Description()
+        ports: list[int | None] = []
+        for index, media in enumerate(description.media):
+            stream = self._stream(index, media)
+            said.endpoints.append(self._endpoint(description, media, speaker_host) if stream else None)
+            ports.append(None if stream is None else stream.pairs[speaker.other].local.port)
+            held = (connection := description.connection_of(media)) is not None and connection.is_unspecified
+            if media.port and not held and description.direction_of(media) != "inactive":
+                said.active = True
+        relocated = relocate(description, listener_local, ports).serialize()
+        self._proposed[speaker] = said
+        if speaker not in self._settled:
+            self._settle(speaker)
+        return relocated
+
+    def settle(self) -> None:
+        """See MediaPath."""
+        for side in list(self._proposed):
+            self._settle(side)
+
+    def revert(self) -> None:
+        """See MediaPath."""
+        self._proposed.clear()
+
+    def silent_since(self) -> float | None:
+        """See MediaPath."""
+        if len(self._settled) < 2 or not all(said.active for said in self._settled.values()):
+            return None
+        heard = [stream.crossing.heard_at for stream in self._streams if stream is not None]
+        return max([moment for moment in heard if moment is not None], default=self._opened_at)
+
+    def close(self) -> Relayed | None:
+        """See MediaPath."""
+        total = Relayed()
+        for stream in self._streams:
+            if stream is None:
+                continue
+            caller, callee = stream.crossing.tallies
+            total.from_caller += caller.rtp
+            total.from_callee += callee.rtp
+            total.rtcp_from_caller += caller.rtcp
+            total.rtcp_from_callee += callee.rtcp
+            total.refused += caller.refused + callee.refused
+            if not self._closed:
+                self._forwarder.stop(stream.pairs)
+        self._closed = True
+        return total
+
+    # -- inside
+
+    def _stream(self, index: int, media: Media) -> _Stream | None:
+        """The stream of an m-line, opened when it is the first to be wanted; None: it is not relayed."""
+        while len(self._streams) <= index:
+            self._streams.append(None)
+        if self._streams[index] is None and media.port and media.is_rtp and index < _MAX_STREAMS:
+            self._streams[index] = self._open()
+        return self._streams[index]
+
+    def _open(self) -> _Stream:
+        caller = self._ports(Side.CALLER)
+        try:
+            pairs = (caller, self._ports(Side.CALLEE))
+        except NoMediaPath:
+            caller.close()
+            raise
+        stream = _Stream(pairs, Crossing())
+        for side in Side:
+            # Who answers may send before his answer is here (RFC 3264 section 5.1).
+            stream.crossing.describe(side, Endpoint(None, None, self._peers[side]))
+        self._forwarder.start(stream.crossing, pairs)
+        return stream
+
+    def _ports(self, side: Side) -> PortPair:
+        try:
+            return self._forwarder.open_ports(self._hosts[side])
+        except PortsExhausted as error:
+            raise NoMediaPath(error.reason) from error
+        except OSError as error:
+            raise NoMediaPath(str(error)) from error
+
+    def _endpoint(self, description: SessionDescription, media: Media, peer: str) -> Endpoint:
+        connection = description.connection_of(media)
+        if connection is None:
+            raise SdpError("no c= line says where media goes")
+        host = _plain(connection.address)
+        hosts = {_plain(peer)}
+        rtp = rtcp = None
+        if media.port and not connection.is_unspecified and self._allowed(host, media.port, peer):
+            rtp = (host, media.port)
+            hosts.add(host)
+            said = media.rtcp
+            rtcp_host = _plain(said.host) if said is not None and said.host else host
+            rtcp_port = said.port if said is not None else media.port + 1
+            if self._allowed(rtcp_host, rtcp_port, peer):
+                rtcp = (rtcp_host, rtcp_port)
+        return Endpoint(rtp, rtcp, frozenset(hosts))
+
+    def _allowed(self, host: str, port: int, peer: str) -> bool:
+        return media_allowed(host, port, peer=peer, purpose=Purpose.MEDIA, rules=self._rules).allowed
+
+    def _settle(self, side: Side) -> None:
+        said = self._proposed.pop(side)
+        self._settled[side] = said
+        for stream, endpoint in zip(self._streams, said.endpoints, strict=False):
+            if stream is not None and endpoint is not None:
+                stream.crossing.describe(side, endpoint)
+
+
+def _bindable(hosts: Sequence[str]) -> str:
+    """One address of ours to bind to: the one that serves all, else every one of that family."""
+    distinct = list(dict.fromkeys(hosts))
+    if len(distinct) == 1 and distinct[0] not in WILDCARDS and is_local(distinct[0]):
+        return distinct[0]
+    return "::" if distinct and ":" in distinct[0] else "0.0.0.0"
+
+
+def _plain(host: str) -> str:
+    """The canonical text of a numeric host, as a socket gives it; a name stays one and is allowed nowhere."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
