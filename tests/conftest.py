@@ -1,0 +1,39 @@
+"""Marks and time budgets: every test is fast, peer or chaos, and CI says when a kind has grown too slow."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+#: Seconds that all tests of a mark may take together on CI's two cores.
+BUDGET = {"fast": 600.0, "peer": 600.0, "chaos": 600.0}
+
+_mark_of: dict[str, str] = {}
+_spent: Counter[str] = Counter()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test without another mark is fast."""
+    for item in items:
+        mark = next((name for name in ("peer", "chaos") if item.get_closest_marker(name)), "fast")
+        if mark == "fast":
+            item.add_marker(pytest.mark.fast)
+        _mark_of[item.nodeid] = mark
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _spent[_mark_of.get(report.nodeid, "fast")] += report.duration  # type: ignore[assignment]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = ", ".join(f"{mark} {_spent[mark]:.0f} of {budget:.0f} s" for mark, budget in BUDGET.items())
+    terminalreporter.write_line(f"time: {told}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a mark over its budget fails the run, so that nobody gets used to it."""
+    over = [mark for mark, budget in BUDGET.items() if _spent[mark] > budget]
+    if over and os.environ.get("CI") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
