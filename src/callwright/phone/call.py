@@ -15,7 +15,7 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.phone.facts import CallFacts
 from callwright.phone.leg import MediaLeg, OutOfPorts
 from callwright.phone.measure import call_outcome
-from callwright.phone.plan import MediaPlan
+from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.scenario.outcome import CallOutcome, CallState, Direction, EndedBy, Failure, StateReached
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sdp.formats import AudioFormat, audio_format
@@ -44,11 +44,13 @@ class PhoneCall:
 
     direction: Direction
 
-    def __init__(self, phone: Phone, media: MediaPlan, identifier: str, party: str | None) -> None:
+    def __init__(self, phone: Phone, plan: CallPlan | AnswerPlan) -> None:
         self.phone = phone
-        self.media = media
-        self.identifier = identifier
-        self.party = party
+        self.plan = plan
+        self.media = plan.media
+        self.identifier = plan.identifier
+        self.party = plan.party
+        self.codecs_offered: tuple[str, ...] = ()
         self.id = phone.next_call_id()
         self.facts = CallFacts(phone.clock.now(), phone.clock.wall(), self._state_reached)
         self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()

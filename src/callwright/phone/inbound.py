@@ -23,8 +23,8 @@ class InboundCall(PhoneCall):
     direction = Direction.INCOMING
 
     def __init__(self, phone: Phone, plan: AnswerPlan, sip: Call, request: Request, now: float) -> None:
-        super().__init__(phone, plan.media, plan.identifier, plan.party)
-        self.plan = plan
+        super().__init__(phone, plan)
+        self.plan: AnswerPlan = plan
         self.sip = sip
         self.facts.started = now
         sip.user_data = self

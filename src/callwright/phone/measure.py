@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from callwright.phone.plan import CallPlan
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
@@ -95,7 +96,8 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
     codec = negotiated.format.name if negotiated and not negotiated.disabled else None
     ptime = float(negotiated.ptime) if negotiated else 20.0
     received = _received(report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits)
-    account = getattr(call.plan, "account", None) if hasattr(call, "plan") else None
+    placed = call.plan if isinstance(call.plan, CallPlan) else None
+    account = placed.account if placed else None
     return CallOutcome(
         sip_code=facts.sip_code,
         sip_reason=facts.sip_reason,
@@ -111,7 +113,7 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         direction=call.direction,
         local=str(sip.local.uri) if sip else None,
         remote=str(sip.remote.uri) if sip else None,
-        destination=getattr(call.plan, "destination", None) if hasattr(call, "plan") else None,
+        destination=placed.destination if placed else None,
         call_id=sip.call_id if sip else None,
         user_agent=facts.user_agent,
         peer=f"{sip.hop.transport.value.lower()}:{sip.hop.remote}" if sip else None,
@@ -128,7 +130,7 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         retransmissions=sip.timeline.retransmissions_sent if sip else None,
         media_expected=call.media.enabled,
         codec=codec,
-        codecs_offered=getattr(call, "codecs_offered", ()),
+        codecs_offered=call.codecs_offered,
         early_media=facts.early_media_at is not None,
         early_media_ms=_early_media(report, facts.early_media_at, answered),
         dtmf_sent=facts.dtmf_sent or None,

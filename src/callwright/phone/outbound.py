@@ -28,10 +28,9 @@ class OutboundCall(PhoneCall):
     direction = Direction.OUTGOING
 
     def __init__(self, phone: Phone, plan: CallPlan) -> None:
-        super().__init__(phone, plan.media, plan.identifier, plan.party)
-        self.plan = plan
+        super().__init__(phone, plan)
+        self.plan: CallPlan = plan
         self.target = Uri.parse(plan.destination)
-        self.codecs_offered: tuple[str, ...] = ()
         self._hops: list[Hop] = []
         self._redirects = 0
         self._spawn(self._place())
