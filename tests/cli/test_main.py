@@ -1,0 +1,110 @@
+"""The command itself: verbs, help, exit codes and JSON for what goes wrong before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from callwright.cli import main
+
+FLAGS = ("--json", "--verbose", "--trace-sip")
+LISTENING = ("call", "answer", "register", "options", "run", "catalogue", "pbx", "mos")
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main.run(list(arguments))
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """The one JSON document of a command line that is refused with exit code 2."""
+    code, out, err = typed(capsys, *arguments, "--json")
+    assert code == 2
+    assert err.startswith("callwright: ")
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+def test_help_lists_every_verb_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "--help")
+    assert code == 0
+    for verb in main.VERBS:
+        assert f" {verb} " in out
+
+
+@pytest.mark.parametrize("verb", LISTENING)
+def test_every_verb_has_the_common_flags_and_examples(
+    capsys: pytest.CaptureFixture[str], verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERMINAL_WIDTH", "160")
+    code, out, _ = typed(capsys, verb, "--help")
+    assert code == 0
+    assert f"callwright {verb} " in out
+    for flag in FLAGS:
+        assert flag in out
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "--version")
+    assert (code, out.split()[0]) == (0, "callwright")
+
+
+def test_a_verb_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "bogus" in refused(capsys, "bogus")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["call"], ["URI"]),
+        (["call", "sip:"], ["sip:"]),
+        (["call", "sip:a@127.0.0.1", "--codec", "G999"], ["G999", "PCMU"]),
+        (["call", "sip:a@127.0.0.1", "--transport", "pigeon"], ["udp", "pigeon"]),
+        (["call", "sip:a@127.0.0.1", "--play", "/nowhere.wav"], ["/nowhere.wav"]),
+        (["call", "sip:a@127.0.0.1", "--dtmf", "12x"], ["--dtmf", "X"]),
+        (["call", "sip:a@127.0.0.1", "--rtp-ports", "9"], ["--rtp-ports"]),
+        (["call", "sip:a@127.0.0.1", "--header", "no colon"], ["--header"]),
+        (["call", "sip:a@127.0.0.1", "--header", "X: a\r\nVia: b"], ["--header"]),
+        (["call", "sip:a@127.0.0.1", "--password", "x"], ["--user"]),
+        (["call", "sip:a@127.0.0.1", "--bind", "nobody"], ["--bind"]),
+        (["call", "sip:a@127.0.0.1", "--ca", "/nowhere.pem"], ["--ca", "/nowhere.pem"]),
+        (["answer", "--listen", "127.0.0.1:99999"], ["--listen"]),
+        (["register", "sip:127.0.0.1"], ["user"]),
+        (["run", "no_such_test"], ["catalogue"]),
+        (["run", "basic_call", "--allow", "a b"], ["--allow"]),
+        (["catalogue", "basic_cal"], ["basic_call"]),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence_and_in_json(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+) -> None:
+    document = refused(capsys, *arguments)
+    told = " ".join(str(document.get(key)) for key in ("reason", "remedy"))
+    for word in words:
+        assert word in told
+    assert document["exit_code"] == 2
+
+
+def test_a_refused_call_has_every_key_of_a_call(capsys: pytest.CaptureFixture[str]) -> None:
+    document = refused(capsys, "call", "sip:a@127.0.0.1", "--codec", "G999")
+    keys = ("verdict", "blame", "reason", "sip_code", "pdd_ms", "setup_ms", "duration_ms", "ended_by")
+    assert {*keys, "sent", "received"} <= document.keys()
+    assert document["verdict"] == "error"
+    assert document["received"]["dtmf"] is None
+
+
+def test_a_fault_of_our_own_is_exit_code_3_and_still_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("callwright.scenario.catalogue.text", broken)
+    code, out, err = typed(capsys, "catalogue", "basic_call", "--json")
+    assert code == 3
+    assert json.loads(out)["blame"] == "platform"
+    assert "a bug" in err
