@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("callwright.cli.run", "Run a test document, or one of the catalogue."),
     "catalogue": ("callwright.cli.catalogue", "List and show the tests that come with Callwright."),
     "pbx": ("callwright.cli.pbx", "Run the reference PBX alone."),
+    "tests": ("callwright.cli.tests", "Tests of a running platform: push, pull, run."),
     "mos": ("callwright.cli.mos", "E-model calculator: what MOS would this network give?"),
     "sip": ("callwright.cli.sip", "Read and lint SIP messages."),
 }

@@ -1,0 +1,106 @@
+"""Who asks: the credentials of every chapter, in all their forms, to an identity; and how often they may.
+
+`X-Auth-Token: <token>` · `Authorization: Bearer <token>` · Basic `<public_key>:<secret>` ·
+Basic `<user_id>:<token>` · Basic `<username>:<password>` for users of category API.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+from base64 import b64decode
+from typing import Any, Protocol
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from callwright.control.accounts.model import Identity, Right
+from callwright.control.api.limits import RateLimit
+from callwright.control.api.problems import ApiProblem, forbidden, unauthorized
+from callwright.net.clock import Clock
+
+_LONGEST = 1_024  # characters of a credential
+_STATE = "identity"
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Accounts(Protocol):
+    """What is asked of the accounts: the same work for an unknown name as for a wrong secret."""
+
+    async def authenticate_basic(self, name: str, secret: str) -> Identity | None: ...
+    async def authenticate_token(self, token: str) -> Identity | None: ...
+
+
+class Gate:
+    """A guard of every route of the API. A route's `right` (in its `opt`) is what its caller needs; without
+    the entry it is open to anybody who is known, and `open=True` to all.
+    """
+
+    def __init__(self, accounts: Accounts, clock: Clock, *, requests: RateLimit, failures: RateLimit) -> None:
+        self._accounts, self._clock = accounts, clock
+        self._requests, self._failures = requests, failures
+
+    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+        opt = handler.opt
+        if opt.get("open"):
+            return
+        now = self._clock.now()
+        address = connection.client.host if connection.client else ""
+        if self._failures.empty(address, now):
+            raise _too_many(self._failures.wait(address, now), "Too many wrong credentials came from there.")
+        identity = await self._identify(connection)
+        if identity is None:
+            self._failures.wait(address, now)
+            raise unauthorized()
+        who = f"key {identity.key_id}" if identity.key_id is not None else f"user {identity.user_id}"
+        pause = self._requests.wait(who, now)
+        if pause > 0:
+            raise _too_many(pause, f"At most {self._requests.rate:g} requests a second are permitted.")
+        right: Right | None = opt.get("right")
+        if right is not None and not identity.can(right):
+            raise forbidden(right.value)
+        connection.scope["state"][_STATE] = identity
+
+    async def _identify(self, connection: Connection) -> Identity | None:
+        token = connection.headers.get("x-auth-token")
+        if token:
+            return await self._by_token(token)
+        scheme, _, rest = connection.headers.get("authorization", "").partition(" ")
+        match scheme.lower():
+            case "bearer":
+                return await self._by_token(rest.strip())
+            case "basic":
+                pair = decode_basic(rest)
+                return None if pair is None else await self._accounts.authenticate_basic(*pair)
+        return None
+
+    async def _by_token(self, token: str) -> Identity | None:
+        if not token.isascii() or not token.isprintable() or len(token) > _LONGEST:
+            return None
+        return await self._accounts.authenticate_token(token)
+
+
+def decode_basic(text: str) -> tuple[str, str] | None:
+    """The name and the secret of RFC 7617, None when it is neither."""
+    try:
+        decoded = b64decode(text.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return None
+    name, colon, secret = decoded.partition(":")
+    if not colon or not name or "\0" in decoded or len(decoded) > _LONGEST:
+        return None
+    return name, secret
+
+
+def identity_of(connection: Connection) -> Identity:
+    """Of a request that passed the gate."""
+    identity: Identity = connection.scope["state"][_STATE]
+    return identity
+
+
+def _too_many(seconds: float, why: str) -> ApiProblem:
+    wait = max(1, math.ceil(seconds))
+    return ApiProblem(
+        429, f"{why} Try again in {wait} second{'s' if wait > 1 else ''}.", headers={"Retry-After": str(wait)}
+    )

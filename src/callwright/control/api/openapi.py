@@ -1,0 +1,111 @@
+"""One OpenAPI document for all chapters: Litestar's own, completed by what it cannot know.
+
+A route that reads its body itself declares it by `opt={"body": body_of(…)}`; the answers to what went wrong
+and the forms of credentials are the same everywhere and are added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from callwright.control.api.body import FORM, JSON, MULTIPART
+
+Schema = dict[str, Any]
+
+_ERRORS = {
+    400: "The request cannot be understood.",
+    401: "The credentials are missing or wrong.",
+    403: "The role does not permit it.",
+    404: "There is no such thing.",
+    405: "The method is not permitted here.",
+    429: "Too many requests; Retry-After says when to come back.",
+    503: "The storage does not answer; nothing was done.",
+}
+_BODY_ERRORS = {
+    409: "It conflicts with what is there.",
+    413: "The body is too large.",
+    415: "The type of the body is not taken here.",
+    422: "A value cannot be taken; `errors` name the address and what is permitted.",
+}
+
+
+def body_of(
+    properties: Mapping[str, Schema],
+    *,
+    required: tuple[str, ...] = (),
+    more: bool | Schema = False,
+    texts: Mapping[str, str] | None = None,
+    example: Mapping[str, Any] | None = None,
+    optional: bool = False,
+) -> Schema:
+    """A request body: the same fields as form, multipart and JSON. `more`: other fields are taken too.
+    `texts`: other media types that are taken as text, with what they hold.
+    """
+    schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": more}
+    if required:
+        schema["required"] = list(required)
+    media: Schema = {"schema": schema}
+    if example is not None:
+        media["example"] = dict(example)
+    content: Schema = dict.fromkeys((JSON, FORM, MULTIPART), media)
+    for kind, what in (texts or {}).items():
+        content[kind] = {"schema": {"type": "string", "description": what}}
+    return {"required": not optional, "content": content}
+
+
+def text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description, **more}
+
+
+def document(app: Litestar) -> Schema:
+    """The whole document, ready to be encoded."""
+    schema: Schema = app.openapi_schema.to_schema()
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        operations = schema["paths"].get(_openapi_path(route))
+        if operations is None:
+            continue
+        for handler in route.route_handlers:
+            for method in handler.http_methods:
+                operation = operations.get(method.lower())
+                if operation is not None:
+                    _complete(operation, handler)
+    schema["components"].setdefault("securitySchemes", {}).update(
+        {
+            "basic": {
+                "type": "http",
+                "scheme": "basic",
+                "description": "`public_key:secret`, `user_id:token`, or `username:password` of an API user.",
+            },
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A token."},
+            "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "A token."},
+        }
+    )
+    return schema
+
+
+def _openapi_path(route: HTTPRoute) -> str:
+    return route.path_format
+
+
+def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
+    body = handler.opt.get("body")
+    if body is not None:
+        operation["requestBody"] = body
+    responses = operation.setdefault("responses", {})
+    errors = dict(_ERRORS) | (_BODY_ERRORS if body is not None else {})
+    if handler.opt.get("open"):
+        operation["security"] = []
+    else:
+        operation["security"] = [{"basic": []}, {"bearer": []}, {"token": []}]
+    for status, description in errors.items():
+        responses[str(status)] = {
+            "description": description,
+            "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }

@@ -1,0 +1,1 @@
+"""The chapter of tests and runs, mounted at `/api/v2`."""

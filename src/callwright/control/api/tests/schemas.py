@@ -1,0 +1,340 @@
+"""What the chapter of tests and runs answers with. The names and their order are the contract's."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Data(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One thing, or all of them."""
+
+    data: T
+    status: int = 200
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Some of many. `next`: the URL of what comes after, null at the end."""
+
+    data: list[T]
+    next: str | None = None
+    status: int = 200
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, and where."""
+
+    message: str
+    address: str | None = None
+    value: str | None = None
+    permitted: list[str] = []
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    status: int
+    message: str
+    errors: list[Problem] = []
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    methods: list[str]
+    description: str
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter where it stands in a test. `value`: what holds now; `given`: it was written down."""
+
+    address: str
+    name: str
+    type: str
+    default: Any
+    value: Any
+    required: bool
+    given: bool
+    unit: str | None
+    minimum: float | None
+    maximum: float | None
+    choices: list[str]
+    help: str
+    action: str | None
+
+
+class TestRow(msgspec.Struct, frozen=True, kw_only=True):
+    __test__ = False  # pytest: this is no test of ours
+
+    id: int
+    name: str
+    title: str
+    testcase_name: str
+    description: str
+    project_id: int
+    project_name: str
+    tags: list[str]
+    version: int
+    created_at: str
+    updated_at: str
+    parameters: list[Parameter]
+
+
+class TestDetail(TestRow, frozen=True, kw_only=True):
+    document: str
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    author: str
+    created_at: str
+
+
+class Testcase(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the catalogue with a full example."""
+
+    __test__ = False
+
+    name: str
+    title: str
+    description: str
+    tags: list[str]
+    parameters: list[Parameter]
+    document: str
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    report_url: str
+    session_id: str
+    status_url: str
+
+
+class StartedMany(Started, frozen=True, kw_only=True):
+    """The first run's links, as always, and all of them: a project has several tests."""
+
+    runs: list[Started]
+
+
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A run. `tags` is a JSON text. `phase` says more than `status`, which is running, passed or failed."""
+
+    agentpool_name: str
+    has_passed: int
+    id: int
+    is_failed: int
+    is_finished: int
+    project_id: int
+    project_name: str
+    result_description: str
+    session_id: str
+    started_at: str | None
+    status: str
+    session_status: str
+    stopped_at: str | None
+    tags: str
+    test_id: int
+    test_name: str
+    testcase_name: str
+    phase: str
+
+
+class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    run: RunStatus
+    status: int = 200
+
+
+class RunRow(RunStatus, frozen=True, kw_only=True):
+    verdict: str | None
+    blame: str | None
+    attempt: int
+    created_at: str
+    started_by: str
+    report_url: str
+    status_url: str
+
+
+class EvidenceFile(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    size: int
+    media_type: str
+    sha256: str
+    url: str
+
+
+class RunDetail(RunRow, frozen=True, kw_only=True):
+    """`conditions` and `calls` as in run.json; empty until the run has ended."""
+
+    kiosk_url: str | None
+    parameters: dict[str, Any]
+    conditions: list[dict[str, Any]]
+    calls: list[dict[str, Any]]
+    registrations: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    phases: list[dict[str, Any]]
+    warnings: list[str]
+    evidence: list[EvidenceFile]
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """`messages` in the order in which they were sent and received."""
+
+    session_id: str
+    messages: list[dict[str, Any]]
+
+
+class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    party: str | None
+    direction: str
+    mos: float | None
+    band: str | None
+    pdd_ms: float | None
+    setup_ms: float | None
+    duration_ms: float | None
+    sent: dict[str, Any]
+    received: dict[str, Any]
+    causes: dict[str, Any]
+    jitter_buffers: list[dict[str, Any]]
+    seconds: list[dict[str, Any]]
+
+
+class Kiosk(msgspec.Struct, frozen=True, kw_only=True):
+    session_id: str
+    kiosk_url: str | None
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    name: str
+    agents: int
+    alive: int
+    capacity: int
+    busy: int
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    pool: str
+    state: str
+    alive: bool
+    version: str
+    capacity: int
+    busy: int
+    codecs: list[str]
+    labels: dict[str, str]
+    enrolled_at: str
+    last_seen_at: str | None
+
+
+class EnrolmentToken(msgspec.Struct, frozen=True, kw_only=True):
+    """`token` is shown once, in the answer that makes it."""
+
+    id: int
+    pool: str
+    created_at: str
+    expires_at: str
+    used_at: str | None
+    agent_id: str | None
+    token: str | None = None
+
+
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent connects with. Shown once."""
+
+    agent_id: str
+    name: str
+    pool: str
+    token: str
+    nats_url: str
+    nats_user: str
+    nats_password: str
+    ca: str | None
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A SIP account. Its password never leaves."""
+
+    id: int
+    name: str
+    user: str
+    auth_user: str
+    domain: str
+    display_name: str
+    proxy: str
+    transport: str
+    has_password: bool
+    created_at: str
+    updated_at: str
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    created: int
+    updated: int
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """`secret` is shown once, in the answer that makes it."""
+
+    id: int
+    public_key: str
+    name: str
+    user: str
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+    secret: str | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    username: str
+    name: str
+    email: str
+    role: str
+    category: str
+    time_zone: str
+    created_at: str
+    last_login_at: str | None
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    name: str
+    description: str
+    created_at: str
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination that an administrator permits; null is no restriction."""
+
+    id: int
+    host: str | None
+    network: str | None
+    number: str | None
+    rate: float | None
+    concurrency: int | None
+    minutes: float | None
+    note: str
+    created_by: str
+    created_at: str
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    at: str
+    user: str
+    action: str
+    object: str
+    detail: str
+
+
+class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):
+    """`stopped`: how many runs were told to stop."""
+
+    engaged: bool
+    stopped: int = 0
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    deleted: str

@@ -1,0 +1,457 @@
+"""From the platform's records to the answers of this chapter, and from a request's fields to wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from callwright.control.accounts import model as accounts
+from callwright.control.api.body import Fields
+from callwright.control.api.problems import ApiProblem, field_error, invalid
+from callwright.control.api.tests import schemas
+from callwright.control.runs import model as runs
+from callwright.control.scenarios import model as scenarios
+from callwright.control.servers import model as servers
+from callwright.scenario.outcome import unix_seconds
+
+PATH = "/api/v2"
+_REPORT_MODES = ("kiosk", "private")
+_parameters = msgspec.json.Decoder(list[schemas.Parameter])
+
+
+def utc(seconds: float) -> str:
+    """`2024-02-09 08:20:18`, as every date of this chapter."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_or_none(seconds: float | None) -> str | None:
+    return None if seconds is None else utc(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Absolute URLs. `base`: scheme and authority, without a slash at the end."""
+
+    base: str
+
+    def status(self, session_id: str) -> str:
+        return f"{self.base}{PATH}/runs/{session_id}/status"
+
+    def report(self, session_id: str, kiosk_token: str | None = None) -> str:
+        if kiosk_token:
+            return f"{self.base}/kiosk/{kiosk_token}/{session_id}"
+        return f"{self.base}/run/details/{session_id}"
+
+    def evidence(self, session_id: str, name: str) -> str:
+        return f"{self.base}{PATH}/runs/{session_id}/evidence/{quote(name)}"
+
+    def started(self, run: runs.Run, kiosk_token: str | None = None) -> schemas.Started:
+        return schemas.Started(
+            report_url=self.report(run.session_id, kiosk_token),
+            session_id=run.session_id,
+            status_url=self.status(run.session_id),
+        )
+
+
+# -- records to answers
+
+
+def parameters(text: str) -> list[schemas.Parameter]:
+    """Of the JSON text that is stored with a test."""
+    return _parameters.decode(text)
+
+
+def test_row(test: scenarios.Test) -> schemas.TestRow:
+    return schemas.TestRow(**_test(test))
+
+
+def test_detail(test: scenarios.Test, document: str) -> schemas.TestDetail:
+    return schemas.TestDetail(**_test(test), document=document)
+
+
+def _test(test: scenarios.Test) -> dict[str, Any]:
+    return {
+        "id": test.id,
+        "name": test.name,
+        "title": test.title,
+        "testcase_name": test.title,
+        "description": test.description,
+        "project_id": test.project_id,
+        "project_name": test.project_name,
+        "tags": test.tag_list,
+        "version": test.version,
+        "created_at": utc(test.created_at),
+        "updated_at": utc(test.updated_at),
+        "parameters": parameters(test.parameters),
+    }
+
+
+def testcase(entry: scenarios.CatalogueEntry) -> schemas.Testcase:
+    return schemas.Testcase(
+        name=entry.name,
+        title=entry.title,
+        description=" ".join(entry.description.split()),
+        tags=list(entry.tags),
+        parameters=parameters(entry.parameters),
+        document=entry.document,
+    )
+
+
+def _status(run: runs.Run) -> dict[str, Any]:
+    status = run.status
+    return {
+        "agentpool_name": run.pool,
+        "has_passed": int(status == "passed"),
+        "id": run.id,
+        "is_failed": int(status == "failed"),
+        "is_finished": int(run.finished),
+        "project_id": run.project_id,
+        "project_name": run.project_name,
+        "result_description": run.result_description,
+        "session_id": run.session_id,
+        "started_at": utc_or_none(run.started_at),
+        "status": status,
+        "session_status": status,
+        "stopped_at": utc_or_none(run.stopped_at),
+        "tags": run.tags,
+        "test_id": run.test_id,
+        "test_name": run.test_name,
+        "testcase_name": run.testcase_name,
+        "phase": str(run.phase),
+    }
+
+
+def run_status(run: runs.Run) -> schemas.RunStatus:
+    return schemas.RunStatus(**_status(run))
+
+
+def _row(run: runs.Run, links: Links) -> dict[str, Any]:
+    return _status(run) | {
+        "verdict": run.verdict,
+        "blame": run.blame,
+        "attempt": run.attempt,
+        "created_at": utc(run.created_at),
+        "started_by": run.started_by,
+        "report_url": links.report(run.session_id),
+        "status_url": links.status(run.session_id),
+    }
+
+
+def run_row(run: runs.Run, links: Links) -> schemas.RunRow:
+    return schemas.RunRow(**_row(run, links))
+
+
+def run_detail(
+    run: runs.Run,
+    shown: Mapping[str, Any],
+    outcome: Mapping[str, Any],
+    evidence: Sequence[runs.Evidence],
+    links: Links,
+    kiosk_token: str | None,
+) -> schemas.RunDetail:
+    """`outcome` is the document run.json, empty while there is none."""
+    return schemas.RunDetail(
+        **_row(run, links),
+        kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,
+        parameters=dict(shown),
+        conditions=list(outcome.get("conditions") or ()),
+        calls=list(outcome.get("calls") or ()),
+        registrations=list(outcome.get("registrations") or ()),
+        requests=list(outcome.get("requests") or ()),
+        phases=list(outcome.get("phases") or ()),
+        warnings=list(outcome.get("warnings") or ()),
+        evidence=[evidence_file(run, file, links) for file in evidence],
+    )
+
+
+def evidence_file(run: runs.Run, file: runs.Evidence, links: Links) -> schemas.EvidenceFile:
+    return schemas.EvidenceFile(
+        name=file.name,
+        size=file.size,
+        media_type=file.media_type,
+        sha256=file.sha256,
+        url=links.evidence(run.session_id, file.name),
+    )
+
+
+def call_metrics(call: Mapping[str, Any]) -> schemas.CallMetrics:
+    received = dict(call.get("received") or {})
+    return schemas.CallMetrics(
+        id=str(call.get("id") or ""),
+        party=call.get("party"),
+        direction=str(call.get("direction") or ""),
+        mos=received.get("mos"),
+        band=call.get("band"),
+        pdd_ms=call.get("pdd_ms"),
+        setup_ms=call.get("setup_ms"),
+        duration_ms=call.get("duration_ms"),
+        sent=dict(call.get("sent") or {}),
+        received=received,
+        causes=dict(call.get("causes") or {}),
+        jitter_buffers=list(call.get("jitter_buffers") or ()),
+        seconds=list(call.get("seconds") or ()),
+    )
+
+
+def agent(record: servers.Agent, wall: float) -> schemas.Agent:
+    return schemas.Agent(
+        id=str(record.id),
+        name=record.name,
+        pool=record.pool,
+        state=str(record.state),
+        alive=record.alive(wall),
+        version=record.version,
+        capacity=record.capacity,
+        busy=record.busy,
+        codecs=msgspec.json.decode(record.codecs or "[]", type=list[str]),
+        labels=msgspec.json.decode(record.labels or "{}", type=dict[str, str]),
+        enrolled_at=utc(record.enrolled_at),
+        last_seen_at=utc_or_none(record.last_seen_at),
+    )
+
+
+def pool(record: servers.Pool, agents: Sequence[servers.Agent], wall: float) -> schemas.Pool:
+    mine = [one for one in agents if one.pool == record.name]
+    alive = [one for one in mine if one.alive(wall)]
+    return schemas.Pool(
+        id=record.id,
+        name=record.name,
+        agents=len(mine),
+        alive=len(alive),
+        capacity=sum(one.capacity for one in alive),
+        busy=sum(one.busy for one in alive),
+    )
+
+
+def enrolment(record: servers.Enrolment, token: str | None = None) -> schemas.EnrolmentToken:
+    return schemas.EnrolmentToken(
+        id=record.id,
+        pool=record.pool,
+        created_at=utc(record.created_at),
+        expires_at=utc(record.expires_at),
+        used_at=utc_or_none(record.used_at),
+        agent_id=None if record.agent_id is None else str(record.agent_id),
+        token=token,
+    )
+
+
+def credential(record: accounts.Credential) -> schemas.Credential:
+    return schemas.Credential(
+        id=record.id,
+        name=record.name,
+        user=record.user,
+        auth_user=record.auth_user,
+        domain=record.domain,
+        display_name=record.display_name,
+        proxy=record.proxy,
+        transport=record.transport,
+        has_password=bool(record.has_password),
+        created_at=utc(record.created_at),
+        updated_at=utc(record.updated_at),
+    )
+
+
+def key(record: accounts.ApiKey, secret: str | None = None) -> schemas.Key:
+    return schemas.Key(
+        id=record.id,
+        public_key=record.public_key,
+        name=record.name,
+        user=record.username,
+        created_at=utc(record.created_at),
+        last_used_at=utc_or_none(record.last_used_at),
+        revoked_at=utc_or_none(record.revoked_at),
+        secret=secret,
+    )
+
+
+def user(record: accounts.User) -> schemas.User:
+    return schemas.User(
+        id=record.id,
+        username=record.username,
+        name=record.name,
+        email=record.email,
+        role=str(record.role),
+        category=str(record.category),
+        time_zone=record.time_zone,
+        created_at=utc(record.created_at),
+        last_login_at=utc_or_none(record.last_login_at),
+    )
+
+
+def project(record: accounts.Project) -> schemas.Project:
+    return schemas.Project(
+        id=record.id, name=record.name, description=record.description, created_at=utc(record.created_at)
+    )
+
+
+def target(record: runs.TargetRow) -> schemas.Target:
+    return schemas.Target(
+        id=record.id,
+        host=record.host,
+        network=record.network,
+        number=record.number,
+        rate=record.rate,
+        concurrency=record.concurrency,
+        minutes=record.minutes,
+        note=record.note,
+        created_by=record.created_by,
+        created_at=utc(record.created_at),
+    )
+
+
+def audit(record: accounts.AuditEntry) -> schemas.Audit:
+    return schemas.Audit(
+        id=record.id,
+        at=utc(record.at),
+        user=record.username,
+        action=record.action,
+        object=record.object,
+        detail=record.detail,
+    )
+
+
+# -- fields to wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What `POST /tests/run` asks for. Exactly one of `test` and `project` is there."""
+
+    test: str | None
+    project: str | None
+    kiosk: bool
+    tags: tuple[str, ...]
+    pool: str | None
+    overrides: dict[str, Any]
+
+
+_START_FIELDS = ("test.name", "test.project", "project.name", "test.tags", "report.mode", "agentpool.name")
+
+
+def start(fields: Fields) -> Start:
+    """Raises 422 that names the field. Whatever is none of ours is an override, judged with the test."""
+    test = text(fields, "test.name", optional=True)
+    project = text(fields, "test.project", optional=True) or text(fields, "project.name", optional=True)
+    if not test and not project:
+        raise invalid("test.name", "test.name is missing: which test is to run?", permitted=())
+    mode = text(fields, "report.mode", optional=True)
+    if mode and mode not in _REPORT_MODES:
+        raise invalid(
+            "report.mode", f"{mode[:100]!r} is not a report mode.", value=mode, permitted=_REPORT_MODES
+        )
+    return Start(
+        test=test or None,
+        # Together they mean: the test of that name in that project; names are unique, so the test says it.
+        project=None if test else project,
+        kiosk=mode == "kiosk",
+        tags=tags(fields.get("test.tags")),
+        pool=text(fields, "agentpool.name", optional=True) or None,
+        overrides={name: value for name, value in fields.items() if name not in _START_FIELDS},
+    )
+
+
+def tags(value: Any, address: str = "test.tags") -> tuple[str, ...]:
+    """A list, a JSON text of a list, or words with commas."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = msgspec.json.decode(value, type=list[str])
+        except msgspec.MsgspecError:
+            raise invalid(address, "The tags are not a JSON list of texts.", value=value) from None
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise invalid(address, "Tags are texts: a list, or words with commas.", value=value)
+    return tuple(dict.fromkeys(stripped for item in items if (stripped := item.strip())))
+
+
+def text(fields: Fields, name: str, *, optional: bool = False, longest: int = 1_000) -> str:
+    """A text field; a number is taken as it is written. Raises 422."""
+    value = fields.get(name)
+    if value is None:
+        if optional:
+            return ""
+        raise invalid(name, f"{name} is missing.")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise invalid(name, f"{name} must be a text.", value=value)
+    found = str(value).strip()
+    if not found and not optional:
+        raise invalid(name, f"{name} is empty.")
+    if len(found) > longest:
+        raise invalid(
+            name, f"{name} has {len(found)} characters; at most {longest} are permitted.", value=found
+        )
+    return found
+
+
+def number(fields: Fields, name: str, *, default: float | None = None, above: float = 0.0) -> float | None:
+    """A number above `above`, or the default; raises 422."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        found = float(value) if not isinstance(value, bool) else float("nan")
+    except (TypeError, ValueError, OverflowError):
+        found = float("nan")
+    if not above < found < 1e12:
+        raise invalid(name, f"{name} must be a number above {above:g}.", value=value)
+    return found
+
+
+def flag(fields: Fields, name: str, *, default: bool = False) -> bool:
+    value = fields.get(name, default)
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise invalid(name, f"{name} must be yes or no.", value=value, permitted=("yes", "no"))
+
+
+def only(fields: Fields, permitted: Sequence[str]) -> None:
+    """Raises 422 for the fields that nobody would read."""
+    unknown = [name for name in fields if name not in permitted]
+    if unknown:
+        raise ApiProblem(
+            422,
+            f"{unknown[0][:100]!r} is not taken here. Permitted: {', '.join(permitted)}.",
+            [
+                field_error(name[:200], "This field is not taken here.", permitted=permitted)
+                for name in unknown[:20]
+            ],
+        )
+
+
+def moment(value: str | None, address: str) -> float | None:
+    """Unix seconds of a query's date: `2024-02-09`, `2024-02-09 08:20:18` (UTC), ISO 8601 or unix seconds."""
+    if value is None or not value:
+        return None
+    try:
+        plain = float(value)
+        found: float | None = plain
+    except ValueError:
+        try:
+            found = unix_seconds(
+                value if _has_zone(value) else f"{value}+00:00" if len(value) > 10 else f"{value}T00:00:00Z"
+            )
+        except (ValueError, OverflowError):
+            found = None
+    if found is None or not 0 <= found < 1e11:
+        raise invalid(
+            address,
+            f"{address} is not a date.",
+            value=value,
+            permitted=("YYYY-MM-DD HH:MM:SS", "unix seconds"),
+        )
+    return found
+
+
+def _has_zone(value: str) -> bool:
+    return value.endswith("Z") or "+" in value[10:] or "-" in value[10:]
