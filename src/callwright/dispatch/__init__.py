@@ -1,0 +1,1 @@
+"""What goes between the processes: messages, and the broker that carries them."""

@@ -1,0 +1,263 @@
+"""What platform and agents say to one another, as values; `encode` and `decode` put them on the wire.
+
+JSON, so that a person with a NATS client can read along; only chunks of evidence, which are octets, go as
+MessagePack. Unknown keys are ignored and new ones have defaults, so a platform and an agent may differ by a
+version.
+
+The way of a run: a `Ticket` lies in the queue of a pool; the agent that takes it sends a `Claim`; the answer
+holds the `Job`, with its secrets, which therefore never lie in the broker's store. Before the first INVITE an
+`IntentNotice` is answered; chunks of evidence go, then the `Result`, each repeated until it is answered. An
+answer says that the database has it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+CHUNK_BYTES = 512 * 1024
+_MAX_OUTCOME = 256 * 1024 * 1024
+
+
+class BadMessage(ValueError):
+    """Octets that are not the message that was expected; the text is a sentence."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """Which run, and which attempt at it: what fences late answers."""
+
+    run_id: int
+    session_id: str
+    attempt: int
+
+
+class Ticket(Attempt, frozen=True):
+    """In the queue of a pool: there is a run to be done. It promises nothing; the claim decides."""
+
+
+class Claim(Attempt, frozen=True):
+    """May I run this?"""
+
+
+class PolicyTarget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row of the targets; see `policy.destination.Target`."""
+
+    host: str | None = None
+    network: str | None = None
+    number: str | None = None
+    rate: float | None = None
+    concurrency: int | None = None
+    minutes: float | None = None
+
+
+class JobPolicy(msgspec.Struct, frozen=True):
+    """Where the run may go, decided again at the agent when names have addresses.
+
+    `own`: (numeric host, port) of PBXs of the platform. `embedded`: see `policy.destination.Rules`.
+    """
+
+    targets: tuple[PolicyTarget, ...] = ()
+    own: tuple[tuple[str, int], ...] = ()
+    embedded: bool = True
+
+
+class Job(Attempt, frozen=True, kw_only=True):
+    """All that an agent needs to do a run. Holds secrets: never logged, never stored.
+
+    `document`: the text of the test. `overrides`: address to text. `credentials`: name of an account to its
+    fields (user, password, domain …), as the documents name them. `name`: of the test, for people.
+    """
+
+    name: str
+    document: str
+    overrides: dict[str, str] = {}
+    credentials: dict[str, dict[str, str]] = {}
+    policy: JobPolicy = JobPolicy()
+    record: bool = True
+
+    def __repr__(self) -> str:
+        return f"Job(run_id={self.run_id}, attempt={self.attempt}, name={self.name!r}, …)"
+
+
+class ClaimAnswer(msgspec.Struct, frozen=True):
+    """`job` None: not yours, `reason` says why (taken, stopped, superseded)."""
+
+    job: Job | None = None
+    reason: str = ""
+    lease_seconds: float = 15.0
+
+
+class IntentNotice(Attempt, frozen=True, kw_only=True):
+    """The first INVITE of this run is about to leave. Unanswered or refused, it does not leave."""
+
+    call: str = ""
+    destination: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`accepted`: the database has it. Otherwise `reason`; `superseded`: it is too late, do not repeat it."""
+
+    accepted: bool
+    superseded: bool = False
+    reason: str = ""
+
+
+class HeldRun(msgspec.Struct, frozen=True):
+    """A run that an agent has: `phase` is running, or spooled (done, waiting to be acknowledged)."""
+
+    run_id: int
+    attempt: int
+    phase: str = "running"
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """An agent is alive and holds these runs. `capacity` and `used` count calls at once."""
+
+    name: str = ""
+    version: str = ""
+    capacity: int = 0
+    used: int = 0
+    codecs: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    runs: tuple[HeldRun, ...] = ()
+
+
+class StopOrder(msgspec.Struct, frozen=True):
+    """`reason` ends a sentence: "by alice", "by the kill switch"."""
+
+    run_id: int
+    attempt: int
+    reason: str
+
+
+class HeartbeatAnswer(msgspec.Struct, frozen=True):
+    """Leases are renewed for all runs that are not among `stop`."""
+
+    lease_seconds: float = 15.0
+    stop: tuple[StopOrder, ...] = ()
+    draining: bool = False
+
+
+class Control(msgspec.Struct, frozen=True):
+    """Platform to one agent, at once; what is lost of it comes again with the next heartbeat's answer."""
+
+    stop: tuple[StopOrder, ...] = ()
+    draining: bool | None = None
+
+
+class Kill(msgspec.Struct, frozen=True):
+    reason: str = "by the kill switch"
+
+
+class Result(Attempt, frozen=True, kw_only=True):
+    """`outcome`: the document run.json, packed; see `pack_outcome`. `intents`: INVITEs that were written
+    down."""
+
+    outcome: bytes
+    intents: int = 0
+
+
+class EvidenceChunk(Attempt, frozen=True, kw_only=True):
+    """A piece of a file of the run's folder. `sha256` and `size` are the whole file's; `offset` the piece's
+    place in it. An empty file is one empty chunk."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    offset: int
+    data: bytes
+
+
+class ChunkAnswer(msgspec.Struct, frozen=True):
+    """Go on at `next_offset` (which may be behind, after a restart); `done`: the file is whole and stored.
+
+    `refused`: this file is not wanted (quota, a bad name); the run goes on without it. `superseded`: nothing
+    of this attempt is wanted any more.
+    """
+
+    next_offset: int = 0
+    done: bool = False
+    refused: str = ""
+    superseded: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What happens now: lossy, for people who watch. `at`: seconds since the run began.
+
+    `kind`: state {call, party, state, code} · registration {id, registered} · metrics {calls: […]} ·
+    phase {phase} · note {text}.
+    """
+
+    session_id: str
+    run_id: int
+    attempt: int
+    at: float
+    kind: str
+    data: dict[str, Any] = {}
+
+
+class RunsChanged(msgspec.Struct, frozen=True):
+    run_id: int | None = None
+
+
+class AccountRequest(msgspec.Struct, frozen=True):
+    """Make the broker's account for a new agent. `revoke`: take it away instead."""
+
+    agent_id: str
+    pool: str
+    revoke: bool = False
+
+
+class AccountAnswer(msgspec.Struct, frozen=True):
+    """`reason` is a sentence when there is no account."""
+
+    nats_url: str = ""
+    user: str = ""
+    password: str = ""
+    ca: str | None = None
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"AccountAnswer(user={self.user!r}, reason={self.reason!r}, …)"
+
+
+_json_encoder = msgspec.json.Encoder()
+_pack_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    if isinstance(message, EvidenceChunk | Result):
+        return _pack_encoder.encode(message)
+    return _json_encoder.encode(message)
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """Raises BadMessage with what is wrong."""
+    try:
+        if kind in (EvidenceChunk, Result):
+            return msgspec.msgpack.decode(data, type=kind)
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadMessage(f"this is no {kind.__name__}: {error}") from None
+
+
+def pack_outcome(outcome: dict[str, Any]) -> bytes:
+    """A run.json of an hour has per-second figures of many calls: it shrinks to a tenth."""
+    return zlib.compress(_json_encoder.encode(outcome), 3)
+
+
+def unpack_outcome(packed: bytes) -> dict[str, Any]:
+    """Raises BadMessage; bounded, whatever the octets claim."""
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(packed, _MAX_OUTCOME)
+    except zlib.error as error:
+        raise BadMessage(f"the outcome cannot be unpacked: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise BadMessage(f"the outcome is larger than {_MAX_OUTCOME:,} octets")
+    return decode(dict[str, Any], data)

@@ -1,0 +1,333 @@
+"""The broker over NATS with JetStream.
+
+One stream holds the tickets of all pools, one subject for each (`cw.jobs.<pool>.<key>`, one message a
+subject, so that putting a ticket in again replaces it); one durable pull consumer for each pool hands them
+out. The platform makes both; an agent may only pull and settle. JetStream writes to disk every two minutes:
+it carries, and the database remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from callwright.dispatch.broker import REDELIVER_AFTER, Handler, NoAnswer, Unavailable
+from callwright.dispatch.subject import pool_token
+from callwright.net.trust import verifying_context
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+_log = logging.getLogger(__name__)
+
+STREAM = "CW_JOBS"
+_MAX_AGE = 24 * 3600.0  # seconds; the keeper puts waiting runs in again long before
+_API_TIMEOUT = 5.0
+_REBIND_AFTER = 0.2
+
+
+def queue_subject(pool: str, key: str = ">") -> str:
+    return f"cw.jobs.{pool_token(pool)}.{key}"
+
+
+def agent_permissions(agent_id: str, pool: str) -> dict[str, dict[str, list[str]]]:
+    """What the server lets an agent do: speak in its own name, hear what is for it, pull from its pool."""
+    consumer = pool_token(pool)
+    return {
+        "publish": {
+            "allow": [
+                f"cw.agent.{agent_id}.>",
+                f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}",
+                f"$JS.ACK.{STREAM}.{consumer}.>",
+            ]
+        },
+        "subscribe": {"allow": [f"_INBOX.agent-{agent_id}.>", f"cw.control.{agent_id}", "cw.kill"]},
+    }
+
+
+class _Message:
+    __slots__ = ("_message", "data", "subject")
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+        self.subject: str = message.subject
+        self.data: bytes = message.data
+
+    async def respond(self, data: bytes) -> None:
+        from nats.errors import Error
+
+        if self._message.reply:
+            try:
+                await self._message.respond(data)
+            except Error as error:
+                _log.warning("an answer on %s was not sent: %s", self.subject, error)
+
+
+class _Subscription:
+    def __init__(self, subscription: Any) -> None:
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        from nats.errors import Error
+
+        try:
+            await self._subscription.unsubscribe()
+        except Error:
+            return  # the connection is gone, and the subscription with it
+
+
+class _Ticket:
+    __slots__ = ("_message", "data")
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+        self.data: bytes = message.data
+
+    async def settle(self) -> None:
+        await self._tell(self._message.ack)
+
+    async def put_back(self) -> None:
+        await self._tell(self._message.nak)
+
+    async def _tell(self, act: Callable[[], Any]) -> None:
+        from nats.errors import Error
+
+        try:
+            await act()
+        except Error as error:
+            # It comes again after its time; the claim is what decides.
+            _log.info("a ticket was not settled: %s", error)
+
+
+class NatsBroker:
+    """See `dispatch.broker.Broker`. Make it with `connect`."""
+
+    def __init__(self, redeliver_after: float) -> None:
+        self.on_reconnect: list[Callable[[], None]] = []
+        self._redeliver_after = redeliver_after
+        self._client: Client | None = None
+        self._jetstream: JetStreamContext | None = None
+        self._pulls: dict[str, Any] = {}
+        self._turn = asyncio.Event()  # set, and replaced, when the connection comes back
+        self._closing = False
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        ca: str | None = None,
+        name: str = "callwright",
+        wait: float | None = None,
+        redeliver_after: float = REDELIVER_AFTER,
+    ) -> NatsBroker:
+        """Connect, and stay connected. `ca`: PEM text to trust instead of the system's authorities. `wait`:
+        seconds to try for; None: for ever. Raises Unavailable (wrong credentials or address: at once)."""
+        broker = cls(redeliver_after)
+        await broker._connect(url, user, password, ca, name, wait)
+        return broker
+
+    async def _connect(
+        self,
+        url: str,
+        user: str | None,
+        password: str | None,
+        ca: str | None,
+        name: str,
+        wait: float | None,
+    ) -> None:
+        import nats
+        from nats.errors import Error
+
+        loop = asyncio.get_running_loop()
+        deadline = None if wait is None else loop.time() + wait
+        tls = verifying_context(ca) if url.startswith(("tls:", "wss:")) else None
+        pause = 0.05
+        while True:
+            problems: list[str] = []
+
+            async def failed(error: Exception, problems: list[str] = problems) -> None:
+                problems.append(str(error) or type(error).__name__)
+                _log.debug("NATS: %s", error)
+
+            try:
+                # One try at a time: a wrong password is to be told, not repeated.
+                client = await nats.connect(
+                    url,
+                    user=user,
+                    password=password,
+                    tls=tls,
+                    name=name,
+                    inbox_prefix=f"_INBOX.{user or 'callwright'}",
+                    allow_reconnect=False,
+                    connect_timeout=5,
+                    reconnect_time_wait=0.1,
+                    ping_interval=10,
+                    max_outstanding_pings=2,
+                    error_cb=failed,
+                    reconnected_cb=self._reconnected,
+                    flush_timeout=5.0,
+                )
+            except (Error, OSError, TimeoutError) as error:
+                reason = "; ".join(dict.fromkeys([*problems, str(error) or type(error).__name__]))
+                if "uthorization" in reason:
+                    raise Unavailable(f"{url} does not accept the credentials of {user}") from None
+                if deadline is not None and loop.time() + pause > deadline:
+                    raise Unavailable(f"{url} cannot be reached: {reason}") from None
+                await asyncio.sleep(pause)
+                pause = min(2.0, pause * 2)
+                continue
+            client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+            self._client = client
+            self._jetstream = client.jetstream(timeout=_API_TIMEOUT)
+            return
+
+    async def _reconnected(self) -> None:
+        self._pulls.clear()
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
+        for listener in self.on_reconnect:
+            listener()
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None and self._client.is_connected
+
+    def _live(self) -> Client:
+        if self._client is None or not self._client.is_connected:
+            raise Unavailable("there is no connection to NATS")
+        return self._client
+
+    # -- messages
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        from nats.errors import Error
+
+        try:
+            await self._live().publish(subject, data)
+        except Error as error:
+            raise Unavailable(f"{subject} was not sent: {error}") from None
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
+        from nats.errors import Error, NoRespondersError
+
+        try:
+            answer = await self._live().request(subject, data, timeout=timeout)
+        except NoRespondersError:
+            raise NoAnswer(f"nobody listens to {subject}") from None
+        except TimeoutError:
+            raise NoAnswer(f"{subject} was not answered in {timeout:g} s") from None
+        except (Error, OSError) as error:
+            raise Unavailable(f"{subject} was not sent: {error}") from None
+        return answer.data
+
+    async def subscribe(self, subject: str, handler: Handler) -> _Subscription:
+        async def deliver(message: Msg) -> None:
+            try:
+                await handler(_Message(message))
+            except Exception:
+                _log.exception("an exception in a handler of %s", message.subject)
+
+        if self._client is None:
+            raise Unavailable("there is no connection to NATS")
+        return _Subscription(await self._client.subscribe(subject, cb=deliver))
+
+    # -- queues
+
+    async def open_queue(self, pool: str) -> None:
+        from nats.errors import Error
+        from nats.js import api
+
+        jetstream = self._context()
+        stream = api.StreamConfig(
+            name=STREAM,
+            subjects=["cw.jobs.>"],
+            retention=api.RetentionPolicy.WORK_QUEUE,
+            storage=api.StorageType.FILE,
+            discard=api.DiscardPolicy.OLD,
+            max_msgs_per_subject=1,
+            max_age=_MAX_AGE,
+        )
+        consumer = api.ConsumerConfig(
+            durable_name=pool_token(pool),
+            filter_subject=queue_subject(pool),
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=self._redeliver_after,
+            max_deliver=-1,
+            max_ack_pending=-1,
+        )
+        try:
+            await jetstream.add_stream(stream)
+            await jetstream.add_consumer(STREAM, consumer)
+        except (Error, TimeoutError) as error:
+            raise Unavailable(f"the queue of {pool} was not made: {error}") from None
+
+    async def enqueue(self, pool: str, key: str, data: bytes) -> None:
+        from nats.errors import Error
+
+        try:
+            await self._context().publish(queue_subject(pool, key), data, timeout=_API_TIMEOUT)
+        except (Error, TimeoutError) as error:
+            raise Unavailable(f"the ticket {key} was not queued: {error}") from None
+
+    async def withdraw(self, pool: str, key: str) -> None:
+        from nats.errors import Error
+
+        try:
+            await self._context().purge_stream(STREAM, subject=queue_subject(pool, key))
+        except (Error, TimeoutError) as error:
+            raise Unavailable(f"the ticket {key} was not withdrawn: {error}") from None
+
+    async def take(self, pool: str, timeout: float) -> _Ticket | None:
+        """A pull that waits dies with its connection and says nothing, so it is dropped when the connection
+        comes back, and the subscription with it."""
+        turn = self._turn
+        pull = asyncio.ensure_future(self._pull(pool, timeout))
+        back = asyncio.ensure_future(turn.wait())
+        try:
+            await asyncio.wait({pull, back}, return_when=asyncio.FIRST_COMPLETED)
+            return pull.result() if pull.done() else None
+        finally:
+            back.cancel()
+            if not pull.done():
+                pull.cancel()
+                await asyncio.gather(pull, return_exceptions=True)
+
+    async def _pull(self, pool: str, timeout: float) -> _Ticket | None:
+        from nats.errors import Error
+        from nats.errors import TimeoutError as NatsTimeoutError
+
+        context = self._context()
+        try:
+            if pool not in self._pulls:
+                self._pulls[pool] = await context.pull_subscribe_bind(pool_token(pool), STREAM)
+            (message,) = await self._pulls[pool].fetch(1, timeout=timeout)
+        except (NatsTimeoutError, TimeoutError):
+            return None
+        except Error as error:
+            stale = self._pulls.pop(pool, None)
+            if stale is not None and self.connected:
+                await _Subscription(stale).close()
+            raise Unavailable(f"nothing can be taken from {pool}: {error}") from None
+        return _Ticket(message)
+
+    def _context(self) -> JetStreamContext:
+        self._live()
+        assert self._jetstream is not None
+        return self._jetstream
+
+    async def close(self) -> None:
+        from nats.errors import Error
+
+        self._closing = True
+        if self._client is not None:
+            try:
+                await self._client.close()
+            except (Error, OSError) as error:
+                _log.debug("NATS, closing: %s", error)

@@ -1,0 +1,74 @@
+"""Names of the ways that messages take, and who may use them.
+
+A pool's name may hold anything a person types; as a token of a subject it holds letters, digits, - and _.
+"""
+
+from __future__ import annotations
+
+import re
+
+KILL = "cw.kill"
+"""Platform to every agent: stop everything."""
+RUNS_CHANGED = "cw.runs.changed"
+"""Anybody of the platform to the keeper: a run was queued or stopped; look at the database."""
+AGENTS_CHANGED = "cw.agents.changed"
+"""Anybody of the platform to the keeper: an agent is to drain, or was revoked."""
+ACCOUNT = "cw.platform.account"
+"""Web workers to the keeper: make the broker's account of a new agent."""
+
+HEARTBEAT, CLAIM, INTENT, RESULT, EVIDENCE, PROGRESS = (
+    "heartbeat",
+    "claim",
+    "intent",
+    "result",
+    "evidence",
+    "progress",
+)
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def of_agent(agent_id: str, kind: str) -> str:
+    """`cw.agent.7.claim`: from agent 7, as nobody else may publish there."""
+    return f"cw.agent.{agent_id}.{kind}"
+
+
+def of_agents(kind: str) -> str:
+    """What the platform subscribes to, for all agents at once."""
+    return f"cw.agent.*.{kind}"
+
+
+def control(agent_id: str) -> str:
+    """From the platform to one agent."""
+    return f"cw.control.{agent_id}"
+
+
+def live(session_id: str) -> str:
+    """What a run is doing now, for the pages that show it."""
+    return f"cw.live.{session_id}"
+
+
+def sender(subject: str) -> str:
+    """The agent that a message on `cw.agent.<id>.<kind>` is from; the broker lets no other publish there.
+
+    Raises ValueError for any other subject.
+    """
+    parts = subject.split(".")
+    if len(parts) != 4 or parts[:2] != ["cw", "agent"]:
+        raise ValueError(f"{subject} is no subject of an agent")
+    return parts[2]
+
+
+def pool_token(pool: str) -> str:
+    """A pool's name as one token of a subject; two names never share one."""
+    return f"p-{pool}" if _PLAIN.fullmatch(pool) else f"x-{pool.encode().hex()}"
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """As NATS has it: `*` is one token, `>` at the end is one or more."""
+    wanted, found = pattern.split("."), subject.split(".")
+    for position, token in enumerate(wanted):
+        if token == ">":
+            return len(found) > position
+        if position >= len(found) or token not in ("*", found[position]):
+            return False
+    return len(wanted) == len(found)
