@@ -66,19 +66,23 @@ class Supervisor:
             )
 
     async def _keep(self, child: Child) -> None:
-        while not self._ending:
+        while True:
             started = time.monotonic()
             assert child.process is not None
             code = await child.process.wait()
-            if self._ending:
+            if self._is_ending():
                 return
             lasted = time.monotonic() - started
             child.falls = 1 if lasted > _STEADY else child.falls + 1
             self._on_fall(child, _ending_in_words(code, child.log))
             await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (child.falls - 1)))
-            if not self._ending:
-                with contextlib.suppress(OSError):
-                    await self._spawn(child)
+            if self._is_ending():
+                return
+            with contextlib.suppress(OSError):
+                await self._spawn(child)
+
+    def _is_ending(self) -> bool:
+        return self._ending
 
     async def stop(self) -> None:
         """Ends the children, the last started first; what does not end in its patience is killed."""

@@ -77,10 +77,8 @@ _RETRY_AFTER = {429: "10", 503: "2"}
 
 def of_domain(error: errors.DomainError) -> ApiProblem | None:
     """None for what is no answer to a request (a schema that is too new)."""
-    for kind, status in _STATUS:
-        if isinstance(error, kind):
-            break
-    else:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+    if status is None:
         return None
     message = " ".join(part for part in (error.message, error.remedy) if part)
     found: list[Mapping[str, Any]] = []
@@ -96,7 +94,7 @@ def of_domain(error: errors.DomainError) -> ApiProblem | None:
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """One error of the domain with the keys that each has here, and whatever else it brought."""
-    plain = {
+    plain: dict[str, Any] = {
         "address": entry.get("address") or entry.get("field"),
         "value": entry.get("key"),
         "permitted": [],
