@@ -11,6 +11,7 @@ import pytest
 
 from callwright.net.clock import SystemClock
 from callwright.net.media import MediaEngine
+from callwright.net.media_choice import native_engine
 from callwright.net.ports import MediaPorts, PortsExhausted
 from callwright.net.tap import Packet
 
@@ -79,9 +80,18 @@ def until() -> Until:
     return Until()
 
 
+@pytest.fixture(params=["pure", "native"])
+def kind(request: pytest.FixtureRequest) -> type[MediaEngine]:
+    """Both twins pass the same tests."""
+    found = MediaEngine if request.param == "pure" else native_engine()
+    if found is None:
+        pytest.skip("the native rooms were not built")
+    return found
+
+
 @pytest.fixture
-def engine() -> Iterator[MediaEngine]:
-    made = MediaEngine(ports=MediaPorts(20_000, 20_999))
+def engine(kind: type[MediaEngine]) -> Iterator[MediaEngine]:
+    made = kind(ports=MediaPorts(20_000, 20_999))
     yield made
     made.close()
 
@@ -193,7 +203,7 @@ def test_a_callback_that_raises_disturbs_nothing(engine: MediaEngine, until: Unt
     until.true(lambda: len(talker.heard) == 5)
 
 
-def test_taps_see_both_directions(until: Until) -> None:
+def test_taps_see_both_directions(kind: type[MediaEngine], until: Until) -> None:
     seen: list[Packet] = []
     mine: list[Packet] = []
 
@@ -201,7 +211,7 @@ def test_taps_see_both_directions(until: Until) -> None:
         seen.extend(packets)
         until.tell()
 
-    engine = MediaEngine(ports=MediaPorts(20_000, 20_999), taps=[tap])
+    engine = kind(ports=MediaPorts(20_000, 20_999), taps=[tap])
     ports = engine.open_ports(HOST)
     talker = Talker(ports.local, count=2)
     engine.start(talker, ports, tap=mine.extend)

@@ -16,7 +16,7 @@ from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
-from callwright.net.media import MediaEngine
+from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
@@ -67,7 +67,7 @@ class Runner:
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
         self._on_event, self._on_warning = on_event, on_warning
-        self._engine = MediaEngine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
+        self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
         self._registrations: dict[str, PhoneRegistration] = {}

@@ -279,13 +279,16 @@ class MediaEngine:
                 continue  # moved since
             handle._due = None
             try:
-                handle.session.wake(self._clock.now())  # each records how late it is
+                self._rouse(handle)
             except Exception as error:
                 self._break(handle, error)
             else:
                 due.append(handle)
         if due:
             self._drain(due)
+
+    def _rouse(self, handle: MediaHandle) -> None:
+        handle.session.wake(self._clock.now())  # each records how late it is
 
     def _drain(self, handles: Iterable[MediaHandle]) -> None:
         """Sends what the sessions have to send, and only then turns to what can wait: events, taps."""

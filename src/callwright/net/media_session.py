@@ -51,6 +51,9 @@ class MediaHandle:
         self.ports = ports
         self.unsent = 0
         """Packets that the kernel would not take."""
+        self.dropped = 0
+        """Packets that the kernel dropped since we did not read them in time; known at the end, and only on
+        the native rooms."""
         self.rtcp_mux = rtcp_mux
         self._engine = engine
         self._on_events = on_events

@@ -15,7 +15,7 @@ from callwright.phone.plan import MediaPlan
 from callwright.phone.recorder import Recorder
 from callwright.phone.source import ECHO, ClipSource, EchoSource, load_clip
 from callwright.rtp.report import MediaReport
-from callwright.rtp.session import FrameSource, Session, SessionConfig, Transmission
+from callwright.rtp.session import FrameSource, Prepared, Session, SessionConfig, Transmission
 from callwright.sdp.negotiation import Negotiated
 
 if TYPE_CHECKING:
@@ -47,6 +47,23 @@ class _Tapped:
 
     def next_wake(self) -> float | None:
         return self._session.next_wake()
+
+    def prepare(self, now: float, until: float, most: int) -> list[Prepared]:
+        return self._session.prepare(now, until, most)
+
+    def settle(self, left: Sequence[float]) -> None:
+        self._session.settle(left)
+
+    def withdraw(self, now: float) -> None:
+        self._session.withdraw(now)
+
+    @property
+    def outdated(self) -> bool:
+        return self._session.outdated
+
+    @property
+    def live(self) -> bool:
+        return self._session.live
 
     def transmissions(self) -> list[Transmission]:
         return self._session.transmissions()

@@ -11,6 +11,7 @@ from callwright.net.clock import Clock, SystemClock
 from callwright.net.driver import BindFailed, Driver, log_error
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.media import MediaEngine
+from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tap import Tap
@@ -74,7 +75,7 @@ class Phone:
         self._requests: dict[object, PhoneRequest] = {}
         self._registrations: dict[object, PhoneRegistration] = {}
         self._owns_engine = engine is None
-        self.engine = engine or MediaEngine(
+        self.engine = engine or media_engine(
             ports=MediaPorts(*config.rtp_ports), clock=self.clock, taps=self.taps
         )
         advertise_host, advertise_port = (

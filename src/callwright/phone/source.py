@@ -117,6 +117,7 @@ class ClipSource:
 class EchoSource:
     """An rtp FrameSource that sends back what came, in its order; silent while nothing comes."""
 
+    live = True
     #: A fifth of a second: what comes faster than it is sent back is dropped from the old end.
     LIMIT = 10
 

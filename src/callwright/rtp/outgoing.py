@@ -230,7 +230,7 @@ class OutgoingStream:
         Nothing for a live source, nor when a slot is due already: that is for `wake`.
         """
         out: list[tuple[float, bytes]] = []
-        if not self._due_for_something() or getattr(self._source, "live", False):
+        if not self._due_for_something() or self.live:
             return out
         due = self._anchor + self._slot * self._ptime
         if due <= now:
@@ -273,6 +273,11 @@ class OutgoingStream:
         ahead = self._ahead
         while ahead and ahead[0].packet is None and ahead[0].due <= now:
             ahead.popleft()
+
+    @property
+    def live(self) -> bool:
+        """The source makes its audio as it goes on."""
+        return bool(getattr(self._source, "live", False))
 
     @property
     def prepared(self) -> bool:

@@ -285,6 +285,11 @@ class Session:
         self._outdated = False
 
     @property
+    def live(self) -> bool:
+        """The source is one that `prepare` must not ask: `wake` has to be punctual."""
+        return self._outgoing.live
+
+    @property
     def outdated(self) -> bool:
         """What was prepared is no longer what should be sent: the far end's address has changed."""
         return self._outdated

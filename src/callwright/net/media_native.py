@@ -1,0 +1,306 @@
+"""The media engine on the native rooms: `_media` sends, `_batch` reads.
+
+Sessions that can make their packets ahead (`prepare`, `settle`, `withdraw`, as `rtp.Session`) are visited
+every few packets, many in one go, and never have to be punctual themselves: the pacer thread, which knows no
+GIL, sends their packets on time, and the kernel stamps what arrives for them. All other sessions, and those
+whose source is live, are woken as by the pure twin.
+
+The import fails where an extension is missing; `media_choice` picks.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from errno import EAGAIN
+from typing import Any, Protocol, TypeVar, cast
+
+from callwright.net._batch import Reader
+from callwright.net._media import PacedStream, Pacer
+from callwright.net.address import numeric_host, sockaddr
+from callwright.net.media import GATHER, READ_ROUNDS, MediaEngine
+from callwright.net.media_session import MediaHandle
+from callwright.net.pacing import raise_priority, readable_within, switch_interval
+from callwright.net.tap import Packet
+from callwright.net.udp import refusal
+from callwright.sip.transport import Address
+
+T = TypeVar("T")
+
+LEAD = 0.120
+"""Seconds ahead for which packets are made: as long may Python be held up."""
+MOST = 16
+VISIT = 0.040
+"""Seconds between two visits of a session."""
+GRID = 0.020
+"""Visits and readings fall on multiples of this, so that one awakening serves all sessions."""
+PATIENCE = 0.060
+"""A packet later than this is left to the session, which knows what to skip (`max_catch_up`)."""
+
+
+class AheadSession(Protocol):
+    """What the pacer needs of a session besides the verbs of `MediaSession`."""
+
+    def prepare(
+        self, now: float, until: float, most: int
+    ) -> Sequence[tuple[float, bytes, tuple[str, int]]]: ...
+    def settle(self, left: Sequence[float]) -> None: ...
+    def withdraw(self, now: float) -> None: ...
+
+    @property
+    def outdated(self) -> bool: ...
+    @property
+    def live(self) -> bool: ...
+
+
+class _Flight:
+    """The packets of a session that are on their way."""
+
+    def __init__(self, session: AheadSession, stream: PacedStream) -> None:
+        self.session = session
+        self.stream = stream
+        self.packets: deque[tuple[float, bytes, tuple[str, int]]] = deque()
+        self.address: tuple[str, int] | None = None
+        self.name = b""
+
+
+class NativeMediaEngine(MediaEngine):
+    """As `MediaEngine`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._flights: dict[MediaHandle, _Flight] = {}
+        self._offset = 0.0
+
+    # From any thread
+
+    def stop(self, handle: MediaHandle) -> Future[None]:
+        def end() -> None:
+            if handle._running:
+                self._drain([handle])
+                self._remove(handle)
+
+        return self.run(end, handle)
+
+    def run(self, act: Callable[[], T], handle: MediaHandle | None = None) -> Future[T]:
+        def with_nothing_on_its_way() -> T:
+            for each in [handle] if handle is not None else list(self._flights):
+                self._withdraw(each)
+            return act()
+
+        return super().run(with_nothing_on_its_way, handle)
+
+    def start_time(self, ptime: float = 0.020) -> float:
+        # Streams that are due at the same moment cost one awakening of the pacer.
+        return -(-super().start_time(ptime) // 0.0005) * 0.0005
+
+    # On the media thread from here on
+
+    def _begin(self) -> None:
+        self._pacer, self._reader = Pacer(), Reader()
+        self._pacing = threading.Thread(target=self._pace, name="media pacer", daemon=True)
+        self._pacing.start()
+        super()._begin()
+
+    def _pace(self) -> None:
+        if self._raise_priority:
+            raise_priority()
+        self._pacer.run()
+
+    def _main(self) -> None:
+        try:
+            super()._main()
+        finally:
+            self._pacer.close()
+            self._reader.close()
+
+    def _add(self, handle: MediaHandle) -> None:
+        if not self._handles:
+            switch_interval.shorten()
+        self._handles[handle] = None
+        handle._running = True
+        pair = handle.ports
+        self._reader.add(pair.rtp.fileno(), handle, False)
+        self._reader.add(pair.rtcp.fileno(), handle, True)
+        if hasattr(handle.session, "prepare"):
+            stream = PacedStream(self._pacer, pair.rtp.fileno(), PATIENCE)
+            self._flights[handle] = _Flight(cast(AheadSession, handle.session), stream)
+
+    def _remove(self, handle: MediaHandle) -> None:
+        if not handle._running:
+            return
+        handle._running = False
+        handle._due = None
+        del self._handles[handle]
+        self._withdraw(handle)
+        flight = self._flights.pop(handle, None)
+        if flight is not None:
+            flight.stream.close()
+        for sock in (handle.ports.rtp, handle.ports.rtcp):
+            handle.dropped += self._reader.remove(sock.fileno())
+        handle.ports.close()
+        if not self._handles:
+            switch_interval.restore()
+
+    def _rouse(self, handle: MediaHandle) -> None:
+        flight = self._flights.get(handle)
+        if flight is not None:
+            self._settle(handle, flight)
+        super()._rouse(handle)
+
+    def _drain(self, handles: Iterable[MediaHandle]) -> None:
+        handles = [handle for handle in handles if handle._running]
+        for handle in handles:
+            flight = self._flights.get(handle)
+            if flight is not None:
+                try:
+                    self._top_up(handle, flight)
+                except Exception as error:
+                    self._break(handle, error)
+        super()._drain(handles)
+
+    def _top_up(self, handle: MediaHandle, flight: _Flight) -> None:
+        session = flight.session
+        if session.outdated:
+            self._withdraw(handle)
+        now = self._clock.now()
+        coming = session.prepare(now, now + LEAD, MOST)
+        if not coming:
+            return
+        address = coming[0][2]
+        if address != flight.address:
+            name = _packed(address)
+            if name is None:  # the slow way tells what is wrong with it
+                session.withdraw(now)
+                self._flights.pop(handle).stream.close()
+                return
+            flight.address, flight.name = address, name
+        flight.packets.extend(coming)
+        flight.stream.plan(list(coming), flight.name)
+
+    def _settle(self, handle: MediaHandle, flight: _Flight) -> None:
+        """Tells the session what has left."""
+        times, errors, stalled = flight.stream.collect()
+        self._account(handle, flight, times, errors)
+        if stalled:
+            self._withdraw(handle)
+
+    def _withdraw(self, handle: MediaHandle) -> None:
+        """Nothing of the session is on its way any more."""
+        flight = self._flights.get(handle)
+        if flight is None:
+            return
+        times, errors, _ = flight.stream.withdraw()
+        try:
+            self._account(handle, flight, times, errors)
+            flight.packets.clear()
+            flight.session.withdraw(self._clock.now())
+        except Exception as error:
+            self._break(handle, error)
+
+    def _account(
+        self, handle: MediaHandle, flight: _Flight, times: list[float], errors: list[int] | None
+    ) -> None:
+        if not times:
+            return
+        flight.session.settle(times)
+        if errors:
+            handle.unsent += len(errors)
+            self._refusals(handle, handle.ports.rtp)
+            address = flight.address
+            for code in set(errors) - {EAGAIN}:
+                if address is not None:
+                    self._refuse(handle, address, refusal(code, Address(*address)))
+        if not self._taps and not handle._tap:
+            for _ in times:
+                flight.packets.popleft()
+            return
+        local = handle.ports.local
+        for at in times:
+            _, data, remote = flight.packets.popleft()
+            self._note(handle, Packet(at + self._offset, at, "out", "rtp", "UDP", local, remote, data))
+
+    def _show(self, packets: list[Packet]) -> None:
+        packets.sort(key=_when)  # what has left is told later than what has come
+        super()._show(packets)
+
+    def _schedule(self, handle: MediaHandle, when: float | None, now: float) -> None:
+        if when is not None:
+            flight = self._flights.get(handle)
+            if flight is not None and not flight.session.live:
+                when = (now + VISIT) // GRID * GRID
+                if handle._due is not None and handle._due <= when:
+                    return
+        super()._schedule(handle, when, now)
+
+    def _read(self) -> None:
+        now = self._clock.now()
+        if now < self._read_after or not self._handles:
+            if self._alarmed:
+                self._quiet_alarm()
+            return
+        if self._alarmed:
+            self._quiet_alarm()
+        offset = self._offset = self._wall_offset()
+        datagrams, errors = self._reader.read(now, offset, READ_ROUNDS)
+        self._last_read = now
+        ahead = len(self._flights) == len(self._handles) and not any(
+            flight.session.live for flight in self._flights.values()
+        )
+        self._read_after = (now // GRID + 1) * GRID if ahead else now + GATHER
+        heard: dict[MediaHandle, None] = {}
+        tapped = bool(self._taps)
+        for handle, is_rtcp, data, source, arrival in datagrams:
+            (handle._heard_rtcp if is_rtcp else handle._heard).append((data, source, arrival))
+            heard[handle] = None
+            if tapped or handle._tap:
+                local = handle.ports.local_rtcp if is_rtcp else handle.ports.local
+                kind: Any = "rtcp" if is_rtcp else "rtp"
+                self._note(handle, Packet(arrival + offset, arrival, "in", kind, "UDP", local, source, data))
+        for handle, is_rtcp in errors:
+            self._refusals(handle, handle.ports.rtcp if is_rtcp else handle.ports.rtp)
+        for handle in heard:
+            flight = self._flights.get(handle)
+            self._hear(handle)
+            if flight is not None and not flight.session.live and handle._due is not None:
+                if flight.session.outdated:
+                    self._drain([handle])
+                continue  # it is visited soon
+            if flight is not None:
+                self._settle(handle, flight)
+            self._drain([handle])
+            self._fire()
+
+    def _wait(self) -> None:
+        if self._commands or self._closing:
+            return
+        now = self._clock.now()
+        timeout = self._heap[0][0] - now if self._heap else None
+        if self._handles:
+            reading = self._read_after - now
+            timeout = reading if timeout is None else min(timeout, reading)
+        if timeout is None or timeout > 0:
+            self._alarmed = readable_within(self._control_in.fileno(), timeout)
+
+
+def _when(packet: Packet) -> float:
+    return packet.now
+
+
+def _packed(address: tuple[str, int]) -> bytes | None:
+    """A struct sockaddr; None for what no packet can be sent to."""
+    if numeric_host(address[0]) is None or not 0 < address[1] < 65_536:
+        return None
+    try:
+        host, port, *rest = sockaddr(Address(*address))
+        if ":" not in host:
+            return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, socket.inet_aton(host))
+        packed = socket.inet_pton(socket.AF_INET6, host)
+        scope = struct.pack("=I", rest[1] if rest else 0)
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16s", port, 0, packed) + scope
+    except (OSError, ValueError, struct.error):
+        return None
