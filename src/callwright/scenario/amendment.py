@@ -1,0 +1,284 @@
+"""One parameter of a document changed in its text: comments, order and layout stay as they were.
+
+What an editor's form needs, whose fields and whose text are the same test. The text is cut at the places
+that YAML itself names, and the result is read again: when anything but the one value came out otherwise, the
+change is refused rather than made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from callwright.scenario.actions import KINDS
+from callwright.scenario.fields import DOCUMENT_PARAMETERS
+from callwright.scenario.party import Party
+from callwright.scenario.source import DocumentError, read
+
+_HEAD_KEYS = ("name", "title", "description", "tags", "version", *DOCUMENT_PARAMETERS)
+
+
+class CannotAmend(ValueError):
+    """The text is a sentence: why it must be changed in the document itself."""
+
+
+def amend(text: str, address: str, value: str | Sequence[str] | None) -> str:
+    """The document with the parameter at ``address`` ("step.1.0.play", "party.bob.user", "target") set to
+    ``value`` as an author would write it, a list for the types that take one; None takes it out.
+
+    The value is not judged here. Raises CannotAmend.
+    """
+    import yaml
+
+    try:
+        read(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (DocumentError, yaml.YAMLError):
+        raise CannotAmend("The document cannot be read as it is. Mend it first.") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise CannotAmend("The document is no block of keys. Change it in the text.")
+    changed = _Amender(text, value).change(root, address)
+    try:
+        after = yaml.compose(changed, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        after = None
+    if after is None or _other_changes(_plain(root), _plain(after), address):
+        raise CannotAmend("This value cannot be changed from here. Change it in the text.")
+    return changed
+
+
+def _written(value: str | Sequence[str]) -> str:
+    """As it stands in a document, in a block or between braces."""
+    if not isinstance(value, str):
+        return f"[{', '.join(_scalar(item) for item in value)}]"
+    return _scalar(value)
+
+
+def _scalar(text: str) -> str:
+    import yaml
+
+    try:
+        node: Any = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
+        items = node.value
+        plain = len(items) == 1 and isinstance(items[0], yaml.ScalarNode) and items[0].style is None
+        if plain and items[0].value == text:
+            return text
+    except yaml.YAMLError:
+        pass
+    return json.dumps(text, ensure_ascii=False)
+
+
+class _Amender:
+    def __init__(self, text: str, value: str | Sequence[str] | None) -> None:
+        self.text, self.value = text, value
+
+    def change(self, root: Any, address: str) -> str:
+        step = re.fullmatch(r"step\.(\d+)\.(\d+)\.(\w+)", address)
+        party = re.fullmatch(r"party\.([A-Za-z][\w-]*)\.(\w+)", address)
+        if step:
+            return self._in_action(root, int(step[1]), int(step[2]), step[3])
+        if party:
+            return self._in_party(root, party[1], party[2])
+        if address in DOCUMENT_PARAMETERS:
+            return self._in_head(root, address)
+        raise CannotAmend(f"{address} is no parameter of this test.")
+
+    # where
+
+    def _in_action(self, root: Any, step: int, number: int, name: str) -> str:
+        import yaml
+
+        node: Any = None
+        try:
+            node = _member(root, ("steps",))[1].value[step]  # type: ignore[index]
+            actions = _member(node, ("actions",)) if isinstance(node, yaml.MappingNode) else None
+            node = actions[1] if actions else node
+            node = node.value[number] if isinstance(node, yaml.SequenceNode) else node
+        except (TypeError, IndexError, AttributeError):
+            raise CannotAmend(f"There is no action step.{step}.{number}.") from None
+        if isinstance(node, yaml.ScalarNode):  # ``- register``
+            if self.value is None:
+                return self.text
+            return self._replace(node, f"{node.value}: {{{name}: {_written(self.value)}}}")
+        found = _member(node, tuple(KINDS))
+        if found is None:
+            raise CannotAmend(f"There is no action step.{step}.{number}.")
+        key, body = found
+        kind = KINDS[key.value]
+        return self._in_holder(body, name, {a for a, b in kind.aliases.items() if b == name}, kind.main)
+
+    def _in_party(self, root: Any, party: str, name: str) -> str:
+        import yaml
+
+        parties = _member(root, ("parties",))
+        if parties is None or not isinstance(parties[1], yaml.MappingNode):
+            raise CannotAmend(f"The document has no block for {party}. Write it under parties.")
+        holder = _member(parties[1], (party,))
+        if holder is None:
+            raise CannotAmend(f"The document has no block for {party}. Write it under parties.")
+        aliases = {alias for alias, own in Party.aliases.items() if own == name}
+        return self._in_holder(holder[1], name, aliases, None)
+
+    def _in_head(self, root: Any, name: str) -> str:
+        if _member(root, (name,)) is not None:
+            return self._in_holder(root, name, set(), None)
+        if self.value is None:
+            return self.text
+        if root.flow_style:
+            return self._add_in_braces(root, name)
+        line = f"{name}: {_written(self.value)}"
+        before = [value for key, value in root.value if key.value in _HEAD_KEYS]
+        if not before:
+            at = root.start_mark.index
+            return f"{self.text[:at]}{line}\n{self.text[at:]}"
+        return self._after_line(self._end(before[-1]), line)
+
+    # how
+
+    def _in_holder(self, node: Any, name: str, aliases: set[str], main: str | None) -> str:
+        import yaml
+
+        if isinstance(node, yaml.ScalarNode):
+            return self._in_scalar(node, name, main)
+        if not isinstance(node, yaml.MappingNode):
+            raise CannotAmend("This is written as a list. Change it in the text.")
+        found = _member(node, (name, *aliases))
+        if found is not None and self.value is None:
+            return self._without(node, found)
+        if found is not None:
+            return self._replace(found[1], _written(self.value or ""))
+        if self.value is None:
+            return self.text
+        if node.flow_style:
+            return self._add_in_braces(node, name)
+        indent = " " * node.value[0][0].start_mark.column
+        return self._after_line(self._end(node.value[-1][1]), f"{indent}{name}: {_written(self.value)}")
+
+    def _in_scalar(self, node: Any, name: str, main: str | None) -> str:
+        """``bob:`` with nothing after it, or ``wait: 1 s``."""
+        empty = node.value in ("", "~", "null") and node.style is None
+        if self.value is None:
+            if main == name and not empty:
+                raise CannotAmend(f"{name} cannot be left out here.")
+            return self.text
+        if empty:
+            return self._replace(node, f"{{{name}: {_written(self.value)}}}")
+        if main == name:
+            return self._replace(node, _written(self.value))
+        if main is None:
+            raise CannotAmend("This party is written as user:password. Change it in the text.")
+        return self._replace(node, f"{{{main}: {_scalar(node.value)}, {name}: {_written(self.value)}}}")
+
+    def _add_in_braces(self, node: Any, name: str) -> str:
+        entry = f"{name}: {_written(self.value or '')}"
+        if node.value:
+            at = self._end(node.value[-1][1])
+            return f"{self.text[:at]}, {entry}{self.text[at:]}"
+        at = node.start_mark.index + 1
+        return f"{self.text[:at]}{entry}{self.text[at:]}"
+
+    def _replace(self, node: Any, new: str) -> str:
+        start, end = node.start_mark.index, self._end(node)
+        before = self.text[:start].rstrip()
+        if before.endswith(":") and "\n" in self.text[len(before) : start]:
+            start = len(before)  # a block below its key: the value goes beside the key
+        blank = "" if self.text[start - 1 : start] in ("", " ", "\n", "[", "{") else " "
+        return f"{self.text[:start]}{blank}{new}{self.text[end:]}"
+
+    def _without(self, node: Any, entry: tuple[Any, Any]) -> str:
+        entries = node.value
+        at = entries.index(entry)
+        if node.flow_style:
+            if at:
+                return self.text[: self._end(entries[at - 1][1])] + self.text[self._end(entry[1]) :]
+            following = entries[1][0].start_mark.index if len(entries) > 1 else self._end(entry[1])
+            return self.text[: entry[0].start_mark.index] + self.text[following:]
+        start = self.text.rfind("\n", 0, entry[0].start_mark.index) + 1
+        if self.text[start : entry[0].start_mark.index].strip() or len(entries) == 1:
+            raise CannotAmend("This cannot be taken out from here. Change it in the text.")
+        end = self.text.find("\n", self._end(entry[1]))
+        return self.text[:start] + (self.text[end + 1 :] if end >= 0 else "")
+
+    def _after_line(self, at: int, line: str) -> str:
+        end = self.text.find("\n", at)
+        if end < 0:
+            return f"{self.text}\n{line}\n"
+        return f"{self.text[:end]}\n{line}{self.text[end:]}"
+
+    def _end(self, node: Any) -> int:
+        """Where its text ends: what YAML counts to a block after its last word is not part of it."""
+        start: int = node.start_mark.index
+        end: int = node.end_mark.index
+        lines = self.text[start:end].split("\n")
+        while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+            lines.pop()
+        if len(lines) == 1:
+            return start + len(lines[0].rstrip())
+        return start + len("\n".join(lines).rstrip())
+
+
+def _member(node: Any, names: Sequence[str]) -> tuple[Any, Any] | None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in names:
+            return key, value
+    return None
+
+
+def _plain(node: Any) -> Any:
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    return {str(_plain(key)): _plain(value) for key, value in node.value}
+
+
+def _other_changes(before: Any, after: Any, address: str) -> bool:
+    """Whether anything but the holder of the parameter changed, or in it anything but the parameter."""
+    parts = address.split(".")
+    path: list[Any] = ["parties", *parts[1:2]] if parts[0] == "party" else []
+    if parts[0] == "step":
+        path = ["steps", int(parts[1]), int(parts[2])]
+    return bool(_difference(before, after, path, parts[-1]))
+
+
+def _difference(before: Any, after: Any, path: list[Any], name: str) -> bool:
+    if not path:
+        return _more_than(before, after, name)
+    step, *rest = path
+    if isinstance(step, str):
+        if not isinstance(before, dict) or not isinstance(after, dict) or {*before} ^ {*after}:
+            return True
+        if any(before[k] != after[k] for k in before if k != step):
+            return True
+        return _difference(before.get(step), after.get(step), rest, name)
+    if isinstance(before, dict) and isinstance(after, dict):
+        if "actions" in before:  # a step with a name
+            return _difference(before, after, ["actions", *path], name)
+        return _more_than(before, after, name) if step == 0 else True
+    if not isinstance(before, list) or not isinstance(after, list) or len(before) != len(after):
+        return True
+    if any(one != two for n, (one, two) in enumerate(zip(before, after, strict=True)) if n != step):
+        return True
+    if step >= len(before):
+        return True
+    return _difference(before[step], after[step], rest, name)
+
+
+def _more_than(before: Any, after: Any, name: str) -> bool:
+    """Of two actions, parties or heads: whether more than one entry changed."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        kinds = [k for k in before if k in KINDS and k in after]
+        if kinds and isinstance(before[kinds[0]], dict | str) and before[kinds[0]] != after[kinds[0]]:
+            rest = any(before[k] != after.get(k) for k in before if k != kinds[0]) or {*before} ^ {*after}
+            return bool(rest) or _more_than(before[kinds[0]], after[kinds[0]], name)
+        changed = [k for k in {**before, **after} if before.get(k) != after.get(k)]
+        return len(changed) > 1
+    return False
