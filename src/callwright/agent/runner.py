@@ -20,6 +20,7 @@ from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
+from callwright.phone.intent import OnIntent
 from callwright.phone.outbound import as_uri
 from callwright.phone.permission import Permission
 from callwright.phone.phone import Phone
@@ -42,7 +43,7 @@ class Runner:
     """`await runner.run()` gives the RunOutcome; `stop(reason)` ends it early, properly.
 
     `recordings` is the folder for WAVs (None: nothing is recorded); `on_event` hears every event of the
-    interpreter, for live progress.
+    interpreter, for live progress. `on_intent` is awaited before an INVITE leaves, and may withhold it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Runner:
         user_agent: str = "Callwright",
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
+        on_intent: OnIntent | None = None,
         on_event: Callable[[event.Event], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -66,7 +68,7 @@ class Runner:
         self._bind, self._user_agent = bind, user_agent
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
-        self._on_event, self._on_warning = on_event, on_warning
+        self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
         self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
@@ -196,6 +198,7 @@ class Runner:
                 clock=self._clock,
                 entropy=self._entropy,
                 engine=self._engine,
+                on_intent=self._on_intent,
                 on_warning=self._warn,
             )
             phone.patience = 2.0

@@ -8,6 +8,7 @@ from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.call import PhoneCall
+from callwright.phone.intent import Intent, Withheld
 from callwright.phone.plan import CallPlan
 from callwright.policy.destination import Decision
 from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
@@ -53,7 +54,21 @@ class OutboundCall(PhoneCall):
         if self.facts.failure is not None:
             self._conclude(EndedBy.LOCAL)
             return
-        self._invite(self._hops.pop(0))
+        await self._invite_next()
+
+    async def _invite_next(self) -> None:
+        """The INVITE leaves once who asked for it knows that it does."""
+        hop = self._hops.pop(0)
+        if self.phone.on_intent is not None:
+            try:
+                await self.phone.on_intent(Intent(self.identifier, self.party, str(self.target)))
+            except Withheld as reason:
+                self.facts.fail(Failure.PLATFORM, str(reason))
+                self._conclude(EndedBy.PLATFORM)
+                return
+            if self._concluding or self._hanging_up:
+                return
+        self._invite(hop)
 
     def _invite(self, hop: Hop) -> None:
         now = self.phone.clock.now()
@@ -195,7 +210,7 @@ class OutboundCall(PhoneCall):
         elif self._hops and not self._hanging_up and self.facts.ringing_at is None:
             # RFC 3263 section 4.3: the next address of the same target.
             self.facts.remarks.append(event.reason)
-            self._invite(self._hops.pop(0))
+            self._spawn(self._invite_next())
             return
         failure, detail = failure_of(cause, event.status, event.reason, self._hop, bool(self.plan.account))
         self.facts.reach(CallState.FAILED, now, event.status)

@@ -17,6 +17,7 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
 from callwright.phone.inbound import InboundCall
+from callwright.phone.intent import OnIntent
 from callwright.phone.outbound import OutboundCall
 from callwright.phone.permission import Permission
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
@@ -44,7 +45,8 @@ class Phone:
     """Use as an async context manager, on a running loop.
 
     `taps` see every SIP, RTP and RTCP packet; `permission` says where calls and media may go; `engine` may be
-    shared between phones of one process (then its owner closes it).
+    shared between phones of one process (then its owner closes it); `on_intent` is awaited before an INVITE
+    leaves, and may withhold it.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Phone:
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         engine: MediaEngine | None = None,
+        on_intent: OnIntent | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
     ) -> None:
         self.config = config
+        self.on_intent = on_intent
         self.clock: Clock = clock or SystemClock()
         self.entropy = entropy
         self.permission: Permission = permission or Permission()

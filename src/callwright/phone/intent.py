@@ -1,0 +1,23 @@
+"""What is said before an INVITE leaves, to who must write it down first."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """`call`: its identifier in the run; `destination`: the URI that is about to be called."""
+
+    call: str
+    party: str | None
+    destination: str
+
+
+class Withheld(Exception):
+    """The INVITE must not leave; the text is a sentence, and the call fails with it as a fault of ours."""
+
+
+OnIntent = Callable[[Intent], Awaitable[None]]
+"""Awaited before each first INVITE to an address. Raises Withheld."""
