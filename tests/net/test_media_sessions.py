@@ -323,6 +323,32 @@ def test_a_long_stall_of_python_skips_frames_rather_than_numbers(
 
 
 @pytest.mark.skipif(native_engine() is None, reason="the native rooms were not built")
+def test_a_session_that_begins_late_is_late_no_longer_than_that(packets: list[Packet], until: Until) -> None:
+    native = native_engine()
+    assert native is not None
+    engine = native(
+        ports=MediaPorts(21_000, 21_999), taps=[lambda batch: (packets.extend(batch), until.tell())]
+    )  # type: ignore[arg-type]
+    one, two = engine.open_ports(HOST), engine.open_ports(HOST)
+    session = Session(config(two.local), system_entropy, Speech())
+    handle = engine.start(session, one)
+    begun: list[float] = []
+
+    def begin() -> None:
+        begun.append(CLOCK.now())
+        session.start(begun[0] - 0.001)  # the first packet is due already
+
+    handle.run(begin).result(3.0)
+    until.true(lambda: len(packets) >= 5)
+    handle.stop().result(3.0)
+    engine.close()
+    two.close()
+    sent = [packet.now for packet in packets if packet.direction == "out" and packet.kind == "rtp"]
+    assert sent[0] - begun[0] < 0.015
+    assert sent[1] - begun[0] < 0.035
+
+
+@pytest.mark.skipif(native_engine() is None, reason="the native rooms were not built")
 def test_a_short_stall_of_python_delays_no_packet(packets: list[Packet], until: Until) -> None:
     native = native_engine()
     assert native is not None

@@ -170,7 +170,14 @@ class NativeMediaEngine(MediaEngine):
         now = self._clock.now()
         coming = session.prepare(now, now + LEAD, MOST)
         if not coming:
-            return
+            due = handle.session.next_wake()
+            if due is None or due > now or session.live:
+                return
+            self._rouse(handle)  # a slot is due already: the session sends it itself
+            now = self._clock.now()
+            coming = session.prepare(now, now + LEAD, MOST)
+            if not coming:
+                return
         address = coming[0][2]
         if address != flight.address:
             name = _packed(address)
