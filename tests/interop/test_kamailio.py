@@ -19,7 +19,7 @@ from tests.interop.peers import LOOPBACK, Kamailio, kamailio, run_callwright
 pytestmark = pytest.mark.peer
 
 REALM = "kamailio.test"
-MODULES = ["tm", "tmx", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog"]
+MODULES = ("tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog")
 ROUTING = """
 request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }

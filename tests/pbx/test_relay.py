@@ -1,0 +1,103 @@
+"""What a relay tells each side of the other, and when it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from callwright.net.forwarder import Forwarder
+from callwright.net.ports import MediaPorts
+from callwright.pbx.path import MediaPath, NoMediaPath, Side
+from callwright.pbx.relay import RelayPaths
+from callwright.policy.destination import Rules
+from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sip.transport import Address, Hop, Transport
+
+HERE = Address("127.0.0.1", 5060)
+ALICE = Hop(Transport.UDP, HERE, Address("127.0.0.1", 5071))
+BOB = Hop(Transport.UDP, HERE, Address("127.0.0.1", 5072))
+
+
+def sdp(*media: str, host: str = "127.0.0.1", direction: str = "sendrecv") -> bytes:
+    lines = ["v=0", f"o=- 7 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
+    for line in media or ("audio 40000 RTP/AVP 0",):
+        lines += [f"m={line}", f"a={direction}"]
+    return "\r\n".join([*lines, ""]).encode()
+
+
+@pytest.fixture
+def forwarder() -> Iterator[Forwarder]:
+    made = Forwarder(ports=MediaPorts(31_300, 31_399))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(forwarder: Forwarder) -> Iterator[MediaPath]:
+    opened = RelayPaths(forwarder, Rules()).open(ALICE, [BOB], 10.0)
+    yield opened
+    opened.close()
+
+
+def carry(path: MediaPath, body: bytes, speaker: Side, peer: str = "127.0.0.1") -> SessionDescription:
+    carried = path.carry(body, speaker, speaker_host=peer, listener_local="127.0.0.1")
+    return SessionDescription.parse(carried)
+
+
+def test_each_side_gets_ports_of_ours_and_an_offer_again_the_same(path: MediaPath) -> None:
+    offer = carry(path, sdp(), Side.CALLER)
+    answer = carry(path, sdp("audio 50000 RTP/AVP 0"), Side.CALLEE)
+    path.settle()
+    ports = offer.media[0].port, answer.media[0].port
+    assert ports[0] != ports[1]
+    assert all(31_300 <= port <= 31_399 and port % 2 == 0 for port in ports)
+    again = carry(path, sdp(direction="sendonly"), Side.CALLER)
+    assert again.media[0].port == ports[0]
+    assert again.direction_of(again.media[0]) == "sendonly"
+
+
+def test_what_is_no_rtp_is_taken_out(path: MediaPath) -> None:
+    lines = ("audio 40000 RTP/AVP 0", "image 40002 udptl t38", "video 0 RTP/AVP 31")
+    offer = carry(path, sdp(*lines), Side.CALLER)
+    assert [bool(media.port) for media in offer.media] == [True, False, False]
+
+
+def test_a_description_that_cannot_be_read_is_an_error(path: MediaPath) -> None:
+    with pytest.raises(SdpError):
+        path.carry(b"nonsense", Side.CALLER, speaker_host="127.0.0.1", listener_local="127.0.0.1")
+
+
+def test_silence_counts_only_while_media_is_wanted(path: MediaPath) -> None:
+    carry(path, sdp(), Side.CALLER)
+    assert path.silent_since() is None
+    carry(path, sdp(), Side.CALLEE)
+    path.settle()
+    assert path.silent_since() == 10.0
+    carry(path, sdp(direction="inactive"), Side.CALLER)
+    carry(path, sdp(direction="inactive"), Side.CALLEE)
+    assert path.silent_since() == 10.0, "an offer counts with its answer"
+    path.settle()
+    assert path.silent_since() is None
+
+
+def test_a_refused_offer_is_forgotten(path: MediaPath) -> None:
+    carry(path, sdp(), Side.CALLER)
+    carry(path, sdp(), Side.CALLEE)
+    path.settle()
+    carry(path, sdp(direction="inactive"), Side.CALLER)
+    path.revert()
+    path.settle()
+    assert path.silent_since() == 10.0
+
+
+def test_ports_are_given_back_and_a_closed_path_opens_none(forwarder: Forwarder) -> None:
+    path = RelayPaths(forwarder, Rules()).open(ALICE, [BOB], 0.0)
+    carry(path, sdp(), Side.CALLER)
+    assert forwarder.ports.in_use == 2
+    path.close()
+    path.close()
+    with pytest.raises(NoMediaPath):
+        carry(path, sdp(), Side.CALLEE)
+    forwarder.close()
+    assert forwarder.ports.in_use == 0

@@ -1,0 +1,134 @@
+"""The PBX on real sockets of loopback: transports, relay, taps, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.net.certificates import Authority
+
+from callwright.net.driver import BindFailed
+from callwright.net.tap import Packet
+from callwright.net.tls import TlsSettings
+from callwright.pbx.accounts import Account
+from callwright.pbx.record import BindingChanged, CallFinished, CallPlaced, PbxEvent
+from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.phone.phone import Phone
+from callwright.phone.plan import Account as PhoneAccount
+from callwright.phone.plan import AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from callwright.scenario.outcome import CallOutcome, EndedBy
+from callwright.sip.transport import Transport
+
+ACCOUNTS = [Account("1001", "a"), Account("1002", "b")]
+QUIET = AnswerPlan(MediaPlan(enabled=False))
+
+
+def phone(user: str, transport: Transport = Transport.UDP, tls: TlsSettings | None = None) -> Phone:
+    return Phone(PhoneConfig(bind="127.0.0.1", user=user, transport=transport, tls=tls or TlsSettings()))
+
+
+async def call(pbx: Pbx, alice: Phone, bob: Phone, plan: AnswerPlan, **wishes: object) -> CallOutcome:
+    """Bob registers, Alice calls him."""
+    transport = bob.config.transport
+    port = next(address.port for kind, address in pbx.listening if kind is transport)
+    bob.on_call = lambda received: plan
+    registration = bob.register(f"sip:127.0.0.1:{port}", account=PhoneAccount("1002", "b"))
+    assert await registration.first
+    placed = alice.call(
+        CallPlan(f"sip:1002@127.0.0.1:{port}", account=PhoneAccount("1001", "a"), **wishes)  # type: ignore[arg-type]
+    )
+    async with asyncio.timeout(20):
+        return await placed.finished
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_accounts_call_each_other_on_every_transport(transport: Transport, tmp_path: Path) -> None:
+    server, client = TlsSettings(), TlsSettings()
+    if transport is Transport.TLS:
+        authority = Authority(tmp_path)
+        identity = authority.issue("pbx", addresses=["127.0.0.1"])
+        server = TlsSettings(cert=identity.cert, key=identity.key)
+        client = TlsSettings(ca=authority.ca)
+    told: list[PbxEvent] = []
+    config = PbxConfig("pbx.test", ACCOUNTS, (Listen(transport),), tls=server)
+    async with Pbx(config, on_event=told.append) as pbx:
+        async with phone("1001", transport, client) as alice, phone("1002", transport, client) as bob:
+            outcome = await call(pbx, alice, bob, QUIET, media=MediaPlan(enabled=False), talk_for=0.2)
+        assert outcome.sip_code == 200
+        assert outcome.ended_by is EndedBy.LOCAL
+        record = pbx.calls[0]
+        assert (record.caller, record.callee, record.status, record.ended_by) == (
+            "1001",
+            "1002",
+            200,
+            "caller",
+        )
+    assert [type(event) for event in told[:3]] == [BindingChanged, CallPlaced, CallFinished]
+
+
+async def test_relayed_media_passes_both_ways_and_taps_see_it() -> None:
+    seen: list[Packet] = []
+
+    def tap(packets: Sequence[Packet]) -> None:
+        seen.extend(packets)
+
+    config = PbxConfig("pbx.test", ACCOUNTS, relay=True, rtp_ports=(31_000, 31_100))
+    async with Pbx(config, taps=[tap]) as pbx:
+        async with phone("1001") as alice, phone("1002") as bob:
+            outcome = await call(pbx, alice, bob, AnswerPlan(), talk_for=1.5)
+        relayed = pbx.calls[0].relayed
+    assert outcome.received.packets is not None
+    assert relayed is not None
+    assert relayed.from_callee >= outcome.received.packets >= 70
+    assert relayed.from_caller >= 70
+    assert relayed.refused == 0
+    kinds = {(packet.kind, packet.direction) for packet in seen}
+    assert {("rtp", "in"), ("rtp", "out"), ("sip", "in"), ("sip", "out")} <= kinds
+    rtp = [packet for packet in seen if packet.kind == "rtp"]
+    assert all(31_000 <= packet.local[1] <= 31_100 for packet in rtp)
+
+
+async def test_relay_ports_that_run_out_are_a_503_with_a_sentence() -> None:
+    config = PbxConfig("pbx.test", ACCOUNTS, relay=True, rtp_ports=(31_200, 31_202))
+    async with Pbx(config) as pbx, phone("1001") as alice, phone("1002") as bob:
+        outcome = await call(pbx, alice, bob, QUIET, talk_for=0.1)
+        assert outcome.sip_code == 503
+        assert "31200" in pbx.calls[0].reason
+
+
+async def test_closing_hangs_up_what_is_up() -> None:
+    pbx = Pbx(PbxConfig("pbx.test", ACCOUNTS))
+    await pbx.start()
+    async with phone("1001") as alice, phone("1002") as bob:
+        up = asyncio.ensure_future(
+            call(pbx, alice, bob, QUIET, media=MediaPlan(enabled=False), talk_for=None)
+        )
+        async with asyncio.timeout(10):
+            while not (pbx.calls and pbx.calls[0].answered_at):
+                await asyncio.sleep(0.01)
+        await pbx.close()
+        outcome = await up
+    assert outcome.ended_by is EndedBy.REMOTE
+    assert pbx.calls[0].reason == "the PBX is going down"
+
+
+async def test_a_port_that_is_taken_is_told_and_nothing_is_left_open() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        pbx = Pbx(PbxConfig("pbx.test", ACCOUNTS, (Listen(Transport.UDP, "127.0.0.1", port),)))
+        with pytest.raises(BindFailed, match=str(port)):
+            await pbx.start()
+
+
+async def test_udp_and_tcp_share_a_free_port_and_a_wildcard_serves_every_address() -> None:
+    listen = (Listen(Transport.UDP, "0.0.0.0"), Listen(Transport.TCP, "0.0.0.0"))
+    async with Pbx(PbxConfig("pbx.test", ACCOUNTS, listen)) as pbx, phone("1002") as bob:
+        ports = {address.port for _, address in pbx.listening}
+        assert len(ports) == 1
+        registration = bob.register(f"sip:127.0.0.1:{ports.pop()}", account=PhoneAccount("1002", "b"))
+        assert await registration.first
+        assert len(pbx.bindings("1002")) == 1
