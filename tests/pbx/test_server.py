@@ -132,3 +132,53 @@ async def test_udp_and_tcp_share_a_free_port_and_a_wildcard_serves_every_address
         registration = bob.register(f"sip:127.0.0.1:{ports.pop()}", account=PhoneAccount("1002", "b"))
         assert await registration.first
         assert len(pbx.bindings("1002")) == 1
+
+
+async def test_a_relay_joins_ipv6_and_ipv4() -> None:
+    listen = (Listen(Transport.UDP, "::1"), Listen(Transport.UDP, "127.0.0.1"))
+    config = PbxConfig("pbx.test", ACCOUNTS, listen, relay=True, rtp_ports=(31_400, 31_499))
+    caller = Phone(PhoneConfig(bind="::1", user="1001"))
+    async with Pbx(config) as pbx, phone("1002") as bob, caller as alice:
+        six, four = (address for _, address in pbx.listening)
+        bob.on_call = lambda received: AnswerPlan()
+        registration = bob.register(f"sip:{four}", account=PhoneAccount("1002", "b"))
+        assert await registration.first
+        account = PhoneAccount("1001", "a")
+        placed = alice.call(CallPlan(f"sip:1002@{six}", account=account, talk_for=1.0))
+        async with asyncio.timeout(20):
+            outcome = await placed.finished
+    assert outcome.sip_code == 200
+    assert outcome.received.packets is not None
+    assert outcome.received.packets > 40
+
+
+async def test_a_phone_that_is_gone_is_told_within_a_second() -> None:
+    async with Pbx(PbxConfig("pbx.test", ACCOUNTS)) as pbx, phone("1001") as alice:
+        async with phone("1002") as bob:
+            registration = bob.register(f"sip:{pbx.address}", account=PhoneAccount("1002", "b"))
+            assert await registration.first
+        placed = alice.call(
+            CallPlan(f"sip:1002@{pbx.address}", account=PhoneAccount("1001", "a"), talk_for=1.0)
+        )
+        async with asyncio.timeout(5):
+            outcome = await placed.finished
+        record = pbx.calls[0]
+    assert outcome.sip_code == 480
+    assert record.ended_at is not None
+    assert record.ended_at - record.started_at < 1.0
+
+
+async def test_without_authentication_anybody_may_call_but_not_register() -> None:
+    open_methods = frozenset({"OPTIONS", "INVITE", "MESSAGE"})
+    config = PbxConfig("pbx.test", ACCOUNTS, open_methods=open_methods)
+    async with Pbx(config) as pbx, phone("guest") as guest, phone("1002") as bob:
+        bob.on_call = lambda received: QUIET
+        refused = bob.register(f"sip:{pbx.address}", account=PhoneAccount("1002", "wrong"))
+        assert not await refused.first
+        registration = bob.register(f"sip:{pbx.address}", account=PhoneAccount("1002", "b"))
+        assert await registration.first
+        silent = MediaPlan(enabled=False)
+        placed = guest.call(CallPlan(f"sip:1002@{pbx.address}", media=silent, talk_for=0.1))
+        async with asyncio.timeout(20):
+            assert (await placed.finished).sip_code == 200
+        assert pbx.calls[0].caller is None

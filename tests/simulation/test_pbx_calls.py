@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from callwright.pbx.b2bua import B2buaConfig
-from callwright.pbx.record import AccessDenied
+from callwright.pbx.path import DirectPath, DirectPaths, MediaPath
+from callwright.pbx.record import AccessDenied, Relayed
+from callwright.pbx.routing import Strategy
 from callwright.sdp.description import SessionDescription
 from callwright.sip.config import EndpointConfig
 from callwright.sip.digest import Credentials
@@ -26,7 +30,7 @@ from callwright.sip.events import (
     ResponseReceived,
     Side,
 )
-from callwright.sip.transport import Transport
+from callwright.sip.transport import Hop, Transport
 from callwright.sip.uri import NameAddr
 from tests.simulation.exchange import ANSWER, DOMAIN, OFFER, PBX, Exchange, PhoneAt, description
 
@@ -577,3 +581,70 @@ def test_a_restored_description_is_newer_than_the_one_it_undoes(
     undone = SessionDescription.parse(bob.all(OfferReceived)[-1].request.body)
     assert undone.media[0].port == 40_000
     assert undone.origin.version == 2
+
+
+class SilentPaths(DirectPaths):
+    """Paths on which nothing is heard from the beginning, as a relay would report."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+        return _Silent(self, now)
+
+
+class _Silent(DirectPath):
+    def __init__(self, paths: SilentPaths, now: float) -> None:
+        self._paths, self._since = paths, now
+
+    def silent_since(self) -> float | None:
+        return self._since
+
+    def close(self) -> Relayed | None:
+        self._paths.closed += 1
+        return Relayed(from_caller=3)
+
+
+def test_a_call_without_media_is_ended_and_its_path_closed() -> None:
+    paths = SilentPaths()
+    exchange = Exchange(config=B2buaConfig(idle_limit=120), paths=paths)
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    up(exchange, alice, bob)
+    exchange.pass_time(119)
+    assert not exchange.record.over
+    exchange.pass_time(3)
+    for phone in (alice, bob):
+        ended = phone.one(CallEnded)
+        assert ended.request is not None
+        assert "no media from either side" in (ended.request.headers.get("Reason") or "")
+    assert exchange.record.relayed == Relayed(from_caller=3)
+    assert paths.closed == 1
+
+
+def test_one_account_cannot_take_all_calls() -> None:
+    exchange = Exchange(config=B2buaConfig(max_calls_per_account=1))
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    alice.call("1002")
+    exchange.pass_time(0)
+    bob.one(CallReceived)
+    alice.call("1002")
+    exchange.pass_time(0)
+    assert alice.one(CallFailed).status == 503
+
+
+def test_groups_by_q_ring_one_after_the_other() -> None:
+    exchange = Exchange(config=B2buaConfig(strategy=Strategy.BY_Q))
+    alice, first, second = (exchange.phone(user) for user in ("1001", "1002", "1002"))
+    for phone, q in ((first, "1.0"), (second, "0.5")):
+        contact = f"<sip:1002@{phone.address}>;q={q}"
+        phone.register(headers=[("Contact", contact)])
+        exchange.pass_time(0)
+    assert [b.q for b in exchange.registrar.bindings("1002", exchange.clock.now)] == [1.0, 0.5]
+    alice.call("1002")
+    exchange.pass_time(0)
+    assert not second.all(CallReceived)
+    first.one(CallReceived).call.reject(486, now=exchange.clock.now)
+    exchange.pass_time(0)
+    second.one(CallReceived).call.answer(ANSWER, now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert alice.one(CallAnswered).response.body == ANSWER

@@ -118,6 +118,8 @@ class Forwarder:
     def _shut(self) -> None:
         with self._lock:
             self._closing = True
+            while self._commands:  # ports that were handed over meanwhile have to be closed too
+                self._commands.popleft()()
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
                     for pair in key.data[4]:
@@ -125,7 +127,6 @@ class Forwarder:
             self._selector.close()
             self._bell_in.close()
             self._bell_out.close()
-        self._commands.clear()
 
     def _add(self, crossing: Crossing, pairs: tuple[PortPair, PortPair]) -> None:
         for side in (0, 1):
