@@ -11,6 +11,7 @@ a proof that nobody ran is no proof.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -161,6 +162,15 @@ class PeerProcess:
         self.stop()
         if error is not None:
             print(f"--- log of {self.name}\n{self.log[-8000:]}", file=sys.stderr)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As `__exit__`, while the loop of the test goes on serving the peer's goodbyes."""
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
 
 # -- ourselves

@@ -58,7 +58,7 @@ async def finished(pbx: Pbx) -> CallRecord:
 async def test_baresip_is_called_by_callwright_call_and_echoes_its_speech(
     pbx: Pbx, tmp_path: Path, transport: str
 ) -> None:
-    with await registered(pbx, tmp_path, transport) as peer:
+    async with await registered(pbx, tmp_path, transport) as peer:
         call = start_callwright(
             tmp_path,
             "call",
@@ -82,7 +82,7 @@ async def test_baresip_is_called_by_callwright_call_and_echoes_its_speech(
 
 
 async def test_baresip_calls_another_account_and_hangs_up(pbx: Pbx, tmp_path: Path) -> None:
-    with await registered(pbx, tmp_path) as peer:
+    async with await registered(pbx, tmp_path) as peer:
         async with Phone(PhoneConfig(bind=LOOPBACK, user="1001")) as phone:
             phone.on_call = lambda received: AnswerPlan(MediaPlan(play="tone"), answer_after=0.2)
             here = phone.register(
@@ -109,7 +109,7 @@ async def test_baresip_calls_another_account_and_hangs_up(pbx: Pbx, tmp_path: Pa
 
 
 async def test_a_call_given_up_stops_baresip_from_ringing(pbx: Pbx, tmp_path: Path) -> None:
-    with await registered(pbx, tmp_path, answer="manual") as peer:
+    async with await registered(pbx, tmp_path, answer="manual") as peer:
         call = start_callwright(
             tmp_path,
             "call",
