@@ -1,6 +1,7 @@
 """How punctual the media thread is on one core while another Python thread spins.
 
     python benchmarks/pacing.py [--calls 20] [--seconds 10] [--cores 1] [--no-spin] [--no-priority]
+                                [--engine pure|native]
 
 Each call is a session that sends 50 packets a second and receives as many. The error of a packet is its
 arrival at the other end of the loopback, as the kernel stamps it, minus the time at which it was due: so it
@@ -14,12 +15,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from callwright.net.entropy import system_entropy
 from callwright.net.media import MediaEngine
+from callwright.net.media_choice import native_engine
 from callwright.net.ports import PortPair
-from callwright.rtp.session import Session, SessionConfig, Transmission
+from callwright.rtp.session import Prepared, Session, SessionConfig, Transmission
 from callwright.sip.transport import Address
 
 PTIME = 0.020
@@ -60,10 +62,20 @@ class Stream:
         self._session.start(start)
         self.receive_rtcp = self._session.receive_rtcp
         self.wake = self._session.wake
+        self.withdraw = self._session.withdraw
+        self.live = False
+        self.outdated = False
         self.events = self._session.events
 
     def next_wake(self) -> float | None:
         return None if self.quiet else self._session.next_wake()
+
+    def prepare(self, now: float, until: float, most: int) -> list[Prepared]:
+        return [] if self.quiet else self._session.prepare(now, until, most)
+
+    def settle(self, left: Sequence[float]) -> None:
+        self.sent += len(left)
+        self._session.settle(left)
 
     def transmissions(self) -> list[Transmission]:
         outgoing = self._session.transmissions()
@@ -83,9 +95,19 @@ class Stream:
         self._session.receive_batch(batch)
 
 
-def measure(calls: int, seconds: float, *, spin: bool, priority: bool) -> dict[str, float]:
+def engine_of(name: str) -> type[MediaEngine]:
+    """The engine of that name; SystemExit where the native one was not built."""
+    found = MediaEngine if name == "pure" else native_engine()
+    if found is None:
+        raise SystemExit("the native rooms were not built")
+    return found
+
+
+def measure(
+    calls: int, seconds: float, *, spin: bool, priority: bool, engine_name: str = "pure"
+) -> dict[str, float]:
     """Runs the streams and returns p50_ms, p99_ms, max_ms, sent, lost and cpu_pct of the process."""
-    engine = MediaEngine(raise_priority=priority)
+    engine = engine_of(engine_name)(raise_priority=priority)
     pairs: list[PortPair] = [engine.open_ports("127.0.0.1") for _ in range(calls + calls % 2)]
     streams = [Stream(engine.start_time() + 0.1, pairs[index ^ 1].local) for index in range(len(pairs))]
     for index, stream in enumerate(streams):
@@ -140,14 +162,24 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--no-spin", action="store_true")
     parser.add_argument("--no-priority", action="store_true")
+    parser.add_argument(
+        "--engine", choices=["pure", "native"], default="native" if native_engine() else "pure"
+    )
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     result = measure(
-        options.calls, options.seconds, spin=not options.no_spin, priority=not options.no_priority
+        options.calls,
+        options.seconds,
+        spin=not options.no_spin,
+        priority=not options.no_priority,
+        engine_name=options.engine,
     )
     spun = "while a Python thread spins" if not options.no_spin else "alone"
-    print(f"{options.calls} calls, {options.cores} core(s), {spun}, priority {not options.no_priority}:")
+    print(
+        f"{options.engine} engine, {options.calls} calls, {options.cores} core(s), {spun}, "
+        f"priority {not options.no_priority}:"
+    )
     print(
         f"  send-time error p50 {result['p50_ms']:.3f} ms, p99 {result['p99_ms']:.3f} ms, "
         f"max {result['max_ms']:.3f} ms; {result['sent']:.0f} packets, {result['lost']:.0f} lost, "
