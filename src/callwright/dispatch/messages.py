@@ -98,6 +98,12 @@ class IntentNotice(Attempt, frozen=True, kw_only=True):
     destination: str = ""
 
 
+class Release(Attempt, frozen=True, kw_only=True):
+    """I give it back: of this attempt no INVITE has left and none will. `reason` is a sentence."""
+
+    reason: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """`accepted`: the database has it. Otherwise `reason`; `superseded`: it is too late, do not repeat it."""
 

@@ -16,10 +16,11 @@ AGENTS_CHANGED = "cw.agents.changed"
 ACCOUNT = "cw.platform.account"
 """Web workers to the keeper: make the broker's account of a new agent."""
 
-HEARTBEAT, CLAIM, INTENT, RESULT, EVIDENCE, PROGRESS = (
+HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS = (
     "heartbeat",
     "claim",
     "intent",
+    "release",
     "result",
     "evidence",
     "progress",

@@ -1,0 +1,149 @@
+"""Brings what a run left to the platform: files in pieces, then the result, each until it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any, TypeVar
+
+from callwright.agent.spool import Entry
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Broker, BrokerError
+from callwright.dispatch.messages import (
+    CHUNK_BYTES,
+    Answer,
+    Attempt,
+    BadMessage,
+    ChunkAnswer,
+    EvidenceChunk,
+    Release,
+    Result,
+    decode,
+    encode,
+    pack_outcome,
+)
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_AT_ONCE = 4
+_LARGEST_RESULT = 6 * 1024 * 1024
+_MEDIA_TYPES = {
+    ".html": "text/html",
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".pcap": "application/vnd.tcpdump.pcap",
+    ".pcapng": "application/octet-stream",
+    ".wav": "audio/wav",
+}
+
+
+class Delivery:
+    """`pause` limits how long it waits between two tries, in seconds."""
+
+    def __init__(self, broker: Broker, agent_id: str, *, longest_pause: float = _LONGEST_PAUSE) -> None:
+        self._broker, self._agent_id, self._longest_pause = broker, agent_id, longest_pause
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
+        """Returns when the platform has it all, or wants none of it."""
+        async with self._turns:
+            for name, path in entry.files():
+                try:
+                    wanted = await self._send_file(entry.attempt, name, path)
+                except OSError as error:
+                    _log.warning("%s of run %d cannot be read: %s", name, entry.attempt.run_id, error)
+                    continue
+                if not wanted:
+                    break
+                entry.mark_sent(name)
+            await self._send_result(entry, outcome)
+
+    async def release(self, attempt: Attempt, reason: str) -> None:
+        """Give an attempt back that has placed nothing; returns when the platform knows."""
+        message = Release(attempt.run_id, attempt.session_id, attempt.attempt, reason=reason)
+        await self._ask(subject.RELEASE, encode(message), Answer)
+
+    async def _send_file(self, attempt: Attempt, name: str, path: Path) -> bool:
+        """False: nothing of this attempt is wanted any more."""
+        loop = asyncio.get_running_loop()
+        size, digest = await loop.run_in_executor(None, _measure, path)
+        offset, steps_back = 0, 0
+        while True:
+            data = await loop.run_in_executor(None, _read, path, offset)
+            chunk = EvidenceChunk(
+                attempt.run_id,
+                attempt.session_id,
+                attempt.attempt,
+                name=name,
+                media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+                size=size,
+                sha256=digest,
+                offset=offset,
+                data=data,
+            )
+            answer = await self._ask(subject.EVIDENCE, encode(chunk), ChunkAnswer)
+            if answer.superseded:
+                return False
+            if answer.refused:
+                _log.warning("%s of run %d is not kept: %s", name, attempt.run_id, answer.refused)
+                return True
+            if answer.done:
+                return True
+            if answer.next_offset <= offset:
+                # The platform lost what it had of it. That may happen, but not for ever.
+                steps_back += 1
+                if steps_back > 10:
+                    _log.warning("%s of run %d is not taken", name, attempt.run_id)
+                    return True
+            offset = min(max(0, answer.next_offset), size)
+
+    async def _send_result(self, entry: Entry, outcome: dict[str, Any]) -> None:
+        attempt = entry.attempt
+        packed = await asyncio.get_running_loop().run_in_executor(None, pack_outcome, outcome)
+        if len(packed) > _LARGEST_RESULT:
+            # The verdict matters; the whole document is in the evidence as run.json.
+            packed = pack_outcome({**outcome, "calls": []})
+        result = encode(
+            Result(attempt.run_id, attempt.session_id, attempt.attempt, outcome=packed, intents=entry.intents)
+        )
+        pause = _FIRST_PAUSE
+        while True:
+            answer = await self._ask(subject.RESULT, result, Answer)
+            if answer.accepted or answer.superseded:
+                if answer.superseded:
+                    _log.info("the result of run %d came too late: %s", attempt.run_id, answer.reason)
+                return
+            _log.warning("the result of run %d was not taken: %s", attempt.run_id, answer.reason)
+            await asyncio.sleep(pause)
+            pause = min(self._longest_pause, 2 * pause)
+
+    async def _ask(self, kind: str, data: bytes, answer: type[T]) -> T:
+        """Until there is an answer."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return decode(
+                    answer,
+                    await self._broker.request(subject.of_agent(self._agent_id, kind), data, _ANSWER_SECONDS),
+                )
+            except (BrokerError, BadMessage) as error:
+                _log.debug("%s was not answered: %s", kind, error)
+            await asyncio.sleep(pause)
+            pause = min(self._longest_pause, 2 * pause)
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(CHUNK_BYTES)

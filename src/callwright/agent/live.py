@@ -1,0 +1,123 @@
+"""What a run being carried out says to the platform, and hears from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from callwright.agent.spool import Entry
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Broker, BrokerError
+from callwright.dispatch.messages import Answer, Attempt, BadMessage, IntentNotice, Progress, decode, encode
+from callwright.net.clock import Clock
+from callwright.phone.intent import Intent, Withheld
+
+_log = logging.getLogger(__name__)
+
+_INTENT_SECONDS = 2.0
+_INTENT_PATIENCE = 10.0  # at least so long, and at least two leases, an INVITE waits for the platform
+_AGAIN = 0.1
+_MOST_WAITING = 500  # events of progress; older ones are dropped, for they are only watched
+
+
+class Live:
+    """One for each attempt. `journal` is set when its spool entry is open; before that nothing may be called.
+
+    `stopped` is the reason to stop, once there is one, and `stopping` is set then.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        agent_id: str,
+        attempt: Attempt,
+        clock: Clock,
+        lease_seconds: Callable[[], float],
+    ) -> None:
+        self.attempt = attempt
+        self.journal: Entry | None = None
+        self.stopped: str | None = None
+        self.stopping = asyncio.Event()
+        self._broker, self._agent_id, self._clock = broker, agent_id, clock
+        self._lease_seconds = lease_seconds
+        self._began = clock.now()
+        self._announced: asyncio.Future[None] | None = None
+        self._waiting: deque[Progress] = deque(maxlen=_MOST_WAITING)
+        self._sending: asyncio.Task[None] | None = None
+
+    # -- stopping
+
+    def stop(self, reason: str) -> None:
+        """`reason` ends a sentence. The first one counts."""
+        if self.stopped is None:
+            self.stopped = reason
+            self.stopping.set()
+
+    # -- before an INVITE
+
+    async def intend(self, intent: Intent) -> None:
+        """On our disk, and for the first of the run in the platform's database. Raises Withheld."""
+        if self.stopped is not None:
+            raise Withheld(f"the run was stopped {self.stopped}")
+        if self.journal is None:
+            raise Withheld("the run has no journal")
+        record = {"call": intent.call, "destination": intent.destination, "at": self._clock.wall()}
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.journal.intend, record)
+        except OSError as error:
+            raise Withheld(f"the agent cannot write down the call: {error.strerror or error}") from None
+        if self._announced is None:
+            self._announced = asyncio.ensure_future(self._announce(intent))
+        await asyncio.shield(self._announced)
+        if self.stopped is not None:
+            raise Withheld(f"the run was stopped {self.stopped}")
+
+    async def _announce(self, intent: Intent) -> None:
+        attempt = self.attempt
+        notice = encode(
+            IntentNotice(
+                attempt.run_id,
+                attempt.session_id,
+                attempt.attempt,
+                call=intent.call,
+                destination=intent.destination,
+            )
+        )
+        to = subject.of_agent(self._agent_id, subject.INTENT)
+        deadline = self._clock.now() + max(_INTENT_PATIENCE, 2 * self._lease_seconds())
+        while self.stopped is None and self._clock.now() < deadline:
+            try:
+                answer = decode(Answer, await self._broker.request(to, notice, _INTENT_SECONDS))
+            except (BrokerError, BadMessage) as error:
+                _log.debug("the intent was not answered: %s", error)
+                await asyncio.sleep(_AGAIN)
+                continue
+            if answer.accepted:
+                return
+            self.stop(f"by the platform: {answer.reason or 'it is no longer ours'}")
+        if self.stopped is None:
+            raise Withheld("the platform could not be told of the call in time, so it was not placed")
+
+    # -- progress
+
+    def report(self, kind: str, data: dict[str, Any]) -> None:
+        """For people who watch; never waits, and may be lost."""
+        attempt = self.attempt
+        at = round(self._clock.now() - self._began, 3)
+        self._waiting.append(Progress(attempt.session_id, attempt.run_id, attempt.attempt, at, kind, data))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.ensure_future(self._send())
+
+    async def _send(self) -> None:
+        to = subject.of_agent(self._agent_id, subject.PROGRESS)
+        while self._waiting:
+            try:
+                await self._broker.publish(to, encode(self._waiting.popleft()))
+            except BrokerError:
+                continue
+
+    def close(self) -> None:
+        self._waiting.clear()

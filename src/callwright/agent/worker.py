@@ -1,0 +1,339 @@
+"""Takes runs from the queue of its pool, has them carried out, and sees their results home.
+
+The platform decides, by its database; the worker asks before it acts and repeats itself until it is answered:
+a claim before a run, an intent before the first INVITE of it, its result until somebody has it. What it needs
+to know after a crash lies in the spool before it matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from callwright.agent.delivery import Delivery
+from callwright.agent.held import HeldJob
+from callwright.agent.identity import Identity
+from callwright.agent.live import Live
+from callwright.agent.spool import Entry, Spool
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Broker, BrokerError, Message, QueuedTicket
+from callwright.dispatch.messages import (
+    Attempt,
+    BadMessage,
+    Claim,
+    ClaimAnswer,
+    Control,
+    Heartbeat,
+    HeartbeatAnswer,
+    HeldRun,
+    Job,
+    Kill,
+    StopOrder,
+    Ticket,
+    decode,
+    encode,
+)
+from callwright.net.clock import Clock, SystemClock
+from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+
+_log = logging.getLogger(__name__)
+
+_CLAIM_SECONDS = 5.0
+_TAKE_SECONDS = 5.0
+_CLAIM_TRIES = 3
+_AGAIN = 0.2  # seconds before something is tried again that the broker refused
+LAST_WORDS = 8.0  # seconds that results have to get home when the agent is ended
+
+
+class Execution(Protocol):
+    """Carries out one job. Never raises for what the job asks: that is an outcome."""
+
+    async def __call__(self, job: Job, folder: Path, live: Live) -> RunOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the agent says of itself with each heartbeat."""
+
+    version: str = ""
+    codecs: tuple[str, ...] = ()
+
+
+class Worker:
+    """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        broker: Broker,
+        spool: Spool,
+        execute: Execution,
+        *,
+        weigh: Callable[[Job], int] = lambda _: 1,
+        abilities: Abilities = Abilities(),
+        clock: Clock | None = None,
+    ) -> None:
+        self.identity = identity
+        self.lease_seconds = identity.lease_seconds
+        self.draining = False
+        self._broker, self._spool, self._execute = broker, spool, execute
+        self._weigh, self._abilities = weigh, abilities
+        self._clock: Clock = clock or SystemClock()
+        self._held: dict[tuple[int, int], HeldJob] = {}
+        self._room = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._delivery = Delivery(broker, identity.agent_id)
+
+    # -- how things stand
+
+    @property
+    def used(self) -> int:
+        """Calls at once that the present runs may hold."""
+        return sum(held.weight for held in self._held.values() if held.running)
+
+    @property
+    def held(self) -> int:
+        """Attempts that the platform has not yet got the end of."""
+        return len(self._held)
+
+    # -- its life
+
+    async def run(self) -> None:
+        """Returns after `stop()`, when the runs are ended and their results are home, or time is over."""
+        agent = self.identity.agent_id
+        for entry in self._spool.entries():
+            self._recover(entry)
+        self._broker.on_reconnect.append(self._beat_now.set)
+        subscriptions = [
+            await self._broker.subscribe(subject.control(agent), self._on_control),
+            await self._broker.subscribe(subject.KILL, self._on_kill),
+        ]
+        loops = [asyncio.ensure_future(self._beat()), asyncio.ensure_future(self._fetch())]
+        try:
+            await self._stopping.wait()
+            await self._end()
+        finally:
+            for task in (*loops, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            for subscription in subscriptions:
+                await subscription.close()
+            self._broker.on_reconnect.remove(self._beat_now.set)
+
+    def stop(self) -> None:
+        """End: no new runs; the present ones are stopped, and told."""
+        self._stopping.set()
+
+    async def _end(self) -> None:
+        for held in list(self._held.values()):
+            held.live.stop("by the end of the agent")
+        pending = [task for task in self._tasks if not task.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=LAST_WORDS)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- hearing
+
+    async def _on_control(self, message: Message) -> None:
+        control = decode(Control, message.data)
+        if control.draining is not None:
+            self._drain(control.draining)
+        self._obey(control.stop)
+
+    async def _on_kill(self, message: Message) -> None:
+        reason = decode(Kill, message.data).reason
+        for held in list(self._held.values()):
+            held.live.stop(reason)
+
+    def _obey(self, orders: tuple[StopOrder, ...]) -> None:
+        for order in orders:
+            held = self._held.get((order.run_id, order.attempt))
+            if held is not None:
+                held.live.stop(order.reason)
+
+    def _drain(self, draining: bool) -> None:
+        self.draining = draining
+        self._room.set()
+
+    # -- being heard
+
+    async def _beat(self) -> None:
+        """Three in each lease; at once after a reconnection, and when a run was taken or is over."""
+        while True:
+            self._beat_now.clear()
+            try:
+                answer = await self._broker.request(
+                    subject.of_agent(self.identity.agent_id, subject.HEARTBEAT),
+                    encode(self._heartbeat()),
+                    max(0.5, self.lease_seconds / 3),
+                )
+                self._heed(decode(HeartbeatAnswer, answer))
+            except BrokerError as error:
+                _log.debug("the heartbeat was not answered: %s", error)
+            except BadMessage as error:
+                _log.warning("the heartbeat's answer cannot be read: %s", error)
+            try:
+                await asyncio.wait_for(self._beat_now.wait(), self.lease_seconds / 3)
+            except TimeoutError:
+                continue
+
+    def _heed(self, answer: HeartbeatAnswer) -> None:
+        self.lease_seconds = max(0.3, answer.lease_seconds)
+        if answer.draining != self.draining:
+            self._drain(answer.draining)
+        self._obey(answer.stop)
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            name=self.identity.name,
+            version=self._abilities.version,
+            capacity=self.identity.capacity,
+            used=self.used,
+            codecs=self._abilities.codecs,
+            labels=self.identity.labels,
+            runs=tuple(
+                HeldRun(*key, phase="running" if held.running else "spooled")
+                for key, held in self._held.items()
+                if not held.released
+            ),
+        )
+
+    # -- taking runs
+
+    async def _fetch(self) -> None:
+        while True:
+            while self.draining or self.used >= self.identity.capacity:
+                self._room.clear()
+                await self._room.wait()
+            try:
+                ticket = await self._broker.take(self.identity.pool, _TAKE_SECONDS)
+            except BrokerError as error:
+                _log.debug("%s", error)
+                await asyncio.sleep(_AGAIN)
+                continue
+            if ticket is None:
+                continue
+            if self.draining or self._stopping.is_set():
+                await ticket.put_back()
+                continue
+            await self._consider(ticket)
+
+    async def _consider(self, ticket: QueuedTicket) -> None:
+        try:
+            wanted = decode(Ticket, ticket.data)
+        except BadMessage as error:
+            _log.warning("a ticket cannot be read: %s", error)
+            await ticket.settle()
+            return
+        if (wanted.run_id, wanted.attempt) in self._held:
+            await ticket.settle()
+            return
+        answer = await self._claim(wanted)
+        if answer is None:
+            await ticket.put_back()
+            await asyncio.sleep(_AGAIN)
+            return
+        if answer.job is not None:
+            self.lease_seconds = max(0.3, answer.lease_seconds)
+            self._take(answer.job)
+        else:
+            _log.debug("run %d is not ours: %s", wanted.run_id, answer.reason)
+        await ticket.settle()
+
+    async def _claim(self, ticket: Ticket) -> ClaimAnswer | None:
+        """None: no answer, so nothing is known; whatever the platform noted ends with its lease."""
+        claim = encode(Claim(ticket.run_id, ticket.session_id, ticket.attempt))
+        for _ in range(_CLAIM_TRIES):
+            try:
+                data = await self._broker.request(
+                    subject.of_agent(self.identity.agent_id, subject.CLAIM), claim, _CLAIM_SECONDS
+                )
+                return decode(ClaimAnswer, data)
+            except BrokerError as error:
+                _log.debug("a claim was not answered: %s", error)
+                await asyncio.sleep(_AGAIN)
+            except BadMessage as error:
+                _log.warning("a job cannot be read: %s", error)
+                return None
+        return None
+
+    def _take(self, job: Job) -> None:
+        attempt = Attempt(job.run_id, job.session_id, job.attempt)
+        live = Live(self._broker, self.identity.agent_id, attempt, self._clock, lambda: self.lease_seconds)
+        held = HeldJob(attempt, live, weight=max(1, self._weigh(job)))
+        self._held[held.key] = held
+        self._spawn(self._do(job, held))
+
+    # -- doing them
+
+    async def _do(self, job: Job, held: HeldJob) -> None:
+        try:
+            entry = self._spool.open(held.attempt)
+        except OSError as error:
+            held.running = False
+            self._room.set()
+            await self._give_back(held, None, f"the agent cannot write to its spool: {error.strerror}")
+            return
+        held.live.journal = entry
+        try:
+            outcome = (await self._execute(job, entry.evidence, held.live)).to_json()
+        except Exception as error:
+            _log.exception("run %d ended by an error of the agent", job.run_id)
+            outcome = failed_by_us(f"The agent itself failed: {type(error).__name__}: {error}")
+        finally:
+            held.running = False
+            held.live.close()
+            self._room.set()
+        await self._conclude(entry, held, outcome)
+
+    async def _conclude(self, entry: Entry, held: HeldJob, outcome: dict[str, Any]) -> None:
+        try:
+            entry.conclude(outcome)
+        except OSError as error:
+            # It goes home from memory; only a crash in between would lose it, and that is then told.
+            _log.warning("the result of run %d is not on the disk: %s", held.attempt.run_id, error)
+        await self._delivery.deliver(entry, outcome)
+        self._forget(held, entry)
+
+    async def _give_back(self, held: HeldJob, entry: Entry | None, reason: str) -> None:
+        held.released = True
+        await self._delivery.release(held.attempt, reason)
+        self._forget(held, entry)
+
+    def _forget(self, held: HeldJob, entry: Entry | None) -> None:
+        if entry is not None:
+            entry.forget()
+        self._held.pop(held.key, None)
+
+    # -- after a crash
+
+    def _recover(self, entry: Entry) -> None:
+        """What an earlier process left: a result goes home, an intent without one is told as it is, and what
+        did nothing is given back."""
+        live = Live(self._broker, self.identity.agent_id, entry.attempt, self._clock, lambda: 0.0)
+        held = HeldJob(entry.attempt, live, weight=0, running=False)
+        self._held[held.key] = held
+        outcome = entry.outcome()
+        if outcome is None and entry.intents == 0:
+            self._spawn(self._give_back(held, entry, "the agent was ended before it placed a call"))
+            return
+        if outcome is None:
+            outcome = failed_by_us(
+                "The agent was ended during the run. A call may have been placed, so it is not tried again."
+            )
+        self._spawn(self._conclude(entry, held, outcome))
+
+
+def failed_by_us(reason: str) -> dict[str, Any]:
+    """The outcome of a run that says nothing about its target."""
+    return RunOutcome(verdict=Verdict.ERROR, blame=Blame.PLATFORM, reason=reason).to_json()

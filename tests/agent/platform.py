@@ -1,0 +1,152 @@
+"""A platform of a few lines, on the other end of a broker in memory: grants, records, and fails on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Message
+from callwright.dispatch.memory import MemoryBroker
+from callwright.dispatch.messages import (
+    Answer,
+    Attempt,
+    ChunkAnswer,
+    Claim,
+    ClaimAnswer,
+    EvidenceChunk,
+    Heartbeat,
+    HeartbeatAnswer,
+    IntentNotice,
+    Job,
+    Progress,
+    Release,
+    Result,
+    StopOrder,
+    Ticket,
+    decode,
+    encode,
+    unpack_outcome,
+)
+
+POOL, AGENT = "lab", "a1"
+Key = tuple[int, int]
+
+
+class Platform:
+    """`deaf` to a kind of message: it is heard and not answered. `refuses` a kind: the answer is no."""
+
+    def __init__(self, broker: MemoryBroker, *, lease: float = 1.0) -> None:
+        self.broker, self.lease = broker, lease
+        self.jobs: dict[Key, Job] = {}
+        self.claims: list[Key] = []
+        self.intents: list[IntentNotice] = []
+        self.releases: list[Release] = []
+        self.results: dict[Key, dict[str, Any]] = {}
+        self.result_intents: dict[Key, int] = {}
+        self.files: dict[tuple[Key, str], bytes] = {}
+        self.whole: set[tuple[Key, str]] = set()
+        self.heartbeats: list[Heartbeat] = []
+        self.progress: list[Progress] = []
+        self.stops: tuple[StopOrder, ...] = ()
+        self.draining = False
+        self.deaf: set[str] = set()
+        self.refuses: set[str] = set()
+        self.temporary: list[str] = []
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None:
+        for kind, act in (
+            (subject.CLAIM, self._claim),
+            (subject.INTENT, self._intent),
+            (subject.RELEASE, self._release),
+            (subject.RESULT, self._result),
+            (subject.EVIDENCE, self._chunk),
+            (subject.HEARTBEAT, self._heartbeat),
+            (subject.PROGRESS, self._progress),
+        ):
+            await self.broker.subscribe(subject.of_agents(kind), self._hearing(kind, act))
+        await self.broker.open_queue(POOL)
+
+    def _hearing(self, kind: str, act: Any) -> Any:
+        async def hear(message: Message) -> None:
+            if kind in self.deaf:
+                return
+            assert subject.sender(message.subject) == AGENT
+            answer = act(message.data)
+            async with self._changed:
+                self._changed.notify_all()
+            if answer is not None:
+                await message.respond(encode(answer))
+
+        return hear
+
+    async def until(self, condition: Any, seconds: float = 10.0) -> None:
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(condition), seconds)
+
+    async def queue(self, run_id: int, attempt: int = 1, **job: Any) -> Job:
+        made = Job(run_id, f"s{run_id}", attempt, name="test", document="{}", **job)
+        self.jobs[run_id, attempt] = made
+        await self.broker.enqueue(POOL, str(run_id), encode(Ticket(run_id, f"s{run_id}", attempt)))
+        return made
+
+    # -- what it answers
+
+    def _claim(self, data: bytes) -> ClaimAnswer:
+        claim = decode(Claim, data)
+        self.claims.append(key(claim))
+        if subject.CLAIM in self.refuses:
+            return ClaimAnswer(None, "somebody else has it")
+        return ClaimAnswer(self.jobs.get(key(claim)), lease_seconds=self.lease)
+
+    def _intent(self, data: bytes) -> Answer:
+        self.intents.append(decode(IntentNotice, data))
+        if subject.INTENT in self.refuses:
+            return Answer(False, superseded=True, reason="another attempt has it")
+        return Answer(True)
+
+    def _release(self, data: bytes) -> Answer:
+        self.releases.append(decode(Release, data))
+        return Answer(True)
+
+    def _result(self, data: bytes) -> Answer:
+        result = decode(Result, data)
+        if self.temporary:
+            return Answer(False, reason=self.temporary.pop())
+        if subject.RESULT in self.refuses:
+            return Answer(False, superseded=True)
+        self.results[key(result)] = unpack_outcome(result.outcome)
+        self.result_intents[key(result)] = result.intents
+        return Answer(True)
+
+    def _chunk(self, data: bytes) -> ChunkAnswer:
+        chunk = decode(EvidenceChunk, data)
+        if subject.EVIDENCE in self.refuses:
+            return ChunkAnswer(refused="the quota is used up")
+        place = (key(chunk), chunk.name)
+        have = self.files.setdefault(place, b"")
+        if chunk.offset > len(have):
+            return ChunkAnswer(len(have))
+        self.files[place] = have[: chunk.offset] + chunk.data
+        done = len(self.files[place]) == chunk.size
+        if done:
+            self.whole.add(place)
+        return ChunkAnswer(len(self.files[place]), done=done)
+
+    def _heartbeat(self, data: bytes) -> HeartbeatAnswer:
+        self.heartbeats.append(decode(Heartbeat, data))
+        return HeartbeatAnswer(self.lease, self.stops, self.draining)
+
+    def _progress(self, data: bytes) -> None:
+        self.progress.append(decode(Progress, data))
+
+
+def key(attempt: Attempt) -> Key:
+    return attempt.run_id, attempt.attempt
+
+
+def plain(value: msgspec.Struct) -> Any:
+    return msgspec.to_builtins(value)

@@ -1,0 +1,440 @@
+"""The worker between a platform and an execution that are both played."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
+from callwright.agent.live import Live
+from callwright.agent.spool import Spool
+from callwright.agent.worker import Worker
+from callwright.dispatch import subject
+from callwright.dispatch.memory import MemoryBroker
+from callwright.dispatch.messages import Attempt, Control, Job, Kill, StopOrder, encode
+from callwright.phone.intent import Intent, Withheld
+from callwright.scenario.outcome import RunOutcome, Verdict
+from tests.agent.platform import AGENT, POOL, Platform
+
+PASSED = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.")
+CALL = Intent("step.1.0", "alice", "sip:bob@example.com")
+Act = Callable[[Job, Path, Live], Awaitable[RunOutcome]]
+
+
+class Agent:
+    """A worker that can be started, ended and killed; `act` is what it does with a job."""
+
+    def __init__(self, folder: Path, broker: MemoryBroker, capacity: int = 2) -> None:
+        self.folder, self.broker, self.capacity = folder, broker, capacity
+        self.act: Act = self.pass_at_once
+        self.began: list[int] = []
+        self.worker: Worker | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def pass_at_once(self, job: Job, folder: Path, live: Live) -> RunOutcome:
+        return PASSED
+
+    async def _execute(self, job: Job, folder: Path, live: Live) -> RunOutcome:
+        self.began.append(job.run_id)
+        return await self.act(job, folder, live)
+
+    def start(self) -> Worker:
+        identity = Identity(
+            agent_id=AGENT,
+            pool=POOL,
+            nats_url="",
+            user="",
+            password="",
+            lease_seconds=0.6,
+            capacity=self.capacity,
+        )
+        self.worker = Worker(identity, self.broker, Spool(self.folder / "spool"), self._execute)
+        self._task = asyncio.ensure_future(self.worker.run())
+        return self.worker
+
+    async def end(self) -> None:
+        if self.worker is not None and self._task is not None:
+            self.worker.stop()
+            await self._task
+
+    async def kill(self) -> None:
+        """As near to SIGKILL as one process comes: nothing of it runs on."""
+        for task in asyncio.all_tasks():
+            if task is self._task or (task.get_coro().__qualname__ or "").startswith(  # type: ignore[union-attr]
+                ("Worker.", "Live.", "Delivery.")
+            ):
+                task.cancel()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[MemoryBroker]:
+    broker = MemoryBroker(redeliver_after=0.5)
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def platform(broker: MemoryBroker) -> Platform:
+    platform = Platform(broker)
+    await platform.start()
+    return platform
+
+
+@pytest.fixture
+async def agent(tmp_path: Path, broker: MemoryBroker) -> AsyncIterator[Agent]:
+    agent = Agent(tmp_path, broker)
+    yield agent
+    await agent.end()
+
+
+async def place_a_call(job: Job, folder: Path, live: Live) -> RunOutcome:
+    await live.intend(CALL)
+    return PASSED
+
+
+async def until_stopped(job: Job, folder: Path, live: Live) -> RunOutcome:
+    await live.stopping.wait()
+    return RunOutcome(verdict=Verdict.CANCELED, blame=None, reason=f"The run was stopped {live.stopped}.")
+
+
+async def test_a_run_goes_from_the_queue_to_its_result(platform: Platform, agent: Agent) -> None:
+    agent.act = place_a_call
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "passed"
+    assert platform.result_intents[1, 1] == 1
+    assert [notice.destination for notice in platform.intents] == ["sip:bob@example.com"]
+
+
+async def test_when_the_result_is_home_nothing_is_left(platform: Platform, agent: Agent) -> None:
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: any(not beat.runs for beat in platform.heartbeats) and platform.results)
+    while worker.held:
+        await asyncio.sleep(0.01)
+    assert list((agent.folder / "spool").iterdir()) == []
+
+
+async def test_evidence_arrives_whole_and_before_the_result(platform: Platform, agent: Agent) -> None:
+    large = bytes(range(256)) * 6_000  # three chunks
+
+    async def leave_evidence(job: Job, folder: Path, live: Live) -> RunOutcome:
+        (folder / "report.html").write_text("<p>")
+        (folder / "signalling.pcap").write_bytes(large)
+        (folder / "empty.txt").write_bytes(b"")
+        return PASSED
+
+    agent.act = leave_evidence
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.files[(1, 1), "signalling.pcap"] == large
+    assert platform.whole == {
+        ((1, 1), "report.html"),
+        ((1, 1), "signalling.pcap"),
+        ((1, 1), "empty.txt"),
+    }
+
+
+async def test_evidence_that_is_not_wanted_does_not_hold_the_result(platform: Platform, agent: Agent) -> None:
+    async def leave_evidence(job: Job, folder: Path, live: Live) -> RunOutcome:
+        (folder / "report.html").write_text("<p>")
+        return PASSED
+
+    agent.act = leave_evidence
+    platform.refuses.add(subject.EVIDENCE)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+
+
+async def test_a_refused_claim_is_not_run(platform: Platform, agent: Agent) -> None:
+    platform.refuses.add(subject.CLAIM)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.claims)
+    await platform.until(lambda: len(platform.heartbeats) > 2)
+    assert agent.began == []
+    assert platform.claims == [(1, 1)]
+
+
+async def test_a_claim_nobody_answers_is_made_again(platform: Platform, agent: Agent) -> None:
+    platform.deaf.add(subject.CLAIM)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: len(platform.heartbeats) > 1)
+    platform.deaf.clear()
+    await platform.until(lambda: platform.results, 20)
+
+
+async def test_no_call_is_placed_before_the_platform_knows(platform: Platform, agent: Agent) -> None:
+    placed = asyncio.Event()
+
+    async def place(job: Job, folder: Path, live: Live) -> RunOutcome:
+        await live.intend(CALL)
+        placed.set()
+        return PASSED
+
+    agent.act = place
+    platform.deaf.add(subject.INTENT)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: len(platform.heartbeats) > 3)
+    assert agent.began == [1]
+    assert not placed.is_set()
+    platform.deaf.clear()
+    await platform.until(lambda: platform.results)
+    assert placed.is_set()
+
+
+async def test_a_call_of_a_superseded_attempt_is_withheld(platform: Platform, agent: Agent) -> None:
+    refused: list[str] = []
+
+    async def place(job: Job, folder: Path, live: Live) -> RunOutcome:
+        try:
+            await live.intend(CALL)
+        except Withheld as reason:
+            refused.append(str(reason))
+        return PASSED
+
+    agent.act = place
+    platform.refuses.add(subject.INTENT)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert "another attempt has it" in refused[0]
+
+
+async def test_the_platform_hears_of_the_first_call_only_and_the_disk_of_each(
+    platform: Platform, agent: Agent
+) -> None:
+    async def place_three(job: Job, folder: Path, live: Live) -> RunOutcome:
+        await asyncio.gather(*(live.intend(CALL) for _ in range(3)))
+        return PASSED
+
+    agent.act = place_three
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert len(platform.intents) == 1
+    assert platform.result_intents[1, 1] == 3
+
+
+async def test_a_full_disk_withholds_the_call(platform: Platform, agent: Agent) -> None:
+    async def place(job: Job, folder: Path, live: Live) -> RunOutcome:
+        folder.parent.joinpath("intents").mkdir()  # whatever makes writing fail
+        with pytest.raises(Withheld, match="write down"):
+            await live.intend(CALL)
+        return PASSED
+
+    agent.act = place
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.intents == []
+
+
+async def test_results_are_sent_until_they_are_acknowledged(platform: Platform, agent: Agent) -> None:
+    platform.temporary = ["the database is away", "the database is away"]
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.temporary == []
+
+
+async def test_a_result_that_comes_too_late_is_dropped(platform: Platform, agent: Agent) -> None:
+    platform.refuses.add(subject.RESULT)
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: platform.claims)
+    while worker.held:
+        await asyncio.sleep(0.01)
+    assert list((agent.folder / "spool").iterdir()) == []
+
+
+async def test_the_heartbeat_holds_what_is_not_home_yet(platform: Platform, agent: Agent) -> None:
+    platform.deaf.add(subject.RESULT)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: any(run.phase == "spooled" for b in platform.heartbeats for run in b.runs))
+
+
+async def test_no_more_is_taken_than_fits(platform: Platform, agent: Agent) -> None:
+    gates = {number: asyncio.Event() for number in range(1, 5)}
+
+    async def wait(job: Job, folder: Path, live: Live) -> RunOutcome:
+        await gates[job.run_id].wait()
+        return PASSED
+
+    agent.act = wait
+    for number in gates:
+        await platform.queue(number)
+    agent.start()
+    await platform.until(lambda: len(platform.heartbeats) > 3)
+    assert agent.began == [1, 2]
+    gates[1].set()
+    await platform.until(lambda: len(platform.claims) == 3)
+    assert platform.claims == [(1, 1), (2, 1), (3, 1)]
+    for gate in gates.values():
+        gate.set()
+    await platform.until(lambda: len(platform.results) == 4)
+
+
+async def test_a_stop_reaches_its_run_only(platform: Platform, agent: Agent) -> None:
+    agent.act = until_stopped
+    await platform.queue(1)
+    await platform.queue(2)
+    agent.start()
+    await platform.until(lambda: len(platform.claims) == 2)
+    stop = Control(stop=(StopOrder(2, 1, "by alice"), StopOrder(1, 9, "by nobody")))
+    await platform.broker.publish(subject.control(AGENT), encode(stop))
+    await platform.until(lambda: platform.results)
+    assert list(platform.results) == [(2, 1)]
+    assert platform.results[2, 1]["reason"] == "The run was stopped by alice."
+
+
+async def test_a_stop_that_was_lost_comes_with_the_heartbeat(platform: Platform, agent: Agent) -> None:
+    agent.act = until_stopped
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.claims)
+    platform.stops = (StopOrder(1, 1, "by bob"),)
+    await platform.until(lambda: platform.results)
+
+
+async def test_the_kill_switch_stops_every_run_within_a_second(platform: Platform, agent: Agent) -> None:
+    agent.act = until_stopped
+    await platform.queue(1)
+    await platform.queue(2)
+    agent.start()
+    await platform.until(lambda: len(agent.began) == 2 and len(platform.claims) == 2)
+    await platform.broker.publish(subject.KILL, encode(Kill()))
+    await platform.until(lambda: len(platform.results) == 2, 1.0)
+
+
+async def test_a_draining_agent_takes_nothing_new(platform: Platform, agent: Agent) -> None:
+    platform.draining = True
+    agent.start()
+    await platform.until(lambda: len(platform.heartbeats) > 1)
+    await platform.queue(1)
+    await platform.until(lambda: len(platform.heartbeats) > 4)
+    assert agent.began == []
+    platform.draining = False
+    await platform.until(lambda: platform.results)
+
+
+async def test_an_error_of_ours_is_a_result_too(platform: Platform, agent: Agent) -> None:
+    async def break_down(job: Job, folder: Path, live: Live) -> RunOutcome:
+        raise RuntimeError("a bug")
+
+    agent.act = break_down
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "error"
+    assert "a bug" in platform.results[1, 1]["reason"]
+
+
+async def test_ended_it_stops_its_runs_and_tells(platform: Platform, agent: Agent) -> None:
+    agent.act = until_stopped
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.claims)
+    while not agent.began:
+        await asyncio.sleep(0)
+    await agent.end()
+    assert platform.results[1, 1]["reason"] == "The run was stopped by the end of the agent."
+
+
+async def test_progress_is_heard_while_it_runs(platform: Platform, agent: Agent) -> None:
+    async def tell(job: Job, folder: Path, live: Live) -> RunOutcome:
+        live.report("state", {"call": "step.1.0", "state": "ringing"})
+        live.report("state", {"call": "step.1.0", "state": "answered"})
+        await platform.until(lambda: len(platform.progress) == 2)
+        return PASSED
+
+    agent.act = tell
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert [event.data["state"] for event in platform.progress] == ["ringing", "answered"]
+
+
+# -- after a crash
+
+
+async def test_a_result_outlives_the_agent(platform: Platform, agent: Agent) -> None:
+    platform.deaf.add(subject.RESULT)
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: any(run.phase == "spooled" for b in platform.heartbeats for run in b.runs))
+    assert worker.held == 1
+    await agent.kill()
+    platform.deaf.clear()
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "passed"
+    assert agent.began == [1]
+
+
+async def test_an_intent_without_outcome_ends_as_error_and_is_not_repeated(
+    platform: Platform, agent: Agent
+) -> None:
+    async def place_and_hang(job: Job, folder: Path, live: Live) -> RunOutcome:
+        await live.intend(CALL)
+        await asyncio.Event().wait()
+        return PASSED
+
+    agent.act = place_and_hang
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.intents)
+    await agent.kill()
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "error"
+    assert "may have been placed" in platform.results[1, 1]["reason"]
+    assert agent.began == [1]
+
+
+async def test_without_an_intent_the_attempt_is_given_back(platform: Platform, agent: Agent) -> None:
+    async def hang(job: Job, folder: Path, live: Live) -> RunOutcome:
+        await asyncio.Event().wait()
+        return PASSED
+
+    agent.act = hang
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.claims)
+    while not agent.began:
+        await asyncio.sleep(0)
+    await agent.kill()
+    Spool(agent.folder / "spool").open(Attempt(2, "s2", 1))
+    agent.start()
+    await platform.until(lambda: len(platform.releases) == 2)
+    assert [(r.run_id, r.attempt) for r in platform.releases] == [(1, 1), (2, 1)]
+    assert platform.results == {}
+
+
+# -- who it is
+
+
+def test_its_identity_is_kept_and_hidden(tmp_path: Path) -> None:
+    identity = Identity(agent_id="a1", pool="lab", nats_url="nats://x", user="u", password="hidden")
+    write_identity(tmp_path / "data", identity)
+    assert read_identity(tmp_path / "data") == identity
+    assert "hidden" not in repr(identity)
+    assert (tmp_path / "data" / "agent.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_an_identity_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(IdentityError, match="was not enrolled"):
+        read_identity(tmp_path)
+    (tmp_path / "agent.json").write_text("{")
+    with pytest.raises(IdentityError, match="cannot be used"):
+        read_identity(tmp_path)
