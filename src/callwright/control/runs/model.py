@@ -11,12 +11,20 @@ from callwright.scenario.scenario import Scenario
 
 __all__ = [
     "Acceptance",
+    "Bucket",
+    "Ending",
     "Evidence",
+    "Job",
+    "KillSwitch",
+    "NewRun",
     "Phase",
     "Run",
     "RunDetail",
     "RunFilter",
+    "StoredDetail",
     "TargetRow",
+    "TargetUse",
+    "planned_calls",
 ]
 
 
@@ -46,6 +54,7 @@ class Run(msgspec.Struct, frozen=True):
     stopped_at: float | None
     started_by: str  # user name
     kiosk: int | None  # serial of the public link; None: there is none, or it was revoked
+    mos: float | None  # the lowest of its calls, as received
 
     @property
     def finished(self) -> bool:
@@ -123,6 +132,76 @@ class TargetRow(msgspec.Struct, frozen=True):
     note: str
     created_by: str
     created_at: float
+
+
+class NewRun(msgspec.Struct, frozen=True):
+    """What a run is born with. ``deadline_at``: by when an agent must have taken it."""
+
+    session_id: str
+    test_id: int
+    test_name: str
+    testcase_name: str
+    project_id: int
+    project_name: str
+    pool: str
+    tags: str
+    created_at: float
+    started_by: str
+    kiosk: int | None
+    deadline_at: float
+    max_seconds: float
+    test_version: int
+    document: str
+    sealed_overrides: str
+    shown: str
+    usage: tuple[TargetUse, ...] = ()
+
+
+class TargetUse(msgspec.Struct, frozen=True):
+    """What a run may take of a target at most: calls at once, calls a second, minutes of calls."""
+
+    target_id: int
+    concurrency: int = 0
+    rate: float = 0.0
+    minutes: float = 0.0
+
+
+class StoredDetail(msgspec.Struct, frozen=True):
+    """A RunDetail as it lies in the database: overrides sealed."""
+
+    run_id: int
+    test_version: int
+    document: str
+    sealed_overrides: str
+    shown: str
+    outcome: str | None
+    max_seconds: float
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a run ends. ``outcome`` None: the platform ended it, there is no document of the agent."""
+
+    phase: str
+    verdict: str
+    blame: str | None
+    reason: str
+    mos: float | None = None
+    outcome: str | None = None
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Runs of one stretch of time. ``start``: unix seconds; ``mos``: the mean of the runs that have one."""
+
+    start: float
+    phase: str
+    count: int
+    mos: float | None
+
+
+class KillSwitch(msgspec.Struct, frozen=True):
+    engaged_at: float
+    by: str
+    reason: str = ""
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 
@@ -9,7 +11,7 @@ class Test(msgspec.Struct, frozen=True):
     """A row of the list. ``tags`` and ``parameters`` are JSON texts, made when the document was saved:
     a list of texts, and a list of what ParameterView.to_json() gives."""
 
-    __test__ = False  # pytest: this is no test of ours
+    __test__: ClassVar[bool] = False  # pytest: this is no test of ours
 
     id: int
     project_id: int
@@ -31,7 +33,7 @@ class Test(msgspec.Struct, frozen=True):
 class TestDocument(msgspec.Struct, frozen=True):
     """The text of one version. ``author``: user name."""
 
-    __test__ = False
+    __test__: ClassVar[bool] = False
 
     test_id: int
     version: int
@@ -41,7 +43,7 @@ class TestDocument(msgspec.Struct, frozen=True):
 
 
 class TestVersion(msgspec.Struct, frozen=True):
-    __test__ = False
+    __test__: ClassVar[bool] = False
 
     test_id: int
     version: int

@@ -1,0 +1,436 @@
+"""Who asks, and may they? Users, API keys, tokens, SIP credentials, the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from callwright.control.accounts.model import (
+    RIGHTS,
+    ApiKey,
+    AuditEntry,
+    Category,
+    Credential,
+    Identity,
+    Right,
+    Role,
+    SealedCredential,
+    Token,
+    TokenKind,
+    User,
+)
+from callwright.control.accounts.store import AccountStore
+from callwright.control.accounts.vault import Vault
+from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
+from callwright.net.clock import Clock
+from callwright.net.entropy import Entropy
+
+__all__ = ["KEY_PREFIX", "SECRET_PREFIX", "Accounts"]
+
+KEY_PREFIX = "cwk_"
+SECRET_PREFIX = "cws_"
+SESSION_IDLE = 1800.0  # seconds
+_NOTE_EVERY = 60.0  # seconds between two notes of "last used"
+_MIN_PASSWORD = 10
+_MAX_PASSWORD = 1024
+_NOBODY = hashlib.sha256(b"nobody").hexdigest()
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+_EMAIL = re.compile(r"[^@\s]{1,200}@[^@\s]{1,200}")
+_CREDENTIAL_FIELDS = ("user", "auth_user", "domain", "display_name", "proxy", "transport")
+
+
+class Accounts:
+    """Secrets and tokens are shown once and kept as hashes: SHA-256 for what holds at least 128 random bits,
+    argon2id for what people choose."""
+
+    def __init__(self, store: AccountStore, vault: Vault, *, clock: Clock, entropy: Entropy) -> None:
+        self._store, self._vault, self._clock, self._entropy = store, vault, clock, entropy
+        self._dummy: str | None = None
+
+    # -- authentication
+
+    async def authenticate_basic(self, name: str, secret: str) -> Identity | None:
+        """Basic credentials: ``<public_key>:<secret>``, ``<user_id>:<token>``, or ``<username>:<password>``
+        of a user of category API. Unknown names cost the same work as wrong secrets."""
+        if not _keepable(name, secret):
+            return None
+        if name.startswith(KEY_PREFIX):
+            return await self._by_key(name, secret)
+        if name.isascii() and name.isdigit() and len(name) < 19:
+            identity = await self.authenticate_token(secret)
+            return identity if identity is not None and identity.user_id == int(name) else None
+        user = await self._store.user_secret(name)
+        usable = user is not None and user.category == Category.API
+        if not await self._password_fits(user.password_hash if user and usable else None, secret):
+            return None
+        return _identity(user.id, user.username, user.role) if user else None
+
+    async def _by_key(self, public_key: str, secret: str) -> Identity | None:
+        found = await self._store.key_secret(public_key)
+        hashed = _hash(secret)
+        fits = hmac.compare_digest(found.secret_hash if found else _NOBODY, hashed)
+        if found is None or not fits:
+            return None
+        now = self._clock.wall()
+        if found.last_used_at is None or now - found.last_used_at > _NOTE_EVERY:
+            await self._store.note_key_use(found.id, now)
+        return _identity(found.user_id, found.username, found.role, key_id=found.id)
+
+    async def authenticate_token(self, token: str) -> Identity | None:
+        """A session of a login, or an API token: ``X-Auth-Token`` or ``Bearer``. None when it is dead too."""
+        if not _keepable(token):
+            return None
+        found = await self._store.token_owner(_hash(token))
+        if found is None:
+            return None
+        now = self._clock.wall()
+        idle = now - found.last_used_at
+        if found.idle_seconds > 0 and idle > found.idle_seconds:
+            return None
+        if idle > min(_NOTE_EVERY, found.idle_seconds / 10 if found.idle_seconds else _NOTE_EVERY):
+            await self._store.note_token_use(found.id, now)
+        return _identity(found.user_id, found.username, found.role, session_id=found.id)
+
+    async def authenticate_bearer(self, text: str) -> Identity | None:
+        """A token, or ``<public_key>:<secret>`` in one word."""
+        public, colon, secret = text.partition(":")
+        if colon and public.startswith(KEY_PREFIX):
+            return await self.authenticate_basic(public, secret)
+        return await self.authenticate_token(text)
+
+    async def login(self, name: str, password: str) -> tuple[str, Identity] | None:
+        """(session token, identity) for a username or e-mail address and its password."""
+        if not _keepable(name, password):
+            return None
+        user = await self._store.user_secret(name)
+        if not await self._password_fits(user.password_hash if user else None, password) or user is None:
+            return None
+        now = self._clock.wall()
+        await self._store.note_login(user.id, now)
+        token, row = await self._new_token(TokenKind.SESSION, "", user.id, SESSION_IDLE)
+        return token, _identity(user.id, user.username, user.role, session_id=row.id)
+
+    async def logout(self, identity: Identity) -> None:
+        if identity.session_id is not None:
+            await self._store.revoke_token(identity.session_id, self._clock.wall())
+
+    @staticmethod
+    def can(identity: Identity, right: Right) -> bool:
+        return identity.can(right)
+
+    @staticmethod
+    def require(identity: Identity, right: Right) -> None:
+        """Raises Forbidden."""
+        if not identity.can(right):
+            raise Forbidden(
+                f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
+                "Ask an administrator.",
+            )
+
+    async def _password_fits(self, password_hash: str | None, password: str) -> bool:
+        """Off the event loop: argon2id is slow by intent. None: the same work, and False."""
+        if self._dummy is None:
+            self._dummy = await asyncio.to_thread(_argon2_hash, "nobody has this password")
+        fits = await asyncio.to_thread(_argon2_fits, password_hash or self._dummy, password[:_MAX_PASSWORD])
+        return fits and password_hash is not None
+
+    # -- users
+
+    async def users(self) -> list[User]:
+        return await self._store.users()
+
+    async def user(self, user_id: int) -> User:
+        found = await self._store.user(user_id)
+        if found is None:
+            raise NotFound("user", user_id)
+        return found
+
+    async def user_by_name(self, username: str) -> User:
+        found = await self._store.user_by_name(username)
+        if found is None:
+            raise NotFound("user", username)
+        return found
+
+    async def create_user(
+        self,
+        identity: Identity,
+        *,
+        username: str,
+        password: str,
+        email: str = "",
+        name: str = "",
+        role: str = Role.MEMBER,
+        category: str = Category.NORMAL,
+        time_zone: str = "UTC",
+    ) -> User:
+        """Raises Invalid, Conflict, Forbidden."""
+        self.require(identity, Right.ADMINISTER)
+        _check_user(username, email, role, category)
+        _check_password(password)
+        hashed = await asyncio.to_thread(_argon2_hash, password)
+        now = self._clock.wall()
+        user = User(0, username, name or username, email, role, category, time_zone, now, None, None)
+        try:
+            added = await self._store.add_user(user, hashed)
+        except Conflict:
+            raise Conflict(f"The name {username!r} or the address {email!r} is taken.") from None
+        await self.audit(identity, "user.created", f"user {username}", role)
+        return added
+
+    async def change_user(self, identity: Identity, user_id: int, **changes: Any) -> User:
+        """``changes``: name, email, role, category, time_zone.
+
+        Raises Invalid, Conflict, NotFound, Forbidden.
+        """
+        self.require(identity, Right.ADMINISTER)
+        user = await self.user(user_id)
+        changed = msgspec.structs.replace(user, **changes)
+        _check_user(changed.username, changed.email, changed.role, changed.category)
+        if user.role == Role.ADMIN and changed.role != Role.ADMIN:
+            await self._keep_an_admin()
+        kept = await self._store.replace_user(changed)
+        if kept is None:
+            raise NotFound("user", user_id)
+        await self.audit(identity, "user.changed", f"user {user.username}", ", ".join(sorted(changes)))
+        return kept
+
+    async def delete_user(self, identity: Identity, user_id: int) -> None:
+        """Keys, tokens and sessions of the user die at once; the record stays, with its time of deletion."""
+        self.require(identity, Right.ADMINISTER)
+        user = await self.user(user_id)
+        if user.role == Role.ADMIN:
+            await self._keep_an_admin()
+        await self._store.replace_user(msgspec.structs.replace(user, deleted_at=self._clock.wall()))
+        await self.audit(identity, "user.deleted", f"user {user.username}")
+
+    async def set_password(self, identity: Identity, user_id: int, password: str) -> None:
+        """One's own, or an administrator anybody's. Every session of the user ends."""
+        if identity.user_id != user_id:
+            self.require(identity, Right.ADMINISTER)
+        _check_password(password)
+        hashed = await asyncio.to_thread(_argon2_hash, password)
+        if not await self._store.set_password(user_id, hashed):
+            raise NotFound("user", user_id)
+        await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())
+        await self.audit(identity, "user.password", f"user {user_id}")
+
+    async def _keep_an_admin(self) -> None:
+        if await self._store.count_admins() <= 1:
+            raise Conflict("This is the last administrator.", "Make another one first.")
+
+    # -- API keys
+
+    async def create_key(self, name: str, user: User, *, identity: Identity | None = None) -> tuple[str, str]:
+        """(public key, secret); the secret is told only now. ``identity``: who makes it, the user itself
+        unless said otherwise."""
+        maker = identity or _identity(user.id, user.username, user.role)
+        if maker.user_id != user.id:
+            self.require(maker, Right.ADMINISTER)
+        if not name.strip() or len(name) > 200:
+            raise Invalid("A key has a name of 1 to 200 characters, such as ci.", field="name")
+        public, secret = KEY_PREFIX + self._entropy(10).hex(), SECRET_PREFIX + self._entropy(24).hex()
+        key = await self._store.add_key(
+            public_key=public,
+            secret_hash=_hash(secret),
+            name=name.strip(),
+            user_id=user.id,
+            now=self._clock.wall(),
+        )
+        await self.audit(maker, "key.created", f"key {key.id}", key.name)
+        return public, secret
+
+    async def list_keys(self, identity: Identity, *, of_everybody: bool = False) -> list[ApiKey]:
+        """One's own, or for an administrator everybody's."""
+        if of_everybody:
+            self.require(identity, Right.ADMINISTER)
+        return await self._store.keys(None if of_everybody else identity.user_id)
+
+    async def revoke_key(self, identity: Identity, key: int | str) -> None:
+        """By id or public key. Raises NotFound, also for somebody else's."""
+        found = await (self._store.key(key) if isinstance(key, int) else self._store.key_by_public(key))
+        if found is None or (found.user_id != identity.user_id and not identity.can(Right.ADMINISTER)):
+            raise NotFound("key", key)
+        if await self._store.revoke_key(found.id, self._clock.wall()):
+            await self.audit(identity, "key.revoked", f"key {found.id}", found.name)
+
+    # -- tokens
+
+    async def create_token(
+        self, identity: Identity, name: str, idle_seconds: float = 0.0
+    ) -> tuple[str, Token]:
+        """An API token (40 hex digits), told only now; 0: it never dies of idleness.
+
+        Raises Conflict, Invalid.
+        """
+        if not name.strip() or len(name) > 200:
+            raise Invalid("A token has a name of 1 to 200 characters.", field="name")
+        if not 0 <= idle_seconds <= 1e10:
+            raise Invalid("expiry is the idle time in seconds, 0 for never.", field="expiry")
+        try:
+            token, row = await self._new_token(TokenKind.API, name.strip(), identity.user_id, idle_seconds)
+        except Conflict:
+            raise Conflict(f"You have a token {name.strip()!r} already.") from None
+        await self.audit(identity, "token.created", f"token {row.id}", row.name)
+        return token, row
+
+    async def tokens(self, identity: Identity) -> list[Token]:
+        return await self._store.tokens(identity.user_id)
+
+    async def revoke_token(self, identity: Identity, token: int | str) -> None:
+        """By id, or the token itself. Raises NotFound."""
+        mine = {row.id for row in await self._store.tokens(identity.user_id)}
+        if isinstance(token, str):
+            owner = await self._store.token_owner(_hash(token)) if _keepable(token) else None
+            token = owner.id if owner else 0
+        if token not in mine or not await self._store.revoke_token(token, self._clock.wall()):
+            raise NotFound("token", token)
+        await self.audit(identity, "token.revoked", f"token {token}")
+
+    async def _new_token(
+        self, kind: TokenKind, name: str, user_id: int, idle_seconds: float
+    ) -> tuple[str, Token]:
+        token = self._entropy(20).hex()
+        row = await self._store.add_token(
+            kind=kind,
+            name=name,
+            token_hash=_hash(token),
+            user_id=user_id,
+            idle_seconds=idle_seconds,
+            now=self._clock.wall(),
+        )
+        return token, row
+
+    # -- SIP credentials
+
+    async def credentials(self) -> list[Credential]:
+        return await self._store.credentials()
+
+    async def put_credential(
+        self, identity: Identity, name: str, fields: Mapping[str, str], *, replace: bool = False
+    ) -> Credential:
+        """``fields``: user, password, auth_user, domain, display_name, proxy, transport; what is not given is
+        empty, but with ``replace`` an absent password stays. Raises Invalid, Conflict, Forbidden."""
+        self.require(identity, Right.CREDENTIALS)
+        if not name.strip() or len(name) > 128:
+            raise Invalid("A credential has a name of 1 to 128 characters.", field="name")
+        for field in fields:
+            if field not in (*_CREDENTIAL_FIELDS, "password"):
+                permitted = ", ".join((*_CREDENTIAL_FIELDS, "password"))
+                raise Invalid(f"{field!r} is no part of an account.", f"Permitted: {permitted}.", field=field)
+        if not fields.get("user"):
+            raise Invalid("A credential needs a user.", field="user")
+        sealed = ""
+        if fields.get("password"):
+            sealed = self._vault.seal(fields["password"], f"credential/{name}")
+        elif replace and "password" not in fields:
+            before = [row for row in await self._store.sealed_credentials() if row.name == name]
+            sealed = before[0].sealed_password if before else ""
+        given = {field: fields.get(field, "") for field in _CREDENTIAL_FIELDS}
+        row = SealedCredential(id=0, name=name, sealed_password=sealed, **given)
+        try:
+            kept = await self._store.put_credential(row, self._clock.wall(), replace=replace)
+        except Conflict:
+            raise Conflict(f"There is a credential {name!r} already.") from None
+        await self.audit(identity, "credential.changed" if replace else "credential.created", name)
+        return kept
+
+    async def delete_credential(self, identity: Identity, name: str) -> None:
+        self.require(identity, Right.CREDENTIALS)
+        if not await self._store.delete_credential(name):
+            raise NotFound("credential", name)
+        await self.audit(identity, "credential.deleted", name)
+
+    async def revealed_credentials(self) -> dict[str, dict[str, str]]:
+        """Every account with its password, for jobs alone: name to fields, as scenario.document.load takes
+        them. Never shown, never logged."""
+        revealed = {}
+        for row in await self._store.sealed_credentials():
+            fields = {field: getattr(row, field) for field in _CREDENTIAL_FIELDS if getattr(row, field)}
+            if row.sealed_password:
+                fields["password"] = self._vault.open(row.sealed_password, f"credential/{row.name}")
+            revealed[row.name] = fields
+        return revealed
+
+    # -- the audit log
+
+    async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None:
+        """Secrets never stand in ``detail``."""
+        await self._store.add_audit(
+            AuditEntry(
+                0, self._clock.wall(), identity.user_id, identity.username, action, object_, detail[:1000]
+            )
+        )
+
+    async def audit_log(
+        self, identity: Identity, *, after: int | None = None, limit: int = 100, search: str | None = None
+    ) -> list[AuditEntry]:
+        """Newest first; ``after``: the id of the last row of the page before."""
+        self.require(identity, Right.ADMINISTER)
+        return await self._store.audit(after, max(1, min(limit, 1000)), search)
+
+
+def _identity(
+    user_id: int, username: str, role: str, *, key_id: int | None = None, session_id: int | None = None
+) -> Identity:
+    known = Role(role) if role in list(Role) else Role.VIEWER
+    return Identity(user_id, username, known, RIGHTS[known], None, key_id, session_id)
+
+
+def _keepable(*texts: str) -> bool:
+    return all(len(text) <= 4096 and "\0" not in text and _encodes(text) for text in texts)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _check_user(username: str, email: str, role: str, category: str) -> None:
+    if not _USERNAME.fullmatch(username) or username.startswith(KEY_PREFIX) or username.isdigit():
+        raise Invalid(
+            f"{username[:80]!r} is no user name: letters, digits and . _ @ + -, not digits alone.",
+            field="username",
+        )
+    if email and not _EMAIL.fullmatch(email):
+        raise Invalid(f"{email[:80]!r} is no e-mail address.", field="email")
+    _among(role, list(Role), "role")
+    _among(category, list(Category), "category")
+
+
+def _among(value: str, permitted: Sequence[str], field: str) -> None:
+    if value not in permitted:
+        raise Invalid(f"{value[:80]!r} is no {field}.", f"Permitted: {', '.join(permitted)}.", field=field)
+
+
+def _check_password(password: str) -> None:
+    if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
+        raise Invalid(f"A password has {_MIN_PASSWORD} to {_MAX_PASSWORD} characters.", field="password")
+
+
+def _argon2_hash(password: str) -> str:
+    from argon2 import PasswordHasher
+
+    return PasswordHasher().hash(password.encode("utf-8", "surrogatepass"))
+
+
+def _argon2_fits(hashed: str, password: str) -> bool:
+    from argon2 import PasswordHasher
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    try:
+        return PasswordHasher().verify(hashed, password.encode("utf-8", "surrogatepass"))
+    except (Argon2Error, InvalidHashError):
+        return False

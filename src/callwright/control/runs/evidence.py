@@ -1,0 +1,114 @@
+"""The files of runs: taken in from agents, listed, and removed when they are old or too many."""
+
+from __future__ import annotations
+
+import dataclasses
+import mimetypes
+from pathlib import Path
+
+from callwright.control.errors import Invalid, NotFound, QuotaExceeded
+from callwright.control.runs.model import Evidence, Run
+from callwright.control.runs.store import EvidenceStore, RunStore
+from callwright.net.clock import Clock
+
+__all__ = ["EvidenceLimits", "RunEvidence", "media_type"]
+
+_TYPES = {
+    ".pcap": "application/vnd.tcpdump.pcap",
+    ".pcapng": "application/x-pcapng",
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".wav": "audio/wav",
+    ".html": "text/html; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_SWEPT_AT_ONCE = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EvidenceLimits:
+    """``retention``: seconds; ``quota``: octets of all files; ``per_run``: octets. None: no limit."""
+
+    retention: float | None = 30 * 86_400.0
+    quota: int | None = 20 * 1024**3
+    per_run: int | None = 2 * 1024**3
+
+
+class RunEvidence:
+    def __init__(
+        self,
+        store: RunStore,
+        files: EvidenceStore,
+        *,
+        clock: Clock,
+        limits: EvidenceLimits | None = None,
+    ) -> None:
+        self._store, self._files, self._clock = store, files, clock
+        self.limits = limits or EvidenceLimits()
+
+    async def write(self, session_id: str, attempt: int, name: str, offset: int, data: bytes) -> int:
+        """A chunk of a file, in order; the octets that are there now. The same chunk again is harmless.
+
+        Raises Invalid, NotFound, QuotaExceeded, StorageUnavailable.
+        """
+        if self.limits.per_run is not None and offset + len(data) > self.limits.per_run:
+            raise QuotaExceeded(f"{name} is more than one run may leave: {self.limits.per_run:,} octets.")
+        return await self._files.write(session_id, attempt, name, offset, data)
+
+    async def complete(
+        self, session_id: str, attempt: int, name: str, size: int, sha256: str, type_: str | None = None
+    ) -> Evidence:
+        """The file is whole: ``size`` octets with this SHA-256 (hex). Durable when this returns; asking again
+        is harmless.
+
+        Raises Invalid (send it again), NotFound for the run, QuotaExceeded, StorageUnavailable.
+        """
+        run = await self._store.by_session(session_id)
+        if run is None:
+            raise NotFound("run", session_id)
+        if not 1 <= attempt <= run.attempt:
+            raise Invalid(f"The run {session_id} has no attempt {attempt}.", field="attempt")
+        if self.limits.per_run is not None:
+            others = [e for e in await self._store.evidence(run.id, attempt) if e.name != name]
+            if sum(entry.size for entry in others) + size > self.limits.per_run:
+                raise QuotaExceeded(f"One run may leave {self.limits.per_run:,} octets of evidence.")
+        path = await self._files.complete(session_id, attempt, name, size, sha256)
+        entry = Evidence(
+            run.id, attempt, name, size, sha256.lower(), type_ or media_type(name), path, self._clock.wall()
+        )
+        await self._store.add_evidence(entry)
+        return entry
+
+    async def list(self, run: Run, attempt: int | None = None) -> list[Evidence]:
+        """By name; of the last attempt unless said otherwise."""
+        return await self._store.evidence(run.id, run.attempt if attempt is None else attempt)
+
+    async def find(self, run: Run, name: str) -> tuple[Evidence, Path]:
+        """Raises NotFound."""
+        for entry in await self.list(run):
+            if entry.name == name:
+                return entry, self._files.locate(entry.path)
+        raise NotFound("file", name)
+
+    async def sweep(self) -> int:
+        """Removes the evidence of runs that are older than the retention, then of the oldest until the quota
+        holds; the octets that were freed. To be called now and then by the keeper."""
+        freed, total = 0, await self._store.evidence_size()
+        now = self._clock.wall()
+        for run_id, session_id, created_at, size in await self._store.oldest_evidence(_SWEPT_AT_ONCE):
+            old = self.limits.retention is not None and created_at < now - self.limits.retention
+            too_much = self.limits.quota is not None and total - freed > self.limits.quota
+            if not (old or too_much):
+                break
+            await self._files.remove(session_id)
+            await self._store.forget_evidence(run_id)
+            freed += size
+        return freed
+
+
+def media_type(name: str) -> str:
+    """By the ending of the name."""
+    ending = "." + name.rpartition(".")[2].lower()
+    return _TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,47 @@
+"""Reads of an agent's result what the platform keeps in columns."""
+
+from __future__ import annotations
+
+import msgspec
+
+from callwright.control.runs.model import Ending
+from callwright.scenario.outcome import Blame, Verdict
+
+__all__ = ["read_outcome"]
+
+
+class _Received(msgspec.Struct, frozen=True):
+    mos: float | None = None
+
+
+class _Call(msgspec.Struct):
+    received: _Received = _Received()
+
+
+class _Outcome(msgspec.Struct):
+    verdict: Verdict
+    blame: Blame | None = None
+    reason: str = ""
+    calls: list[_Call] = []
+
+
+def read_outcome(document: bytes | str) -> Ending:
+    """The ending that run.json tells of. One that cannot be read is an ending too: ours, as error."""
+    try:
+        outcome = msgspec.json.decode(document, type=_Outcome)
+        text = document if isinstance(document, str) else document.decode()
+    except (msgspec.DecodeError, UnicodeError) as error:
+        reason = f"The agent's result cannot be read: {error}"
+        return Ending(
+            Verdict.ERROR.value, Verdict.ERROR.value, Blame.PLATFORM.value, reason.replace("\0", "")
+        )
+    heard = [call.received.mos for call in outcome.calls if call.received.mos is not None]
+    passed = outcome.verdict is Verdict.PASSED
+    return Ending(
+        outcome.verdict.value,
+        outcome.verdict.value,
+        outcome.blame.value if outcome.blame else None,
+        "" if passed else outcome.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        min(heard, default=None),
+        text,
+    )

@@ -1,0 +1,582 @@
+"""Runs: started, claimed, finished, stopped, expired. The state column is the queue."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
+
+from callwright.control.accounts.model import Identity, Right
+from callwright.control.accounts.vault import Vault
+from callwright.control.errors import (
+    Forbidden,
+    Invalid,
+    KillSwitchEngaged,
+    NotFound,
+    QuotaExceeded,
+    RefusedByPolicy,
+)
+from callwright.control.runs.admission import admit, policy_target, remedy_for_caps
+from callwright.control.runs.model import (
+    Acceptance,
+    Bucket,
+    Ending,
+    Job,
+    KillSwitch,
+    NewRun,
+    Run,
+    RunDetail,
+    RunFilter,
+    TargetRow,
+    TargetUse,
+)
+from callwright.control.runs.result import read_outcome
+from callwright.control.runs.store import RunStore
+from callwright.control.runs.transitions import Phase
+from callwright.control.scenarios.model import Test, TestDocument
+from callwright.net.clock import Clock
+from callwright.net.entropy import Entropy
+from callwright.policy.destination import PolicyError
+from callwright.scenario.document import load
+from callwright.scenario.scenario import Scenario
+
+__all__ = ["KILL_SWITCH", "RunSettings", "Runs", "new_session_id"]
+
+KILL_SWITCH = "kill_switch"
+_CLOCK_STEP = 2.0  # seconds by which calendar and interval may differ between two looks
+_MAX_KEY = 255
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Seconds, unless said otherwise. ``embedded``: one person's installation, so what is near is permitted
+    without a target of its own."""
+
+    embedded: bool = True
+    queue_patience: float = 600.0
+    grace: float = 60.0  # beyond what the document may last
+    attempts: int = 3
+    queue_length: int = 10_000
+    idempotency_kept: float = 86_400.0
+
+
+class TestSource(Protocol):
+    """What runs need of tests."""
+
+    async def get(self, name: str) -> Test: ...
+    async def document(self, test: Test) -> TestDocument: ...
+    async def of_project(self, project: str | None, tags: Sequence[str]) -> Sequence[Test]: ...
+
+
+class AccountSource(Protocol):
+    """What runs need of accounts."""
+
+    async def revealed_credentials(self) -> dict[str, dict[str, str]]: ...
+    async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None: ...
+
+
+class Runs:
+    """``on_change`` hears every run that was queued, stopped or ended here, after the commit."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        tests: TestSource,
+        accounts: AccountSource,
+        vault: Vault,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        settings: RunSettings | None = None,
+        on_change: Callable[[Run], None] | None = None,
+    ) -> None:
+        self._store, self._tests, self._accounts, self._vault = store, tests, accounts, vault
+        self._clock, self._entropy = clock, entropy
+        self.settings = settings or RunSettings()
+        self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
+        self._clocks: tuple[float, float] | None = None  # interval and calendar at the last look
+
+    # -- start
+
+    async def start(
+        self,
+        identity: Identity,
+        test_name: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        report_mode: str | None = None,
+        idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
+        pool: str = "default",
+    ) -> Run:
+        """Queues a run of the test. The same ``idempotency_key`` again gives the same run.
+
+        Raises NotFound, DocumentError (problems of the overrides), Invalid, RefusedByPolicy, QuotaExceeded,
+        KillSwitchEngaged, IdempotencyConflict, Forbidden.
+        """
+        _require(identity, Right.RUN)
+        test = await self._tests.get(test_name)
+        runs = await self._start(
+            identity, [test], overrides or {}, report_mode, idempotency_key, tags, pool, ("test", test_name)
+        )
+        return runs[0]
+
+    async def start_all(
+        self,
+        identity: Identity,
+        project: str | None = None,
+        with_tags: Sequence[str] = (),
+        *,
+        report_mode: str | None = None,
+        idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
+        pool: str = "default",
+    ) -> Sequence[Run]:
+        """Queues every test of the project, or all that have all the tags ``with_tags``: all or none."""
+        _require(identity, Right.RUN)
+        chosen = await self._tests.of_project(project, with_tags)
+        if not chosen:
+            raise NotFound(
+                "test", f"of project {project}" if project else f"with tags {', '.join(with_tags)}"
+            )
+        what = ("project", project or "", *with_tags)
+        return await self._start(identity, chosen, {}, report_mode, idempotency_key, tags, pool, what)
+
+    async def _start(
+        self,
+        identity: Identity,
+        tests: Sequence[Test],
+        overrides: Mapping[str, Any],
+        report_mode: str | None,
+        key: str | None,
+        tags: Sequence[str],
+        pool: str,
+        what: Sequence[str],
+    ) -> Sequence[Run]:
+        if report_mode not in (None, "", "kiosk"):
+            raise Invalid(
+                f"report.mode {report_mode!r} is not known.", "Permitted: kiosk.", field="report.mode"
+            )
+        if key is not None and not 0 < len(key) <= _MAX_KEY:
+            raise Invalid(f"An Idempotency-Key has 1 to {_MAX_KEY} characters.", field="Idempotency-Key")
+        switch = await self.kill_switch()
+        if switch is not None:
+            raise KillSwitchEngaged(
+                f"The kill switch is engaged by {switch.by}: nothing is started.",
+                "An administrator releases it when it is safe again.",
+            )
+        if await self._store.count_live() + len(tests) > self.settings.queue_length:
+            raise QuotaExceeded(
+                f"{self.settings.queue_length} runs wait already.", "Try again when some have ended."
+            )
+        credentials = await self._accounts.revealed_credentials()
+        targets = await self._store.targets()
+        now = self._clock.wall()
+        born = []
+        for test in tests:
+            document = await self._tests.document(test)
+            scenario = read_scenario(document.document, overrides, credentials)
+            usage = admit(scenario, targets, embedded=self.settings.embedded).usage
+            await self._check_caps(usage, targets, now)
+            session_id = new_session_id(self._entropy)
+            sealed = self._vault.seal(_texts(overrides), session_id) if overrides else ""
+            born.append(
+                NewRun(
+                    session_id=session_id,
+                    test_id=test.id,
+                    test_name=test.name,
+                    testcase_name=scenario.title or test.title,
+                    project_id=test.project_id,
+                    project_name=test.project_name,
+                    pool=pool,
+                    tags=_json([*dict.fromkeys([*scenario.tags, *tags])]),
+                    created_at=now,
+                    started_by=identity.username,
+                    kiosk=1 if report_mode == "kiosk" else None,
+                    deadline_at=now + self.settings.queue_patience,
+                    max_seconds=scenario.deadline,
+                    test_version=document.version,
+                    document=document.document,
+                    sealed_overrides=sealed,
+                    shown=_json(scenario.shown_parameters()),
+                    usage=usage,
+                )
+            )
+        asked = _json([list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool])
+        fingerprint = hashlib.sha256(asked.encode()).hexdigest()
+        runs, new = await self._store.add(born, user_id=identity.user_id, key=key, fingerprint=fingerprint)
+        if new:
+            self._tell(runs)
+        return runs
+
+    async def _check_caps(self, usage: Iterable[TargetUse], rows: Sequence[TargetRow], now: float) -> None:
+        by_id = {row.id: row for row in rows}
+        for asked in usage:
+            taken = await self._store.target_usage(asked.target_id, now - now % 86_400)
+            broken = remedy_for_caps(by_id[asked.target_id], asked, taken)
+            if broken is not None:
+                raise RefusedByPolicy("", broken, "Wait for other runs to end, or ask for a larger cap.")
+
+    # -- look
+
+    async def get(self, session_id: str) -> Run:
+        """By session id, or by number. Raises NotFound."""
+        run = await self._store.by_session(session_id)
+        if run is None and session_id.isascii() and session_id.isdigit() and len(session_id) < 19:
+            run = await self._store.by_id(int(session_id))
+        if run is None:
+            raise NotFound("run", session_id)
+        return run
+
+    async def by_id(self, run_id: int) -> Run:
+        run = await self._store.by_id(run_id)
+        if run is None:
+            raise NotFound("run", run_id)
+        return run
+
+    async def detail(self, run: Run) -> RunDetail:
+        """Document, overrides and outcome. ``overrides`` holds secrets: ``shown`` is for people."""
+        stored = await self._store.detail(run.id)
+        if stored is None:
+            raise NotFound("run", run.session_id)
+        overrides = (
+            self._vault.open(stored.sealed_overrides, run.session_id) if stored.sealed_overrides else "{}"
+        )
+        return RunDetail(
+            run.id, stored.test_version, stored.document, overrides, stored.shown, stored.outcome
+        )
+
+    async def list(
+        self, filter_: RunFilter | None = None, *, after: int | None = None, limit: int = 100
+    ) -> list[Run]:
+        """Newest first. ``after``: the id of the last row of the page before."""
+        chosen = filter_ or RunFilter()
+        if chosen.status not in (None, "running", "passed", "failed"):
+            raise Invalid(
+                f"status {chosen.status!r} is not known.",
+                "Permitted: running, passed, failed.",
+                field="status",
+            )
+        if chosen.phase is not None and chosen.phase not in list(Phase):
+            raise Invalid(
+                f"phase {chosen.phase!r} is not known.", f"Permitted: {', '.join(Phase)}.", field="phase"
+            )
+        return await self._store.page(chosen, after, max(1, min(limit, 5000)))
+
+    async def live(self) -> Sequence[Run]:
+        """All that have not ended, oldest first."""
+        return await self._store.live()
+
+    async def previous_pass(self, run: Run) -> Run | None:
+        """The last run of the same test before this one that passed."""
+        return await self._store.previous_pass(run)
+
+    async def history(
+        self, since: float, bucket_seconds: float, project_id: int | None = None
+    ) -> Sequence[Bucket]:
+        """How many runs of each phase in each stretch of time since then, and their mean MOS."""
+        return await self._store.history(since, bucket_seconds, project_id)
+
+    # -- what agents do, by the keeper
+
+    async def job(self, run_id: int) -> Job:
+        """All that an agent needs. Holds secrets. Raises NotFound."""
+        run = await self.by_id(run_id)
+        detail = await self.detail(run)
+        stored = await self._store.detail(run_id)
+        overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any])
+        known = await self._accounts.revealed_credentials()
+        try:
+            scenario = read_scenario(detail.document, overrides, known)
+            named = {party.credentials for party in scenario.parties.values() if party.credentials}
+        except ValueError:  # an account was removed since; the agent will say so
+            named = set(known)
+        return Job(
+            run,
+            detail.document,
+            overrides,
+            {name: account for name, account in known.items() if name in named},
+            await self._store.targets(),
+            self.settings.embedded,
+            stored.max_seconds if stored else 0.0,
+        )
+
+    async def claim(self, run_id: int, attempt: int, agent_id: str, lease: float) -> Run | None:
+        """queued to starting: the agent may prepare it, and holds it for ``lease`` seconds. None: it may not.
+        Asking again with the same answer is harmless."""
+        now = self._clock.wall()
+        return await self._store.claim(run_id, attempt, agent_id, now, now + lease, self.settings.grace)
+
+    async def intend(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
+        """starting to running: the agent's leave to send its first request, asked for before it does. From
+        now on this run is never tried again. None: it must send nothing."""
+        return await self._store.intend(run_id, attempt, agent_id, self._clock.wall())
+
+    async def release(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
+        """The agent gives back what it has not begun; queued again as the next attempt."""
+        run = await self._store.release(
+            run_id, attempt, agent_id, self._clock.wall(), self.settings.queue_patience
+        )
+        return self._told(run)
+
+    async def renew(self, pairs: Iterable[tuple[int, int]], agent_id: str, lease: float) -> set[int]:
+        """A heartbeat with (run id, attempt) of all the agent holds; which of them are still its own: it must
+        drop the others."""
+        return await self._store.renew(pairs, agent_id, self._clock.wall() + lease)
+
+    async def finish(
+        self, session_id: str, attempt: int, outcome: bytes | str, *, agent_id: str, intents: int = 0
+    ) -> Acceptance:
+        """The agent's result: the document run.json. When this returns it is durable.
+
+        ``intents``: how many requests it had announced; only for the record of a run that ends as error.
+        """
+        run = await self.get(session_id)
+        ending = read_outcome(outcome)
+        ended = await self._store.finish(run.id, attempt, agent_id, ending, self._clock.wall())
+        if ended is not None:
+            self._tell([ended])
+            return Acceptance.ACCEPTED
+        if await self._store.finished_before(run.id, attempt, agent_id):
+            return Acceptance.REPEATED
+        return Acceptance.SUPERSEDED
+
+    async def expire_leases(self) -> Sequence[Run]:
+        """Moves on every run whose agent was not heard, that nobody took, or that lasts too long.
+
+        A step of the machine's clock moves the deadlines along instead of ending runs.
+        """
+        now = self._clock.wall()
+        await self._follow_clock(now)
+        changed = []
+        for run in await self._store.expired(now):
+            moved = await self._expire(run, now)
+            if moved is not None:
+                changed.append(moved)
+        self._tell(changed)
+        return changed
+
+    async def _follow_clock(self, now: float) -> None:
+        interval = self._clock.now()
+        before, self._clocks = self._clocks, (interval, now)
+        if before is not None:
+            step = (now - before[1]) - (interval - before[0])
+            if abs(step) > _CLOCK_STEP:
+                await self._store.shift_deadlines(step)
+
+    async def _expire(self, run: Run, now: float) -> Run | None:
+        lease_over = run.lease_until is not None and run.lease_until < now
+        if run.stop_requested_at is not None:
+            return await self._store.end(run, _CANCELED, now)
+        if run.phase == Phase.STARTING and lease_over and run.attempt < self.settings.attempts:
+            return await self._store.requeue(run, now, self.settings.queue_patience)
+        if run.phase == Phase.QUEUED:
+            reason = f"No agent of the pool {run.pool} took this run in time."
+        elif not lease_over:
+            reason = "The run lasted longer than its document can; it was given up."
+        elif run.phase == Phase.STARTING:
+            reason = f"Agents were lost before they began it, {run.attempt} times."
+        else:
+            reason = (
+                "The agent was lost during the run. A call may have been placed, so it was not tried again."
+            )
+        ending = Ending(Phase.ERROR.value, Phase.ERROR.value, "platform", reason)
+        return await self._store.end(run, ending, now)
+
+    async def extend_leases(self, seconds: float) -> None:
+        """For a keeper that begins, or whose database was away: no lease ends within ``seconds``, so that
+        agents which carried on meanwhile can be heard."""
+        await self._store.extend_leases(self._clock.wall() + seconds)
+
+    # -- stop
+
+    async def stop(self, identity: Identity, session_id: str) -> Run:
+        """A queued run is canceled at once; of a running one the wish is noted, for its agent to be told."""
+        _require(identity, Right.RUN)
+        run = await self.get(session_id)
+        changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
+        self._tell(changed)
+        if changed:
+            await self._accounts.audit(identity, "run.stopped", f"run {run.session_id}")
+        return changed[0] if changed else await self.by_id(run.id)
+
+    async def kill_switch(self) -> KillSwitch | None:
+        """None when it is released."""
+        value = await self._store.setting(KILL_SWITCH)
+        return msgspec.json.decode(value, type=KillSwitch) if value else None
+
+    async def kill(self, identity: Identity, reason: str = "") -> Sequence[Run]:
+        """Engages the switch: nothing starts any more; the queued are canceled, agents are to stop the rest
+        (the runs returned)."""
+        _require(identity, Right.ADMINISTER)
+        now = self._clock.wall()
+        switch = KillSwitch(now, identity.username, reason)
+        await self._store.set_setting(KILL_SWITCH, _json(switch))
+        changed = await self._store.stop(None, now, f"The kill switch was engaged by {identity.username}.")
+        await self._accounts.audit(identity, "kill.engaged", f"{len(changed)} runs", reason)
+        self._tell(changed)
+        return changed
+
+    async def release_kill_switch(self, identity: Identity) -> None:
+        _require(identity, Right.ADMINISTER)
+        await self._store.set_setting(KILL_SWITCH, None)
+        await self._accounts.audit(identity, "kill.released", "")
+
+    # -- the public link
+
+    def kiosk_token(self, run: Run) -> str | None:
+        """The unguessable part of the public link; None when there is none. Made from the key outside the
+        database, so a copy of the database opens no page."""
+        if run.kiosk is None:
+            return None
+        return _uuid(self._vault.derive(f"kiosk/{run.session_id}/{run.kiosk}")[:16])
+
+    async def by_kiosk(self, token: str, session_id: str) -> Run:
+        """Raises NotFound for a wrong or revoked token, as for an unknown run."""
+        run = await self._store.by_session(session_id)
+        right = (self.kiosk_token(run) if run is not None else None) or "-" * 36
+        if not hmac.compare_digest(right.encode(), token.encode("utf-8", "replace")) or run is None:
+            raise NotFound("page", token)
+        return run
+
+    async def share(self, identity: Identity, session_id: str) -> Run:
+        """Makes a public link if there is none; a revoked one never comes back."""
+        _require(identity, Right.RUN)
+        run = await self.get(session_id)
+        if run.kiosk is not None:
+            return run
+        # Seconds since the epoch only grow, so that no serial is used twice.
+        shared = await self._store.set_kiosk(run.id, max(2, int(self._clock.wall())))
+        await self._accounts.audit(identity, "kiosk.shared", f"run {run.session_id}")
+        return shared or run
+
+    async def revoke_kiosk(self, identity: Identity, session_id: str) -> Run:
+        _require(identity, Right.RUN)
+        run = await self.get(session_id)
+        revoked = await self._store.set_kiosk(run.id, None)
+        await self._accounts.audit(identity, "kiosk.revoked", f"run {run.session_id}")
+        return revoked or run
+
+    # -- targets
+
+    async def targets(self) -> Sequence[TargetRow]:
+        return await self._store.targets()
+
+    async def add_target(
+        self,
+        identity: Identity,
+        *,
+        host: str | None = None,
+        network: str | None = None,
+        number: str | None = None,
+        rate: float | None = None,
+        concurrency: int | None = None,
+        minutes: float | None = None,
+        note: str = "",
+    ) -> TargetRow:
+        """Permits a destination. Raises Invalid with the policy's own sentence."""
+        _require(identity, Right.ADMINISTER)
+        row = TargetRow(
+            0,
+            host or None,
+            network or None,
+            number or None,
+            rate,
+            concurrency,
+            minutes,
+            note,
+            identity.username,
+            self._clock.wall(),
+        )
+        try:
+            policy_target(row)
+        except PolicyError as error:
+            raise Invalid(str(error)) from None
+        added = await self._store.add_target(row)
+        await self._accounts.audit(
+            identity, "target.added", f"target {added.id}", added.host or added.network or added.number or ""
+        )
+        return added
+
+    async def remove_target(self, identity: Identity, target_id: int) -> None:
+        _require(identity, Right.ADMINISTER)
+        if not await self._store.remove_target(target_id, self._clock.wall()):
+            raise NotFound("target", target_id)
+        await self._accounts.audit(identity, "target.removed", f"target {target_id}")
+
+    async def forget_old_keys(self) -> None:
+        """Idempotency keys are kept for a day."""
+        await self._store.forget_idempotency(self._clock.wall() - self.settings.idempotency_kept)
+
+    # -- telling
+
+    def _told(self, run: Run | None) -> Run | None:
+        if run is not None:
+            self._tell([run])
+        return run
+
+    def _tell(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            for listener in self.on_change:
+                listener(run)
+
+
+_CANCELED = Ending(Phase.CANCELED.value, Phase.CANCELED.value, None, "The run was stopped.")
+
+
+def read_scenario(
+    document: str, overrides: Mapping[str, Any], credentials: Mapping[str, Mapping[str, str]]
+) -> Scenario:
+    """The document with its overrides. The platform's own environment is none of a test's business.
+
+    Raises DocumentError.
+    """
+    return _read_cached(document, _json(dict(overrides)), _json({k: dict(v) for k, v in credentials.items()}))
+
+
+@lru_cache(maxsize=256)
+def _read_cached(document: str, overrides: str, credentials: str) -> Scenario:
+    return load(
+        document,
+        overrides=msgspec.json.decode(overrides),
+        environment={},
+        credentials=msgspec.json.decode(credentials),
+    )
+
+
+def new_session_id(entropy: Entropy) -> str:
+    """A UUID of version 4 (RFC 9562 section 5.4)."""
+    octets = bytearray(entropy(16))
+    octets[6] = octets[6] & 0x0F | 0x40
+    octets[8] = octets[8] & 0x3F | 0x80
+    return _uuid(bytes(octets))
+
+
+def _uuid(octets: bytes) -> str:
+    text = octets.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _require(identity: Identity, right: Right) -> None:
+    if not identity.can(right):
+        raise Forbidden(
+            f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
+            "Ask an administrator.",
+        )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _strings(overrides: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else _json(value) for name, value in overrides.items()}
+
+
+def _texts(overrides: Mapping[str, Any]) -> str:
+    return _json(dict(overrides))

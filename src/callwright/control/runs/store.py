@@ -1,0 +1,129 @@
+"""What runs need of a database and of a place for files. Each method that changes is atomic and durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from callwright.control.runs.model import (
+    Bucket,
+    Ending,
+    Evidence,
+    NewRun,
+    Run,
+    RunFilter,
+    StoredDetail,
+    TargetRow,
+    TargetUse,
+)
+
+__all__ = ["EvidenceStore", "RunStore"]
+
+
+class RunStore(Protocol):
+    async def add(
+        self, runs: Sequence[NewRun], *, user_id: int, key: str | None, fingerprint: str
+    ) -> tuple[list[Run], bool]:
+        """(the runs, whether they are new). With an idempotency ``key`` that this user has sent before: the
+        runs of then. Raises IdempotencyConflict when it came with another ``fingerprint``."""
+        ...
+
+    async def by_session(self, session_id: str) -> Run | None: ...
+    async def by_id(self, run_id: int) -> Run | None: ...
+    async def detail(self, run_id: int) -> StoredDetail | None: ...
+
+    async def page(self, filter_: RunFilter, before: int | None, limit: int) -> list[Run]:
+        """Newest first, those whose id is below ``before``."""
+        ...
+
+    async def live(self) -> list[Run]:
+        """All that have not ended, oldest first."""
+        ...
+
+    async def count_live(self) -> int: ...
+    async def previous_pass(self, run: Run) -> Run | None: ...
+
+    async def history(self, since: float, seconds: float, project_id: int | None) -> list[Bucket]: ...
+
+    # compare-and-set: the run as it is afterwards, None when it was not in the right state
+
+    async def claim(
+        self, run_id: int, attempt: int, agent_id: str, now: float, lease_until: float, grace: float
+    ) -> Run | None: ...
+    async def intend(self, run_id: int, attempt: int, agent_id: str, now: float) -> Run | None: ...
+    async def release(
+        self, run_id: int, attempt: int, agent_id: str, now: float, patience: float
+    ) -> Run | None: ...
+
+    async def finish(
+        self, run_id: int, attempt: int, agent_id: str, ending: Ending, now: float
+    ) -> Run | None: ...
+    async def finished_before(self, run_id: int, attempt: int, agent_id: str) -> bool:
+        """Whether the result of this attempt was taken already."""
+        ...
+
+    async def stop(self, run_ids: Sequence[int] | None, now: float, reason: str) -> list[Run]:
+        """Cancels the queued, notes the wish at those an agent has; None: every run. What changed."""
+        ...
+
+    async def renew(self, pairs: Iterable[tuple[int, int]], agent_id: str, until: float) -> set[int]:
+        """(run id, attempt) of an agent's heartbeat; the run ids that are still its own."""
+        ...
+
+    async def expired(self, now: float) -> list[Run]:
+        """Live runs whose lease or deadline is over."""
+        ...
+
+    async def requeue(self, run: Run, now: float, patience: float) -> Run | None: ...
+    async def end(self, run: Run, ending: Ending, now: float) -> Run | None:
+        """Ends it as it was seen in ``run``: same phase, attempt and lease."""
+        ...
+
+    async def extend_leases(self, until: float) -> None:
+        """No lease ends before ``until``."""
+        ...
+
+    async def shift_deadlines(self, seconds: float) -> None: ...
+
+    async def set_kiosk(self, run_id: int, serial: int | None) -> Run | None: ...
+    async def setting(self, name: str) -> str | None: ...
+    async def set_setting(self, name: str, value: str | None) -> None: ...
+
+    # evidence and targets
+
+    async def add_evidence(self, entry: Evidence) -> None: ...
+    async def evidence(self, run_id: int, attempt: int) -> list[Evidence]: ...
+    async def evidence_size(self) -> int: ...
+    async def oldest_evidence(self, limit: int) -> list[tuple[int, str, float, int]]:
+        """(run id, session id, created_at, octets) of ended runs that have evidence, oldest first."""
+        ...
+
+    async def forget_evidence(self, run_id: int) -> None: ...
+    async def forget_idempotency(self, before: float) -> None: ...
+
+    async def targets(self) -> list[TargetRow]: ...
+    async def add_target(self, row: TargetRow) -> TargetRow: ...
+    async def remove_target(self, target_id: int, now: float) -> bool: ...
+    async def target_usage(self, target_id: int, since: float) -> TargetUse:
+        """Calls at once and a second of live runs; minutes of all since ``since``."""
+        ...
+
+
+class EvidenceStore(Protocol):
+    """Files of runs, written in chunks, complete or absent. ``name``: ``call.pcap``, ``audio/alice.wav``."""
+
+    async def write(self, session_id: str, attempt: int, name: str, offset: int, data: bytes) -> int:
+        """Octets that are there now; writing the same chunk again is harmless. Raises Invalid for a name that
+        leads elsewhere or a gap, QuotaExceeded, StorageUnavailable."""
+        ...
+
+    async def complete(self, session_id: str, attempt: int, name: str, size: int, sha256: str) -> str:
+        """The path below the folder, durable. Raises Invalid when size or checksum differ."""
+        ...
+
+    def locate(self, path: str) -> Path:
+        """Where a complete file lies. Raises NotFound."""
+        ...
+
+    async def remove(self, session_id: str) -> None: ...

@@ -1,0 +1,46 @@
+"""What tests need of a database."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from callwright.control.accounts.model import Project
+from callwright.control.scenarios.model import Test, TestDocument, TestVersion
+
+__all__ = ["TestStore"]
+
+
+class TestStore(Protocol):
+    __test__: ClassVar[bool] = False
+
+    async def projects(self) -> list[Project]: ...
+    async def project(self, name: str) -> Project | None: ...
+    async def add_project(self, name: str, description: str, now: float) -> Project: ...
+
+    async def page(
+        self,
+        *,
+        project_id: int | None,
+        search: str | None,
+        tag: str | None,
+        after: str | None,
+        limit: int,
+    ) -> list[Test]:
+        """By name, those whose name comes after ``after``."""
+        ...
+
+    async def by_name(self, name: str) -> Test | None: ...
+    async def by_id(self, test_id: int) -> Test | None: ...
+    async def names(self) -> list[str]: ...
+
+    async def add(self, test: Test, document: TestDocument) -> Test:
+        """Raises Conflict when the name is taken."""
+        ...
+
+    async def replace(self, test: Test, document: TestDocument, was_version: int) -> Test | None:
+        """None when it has another version by now. Raises Conflict when the new name is taken."""
+        ...
+
+    async def delete(self, test_id: int, now: float) -> bool: ...
+    async def versions(self, test_id: int) -> list[TestVersion]: ...
+    async def document(self, test_id: int, version: int) -> TestDocument | None: ...

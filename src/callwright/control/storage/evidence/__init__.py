@@ -1,0 +1,1 @@
+"""Where the files of runs are kept; never in the database."""

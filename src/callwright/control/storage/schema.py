@@ -1,0 +1,170 @@
+"""The version of a database's schema: read before anything else, moved forward by Alembic alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callwright.control.errors import NewerSchema, StorageUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["HEAD", "HISTORY", "Location", "check", "current", "migrate"]
+
+#: Every version from the first to the newest, as in migrations/versions.
+HISTORY = ("0001",)
+HEAD = HISTORY[-1]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 0x63616C6C  # "call": one migration at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the records are: the file of SQLite, or the URL of a PostgreSQL database."""
+
+    path: Path | None = None
+    url: str | None = None
+
+    @classmethod
+    def of(cls, data: Path, database: str | None = None) -> Location:
+        """``database``: postgresql://…, sqlite:///path, or nothing for ``<data>/callwright.db``."""
+        if not database:
+            return cls(path=data / "callwright.db")
+        scheme, _, rest = database.partition("://")
+        if scheme in ("postgresql", "postgres"):
+            return cls(url=f"postgresql://{rest}")
+        if scheme == "sqlite":
+            return cls(path=Path(rest.removeprefix("/")))
+        raise ValueError(
+            f"{scheme or database!r} is no database that is known here. Permitted: postgresql://…, sqlite:///…"
+        )
+
+
+async def current(location: Location) -> str | None:
+    """The version that is there; None for an empty or absent database. Changes nothing."""
+    if location.path is not None:
+        return await asyncio.to_thread(_sqlite_version, location.path)
+    import asyncpg
+
+    from callwright.control.storage.sql.postgres import refusals
+
+    with refusals():
+        connection = await asyncpg.connect(location.url, timeout=10)
+        try:
+            if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+                return None
+            version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+            return version
+        finally:
+            await connection.close()
+
+
+def check(version: str | None) -> bool:
+    """Whether ``version`` is the one this program works with; False when it is older, or nothing is there.
+
+    Raises NewerSchema for one that is not known here.
+    """
+    if version is not None and version not in HISTORY:
+        raise NewerSchema(
+            f"The database has schema {version}; this Callwright knows up to {HEAD}. It was left untouched.",
+            "Start the newer Callwright again, or restore a backup of before.",
+        )
+    return version == HEAD
+
+
+async def migrate(location: Location) -> tuple[str | None, str]:
+    """Brings the schema to HEAD; returns (version before, version now). Raises NewerSchema first."""
+    before = await current(location)
+    if check(before):
+        return before, HEAD
+    if location.path is not None:
+        await asyncio.to_thread(_migrate_sqlite, location.path)
+    else:
+        await _migrate_postgres(str(location.url))
+    return before, HEAD
+
+
+def _sqlite_version(path: Path) -> str | None:
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    try:
+        # Not mode=ro: a database in WAL mode that was not closed properly must be recovered to be read.
+        connection = sqlite3.connect(path, timeout=15)
+        try:
+            named = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+            if connection.execute(named).fetchone() is None:
+                return None
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return row[0] if row else None
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"{path} cannot be read as a database: {error}.") from error
+
+
+def _migrate_sqlite(path: Path) -> None:
+    from sqlalchemy import create_engine, event
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _file_lock(path.with_name(path.name + ".migrate")):
+        if check(_sqlite_version(path)):
+            return
+        engine = create_engine(f"sqlite:///{path}")
+        try:
+            # The driver would commit before DDL by itself; so the transaction is ours.
+            event.listen(engine, "connect", _manual_transactions)
+            event.listen(engine, "begin", _begin_exclusively)
+            with engine.connect() as connection:
+                _upgrade(connection)
+                connection.commit()
+        finally:
+            engine.dispose()
+
+
+def _manual_transactions(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_exclusively(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _migrate_postgres(url: str) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2], poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

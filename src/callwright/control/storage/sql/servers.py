@@ -1,0 +1,111 @@
+"""Agents, pools and enrolments in SQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select, update
+
+from callwright.control.servers.model import Agent, AgentState, Enrolment, Pool
+from callwright.control.storage.sql.database import Database, Statement, param
+from callwright.control.storage.sql.tables import agents, enrolments, pools
+from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of
+
+__all__ = ["SqlServerStore"]
+
+_POOL = columns(pools, Pool)
+_POOLS = Statement(select(*_POOL).order_by(pools.c.name))
+_POOL_BY_NAME = Statement(select(*_POOL).where(pools.c.name == param("name")))
+_ADD_POOL = upsert(pools, ("name",), ("name", "created_at"), keep=True)
+_DELETE_POOL = Statement(delete(pools).where(pools.c.name == param("name")))
+
+_AGENT = columns(agents, Agent)
+_KNOWN = agents.c.state != AgentState.REVOKED.value
+_AGENTS = Statement(select(*_AGENT).where(_KNOWN).order_by(agents.c.name))
+_ALL_AGENTS = Statement(select(*_AGENT).order_by(agents.c.name))
+_AGENT_BY_ID = Statement(select(*_AGENT).where(agents.c.id == param("id")))
+_AGENT_BY_SECRET = Statement(
+    select(*_AGENT).where(agents.c.id == param("id"), agents.c.secret_hash == param("secret_hash"), _KNOWN)
+)
+_PUT_AGENT = upsert(agents, ("id",), [*Agent.__struct_fields__, "secret_hash"])
+_HEARTBEAT = Statement(
+    update(agents)
+    .where(agents.c.id == param("id"), _KNOWN)
+    .values(
+        {name: param(name) for name in ("labels", "version", "capacity", "busy", "codecs", "last_seen_at")}
+    )
+    .returning(*_AGENT)
+)
+_SET_STATE = Statement(
+    update(agents).where(agents.c.id == param("id"), _KNOWN).values(state=param("state")).returning(*_AGENT)
+)
+
+_ENROLMENT = columns(enrolments, Enrolment)
+_ADD_ENROLMENT = Statement(
+    inserting(enrolments, ["pool", "token_hash", "created_at", "expires_at"]).returning(*_ENROLMENT)
+)
+_ENROLMENTS = Statement(select(*_ENROLMENT).order_by(enrolments.c.id.desc()))
+_USE_ENROLMENT = Statement(
+    update(enrolments)
+    .where(
+        enrolments.c.token_hash == param("token_hash"),
+        enrolments.c.used_at.is_(None),
+        enrolments.c.expires_at > param("now"),
+    )
+    .values(used_at=param("now"), agent_id=param("agent_id"))
+    .returning(*_ENROLMENT)
+)
+
+
+class SqlServerStore:
+    """ServerStore on any Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def pools(self) -> list[Pool]:
+        return await self._db.all(Pool, _POOLS)
+
+    async def add_pool(self, name: str, now: float) -> Pool:
+        async with self._db.transaction() as transaction:
+            await transaction.run(_ADD_POOL, {"name": name, "created_at": now})
+            pool = await transaction.one(Pool, _POOL_BY_NAME, {"name": name})
+        assert pool is not None
+        return pool
+
+    async def delete_pool(self, name: str) -> bool:
+        return await self._db.run(_DELETE_POOL, {"name": name}) > 0
+
+    async def agents(self, *, revoked: bool = False) -> list[Agent]:
+        return await self._db.all(Agent, _ALL_AGENTS if revoked else _AGENTS)
+
+    async def agent(self, agent_id: str) -> Agent | None:
+        return await self._db.one(Agent, _AGENT_BY_ID, {"id": agent_id})
+
+    async def agent_by_secret(self, agent_id: str, secret_hash: str) -> Agent | None:
+        return await self._db.one(Agent, _AGENT_BY_SECRET, {"id": agent_id, "secret_hash": secret_hash})
+
+    async def put_agent(self, agent: Agent, secret_hash: str) -> Agent:
+        await self._db.run(_PUT_AGENT, values_of(agent) | {"secret_hash": secret_hash})
+        return agent
+
+    async def heartbeat(self, agent: Agent) -> Agent | None:
+        return await self._one(_HEARTBEAT, values_of(agent))
+
+    async def set_state(self, agent_id: str, state: str) -> Agent | None:
+        return await self._one(_SET_STATE, {"id": agent_id, "state": state})
+
+    async def _one(self, statement: Statement, values: dict[str, object]) -> Agent | None:
+        rows = await self._db.changed(Agent, statement, values)
+        return rows[0] if rows else None
+
+    async def add_enrolment(self, pool: str, token_hash: str, now: float, expires_at: float) -> Enrolment:
+        values = {"pool": pool, "token_hash": token_hash, "created_at": now, "expires_at": expires_at}
+        (added,) = await self._db.changed(Enrolment, _ADD_ENROLMENT, values)
+        return added
+
+    async def enrolments(self) -> list[Enrolment]:
+        return await self._db.all(Enrolment, _ENROLMENTS)
+
+    async def use_enrolment(self, token_hash: str, agent_id: str, now: float) -> Enrolment | None:
+        values = {"token_hash": token_hash, "agent_id": agent_id, "now": now}
+        rows = await self._db.changed(Enrolment, _USE_ENROLMENT, values)
+        return rows[0] if rows else None

@@ -1,0 +1,145 @@
+"""Tests in SQL."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from sqlalchemy import or_, select, update
+
+from callwright.control.accounts.model import Project
+from callwright.control.scenarios.model import Test, TestDocument, TestVersion
+from callwright.control.storage.sql.database import Database, Statement, param
+from callwright.control.storage.sql.tables import projects, test_versions, tests
+from callwright.control.storage.sql.writing import columns, contains, inserting, pattern, values_of
+
+__all__ = ["SqlTestStore"]
+
+_PROJECT = columns(projects, Project)
+_PROJECTS = Statement(select(*_PROJECT).order_by(projects.c.id))
+_PROJECT_BY_NAME = Statement(select(*_PROJECT).where(projects.c.name == param("name")))
+_ADD_PROJECT = Statement(inserting(projects, ["name", "description", "created_at"]).returning(*_PROJECT))
+
+_TEST = [
+    projects.c.name.label("project_name") if name == "project_name" else tests.c[name]
+    for name in Test.__struct_fields__
+]
+_SELECT = (
+    select(*_TEST).join(projects, projects.c.id == tests.c.project_id).where(tests.c.deleted_at.is_(None))
+)
+_BY_NAME = Statement(_SELECT.where(tests.c.name == param("name")))
+_BY_ID = Statement(_SELECT.where(tests.c.id == param("id")))
+_NAMES = Statement(select(tests.c.name).where(tests.c.deleted_at.is_(None)))
+
+_COLUMNS = [name for name in Test.__struct_fields__ if name not in ("id", "project_name")]
+_ADD = Statement(inserting(tests, _COLUMNS).returning(tests.c.id))
+_REPLACE = Statement(
+    update(tests)
+    .where(tests.c.id == param("id"), tests.c.version == param("was_version"), tests.c.deleted_at.is_(None))
+    .values({name: param(name) for name in _COLUMNS})
+)
+_DELETE = Statement(
+    update(tests)
+    .where(tests.c.id == param("id"), tests.c.deleted_at.is_(None))
+    .values(deleted_at=param("now"))
+)
+_ADD_VERSION = Statement(inserting(test_versions, TestDocument.__struct_fields__))
+_VERSIONS = Statement(
+    select(*columns(test_versions, TestVersion))
+    .where(test_versions.c.test_id == param("test_id"))
+    .order_by(test_versions.c.version.desc())
+)
+_DOCUMENT = Statement(
+    select(*columns(test_versions, TestDocument)).where(
+        test_versions.c.test_id == param("test_id"), test_versions.c.version == param("version")
+    )
+)
+
+_FILTERS: dict[str, Any] = {
+    "project_id": tests.c.project_id == param("project_id"),
+    "search": or_(
+        contains(tests.c.name, "search"),
+        contains(tests.c.title, "search"),
+        contains(tests.c.description, "search"),
+    ),
+    # tags are JSON: the quoted word stands in the text
+    "tag": contains(tests.c.tags, "tag"),
+    "after": tests.c.name > param("after"),
+}
+
+
+@lru_cache(maxsize=16)
+def _page(filters: frozenset[str]) -> Statement:
+    chosen = [_FILTERS[name] for name in sorted(filters)]
+    return Statement(_SELECT.where(*chosen).order_by(tests.c.name).limit(param("limit")))
+
+
+class SqlTestStore:
+    """TestStore on any Database."""
+
+    __test__: ClassVar[bool] = False
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def projects(self) -> list[Project]:
+        return await self._db.all(Project, _PROJECTS)
+
+    async def project(self, name: str) -> Project | None:
+        return await self._db.one(Project, _PROJECT_BY_NAME, {"name": name})
+
+    async def add_project(self, name: str, description: str, now: float) -> Project:
+        values = {"name": name, "description": description, "created_at": now}
+        (added,) = await self._db.changed(Project, _ADD_PROJECT, values)
+        return added
+
+    async def page(
+        self, *, project_id: int | None, search: str | None, tag: str | None, after: str | None, limit: int
+    ) -> list[Test]:
+        values: dict[str, Any] = {"project_id": project_id, "after": after}
+        if search:
+            values["search"] = pattern(search)
+        if tag:
+            values["tag"] = pattern(quoted(tag))
+        given = {name: value for name, value in values.items() if value is not None}
+        return await self._db.all(Test, _page(frozenset(given)), given | {"limit": limit})
+
+    async def by_name(self, name: str) -> Test | None:
+        return await self._db.one(Test, _BY_NAME, {"name": name})
+
+    async def by_id(self, test_id: int) -> Test | None:
+        return await self._db.one(Test, _BY_ID, {"id": test_id})
+
+    async def names(self) -> list[str]:
+        return await self._db.all(str, _NAMES)
+
+    async def add(self, test: Test, document: TestDocument) -> Test:
+        async with self._db.transaction() as transaction:
+            test_id = await transaction.value(_ADD, values_of(test))
+            await transaction.run(_ADD_VERSION, values_of(document) | {"test_id": test_id})
+            added = await transaction.one(Test, _BY_ID, {"id": test_id})
+        assert added is not None
+        return added
+
+    async def replace(self, test: Test, document: TestDocument, was_version: int) -> Test | None:
+        async with self._db.transaction() as transaction:
+            if not await transaction.run(_REPLACE, values_of(test) | {"was_version": was_version}):
+                return None
+            await transaction.run(_ADD_VERSION, values_of(document))
+            return await transaction.one(Test, _BY_ID, {"id": test.id})
+
+    async def delete(self, test_id: int, now: float) -> bool:
+        return await self._db.run(_DELETE, {"id": test_id, "now": now}) > 0
+
+    async def versions(self, test_id: int) -> list[TestVersion]:
+        return await self._db.all(TestVersion, _VERSIONS, {"test_id": test_id})
+
+    async def document(self, test_id: int, version: int) -> TestDocument | None:
+        return await self._db.one(TestDocument, _DOCUMENT, {"test_id": test_id, "version": version})
+
+
+def quoted(text: str) -> str:
+    """As it stands in a JSON list."""
+    import msgspec
+
+    return msgspec.json.encode(text).decode()

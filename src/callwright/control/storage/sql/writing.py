@@ -1,0 +1,62 @@
+"""Small parts of which the statements are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Insert, Table, func, insert
+
+from callwright.control.storage.sql.database import DialectName, Statement, param
+
+__all__ = ["columns", "contains", "inserting", "pattern", "upsert", "values_of"]
+
+
+def columns(table: Table, struct: Any, *, without: Sequence[str] = ()) -> list[ColumnElement[Any]]:
+    """The columns that fill a struct, in the order of its fields."""
+    return [table.c[name] for name in struct.__struct_fields__ if name not in without]
+
+
+def contains(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Whether the text holds the parameter ``name``, made by `pattern`, in either case."""
+    return func.lower(column).like(param(name), escape="\\")
+
+
+def pattern(text: str) -> str:
+    """The parameter for `contains`: percent and underscore stand for themselves."""
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def inserting(table: Table, names: Iterable[str]) -> Insert:
+    """INSERT of these columns, each from the parameter of its name."""
+    return insert(table).values({name: param(name) for name in names})
+
+
+def upsert(
+    table: Table,
+    key: Sequence[str],
+    names: Sequence[str],
+    *,
+    keep: bool = False,
+    unchanged: Sequence[str] = (),
+) -> Statement:
+    """INSERT; where ``key`` is there already the other columns are replaced, or with ``keep`` nothing is."""
+
+    def build(dialect: DialectName) -> Insert:
+        if dialect is DialectName.SQLITE:
+            from sqlalchemy.dialects.sqlite import insert as dialect_insert
+        else:
+            from sqlalchemy.dialects.postgresql import insert as dialect_insert  # type: ignore[assignment]
+        statement = dialect_insert(table).values({name: param(name) for name in names})
+        if keep:
+            return statement.on_conflict_do_nothing(index_elements=list(key))
+        replaced = {name: statement.excluded[name] for name in names if name not in (*key, *unchanged)}
+        return statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
+
+    return Statement(build)
+
+
+def values_of(struct: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a struct as parameters."""
+    return {name: getattr(struct, name) for name in struct.__struct_fields__ if name not in without}

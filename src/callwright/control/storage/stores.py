@@ -1,0 +1,73 @@
+"""Opens the records: `await open_stores(Location.of(data, database))`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callwright.control.accounts.store import AccountStore
+from callwright.control.errors import Unmigrated
+from callwright.control.runs.store import RunStore
+from callwright.control.scenarios.store import TestStore
+from callwright.control.servers.store import ServerStore
+from callwright.control.storage import schema
+from callwright.control.storage.schema import Location
+from callwright.control.storage.sql.database import Database
+
+__all__ = ["Stores", "open_stores"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All on one database."""
+
+    database: Database
+    accounts: AccountStore
+    tests: TestStore
+    runs: RunStore
+    servers: ServerStore
+
+    async def close(self) -> None:
+        await self.database.close()
+
+
+async def open_stores(location: Location, *, migrate: bool = False, connections: int = 10) -> Stores:
+    """``migrate``: bring the schema forward first, where it is older or not there.
+
+    Raises NewerSchema (nothing was touched), Unmigrated, StorageUnavailable.
+    """
+    version = await schema.current(location)
+    if not schema.check(version):
+        if not migrate:
+            raise Unmigrated(
+                "The database is empty."
+                if version is None
+                else f"The database has the old schema {version}.",
+                "Bring it forward: callwright migrate",
+            )
+        await schema.migrate(location)
+    return on_database(await _open_database(location, connections))
+
+
+def on_database(database: Database) -> Stores:
+    from callwright.control.storage.sql.accounts import SqlAccountStore
+    from callwright.control.storage.sql.runs import SqlRunStore
+    from callwright.control.storage.sql.servers import SqlServerStore
+    from callwright.control.storage.sql.tests import SqlTestStore
+
+    return Stores(
+        database,
+        SqlAccountStore(database),
+        SqlTestStore(database),
+        SqlRunStore(database),
+        SqlServerStore(database),
+    )
+
+
+async def _open_database(location: Location, connections: int) -> Database:
+    if location.path is not None:
+        from callwright.control.storage.sql.sqlite import SqliteDatabase
+
+        return SqliteDatabase(location.path)
+    from callwright.control.storage.sql.postgres import PostgresDatabase
+
+    return await PostgresDatabase.open(str(location.url), connections=connections)
