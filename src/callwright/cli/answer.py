@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from callwright.cli import softphone as flags
 from callwright.cli.console import (
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     JsonFlag,
     Refused,
@@ -21,8 +23,11 @@ from callwright.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from callwright.cli.evidence import Collection
     from callwright.phone.inbound import InboundCall
-    from callwright.phone.plan import AnswerPlan, PhoneConfig
+    from callwright.phone.phone import Phone
+    from callwright.phone.plan import Account, AnswerPlan, PhoneConfig
+    from callwright.phone.registration import PhoneRegistration
     from callwright.scenario.outcome import CallOutcome
     from callwright.sip.transport import Transport
 
@@ -36,6 +41,8 @@ _EXAMPLES = """
   callwright answer --listen 127.0.0.1:5070 --after 2 --echo --calls 1 --json
 
   callwright answer --listen 192.0.2.7:5060 --reject 486
+
+  callwright answer --listen 0.0.0.0:0 --register sip:pbx.example.com --user 1002 --password secret
 """
 
 
@@ -48,6 +55,14 @@ def answer(
         ),
     ] = "0.0.0.0:5060",
     transport: flags.TransportOption = "udp",
+    register: Annotated[
+        str | None,
+        typer.Option(
+            "--register", metavar="URI", help="Register at this registrar first, to be called there."
+        ),
+    ] = None,
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
     after: Annotated[
         float, typer.Option("--after", min=0, metavar="SECONDS", help="Ring this long before the answer.")
     ] = 0.0,
@@ -97,8 +112,9 @@ def answer(
 ) -> int:
     """Wait for calls, answer or refuse each, and judge what was heard."""
     from callwright.phone.phone import split_host_port
-    from callwright.phone.plan import AnswerPlan, MediaPlan
+    from callwright.phone.plan import Account, AnswerPlan, MediaPlan
     from callwright.sip.transport import Transport
+    from callwright.sip.uri import Uri
 
     try:
         host, port = split_host_port(listen)
@@ -107,11 +123,17 @@ def answer(
     playing = "echo" if echo else play
     if not no_media:
         flags.check_play(playing)
+    registrar = flags.sip_uri(register, "--register") if register else None
+    name = user or (Uri.parse(registrar).user if registrar else None)
+    if registrar and not name:
+        raise Refused("--register: nobody to register", "Add --user 1002, or write sip:1002@pbx.example.com.")
+    account = Account(name, password or "") if registrar and name else None
     config = flags.phone_config(
         transport=transport,
         bind=bind,
         advertise=advertise,
         rtp_ports=rtp_ports,
+        user=name or "callwright",
         codecs=codec or (),
         ca=ca,
         cert=cert,
@@ -132,7 +154,7 @@ def answer(
             plan,
             (host, 5060 if port is None else port, config.transport or Transport.UDP),
             stop,
-            _Wishes(calls, min_mos, report, as_json, trace_sip),
+            _Wishes(calls, min_mos, report, as_json, trace_sip, registrar, account),
         )
     )
     verdict = _overall(outcomes, interrupted)
@@ -147,12 +169,54 @@ def answer(
     return exit_code(verdict) if verdict != "canceled" else EXIT_INTERRUPTED
 
 
+@dataclass(frozen=True, slots=True)
 class _Wishes:
-    def __init__(
-        self, calls: int | None, min_mos: float, report: Path | None, as_json: bool, trace_sip: bool
-    ) -> None:
-        self.calls, self.min_mos, self.report = calls, min_mos, report
-        self.as_json, self.trace_sip = as_json, trace_sip
+    calls: int | None
+    min_mos: float
+    report: Path | None
+    as_json: bool
+    trace_sip: bool
+    registrar: str | None = None
+    account: Account | None = None
+
+
+class _Desk:
+    """Where calls come in: gives each its plan, judges it when it is over, knows when it was enough."""
+
+    def __init__(self, plan: AnswerPlan, wishes: _Wishes, collection: Collection) -> None:
+        self.outcomes: list[CallOutcome] = []
+        self.enough = asyncio.Event()
+        self._plan, self._wishes, self._collection = plan, wishes, collection
+        self._taken = 0
+
+    def plan(self, _: object) -> AnswerPlan | None:
+        """What to do with the next call; None when there were enough."""
+        if self._wishes.calls is not None and self._taken >= self._wishes.calls:
+            return None
+        self._taken += 1
+        media = self._collection.media(self._plan.media, self._taken)
+        record = self._plan.media.record
+        if record is not None and self._taken > 1:
+            media = replace(media, record=record.with_stem(f"{record.stem}-{self._taken}"))
+        return replace(self._plan, media=media)
+
+    def incoming(self, call: InboundCall) -> None:
+        call.finished.add_done_callback(self._finished)
+
+    def _finished(self, future: asyncio.Future[CallOutcome]) -> None:
+        outcome = self._judged(future.result())
+        self.outcomes.append(outcome)
+        say(f"{outcome.remote or 'call'}: {outcome.verdict.value}. {outcome.reason}")
+        if self._wishes.calls is not None and len(self.outcomes) >= self._wishes.calls:
+            self.enough.set()
+
+    def _judged(self, outcome: CallOutcome) -> CallOutcome:
+        from callwright.scenario.verdict import judge_call, judge_expected
+
+        # Refusing was what was asked for, so a refused call is as expected.
+        if self._plan.reject is not None and outcome.sip_code == self._plan.reject:
+            return outcome.judged(*judge_expected(outcome, ()))
+        return outcome.judged(*judge_call(outcome, min_mos=self._wishes.min_mos))
 
 
 async def _wait(
@@ -162,71 +226,64 @@ async def _wait(
     stop: asyncio.Event,
     wishes: _Wishes,
 ) -> tuple[list[CallOutcome], bool]:
-    from dataclasses import replace
-
     from callwright.cli.evidence import Collection
+    from callwright.phone.phone import LINGER, Phone
+
+    secrets = (wishes.account.secret,) if wishes.account else ()
+    collection = Collection(wishes.report, name="answer", secrets=secrets, quiet=wishes.as_json)
+    desk = _Desk(plan, wishes, collection)
+    taps = [*collection.taps, *flags.taps_for(wishes.trace_sip)]
+    async with Phone(config, taps=taps, on_warning=say) as phone:
+        phone.on_call, phone.on_incoming = desk.plan, desk.incoming
+        await _listen(phone, listen)
+        registration = await _registered(phone, wishes)
+        interrupted = await flags.first_of(stop, desk.enough.wait())
+        if interrupted:
+            await _hang_up(phone)
+        if registration is not None:
+            await registration.unregister()
+        await phone.close(linger=LINGER)
+    if desk.outcomes:
+        collection.finish_calls(desk.outcomes, min_mos=wishes.min_mos)
+    return desk.outcomes, interrupted
+
+
+async def _listen(phone: Phone, listen: tuple[str, int, Transport]) -> None:
     from callwright.net.driver import BindFailed
     from callwright.net.tls import TlsConfigurationError
-    from callwright.phone.phone import LINGER, Phone
-    from callwright.scenario.outcome import Failure
-    from callwright.scenario.verdict import judge_call, judge_expected
 
     host, port, transport = listen
-    collection = Collection(wishes.report, name="answer", quiet=wishes.as_json)
-    outcomes: list[CallOutcome] = []
-    enough = asyncio.Event()
-    taken = 0
+    try:
+        bound = await phone.listen(host, port, transport)
+    except (BindFailed, TlsConfigurationError) as error:
+        raise Refused(
+            f"--listen: {error}", "Choose another port, or 0 for any free one.", code=3, blame="platform"
+        ) from None
+    say(f"listening on {transport.value.lower()} {bound}")
 
-    def judge(outcome: CallOutcome) -> CallOutcome:
-        # Refusing was what was asked for, so a refused call is as expected.
-        refused = plan.reject is not None and outcome.sip_code == plan.reject
-        return outcome.judged(
-            *(judge_expected(outcome, ()) if refused else judge_call(outcome, min_mos=wishes.min_mos))
-        )
 
-    def finished(future: asyncio.Future[CallOutcome]) -> None:
-        outcome = judge(future.result())
-        outcomes.append(outcome)
-        say(f"{outcome.remote or 'call'}: {outcome.verdict.value}. {outcome.reason}")
-        if wishes.calls is not None and len(outcomes) >= wishes.calls:
-            enough.set()
+async def _registered(phone: Phone, wishes: _Wishes) -> PhoneRegistration | None:
+    """Register where calls shall come from. Raises Refused (exit code 1) when the registrar does not agree."""
+    from callwright.scenario.verdict import judge_registration
 
-    def incoming(call: InboundCall) -> None:
-        call.finished.add_done_callback(finished)
+    if wishes.registrar is None or wishes.account is None:
+        return None
+    registration = phone.register(wishes.registrar, account=wishes.account)
+    if not await registration.first:
+        _, blame, reason = judge_registration(registration.outcome())
+        raise Refused(reason, code=EXIT_FAILED, blame=blame.value if blame else "target")
+    say(f"registered {registration.aor}")
+    return registration
 
-    phone = Phone(config, taps=[*collection.taps, *flags.taps_for(wishes.trace_sip)], on_warning=say)
 
-    def rule(_: object) -> AnswerPlan | None:
-        nonlocal taken
-        if wishes.calls is not None and taken >= wishes.calls:
-            return None
-        taken += 1
-        media = collection.media(plan.media, taken)
-        if plan.media.record is not None and taken > 1:
-            numbered = plan.media.record.with_stem(f"{plan.media.record.stem}-{taken}")
-            media = replace(media, record=numbered)
-        return replace(plan, media=media)
+async def _hang_up(phone: Phone) -> None:
+    from callwright.scenario.outcome import Failure
 
-    async with phone:
-        phone.on_call, phone.on_incoming = rule, incoming
-        try:
-            bound = await phone.listen(host, port, transport)
-        except (BindFailed, TlsConfigurationError) as error:
-            raise Refused(
-                f"--listen: {error}", "Choose another port, or 0 for any free one.", code=3, blame="platform"
-            ) from None
-        say(f"listening on {transport.value.lower()} {bound}")
-        interrupted = await flags.first_of(stop, enough.wait())
-        if interrupted:
-            waiting = [call.finished for call in phone.calls]
-            for call in list(phone.calls):
-                call.hangup(Failure.STOPPED, "Ctrl-C")
-            if waiting:
-                await asyncio.wait(waiting, timeout=5)
-        await phone.close(linger=LINGER)
-    if outcomes:
-        collection.finish_calls(outcomes, min_mos=wishes.min_mos)
-    return outcomes, interrupted
+    waiting = [call.finished for call in phone.calls]
+    for call in list(phone.calls):
+        call.hangup(Failure.STOPPED, "Ctrl-C")
+    if waiting:
+        await asyncio.wait(waiting, timeout=5)
 
 
 def _overall(outcomes: list[CallOutcome], interrupted: bool) -> str:
