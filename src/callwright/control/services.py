@@ -15,15 +15,31 @@ from callwright.control.servers.service import Servers
 from callwright.control.storage.evidence.directory import DirectoryEvidence
 from callwright.control.storage.schema import Location
 from callwright.control.storage.stores import Stores, open_stores
+from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 
-__all__ = ["Services"]
+__all__ = ["Services", "Settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the API and the pages must know of how the platform was started.
+
+    ``public_url``: what links begin with; without it, what the client called us. ``rate_limit``: requests a
+    second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
+    """
+
+    public_url: str | None = None
+    rate_limit: float = 200.0
+    lease: float = 15.0
+    agent_expected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API, the pages and the keeper are given."""
+    """What the API, the pages and the keeper are given. ``broker`` None: nothing is heard live, and the keeper
+    finds by itself what was queued."""
 
     stores: Stores
     accounts: Accounts
@@ -33,6 +49,7 @@ class Services:
     servers: Servers
     clock: Clock
     entropy: Entropy
+    broker: Broker | None = None
 
     @classmethod
     async def open(
@@ -46,6 +63,7 @@ class Services:
         limits: EvidenceLimits | None = None,
         migrate: bool = False,
         connections: int = 10,
+        broker: Broker | None = None,
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
         ``<data>/callwright.db``. Raises NewerSchema, Unmigrated, StorageUnavailable."""
@@ -58,7 +76,7 @@ class Services:
         files = DirectoryEvidence(data / "evidence")
         evidence = RunEvidence(stores.runs, files, clock=clock, limits=limits)
         servers = Servers(stores.servers, clock=clock, entropy=entropy)
-        return cls(stores, accounts, tests, runs, evidence, servers, clock, entropy)
+        return cls(stores, accounts, tests, runs, evidence, servers, clock, entropy, broker)
 
     async def close(self) -> None:
         await self.stores.close()
