@@ -58,7 +58,7 @@ def answer(
     register: Annotated[
         str | None,
         typer.Option(
-            "--register", metavar="URI", help="Register at this registrar first, to be called there."
+            "--register", metavar="URI", help="Register there first, to be called there."
         ),
     ] = None,
     user: flags.UserOption = None,
@@ -263,7 +263,7 @@ async def _listen(phone: Phone, listen: tuple[str, int, Transport]) -> None:
 
 
 async def _registered(phone: Phone, wishes: _Wishes) -> PhoneRegistration | None:
-    """Register where calls shall come from. Raises Refused (exit code 1) when the registrar does not agree."""
+    """Register where calls shall come from. Raises Refused (exit code 1) when the registrar refuses."""
     from callwright.scenario.verdict import judge_registration
 
     if wishes.registrar is None or wishes.account is None:
