@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from litestar.connection import ASGIConnection
@@ -30,6 +31,7 @@ class Accounts(Protocol):
 
     async def authenticate_basic(self, name: str, secret: str) -> Identity | None: ...
     async def authenticate_token(self, token: str) -> Identity | None: ...
+    async def authenticate_bearer(self, text: str) -> Identity | None: ...
 
 
 class Gate:
@@ -65,20 +67,21 @@ class Gate:
     async def _identify(self, connection: Connection) -> Identity | None:
         token = connection.headers.get("x-auth-token")
         if token:
-            return await self._by_token(token)
+            return await self._by_token(token, self._accounts.authenticate_token)
         scheme, _, rest = connection.headers.get("authorization", "").partition(" ")
         match scheme.lower():
             case "bearer":
-                return await self._by_token(rest.strip())
+                return await self._by_token(rest.strip(), self._accounts.authenticate_bearer)
             case "basic":
                 pair = decode_basic(rest)
                 return None if pair is None else await self._accounts.authenticate_basic(*pair)
         return None
 
-    async def _by_token(self, token: str) -> Identity | None:
+    @staticmethod
+    async def _by_token(token: str, ask: Callable[[str], Awaitable[Identity | None]]) -> Identity | None:
         if not token.isascii() or not token.isprintable() or len(token) > _LONGEST:
             return None
-        return await self._accounts.authenticate_token(token)
+        return await ask(token)
 
 
 def decode_basic(text: str) -> tuple[str, str] | None:

@@ -6,9 +6,10 @@ and the forms of credentials are the same everywhere and are added here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
@@ -62,13 +63,15 @@ def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
-def document(app: Litestar) -> Schema:
-    """The whole document, ready to be encoded."""
+def complete(app: Litestar, known: Sequence[type] = ()) -> Schema:
+    """The document of the application's routes, ready to be encoded; `known`: types that it names besides."""
     schema: Schema = app.openapi_schema.to_schema()
+    _, components = msgspec.json.schema_components(known, ref_template="#/components/schemas/{name}")
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
             continue
-        operations = schema["paths"].get(_openapi_path(route))
+        operations = schema["paths"].get(route.path_format)
         if operations is None:
             continue
         for handler in route.route_handlers:
@@ -88,10 +91,6 @@ def document(app: Litestar) -> Schema:
         }
     )
     return schema
-
-
-def _openapi_path(route: HTTPRoute) -> str:
-    return route.path_format
 
 
 def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:

@@ -41,6 +41,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     path: str
+    url: str
     methods: list[str]
     description: str
 
@@ -245,11 +246,13 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str
     name: str
     pool: str
-    token: str
     nats_url: str
-    nats_user: str
-    nats_password: str
+    user: str
+    password: str
     ca: str | None
+    lease_seconds: float
+    capacity: int
+    labels: dict[str, str]
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,6 +336,9 @@ class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):
     """`stopped`: how many runs were told to stop."""
 
     engaged: bool
+    by: str | None
+    reason: str | None
+    engaged_at: str | None
     stopped: int = 0
 
 

@@ -320,16 +320,20 @@ def audit(record: accounts.AuditEntry) -> schemas.Audit:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What `POST /tests/run` asks for. Exactly one of `test` and `project` is there."""
+    """What `POST /tests/run` asks for: one test with overrides, or every test of a project or with tags.
+
+    `tags`: with a test, tags of the run beside those of its document; without, what chooses the tests.
+    """
 
     test: str | None
     project: str | None
     kiosk: bool
     tags: tuple[str, ...]
-    pool: str | None
+    pool: str
     overrides: dict[str, Any]
 
 
+DEFAULT_POOL = "default"
 _START_FIELDS = ("test.name", "test.project", "project.name", "test.tags", "report.mode", "agentpool.name")
 
 
@@ -337,8 +341,13 @@ def start(fields: Fields) -> Start:
     """Raises 422 that names the field. Whatever is none of ours is an override, judged with the test."""
     test = text(fields, "test.name", optional=True)
     project = text(fields, "test.project", optional=True) or text(fields, "project.name", optional=True)
-    if not test and not project:
-        raise invalid("test.name", "test.name is missing: which test is to run?", permitted=())
+    chosen = tags(fields.get("test.tags"))
+    overrides = {name: value for name, value in fields.items() if name not in _START_FIELDS}
+    if not (test or project or chosen):
+        raise invalid("test.name", "test.name is missing: which test is to run?")
+    if not test and overrides:
+        address = next(iter(overrides))
+        raise invalid(address[:200], "A parameter can be overridden where test.name names one test.")
     mode = text(fields, "report.mode", optional=True)
     if mode and mode not in _REPORT_MODES:
         raise invalid(
@@ -346,12 +355,12 @@ def start(fields: Fields) -> Start:
         )
     return Start(
         test=test or None,
-        # Together they mean: the test of that name in that project; names are unique, so the test says it.
-        project=None if test else project,
+        # Together they mean the test of that name; names are unique, so the test says its project.
+        project=None if test else project or None,
         kiosk=mode == "kiosk",
-        tags=tags(fields.get("test.tags")),
-        pool=text(fields, "agentpool.name", optional=True) or None,
-        overrides={name: value for name, value in fields.items() if name not in _START_FIELDS},
+        tags=chosen,
+        pool=text(fields, "agentpool.name", optional=True) or DEFAULT_POOL,
+        overrides=overrides,
     )
 
 
@@ -455,3 +464,14 @@ def moment(value: str | None, address: str) -> float | None:
 
 def _has_zone(value: str) -> bool:
     return value.endswith("Z") or "+" in value[10:] or "-" in value[10:]
+
+
+def whole(fields: Fields, name: str, *, default: int | None = None) -> int | None:
+    """A whole number from 0; raises 422."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return default
+    word = str(value)
+    if isinstance(value, bool) or not word.isascii() or not word.isdigit() or len(word) > 15:
+        raise invalid(name, f"{name} must be a whole number.", value=value)
+    return int(word)

@@ -1,0 +1,43 @@
+"""`/healthz`: 200 once a run would be accepted, else 503 with what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+
+from callwright.control.api.request import broker_of, services_of, settings_of
+from callwright.control.errors import DomainError
+from callwright.control.services import Services
+from callwright.control.settings import Settings
+from callwright.dispatch.broker import Broker
+
+
+async def missing(services: Services, broker: Broker | None, settings: Settings) -> list[str]:
+    """What keeps a run from being accepted and done, in words; nothing when all is well."""
+    found = []
+    try:
+        if await services.runs.kill_switch() is not None:
+            found.append("the kill switch is engaged")
+        agents = await services.servers.list()
+        wall = services.clock.wall()
+        if settings.agent_expected and not any(agent.alive(wall) for agent in agents):
+            found.append("no agent is alive")
+    except (DomainError, OSError) as error:
+        found.append(f"the storage does not answer: {error}")
+    if broker is not None and not broker.connected:
+        found.append("there is no connection to NATS")
+    return found
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz(request: Request[Any, Any, Any]) -> Response[bytes]:
+    problems = await missing(services_of(request), broker_of(request), settings_of(request))
+    body = {"status": "unavailable", "missing": problems} if problems else {"status": "ok"}
+    return Response(
+        msgspec.json.encode(body), status_code=503 if problems else 200, media_type=MediaType.JSON
+    )
+
+
+ROUTES: list[Any] = [healthz]

@@ -1,0 +1,50 @@
+"""What routes ask of a request, whatever their chapter: the services, the links, the bounds of parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode
+
+from litestar import Request
+from litestar.params import Parameter
+
+from callwright.control.api.tests.translate import Links
+from callwright.control.services import Services
+from callwright.control.settings import Settings
+from callwright.dispatch.broker import Broker
+
+Id = Annotated[int, Parameter(ge=0, le=2**53)]
+Limit = Annotated[int, Parameter(ge=1, le=1_000)]
+Word = Annotated[str, Parameter(max_length=1_000)]
+
+
+def services_of(request: Request[Any, Any, Any]) -> Services:
+    found: Services = request.app.state["services"]
+    return found
+
+
+def broker_of(request: Request[Any, Any, Any]) -> Broker | None:
+    """None: there are no live events, and agents hear of a change when they look."""
+    found: Broker | None = request.app.state["broker"]
+    return found
+
+
+def settings_of(request: Request[Any, Any, Any]) -> Settings:
+    found: Settings = request.app.state["settings"]
+    return found
+
+
+def links_of(request: Request[Any, Any, Any]) -> Links:
+    """URLs start with the public URL if there is one, else with what the client called us."""
+    public = settings_of(request).public_url
+    if public:
+        return Links(public.rstrip("/"))
+    host = request.headers.get("host") or "localhost"
+    return Links(f"{request.scope['scheme']}://{host}")
+
+
+def next_page(request: Request[Any, Any, Any], name: str, value: int | str) -> str:
+    """The URL of this list, going on after the row with the key `value`."""
+    query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
+    kept = [(key, old) for key, old in query if key != name]
+    return f"{links_of(request).base}{request.scope['path']}?{urlencode([*kept, (name, str(value))])}"

@@ -1,0 +1,323 @@
+"""SIP accounts, API keys, users and projects."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from litestar import Request, delete, get, patch, post
+
+from callwright.control.accounts.model import Category, Right, Role
+from callwright.control.api.auth import identity_of
+from callwright.control.api.body import CSV, Fields, read_document, read_fields
+from callwright.control.api.openapi import body_of, text
+from callwright.control.api.problems import ApiProblem, field_error, invalid
+from callwright.control.api.request import Id, services_of
+from callwright.control.api.tests import schemas, translate
+from callwright.control.errors import NotFound
+from callwright.scenario.parameter import TRANSPORTS
+
+_Request = Request[Any, Any, Any]
+TAGS = ["accounts"]
+_MOST_ROWS = 10_000
+_CREDENTIAL = {
+    "name": text("What documents call it: `credentials: office`."),
+    "user": text("User part of its address."),
+    "password": text("Never shown again."),
+    "auth_user": text("Name to authenticate with, when it is another."),
+    "domain": text("Its domain, a host with or without port."),
+    "display_name": text("Shown to whom it calls."),
+    "proxy": text("Everything goes by way of it."),
+    "transport": text("", enum=["", *TRANSPORTS]),
+}
+
+
+# -- SIP accounts
+
+
+@get("/credentials", opt={"right": Right.READ}, tags=TAGS, summary="List SIP accounts, without passwords")
+async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Credential]]:
+    records = await services_of(request).accounts.credentials()
+    return schemas.Data(data=[translate.credential(record) for record in records])
+
+
+@post(
+    "/credentials",
+    opt={
+        "right": Right.CREDENTIALS,
+        "body": body_of(
+            _CREDENTIAL,
+            required=("name", "user"),
+            example={"name": "office", "user": "4101", "password": "secret", "domain": "pbx.example.com"},
+        ),
+    },
+    tags=TAGS,
+    summary="Add a SIP account",
+    status_code=201,
+)
+async def create_credential(request: _Request) -> schemas.Data[schemas.Credential]:
+    wanted = _credential(await read_fields(request))
+    name = wanted.pop("name")
+    record = await services_of(request).accounts.put_credential(identity_of(request), name, wanted)
+    return schemas.Data(data=translate.credential(record), status=201)
+
+
+@post(
+    "/credentials/import",
+    opt={
+        "right": Right.CREDENTIALS,
+        "body": body_of(
+            {"csv": text("The same as a field.")},
+            required=("csv",),
+            texts={"text/csv": "First the names of the columns, then an account a line."},
+        ),
+    },
+    tags=TAGS,
+    summary="Import SIP accounts from CSV: new ones are added, known ones changed",
+    status_code=200,
+)
+async def import_credentials(request: _Request) -> schemas.Data[schemas.Imported]:
+    found = await read_document(request, CSV)
+    rows = _rows(found if isinstance(found, str) else translate.text(found, "csv", longest=2**21))
+    accounts, identity = services_of(request).accounts, identity_of(request)
+    known = {record.name for record in await accounts.credentials()}
+    created = sum(row["name"] not in known for row in rows)
+    for row in rows:
+        await accounts.put_credential(identity, row.pop("name"), row, replace=True)
+    return schemas.Data(data=schemas.Imported(created=created, updated=len(rows) - created))
+
+
+@patch(
+    "/credentials/{name:str}",
+    opt={
+        "right": Right.CREDENTIALS,
+        "body": body_of({key: value for key, value in _CREDENTIAL.items() if key != "name"}),
+    },
+    tags=TAGS,
+    summary="Change a SIP account",
+)
+async def change_credential(request: _Request, name: str) -> schemas.Data[schemas.Credential]:
+    fields = await read_fields(request)
+    translate.only(fields, [key for key in _CREDENTIAL if key != "name"])
+    wanted = {key: translate.text(fields, key, optional=True) for key in fields}
+    _transport(wanted.get("transport", ""))
+    accounts = services_of(request).accounts
+    known = next((one for one in await accounts.credentials() if one.name == name), None)
+    if known is None:
+        raise NotFound("credential", name)
+    merged = {key: getattr(known, key) for key in _CREDENTIAL if key not in ("name", "password")} | wanted
+    record = await accounts.put_credential(identity_of(request), name, merged, replace=True)
+    return schemas.Data(data=translate.credential(record))
+
+
+@delete(
+    "/credentials/{name:str}",
+    opt={"right": Right.CREDENTIALS},
+    tags=TAGS,
+    summary="Remove a SIP account",
+    status_code=200,
+)
+async def delete_credential(request: _Request, name: str) -> schemas.Data[schemas.Deleted]:
+    await services_of(request).accounts.delete_credential(identity_of(request), name)
+    return schemas.Data(data=schemas.Deleted(deleted=name))
+
+
+def _credential(fields: Fields) -> dict[str, str]:
+    translate.only(fields, tuple(_CREDENTIAL))
+    translate.text(fields, "name", longest=64)
+    translate.text(fields, "user", longest=255)
+    found = {key: translate.text(fields, key, optional=True) for key in fields}
+    _transport(found.get("transport", ""))
+    return found
+
+
+def _transport(value: str) -> None:
+    if value and value not in TRANSPORTS:
+        raise invalid("transport", f"{value!r} is no transport.", value=value, permitted=TRANSPORTS)
+
+
+def _rows(content: str) -> list[dict[str, str]]:
+    """Raises 422 that names the line."""
+    reader = csv.DictReader(content.splitlines(), restkey="", strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        unknown = [name for name in names if name not in _CREDENTIAL]
+        if unknown or "name" not in names or "user" not in names:
+            what = (
+                f"The column {unknown[0]!r} is not known."
+                if unknown
+                else "The columns name and user are needed."
+            )
+            raise invalid("csv", f"{what} The first line names the columns.", permitted=tuple(_CREDENTIAL))
+        reader.fieldnames = names
+        rows: list[dict[str, str]] = []
+        for row in reader:
+            if "" in row or any(value is None for value in row.values()):
+                raise _bad_line(reader.line_num, "it has another number of columns than the first line")
+            try:
+                rows.append(_credential({key: value for key, value in row.items() if value}))
+            except ApiProblem as problem:
+                raise _bad_line(reader.line_num, problem.message) from None
+            if len(rows) > _MOST_ROWS:
+                raise _bad_line(reader.line_num, f"at most {_MOST_ROWS:,} accounts are taken at once")
+    except csv.Error as error:
+        raise _bad_line(reader.line_num, str(error)) from None
+    return rows
+
+
+def _bad_line(line: int, why: str) -> ApiProblem:
+    message = f"Line {line} of the CSV: {why}"
+    return ApiProblem(422, message, [field_error("csv", message) | {"line": line}])
+
+
+# -- keys
+
+
+@get(
+    "/keys",
+    opt={"right": Right.READ},
+    tags=TAGS,
+    summary="List API keys; an administrator sees those of all",
+)
+async def list_keys(request: _Request) -> schemas.Data[list[schemas.Key]]:
+    identity = identity_of(request)
+    records = await services_of(request).accounts.list_keys(
+        identity, of_everybody=identity.can(Right.ADMINISTER)
+    )
+    return schemas.Data(data=[translate.key(record) for record in records])
+
+
+@post(
+    "/keys",
+    opt={"right": Right.READ, "body": body_of({"name": text("What it is for.")}, required=("name",))},
+    tags=TAGS,
+    summary="Make an API key; the secret is shown once",
+    status_code=201,
+)
+async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
+    fields = await read_fields(request)
+    translate.only(fields, ("name",))
+    accounts, identity = services_of(request).accounts, identity_of(request)
+    owner = await accounts.user(identity.user_id)
+    public, secret = await accounts.create_key(
+        translate.text(fields, "name", longest=200), owner, identity=identity
+    )
+    record = next(key for key in await accounts.list_keys(identity) if key.public_key == public)
+    return schemas.Data(data=translate.key(record, secret), status=201)
+
+
+@delete("/keys/{key:str}", opt={"right": Right.READ}, tags=TAGS, summary="Revoke an API key", status_code=200)
+async def revoke_key(request: _Request, key: str) -> schemas.Data[schemas.Deleted]:
+    """`key`: its public part, or its id."""
+    await services_of(request).accounts.revoke_key(
+        identity_of(request), int(key) if key.isascii() and key.isdigit() and len(key) < 16 else key
+    )
+    return schemas.Data(data=schemas.Deleted(deleted=key))
+
+
+# -- users and projects
+
+_ROLES, _CATEGORIES = tuple(role.value for role in Role), tuple(category.value for category in Category)
+
+
+@get("/users", opt={"right": Right.ADMINISTER}, tags=TAGS, summary="List users")
+async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
+    records = await services_of(request).accounts.users()
+    return schemas.Data(data=[translate.user(record) for record in records])
+
+
+@post(
+    "/users",
+    opt={
+        "right": Right.ADMINISTER,
+        "body": body_of(
+            {
+                "username": text("Their name here."),
+                "email": text(""),
+                "name": text("As people call them."),
+                "password": text("At least 10 characters."),
+                "role": text("", enum=list(_ROLES)),
+                "category": text("API: may use name and password as Basic.", enum=list(_CATEGORIES)),
+            },
+            required=("username", "password"),
+        ),
+    },
+    tags=TAGS,
+    summary="Add a user",
+    status_code=201,
+)
+async def create_user(request: _Request) -> schemas.Data[schemas.User]:
+    fields = await read_fields(request)
+    translate.only(fields, ("username", "email", "name", "password", "role", "category"))
+    role = translate.text(fields, "role", optional=True) or Role.MEMBER.value
+    category = translate.text(fields, "category", optional=True) or Category.NORMAL.value
+    if role not in _ROLES:
+        raise invalid("role", f"{role!r} is no role.", value=role, permitted=_ROLES)
+    if category not in _CATEGORIES:
+        raise invalid("category", f"{category!r} is no category.", value=category, permitted=_CATEGORIES)
+    record = await services_of(request).accounts.create_user(
+        identity_of(request),
+        username=translate.text(fields, "username", longest=64),
+        email=translate.text(fields, "email", optional=True, longest=255),
+        name=translate.text(fields, "name", optional=True, longest=255),
+        password=translate.text(fields, "password", longest=1_000),
+        role=role,
+        category=category,
+    )
+    return schemas.Data(data=translate.user(record), status=201)
+
+
+@delete(
+    "/users/{user_id:int}",
+    opt={"right": Right.ADMINISTER},
+    tags=TAGS,
+    summary="Remove a user",
+    status_code=200,
+)
+async def delete_user(request: _Request, user_id: Id) -> schemas.Data[schemas.Deleted]:
+    await services_of(request).accounts.delete_user(identity_of(request), user_id)
+    return schemas.Data(data=schemas.Deleted(deleted=str(user_id)))
+
+
+@get("/projects", opt={"right": Right.READ}, tags=TAGS, summary="List projects")
+async def list_projects(request: _Request) -> schemas.Data[list[schemas.Project]]:
+    records = await services_of(request).tests.projects()
+    return schemas.Data(data=[translate.project(record) for record in records])
+
+
+@post(
+    "/projects",
+    opt={
+        "right": Right.EDIT,
+        "body": body_of({"name": text(""), "description": text("")}, required=("name",)),
+    },
+    tags=TAGS,
+    summary="Make a project",
+    status_code=201,
+)
+async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
+    fields = await read_fields(request)
+    translate.only(fields, ("name", "description"))
+    record = await services_of(request).tests.create_project(
+        identity_of(request),
+        translate.text(fields, "name", longest=255),
+        translate.text(fields, "description", optional=True, longest=10_000),
+    )
+    return schemas.Data(data=translate.project(record), status=201)
+
+
+ROUTES: list[Any] = [
+    list_credentials,
+    create_credential,
+    import_credentials,
+    change_credential,
+    delete_credential,
+    list_keys,
+    create_key,
+    revoke_key,
+    list_users,
+    create_user,
+    delete_user,
+    list_projects,
+    create_project,
+]

@@ -1,0 +1,87 @@
+"""From a single-use token to an agent: a record in the database, an account at the broker."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import msgspec
+
+from callwright.control.api.body import Fields
+from callwright.control.api.problems import ApiProblem, invalid
+from callwright.control.api.tests import schemas, translate
+from callwright.control.servers.model import Agent, AgentInfo
+from callwright.control.services import Services
+from callwright.control.settings import Settings
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Broker, BrokerError
+from callwright.dispatch.messages import AccountAnswer, AccountRequest, decode, encode
+
+_FIELDS = ("token", "name", "version", "capacity", "labels", "codecs")
+_ACCOUNT_SECONDS = 10.0
+_MOST_CALLS = 100_000
+
+
+async def enrol(
+    services: Services, broker: Broker | None, settings: Settings, fields: Fields
+) -> schemas.Enrolled:
+    """Raises 401 for a token that is unknown, used or too old."""
+    translate.only(fields, _FIELDS)
+    token = translate.text(fields, "token")
+    name = translate.text(fields, "name", optional=True, longest=64) or "agent"
+    capacity = translate.whole(fields, "capacity", default=50) or 1
+    if capacity > _MOST_CALLS:
+        raise invalid("capacity", f"At most {_MOST_CALLS:,} calls at once are permitted.", value=capacity)
+    info = AgentInfo(
+        version=translate.text(fields, "version", optional=True, longest=64),
+        capacity=capacity,
+        codecs=_typed(fields, "codecs", tuple[str, ...], ()),
+        labels=_typed(fields, "labels", dict[str, str], {}),
+    )
+    agent, _ = await services.servers.enrol(token, name, info)
+    if broker is None:
+        raise ApiProblem(503, "There is no broker that an agent could connect to.")
+    try:
+        data = await broker.request(
+            subject.ACCOUNT, encode(AccountRequest(str(agent.id), agent.pool)), _ACCOUNT_SECONDS
+        )
+        account = decode(AccountAnswer, data)
+    except (BrokerError, ValueError) as error:
+        raise ApiProblem(503, f"The agent has no account at the broker: {error}") from None
+    if account.reason:
+        raise ApiProblem(503, account.reason)
+    return schemas.Enrolled(
+        agent_id=str(agent.id),
+        name=agent.name,
+        pool=agent.pool,
+        nats_url=account.nats_url,
+        user=account.user,
+        password=account.password,
+        ca=account.ca,
+        lease_seconds=settings.lease,
+        capacity=agent.capacity,
+        labels=info.labels,
+    )
+
+
+async def agents_changed(broker: Broker | None, agent: Agent, *, revoked: bool = False) -> None:
+    """Tells the keeper; what it does not hear now it finds in the database."""
+    if broker is None:
+        return
+    with contextlib.suppress(BrokerError):
+        if revoked:
+            order = AccountRequest(agent.id, agent.pool, revoke=True)
+            await broker.request(subject.ACCOUNT, encode(order), _ACCOUNT_SECONDS)
+        await broker.publish(subject.AGENTS_CHANGED, b"{}")
+
+
+def _typed(fields: Fields, name: str, kind: Any, default: Any) -> Any:
+    value = fields.get(name)
+    if value in (None, ""):
+        return default
+    try:
+        return (
+            msgspec.json.decode(value, type=kind) if isinstance(value, str) else msgspec.convert(value, kind)
+        )
+    except msgspec.MsgspecError:
+        raise invalid(name, f"{name} is not what is wanted here.", value=value) from None

@@ -1,0 +1,78 @@
+"""A run as it happens: the database says how it stands, the broker what it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+from litestar.response.sse import ServerSentEventMessage
+
+from callwright.control.api.tests.translate import run_status
+from callwright.control.runs.model import Run
+from callwright.control.services import Services
+from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
+from callwright.dispatch.messages import Progress, decode
+from callwright.dispatch.subject import live
+
+_LOOK_AGAIN = 2.0  # seconds: what the broker may lose, the database has
+_STILL_HERE = 10.0  # seconds of silence after which a comment keeps proxies from hanging up
+_MOST_WAITING = 1_000
+
+
+async def follow(
+    services: Services, broker: Broker | None, run: Run
+) -> AsyncIterator[ServerSentEventMessage]:
+    """Events `run`, `progress` and at last `end`."""
+    waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
+
+    async def arrived(message: Message) -> None:
+        with contextlib.suppress(asyncio.QueueFull):  # who reads too slowly misses some of it
+            waiting.put_nowait(message.data)
+
+    subscription: Subscription | None = None
+    if broker is not None and not run.finished:
+        with contextlib.suppress(BrokerError):
+            subscription = await broker.subscribe(live(run.session_id), arrived)
+    try:
+        # Looked at again after subscribing: between the two it may have ended.
+        run = await services.runs.get(run.session_id)
+        yield _run_event(run)
+        silence = 0.0
+        while not run.finished:
+            data = await _next(waiting)
+            silence = 0.0 if data else silence + _LOOK_AGAIN
+            if data is not None:
+                yield ServerSentEventMessage(event="progress", data=data.decode("utf-8", "replace"))
+                if not _changes_phase(data):
+                    continue
+            elif silence >= _STILL_HERE:
+                silence = 0.0
+                yield ServerSentEventMessage(comment="still here")
+            now = await services.runs.get(run.session_id)
+            if now != run:
+                run = now
+                yield _run_event(run)
+        yield ServerSentEventMessage(event="end", data=run.session_id)
+    finally:
+        if subscription is not None:
+            await subscription.close()
+
+
+async def _next(waiting: asyncio.Queue[bytes]) -> bytes | None:
+    try:
+        return await asyncio.wait_for(waiting.get(), _LOOK_AGAIN)
+    except TimeoutError:
+        return None
+
+
+def _changes_phase(data: bytes) -> bool:
+    try:
+        return decode(Progress, data).kind == "phase"
+    except ValueError:
+        return False
+
+
+def _run_event(run: Run) -> ServerSentEventMessage:
+    return ServerSentEventMessage(event="run", data=msgspec.json.encode(run_status(run)).decode())

@@ -1,0 +1,285 @@
+"""Agents and pools; targets, the kill switch and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, delete, get, patch, post
+
+from callwright.control.accounts.model import Right
+from callwright.control.api.auth import identity_of
+from callwright.control.api.body import read_fields
+from callwright.control.api.openapi import body_of, text
+from callwright.control.api.problems import invalid
+from callwright.control.api.request import Id, Limit, Word, broker_of, next_page, services_of, settings_of
+from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests.enrolment import agents_changed, enrol
+from callwright.control.servers.model import Agent
+
+_Request = Request[Any, Any, Any]
+_AGENTS, _SAFETY = ["agents"], ["safety"]
+_READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
+_HOURS = 24.0
+
+
+# -- agents
+
+
+@get("/agentpools", opt=_READ, tags=_AGENTS, summary="List pools with what they can do")
+async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
+    services = services_of(request)
+    agents, wall = await services.servers.list(), services.clock.wall()
+    pools = await services.servers.pools()
+    return schemas.Data(data=[translate.pool(pool, agents, wall) for pool in pools])
+
+
+@post(
+    "/agentpools",
+    opt=_ADMINISTER | {"body": body_of({"name": text("Its name.")}, required=("name",))},
+    tags=_AGENTS,
+    summary="Make a pool",
+    status_code=201,
+)
+async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
+    fields = await read_fields(request)
+    translate.only(fields, ("name",))
+    name = translate.text(fields, "name", longest=64)
+    pool = await services_of(request).servers.create_pool(identity_of(request), name)
+    return schemas.Data(data=translate.pool(pool, [], 0.0), status=201)
+
+
+@get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
+async def list_agents(request: _Request, pool: Word | None = None) -> schemas.Data[list[schemas.Agent]]:
+    services = services_of(request)
+    agents, wall = await services.servers.list(), services.clock.wall()
+    return schemas.Data(
+        data=[translate.agent(agent, wall) for agent in agents if pool is None or agent.pool == pool]
+    )
+
+
+@get("/agents/{agent_id:str}", opt=_READ, tags=_AGENTS, summary="One agent")
+async def get_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+    services = services_of(request)
+    return _agent(request, await services.servers.get(agent_id))
+
+
+@patch(
+    "/agents/{agent_id:str}",
+    opt=_ADMINISTER
+    | {"body": body_of({"state": text("", enum=["active", "draining"])}, required=("state",))},
+    tags=_AGENTS,
+    summary="Drain an agent, or let it work again",
+)
+async def change_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+    fields = await read_fields(request)
+    translate.only(fields, ("state",))
+    state = translate.text(fields, "state")
+    if state not in ("active", "draining"):
+        raise invalid("state", f"{state!r} is no state.", value=state, permitted=("active", "draining"))
+    servers, identity = services_of(request).servers, identity_of(request)
+    change = servers.drain if state == "draining" else servers.resume
+    agent = await change(identity, agent_id)
+    await agents_changed(broker_of(request), agent)
+    return _agent(request, agent)
+
+
+@delete(
+    "/agents/{agent_id:str}",
+    opt=_ADMINISTER,
+    tags=_AGENTS,
+    summary="Revoke an agent: it may do nothing any more",
+    status_code=200,
+)
+async def revoke_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+    services = services_of(request)
+    agent = await services.servers.revoke(identity_of(request), agent_id)
+    await agents_changed(broker_of(request), agent, revoked=True)
+    return _agent(request, agent)
+
+
+@get("/agents/tokens", opt=_ADMINISTER, tags=_AGENTS, summary="List enrolment tokens")
+async def list_tokens(request: _Request) -> schemas.Data[list[schemas.EnrolmentToken]]:
+    tokens = await services_of(request).servers.enrolments(identity_of(request))
+    return schemas.Data(data=[translate.enrolment(token) for token in tokens])
+
+
+@post(
+    "/agents/tokens",
+    opt=_ADMINISTER
+    | {
+        "body": body_of(
+            {
+                "pool": text("The pool that the agent joins; default if absent."),
+                "hours": {"type": "number", "description": "How long the token can be used; 24 if absent."},
+            },
+            optional=True,
+        )
+    },
+    tags=_AGENTS,
+    summary="Make a single-use token with which an agent enrols",
+    status_code=201,
+)
+async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken]:
+    fields = await read_fields(request)
+    translate.only(fields, ("pool", "hours"))
+    pool = translate.text(fields, "pool", optional=True, longest=64) or translate.DEFAULT_POOL
+    hours = translate.number(fields, "hours", default=_HOURS) or _HOURS
+    token, record = await services_of(request).servers.create_enrolment(
+        identity_of(request), pool, min(hours, 24.0 * 365) * 3600.0
+    )
+    return schemas.Data(data=translate.enrolment(record, token), status=201)
+
+
+@post(
+    "/agents/enrol",
+    opt={
+        "open": True,
+        "body": body_of(
+            {
+                "token": text("The enrolment token."),
+                "name": text("What the agent is called."),
+                "version": text("Of Callwright."),
+                "capacity": {"type": "integer", "description": "Calls at once."},
+                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "codecs": {"type": "array", "items": {"type": "string"}},
+            },
+            required=("token",),
+        ),
+    },
+    tags=_AGENTS,
+    summary="Become an agent: a single-use token for what an agent connects with",
+    status_code=200,
+)
+async def enrol_agent(request: _Request) -> schemas.Data[schemas.Enrolled]:
+    fields = await read_fields(request)
+    enrolled = await enrol(services_of(request), broker_of(request), settings_of(request), fields)
+    return schemas.Data(data=enrolled)
+
+
+def _agent(request: _Request, agent: Agent) -> schemas.Data[schemas.Agent]:
+    return schemas.Data(data=translate.agent(agent, services_of(request).clock.wall()))
+
+
+# -- safety
+
+
+@get("/targets", opt=_READ, tags=_SAFETY, summary="Where calls may go, besides what is near")
+async def list_targets(request: _Request) -> schemas.Data[list[schemas.Target]]:
+    rows = await services_of(request).runs.targets()
+    return schemas.Data(data=[translate.target(row) for row in rows])
+
+
+_TARGET = {
+    "host": text("A name, or *.name for all below it."),
+    "network": text("An address or a network such as 192.0.2.0/24."),
+    "number": text("Only this number; * and ? are wildcards."),
+    "rate": {"type": "number", "description": "Calls a second, at most."},
+    "concurrency": {"type": "integer", "description": "Calls at once, at most."},
+    "minutes": {"type": "number", "description": "Minutes of calls in a day, at most."},
+    "note": text("Why it is permitted."),
+}
+
+
+@post(
+    "/targets",
+    opt=_ADMINISTER | {"body": body_of(_TARGET, example={"host": "pbx.example.com", "concurrency": 10})},
+    tags=_SAFETY,
+    summary="Permit a destination",
+    status_code=201,
+)
+async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
+    fields = await read_fields(request)
+    translate.only(fields, tuple(_TARGET))
+    row = await services_of(request).runs.add_target(
+        identity_of(request),
+        host=translate.text(fields, "host", optional=True, longest=255) or None,
+        network=translate.text(fields, "network", optional=True, longest=64) or None,
+        number=translate.text(fields, "number", optional=True, longest=64) or None,
+        rate=translate.number(fields, "rate"),
+        concurrency=translate.whole(fields, "concurrency"),
+        minutes=translate.number(fields, "minutes"),
+        note=translate.text(fields, "note", optional=True),
+    )
+    return schemas.Data(data=translate.target(row), status=201)
+
+
+@delete(
+    "/targets/{target_id:int}",
+    opt=_ADMINISTER,
+    tags=_SAFETY,
+    summary="Permit it no longer",
+    status_code=200,
+)
+async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schemas.Deleted]:
+    await services_of(request).runs.remove_target(identity_of(request), target_id)
+    return schemas.Data(data=schemas.Deleted(deleted=str(target_id)))
+
+
+@get("/audit", opt=_ADMINISTER, tags=_SAFETY, summary="Who did what, newest first")
+async def list_audit(
+    request: _Request, search: Word | None = None, after: Id | None = None, limit: Limit = 100
+) -> schemas.Page[schemas.Audit]:
+    entries = await services_of(request).accounts.audit_log(
+        identity_of(request), after=after, limit=limit, search=search
+    )
+    return schemas.Page(
+        data=[translate.audit(entry) for entry in entries],
+        next=next_page(request, "after", entries[-1].id) if len(entries) == limit else None,
+    )
+
+
+@get("/kill", opt=_READ, tags=_SAFETY, summary="Whether the kill switch is engaged")
+async def get_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
+    return schemas.Data(data=await _kill_state(request))
+
+
+@post(
+    "/kill",
+    opt=_ADMINISTER | {"body": body_of({"reason": text("Why.")}, optional=True)},
+    tags=_SAFETY,
+    summary="Stop every run now, and start none until it is released",
+    status_code=200,
+)
+async def engage_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
+    fields = await read_fields(request)
+    translate.only(fields, ("reason",))
+    reason = translate.text(fields, "reason", optional=True)
+    stopped = await services_of(request).runs.kill(identity_of(request), reason)
+    return schemas.Data(data=await _kill_state(request, len(stopped)))
+
+
+@delete("/kill", opt=_ADMINISTER, tags=_SAFETY, summary="Release the kill switch", status_code=200)
+async def release_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
+    await services_of(request).runs.release_kill_switch(identity_of(request))
+    return schemas.Data(data=await _kill_state(request))
+
+
+async def _kill_state(request: _Request, stopped: int = 0) -> schemas.KillSwitch:
+    switch = await services_of(request).runs.kill_switch()
+    return schemas.KillSwitch(
+        engaged=switch is not None,
+        by=switch.by if switch else None,
+        reason=switch.reason if switch else None,
+        engaged_at=translate.utc(switch.engaged_at) if switch else None,
+        stopped=stopped,
+    )
+
+
+ROUTES: list[Any] = [
+    list_pools,
+    create_pool,
+    list_agents,
+    list_tokens,
+    create_token,
+    enrol_agent,
+    get_agent,
+    change_agent,
+    revoke_agent,
+    list_targets,
+    create_target,
+    delete_target,
+    list_audit,
+    get_kill,
+    engage_kill,
+    release_kill,
+]

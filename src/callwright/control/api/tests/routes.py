@@ -1,0 +1,292 @@
+"""Tests: list, read, write, run. And the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, patch, post, put
+from litestar.params import Parameter
+
+from callwright.control.accounts.model import Identity, Right
+from callwright.control.api.auth import identity_of
+from callwright.control.api.body import YAML, Fields, read_document, read_fields
+from callwright.control.api.openapi import body_of, text
+from callwright.control.api.problems import invalid
+from callwright.control.api.request import Id, Limit, Word, links_of, next_page, services_of
+from callwright.control.api.tests import schemas, translate
+from callwright.control.errors import NotFound
+from callwright.control.runs.model import Run
+from callwright.control.scenarios.model import Test
+from callwright.control.scenarios.service import Tests
+
+TAGS = ["tests"]
+_Request = Request[Any, Any, Any]
+_DOCUMENT_YAML = dict.fromkeys(YAML[:2], "The document, YAML.")
+_DOCUMENT = text("The document of the test, YAML.", maxLength=262_144)
+_DOCUMENT_EXAMPLE = {
+    "document": "name: my_test\nsteps:\n  - - options: {party: alice}\n",
+}
+
+
+@get("/tests", opt={"right": Right.READ}, tags=TAGS, summary="List tests with their parameters")
+async def list_tests(
+    request: _Request,
+    project: Word | None = None,
+    search: Word | None = None,
+    tag: Word | None = None,
+    after: Word | None = None,
+    limit: Limit = 1_000,
+) -> schemas.Page[schemas.TestRow]:
+    """By name. `after`: the name of the last row that is known; `next` in the answer has the whole URL."""
+    rows = await services_of(request).tests.list(
+        project=project, search=search, tag=tag, after=after, limit=limit
+    )
+    return schemas.Page(
+        data=[translate.test_row(row) for row in rows],
+        next=next_page(request, "after", rows[-1].name) if len(rows) == limit else None,
+    )
+
+
+@get("/tests/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One test with its document")
+async def get_test(request: _Request, name: str) -> schemas.Data[schemas.TestDetail]:
+    return schemas.Data(data=await _detail(request, name))
+
+
+@get(
+    "/tests/{name:str}/document",
+    opt={"right": Right.READ},
+    tags=TAGS,
+    summary="The document alone (export)",
+    media_type="application/yaml",
+)
+async def export_test(request: _Request, name: str, version: Id | None = None) -> Response[str]:
+    tests = services_of(request).tests
+    document = await tests.document(await tests.get(name), version)
+    return Response(
+        document.document,
+        media_type="application/yaml; charset=utf-8",
+        headers={"X-Test-Version": str(document.version)},
+    )
+
+
+@get("/tests/{name:str}/versions", opt={"right": Right.READ}, tags=TAGS, summary="Versions, newest first")
+async def list_versions(request: _Request, name: str) -> schemas.Data[list[schemas.Version]]:
+    versions = await services_of(request).tests.versions(name)
+    return schemas.Data(
+        data=[
+            schemas.Version(
+                version=entry.version, author=entry.author, created_at=translate.utc(entry.created_at)
+            )
+            for entry in versions
+        ]
+    )
+
+
+@post(
+    "/tests",
+    opt={
+        "right": Right.EDIT,
+        "body": body_of(
+            {"document": _DOCUMENT, "project": text("Name of the project.")},
+            required=("document",),
+            texts=_DOCUMENT_YAML,
+            example=_DOCUMENT_EXAMPLE,
+        ),
+    },
+    tags=TAGS,
+    summary="Make a test of a document",
+    status_code=201,
+)
+async def create_test(request: _Request, project: Word | None = None) -> schemas.Data[schemas.TestDetail]:
+    document, fields = await _document(request, ("document", "project"))
+    wanted = translate.text(fields, "project", optional=True) or project
+    test = await services_of(request).tests.create(identity_of(request), document, project=wanted or None)
+    return schemas.Data(data=translate.test_detail(test, document), status=201)
+
+
+@put(
+    "/tests",
+    opt={
+        "right": Right.EDIT,
+        "body": body_of(
+            {"document": _DOCUMENT, "project": text("Name of the project, for a new test.")},
+            required=("document",),
+            texts=_DOCUMENT_YAML,
+            example=_DOCUMENT_EXAMPLE,
+        ),
+    },
+    tags=TAGS,
+    summary="Make a test, or a new version of it when its document has changed (import)",
+)
+async def import_test(request: _Request, project: Word | None = None) -> schemas.Data[schemas.TestDetail]:
+    document, fields = await _document(request, ("document", "project"))
+    wanted = translate.text(fields, "project", optional=True) or project
+    test = await _keep(services_of(request).tests, identity_of(request), document, wanted or None)
+    return schemas.Data(data=translate.test_detail(test, document))
+
+
+@patch(
+    "/tests/{name:str}",
+    opt={
+        "right": Right.EDIT,
+        "body": body_of(
+            {
+                "document": _DOCUMENT,
+                "version": {"type": "integer", "description": "Refuse when this is not the newest version."},
+            },
+            required=("document",),
+            texts=_DOCUMENT_YAML,
+            example=_DOCUMENT_EXAMPLE,
+        ),
+    },
+    tags=TAGS,
+    summary="Change a test: a new version of its document",
+)
+async def change_test(request: _Request, name: str) -> schemas.Data[schemas.TestDetail]:
+    document, fields = await _document(request, ("document", "version"))
+    version = translate.whole(fields, "version")
+    test = await services_of(request).tests.update(
+        identity_of(request), name, document=document, was_version=version
+    )
+    return schemas.Data(data=translate.test_detail(test, document))
+
+
+@delete(
+    "/tests/{name:str}",
+    opt={"right": Right.EDIT},
+    tags=TAGS,
+    summary="Delete a test; its runs stay",
+    status_code=200,
+)
+async def delete_test(request: _Request, name: str) -> schemas.Data[schemas.Deleted]:
+    await services_of(request).tests.delete(identity_of(request), name)
+    return schemas.Data(data=schemas.Deleted(deleted=name))
+
+
+_OVERRIDE = {"description": "Any parameter by its address, such as `step.1.0.dial_destination`."}
+
+
+@post(
+    "/tests/run",
+    opt={
+        "right": Right.RUN,
+        "body": body_of(
+            {
+                "test.name": text("The test to run."),
+                "test.project": text("Run every test of this project instead."),
+                "project.name": text("The same."),
+                "test.tags": {
+                    "description": "Tags of the run, beside those of the test: words with commas, or a list.",
+                    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                },
+                "report.mode": text("A report link that needs no login.", enum=["kiosk", "private"]),
+                "agentpool.name": text("Run it in this pool."),
+            },
+            more=_OVERRIDE,
+            example={"test.name": "basic_call"},
+        ),
+    },
+    tags=TAGS,
+    summary="Run a test",
+    status_code=200,
+)
+async def run_test(
+    request: _Request,
+    idempotency_key: Annotated[
+        str | None,
+        Parameter(
+            header="Idempotency-Key",
+            max_length=200,
+            description="A second request with it is answered with the first one's run.",
+        ),
+    ] = None,
+) -> schemas.Data[schemas.Started | schemas.StartedMany]:
+    """Every field that is none of those listed is an override: the address of a parameter and its value."""
+    services, identity, links = services_of(request), identity_of(request), links_of(request)
+    wish = translate.start(await read_fields(request))
+    if idempotency_key is not None and not idempotency_key.isprintable():
+        raise invalid("Idempotency-Key", "The key must be printable.")
+    mode = "kiosk" if wish.kiosk else None
+    more: dict[str, Any] = {
+        "report_mode": mode,
+        "idempotency_key": idempotency_key,
+        "tags": wish.tags,
+        "pool": wish.pool,
+    }
+    if wish.test is not None:
+        runs: Sequence[Run] = [await services.runs.start(identity, wish.test, wish.overrides, **more)]
+    else:
+        with_tags = more.pop("tags")
+        runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
+    started = [links.started(run, services.runs.kiosk_token(run)) for run in runs]
+    if wish.test is not None:
+        return schemas.Data(data=started[0])
+    first = started[0]
+    return schemas.Data(
+        data=schemas.StartedMany(
+            report_url=first.report_url,
+            session_id=first.session_id,
+            status_url=first.status_url,
+            runs=started,
+        )
+    )
+
+
+@get("/testcases", opt={"right": Right.READ}, tags=TAGS, summary="The catalogue, with full examples")
+async def list_testcases(request: _Request) -> schemas.Data[list[schemas.Testcase]]:
+    return schemas.Data(data=[translate.testcase(entry) for entry in services_of(request).tests.catalogue()])
+
+
+@get("/testcases/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One of the catalogue")
+async def get_testcase(request: _Request, name: str) -> schemas.Data[schemas.Testcase]:
+    for entry in services_of(request).tests.catalogue():
+        if entry.name == name:
+            return schemas.Data(data=translate.testcase(entry))
+    raise NotFound("testcase", name)
+
+
+async def _detail(request: _Request, name: str) -> schemas.TestDetail:
+    tests = services_of(request).tests
+    test: Test = await tests.get(name)
+    document = await tests.document(test)
+    return translate.test_detail(test, document.document)
+
+
+async def _keep(tests: Tests, identity: Identity, document: str, project: str | None) -> Test:
+    """The test of the name that the document gives itself: made, or changed where it is another text."""
+    name = tests.read(document).name
+    try:
+        test = await tests.get(name)
+    except NotFound:
+        return await tests.create(identity, document, project=project)
+    if (await tests.document(test)).document == document:
+        return test
+    return await tests.update(identity, name, document=document)
+
+
+async def _document(request: _Request, permitted: tuple[str, ...]) -> tuple[str, Fields]:
+    """The document, which is the body itself or a field of it, and the fields."""
+    found = await read_document(request, YAML)
+    if isinstance(found, str):
+        return found, {}
+    translate.only(found, permitted)
+    document = found.get("document")
+    if not isinstance(document, str) or not document.strip():
+        raise invalid("document", "document is missing: the text of the test, YAML.")
+    return document, found
+
+
+ROUTES: list[Any] = [
+    list_tests,
+    create_test,
+    import_test,
+    get_test,
+    export_test,
+    list_versions,
+    change_test,
+    delete_test,
+    run_test,
+    list_testcases,
+    get_testcase,
+]

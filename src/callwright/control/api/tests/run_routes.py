@@ -1,0 +1,215 @@
+"""Runs: list, look at, listen to, stop, share; and what they leave behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.response import ServerSentEvent
+
+from callwright.control.accounts.model import Right
+from callwright.control.api.auth import identity_of
+from callwright.control.api.files import file_answer
+from callwright.control.api.request import Id, Limit, Word, broker_of, links_of, next_page, services_of
+from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests.live import follow
+from callwright.control.errors import NotFound
+from callwright.control.runs.model import Evidence, Run, RunFilter
+
+TAGS = ["runs"]
+_Request = Request[Any, Any, Any]
+_READ = {"right": Right.READ}
+_CAPTURE, _LADDER, _JUNIT, _REPORT = "signalling.pcap", "ladder.json", "junit.xml", "report.html"
+
+
+@get("/runs", opt=_READ, tags=TAGS, summary="List runs, newest first")
+async def list_runs(
+    request: _Request,
+    status: Word | None = None,
+    phase: Word | None = None,
+    project_id: Id | None = None,
+    test_id: Id | None = None,
+    test_name: Word | None = None,
+    agentpool_name: Word | None = None,
+    tag: Word | None = None,
+    blame: Word | None = None,
+    search: Word | None = None,
+    since: Word | None = None,
+    until: Word | None = None,
+    after: Id | None = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.RunRow]:
+    """`after`: the id of the last row that is known; `next` in the answer has the whole URL."""
+    wanted = RunFilter(
+        status=status,
+        phase=phase,
+        project_id=project_id,
+        test_id=test_id,
+        test_name=test_name,
+        pool=agentpool_name,
+        tag=tag,
+        blame=blame,
+        search=search,
+        since=translate.moment(since, "since"),
+        until=translate.moment(until, "until"),
+    )
+    rows = await services_of(request).runs.list(wanted, after=after, limit=limit)
+    links = links_of(request)
+    return schemas.Page(
+        data=[translate.run_row(run, links) for run in rows],
+        next=next_page(request, "after", rows[-1].id) if len(rows) == limit else None,
+    )
+
+
+@get("/runs/{run_id:str}", opt=_READ, tags=TAGS, summary="Verdict, conditions, calls and files of a run")
+async def get_run(request: _Request, run_id: str) -> schemas.Data[schemas.RunDetail]:
+    services, links = services_of(request), links_of(request)
+    runs = services.runs
+    run = await runs.get(run_id)
+    detail = await runs.detail(run)
+    outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
+    shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
+    files = await services.evidence.list(run)
+    return schemas.Data(data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run)))
+
+
+@get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="How a run stands")
+async def get_status(request: _Request, run_id: str) -> schemas.RunAnswer:
+    return schemas.RunAnswer(run=translate.run_status(await services_of(request).runs.get(run_id)))
+
+
+@get(
+    "/runs/{run_id:str}/events",
+    opt=_READ,
+    tags=TAGS,
+    summary="What a run is doing now (server-sent events)",
+    media_type="text/event-stream",
+)
+async def get_events(request: _Request, run_id: str) -> Response[Any]:
+    """`run`: the status, first and at each change; `progress`: call states and figures of each second; `end`:
+    there is nothing more to come.
+    """
+    services = services_of(request)
+    run = await services.runs.get(run_id)
+    return ServerSentEvent(
+        follow(services, broker_of(request), run),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@get("/runs/{run_id:str}/sip", opt=_READ, tags=TAGS, summary="The ladder: every message, explained")
+async def get_sip(request: _Request, run_id: str) -> Response[Any]:
+    return await _file(request, run_id, _LADDER, attachment=False)
+
+
+@get("/runs/{run_id:str}/pcap", opt=_READ, tags=TAGS, summary="The capture")
+async def get_pcap(request: _Request, run_id: str) -> Response[Any]:
+    return await _file(request, run_id, _CAPTURE)
+
+
+@get("/runs/{run_id:str}/junit", opt=_READ, tags=TAGS, summary="The result as JUnit XML")
+async def get_junit(request: _Request, run_id: str) -> Response[Any]:
+    return await _file(request, run_id, _JUNIT, attachment=False)
+
+
+@get("/runs/{run_id:str}/audio", opt=_READ, tags=TAGS, summary="The recordings")
+async def list_audio(request: _Request, run_id: str) -> schemas.Data[list[schemas.EvidenceFile]]:
+    return schemas.Data(
+        data=[file for file in await _files(request, run_id) if file.media_type.startswith("audio/")]
+    )
+
+
+@get("/runs/{run_id:str}/evidence", opt=_READ, tags=TAGS, summary="All files of a run")
+async def list_evidence(request: _Request, run_id: str) -> schemas.Data[list[schemas.EvidenceFile]]:
+    return schemas.Data(data=await _files(request, run_id))
+
+
+@get("/runs/{run_id:str}/evidence/{name:path}", opt=_READ, tags=TAGS, summary="One file of a run")
+async def get_evidence(request: _Request, run_id: str, name: str) -> Response[Any]:
+    return await _file(request, run_id, str(name).lstrip("/"))
+
+
+@get("/runs/{run_id:str}/metrics", opt=_READ, tags=TAGS, summary="Figures of each call, second by second")
+async def get_metrics(request: _Request, run_id: str) -> schemas.Data[list[schemas.CallMetrics]]:
+    runs = services_of(request).runs
+    detail = await runs.detail(await runs.get(run_id))
+    outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
+    return schemas.Data(data=[translate.call_metrics(call) for call in outcome.get("calls") or ()])
+
+
+@post("/runs/{run_id:str}/stop", opt={"right": Right.RUN}, tags=TAGS, summary="Stop a run", status_code=200)
+async def stop_run(request: _Request, run_id: str) -> schemas.RunAnswer:
+    run = await services_of(request).runs.stop(identity_of(request), run_id)
+    return schemas.RunAnswer(run=translate.run_status(run))
+
+
+@post(
+    "/runs/{run_id:str}/kiosk",
+    opt={"right": Right.RUN},
+    tags=TAGS,
+    summary="Make a public link",
+    status_code=200,
+)
+async def share_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kiosk]:
+    runs = services_of(request).runs
+    return _kiosk(request, await runs.share(identity_of(request), run_id))
+
+
+@delete(
+    "/runs/{run_id:str}/kiosk",
+    opt={"right": Right.RUN},
+    tags=TAGS,
+    summary="Revoke the public link",
+    status_code=200,
+)
+async def unshare_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kiosk]:
+    runs = services_of(request).runs
+    return _kiosk(request, await runs.revoke_kiosk(identity_of(request), run_id))
+
+
+def _kiosk(request: _Request, run: Run) -> schemas.Data[schemas.Kiosk]:
+    token = services_of(request).runs.kiosk_token(run)
+    url = links_of(request).report(run.session_id, token) if token else None
+    return schemas.Data(data=schemas.Kiosk(session_id=run.session_id, kiosk_url=url))
+
+
+async def _evidence(request: _Request, run_id: str) -> tuple[Run, list[Evidence]]:
+    services = services_of(request)
+    run = await services.runs.get(run_id)
+    return run, await services.evidence.list(run)
+
+
+async def _files(request: _Request, run_id: str) -> list[schemas.EvidenceFile]:
+    run, files = await _evidence(request, run_id)
+    return [translate.evidence_file(run, file, links_of(request)) for file in files]
+
+
+async def _file(request: _Request, run_id: str, name: str, *, attachment: bool = True) -> Response[Any]:
+    services = services_of(request)
+    run = await services.runs.get(run_id)
+    try:
+        file, path = await services.evidence.find(run, name)
+    except NotFound:
+        if run.finished:
+            raise
+        raise NotFound("file yet, since the run has not ended:", name) from None
+    return await file_answer(request, path, name=file.name, media_type=file.media_type, attachment=attachment)
+
+
+ROUTES: list[Any] = [
+    list_runs,
+    get_run,
+    get_status,
+    get_events,
+    get_sip,
+    get_pcap,
+    get_junit,
+    list_audio,
+    list_evidence,
+    get_evidence,
+    get_metrics,
+    stop_run,
+    share_run,
+    unshare_run,
+]

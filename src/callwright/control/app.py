@@ -1,0 +1,68 @@
+"""The HTTP application: the chapters of the API, the page to try it, the pages for people, and health."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+
+from callwright.control.api import documentation, health, problems
+from callwright.control.api.auth import Gate
+from callwright.control.api.door import Door
+from callwright.control.api.limits import RateLimit
+from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
+from callwright.control.services import Services
+from callwright.control.settings import Settings
+from callwright.dispatch.broker import Broker
+
+_log = logging.getLogger("callwright.http")
+
+PATH = "/api/v2"
+_BURST = 5.0  # seconds' worth of the rate that may come at once
+_FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
+
+
+def create_app(
+    services: Services, settings: Settings, *, broker: Broker | None = None, pages: Sequence[Any] = ()
+) -> Any:
+    """The ASGI application. `pages`: routes for people, beside the API."""
+    return Door(create_litestar(services, settings, broker=broker, pages=pages))
+
+
+def create_litestar(
+    services: Services, settings: Settings, *, broker: Broker | None = None, pages: Sequence[Any] = ()
+) -> Litestar:
+    gate = Gate(
+        services.accounts,
+        services.clock,
+        requests=RateLimit(settings.rate_limit, settings.rate_limit * _BURST),
+        failures=RateLimit(*_FAILURES),
+    )
+    chapters = api_routes()
+    api = Router(PATH, route_handlers=[*chapters], guards=[gate])
+    return Litestar(
+        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, *pages],
+        exception_handlers=problems.handlers(_log_bug),
+        state=State({"services": services, "settings": settings, "broker": broker}),
+        openapi_config=None,  # control/api/documentation.py makes and completes the document
+        request_max_body_size=None,  # control/api/body.py reads and bounds bodies
+        debug=False,
+        logging_config=None,
+    )
+
+
+def api_routes() -> list[Any]:
+    return [
+        *root_routes.ROUTES,
+        *routes.ROUTES,
+        *run_routes.ROUTES,
+        *record_routes.ROUTES,
+        *account_routes.ROUTES,
+    ]
+
+
+def _log_bug(line: str, error: Exception) -> None:
+    _log.error("a bug answered 500 to %s", line, exc_info=error)
