@@ -31,13 +31,15 @@ from callwright.sip.transport import Address
 
 T = TypeVar("T")
 
-LEAD = 0.120
+LEAD = 0.200
 """Seconds ahead for which packets are made: as long may Python be held up."""
 MOST = 16
-VISIT = 0.040
+VISIT = 0.080
 """Seconds between two visits of a session."""
-GRID = 0.020
+GRID = 0.040
 """Visits and readings fall on multiples of this, so that one awakening serves all sessions."""
+PHASES = 0.002
+"""Streams begin on multiples of this, so that the pacer can send for many whenever it wakes."""
 PATIENCE = 0.060
 """A packet later than this is left to the session, which knows what to skip (`max_catch_up`)."""
 
@@ -96,7 +98,7 @@ class NativeMediaEngine(MediaEngine):
 
     def start_time(self, ptime: float = 0.020) -> float:
         # Streams that are due at the same moment cost one awakening of the pacer.
-        return -(-super().start_time(ptime) // 0.0005) * 0.0005
+        return -(-super().start_time(ptime) // PHASES) * PHASES
 
     # On the media thread from here on
 
@@ -150,6 +152,11 @@ class NativeMediaEngine(MediaEngine):
         flight = self._flights.get(handle)
         if flight is not None:
             self._settle(handle, flight)
+            due = handle.session.next_wake()
+            if flight.packets and due is not None and due <= self._clock.now():
+                # The pacer was held up as long as we were: what it has not sent comes before what is due now,
+                # or numbers would be sent out of their order, and twice.
+                self._withdraw(handle)
         super()._rouse(handle)
 
     def _drain(self, handles: Iterable[MediaHandle]) -> None:
@@ -274,6 +281,7 @@ class NativeMediaEngine(MediaEngine):
             flight = self._flights.get(handle)
             self._hear(handle)
             if flight is not None and not flight.session.live and handle._due is not None:
+                self._tell(handle)
                 if flight.session.outdated:
                     self._drain([handle])
                 continue  # it is visited soon
@@ -281,6 +289,15 @@ class NativeMediaEngine(MediaEngine):
                 self._settle(handle, flight)
             self._drain([handle])
             self._fire()
+
+    def _tell(self, handle: MediaHandle) -> None:
+        try:
+            events = handle.session.events()
+        except Exception as error:
+            self._break(handle, error)
+            return
+        if events:
+            self._call(handle._on_events, events)
 
     def _wait(self) -> None:
         if self._commands or self._closing:
