@@ -14,9 +14,7 @@ from callwright.control.api.auth import Gate
 from callwright.control.api.door import Door
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
-from callwright.control.services import Services
-from callwright.control.settings import Settings
-from callwright.dispatch.broker import Broker
+from callwright.control.services import Services, Settings
 
 _log = logging.getLogger("callwright.http")
 
@@ -25,16 +23,12 @@ _BURST = 5.0  # seconds' worth of the rate that may come at once
 _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
 
 
-def create_app(
-    services: Services, settings: Settings, *, broker: Broker | None = None, pages: Sequence[Any] = ()
-) -> Any:
+def create_app(services: Services, settings: Settings, *, pages: Sequence[Any] = ()) -> Any:
     """The ASGI application. `pages`: routes for people, beside the API."""
-    return Door(create_litestar(services, settings, broker=broker, pages=pages))
+    return Door(create_litestar(services, settings, pages=pages))
 
 
-def create_litestar(
-    services: Services, settings: Settings, *, broker: Broker | None = None, pages: Sequence[Any] = ()
-) -> Litestar:
+def create_litestar(services: Services, settings: Settings, *, pages: Sequence[Any] = ()) -> Litestar:
     gate = Gate(
         services.accounts,
         services.clock,
@@ -46,7 +40,7 @@ def create_litestar(
     return Litestar(
         route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, *pages],
         exception_handlers=problems.handlers(_log_bug),
-        state=State({"services": services, "settings": settings, "broker": broker}),
+        state=State({"services": services, "settings": settings}),
         openapi_config=None,  # control/api/documentation.py makes and completes the document
         request_max_body_size=None,  # control/api/body.py reads and bounds bodies
         debug=False,

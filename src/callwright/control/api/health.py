@@ -9,8 +9,7 @@ from litestar import MediaType, Request, Response, get
 
 from callwright.control.api.request import broker_of, services_of, settings_of
 from callwright.control.errors import DomainError
-from callwright.control.services import Services
-from callwright.control.settings import Settings
+from callwright.control.services import Services, Settings
 from callwright.dispatch.broker import Broker
 
 

@@ -6,6 +6,7 @@ and the forms of credentials are the same everywhere and are added here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ def complete(app: Litestar, known: Sequence[type] = ()) -> Schema:
             "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "A token."},
         }
     )
-    return schema
+    return _short_names(schema)
 
 
 def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
@@ -108,3 +109,17 @@ def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
             "description": description,
             "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
+
+
+def _short_names(schema: Schema) -> Schema:
+    """`Page_callwright.control.api.tests.schemas.RunRow_` is `PageRunRow` to people."""
+    found = schema["components"]["schemas"]
+    names = {
+        name: re.sub(r"[\w.]*\.(\w+?)_?(?=$|_|[a-z]+\.)", r"\1", name).replace("_", "") for name in found
+    }
+    text = msgspec.json.encode(schema).decode()
+    for name, short in sorted(names.items(), key=lambda pair: -len(pair[0])):
+        if name != short and "." in name:
+            text = text.replace(f'"{name}"', f'"{short}"').replace(f'/{name}"', f'/{short}"')
+    renamed: Schema = msgspec.json.decode(text)
+    return renamed

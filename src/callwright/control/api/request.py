@@ -9,8 +9,7 @@ from litestar import Request
 from litestar.params import Parameter
 
 from callwright.control.api.tests.translate import Links
-from callwright.control.services import Services
-from callwright.control.settings import Settings
+from callwright.control.services import Services, Settings
 from callwright.dispatch.broker import Broker
 
 Id = Annotated[int, Parameter(ge=0, le=2**53)]
@@ -25,8 +24,7 @@ def services_of(request: Request[Any, Any, Any]) -> Services:
 
 def broker_of(request: Request[Any, Any, Any]) -> Broker | None:
     """None: there are no live events, and agents hear of a change when they look."""
-    found: Broker | None = request.app.state["broker"]
-    return found
+    return services_of(request).broker
 
 
 def settings_of(request: Request[Any, Any, Any]) -> Settings:

@@ -11,8 +11,7 @@ from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, invalid
 from callwright.control.api.tests import schemas, translate
 from callwright.control.servers.model import Agent, AgentInfo
-from callwright.control.services import Services
-from callwright.control.settings import Settings
+from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages import AccountAnswer, AccountRequest, decode, encode
