@@ -157,9 +157,9 @@ class Phone:
             await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
 
     async def _settle(self) -> None:
-        """Until nothing is in hand any more: as long as a peer would take to hear a repetition, at most."""
+        """Until every refusal and answer of ours has its ACK: as long as a repetition would take, at most."""
         deadline = self.clock.now() + self.patience
-        while not self.endpoint.quiescent and self.clock.now() < deadline:
+        while self.endpoint.pending().unconfirmed and self.clock.now() < deadline:
             await asyncio.sleep(_LOOK_EVERY)
 
     # -- for the calls
