@@ -10,6 +10,7 @@ from callwright.audio import g711
 from callwright.audio.activity import Activity, Sound, who_is_heard
 from callwright.audio.level import FLOOR_DBFS
 from callwright.audio.tones import tone
+from callwright.net.media_choice import code_sums
 
 
 def of_pcm(pcm: bytes, rate: int = 8000) -> Sound:
@@ -89,6 +90,7 @@ def test_the_same_is_found_without_numpy() -> None:
 import sys
 from callwright.audio.activity import Activity
 from callwright.audio.tones import tone
+from callwright.net.media_choice import code_sums
 activity = Activity(8000)
 activity.add_pcm(tone(440, 1.0, 8000, -20))
 assert 'numpy' not in sys.modules
@@ -99,3 +101,28 @@ again.add_pcm(tone(440, 1.0, 8000, -20))
 assert again.sound() == activity.sound(), again.sound()
 """
     assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(code_sums() is None, reason="callwright.net._media was not built")
+@pytest.mark.parametrize("law", [g711.ulaw(), g711.alaw()])
+def test_the_native_sums_are_those_of_the_tables(law: g711.Law) -> None:
+    every = bytes(range(256)) * 5
+    assert heard_natively(every, law) == of_payload(every, law)
+    assert heard_natively(b"", law) == of_payload(b"", law)
+    loud = bytes([0x80, 0x00] * 80)
+    assert heard_natively(loud, law) == of_payload(loud, law)
+
+
+def heard_natively(payload: bytes, law: g711.Law) -> Sound:
+    activity = Activity(8000)
+    for start in range(0, len(payload), 160):
+        activity.add_payload(payload[start : start + 160], law, code_sums())
+    return activity.sound()
+
+
+def test_native_sums_ask_for_whole_tables() -> None:
+    sums = code_sums()
+    if sums is None:
+        pytest.skip("callwright.net._media was not built")
+    with pytest.raises(ValueError, match="256"):
+        sums(b"abc", bytes(1024), bytes(1020))

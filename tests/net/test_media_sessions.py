@@ -326,9 +326,12 @@ def test_a_long_stall_of_python_skips_frames_rather_than_numbers(
 def test_a_session_that_begins_late_is_late_no_longer_than_that(packets: list[Packet], until: Until) -> None:
     native = native_engine()
     assert native is not None
-    engine = native(
-        ports=MediaPorts(21_000, 21_999), taps=[lambda batch: (packets.extend(batch), until.tell())]
-    )  # type: ignore[arg-type]
+
+    def tap(batch: Sequence[Packet]) -> None:
+        packets.extend(batch)
+        until.tell()
+
+    engine = native(ports=MediaPorts(21_000, 21_999), taps=[tap])
     one, two = engine.open_ports(HOST), engine.open_ports(HOST)
     session = Session(config(two.local), system_entropy, Speech())
     handle = engine.start(session, one)

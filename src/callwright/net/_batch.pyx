@@ -256,9 +256,8 @@ cdef class Reader:
                     datagrams.append(self.take(port, number, now, wall_offset, since))
                 if count > 0:
                     taken = True
-            if not taken or (ready < EVENTS and done > 0):
-                if not taken:
-                    break
+            if not taken:
+                break
         return datagrams, errors
 
     cdef tuple take(self, _Port port, int number, double now, double wall_offset, double since):
@@ -293,9 +292,13 @@ cdef class Reader:
         return port.owner, port.marked, data, port.last_source, arrival
 
 
+MOST = VECTOR
+"""Datagrams that `receive_from` takes at once; fewer mean that there are no more."""
+
+
 def receive_from(int fd):
-    """(data, (host, port)) of the datagrams that a socket has, at most VECTOR of them; [] when there is none.
-    Raises OSError with what the network said of an earlier one."""
+    """(data, (host, port)) of the datagrams that a socket has, at most `MOST`; [] when there is none. Raises
+    OSError with what the network said of an earlier one."""
     cdef Messages *messages = _messages
     cdef int count = receive(messages, fd)
     cdef int number

@@ -52,7 +52,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const timespec *until)
 
 cdef enum:
-    ROOM = 32  # packets of one stream that may be on their way
+    ROOM = 64  # packets of one stream that may be on their way
     NAME = 32  # octets of the longest socket address
     AT_ONCE = 32  # packets sent before others may have the lock
 
@@ -95,6 +95,24 @@ cdef inline int64_t to_ns(double seconds) noexcept nogil:
 
 cdef inline double to_seconds(int64_t nanoseconds) noexcept nogil:
     return <double>(nanoseconds // SECOND) + <double>(nanoseconds % SECOND) * 1e-9
+
+
+def sum_codes(bytes payload not None, bytes squares not None, bytes values not None):
+    """(sum of squares, sum of values) of octets that each stand for a sample, as those of G.711: `squares` and
+    `values` are 256 numbers of 32 bits each, in the order of this machine."""
+    cdef const unsigned char *octets = <const unsigned char *>PyBytes_AS_STRING(payload)
+    cdef const int *square
+    cdef const int *value
+    cdef Py_ssize_t index
+    cdef int64_t energy = 0
+    cdef int64_t total = 0
+    if PyBytes_GET_SIZE(squares) != 1024 or PyBytes_GET_SIZE(values) != 1024:
+        raise ValueError("a table has 256 numbers")
+    square, value = <const int *>PyBytes_AS_STRING(squares), <const int *>PyBytes_AS_STRING(values)
+    for index in range(PyBytes_GET_SIZE(payload)):  # an octet is below 256: it is in the tables
+        energy += square[octets[index]]
+        total += value[octets[index]]
+    return energy, total
 
 
 cdef class Pacer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.media import MediaEngine
@@ -17,6 +17,15 @@ def native_engine() -> type[MediaEngine] | None:
     except ImportError:
         return None
     return NativeMediaEngine
+
+
+def code_sums() -> Callable[[bytes, bytes, bytes], tuple[int, int]] | None:
+    """`_media.sum_codes`, which listens to G.711 as it comes; None where it was not built."""
+    try:
+        from callwright.net._media import sum_codes
+    except ImportError:
+        return None
+    return sum_codes
 
 
 def media_engine(

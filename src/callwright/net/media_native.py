@@ -31,10 +31,10 @@ from callwright.sip.transport import Address
 
 T = TypeVar("T")
 
-LEAD = 0.200
+LEAD = 0.300
 """Seconds ahead for which packets are made: as long may Python be held up."""
-MOST = 16
-VISIT = 0.080
+MOST = 32
+VISIT = 0.160
 """Seconds between two visits of a session."""
 GRID = 0.040
 """Visits and readings fall on multiples of this, so that one awakening serves all sessions."""
@@ -65,6 +65,7 @@ class _Flight:
     def __init__(self, session: AheadSession, stream: PacedStream) -> None:
         self.session = session
         self.stream = stream
+        self.live = False  # of the session, as it was when packets were made last
         self.packets: deque[tuple[float, bytes, tuple[str, int]]] = deque()
         self.address: tuple[str, int] | None = None
         self.name = b""
@@ -174,11 +175,14 @@ class NativeMediaEngine(MediaEngine):
         session = flight.session
         if session.outdated:
             self._withdraw(handle)
+        flight.live = session.live
+        if flight.live:
+            return
         now = self._clock.now()
         coming = session.prepare(now, now + LEAD, MOST)
         if not coming:
             due = handle.session.next_wake()
-            if due is None or due > now or session.live:
+            if due is None or due > now:
                 return
             self._rouse(handle)  # a slot is due already: the session sends it itself
             now = self._clock.now()
@@ -245,7 +249,7 @@ class NativeMediaEngine(MediaEngine):
     def _schedule(self, handle: MediaHandle, when: float | None, now: float) -> None:
         if when is not None:
             flight = self._flights.get(handle)
-            if flight is not None and not flight.session.live:
+            if flight is not None and not flight.live:
                 when = (now + VISIT) // GRID * GRID
                 if handle._due is not None and handle._due <= when:
                     return
@@ -263,7 +267,7 @@ class NativeMediaEngine(MediaEngine):
         datagrams, errors = self._reader.read(now, offset, READ_ROUNDS)
         self._last_read = now
         ahead = len(self._flights) == len(self._handles) and not any(
-            flight.session.live for flight in self._flights.values()
+            flight.live for flight in self._flights.values()
         )
         self._read_after = (now // GRID + 1) * GRID if ahead else now + GATHER
         heard: dict[MediaHandle, None] = {}
@@ -280,7 +284,7 @@ class NativeMediaEngine(MediaEngine):
         for handle in heard:
             flight = self._flights.get(handle)
             self._hear(handle)
-            if flight is not None and not flight.session.live and handle._due is not None:
+            if flight is not None and not flight.live and handle._due is not None:
                 self._tell(handle)
                 if flight.session.outdated:
                     self._drain([handle])

@@ -30,6 +30,11 @@ from callwright.net.address import (
 )
 from callwright.sip.transport import Address
 
+try:  # the native room, where it was built
+    from callwright.net._batch import MOST, receive_from
+except ImportError:
+    receive_from = None  # type: ignore[assignment]
+
 BATCH = 64
 """Datagrams read in one turn of the loop, so that a flood cannot keep timers and calls waiting."""
 LARGEST_DATAGRAM = 65_507
@@ -224,6 +229,12 @@ class UdpSocket:
         refused = False
         for _ in range(BATCH):
             try:
+                if receive_from is not None and not self._wildcard:
+                    taken = receive_from(sock.fileno())
+                    batch += [Datagram(data, Address(*source), self.local) for data, source in taken]
+                    if len(taken) < MOST or len(batch) >= BATCH:
+                        break
+                    continue
                 batch.append(self._receive(sock))
             except (BlockingIOError, InterruptedError):
                 break

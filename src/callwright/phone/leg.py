@@ -21,7 +21,7 @@ from callwright.sdp.negotiation import Negotiated
 if TYPE_CHECKING:
     from callwright.phone.phone import Phone
 
-_WORK_EVERY = 0.2  # seconds between two looks of the event loop at what the media thread has left for it
+_WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
 
 
 class OutOfPorts(Exception):

@@ -15,10 +15,12 @@ from callwright.audio.codecs import Codec, CodecError, Decoder, codec
 from callwright.audio.concealment import Concealer
 from callwright.audio.resample import Resampler
 from callwright.audio.wav import AudioFileError, WavWriter
+from callwright.net.media_choice import code_sums
 from callwright.rtp.session import PlayedFrame, SentFrame
 
 _MAX_GAP_S = 60.0  # silence written for one hole; a longer one is cut to this
 _MAX_SKEW_S = 1.0  # RTP time against our own clock, from where we believe our own clock
+_SUM_CODES = code_sums()
 _LAWS = {"PCMU": g711.ulaw, "PCMA": g711.alaw}
 
 
@@ -170,7 +172,10 @@ class Recorder:
             except (CodecError, KeyError):
                 self.unreadable += 1
                 return
-        level = self._activity.add_payload(payload, law()) if law else self._activity.add_pcm(pcm)
+        if law is not None:
+            level = self._activity.add_payload(payload, law(), _SUM_CODES)
+        else:
+            level = self._activity.add_pcm(pcm)
         second = int(at)
         if second not in self.levels or level > self.levels[second]:
             self.levels[second] = level
