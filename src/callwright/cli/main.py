@@ -15,7 +15,8 @@ from typer.core import TyperGroup
 from callwright import __version__
 from callwright.cli import console
 
-#: verb -> (module, what the list of verbs says of it); the order is the order of `callwright --help`.
+#: verb -> (module, or module:name of its Typer; what the list of verbs says of it); in the order of
+#: `callwright --help`.
 VERBS: dict[str, tuple[str, str]] = {
     "call": ("callwright.cli.call", "Place one call with real audio and judge it."),
     "answer": ("callwright.cli.answer", "Wait for calls and answer them."),
@@ -25,8 +26,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "catalogue": ("callwright.cli.catalogue", "List and show the tests that come with Callwright."),
     "pbx": ("callwright.cli.pbx", "Run the reference PBX alone."),
     "tests": ("callwright.cli.tests", "Tests of a running platform: push, pull, run."),
+    "load": ("callwright.cli.load", "Many calls at once: place or answer them, and judge the whole."),
+    "load-ctl": ("callwright.cli.load_control", "Steer a load that is running: rate, pause, stop."),
     "mos": ("callwright.cli.mos", "E-model calculator: what MOS would this network give?"),
     "sip": ("callwright.cli.sip", "Read and lint SIP messages."),
+    "keys": ("callwright.cli.keys", "API keys: create, list, revoke."),
+    "users": ("callwright.cli.users", "Users of the platform: create, list, change, delete."),
+    "backup": ("callwright.cli.backup:backup_app", "Copy the platform's records and evidence into one file."),
+    "restore": ("callwright.cli.backup:restore_app", "Bring a backup back."),
+    "migrate": ("callwright.cli.backup:migrate_app", "Bring the database's schema forward."),
 }
 
 #: BadParameter is public in every Typer; its bases are where its parser's own errors come from.
@@ -42,8 +50,9 @@ class _LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
-        module, summary = VERBS[cmd_name]
-        verb = typer.main.get_command(importlib.import_module(module).app)
+        place, summary = VERBS[cmd_name]
+        module, _, name = place.partition(":")
+        verb = typer.main.get_command(getattr(importlib.import_module(module), name or "app"))
         verb.name = cmd_name
         verb.short_help = summary
         return verb

@@ -38,8 +38,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API, the pages and the keeper are given. ``broker`` None: nothing is heard live, and the keeper
-    finds by itself what was queued."""
+    """What the API, the pages and the keeper are given. ``broker`` None: nothing is heard live, and the
+    keeper finds by itself what was queued."""
 
     stores: Stores
     accounts: Accounts

@@ -1,0 +1,140 @@
+"""`callwright keys create|list|revoke`: API keys, beside a running platform too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say
+from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
+
+if TYPE_CHECKING:
+    from callwright.control.accounts.model import ApiKey, User
+    from callwright.control.services import Services
+
+app = typer.Typer(
+    help="API keys: create, list, revoke.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright keys create --name ci
+
+  callwright keys create --name ci --data /var/lib/callwright --json | jq -r '.public_key + ":" + .secret'
+"""
+
+
+@app.callback()
+def keys() -> None:
+    """API keys for programs: a public key and a secret, used as Basic credentials."""
+
+
+@app.command(epilog=_EXAMPLES)
+def create(
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the key is for.")],
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", metavar="NAME", help="Whose rights it has (default: the first administrator)."
+        ),
+    ] = None,
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Make an API key. The secret is shown now and never again."""
+
+    async def work(services: Services) -> tuple[str, str, User]:
+        owner = await _owner(services, user)
+        public, secret = await services.accounts.create_key(name, owner)
+        return public, secret, owner
+
+    public, secret, owner = with_services(data, database, work)
+    if as_json:
+        print_json({"name": name, "public_key": public, "secret": secret, "user": owner.username})
+    else:
+        print(f"public key  {public}\nsecret      {secret}")
+        say(f"The key has the rights of {owner.username} ({owner.role}). The secret is not shown again.")
+    return EXIT_PASSED
+
+
+@app.command("list")
+def list_(
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """List every key, revoked ones included. Secrets are not known any more."""
+
+    async def work(services: Services) -> list[ApiKey]:
+        from callwright.control.accounts.model import PLATFORM
+
+        return list(await services.accounts.list_keys(PLATFORM, of_everybody=True))
+
+    found = with_services(data, database, work)
+    if as_json:
+        import msgspec
+
+        print_json({"keys": [msgspec.structs.asdict(key) for key in found]})
+    elif not found:
+        print("There is no key yet. Make one: callwright keys create --name ci")
+    else:
+        print_table(
+            ["id", "name", "public key", "user", "last used", "state"],
+            [
+                [
+                    str(key.id),
+                    key.name,
+                    key.public_key,
+                    key.username,
+                    when(key.last_used_at),
+                    "active" if key.revoked_at is None else f"revoked {when(key.revoked_at)}",
+                ]
+                for key in found
+            ],
+        )
+    return EXIT_PASSED
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID|PUBLIC_KEY", help="As `keys list` shows it.")],
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Revoke a key: it is refused from now on."""
+
+    async def work(services: Services) -> None:
+        from callwright.control.accounts.model import PLATFORM
+
+        by_number = key.isascii() and key.isdigit() and len(key) < 19
+        await services.accounts.revoke_key(PLATFORM, int(key) if by_number else key)
+
+    with_services(data, database, work)
+    if as_json:
+        print_json({"revoked": key})
+    else:
+        print(f"revoked  {key}")
+    return EXIT_PASSED
+
+
+async def _owner(services: Services, username: str | None) -> User:
+    if username is not None:
+        return await services.accounts.user_by_name(username)
+    for user in await services.accounts.users():
+        if user.role == "admin":
+            return user
+    raise Refused(
+        "There is no user yet that a key could belong to.",
+        "Make one: callwright users create NAME --role admin",
+    )

@@ -1,0 +1,214 @@
+"""`callwright users create|list|password|role|delete`: who may log in, beside a running platform too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say
+from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
+
+if TYPE_CHECKING:
+    from callwright.control.accounts.model import User
+    from callwright.control.services import Services
+
+app = typer.Typer(
+    help="Users of the platform: create, list, change, delete.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright users create ana --email ana@example.com
+
+  callwright users create ci --role runner --category API --password-file ci.password
+
+  callwright users password ana
+"""
+
+UserArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user name.")]
+PasswordFile = Annotated[
+    str | None,
+    typer.Option(
+        "--password-file", metavar="FILE|-", help="Take the password from here; without it one is made."
+    ),
+]
+
+
+@app.callback()
+def users() -> None:
+    """Users of the platform: viewer, runner (what CI needs), member or admin."""
+
+
+@app.command(epilog=_EXAMPLES)
+def create(
+    name: UserArgument,
+    email: Annotated[str, typer.Option("--email", metavar="ADDRESS", help="May be used to log in.")] = "",
+    full_name: Annotated[str, typer.Option("--full-name", metavar="TEXT")] = "",
+    role: Annotated[str, typer.Option("--role", help="viewer, runner, member or admin.")] = "member",
+    category: Annotated[
+        str,
+        typer.Option("--category", help="Admin, Normal, or API: the password works as Basic credentials."),
+    ] = "Normal",
+    password_file: PasswordFile = None,
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Make a user. A password that is made here is shown now and never again."""
+    password, made = _password(password_file)
+
+    async def work(services: Services) -> User:
+        from callwright.control.accounts.model import PLATFORM
+
+        return await services.accounts.create_user(
+            PLATFORM,
+            username=name,
+            password=password,
+            email=email,
+            name=full_name,
+            role=role,
+            category=category,
+        )
+
+    user = with_services(data, database, work, create=True)
+    _show(user, password if made else None, as_json)
+    return EXIT_PASSED
+
+
+@app.command("list")
+def list_(
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """List the users."""
+
+    async def work(services: Services) -> list[User]:
+        return list(await services.accounts.users())
+
+    found = with_services(data, database, work)
+    if as_json:
+        import msgspec
+
+        print_json({"users": [msgspec.structs.asdict(user) for user in found]})
+    elif not found:
+        print("There is no user yet. Make one: callwright users create NAME --role admin")
+    else:
+        print_table(
+            ["id", "name", "email", "role", "category", "last login"],
+            [
+                [
+                    str(user.id),
+                    user.username,
+                    user.email,
+                    user.role,
+                    user.category,
+                    when(user.last_login_at),
+                ]
+                for user in found
+            ],
+        )
+    return EXIT_PASSED
+
+
+@app.command()
+def password(
+    name: UserArgument,
+    password_file: PasswordFile = None,
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Give a user another password; all sessions of the user end."""
+    secret, made = _password(password_file)
+
+    async def work(services: Services) -> User:
+        from callwright.control.accounts.model import PLATFORM
+
+        user = await services.accounts.user_by_name(name)
+        await services.accounts.set_password(PLATFORM, user.id, secret)
+        return user
+
+    user = with_services(data, database, work)
+    _show(user, secret if made else None, as_json)
+    return EXIT_PASSED
+
+
+@app.command()
+def role(
+    name: UserArgument,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, runner, member or admin.")],
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Give a user another role."""
+
+    async def work(services: Services) -> User:
+        from callwright.control.accounts.model import PLATFORM
+
+        user = await services.accounts.user_by_name(name)
+        return await services.accounts.change_user(PLATFORM, user.id, role=role)
+
+    _show(with_services(data, database, work), None, as_json)
+    return EXIT_PASSED
+
+
+@app.command()
+def delete(
+    name: UserArgument,
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Delete a user: keys, tokens and sessions of the user are refused from now on."""
+
+    async def work(services: Services) -> None:
+        from callwright.control.accounts.model import PLATFORM
+
+        user = await services.accounts.user_by_name(name)
+        await services.accounts.delete_user(PLATFORM, user.id)
+
+    with_services(data, database, work)
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        print(f"deleted  {name}")
+    return EXIT_PASSED
+
+
+def _password(file: str | None) -> tuple[str, bool]:
+    """(password, whether it was made here). Never an argument, which other users of the machine could see."""
+    if file is None:
+        return os.urandom(15).hex(), True
+    try:
+        if file == "-":
+            return sys.stdin.readline().rstrip("\r\n"), False
+        with open(file, encoding="utf-8") as handle:
+            return handle.readline().rstrip("\r\n"), False
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"--password-file {file} cannot be read: {error}") from None
+
+
+def _show(user: User, password: str | None, as_json: bool) -> None:
+    if as_json:
+        document = {"id": user.id, "username": user.username, "email": user.email, "role": user.role}
+        print_json(document | ({"password": password} if password else {}))
+        return
+    print(f"user      {user.username} ({user.role})")
+    if password is not None:
+        print(f"password  {password}")
+        say("The password is not shown again.")
