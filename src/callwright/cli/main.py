@@ -18,6 +18,7 @@ from callwright.cli import console
 #: verb -> (module, or module:name of its Typer; what the list of verbs says of it); in the order of
 #: `callwright --help`.
 VERBS: dict[str, tuple[str, str]] = {
+    "serve": ("callwright.cli.serve", "Run the platform: API, pages, agent, PBX."),
     "call": ("callwright.cli.call", "Place one call with real audio and judge it."),
     "answer": ("callwright.cli.answer", "Wait for calls and answer them."),
     "register": ("callwright.cli.register", "Register an account, keep it registered, unregister."),

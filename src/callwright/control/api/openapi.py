@@ -113,13 +113,10 @@ def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
 
 def _short_names(schema: Schema) -> Schema:
     """`Page_callwright.control.api.tests.schemas.RunRow_` is `PageRunRow` to people."""
-    found = schema["components"]["schemas"]
-    names = {
-        name: re.sub(r"[\w.]*\.(\w+?)_?(?=$|_|[a-z]+\.)", r"\1", name).replace("_", "") for name in found
-    }
     text = msgspec.json.encode(schema).decode()
-    for name, short in sorted(names.items(), key=lambda pair: -len(pair[0])):
-        if name != short and "." in name:
+    for name in sorted(schema["components"]["schemas"], key=len, reverse=True):
+        if "." in name:
+            short = re.sub(r"callwright\.[a-z.]+\.", "", name).replace("list_", "List").replace("_", "")
             text = text.replace(f'"{name}"', f'"{short}"').replace(f'/{name}"', f'/{short}"')
     renamed: Schema = msgspec.json.decode(text)
     return renamed

@@ -1,0 +1,118 @@
+"""The HTTP application put together: services on a database, a broker, the pages. One in each web worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callwright.cli.web_worker import WebSettings
+
+if TYPE_CHECKING:
+    from callwright.control.runs.model import Run
+    from callwright.control.services import Services
+    from callwright.dispatch.broker import Broker
+
+_log = logging.getLogger("callwright.http")
+_BROKER_SECONDS = 30.0
+
+
+def web_application(settings: WebSettings) -> Any:
+    """An ASGI application that opens everything when its server starts, on the server's own loop."""
+    return _Opening(settings)
+
+
+class _Opening:
+    def __init__(self, settings: WebSettings) -> None:
+        self._settings = settings
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        started = await receive()
+        try:
+            services = await _open(self._settings)
+        except Exception as error:
+            _log.exception("the application does not start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        self._app = _assemble(services, self._settings)
+        first = [started]
+
+        async def again() -> Any:
+            return first.pop() if first else await receive()
+
+        try:
+            await self._app(scope, again, send)
+        finally:
+            if services.broker is not None:
+                await services.broker.close()
+            await services.close()
+
+
+async def _open(settings: WebSettings) -> Services:
+    from callwright.control.runs.service import RunSettings
+    from callwright.control.services import Services
+    from callwright.dispatch.nats import NatsBroker
+    from callwright.net.clock import SystemClock
+    from callwright.net.entropy import system_entropy
+
+    broker = await NatsBroker.connect(
+        settings.nats_url,
+        user=settings.nats_user,
+        password=settings.nats_password,
+        ca=settings.nats_ca,
+        name="callwright-web",
+        wait=_BROKER_SECONDS,
+    )
+    services = await Services.open(
+        Path(settings.data),
+        clock=SystemClock(),
+        entropy=system_entropy,
+        database=settings.database,
+        settings=RunSettings(embedded=settings.embedded),
+        broker=broker,
+    )
+    services.runs.on_change.append(Announcer(broker))
+    return services
+
+
+def _assemble(services: Services, settings: WebSettings) -> Any:
+    from callwright.control.app import create_app
+    from callwright.control.services import Settings
+
+    return create_app(
+        services,
+        Settings(
+            public_url=settings.public_url,
+            rate_limit=settings.rate_limit / settings.workers,
+            agent_expected=settings.agent_expected,
+            lease=settings.lease,
+        ),
+    )
+
+
+class Announcer:
+    """Tells the keeper of a run that was queued or stopped here; what is lost it finds by itself."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, run: Run) -> None:
+        task = asyncio.ensure_future(self._publish(run.id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self, run_id: int) -> None:
+        from callwright.dispatch import subject
+        from callwright.dispatch.broker import BrokerError
+        from callwright.dispatch.messages import RunsChanged, encode
+
+        try:
+            await self._broker.publish(subject.RUNS_CHANGED, encode(RunsChanged(run_id)))
+        except BrokerError as error:
+            _log.warning("the keeper was not told of run %d: %s", run_id, error)

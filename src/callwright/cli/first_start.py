@@ -1,0 +1,112 @@
+"""The first start in an empty data folder: an administrator, a key, the demo. And accounts of the PBX."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from callwright.cli.console import say
+
+if TYPE_CHECKING:
+    from callwright.control.runs.model import Run
+    from callwright.control.services import Services
+
+FILE = "first-start-credentials.txt"
+USERNAME = "admin"
+DEMO_TEST = "basic_call"
+_PBX_USERS = ("1001", "1002", "1003", "1004")
+
+
+@dataclass(frozen=True)
+class FirstStart:
+    """`password` None: it was given to us, and nobody needs to be told."""
+
+    username: str
+    email: str
+    password: str | None
+    public_key: str
+    secret: str
+    demo: bool
+
+    def __repr__(self) -> str:
+        return f"FirstStart(username={self.username!r}, …)"
+
+
+async def prepare(services: Services, email: str, password: str | None, *, demo: bool) -> FirstStart | None:
+    """None when somebody is known already: then nothing is changed. Raises Refused."""
+    from callwright.cli.console import Refused
+    from callwright.control.accounts.model import PLATFORM, Role
+    from callwright.control.errors import DomainError
+
+    if await services.accounts.users():
+        return None
+    made = password or services.entropy(12).hex()
+    try:
+        user = await services.accounts.create_user(
+            PLATFORM, username=USERNAME, email=email, password=made, role=Role.ADMIN
+        )
+    except DomainError as error:
+        raise Refused(f"the administrator cannot be made: {error.message}", error.remedy) from None
+    public, secret = await services.accounts.create_key("first start", user)
+    if demo:
+        await services.tests.ensure_demo(PLATFORM)
+    return FirstStart(USERNAME, email, None if password else made, public, secret, demo)
+
+
+def tell(new: FirstStart, data: Path) -> None:
+    """The secrets, once: to the person at the terminal, else to a file that only its owner reads."""
+    lines = [f"username: {new.username}", f"email: {new.email}"]
+    if new.password is not None:
+        lines.append(f"password: {new.password}")
+    lines += [f"public_key: {new.public_key}", f"secret: {new.secret}"]
+    if sys.stderr.isatty():
+        say("First start. These are shown once:")
+        for line in lines:
+            say(f"  {line}")
+        return
+    path = data / FILE
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write("\n".join(lines) + "\n")
+    say(f"First start: the administrator's password and an API key are in {path}. Keep them, delete it.")
+
+
+async def run_demo(services: Services) -> Run | None:
+    from callwright.control.accounts.model import PLATFORM
+    from callwright.control.errors import DomainError
+
+    try:
+        return await services.runs.start(PLATFORM, DEMO_TEST)
+    except DomainError as error:
+        say(f"the demo run was not started: {error.message}")
+        return None
+
+
+async def pbx_accounts(services: Services, folder: Path) -> Path:
+    """The accounts file of the reference PBX, made when there is none."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "accounts.csv"
+    if not path.is_file():
+        rows = ["user,secret,display_name"]
+        rows += [f"{user},{services.entropy(12).hex()}," for user in _PBX_USERS]
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write("\n".join(rows) + "\n")
+    return path
+
+
+async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> None:
+    """Documents may name the accounts of the reference PBX: `credentials: pbx_1001`."""
+    import csv
+
+    from callwright.control.accounts.model import PLATFORM
+
+    known = {record.name: record for record in await services.accounts.credentials()}
+    domain = f"127.0.0.1:{port}"
+    for row in csv.DictReader((folder / "accounts.csv").read_text().splitlines()):
+        name = f"pbx_{row['user']}"
+        if name in known and known[name].domain == domain:
+            continue
+        fields = {"user": row["user"], "password": row["secret"], "domain": domain}
+        await services.accounts.put_credential(PLATFORM, name, fields, replace=True)

@@ -1,0 +1,361 @@
+"""The parent process of `serve`: the keeper, and the children it starts, watches and ends.
+
+Children: nats-server, the HTTP workers, the agent of this machine, the reference PBX. They share nothing but
+the database and NATS, and none outlives the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from callwright.cli import first_start
+from callwright.cli.console import EXIT_PLATFORM, Refused, say
+from callwright.cli.ports import claim_port, free_udp_port
+from callwright.cli.supervisor import Child, Supervisor
+from callwright.cli.web_worker import WebSettings, write_settings
+
+if TYPE_CHECKING:
+    from callwright.control.runs.keeper import Keeper
+    from callwright.control.services import Services
+    from callwright.dispatch.nats import NatsBroker
+    from callwright.dispatch.nats_server import NatsServer
+
+_log = logging.getLogger("callwright.serve")
+
+AGENT_NAME = "embedded"
+_READY_SECONDS = 30.0
+_BROKER_SECONDS = 20.0
+_PRIVATE = ("CALLWRIGHT_ADMIN_PASSWORD", "CALLWRIGHT_DATABASE", "CALLWRIGHT_NATS")  # not for the children
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformSettings:
+    """The flags of `callwright serve`, checked."""
+
+    host: str
+    port: int
+    data: Path
+    public_url: str | None
+    database: str | None
+    nats: str | None
+    nats_listen: tuple[str, int] | None
+    nats_name: str | None
+    workers: int
+    lease: float
+    rate_limit: float
+    agent: bool
+    capacity: int
+    rtp_ports: str
+    pbx: bool
+    demo: bool
+    embedded: bool
+    admin_email: str
+    admin_password: str | None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class _Broker:
+    """Where NATS is, and what the platform's own processes show it."""
+
+    url: str
+    user: str | None
+    password: str | None
+    ca: str | None
+
+
+class Platform:
+    """`await Platform(settings).run(stop)` until `stop` is set. Raises Refused when it cannot start."""
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        self.settings = settings
+        self._supervisor = Supervisor(self._fell)
+        self._nats: NatsServer | None = None
+        self._lock: IO[str] | None = None
+        self.port = settings.port
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._prepare()
+        async with contextlib.AsyncExitStack() as exits:
+            broker = await self._start_broker(exits)
+            if stop.is_set():
+                return
+            services, new = await self._open_services(exits, broker)
+            connection = await self._connect(exits, broker)
+            exits.push_async_callback(self._supervisor.stop)
+            own = (("127.0.0.1", await self._start_pbx(services)),) if self.settings.pbx else ()
+            keeper = self._keeper(services, connection, own)
+            await keeper.start()
+            exits.push_async_callback(keeper.close)
+            exits.push_async_callback(self._supervisor.stop)
+            await self._start_web(broker)
+            if self.settings.agent:
+                await self._start_agent(services, broker)
+            await self._say_ready(services, stop, new)
+            await stop.wait()
+            say("ending …")
+
+    # -- before anything
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        logging.basicConfig(
+            level=logging.INFO if settings.verbose else logging.WARNING,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = open(settings.data / "serve.lock", "a")  # noqa: SIM115 (held until we end)
+        except OSError as error:
+            raise Refused(
+                f"--data {settings.data} cannot be used: {error.strerror or error}", code=EXIT_PLATFORM
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(
+                f"another `callwright serve` is using {settings.data}",
+                "End it first, or give this one another --data.",
+                code=EXIT_PLATFORM,
+            ) from None
+        self.port = claim_port(settings.host, settings.port)
+
+    # -- NATS
+
+    async def _start_broker(self, exits: contextlib.AsyncExitStack) -> _Broker:
+        from callwright.dispatch.broker import BrokerError
+        from callwright.dispatch.nats_server import NatsServer
+
+        settings = self.settings
+        if settings.nats:
+            return _broker_of(settings.nats)
+        names = [settings.nats_name] if settings.nats_name else []
+        if settings.public_url and not names:
+            names = [urlsplit(settings.public_url).hostname or ""]
+        server = NatsServer(
+            settings.data / "nats",
+            listen=settings.nats_listen,
+            names=names,
+            on_fall=say,
+        )
+        try:
+            await server.start()
+        except (BrokerError, OSError) as error:
+            await server.close()
+            raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
+        exits.push_async_callback(server.close)
+        self._nats = server
+        shown = server.credentials()
+        return _Broker(server.url, shown["user"], shown["password"], shown["ca"])
+
+    async def _connect(self, exits: contextlib.AsyncExitStack, broker: _Broker) -> NatsBroker:
+        from callwright.dispatch.broker import BrokerError
+        from callwright.dispatch.nats import NatsBroker
+
+        try:
+            connection = await NatsBroker.connect(
+                broker.url,
+                user=broker.user,
+                password=broker.password,
+                ca=broker.ca,
+                name="callwright-keeper",
+                wait=_BROKER_SECONDS,
+            )
+        except BrokerError as error:
+            raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
+        exits.push_async_callback(connection.close)
+        return connection
+
+    # -- the records
+
+    async def _open_services(
+        self, exits: contextlib.AsyncExitStack, broker: _Broker
+    ) -> tuple[Services, first_start.FirstStart | None]:
+        from callwright.control.errors import DomainError
+        from callwright.control.runs.service import RunSettings
+        from callwright.control.services import Services
+        from callwright.net.clock import SystemClock
+        from callwright.net.entropy import system_entropy
+
+        settings = self.settings
+        try:
+            services = await Services.open(
+                settings.data,
+                clock=SystemClock(),
+                entropy=system_entropy,
+                database=settings.database,
+                settings=RunSettings(embedded=settings.embedded),
+                migrate=True,
+            )
+        except (DomainError, ValueError, OSError) as error:
+            remedy = getattr(error, "remedy", "")
+            raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
+        exits.push_async_callback(services.close)
+        new = await first_start.prepare(
+            services, settings.admin_email, settings.admin_password, demo=settings.demo
+        )
+        if new is not None:
+            first_start.tell(new, settings.data)
+        return services, new
+
+    def _keeper(self, services: Services, broker: NatsBroker, own: tuple[tuple[str, int], ...]) -> Keeper:
+        from callwright.control.runs.keeper import Keeper
+
+        return Keeper(
+            services.runs,
+            services.servers,
+            services.evidence,
+            broker,
+            lease=self.settings.lease,
+            own=own,
+            accounts=self._nats,
+            clock=services.clock,
+        )
+
+    # -- children
+
+    def _child(self, name: str, *command: str) -> Child:
+        environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
+        line = [sys.executable, "-m", *command]
+        return Child(name, lambda: line, environment, self.settings.data / "log" / f"{name}.log")
+
+    async def _start_web(self, broker: _Broker) -> None:
+        settings = self.settings
+        path = settings.data / "run" / "web.json"
+        write_settings(
+            path,
+            WebSettings(
+                host=settings.host,
+                port=self.port,
+                workers=settings.workers,
+                data=str(settings.data),
+                database=settings.database,
+                nats_url=broker.url,
+                nats_user=broker.user,
+                nats_password=broker.password,
+                nats_ca=broker.ca,
+                public_url=settings.public_url,
+                rate_limit=settings.rate_limit,
+                agent_expected=settings.agent,
+                embedded=settings.embedded,
+                lease=settings.lease,
+            ),
+        )
+        await self._supervisor.start(self._child("web", "callwright.cli.web_worker", str(path)))
+
+    async def _start_pbx(self, services: Services) -> int:
+        """Its port; the same at each start where that is free."""
+        folder = self.settings.data / "pbx"
+        accounts = await first_start.pbx_accounts(services, folder)
+        kept = folder / "port"
+        port = free_udp_port("127.0.0.1", int(kept.read_text()) if kept.is_file() else 0)
+        kept.write_text(str(port))
+        await self._supervisor.start(
+            self._child(
+                "pbx", "callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts)
+            )
+        )
+        await first_start.keep_pbx_credentials(services, folder, port)
+        return port
+
+    async def _start_agent(self, services: Services, broker: _Broker) -> None:
+        from callwright.agent.identity import Identity, write_identity
+        from callwright.control.servers.model import AgentInfo
+
+        settings = self.settings
+        agent, _ = await services.servers.ensure_embedded(AGENT_NAME, AgentInfo(capacity=settings.capacity))
+        url, user, password = broker.url, broker.user, broker.password
+        if self._nats is not None:
+            account = await self._nats.account(agent.id, agent.pool)
+            user, password = account.user, account.password
+        folder = settings.data / "agent"
+        write_identity(
+            folder,
+            Identity(
+                agent_id=agent.id,
+                pool=agent.pool,
+                nats_url=url,
+                user=user or "",
+                password=password or "",
+                name=AGENT_NAME,
+                ca=broker.ca,
+                lease_seconds=settings.lease,
+                capacity=settings.capacity,
+            ),
+        )
+        await self._supervisor.start(
+            self._child(
+                "agent", "callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports
+            )
+        )
+
+    def _fell(self, child: Child, how: str) -> None:
+        say(f"{child.name} {how}; it is started again (see {child.log})")
+
+    # -- ready
+
+    async def _say_ready(
+        self, services: Services, stop: asyncio.Event, new: first_start.FirstStart | None
+    ) -> None:
+        """Waits until a run would be accepted, then says where everything is. The first time there is a run
+        to look at."""
+        base = self.settings.public_url or f"http://{_authority(self.settings.host, self.port)}"
+        local = f"http://{_authority(_reachable(self.settings.host), self.port)}"
+        missing = await _until_healthy(f"{local}/healthz", stop)
+        if stop.is_set():
+            return
+        if missing:
+            say(f"not ready yet: {missing}")
+        say(f"Callwright is at {base}  ·  API {base}/api/v2/  ·  try it {base}/api/v2/docs")
+        if new is not None and new.demo:
+            run = await first_start.run_demo(services)
+            if run is not None:
+                say(f"A first call is on its way: {base}/run/details/{run.session_id}")
+
+
+def _broker_of(url: str) -> _Broker:
+    """`nats://user:password@host:port` taken apart, so that no log shows the password."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
+        raise Refused(f"--nats {parts.scheme}://… is no URL of NATS", "For example: --nats tls://nats:4222")
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    user = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    return _Broker(bare, user, password, None)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+async def _until_healthy(url: str, stop: asyncio.Event) -> str:
+    """What is still missing after the time for it; empty when all is well."""
+    import httpx
+
+    missing = "nothing answers"
+    deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
+            try:
+                answer = await client.get(url)
+                if answer.status_code == 200:
+                    return ""
+                missing = ", ".join(answer.json().get("missing", []))
+            except (httpx.HTTPError, ValueError):
+                missing = "nothing answers"
+            await asyncio.sleep(0.05)
+    return missing

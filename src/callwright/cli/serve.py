@@ -1,0 +1,255 @@
+"""`callwright serve`: the platform. The flags; what they start is in `cli/platform.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from callwright.cli.console import EXIT_PASSED, Refused, VerboseFlag
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright serve
+
+  callwright serve --host 0.0.0.0 --public-url https://calls.example.com --database postgresql://…
+
+  callwright serve --config /etc/callwright/callwright.toml
+
+Every setting is a flag, a variable (CALLWRIGHT_PUBLIC_URL for --public-url) and a key of the TOML file
+(public_url); the flag wins, then the variable, then the file.
+"""
+
+
+def _variable(name: str) -> str:
+    return f"CALLWRIGHT_{name.upper()}"
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """The file's keys become the defaults of the flags. Raises Refused for a key that is none."""
+    import tomllib
+
+    if path is None:
+        return None
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refused(f"--config {path} cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Refused(f"--config {path} is no TOML: {error}") from None
+    known = {parameter.name for parameter in context.command.params} - {"config", "verbose"}
+    defaults: dict[str, Any] = {}
+    for key, value in found.items():
+        if key not in known:
+            raise Refused(
+                f"--config {path}: {key!r} is no setting", f"Permitted: {', '.join(sorted(map(str, known)))}."
+            )
+        if isinstance(value, dict | list):
+            raise Refused(f"--config {path}: {key} must be one value")
+        defaults[key] = value
+    context.default_map = defaults
+    return path
+
+
+@app.command(epilog=_EXAMPLES)
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", envvar=_variable("host"), metavar="ADDRESS", help="Listen here.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", envvar=_variable("port"), min=0, max=65535, help="0 picks a free one.")
+    ] = 8000,
+    data: Annotated[
+        Path,
+        typer.Option("--data", envvar=_variable("data"), metavar="DIR", help="Everything is kept in here."),
+    ] = Path("data"),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar=_variable("config"),
+            metavar="FILE",
+            is_eager=True,
+            callback=_read_config,
+            help="Settings as TOML, a key for each flag.",
+        ),
+    ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            envvar=_variable("public_url"),
+            metavar="URL",
+            help="What people and agents reach us by, behind a proxy.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            envvar=_variable("database"),
+            metavar="URL",
+            help="postgresql://…; without it SQLite in the data folder.",
+        ),
+    ] = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            "--nats",
+            envvar=_variable("nats"),
+            metavar="URL",
+            help="Use this NATS: nats://user:password@host:port.",
+        ),
+    ] = None,
+    nats_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--nats-listen",
+            envvar=_variable("nats_listen"),
+            metavar="HOST:PORT",
+            help="Open our NATS for agents elsewhere, with TLS.",
+        ),
+    ] = None,
+    nats_name: Annotated[
+        str | None,
+        typer.Option(
+            "--nats-name",
+            envvar=_variable("nats_name"),
+            metavar="NAME",
+            help="Host name by which agents elsewhere find it, for its certificate.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", envvar=_variable("workers"), min=1, max=64, help="Processes that answer HTTP."
+        ),
+    ] = 1,
+    lease: Annotated[
+        float,
+        typer.Option(
+            "--lease",
+            envvar=_variable("lease"),
+            min=0.5,
+            max=300,
+            help="Seconds without a heartbeat after which an agent is lost.",
+        ),
+    ] = 15.0,
+    rate_limit: Annotated[
+        float,
+        typer.Option(
+            "--rate-limit",
+            envvar=_variable("rate_limit"),
+            min=0,
+            help="Requests a second for one key; five seconds' worth may come at once; 0: no limit.",
+        ),
+    ] = 200.0,
+    agent: Annotated[
+        bool,
+        typer.Option("--agent/--no-agent", envvar=_variable("agent"), help="Run an agent on this machine."),
+    ] = True,
+    capacity: Annotated[
+        int,
+        typer.Option(
+            "--capacity",
+            envvar=_variable("capacity"),
+            min=1,
+            max=100_000,
+            help="Calls at once of our own agent.",
+        ),
+    ] = 50,
+    rtp_ports: Annotated[
+        str,
+        typer.Option(
+            "--rtp-ports",
+            envvar=_variable("rtp_ports"),
+            metavar="LO-HI",
+            help="Ports for RTP of our own agent.",
+        ),
+    ] = "16384-32767",
+    pbx: Annotated[
+        bool, typer.Option("--pbx/--no-pbx", envvar=_variable("pbx"), help="Run the reference PBX.")
+    ] = True,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo/--no-demo", envvar=_variable("demo"), help="Make and run the demo at first."),
+    ] = True,
+    strangers: Annotated[
+        bool,
+        typer.Option(
+            "--strangers/--embedded",
+            envvar=_variable("strangers"),
+            help="Strangers give the orders: private networks need a target too.",
+        ),
+    ] = False,
+    admin_email: Annotated[
+        str,
+        typer.Option(
+            "--admin-email", envvar=_variable("admin_email"), help="Of the administrator made first."
+        ),
+    ] = "admin@localhost",
+    admin_password: Annotated[
+        str | None,
+        typer.Option(
+            "--admin-password",
+            envvar=_variable("admin_password"),
+            help="Its password, better given as variable; generated without.",
+        ),
+    ] = None,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
+    from callwright.cli import softphone as flags
+    from callwright.cli.platform import Platform, PlatformSettings
+
+    settings = PlatformSettings(
+        host=host,
+        port=port,
+        data=data.expanduser(),
+        public_url=_public(public_url),
+        database=database,
+        nats=nats,
+        nats_listen=_listen(nats_listen),
+        nats_name=nats_name,
+        workers=workers,
+        lease=lease,
+        rate_limit=rate_limit,
+        agent=agent,
+        capacity=capacity,
+        rtp_ports=rtp_ports,
+        pbx=pbx,
+        demo=demo,
+        embedded=not strangers,
+        admin_email=admin_email,
+        admin_password=admin_password,
+        verbose=verbose,
+    )
+    flags.run_async(lambda stop: Platform(settings).run(stop))
+    return EXIT_PASSED
+
+
+def _public(url: str | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise Refused(f"--public-url {url} is no URL of a site", "For example: https://calls.example.com")
+    return url.rstrip("/")
+
+
+def _listen(text: str | None) -> tuple[str, int] | None:
+    from callwright.phone.phone import split_host_port
+
+    if not text:
+        return None
+    try:
+        host, port = split_host_port(text)
+    except ValueError as error:
+        raise Refused(f"--nats-listen: {error}", "For example: --nats-listen 0.0.0.0:4222") from None
+    return host, port or 4222

@@ -1,0 +1,87 @@
+"""The process that answers HTTP: Granian with its workers. Started by `serve`, no verb of its own.
+
+    python -m callwright.cli.web_worker SETTINGS.json
+
+The settings lie in a file that only its owner may read, since they hold the broker's password.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
+MAX_CONNECTIONS = 2_048
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker must know; see the flags of `callwright serve`."""
+
+    host: str
+    port: int
+    workers: int
+    data: str
+    database: str | None = None
+    nats_url: str
+    nats_user: str | None = None
+    nats_password: str | None = None
+    nats_ca: str | None = None
+    public_url: str | None = None
+    rate_limit: float = 200.0
+    agent_expected: bool = True
+    embedded: bool = True
+    lease: float = 15.0
+
+
+def write_settings(path: Path, settings: WebSettings) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(settings))
+
+
+def read_settings(path: str) -> WebSettings:
+    return msgspec.json.decode(Path(path).read_bytes(), type=WebSettings)
+
+
+def application() -> Any:
+    """What Granian calls in each worker."""
+    from callwright.cli.composition import web_application
+    from callwright.net.process import die_with_parent
+
+    die_with_parent()
+    return web_application(read_settings(os.environ[SETTINGS]))
+
+
+def main() -> None:
+    from granian import Granian
+    from granian.constants import Interfaces, Loops
+    from granian.http import HTTP1Settings
+
+    path = sys.argv[1]
+    settings = read_settings(path)
+    os.environ[SETTINGS] = path
+    Granian(
+        "callwright.cli.web_worker:application",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.asyncio,
+        factory=True,
+        websockets=False,
+        backlog=MAX_CONNECTIONS,
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=0.2,
+        workers_kill_timeout=2,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()
