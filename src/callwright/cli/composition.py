@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,11 @@ class _Opening:
         started = await receive()
         try:
             services = await _open(self._settings)
-        except Exception as error:
+            self._app = _assemble(services, self._settings)
+        except Exception:
+            # The server would go on without an application; another worker is started after this one's end.
             _log.exception("the application does not start")
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        self._app = _assemble(services, self._settings)
+            os._exit(1)
         first = [started]
 
         async def again() -> Any:

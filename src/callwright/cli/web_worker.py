@@ -7,6 +7,7 @@ The settings lie in a file that only its owner may read, since they hold the bro
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ def application() -> Any:
     from callwright.net.process import die_with_parent
 
     die_with_parent()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     return web_application(read_settings(os.environ[SETTINGS]))
 
 

@@ -10,7 +10,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from callwright.control.api import documentation, health, problems
-from callwright.control.api.auth import Gate
+from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
@@ -36,11 +36,11 @@ def create_litestar(services: Services, settings: Settings, *, pages: Sequence[A
         failures=RateLimit(*_FAILURES),
     )
     chapters = api_routes()
-    api = Router(PATH, route_handlers=[*chapters], guards=[gate])
+    api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
     return Litestar(
         route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, *pages],
         exception_handlers=problems.handlers(_log_bug),
-        state=State({"services": services, "settings": settings}),
+        state=State({"services": services, "settings": settings, "gate": gate}),
         openapi_config=None,  # control/api/documentation.py makes and completes the document
         request_max_body_size=None,  # control/api/body.py reads and bounds bodies
         debug=False,

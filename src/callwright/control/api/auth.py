@@ -34,8 +34,13 @@ class Accounts(Protocol):
     async def authenticate_bearer(self, text: str) -> Identity | None: ...
 
 
+async def pass_gate(connection: Connection, handler: BaseRouteHandler) -> None:
+    """The guard of every route of the API; Litestar copies guards, so the gate itself stays in the state."""
+    await connection.app.state["gate"](connection, handler)
+
+
 class Gate:
-    """A guard of every route of the API. A route's `right` (in its `opt`) is what its caller needs; without
+    """Who may pass to a route. A route's `right` (in its `opt`) is what its caller needs; without
     the entry it is open to anybody who is known, and `open=True` to all.
     """
 
