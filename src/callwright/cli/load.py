@@ -1,0 +1,490 @@
+"""`callwright load URI`: many calls at once, and `callwright load --answer`: the other side of them."""
+
+from __future__ import annotations
+
+import gc
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import (
+    EXIT_INTERRUPTED,
+    EXIT_PLATFORM,
+    JsonFlag,
+    Refused,
+    VerboseFlag,
+    exit_code,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from callwright.cli.load_control import Ears
+    from callwright.cli.load_setup import Wishes
+    from callwright.cli.load_view import View
+    from callwright.load.engine import Controls, Progress, Result
+    from callwright.load.plan import Plan
+    from callwright.load.report import ReportFolder
+    from callwright.load.verdict import Judgement, Threshold
+    from callwright.load.worker import Worker
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright load --answer --listen 127.0.0.1:5080
+
+  callwright load sip:x@127.0.0.1:5080 --rate 100 --calls 10000
+
+  callwright load sip:x@127.0.0.1:5080 --ramp 10:500:60 --hold 10 --fail-if 'pdd_p99>500ms'
+
+  callwright load sip:echo@192.0.2.10 --allow 192.0.2.10 --rate 20 --for 60 --media ports --report ./out
+
+  callwright load sip:pbx.example.com --allow pbx.example.com --accounts users.csv --register --rate 50
+
+  callwright load sip:x@127.0.0.1:5080 --find-capacity 'asr>=99.5% pdd_p95<250ms' --trial 10
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def load(
+    uri: Annotated[str | None, typer.Argument(metavar="URI", help="Whom to call.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", metavar="N", help="Calls per second.")] = None,
+    ramp: Annotated[
+        str | None,
+        typer.Option("--ramp", metavar="FROM:TO:SECONDS", help="A rate that goes evenly up or down."),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N,N,...:SECONDS", help="Each rate for so many seconds.")
+    ] = None,
+    calls: Annotated[int, typer.Option("--calls", metavar="N", help="Calls to place, or to answer.")] = 0,
+    for_: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", help="Place calls, or answer, for so long.")
+    ] = None,
+    concurrent: Annotated[
+        int, typer.Option("--concurrent", metavar="N", help="At most so many calls at once.")
+    ] = 0,
+    hold: Annotated[
+        float, typer.Option("--hold", min=0, metavar="SECONDS", help="From the answer to BYE.")
+    ] = 0.0,
+    ring: Annotated[
+        float, typer.Option("--ring", min=0.1, metavar="SECONDS", help="CANCEL when nobody answers by then.")
+    ] = 180.0,
+    media: Annotated[
+        str,
+        typer.Option("--media", metavar="none|shared|ports", help="RTP: none, one port for all, one each."),
+    ] = "none",
+    codec: Annotated[str, typer.Option("--codec", metavar="NAME", help="PCMU, PCMA or G722.")] = "PCMU",
+    play: Annotated[
+        str, typer.Option("--play", metavar="FILE|tone|speech|silence", help="What the streams carry.")
+    ] = "tone",
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    accounts: Annotated[
+        Path | None,
+        typer.Option("--accounts", metavar="FILE.csv", help="Accounts; their columns are {column} in texts."),
+    ] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="Load the registrar: REGISTER instead of calls.")
+    ] = False,
+    register_rate: Annotated[
+        float, typer.Option("--register-rate", min=0, metavar="N", help="Register accounts first; 0: do not.")
+    ] = 100.0,
+    random_accounts: Annotated[
+        bool, typer.Option("--random-accounts", help="Take accounts at random, not in order.")
+    ] = False,
+    scenario: Annotated[
+        Path | None, typer.Option("--scenario", metavar="FILE.yaml", help="What each call does.")
+    ] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who calls.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="'X-A: b'", help="Add a header to each INVITE.")
+    ] = None,
+    answer: Annotated[bool, typer.Option("--answer", help="Be the other side: answer calls.")] = False,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="With --answer: where.")
+    ] = None,
+    ring_time: Annotated[
+        float, typer.Option("--ring-time", min=0, metavar="SECONDS", help="With --answer: ring for so long.")
+    ] = 0.0,
+    reject: Annotated[
+        int, typer.Option("--reject", metavar="CODE", help="With --answer: refuse every call.")
+    ] = 0,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="With --answer: ask REGISTER for credentials.")
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if", metavar="'pdd_p99>500ms'", help="Fail on this; without any, on one failed call."
+        ),
+    ] = None,
+    find_capacity: Annotated[
+        str | None,
+        typer.Option(
+            "--find-capacity", metavar="'asr>=99.5% ...'", help="Search the highest rate that holds this."
+        ),
+    ] = None,
+    trial: Annotated[
+        float, typer.Option("--trial", min=1, metavar="SECONDS", help="One trial of --find-capacity.")
+    ] = 10.0,
+    cores: Annotated[
+        int, typer.Option("--cores", min=1, max=256, metavar="N", help="A process for each.")
+    ] = 1,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="HOST|CIDR", help="Permit this destination; repeat it for more."),
+    ] = None,
+    bind: flags.BindOption = None,
+    control: Annotated[
+        Path | None, typer.Option("--control", metavar="SOCKET", help="Let `callwright load-ctl` steer it.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Leave page, CSV and JSON in this folder.")
+    ] = None,
+    python: Annotated[
+        bool, typer.Option("--python", hidden=True, help="The twin without native code.")
+    ] = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Place many calls at once, or answer them, and judge the whole.
+
+    Keys while it runs: + - * / rate, p pause, q stop gently, Q at once. Ctrl-C ends every call and counts it.
+    """
+    from callwright.cli import load_setup as setup
+    from callwright.cli.run import _allowed
+    from callwright.load.plan import PlanError, make_plan
+
+    if (uri is None) != answer:
+        raise Refused("load takes a URI to call, or --answer", "See `callwright load --help`.")
+    if media not in ("none", "shared", "ports"):
+        raise Refused(f"--media is none, shared or ports, not {media!r}")
+    if reject and not 300 <= reject <= 699:
+        raise Refused(f"--reject takes a status from 300 to 699, not {reject}")
+    flow = setup.read_flow(scenario)
+    known = setup.read_accounts(accounts)
+    if (register or flow.flow == "register") and known is None:
+        raise Refused("--register needs --accounts FILE.csv: who registers?")
+    limits = _thresholds(fail_if or (), find_capacity)
+    try:
+        if answer:
+            plan = (
+                make_plan(rate=1.0, calls=calls, seconds=for_) if calls else make_plan(rate=1.0, seconds=for_)
+            )
+            plan = replace(plan, calls=calls)
+        else:
+            plan = make_plan(
+                rate=rate, ramp=ramp, steps=steps, calls=calls, concurrent=concurrent, seconds=for_
+            )
+    except PlanError as error:
+        raise Refused(str(error)) from None
+    wishes = setup.Wishes(
+        uri=flags.sip_uri(uri) if uri is not None else None,
+        listen=listen,
+        from_=from_,
+        headers=flags.headers_of(header or ()),
+        hold=hold,
+        ring_for=ring,
+        ring_time=ring_time,
+        reject=reject,
+        challenge=challenge,
+        media=media,
+        codec=codec,
+        play=play,
+        rtp_ports=flags._port_range(rtp_ports),
+        accounts=known,
+        random_accounts=random_accounts,
+        flow=flow,
+        register=register or flow.flow == "register",
+        allow=_allowed(allow or ()),
+        bind=bind,
+        cores=cores,
+        calls=calls,
+    )
+    run = _Run(wishes, plan, limits[0], native=False if python else None, quiet=as_json)
+    run.register_rate = register_rate
+    with run.prepared(control, report):
+        if find_capacity is not None:
+            return run.find_capacity(find_capacity, limits[1], trial, rate, as_json)
+        return run.place(as_json)
+
+
+def _thresholds(
+    fail_if: list[str] | tuple[()], goal: str | None
+) -> tuple[tuple[Threshold, ...], tuple[Threshold, ...]]:
+    from callwright.load.verdict import ThresholdError, parse_goal, parse_threshold
+
+    try:
+        return tuple(parse_threshold(text) for text in fail_if), parse_goal(goal) if goal is not None else ()
+    except ThresholdError as error:
+        raise Refused(str(error)) from None
+
+
+class _Run:
+    """One `callwright load`: its loops, its view, its folder."""
+
+    register_rate = 0.0
+
+    def __init__(
+        self,
+        wishes: Wishes,
+        plan: Plan,
+        fail_if: tuple[Threshold, ...],
+        *,
+        native: bool | None,
+        quiet: bool,
+    ) -> None:
+        from callwright.load.engine import Controls
+
+        self.wishes, self.plan, self.fail_if = wishes, plan, fail_if
+        self.native, self.quiet = native, quiet
+        self.controls: Controls = Controls()
+        self.workers: list[Worker] = []
+        self.folder: ReportFolder | None = None
+        self.ears: Ears | None = None
+        self.view: View | None = None
+        self.started_at = time.time()
+        self.interrupted = False
+
+    @contextmanager
+    def prepared(self, control: Path | None, report: Path | None) -> Iterator[None]:
+        from callwright.cli.load_control import Ears
+        from callwright.cli.load_setup import loop_configs
+        from callwright.cli.load_view import View
+        from callwright.load.report import ReportFolder
+        from callwright.load.worker import make_workers
+        from callwright.net.address import bracketed
+
+        configs, self.remote = loop_configs(self.wishes)
+        if report is not None:
+            try:
+                self.folder = ReportFolder(report)
+            except OSError as error:
+                raise Refused(
+                    f"--report {report}: the folder cannot be made: {error.strerror or error}",
+                    code=EXIT_PLATFORM,
+                    blame="platform",
+                ) from None
+        try:
+            self.workers = make_workers(configs, native=self.native)
+        except OSError as error:
+            raise Refused(
+                f"no port for the load: {error.strerror or error}", code=EXIT_PLATFORM, blame="platform"
+            ) from None
+        title = f"load {self.wishes.uri}" if self.remote else f"answer {bracketed(self.workers[0].local)}"
+        old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        try:
+            self.ears = Ears(self.controls, control, keys=not self.quiet)
+            self.view = View(title, enabled=not self.quiet)
+            signal.signal(signal.SIGINT, self._interrupt)
+            signal.signal(signal.SIGTERM, self._interrupt)
+            if self.remote is None:
+                say(f"answering at {bracketed(self.workers[0].local)}")
+            yield
+        finally:
+            signal.signal(signal.SIGINT, old[0])
+            signal.signal(signal.SIGTERM, old[1])
+            if self.view is not None:
+                self.view.close()
+            if self.ears is not None:
+                self.ears.close()
+            for worker in self.workers:
+                worker.close()
+
+    def _was_interrupted(self) -> bool:
+        return self.interrupted or self.controls.stop > 0
+
+    def _interrupt(self, *_: Any) -> None:
+        """First: every call is ended in order. Second: at once, counted all the same."""
+        if self.interrupted:
+            self.controls.stop = 3
+            return
+        self.interrupted = True
+        self.controls.stop = max(self.controls.stop, 2)
+
+    def _engine(self, plan: Plan, *, registering: bool, record: bool = True) -> Result:
+        from callwright.load.engine import Engine
+
+        def on_progress(progress: Progress) -> None:
+            assert self.ears is not None
+            assert self.view is not None
+            self.ears.progress = progress
+            self.view.show(progress)
+
+        assert self.ears is not None
+        engine = Engine(
+            self.workers,
+            plan,
+            now=time.monotonic,
+            pause=self.ears.wait,
+            controls=self.controls,
+            on_second=self.folder.second if self.folder is not None and record else None,
+            on_progress=on_progress,
+            registering=registering,
+        )
+        gc.collect()
+        gc.freeze()  # what is imported by now stays, and needs no looking at
+        return engine.run()
+
+    def _register_first(self) -> None:
+        from callwright.load.plan import Plan, Stage
+
+        accounts = self.wishes.accounts
+        if (
+            accounts is None
+            or accounts.password_column < 0
+            or self.register_rate <= 0
+            or self.wishes.register
+        ):
+            return
+        plan = Plan((Stage(self.register_rate, self.register_rate),), calls=len(accounts.rows))
+        result = self._engine(plan, registering=True, record=False)
+        if result.total.failed and not self.interrupted:
+            classes = ", ".join(f"{name}: {count}" for name, count in result.total.failures.items())
+            raise Refused(
+                f"{result.total.failed} of {len(accounts.rows)} accounts could not register ({classes})",
+                "Give the right passwords, or --register-rate 0.",
+                code=1,
+                blame="target",
+                details={"failures": result.total.failures},
+            )
+
+    def place(self, as_json: bool) -> int:
+        from callwright.load.verdict import judge
+
+        self._register_first()
+        result = self._engine(self.plan, registering=self.wishes.register)
+        judgement = judge(
+            result.total,
+            result.clean,
+            fail_if=self.fail_if,
+            seconds=len(result.seconds),
+            limited=result.limited,
+            interrupted=self.interrupted,
+        )
+        code = EXIT_INTERRUPTED if self.interrupted else exit_code(judgement.verdict)
+        return self._leave(result, judgement, code, as_json, {})
+
+    def find_capacity(
+        self, text: str, goal: tuple[Threshold, ...], trial: float, rate: float | None, as_json: bool
+    ) -> int:
+        from callwright.load.capacity import CapacitySearch
+        from callwright.load.plan import Plan, Stage
+        from callwright.load.verdict import Judgement
+
+        self._register_first()
+        search = CapacitySearch(start=rate or 10.0)
+        result: Result | None = None
+        best: Result | None = None
+        while not self._was_interrupted():
+            wanted = search.next_rate()
+            if wanted is None:
+                break
+            plan = Plan((Stage(wanted, wanted, trial),), concurrent=self.plan.concurrent)
+            result = self._engine(plan, registering=self.wishes.register)
+            if self._was_interrupted():
+                break
+            numbers = result.total
+            held = all(threshold.holds(numbers) for threshold in goal) and not numbers.missing
+            few = len(result.limited) <= max(1, len(result.seconds) // 10)
+            search.tried(wanted, held, valid=few)
+            if held and few:
+                best = result
+            words = ("held" if held else "broke") if few else "generator at its limit"
+            say(f"{wanted:10.1f} calls/s: {words}")
+            if not held and self.ears is not None:
+                self.ears.wait(1.0)  # the target recovers
+        if result is None:
+            return EXIT_INTERRUPTED
+        if self._was_interrupted():
+            judgement = Judgement("canceled", "test", f"interrupted; so far: {search.confidence}")
+        elif search.best is None:
+            judgement = Judgement("failed", "target", f"{text}: {search.confidence}")
+        elif search.limited and math.isinf(search.high):
+            judgement = Judgement("invalid", "platform", f"{text}: {search.confidence}")
+        else:
+            judgement = Judgement("passed", None, f"{search.best:.4g} calls/s: {search.confidence}")
+        capacity = {
+            "goal": text,
+            "calls_per_second": search.best,
+            "confidence": search.confidence,
+            "generator_limited": search.limited,
+            "trials": [{"rate": t.rate, "held": t.passed, "valid": t.valid} for t in search.trials],
+        }
+        code = exit_code(judgement.verdict)
+        return self._leave(best or result, judgement, code, as_json, {"capacity": capacity})
+
+    def _leave(
+        self, result: Result, judgement: Judgement, code: int, as_json: bool, more: dict[str, Any]
+    ) -> int:
+        from callwright import __version__
+        from callwright.load.outcome import document
+        from callwright.net.address import bracketed
+        from callwright.net.loading import is_native
+
+        if self.view is not None:
+            self.view.close()
+        told = document(
+            result,
+            judgement,
+            name="load" if self.remote else "answer",
+            target=self.wishes.uri or "",
+            role="register" if self.wishes.register else "caller" if self.remote else "answerer",
+            exit_code=code,
+            cores=self.wishes.cores,
+            native=is_native() if self.native is None else self.native,
+            version=__version__,
+            started_at=self.started_at,
+        )
+        told |= {"capacity": None, "listen": bracketed(self.workers[0].local)} | more
+        if self.folder is not None:
+            told["evidence"] = self.folder.finish(told, result)
+            for problem in self.folder.problems:
+                say(problem)
+        if as_json:
+            print_json(told)
+        else:
+            _print(told, print)
+        return code
+
+
+def _print(told: dict[str, Any], line: Callable[[str], None]) -> None:
+    """The result in some lines for a person."""
+    line(f"{told['verdict'].upper()}: {told['reason']}")
+    line(
+        f"attempted {told['attempted']:,} = answered {told['answered']:,} + failed {told['failed']:,} "
+        f"+ canceled {told['canceled']:,}   in {told['seconds']:.1f} s, mean {told['rate']['mean']:g}/s"
+    )
+    for name, count in told["failures"].items():
+        line(f"  {name:>12}  {count:,}")
+    for name in ("pdd", "setup", "bye", "register"):
+        times = told[f"{name}_ms"]
+        if times["count"]:
+            line(
+                f"{name:>9} ms  p50 {times['p50']:g}  p95 {times['p95']:g}  p99 {times['p99']:g}  "
+                f"max {times['max']:g}"
+            )
+    media = told["media"]
+    if media["streams"]:
+        line(
+            f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   {media['streams']:,} streams, "
+            f"lost {media['lost']:,} of {media['received'] + media['lost']:,} packets"
+        )
+    if told["retry_after"]["responses"]:
+        line(
+            f"{told['retry_after']['responses']:,} responses asked to retry later, "
+            f"at most after {told['retry_after']['longest_s']} s"
+        )
+    for why in told["generator"]["why"]:
+        line(f"generator: {why}")
+    if told.get("evidence", {}).get("report"):
+        line(f"report: {told['evidence']['report']}")

@@ -1,0 +1,198 @@
+"""Follows a plan with some loops: sets their rate, adds up their numbers each second, stops them in order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from callwright.load.plan import Plan
+from callwright.load.statistics import Second, Snapshot, second_of, together
+from callwright.load.worker import Reading, Worker, share
+from callwright.net.loading import OUTCOMES, CallNoted
+
+TICK = 0.1
+"""Seconds between two looks."""
+WORST = 20
+"""Calls of each kind that are kept."""
+STOP_SECONDS = 8.0
+
+
+@dataclass(slots=True)
+class Controls:
+    """What a person wants while it runs; keys and the control socket write here."""
+
+    factor: float = 1.0
+    """The rate of the plan is multiplied by it."""
+    rate: float | None = None
+    """Instead of the plan's."""
+    paused: bool = False
+    stop: int = 0
+    """1: no new calls; 2: end every call; 3: leave at once."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a load stands, for whoever shows it."""
+
+    elapsed: float
+    stage: int
+    target_rate: float
+    total: Snapshot
+    seconds: list[Second]
+    worst: list[CallNoted]
+    controls: Controls
+
+
+@dataclass(slots=True)
+class Result:
+    """What a load has counted. `clean` are the numbers of the seconds that were not limited."""
+
+    total: Snapshot
+    clean: Snapshot
+    seconds: list[Second]
+    worst: list[CallNoted]
+    elapsed: float
+    interrupted: bool
+    stages: list[Snapshot] = field(default_factory=list)
+    """By stage of the plan, where it has several."""
+
+    @property
+    def limited(self) -> list[str]:
+        return [second.limited for second in self.seconds if second.limited]
+
+
+class Engine:
+    """Runs one plan. `now` is monotonic seconds; `pause(seconds)` waits, and lets keys and sockets in."""
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        plan: Plan,
+        *,
+        now: Callable[[], float],
+        pause: Callable[[float], None],
+        controls: Controls | None = None,
+        on_second: Callable[[Second], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        registering: bool = False,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        self._workers = list(workers)
+        self._plan = plan
+        self._now = now
+        self._pause = pause
+        self.controls = controls or Controls()
+        self._on_second = on_second
+        self._on_progress = on_progress
+        self._registering = registering
+        self._stop_seconds = stop_seconds
+        self._seconds: list[Second] = []
+        self._worst: list[tuple[tuple[int, int, int], int, CallNoted]] = []
+        self._noted = 0
+        self._clean = Snapshot()
+        self._stages: list[Snapshot] = []
+        self._slower_us = 0
+
+    def run(self) -> Result:
+        """Until every call has ended."""
+        n = len(self._workers)
+        started = self._now()
+        for index, worker in enumerate(self._workers):
+            worker.start(
+                registering=self._registering,
+                calls=share(self._plan.calls, n, index),
+                rate=self._plan.rate_at(0.0) / n,
+            )
+        before: Snapshot | None = None
+        marked = started
+        latest = 0
+        cpu_before = [0] * n
+        stopped = 0
+        while True:
+            elapsed = self._now() - started
+            stage = self._plan.stage_at(elapsed)
+            target = self._target(elapsed)
+            wanted = max(self.controls.stop, 1 if stage >= len(self._plan.stages) else 0)
+            self._steer(target)
+            if wanted > stopped:
+                stopped = wanted
+                for worker in self._workers:
+                    worker.stop(wanted, self._stop_seconds)
+            readings = [worker.read() for worker in self._workers]
+            now = self._now()
+            done = all(reading.done for reading in readings)
+            latest = max(latest, *(reading.latest_us for reading in readings))
+            self._note(readings)
+            if now - marked >= 1.0 or (done and now > marked):
+                total = together(reading.numbers for reading in readings)
+                cpus = [reading.numbers["cpu_ns"] for reading in readings]
+                span = now - marked
+                busiest = max((a - b) / 1e9 / span for a, b in zip(cpus, cpu_before, strict=True))
+                self._second(total.minus(before), now - started, span, target, busiest, latest / 1000, stage)
+                before, marked, latest, cpu_before = total, now, 0, cpus
+                if self._on_progress is not None:
+                    worst = self.worst()
+                    self._on_progress(
+                        Progress(now - started, stage, target, total, self._seconds, worst, self.controls)
+                    )
+            if done:
+                break
+            self._pause(max(0.0, TICK - (self._now() - started - elapsed)))
+        return Result(
+            total=before if before is not None else Snapshot(),
+            clean=self._clean,
+            seconds=self._seconds,
+            worst=self.worst(),
+            elapsed=self._now() - started,
+            interrupted=self.controls.stop >= 2,
+            stages=self._stages,
+        )
+
+    def _target(self, elapsed: float) -> float:
+        if self.controls.paused or self.controls.stop:
+            return 0.0
+        rate = self._plan.rate_at(elapsed) if self.controls.rate is None else self.controls.rate
+        return rate * self.controls.factor
+
+    def _steer(self, target: float) -> None:
+        n = len(self._workers)
+        for index, worker in enumerate(self._workers):
+            worker.set(
+                rate=target / n,
+                paused=self.controls.paused,
+                concurrent=share(self._plan.concurrent, n, index),
+                slower_us=self._slower_us,
+                worse_mos=5.0,
+            )
+
+    def _second(
+        self, delta: Snapshot, at: float, span: float, target: float, cpu: float, latest_ms: float, stage: int
+    ) -> None:
+        second = second_of(delta, at=at, span=span, target_rate=target, cpu=cpu, latest_ms=latest_ms)
+        self._seconds.append(second)
+        if not second.limited:
+            self._clean = self._clean.plus(delta)
+        if len(self._plan.stages) > 1:
+            while len(self._stages) <= min(stage, len(self._plan.stages) - 1):
+                self._stages.append(Snapshot())
+            self._stages[-1] = self._stages[-1].plus(delta)
+        if self._on_second is not None:
+            self._on_second(second)
+
+    def _note(self, readings: Sequence[Reading]) -> None:
+        """Keeps the worst: failures first, then low MOS, then what was slow."""
+        for reading in readings:
+            for call in reading.notable:
+                failed = OUTCOMES[call.outcome] not in ("answered", "canceled")
+                rank = (int(failed), -call.mos if call.mos >= 0 else -5000, max(call.setup, call.pdd))
+                self._noted += 1
+                heapq.heappush(self._worst, (rank, -self._noted, call))
+                if len(self._worst) > WORST:
+                    heapq.heappop(self._worst)
+        if len(self._worst) >= WORST:
+            self._slower_us = max(self._slower_us, self._worst[0][2].setup)
+
+    def worst(self) -> list[CallNoted]:
+        """The worst first."""
+        return [call for _, _, call in sorted(self._worst, reverse=True)]

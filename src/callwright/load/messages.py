@@ -1,0 +1,126 @@
+"""The messages of a load, prepared once: the loop fills in what differs from call to call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from callwright.net.loading import Segments, compile_message
+
+PRODUCT = "Callwright"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What the messages of one loop say. `{field:N}` in a text is column N of the account of the call."""
+
+    local: str
+    """host:port, an IPv6 host in brackets: Via, Contact, SDP."""
+    salt: int
+    target: str = "sip:load@127.0.0.1"
+    """Request-URI of INVITE."""
+    caller: str = "sip:callwright@127.0.0.1"
+    """Address of record in From."""
+    registrar: str = "sip:127.0.0.1"
+    contact_user: str = "callwright"
+    headers: Sequence[tuple[str, str]] = ()
+    media: bool = False
+    """The offered port is a socket of the call; else the port 9 of nobody stands there."""
+    payloads: Sequence[tuple[int, str]] = ((0, "PCMU/8000"),)
+    ptime: int = 20
+    realm: str = "callwright"
+    nonce: str = ""
+    challenge: bool = False
+    expires: int = 3600
+    retry_after: int | None = None
+
+    @property
+    def host(self) -> str:
+        return self.local.rpartition(":")[0]
+
+
+def _sdp(words: Wording) -> str:
+    host = words.host.removeprefix("[").removesuffix("]")
+    family = "IP6" if ":" in host else "IP4"
+    formats = " ".join(str(number) for number, _ in words.payloads)
+    lines = [
+        "v=0",
+        f"o=- 1 1 IN {family} {host}",
+        "s=-",
+        f"c=IN {family} {host}",
+        "t=0 0",
+        f"m=audio {'{port}' if words.media else '9'} RTP/AVP {formats}",
+        *(f"a=rtpmap:{number} {name}" for number, name in words.payloads),
+        f"a=ptime:{words.ptime}",
+    ]
+    if words.media:
+        # Tells streams on one port apart (RFC 5576 section 4.1).
+        lines.append("a=ssrc:{ssrc} cname:callwright")
+    return "\r\n".join(lines) + "\r\n"
+
+
+#: Octets that a slot has when it is filled; every message has the same length then.
+_WIDTHS = {"{port}": 5, "{ssrc}": 10}
+
+
+def _length(body: str) -> int:
+    """Octets of the body once it is filled: ports have five digits, SSRCs ten."""
+    filled = body
+    for slot, width in _WIDTHS.items():
+        filled = filled.replace(slot, "0" * width)
+    return len(filled.encode("utf-8", "surrogateescape"))
+
+
+def _with_body(body: str) -> str:
+    return f"Content-Type: application/sdp\r\nContent-Length: {_length(body)}\r\n\r\n{body}"
+
+
+def caller_messages(words: Wording) -> Mapping[str, Segments]:
+    """INVITE, ACK, BYE, CANCEL, REGISTER, and what answers the far side's requests. Raises ValueError."""
+    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    call_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
+    sender = f"From: <{words.caller}>;tag=cw{{id}}\r\n"
+    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
+    agent = f"User-Agent: {PRODUCT}\r\n"
+    inside = f"Max-Forwards: 70\r\n{sender}To: {{to}}\r\n{call_id}"
+    empty = "Content-Length: 0\r\n\r\n"
+    first = f"Max-Forwards: 70\r\n{sender}To: <{words.target}>\r\n{call_id}"
+    register_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
+    texts = {
+        "invite": f"INVITE {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} INVITE\r\n{contact}{agent}"
+        f"Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{extra}{{authorization}}{_with_body(_sdp(words))}",
+        "ack": f"ACK {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} ACK\r\n{contact}{empty}",
+        "ack_failed": f"ACK {words.target} SIP/2.0\r\n{via}{inside}CSeq: {{cseq}} ACK\r\n{empty}",
+        "bye": f"BYE {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} BYE\r\n{agent}{empty}",
+        "cancel": f"CANCEL {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} CANCEL\r\n{empty}",
+        "register": f"REGISTER {words.registrar} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{sender}"
+        f"To: <{words.caller}>\r\n{register_id}CSeq: {{cseq}} REGISTER\r\n{contact}"
+        f"Expires: {words.expires}\r\n{agent}{{authorization}}{empty}",
+        "empty": empty,
+        "ok": contact + _with_body(_sdp(words)),
+    }
+    return {name: compile_message(text) for name, text in texts.items()}
+
+
+def answerer_messages(words: Wording) -> Mapping[str, Segments]:
+    """What the answering side adds to the headers that it copies, and its BYE. Raises ValueError."""
+    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    server = f"Server: {PRODUCT}\r\n"
+    empty = f"{server}Content-Length: 0\r\n\r\n"
+    later = "" if words.retry_after is None else f"Retry-After: {words.retry_after}\r\n"
+    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    texts = {
+        "ringing": f"{contact}{empty}",
+        "ok": f"{contact}{server}Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{_with_body(_sdp(words))}",
+        "empty": later + empty,
+        "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}From: {{local}}\r\n"
+        f"To: {{to}}\r\nCall-ID: {{call_id}}\r\nCSeq: {{cseq}} BYE\r\n{empty}",
+        "registered": f"{contact}Expires: {words.expires}\r\n{empty}",
+    }
+    if words.challenge:
+        texts["challenge"] = (
+            f'WWW-Authenticate: Digest realm="{words.realm}", nonce="{words.nonce}", algorithm=MD5, '
+            f'qop="auth"\r\n{empty}'
+        )
+    return {name: compile_message(text) for name, text in texts.items()}

@@ -1,0 +1,153 @@
+"""What a load leaves: the JSON of `callwright load --json`, of load.json, and of the page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from callwright.load.engine import Result
+from callwright.load.statistics import RESPONSE_TIMES, Histogram, Snapshot
+from callwright.load.verdict import Judgement
+from callwright.net.loading import OUTCOMES, CallNoted
+
+PERCENTILES = (50, 75, 90, 95, 99, 99.9)
+MOS_EDGES = (1.0, 2.6, 3.1, 3.6, 4.0, 4.3)
+"""Lower ends of the bands in which the distribution of MOS is told."""
+
+
+def summary(histogram: Histogram, scale: float = 1000.0) -> dict[str, Any]:
+    """Percentiles in ms (or in what `scale` makes of it)."""
+
+    def of(percent: float) -> float | None:
+        value = histogram.percentile(percent)
+        return None if value is None else round(value / scale, 3)
+
+    mean = histogram.mean
+    found: dict[str, Any] = {"count": histogram.total, "min": of(0)}
+    found |= {f"p{percent:g}": of(percent) for percent in PERCENTILES}
+    return found | {"max": of(100), "mean": None if mean is None else round(mean / scale, 3)}
+
+
+def numbers(total: Snapshot) -> dict[str, Any]:
+    """The counts of a load, or of one stage."""
+    mos = total.histogram("mos")
+    quality = summary(mos, 1000.0) | {
+        "p5": None if not mos.total else round((mos.percentile(5) or 0.0) / 1000, 3),
+        "distribution": dict(
+            zip(
+                (f"{edge:g}" for edge in MOS_EDGES),
+                mos.bars([edge * 1000 for edge in MOS_EDGES]),
+                strict=True,
+            )
+        ),
+    }
+    return {
+        "attempted": total["attempted"],
+        "answered": total["answered"],
+        "established": total["established"],
+        "canceled": total["canceled"],
+        "failed": total.failed,
+        "failures": total.failures,
+        "asr_pct": None if total.asr is None else round(total.asr, 4),
+        **{f"{name}_ms": summary(total.histogram(name)) for name in RESPONSE_TIMES},
+        "media": {
+            "streams": total["streams_ended"],
+            "silent": total["streams_silent"],
+            "sent": total["rtp_sent"],
+            "received": total["rtp_received"],
+            "lost": total["rtp_lost"],
+            "discarded": total["rtp_discarded"],
+            "duplicated": total["rtp_duplicated"],
+            "reordered": total["rtp_reordered"],
+            "unmatched": total["rtp_unmatched"],
+            "jitter_ms": summary(total.histogram("jitter")),
+            "loss_pct": summary(total.histogram("loss"), 100.0),
+            "mos": quality,
+        },
+        "messages": {
+            "sent": total["sent"],
+            "received": total["received"],
+            "retransmitted": total["resent"],
+            "repeated_by_peer": total["repeated"],
+            "malformed": total["malformed"],
+            "stray": total["stray"],
+        },
+        "retry_after": {"responses": total["retry_after"], "longest_s": total["retry_after_max"] or None},
+        "challenged": total["challenged"],
+        "hung_up_by_peer": total["hung_up"],
+        "abandoned": total["abandoned"],
+        "withheld": total["withheld"],
+        "registrations": total["registrations"],
+    }
+
+
+def document(
+    result: Result,
+    judgement: Judgement,
+    *,
+    name: str,
+    target: str,
+    role: str,
+    exit_code: int,
+    cores: int,
+    native: bool,
+    version: str,
+    started_at: float,
+    account: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Every key is always there; what was not measured is null."""
+    seconds = result.seconds
+    loaded = [second for second in seconds if second.attempted or second.active]
+    return {
+        "verdict": judgement.verdict,
+        "blame": judgement.blame,
+        "reason": judgement.reason,
+        "exit_code": exit_code,
+        "conditions": list(judgement.conditions),
+        "name": name,
+        "role": role,
+        "target": target,
+        "started_at": started_at,
+        "version": version,
+        "seconds": round(result.elapsed, 3),
+        **numbers(result.total),
+        "rate": {
+            "asked_max": max((second.target_rate for second in seconds), default=0.0),
+            "reached_max": round(
+                max((second.rate for second in seconds if second.span > 0.5), default=0.0), 2
+            ),
+            "mean": round(result.total["attempted"] / result.elapsed, 2) if result.elapsed > 0 else 0.0,
+        },
+        "concurrent_peak": result.total["peak"],
+        "generator": {
+            "cores": cores,
+            "native": native,
+            "limited_seconds": len(result.limited),
+            "loaded_seconds": len(loaded),
+            "why": sorted(set(result.limited))[:10],
+            "lateness_ms": summary(result.total.histogram("lateness")),
+            "rtp_lateness_ms": summary(result.total.histogram("rtp_lateness")),
+            "drops": result.total["drops"] + result.total["media_drops"],
+            "send_errors": result.total["send_errors"] + result.total["rtp_send_errors"],
+            "cpu_seconds": round(result.total["cpu_ns"] / 1e9, 3),
+            "cpu_us_per_call": round(result.total["cpu_ns"] / 1e3 / result.total["attempted"], 2)
+            if result.total["attempted"]
+            else None,
+        },
+        "stages": [numbers(stage) for stage in result.stages],
+        "worst_calls": [worst_call(call) for call in result.worst],
+    }
+
+
+def worst_call(call: CallNoted) -> dict[str, Any]:
+    outcome = OUTCOMES[call.outcome]
+    return {
+        "at": round(call.at, 3),
+        "number": call.number,
+        "account": call.account,
+        "outcome": str(call.code) if outcome == "status" else outcome,
+        "sip_code": call.code or None,
+        "pdd_ms": round(call.pdd / 1000, 3) if call.pdd else None,
+        "setup_ms": round(call.setup / 1000, 3) if call.setup else None,
+        "mos": round(call.mos / 1000, 3) if call.mos >= 0 else None,
+    }

@@ -1,0 +1,170 @@
+"""The folder of `callwright load --report`: a CSV line each second, and at the end JSON and a page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from callwright.load.statistics import Second
+
+if TYPE_CHECKING:
+    from callwright.load.engine import Result
+
+CSV, JSON, PAGE = "seconds.csv", "load.json", "report.html"
+SECONDS_SHOWN = 2_000
+"""Points of a chart: the CSV has them all."""
+
+
+class ReportFolder:
+    """Raises OSError when the folder or its CSV cannot be made. What fails later is in `problems`, and the
+    load goes on without it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        path.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] | None = (path / CSV).open("w", encoding="utf-8", newline="", buffering=1)
+        self._writer = csv.writer(self._file)
+        self._write_row(Second.columns())
+
+    def second(self, second: Second) -> None:
+        """A line of the CSV, written at once."""
+        self._write_row(second.row())
+
+    def _write_row(self, row: list[Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._writer.writerow(row)
+        except OSError as error:
+            self._give_up(CSV, error)
+
+    def _give_up(self, name: str, error: OSError) -> None:
+        self.problems.append(f"{self.path / name} is not complete: {error.strerror or error}")
+        if name == CSV and self._file is not None:
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError:
+                return
+
+    def finish(self, document: dict[str, Any], result: Result) -> dict[str, str]:
+        """Writes JSON and page; the paths of what was left."""
+        left = {}
+        if self._file is not None:
+            try:
+                self._file.close()
+                left["csv"] = str(self.path / CSV)
+            except OSError as error:
+                self._give_up(CSV, error)
+        texts = ((JSON, json.dumps(document, indent=1) + "\n"), (PAGE, render(document, result)))
+        for name, text in texts:
+            try:
+                (self.path / name).write_text(text, "utf-8")
+            except OSError as error:
+                self._give_up(name, error)
+            else:
+                left["json" if name == JSON else "report"] = str(self.path / name)
+        return left
+
+
+def render(document: dict[str, Any], result: Result) -> str:
+    """The page: one file, no network, in the look of the other reports."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("callwright.load"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["num"] = _number
+    static = resources.files("callwright.evidence").joinpath("static")
+    style = "\n".join(static.joinpath(name).read_text("utf-8") for name in ("tokens.css", "components.css"))
+    seconds = result.seconds
+    return environment.get_template("load.html").render(
+        load=document,
+        style=Markup(style),
+        charts=[
+            chart(
+                "Calls per second",
+                [s.at for s in seconds],
+                [[s.target_rate for s in seconds], [s.rate for s in seconds]],
+                ["asked", "placed"],
+                _spans(seconds),
+            ),
+            chart(
+                "Calls under way",
+                [s.at for s in seconds],
+                [[float(s.active) for s in seconds]],
+                ["under way"],
+                _spans(seconds),
+            ),
+            chart(
+                "Post-dial delay, ms",
+                [s.at for s in seconds],
+                [[s.pdd_p50 for s in seconds], [s.pdd_p95 for s in seconds], [s.pdd_p99 for s in seconds]],
+                ["p50", "p95", "p99"],
+                _spans(seconds),
+            ),
+            chart(
+                "Failed calls per second",
+                [s.at for s in seconds],
+                [[float(s.failed) for s in seconds]],
+                ["failed"],
+                _spans(seconds),
+            ),
+        ],
+    )
+
+
+def _spans(seconds: list[Second]) -> list[tuple[float, float]]:
+    return [(second.at - second.span, second.at) for second in seconds if second.limited]
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+WIDTH, HEIGHT = 560, 140
+
+
+def chart(
+    title: str,
+    xs: list[float],
+    series: Sequence[Sequence[float | None]],
+    names: list[str],
+    limited: list[tuple[float, float]],
+) -> dict[str, Any]:
+    """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded."""
+    step = max(1, len(xs) // SECONDS_SHOWN)
+    end = max(xs, default=1.0) or 1.0
+    top = max((value for line in series for value in line if value is not None), default=0.0) or 1.0
+    lines = []
+    for name, line in zip(names, series, strict=True):
+        points = " ".join(
+            f"{WIDTH * x / end:.1f},{HEIGHT - HEIGHT * value / top:.1f}"
+            for x, value in list(zip(xs, line, strict=True))[::step]
+            if value is not None
+        )
+        lines.append({"name": name, "points": points})
+    return {
+        "title": title,
+        "top": top,
+        "end": end,
+        "lines": lines,
+        "limited": [(WIDTH * a / end, max(1.0, WIDTH * (b - a) / end)) for a, b in limited],
+        "width": WIDTH,
+        "height": HEIGHT,
+    }

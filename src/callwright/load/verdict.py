@@ -1,0 +1,200 @@
+"""Was the load a success? Thresholds as people write them, and when a result is not to be believed. Pure."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from callwright.load.statistics import Snapshot
+
+_COMPARISONS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "==": operator.eq,
+}
+_CONDITION = re.compile(
+    r"^\s*([a-z_]+?)(?:_p(\d{1,2}(?:\.\d+)?|100)|_(mean|max|min))?\s*(<=|>=|==|=|<|>)\s*([0-9.]+)\s*(%|ms|s)?\s*$"
+)
+_TIMES = {"pdd", "setup", "bye", "register", "lateness", "rtp_lateness", "jitter"}
+_SCALES = {"mos": 1000.0, "loss": 100.0}
+_COUNTS = {"failed", "canceled", "answered", "attempted", "resent", "drops"}
+METRICS = sorted({*_TIMES, *_SCALES, *_COUNTS, "asr", "status_CODE"} - {"status_CODE"})
+
+
+class ThresholdError(ValueError):
+    """A threshold that cannot be read; the text is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """`pdd_p95<250ms`: a metric, maybe a percentile or `mean`, a comparison and a limit.
+
+    Times are in ms, `loss` in percent. `failed`, `canceled` and `answered` are counts, or with `%` the share
+    of all calls; `asr` is a percentage.
+    """
+
+    text: str
+    metric: str
+    percentile: float | None
+    mean: bool
+    comparison: str
+    limit: float
+    share: bool
+
+    def value(self, numbers: Snapshot) -> float | None:
+        """What was measured, in the unit of the limit; None when there is nothing to measure it by."""
+        if self.metric in _COUNTS:
+            count = numbers.failed if self.metric == "failed" else numbers[self.metric]
+            if not self.share:
+                return float(count)
+            return 100.0 * count / numbers["attempted"] if numbers["attempted"] else None
+        if self.metric == "asr":
+            return numbers.asr
+        histogram = numbers.histogram(self.metric)
+        if self.mean:
+            found = histogram.mean
+        else:
+            found = histogram.percentile(50.0 if self.percentile is None else self.percentile)
+        return None if found is None else found / _SCALES.get(self.metric, 1000.0)
+
+    def holds(self, numbers: Snapshot) -> bool | None:
+        """Whether the comparison is true; None when nothing was measured."""
+        value = self.value(numbers)
+        return None if value is None else bool(_COMPARISONS[self.comparison](value, self.limit))
+
+
+def parse_threshold(text: str) -> Threshold:
+    """`failed>0.1%`, `pdd_p99>500ms`, `mos_p5<3.8`, `asr>=99.5%`. Raises ThresholdError."""
+    match = _CONDITION.match(text)
+    if match is None:
+        raise ThresholdError(
+            f"{text!r} is no condition such as 'failed>0.1%', 'pdd_p99>500ms' or 'mos_p5<3.8'."
+        )
+    metric, percentile, word, comparison, number, unit = match.groups()
+    if metric not in METRICS:
+        raise ThresholdError(f"{metric!r} is not measured; there are {', '.join(METRICS)}.")
+    try:
+        limit = float(number)
+    except ValueError:
+        raise ThresholdError(f"{number!r} in {text!r} is no number.") from None
+    if metric in _TIMES:
+        if unit == "%":
+            raise ThresholdError(f"{metric} is a time: {text!r} needs ms or s.")
+        limit *= 1000.0 if unit == "s" else 1.0
+    elif unit in ("ms", "s"):
+        raise ThresholdError(f"{metric} is no time: {text!r} has the unit {unit}.")
+    elif unit == "%" and metric == "mos":
+        raise ThresholdError(f"MOS has no percent: {text!r}.")
+    if (percentile or word) and metric in (*_COUNTS, "asr"):
+        raise ThresholdError(f"{metric} has no percentile: {text!r}.")
+    if word in ("max", "min"):
+        percentile = "100" if word == "max" else "0"
+    return Threshold(
+        text=text.strip(),
+        metric=metric,
+        percentile=float(percentile) if percentile is not None else None,
+        mean=word == "mean",
+        comparison=comparison,
+        limit=limit,
+        share=unit == "%" and metric in _COUNTS,
+    )
+
+
+def parse_goal(text: str) -> tuple[Threshold, ...]:
+    """Several conditions parted by blanks, all of which have to hold. Raises ThresholdError."""
+    found = tuple(parse_threshold(word) for word in text.split())
+    if not found:
+        raise ThresholdError("A goal has at least one condition, such as 'asr>=99.5%'.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`verdict`: passed, failed, invalid, canceled. `blame` as elsewhere: target, platform, test, or None."""
+
+    verdict: str
+    blame: str | None
+    reason: str
+    conditions: tuple[dict[str, Any], ...] = ()
+
+
+MOST_LIMITED = 0.1
+"""Share of limited seconds above which a load was not the load that was asked for."""
+
+
+def _violated(numbers: Snapshot, fail_if: Sequence[Threshold]) -> list[str]:
+    if not fail_if:
+        return [_failures_in_words(numbers)] if numbers.failed else []
+    return [f"{t.text} (it was {_shown(t, numbers)})" for t in fail_if if t.holds(numbers)]
+
+
+def _shown(threshold: Threshold, numbers: Snapshot) -> str:
+    value = threshold.value(numbers)
+    if value is None:
+        return "not measured"
+    if threshold.share or threshold.metric in ("asr", "loss"):
+        return f"{value:.3g} %"
+    return f"{value:.3g} ms" if threshold.metric in _TIMES else f"{value:g}"
+
+
+def _failures_in_words(numbers: Snapshot) -> str:
+    classes = ", ".join(f"{name}: {count:,}" for name, count in list(numbers.failures.items())[:5])
+    return f"{numbers.failed:,} of {numbers['attempted']:,} calls failed ({classes})"
+
+
+def judge(
+    total: Snapshot,
+    clean: Snapshot,
+    *,
+    fail_if: Sequence[Threshold] = (),
+    seconds: int = 0,
+    limited: Sequence[str] = (),
+    interrupted: bool = False,
+) -> Judgement:
+    """The verdict of a load whose calls have all ended.
+
+    `clean` are the numbers of the seconds in which the generator was not the bottleneck, `limited` why it was
+    in the others, `seconds` how many there were. Where the verdict would be another without the limited
+    seconds, or too many are limited, it is `invalid`: a number about the generator is none about the target.
+    """
+    conditions = tuple({"text": t.text, "value": t.value(total), "violated": t.holds(total)} for t in fail_if)
+    if total.missing:
+        reason = f"{total.missing:,} of {total['attempted']:,} calls are missing from the count"
+        return Judgement("error", "platform", reason, conditions)
+    if interrupted:
+        reason = f"interrupted after {total['attempted']:,} calls, all of them ended"
+        return Judgement("canceled", "test", reason, conditions)
+    if not total["attempted"]:
+        return Judgement("failed", "test", "no call was placed or received", conditions)
+    violated = _violated(total, fail_if)
+    unmeasured = [t.text for t in fail_if if t.holds(total) is None]
+    if limited:
+        share = len(limited) / max(seconds, 1)
+        without = _violated(clean, fail_if)
+        dropped = any("dropped" in why for why in limited) and bool(violated)
+        few = not clean["attempted"]
+        if share > MOST_LIMITED or bool(violated) != bool(without) or dropped or few:
+            reason = (
+                f"the generator could not keep up in {len(limited)} of {seconds} seconds ({limited[0]}), "
+                "so this says nothing about the target"
+            )
+            return Judgement("invalid", "platform", reason, conditions)
+    if violated:
+        blame = "platform" if set(total.failures) <= {"no_port"} and not fail_if else "target"
+        return Judgement("failed", blame, "; ".join(violated), conditions)
+    if unmeasured:
+        reason = f"{unmeasured[0]}: nothing was measured to decide it"
+        return Judgement("failed", "test", reason, conditions)
+    reason = f"all {total['answered']:,} calls were answered and ended"
+    if total.failed or total["canceled"]:
+        reason = (
+            f"{total['answered']:,} of {total['attempted']:,} calls were answered and ended, "
+            f"{total.failed:,} failed, {total['canceled']:,} canceled: within the limits"
+        )
+    return Judgement("passed", None, reason, conditions)

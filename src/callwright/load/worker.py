@@ -1,0 +1,201 @@
+"""Where a loop runs: in a thread here, or, one for each core, in processes whose numbers are one set."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from callwright.load.statistics import Snapshot
+from callwright.net.loading import CallNoted, Loop, LoopConfig, make_loop
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A worker's numbers so far, the worst lateness since the last reading, calls worth a look."""
+
+    numbers: Snapshot
+    latest_us: int
+    notable: list[CallNoted]
+    done: bool
+
+
+class Worker(Protocol):
+    """One loop at work. `start` begins a run; `read` may be asked at any time."""
+
+    @property
+    def local(self) -> tuple[str, int]: ...
+
+    def start(self, *, registering: bool, calls: int, rate: float) -> None: ...
+
+    def set(
+        self, *, rate: float, paused: bool, concurrent: int, slower_us: int, worse_mos: float
+    ) -> None: ...
+
+    def stop(self, how: int, seconds: float) -> None: ...
+
+    def read(self) -> Reading: ...
+
+    def close(self) -> None: ...
+
+
+class ThreadWorker:
+    """The loop in a thread of this process; it holds the GIL only where it is not native."""
+
+    def __init__(self, config: LoopConfig, *, native: bool | None = None) -> None:
+        self._loop: Loop = make_loop(config, native=native)
+        self._thread: threading.Thread | None = None
+        self._notes = 0
+        self._error: BaseException | None = None
+        self._closing = False
+
+    @property
+    def local(self) -> tuple[str, int]:
+        return self._loop.local
+
+    def start(self, *, registering: bool, calls: int, rate: float) -> None:
+        self._notes = 0
+        self._loop.begin(registering=registering, calls=calls, rate=rate)
+        self._thread = threading.Thread(target=self._run, name="callwright-load", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run()
+        except BaseException as error:
+            self._error = error
+
+    def set(self, *, rate: float, paused: bool, concurrent: int, slower_us: int, worse_mos: float) -> None:
+        loop = self._loop
+        loop.rate, loop.paused, loop.concurrent = rate, paused, concurrent
+        loop.note_slower_than(slower_us)
+        loop.note_worse_than(worse_mos)
+
+    def stop(self, how: int, seconds: float) -> None:
+        self._loop.stop(how, seconds)
+
+    def read(self) -> Reading:
+        done = self._thread is None or not self._thread.is_alive()  # first: no number changes after it
+        if self._error is not None:
+            raise self._error
+        loop = self._loop
+        self._notes, notable = loop.notables(self._notes)
+        numbers = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
+        return Reading(numbers, loop.take_latest(), notable, done)
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if self._thread is not None and self._thread.is_alive():
+            self._loop.stop(3)
+            self._thread.join(5)
+        if self._thread is None or not self._thread.is_alive():
+            self._loop.close()
+
+
+def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
+    """The life of a process: does what the pipe says."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the calls in order
+    try:
+        worker = ThreadWorker(config, native=native)
+    except Exception as error:
+        pipe.send(("error", f"{type(error).__name__}: {error}"))
+        return
+    # A collection would go through all that was imported, for nothing.
+    gc.collect()
+    gc.freeze()
+    pipe.send(("ready", worker.local))
+    try:
+        while True:
+            verb, arguments = pipe.recv()
+            if verb == "close":
+                break
+            try:
+                pipe.send(("ok", getattr(worker, verb)(**arguments)))
+            except Exception as error:
+                pipe.send(("error", f"{type(error).__name__}: {error}"))
+    except (EOFError, OSError):
+        pass  # the parent is gone: so are we
+    worker.close()
+
+
+class ProcessWorker:
+    """The loop in a process of its own, which ends when this one does."""
+
+    def __init__(self, config: LoopConfig, *, native: bool | None = None) -> None:
+        context: Any = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(config, theirs, native), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._local: tuple[str, int] = self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            if not self._pipe.poll(30):
+                raise OSError("a load process does not answer")
+            kind, value = self._pipe.recv()
+        except EOFError:
+            raise OSError("a load process has died") from None
+        if kind == "error":
+            raise OSError(value)
+        return value
+
+    def _ask(self, verb: str, **arguments: Any) -> Any:
+        self._pipe.send((verb, arguments))
+        return self._answer()
+
+    @property
+    def local(self) -> tuple[str, int]:
+        return self._local
+
+    def start(self, *, registering: bool, calls: int, rate: float) -> None:
+        self._ask("start", registering=registering, calls=calls, rate=rate)
+
+    def set(self, *, rate: float, paused: bool, concurrent: int, slower_us: int, worse_mos: float) -> None:
+        self._ask(
+            "set", rate=rate, paused=paused, concurrent=concurrent, slower_us=slower_us, worse_mos=worse_mos
+        )
+
+    def stop(self, how: int, seconds: float) -> None:
+        self._ask("stop", how=how, seconds=seconds)
+
+    def read(self) -> Reading:
+        reading: Reading = self._ask("read")
+        return reading
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._pipe.send(("close", {}))
+        self._process.join(6)
+        if self._process.is_alive():
+            self._process.terminate()
+        self._pipe.close()
+
+
+def share(total: int, parts: int, index: int) -> int:
+    """The part of `total` that falls to the worker `index` of `parts`; 0 (no limit) stays 0."""
+    return total // parts + (1 if index < total % parts else 0)
+
+
+def make_workers(configs: Sequence[LoopConfig], *, native: bool | None = None) -> list[Worker]:
+    """A thread for one loop, a process each for several. Raises OSError; none is left running then."""
+    made: list[Worker] = []
+    try:
+        kind = ThreadWorker if len(configs) == 1 else ProcessWorker
+        made.extend(kind(config, native=native) for config in configs)
+    except BaseException:
+        for worker in made:
+            worker.close()
+        raise
+    return made

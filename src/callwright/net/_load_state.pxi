@@ -1,0 +1,554 @@
+# The memory of the load loop: calls in a pool, timers in a wheel, messages in an outbox, numbers in histograms.
+
+cdef enum:
+    NONE = 0xFFFFFFFF
+
+    CHUNK = 4096                # calls allocated at once
+    CHUNKS = 4096               # so at most 16 million
+    WHEEL = 8192                # one millisecond each; later timers take further rounds
+    OUT = 128                   # messages in the outbox
+    OUT_SIZE = 4096             # octets of one
+    IN = 64                     # datagrams taken by one recvmmsg
+    IN_SIZE = 8192
+    CONTROL_SIZE = 128
+
+    BUCKETS = 3072              # of a histogram: 128 to the octave, so within 0.8 %
+    HISTOGRAMS = 9
+    COUNTS = 64
+    CODES = 700
+    NOTABLE = 1024
+    SEGMENTS = 64               # of a template
+    TEMPLATES = 12
+
+cdef enum:
+    S_FREE = 0
+    S_CALLING = 1
+    S_PROCEEDING = 2
+    S_TALKING = 3
+    S_ENDING = 4
+    S_CANCELING = 5
+    S_COMPLETED = 6             # a final response other than 2xx was acknowledged; Timer D
+    S_REGISTERING = 7
+    S_RINGING = 8               # ours to answer, after the ringing time
+    S_ANSWERED = 9              # the 2xx is repeated until the ACK
+    S_CONFIRMED = 10
+    S_REJECTED = 11             # Timers G and H
+
+cdef enum:
+    O_ANSWERED = 0
+    O_CANCELED = 1
+    O_TIMEOUT = 2
+    O_NO_ANSWER = 3
+    O_BYE_TIMEOUT = 4
+    O_REFUSED = 5
+    O_UNREACHABLE = 6
+    O_UNEXPECTED = 7
+    O_NO_PORT = 8
+    O_NO_ACK = 9
+    O_NO_MEDIA = 10
+    O_STATUS = 11
+    OUTCOMES = 12
+
+# In the order of callwright.net.loading.COUNTERS.
+cdef enum:
+    C_OUTCOME = 0
+    C_ATTEMPTED = 12
+    C_ESTABLISHED = 13
+    C_CONFIRMED = 14
+    C_ACTIVE = 15
+    C_PEAK = 16
+    C_SENT = 17
+    C_RECEIVED = 18
+    C_RESENT = 19
+    C_REPEATED = 20
+    C_MALFORMED = 21
+    C_STRAY = 22
+    C_DROPS = 23
+    C_SEND_ERRORS = 24
+    C_SEND_BLOCKED = 25
+    C_RETRY_AFTER = 26
+    C_RETRY_AFTER_MAX = 27
+    C_CHALLENGED = 28
+    C_REGISTERED = 29
+    C_HUNG_UP = 30
+    C_ABANDONED = 31
+    C_WITHHELD = 32
+    C_TICKS = 33
+    C_LATE = 34
+    C_RTP_SENT = 35
+    C_RTP_RECEIVED = 36
+    C_RTP_LOST = 37
+    C_RTP_DISCARDED = 38
+    C_RTP_DUPLICATED = 39
+    C_RTP_REORDERED = 40
+    C_RTP_UNMATCHED = 41
+    C_RTP_SEND_ERRORS = 42
+    C_STREAMS = 43
+    C_STREAMS_PEAK = 44
+    C_MEDIA_DROPS = 45
+    C_STREAMS_ENDED = 46
+    C_STREAMS_SILENT = 47
+    C_REGISTRATIONS = 48
+    C_REGISTRATIONS_FAILED = 49
+    C_CPU = 50                  # ns of the loop's thread
+    C_LATEST = 51               # µs: the worst lateness since it was last read
+    C_FIELDS = 52
+
+cdef enum:
+    H_PDD = 0
+    H_SETUP = 1
+    H_BYE = 2
+    H_REGISTER = 3
+    H_LATENESS = 4
+    H_RTP_LATENESS = 5
+    H_JITTER = 6
+    H_MOS = 7                   # in thousandths
+    H_LOSS = 8                  # of a stream, in hundredths of a percent
+
+cdef struct Address:
+    uint8_t raw[28]             # sockaddr_in or sockaddr_in6
+    uint32_t size
+
+cdef struct Part:
+    uint32_t at
+    uint32_t n
+
+cdef struct Dialog:             # followed by its text
+    Address peer
+    bint direct                 # the peer is where the call was sent
+    uint32_t cseq
+    Part headers                # Via and Record-Route lines of the INVITE, as they go into its responses
+    Part remote                 # value of To in our requests
+    Part local                  # value of From in our requests, where the call is not ours
+    Part call_id
+    Part target
+    Part routes                 # Route lines
+
+cdef struct Call:
+    uint64_t started            # ns
+    uint64_t marked             # ns: when the request now waited for was sent first
+    Dialog *dialog
+    uint64_t key                # of the table of incoming calls
+    uint32_t chain
+    uint32_t next
+    uint32_t prev
+    uint32_t tick
+    uint32_t generation
+    uint32_t account
+    uint32_t hold               # ms
+    int32_t stream
+    uint32_t pdd                # µs
+    uint32_t setup              # µs
+    uint16_t code
+    uint8_t state
+    uint8_t repeats
+    uint8_t cseq
+    bint timed
+    bint heard                  # a provisional response came
+    bint answered               # a 2xx came
+    bint tried                  # credentials were sent
+    bint stopped                # ended early by us
+    bint incoming
+
+cdef struct Segment:
+    int kind
+    uint32_t at
+    uint32_t n
+
+cdef struct Template:
+    int segments
+    Segment segment[SEGMENTS]
+    uint8_t *text
+
+cdef struct Writer:
+    uint8_t *p
+    uint8_t *end
+    bint overflow
+
+cdef struct Notable:
+    uint64_t at                 # ns since the loop began
+    uint32_t number
+    uint32_t account
+    uint32_t pdd
+    uint32_t setup
+    int32_t mos                 # thousandths, -1 without
+    uint16_t code
+    uint8_t outcome
+
+cdef struct Loop:
+    # settings
+    uint32_t salt
+    bint caller, answerer, registering
+    uint32_t t1, t2, timeout, hold, hold_spread, ring_for, ring_time, linger, cancel_after
+    bint trying, ringing, media
+    int reject
+    uint32_t concurrent
+    uint64_t limit              # calls to place, or to take; 0 without
+    uint64_t goal_accounts
+    bint random_account
+    bint has_media
+    # commands, written by another thread
+    double rate                 # calls per second
+    bint paused
+    int stopping                # 1: no new calls; 2: end every call; 3: leave
+    uint64_t stop_deadline      # ns; with 2
+    double stop_seconds
+    uint32_t notable_pdd        # µs: calls as slow as this are noted
+    # sockets
+    int fd, wild
+    Address remote
+    bint connected
+    bint refused                # an error waits in the queue
+    # clock
+    uint64_t now, began, run_until, last_heard, window_began
+    double next_start           # ns
+    uint32_t quiet              # ms without a datagram before an answering side leaves
+    uint32_t tick
+    # calls
+    Call **chunk
+    uint32_t calls              # allocated so far
+    uint32_t free_head, free_tail
+    uint32_t *table
+    uint32_t table_mask
+    uint32_t table_used
+    uint32_t sweep              # where the stop has come to
+    uint64_t random, random_seed
+    uint32_t next_account
+    # timers
+    uint32_t *wheel
+    uint32_t wheel_tick
+    # templates and accounts
+    Template template[TEMPLATES]
+    uint8_t *field_text
+    Part *field_part
+    uint32_t accounts, columns
+    int user_column, password_column
+    # messages
+    mmsghdr *out_header
+    iovec *out_iov
+    Address *out_to
+    uint32_t *out_slot
+    uint8_t *out_data
+    int out_n
+    mmsghdr *in_header
+    iovec *in_iov
+    Address *in_from
+    uint8_t *in_data
+    uint8_t *in_control
+    uint8_t *scratch
+    # numbers
+    uint64_t count[COUNTS]
+    uint64_t codes[CODES]
+    uint64_t *histogram         # HISTOGRAMS × BUCKETS
+    Notable *notable
+    uint64_t notables
+    uint64_t last_drops, last_wild_drops
+    uint32_t busy               # sixteenths of packets in a millisecond, weighted over the last ones
+    uint32_t window             # packets of this millisecond
+    uint32_t turn
+    # permitted networks of in-dialog requests
+    uint8_t *networks           # 17 octets each: prefix length (of 128), address as IPv6
+    int network_count
+    Media *m
+
+
+cdef inline uint64_t clock_ns() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <uint64_t>t.tv_sec * 1000000000ULL + <uint64_t>t.tv_nsec
+
+
+cdef inline void put(Writer *w, const uint8_t *p, size_t n) noexcept nogil:
+    if <size_t>(w.end - w.p) < n:
+        w.overflow = True
+        return
+    memcpy(w.p, p, n)
+    w.p += n
+
+
+cdef inline void put_text(Writer *w, const char *text) noexcept nogil:
+    put(w, <const uint8_t *>text, strlen(text))
+
+
+cdef inline void put_span(Writer *w, Span s) noexcept nogil:
+    put(w, s.p, s.n)
+
+
+cdef inline void put_hex8(Writer *w, uint32_t v) noexcept nogil:
+    cdef int i
+    if w.end - w.p < 8:
+        w.overflow = True
+        return
+    for i in range(8):
+        w.p[i] = <uint8_t>HEX[(v >> (28 - 4 * i)) & 15]
+    w.p += 8
+
+
+cdef inline void put_decimal(Writer *w, uint64_t v) noexcept nogil:
+    cdef uint8_t digits[20]
+    cdef int n = 0
+    while True:
+        digits[n] = <uint8_t>(48 + v % 10)
+        n += 1
+        v = v // 10
+        if v == 0:
+            break
+    if w.end - w.p < n:
+        w.overflow = True
+        return
+    while n:
+        n -= 1
+        w.p[0] = digits[n]
+        w.p += 1
+
+
+cdef inline uint64_t next_random(Loop *L) noexcept nogil:
+    """splitmix64: spread, not secrecy."""
+    cdef uint64_t z
+    L.random += 0x9E3779B97F4A7C15ULL
+    z = L.random
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
+    return z ^ (z >> 31)
+
+
+cdef inline void record(Loop *L, int which, uint64_t value) noexcept nogil:
+    """Log-linear, as HdrHistogram: exact up to 255, then 128 buckets to the octave."""
+    cdef uint32_t index
+    cdef int shift
+    if value < 256:
+        index = <uint32_t>value
+    else:
+        shift = 63 - __builtin_clzll(value) - 7
+        index = <uint32_t>(128 * shift + (value >> shift))
+        if index >= BUCKETS:
+            index = BUCKETS - 1
+    L.histogram[which * BUCKETS + index] += 1
+
+
+cdef inline Call *call_at(Loop *L, uint32_t slot) noexcept nogil:
+    return &L.chunk[slot >> 12][slot & (CHUNK - 1)]
+
+
+# -- timers
+
+
+cdef inline void timer_off(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    if not c.timed:
+        return
+    c.timed = False
+    if c.prev == NONE:
+        L.wheel[c.tick & (WHEEL - 1)] = c.next
+    else:
+        call_at(L, c.prev).next = c.next
+    if c.next != NONE:
+        call_at(L, c.next).prev = c.prev
+
+
+cdef inline void timer_at(Loop *L, uint32_t slot, Call *c, uint32_t tick) noexcept nogil:
+    cdef uint32_t head
+    timer_off(L, slot, c)
+    if <int32_t>(tick - L.wheel_tick) <= 0:
+        tick = L.wheel_tick + 1
+    head = L.wheel[tick & (WHEEL - 1)]
+    c.tick = tick
+    c.next = head
+    c.prev = NONE
+    c.timed = True
+    if head != NONE:
+        call_at(L, head).prev = slot
+    L.wheel[tick & (WHEEL - 1)] = slot
+
+
+cdef inline void timer_in(Loop *L, uint32_t slot, Call *c, uint32_t ms) noexcept nogil:
+    timer_at(L, slot, c, L.tick + (ms if ms else 1))
+
+
+# -- calls
+
+
+cdef uint32_t take_call(Loop *L) noexcept nogil:
+    """A free slot, the one that has been free for longest; NONE when memory is at its end."""
+    cdef uint32_t slot = L.free_head, i
+    cdef Call *c
+    cdef Call *chunk
+    if slot != NONE:
+        c = call_at(L, slot)
+        if <int32_t>(L.tick - c.tick) < <int32_t>L.linger and (L.calls >> 12) < CHUNKS:
+            slot = NONE
+    if slot == NONE:
+        if (L.calls >> 12) >= CHUNKS:
+            return NONE
+        chunk = <Call *>calloc(CHUNK, sizeof(Call))
+        if chunk == NULL:
+            return NONE
+        L.chunk[L.calls >> 12] = chunk
+        # The new ones go to the front: they have lingered long enough.
+        for i in range(CHUNK):
+            chunk[i].next = L.calls + i + 1
+            chunk[i].tick = L.tick - L.linger
+        chunk[CHUNK - 1].next = L.free_head
+        if L.free_head == NONE:
+            L.free_tail = L.calls + CHUNK - 1
+        L.free_head = L.calls
+        slot = L.calls
+        L.calls += CHUNK
+    c = call_at(L, slot)
+    L.free_head = c.next
+    if L.free_head == NONE:
+        L.free_tail = NONE
+    if c.incoming:
+        table_remove(L, slot, c)
+    if c.dialog != NULL:
+        free(c.dialog)
+    i = c.generation + 1
+    memset(c, 0, sizeof(Call))
+    c.generation = i
+    c.stream = -1
+    return slot
+
+
+cdef void give_call(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    timer_off(L, slot, c)
+    c.state = S_FREE
+    c.tick = L.tick
+    c.next = NONE
+    if L.free_tail == NONE:
+        L.free_head = slot
+    else:
+        call_at(L, L.free_tail).next = slot
+    L.free_tail = slot
+
+
+# -- the table of incoming calls, by a keyed hash of Call-ID and From tag
+
+
+cdef inline uint64_t mixed(uint64_t h, const uint8_t *p, uint32_t n) noexcept nogil:
+    cdef uint64_t word
+    while n >= 8:
+        memcpy(&word, p, 8)
+        h = (h ^ word) * 0x9FB21C651E98DF25ULL
+        h ^= h >> 29
+        p += 8
+        n -= 8
+    word = n
+    if n:
+        memcpy(&word, p, n)
+        word ^= <uint64_t>n << 56
+    h = (h ^ word) * 0x9FB21C651E98DF25ULL
+    return h ^ (h >> 32)
+
+
+cdef uint32_t table_find(Loop *L, uint64_t key) noexcept nogil:
+    cdef uint32_t slot = L.table[key & L.table_mask]
+    while slot != NONE:
+        if call_at(L, slot).key == key:
+            return slot
+        slot = call_at(L, slot).chain
+    return NONE
+
+
+cdef void table_insert(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    cdef uint32_t size, i, other, after
+    cdef uint32_t *table
+    cdef Call *o
+    if L.table_used > L.table_mask:
+        size = (L.table_mask + 1) * 4
+        table = <uint32_t *>malloc(size * sizeof(uint32_t))
+        if table != NULL:
+            memset(table, 0xFF, size * sizeof(uint32_t))
+            for i in range(L.table_mask + 1):
+                other = L.table[i]
+                while other != NONE:
+                    o = call_at(L, other)
+                    after = o.chain
+                    o.chain = table[o.key & (size - 1)]
+                    table[o.key & (size - 1)] = other
+                    other = after
+            free(L.table)
+            L.table = table
+            L.table_mask = size - 1
+    c.chain = L.table[c.key & L.table_mask]
+    L.table[c.key & L.table_mask] = slot
+    L.table_used += 1
+
+
+cdef void table_remove(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    cdef uint32_t *link = &L.table[c.key & L.table_mask]
+    while link[0] != NONE:
+        if link[0] == slot:
+            link[0] = c.chain
+            L.table_used -= 1
+            return
+        link = &call_at(L, link[0]).chain
+
+
+# -- sending
+
+
+cdef void flush(Loop *L) noexcept nogil:
+    """Sends what is in the outbox; what the kernel refuses is counted, never silently lost."""
+    cdef int done = 0, n, waits = 0, code
+    cdef pollfd p
+    while done < L.out_n:
+        n = sendmmsg(L.fd, L.out_header + done, <unsigned int>(L.out_n - done), MSG_DONTWAIT)
+        if n > 0:
+            done += n
+            continue
+        code = errno
+        if code == EINTR:
+            continue
+        if code == EAGAIN or code == ENOBUFS:
+            L.count[C_SEND_BLOCKED] += 1
+            waits += 1
+            if waits < 100:
+                p.fd = L.fd
+                p.events = POLLOUT
+                c_poll(&p, 1, 1)
+                continue
+        elif code == ECONNREFUSED or code == EHOSTUNREACH or code == ENETUNREACH:
+            # An error of an earlier datagram, kept for the next call: this one is tried again.
+            L.refused = True
+            waits += 1
+            if waits < 4 * OUT:
+                continue
+        L.count[C_SEND_ERRORS] += 1
+        done += 1
+    L.count[C_SENT] += L.out_n
+    L.out_n = 0
+
+
+cdef inline void begin_message(Loop *L, Writer *w) noexcept nogil:
+    if L.out_n == OUT:
+        flush(L)
+    w.p = L.out_data + L.out_n * OUT_SIZE
+    w.end = w.p + OUT_SIZE
+    w.overflow = False
+
+
+cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
+    """Puts the message that was written into the outbox; `to` NULL is the target."""
+    cdef uint8_t *start = L.out_data + L.out_n * OUT_SIZE
+    cdef int n = L.out_n
+    if w.overflow:
+        L.count[C_SEND_ERRORS] += 1
+        return
+    if to == NULL:
+        if L.connected:
+            L.out_header[n].msg_hdr.msg_name = NULL
+            L.out_header[n].msg_hdr.msg_namelen = 0
+        else:
+            L.out_header[n].msg_hdr.msg_name = &L.remote.raw[0]
+            L.out_header[n].msg_hdr.msg_namelen = L.remote.size
+    elif L.connected:
+        # Elsewhere than the target: by the other socket of the port, at once.
+        if sendto(L.wild, start, <size_t>(w.p - start), MSG_DONTWAIT, <sockaddr *>&to.raw[0], to.size) < 0:
+            L.count[C_SEND_ERRORS] += 1
+        L.count[C_SENT] += 1
+        return
+    else:
+        L.out_to[n] = to[0]
+        L.out_header[n].msg_hdr.msg_name = &L.out_to[n].raw[0]
+        L.out_header[n].msg_hdr.msg_namelen = to.size
+    L.out_iov[n].iov_len = <size_t>(w.p - start)
+    L.out_n = n + 1
