@@ -10,6 +10,7 @@ from callwright.control.runs.transitions import FINAL, Phase
 from callwright.scenario.scenario import Scenario
 
 __all__ = [
+    "KILL_SWITCH",
     "Acceptance",
     "Bucket",
     "Ending",
@@ -196,6 +197,10 @@ class Bucket(msgspec.Struct, frozen=True):
     phase: str
     count: int
     mos: float | None
+
+
+#: The setting that holds the switch.
+KILL_SWITCH = "kill_switch"
 
 
 class KillSwitch(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,40 +13,36 @@ import msgspec
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
 from callwright.control.errors import (
-    Forbidden,
     Invalid,
     KillSwitchEngaged,
     NotFound,
     QuotaExceeded,
     RefusedByPolicy,
 )
-from callwright.control.runs.admission import admit, policy_target, remedy_for_caps
+from callwright.control.runs.admission import admit, remedy_for_caps
 from callwright.control.runs.model import (
+    KILL_SWITCH,
     Acceptance,
-    Bucket,
     Ending,
     Job,
     KillSwitch,
     NewRun,
     Run,
-    RunDetail,
-    RunFilter,
     TargetRow,
     TargetUse,
 )
+from callwright.control.runs.records import AccountSource, RunRecords, new_session_id, require
 from callwright.control.runs.result import read_outcome
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.control.scenarios.model import Test, TestDocument
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
-from callwright.policy.destination import PolicyError
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 
 __all__ = ["KILL_SWITCH", "RunSettings", "Runs", "new_session_id"]
 
-KILL_SWITCH = "kill_switch"
 _CLOCK_STEP = 2.0  # seconds by which calendar and interval may differ between two looks
 _MAX_KEY = 255
 
@@ -73,14 +68,7 @@ class TestSource(Protocol):
     async def of_project(self, project: str | None, tags: Sequence[str]) -> Sequence[Test]: ...
 
 
-class AccountSource(Protocol):
-    """What runs need of accounts."""
-
-    async def revealed_credentials(self) -> dict[str, dict[str, str]]: ...
-    async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None: ...
-
-
-class Runs:
+class Runs(RunRecords):
     """``on_change`` hears every run that was queued, stopped or ended here, after the commit."""
 
     def __init__(
@@ -95,8 +83,8 @@ class Runs:
         settings: RunSettings | None = None,
         on_change: Callable[[Run], None] | None = None,
     ) -> None:
-        self._store, self._tests, self._accounts, self._vault = store, tests, accounts, vault
-        self._clock, self._entropy = clock, entropy
+        super().__init__(store, accounts, vault, clock=clock)
+        self._tests, self._entropy = tests, entropy
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
         self._clocks: tuple[float, float] | None = None  # interval and calendar at the last look
@@ -119,7 +107,7 @@ class Runs:
         Raises NotFound, DocumentError (problems of the overrides), Invalid, RefusedByPolicy, QuotaExceeded,
         KillSwitchEngaged, IdempotencyConflict, Forbidden.
         """
-        _require(identity, Right.RUN)
+        require(identity, Right.RUN)
         test = await self._tests.get(test_name)
         runs = await self._start(
             identity, [test], overrides or {}, report_mode, idempotency_key, tags, pool, ("test", test_name)
@@ -138,7 +126,7 @@ class Runs:
         pool: str = "default",
     ) -> Sequence[Run]:
         """Queues every test of the project, or all that have all the tags ``with_tags``: all or none."""
-        _require(identity, Right.RUN)
+        require(identity, Right.RUN)
         chosen = await self._tests.of_project(project, with_tags)
         if not chosen:
             raise NotFound(
@@ -164,6 +152,12 @@ class Runs:
             )
         if key is not None and not 0 < len(key) <= _MAX_KEY:
             raise Invalid(f"An Idempotency-Key has 1 to {_MAX_KEY} characters.", field="Idempotency-Key")
+        asked = _json([list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool])
+        fingerprint = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        if key is not None:
+            earlier = await self._store.earlier(identity.user_id, key, fingerprint)
+            if earlier is not None:
+                return earlier
         switch = await self.kill_switch()
         if switch is not None:
             raise KillSwitchEngaged(
@@ -207,8 +201,6 @@ class Runs:
                     usage=usage,
                 )
             )
-        asked = _json([list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool])
-        fingerprint = hashlib.sha256(asked.encode()).hexdigest()
         runs, new = await self._store.add(born, user_id=identity.user_id, key=key, fingerprint=fingerprint)
         if new:
             self._tell(runs)
@@ -221,66 +213,6 @@ class Runs:
             broken = remedy_for_caps(by_id[asked.target_id], asked, taken)
             if broken is not None:
                 raise RefusedByPolicy("", broken, "Wait for other runs to end, or ask for a larger cap.")
-
-    # -- look
-
-    async def get(self, session_id: str) -> Run:
-        """By session id, or by number. Raises NotFound."""
-        run = await self._store.by_session(session_id)
-        if run is None and session_id.isascii() and session_id.isdigit() and len(session_id) < 19:
-            run = await self._store.by_id(int(session_id))
-        if run is None:
-            raise NotFound("run", session_id)
-        return run
-
-    async def by_id(self, run_id: int) -> Run:
-        run = await self._store.by_id(run_id)
-        if run is None:
-            raise NotFound("run", run_id)
-        return run
-
-    async def detail(self, run: Run) -> RunDetail:
-        """Document, overrides and outcome. ``overrides`` holds secrets: ``shown`` is for people."""
-        stored = await self._store.detail(run.id)
-        if stored is None:
-            raise NotFound("run", run.session_id)
-        overrides = (
-            self._vault.open(stored.sealed_overrides, run.session_id) if stored.sealed_overrides else "{}"
-        )
-        return RunDetail(
-            run.id, stored.test_version, stored.document, overrides, stored.shown, stored.outcome
-        )
-
-    async def list(
-        self, filter_: RunFilter | None = None, *, after: int | None = None, limit: int = 100
-    ) -> list[Run]:
-        """Newest first. ``after``: the id of the last row of the page before."""
-        chosen = filter_ or RunFilter()
-        if chosen.status not in (None, "running", "passed", "failed"):
-            raise Invalid(
-                f"status {chosen.status!r} is not known.",
-                "Permitted: running, passed, failed.",
-                field="status",
-            )
-        if chosen.phase is not None and chosen.phase not in list(Phase):
-            raise Invalid(
-                f"phase {chosen.phase!r} is not known.", f"Permitted: {', '.join(Phase)}.", field="phase"
-            )
-        return await self._store.page(chosen, after, max(1, min(limit, 5000)))
-
-    async def live(self) -> Sequence[Run]:
-        """All that have not ended, oldest first."""
-        return await self._store.live()
-
-    async def previous_pass(self, run: Run) -> Run | None:
-        """The last run of the same test before this one that passed."""
-        return await self._store.previous_pass(run)
-
-    async def history(
-        self, since: float, bucket_seconds: float, project_id: int | None = None
-    ) -> Sequence[Bucket]:
-        """How many runs of each phase in each stretch of time since then, and their mean MOS."""
-        return await self._store.history(since, bucket_seconds, project_id)
 
     # -- what agents do, by the keeper
 
@@ -372,7 +304,8 @@ class Runs:
     async def _expire(self, run: Run, now: float) -> Run | None:
         lease_over = run.lease_until is not None and run.lease_until < now
         if run.stop_requested_at is not None:
-            return await self._store.end(run, _CANCELED, now)
+            reason = run.result_description or "The run was stopped."
+            return await self._store.end(run, Ending(_CANCELED, _CANCELED, None, reason), now)
         if run.phase == Phase.STARTING and lease_over and run.attempt < self.settings.attempts:
             return await self._store.requeue(run, now, self.settings.queue_patience)
         if run.phase == Phase.QUEUED:
@@ -397,7 +330,7 @@ class Runs:
 
     async def stop(self, identity: Identity, session_id: str) -> Run:
         """A queued run is canceled at once; of a running one the wish is noted, for its agent to be told."""
-        _require(identity, Right.RUN)
+        require(identity, Right.RUN)
         run = await self.get(session_id)
         changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
         self._tell(changed)
@@ -413,7 +346,7 @@ class Runs:
     async def kill(self, identity: Identity, reason: str = "") -> Sequence[Run]:
         """Engages the switch: nothing starts any more; the queued are canceled, agents are to stop the rest
         (the runs returned)."""
-        _require(identity, Right.ADMINISTER)
+        require(identity, Right.ADMINISTER)
         now = self._clock.wall()
         switch = KillSwitch(now, identity.username, reason)
         await self._store.set_setting(KILL_SWITCH, _json(switch))
@@ -423,91 +356,9 @@ class Runs:
         return changed
 
     async def release_kill_switch(self, identity: Identity) -> None:
-        _require(identity, Right.ADMINISTER)
+        require(identity, Right.ADMINISTER)
         await self._store.set_setting(KILL_SWITCH, None)
         await self._accounts.audit(identity, "kill.released", "")
-
-    # -- the public link
-
-    def kiosk_token(self, run: Run) -> str | None:
-        """The unguessable part of the public link; None when there is none. Made from the key outside the
-        database, so a copy of the database opens no page."""
-        if run.kiosk is None:
-            return None
-        return _uuid(self._vault.derive(f"kiosk/{run.session_id}/{run.kiosk}")[:16])
-
-    async def by_kiosk(self, token: str, session_id: str) -> Run:
-        """Raises NotFound for a wrong or revoked token, as for an unknown run."""
-        run = await self._store.by_session(session_id)
-        right = (self.kiosk_token(run) if run is not None else None) or "-" * 36
-        if not hmac.compare_digest(right.encode(), token.encode("utf-8", "replace")) or run is None:
-            raise NotFound("page", token)
-        return run
-
-    async def share(self, identity: Identity, session_id: str) -> Run:
-        """Makes a public link if there is none; a revoked one never comes back."""
-        _require(identity, Right.RUN)
-        run = await self.get(session_id)
-        if run.kiosk is not None:
-            return run
-        # Seconds since the epoch only grow, so that no serial is used twice.
-        shared = await self._store.set_kiosk(run.id, max(2, int(self._clock.wall())))
-        await self._accounts.audit(identity, "kiosk.shared", f"run {run.session_id}")
-        return shared or run
-
-    async def revoke_kiosk(self, identity: Identity, session_id: str) -> Run:
-        _require(identity, Right.RUN)
-        run = await self.get(session_id)
-        revoked = await self._store.set_kiosk(run.id, None)
-        await self._accounts.audit(identity, "kiosk.revoked", f"run {run.session_id}")
-        return revoked or run
-
-    # -- targets
-
-    async def targets(self) -> Sequence[TargetRow]:
-        return await self._store.targets()
-
-    async def add_target(
-        self,
-        identity: Identity,
-        *,
-        host: str | None = None,
-        network: str | None = None,
-        number: str | None = None,
-        rate: float | None = None,
-        concurrency: int | None = None,
-        minutes: float | None = None,
-        note: str = "",
-    ) -> TargetRow:
-        """Permits a destination. Raises Invalid with the policy's own sentence."""
-        _require(identity, Right.ADMINISTER)
-        row = TargetRow(
-            0,
-            host or None,
-            network or None,
-            number or None,
-            rate,
-            concurrency,
-            minutes,
-            note,
-            identity.username,
-            self._clock.wall(),
-        )
-        try:
-            policy_target(row)
-        except PolicyError as error:
-            raise Invalid(str(error)) from None
-        added = await self._store.add_target(row)
-        await self._accounts.audit(
-            identity, "target.added", f"target {added.id}", added.host or added.network or added.number or ""
-        )
-        return added
-
-    async def remove_target(self, identity: Identity, target_id: int) -> None:
-        _require(identity, Right.ADMINISTER)
-        if not await self._store.remove_target(target_id, self._clock.wall()):
-            raise NotFound("target", target_id)
-        await self._accounts.audit(identity, "target.removed", f"target {target_id}")
 
     async def forget_old_keys(self) -> None:
         """Idempotency keys are kept for a day."""
@@ -526,7 +377,7 @@ class Runs:
                 listener(run)
 
 
-_CANCELED = Ending(Phase.CANCELED.value, Phase.CANCELED.value, None, "The run was stopped.")
+_CANCELED = Phase.CANCELED.value
 
 
 def read_scenario(
@@ -547,27 +398,6 @@ def _read_cached(document: str, overrides: str, credentials: str) -> Scenario:
         environment={},
         credentials=msgspec.json.decode(credentials),
     )
-
-
-def new_session_id(entropy: Entropy) -> str:
-    """A UUID of version 4 (RFC 9562 section 5.4)."""
-    octets = bytearray(entropy(16))
-    octets[6] = octets[6] & 0x0F | 0x40
-    octets[8] = octets[8] & 0x3F | 0x80
-    return _uuid(bytes(octets))
-
-
-def _uuid(octets: bytes) -> str:
-    text = octets.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
-def _require(identity: Identity, right: Right) -> None:
-    if not identity.can(right):
-        raise Forbidden(
-            f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
-            "Ask an administrator.",
-        )
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,356 @@
+"""The statements of runs. Each move is one conditional UPDATE, made from the table of transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    Update,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from callwright.control.runs.model import (
+    KILL_SWITCH,
+    Evidence,
+    NewRun,
+    Run,
+    StoredDetail,
+    TargetRow,
+)
+from callwright.control.runs.transitions import FINAL, Event, Phase, sources
+from callwright.control.storage.sql.database import Statement, param
+from callwright.control.storage.sql.tables import (
+    evidence,
+    idempotency,
+    run_details,
+    run_tags,
+    run_targets,
+    runs,
+    settings,
+    targets,
+)
+from callwright.control.storage.sql.writing import columns, contains, inserting, upsert
+
+_RUN = columns(runs, Run)
+# Written out, so that the planner sees that the partial index over live runs will do.
+_LIVE: ColumnElement[bool] = literal_column("(runs.phase IN ('queued', 'starting', 'running'))", Boolean())
+
+
+def _among(phases: Iterable[Phase]) -> ColumnElement[bool]:
+    return runs.c.phase.in_([literal(phase.value) for phase in phases])
+
+
+_SWITCH_OFF = ~exists().where(settings.c.name == KILL_SWITCH, settings.c.value != "")
+
+BY_SESSION = Statement(select(*_RUN).where(runs.c.session_id == param("session_id")))
+BY_ID = Statement(select(*_RUN).where(runs.c.id == param("id")))
+DETAIL = Statement(
+    select(*columns(run_details, StoredDetail, without=("max_seconds",)), runs.c.max_seconds)
+    .join(runs, runs.c.id == run_details.c.run_id)
+    .where(run_details.c.run_id == param("run_id"))
+)
+ALL_LIVE = Statement(select(*_RUN).where(_LIVE).order_by(runs.c.id))
+COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(_LIVE))
+PREVIOUS_PASS = Statement(
+    select(*_RUN)
+    .where(
+        runs.c.test_id == param("test_id"),
+        runs.c.id < param("before"),
+        runs.c.phase == Phase.PASSED.value,
+    )
+    .order_by(runs.c.id.desc())
+    .limit(1)
+)
+
+_FILTERS: dict[str, Any] = {
+    "phase": runs.c.phase == param("phase"),
+    "project_id": runs.c.project_id == param("project_id"),
+    "test_id": runs.c.test_id == param("test_id"),
+    "test_name": runs.c.test_name == param("test_name"),
+    "pool": runs.c.pool == param("pool"),
+    "blame": runs.c.blame == param("blame"),
+    "tag": runs.c.id.in_(select(run_tags.c.run_id).where(run_tags.c.tag == param("tag"))),
+    "search": or_(contains(runs.c.test_name, "search"), contains(runs.c.result_description, "search")),
+    "since": runs.c.created_at >= param("since"),
+    "until": runs.c.created_at < param("until"),
+    "before": runs.c.id < param("before"),
+    "passed": runs.c.phase == Phase.PASSED.value,
+    "failed": _among(sorted(FINAL - {Phase.PASSED})),
+    "running": _LIVE,
+}
+
+
+@lru_cache(maxsize=512)
+def page_statement(filters: frozenset[str]) -> Statement:
+    """The list with these filters, newest first; ``limit`` is a parameter."""
+    chosen = [_FILTERS[name] for name in sorted(filters)]
+    return Statement(select(*_RUN).where(*chosen).order_by(runs.c.id.desc()).limit(param("limit")))
+
+
+@lru_cache(maxsize=2)
+def history(of_project: bool) -> Statement:
+    start = func.floor(runs.c.created_at / param("seconds", runs.c.created_at.type))
+    query: Select[Any] = select(
+        (start * param("seconds", runs.c.created_at.type)).label("start"),
+        runs.c.phase,
+        func.count(),
+        func.avg(runs.c.mos),
+    ).where(runs.c.created_at >= param("since"))
+    if of_project:
+        query = query.where(runs.c.project_id == param("project_id"))
+    return Statement(query.group_by("start", runs.c.phase).order_by("start"))
+
+
+# -- moves
+
+
+def _move(event: Event) -> Update:
+    """An UPDATE that holds only for this attempt in the phases the table of transitions names."""
+    return update(runs).where(
+        runs.c.id == param("id"),
+        runs.c.attempt == param("attempt"),
+        _among(sources(event)),
+    )
+
+
+_HELD = (Phase.STARTING, Phase.RUNNING)  # an agent has it
+_OF_AGENT = runs.c.agent_id == param("agent_id")
+
+CLAIM = Statement(
+    _move(Event.CLAIM)
+    .where(runs.c.stop_requested_at.is_(None), _SWITCH_OFF)
+    .values(
+        phase=Phase.STARTING.value,
+        agent_id=param("agent_id"),
+        lease_until=param("lease_until"),
+        started_at=func.coalesce(runs.c.started_at, param("now", runs.c.started_at.type)),
+        deadline_at=param("now", runs.c.started_at.type) + runs.c.max_seconds + param("grace"),
+    )
+    .returning(*_RUN)
+)
+#: The same agent asks again: the answer to its first claim was lost.
+CLAIMED = Statement(
+    update(runs)
+    .where(
+        runs.c.id == param("id"),
+        runs.c.attempt == param("attempt"),
+        runs.c.phase == Phase.STARTING.value,
+        _OF_AGENT,
+        runs.c.stop_requested_at.is_(None),
+        _SWITCH_OFF,
+    )
+    .values(lease_until=param("lease_until"))
+    .returning(*_RUN)
+)
+INTEND = Statement(
+    update(runs)
+    .where(
+        runs.c.id == param("id"),
+        runs.c.attempt == param("attempt"),
+        _among((*sources(Event.INTEND), Phase.RUNNING)),
+        _OF_AGENT,
+        runs.c.stop_requested_at.is_(None),
+        runs.c.lease_until >= param("now"),
+        _SWITCH_OFF,
+    )
+    .values(
+        phase=Phase.RUNNING.value,
+        intent_at=func.coalesce(runs.c.intent_at, param("now", runs.c.intent_at.type)),
+    )
+    .returning(*_RUN)
+)
+_AGAIN: dict[str, Any] = {
+    "phase": Phase.QUEUED.value,
+    "attempt": runs.c.attempt + 1,
+    "agent_id": null(),
+    "lease_until": null(),
+    "started_at": null(),
+    "deadline_at": param("deadline_at"),
+}
+RELEASE = Statement(_move(Event.RELEASE).where(_OF_AGENT).values(_AGAIN).returning(*_RUN))
+_SEEN = and_(
+    runs.c.id == param("id"),
+    runs.c.attempt == param("attempt"),
+    runs.c.phase == param("phase_seen"),
+    runs.c.lease_until.is_not_distinct_from(param("lease_seen", runs.c.lease_until.type)),
+)
+REQUEUE = Statement(
+    update(runs)
+    .where(_SEEN, runs.c.phase == Phase.STARTING.value, runs.c.stop_requested_at.is_(None))
+    .values(_AGAIN)
+    .returning(*_RUN)
+)
+_ENDING = {
+    "phase": param("phase"),
+    "verdict": param("verdict"),
+    "blame": param("blame"),
+    "result_description": param("reason"),
+    "mos": param("mos"),
+    "stopped_at": param("now"),
+    "lease_until": null(),
+}
+FINISH = Statement(
+    _move(Event.FINISH)
+    .where(_OF_AGENT)
+    .values(_ENDING | {"outcome_attempt": runs.c.attempt})
+    .returning(*_RUN)
+)
+END = Statement(update(runs).where(_SEEN).values(_ENDING).returning(*_RUN))
+FINISHED_BEFORE = Statement(
+    select(runs.c.id).where(runs.c.id == param("id"), runs.c.outcome_attempt == param("attempt"), _OF_AGENT)
+)
+KEEP_OUTCOME = Statement(
+    update(run_details).where(run_details.c.run_id == param("run_id")).values(outcome=param("outcome"))
+)
+
+
+@lru_cache(maxsize=2)
+def stops(one: bool) -> tuple[Statement, Statement]:
+    this = [runs.c.id == param("id")] if one else []
+    canceled = (
+        update(runs)
+        .where(_among(sources(Event.STOP)), *this)
+        .values(
+            phase=Phase.CANCELED.value,
+            verdict=Phase.CANCELED.value,
+            result_description=param("reason"),
+            stopped_at=param("now"),
+            stop_requested_at=param("now"),
+        )
+    )
+    asked = (
+        update(runs)
+        .where(
+            _among(_HELD),
+            runs.c.stop_requested_at.is_(None),
+            *this,
+        )
+        .values(stop_requested_at=param("now"), result_description=param("reason"))
+    )
+    return Statement(canceled.returning(*_RUN)), Statement(asked.returning(*_RUN))
+
+
+RENEW = Statement(
+    update(runs)
+    .where(
+        runs.c.id == param("id"),
+        runs.c.attempt == param("attempt"),
+        _OF_AGENT,
+        _among(_HELD),
+    )
+    .values(lease_until=param("until"))
+)
+EXPIRED = Statement(
+    select(*_RUN)
+    .where(_LIVE, or_(runs.c.lease_until < param("now"), runs.c.deadline_at < param("now")))
+    .order_by(runs.c.id)
+)
+EXTEND = Statement(
+    update(runs)
+    .where(_LIVE, runs.c.lease_until < param("until"))
+    .values(
+        lease_until=param("until"),
+        deadline_at=case((runs.c.deadline_at < param("until"), param("until")), else_=runs.c.deadline_at),
+    )
+)
+EXTEND_QUEUED = Statement(
+    update(runs)
+    .where(runs.c.phase == Phase.QUEUED.value, runs.c.deadline_at < param("until"))
+    .values(deadline_at=param("until"))
+)
+SHIFT = Statement(
+    update(runs)
+    .where(_LIVE)
+    .values(
+        lease_until=runs.c.lease_until + param("seconds", runs.c.lease_until.type),
+        deadline_at=runs.c.deadline_at + param("seconds", runs.c.deadline_at.type),
+    )
+)
+SET_KIOSK = Statement(
+    update(runs).where(runs.c.id == param("id")).values(kiosk=param("serial")).returning(*_RUN)
+)
+
+# -- birth
+
+BORN = [name for name in NewRun.__struct_fields__ if name in runs.c]
+ADD = Statement(inserting(runs, [*BORN, "phase", "attempt"]).returning(*_RUN))
+ADD_DETAIL = Statement(
+    inserting(run_details, ["run_id", "test_version", "document", "sealed_overrides", "shown"])
+)
+ADD_TAG = Statement(inserting(run_tags, ["tag", "run_id"]))
+ADD_USE = Statement(inserting(run_targets, ["target_id", "run_id", "concurrency", "rate", "minutes"]))
+KEEP_KEY = upsert(
+    idempotency, ("user_id", "key"), ("user_id", "key", "fingerprint", "run_ids", "created_at"), keep=True
+)
+FILL_KEY = Statement(
+    update(idempotency)
+    .where(idempotency.c.user_id == param("user_id"), idempotency.c.key == param("key"))
+    .values(run_ids=param("run_ids"))
+)
+KEY = Statement(
+    select(idempotency.c.fingerprint, idempotency.c.run_ids).where(
+        idempotency.c.user_id == param("user_id"), idempotency.c.key == param("key")
+    )
+)
+FORGET_KEYS = Statement(delete(idempotency).where(idempotency.c.created_at < param("before")))
+
+# -- settings, evidence, targets
+
+SETTING = Statement(select(settings.c.value).where(settings.c.name == param("name")))
+SET = upsert(settings, ("name",), ("name", "value"))
+UNSET = Statement(delete(settings).where(settings.c.name == param("name")))
+
+_EVIDENCE = columns(evidence, Evidence)
+ADD_EVIDENCE = upsert(evidence, ("run_id", "attempt", "name"), Evidence.__struct_fields__)
+LIST_EVIDENCE = Statement(
+    select(*_EVIDENCE)
+    .where(evidence.c.run_id == param("run_id"), evidence.c.attempt == param("attempt"))
+    .order_by(evidence.c.name)
+)
+EVIDENCE_SIZE = Statement(select(func.coalesce(func.sum(evidence.c.size), 0)))
+OLDEST_EVIDENCE = Statement(
+    select(runs.c.id, runs.c.session_id, runs.c.created_at, func.sum(evidence.c.size))
+    .join(runs, runs.c.id == evidence.c.run_id)
+    .where(~_LIVE)
+    .group_by(runs.c.id, runs.c.session_id, runs.c.created_at)
+    .order_by(runs.c.id)
+    .limit(param("limit"))
+)
+FORGET_EVIDENCE = Statement(delete(evidence).where(evidence.c.run_id == param("run_id")))
+
+_TARGET = columns(targets, TargetRow)
+TARGETS = Statement(select(*_TARGET).where(targets.c.deleted_at.is_(None)).order_by(targets.c.id))
+ADD_TARGET = Statement(
+    inserting(targets, [name for name in TargetRow.__struct_fields__ if name != "id"]).returning(*_TARGET)
+)
+REMOVE_TARGET = Statement(
+    update(targets)
+    .where(targets.c.id == param("id"), targets.c.deleted_at.is_(None))
+    .values(deleted_at=param("now"))
+)
+USAGE = Statement(
+    select(
+        run_targets.c.target_id,
+        func.coalesce(func.sum(case((_LIVE, run_targets.c.concurrency), else_=0)), 0),
+        func.coalesce(func.sum(case((_LIVE, run_targets.c.rate), else_=0.0)), 0.0),
+        func.coalesce(func.sum(run_targets.c.minutes), 0.0),
+    )
+    .join(runs, runs.c.id == run_targets.c.run_id)
+    .where(run_targets.c.target_id == param("target_id"), or_(_LIVE, runs.c.created_at >= param("since")))
+    .group_by(run_targets.c.target_id)
+)
