@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from callwright.evidence.ladder import GapRow, Ladder, MessageRow, build_ladder
+from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow, build_ladder
 from callwright.evidence.naming import call_names, with_quality
 from callwright.net.tap import Packet
 from callwright.scenario.outcome import StreamOutcome
@@ -160,7 +160,21 @@ class TestStreams:
 
         numbers = [65533, 65534, 65536, 65535, 65538, 65538]
         (stream,) = build_ladder([rtp(n) for n in numbers]).streams
-        assert (stream.lost, stream.expected) == (1, 7)
+        assert (stream.lost, stream.expected) == (1, 6)
+
+    def test_what_only_the_sender_saw_at_either_end_is_no_loss_but_a_silent_end_is(self) -> None:
+        def stream(sent: range, arrived: range) -> StreamRow:
+            packets = [
+                Packet(STARTED, 100 + n / 50, direction, "rtp", "UDP", *ends, bytes([128, 0, 0, n, *bytes(9)]))
+                for direction, ends, numbers in (("out", (A, B), sent), ("in", (B, A), arrived))
+                for n in numbers
+            ]
+            (row,) = build_ladder(packets).streams
+            return row
+
+        assert stream(range(100), range(1, 98)).lost == 0
+        assert stream(range(100), range(40)).lost == 60
+        assert stream(range(100), range(0, 99, 2)).lost == 49
 
     def test_octets_that_are_not_rtp_are_passed_over(self) -> None:
         junk = [Packet(STARTED, 100, "in", "rtp", "UDP", A, B, data) for data in (b"", b"x", b"\0" * 40)]

@@ -11,6 +11,11 @@ from callwright.net.tap import Packet
 
 _SEQUENCE_CYCLE = 1 << 16
 
+EDGE = 10
+"""So many packets that only their sender saw, at the two ends of a stream, are no loss: the first may be
+sent before the receiver knows where from, the last after it has left.
+"""
+
 
 @dataclass(slots=True)
 class SeenMessage:
@@ -54,23 +59,21 @@ class SeenStream:
 
     @property
     def lost(self) -> int | None:
-        """Packets that did not arrive: by both ends when both were seen, by sequence numbers when only the
-        receiver was, None when only the sender was.
+        """Packets that did not arrive: gaps in the sequence numbers that the receiver saw, and, when the
+        sender was seen too, a beginning or an end that never came. None when only the sender was seen.
         """
-        if self.arrived == 0:
+        if self.arrived == 0 or self.sequence_first is None:
             return None
-        if self.departed:
-            return max(0, self.departed - self.arrived)
-        if self.sequence_first is None:
-            return None
-        return max(0, self.sequence_last - self.sequence_first + 1 - self.distinct)
+        span = self.sequence_last - self.sequence_first + 1
+        never_came = self.departed - span
+        return max(0, span - self.distinct) + (never_came if never_came > EDGE else 0)
 
     @property
     def expected(self) -> int | None:
         """Of how many packets `lost` tells."""
         if self.lost is None:
             return None
-        return self.departed or self.arrived + self.lost
+        return max(self.departed, self.distinct + self.lost)
 
     @property
     def payload_type(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from callwright.sip.registration import Registration
 
 _PATIENCE = 4.0
+_REMEMBERED = 32
+"""So many of its latest answers a registration keeps for conditions on headers."""
 
 
 class PhoneRegistration:
@@ -65,6 +68,8 @@ class PhoneRegistration:
         self._failure: Failure | None = None
         self._detail: str | None = None
         self._last: Response | None = None
+        self._answers: deque[Response] = deque(maxlen=_REMEMBERED)
+        self._challenged = False
         self._contact: str | None = None
         self._unregistered: bool | None = None
         self._task = asyncio.ensure_future(self._begin())
@@ -124,14 +129,15 @@ class PhoneRegistration:
         """News of the registration, from the phone."""
         match event:
             case events.RegistrationSucceeded(expires=expires, response=response):
-                self._last, self.expires, self._failure, self._detail = response, expires, None, None
+                self._answered(response)
+                self.expires, self._failure, self._detail = expires, None, None
                 if self._registered_at is None:
                     self._registered_at = event.at
                 else:
                     self.refreshes += 1
                 self._settle(True)
             case events.RegistrationRemoved(response=response):
-                self._last = response
+                self._answered(response)
                 if not self.removed.done():
                     self.removed.set_result(True)
             case events.RegistrationFailed():
@@ -143,7 +149,7 @@ class PhoneRegistration:
 
     def _failed(self, event: events.RegistrationFailed) -> None:
         if event.response is not None:
-            self._last = event.response
+            self._answered(event.response)
         elif self._hops and self._registered_at is None:
             self._register(self._hops.pop(0))
             return
@@ -153,6 +159,13 @@ class PhoneRegistration:
             event.cause, event.status, event.reason, self._hop, bool(self.account.secret)
         )
         self._fail(failure, detail)
+
+    def _answered(self, response: Response) -> None:
+        """Remember a final response: the last of all is the outcome's code, conditions see each."""
+        self._last = response
+        self._answers.append(response)
+        handle = self._sip.handle if self._sip else None
+        self._challenged = self._challenged or (handle is not None and handle.was_challenged)
 
     def _fail(self, failure: Failure, detail: str | None) -> None:
         self._failure, self._detail = failure, detail
@@ -167,7 +180,6 @@ class PhoneRegistration:
         last = self._last
         headers = last.headers if last else None
         registered = self._registered_at
-        handle = self._sip.handle if self._sip else None
         return RegistrationOutcome(
             sip_code=last.status if last else None,
             sip_reason=last.reason if last else None,
@@ -185,8 +197,8 @@ class PhoneRegistration:
             expires_s=round(self.expires) if self.expires is not None else None,
             refreshes=self.refreshes,
             unregistered=self._unregistered,
-            authenticated=handle.was_challenged if handle and self.account.secret else None,
+            authenticated=self._challenged if self._sip and self.account.secret else None,
             failure=self._failure,
             failure_detail=self._detail,
-            messages=(CapturedMessage(str(last.status), tuple(last.headers)),) if last else (),
+            messages=tuple(CapturedMessage(str(each.status), tuple(each.headers)) for each in self._answers),
         )

@@ -1,0 +1,25 @@
+"""A registration of the phone against the reference PBX: what is left to look at when it is over."""
+
+from __future__ import annotations
+
+from callwright.pbx.accounts import Account
+from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.phone.phone import Phone
+from callwright.phone.plan import Account as PhoneAccount
+from callwright.phone.plan import PhoneConfig
+from callwright.sip.transport import Transport
+
+
+async def test_a_removed_registration_still_tells_of_its_challenge_and_its_first_answer() -> None:
+    config = PbxConfig("pbx.test", [Account("1001", "a")], (Listen(Transport.UDP),))
+    async with Pbx(config) as pbx, Phone(PhoneConfig(bind="127.0.0.1", user="1001")) as phone:
+        binding = phone.register(
+            f"sip:127.0.0.1:{pbx.listening[0][1].port}", account=PhoneAccount("1001", "a"), expires=120
+        )
+        assert await binding.first
+        assert await binding.unregister()
+        outcome = binding.outcome()
+    assert (outcome.authenticated, outcome.expires_s, outcome.unregistered) == (True, 120, True)
+    assert [message.start for message in outcome.messages] == ["200", "200"]
+    assert outcome.messages[0].values("Contact")
+    assert not outcome.messages[1].values("Contact")
