@@ -15,44 +15,21 @@ import pytest
 from tests.acceptance.scripted import ScriptedPeer, answers, header, response, sdp
 from tests.interop.peers import LOOPBACK, free_port, run_callwright
 
-STREAM = [
-    "codec",
-    "packets",
-    "lost",
-    "late",
-    "discarded",
-    "duplicated",
-    "reordered",
-    "jitter_ms",
+STREAM = {
+    *("codec", "packets", "lost", "late", "discarded", "duplicated", "reordered", "jitter_ms"),
     "max_jitter_ms",
-    "loss_pct",
-    "burst_ratio",
-    "mos",
-    "r_factor",
-    "mos_scale",
-    "ie",
-    "bpl",
-    "ta_ms",
-    "provisional",
-]
-CALL = [
-    "verdict",
-    "blame",
-    "reason",
-    "sip_code",
-    "pdd_ms",
-    "setup_ms",
-    "duration_ms",
-    "ended_by",
-    "sent",
+    *("loss_pct", "burst_ratio", "mos", "r_factor", "mos_scale", "ie", "bpl", "ta_ms", "provisional"),
+}
+CALL = {
+    *("verdict", "blame", "reason", "sip_code", "pdd_ms", "setup_ms", "duration_ms", "ended_by", "sent"),
     "received",
-]
+}
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """`document`, if it has every key of a call."""
-    assert set(CALL) <= document.keys()
-    assert set(STREAM) <= document["sent"].keys()
+    assert document.keys() >= CALL
+    assert document["sent"].keys() >= STREAM
     assert {*STREAM, "silence_pct", "clipping_pct", "level_dbfs", "dtmf"} <= document["received"].keys()
     assert document["verdict"] in ("passed", "failed", "invalid", "error", "canceled")
     assert document["blame"] in ("target", "network", "platform", "test", None)
@@ -198,9 +175,7 @@ def test_our_header_is_in_the_invite(tmp_path: Path) -> None:
         call(tmp_path, peer.uri, "--header", "X-Trace: 4 2", "--from", "Al <sip:al@a.example>", code=1)
         invite = peer.wait_for("INVITE")
     assert header(invite, "X-Trace") == "4 2"
-    assert header(invite, "From").startswith("Al <sip:al@a.example>") or "sip:al@a.example" in header(
-        invite, "From"
-    )
+    assert "<sip:al@a.example>" in header(invite, "From")
 
 
 def test_the_advertised_address_is_where_a_peer_would_send(tmp_path: Path) -> None:

@@ -57,9 +57,7 @@ def answer(
     transport: flags.TransportOption = "udp",
     register: Annotated[
         str | None,
-        typer.Option(
-            "--register", metavar="URI", help="Register there first, to be called there."
-        ),
+        typer.Option("--register", metavar="URI", help="Register there first, to be called there."),
     ] = None,
     user: flags.UserOption = None,
     password: flags.PasswordOption = None,

@@ -170,6 +170,7 @@ async def _place(
 ) -> tuple[CallOutcome, bool]:
     from callwright.cli.evidence import Collection
     from callwright.phone.phone import LINGER, Phone
+    from callwright.phone.source import prepare
     from callwright.scenario.outcome import Failure
     from callwright.scenario.verdict import judge_call
 
@@ -182,6 +183,8 @@ async def _place(
         config, taps=[*collection.taps, *flags.taps_for(trace_sip)], permission=permission, on_warning=say
     )
     async with phone:
+        if plan.media.enabled:
+            prepare(plan.media.play, config.codecs, config.ptime, plan.media.voice)
         call = phone.call(plan)
         call.listeners.append(lambda _, state: progress.show(_in_words(call, state)))
         interrupted = await flags.first_of(stop, call.finished)

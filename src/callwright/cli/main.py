@@ -120,8 +120,8 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         console.abandon_stdout()
-    # Python would look through everything for garbage before it leaves: 60 ms for nothing, and a call's process
-    # is to be gone when its call is.
+    # Python would look through everything for garbage before it leaves: 60 ms for nothing, and a call's
+    # process is to be gone when its call is.
     gc.freeze()
     sys.exit(code)
 

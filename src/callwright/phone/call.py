@@ -14,9 +14,17 @@ from callwright.net.address import numeric_host
 from callwright.net.resolver import ResolutionFailed
 from callwright.phone.facts import CallFacts
 from callwright.phone.leg import MediaLeg, OutOfPorts
-from callwright.phone.measure import call_outcome
+from callwright.phone.measure import call_outcome, last_second
 from callwright.phone.plan import AnswerPlan, CallPlan
-from callwright.scenario.outcome import CallOutcome, CallState, Direction, EndedBy, Failure, StateReached
+from callwright.scenario.outcome import (
+    CallOutcome,
+    CallState,
+    Direction,
+    EndedBy,
+    Failure,
+    Second,
+    StateReached,
+)
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sdp.formats import AudioFormat, audio_format
 from callwright.sdp.negotiation import (
@@ -59,6 +67,7 @@ class PhoneCall:
         self.leg: MediaLeg | None = None
         self.ours: SessionDescription | None = None  # the last description that we sent
         self.negotiated: Negotiated | None = None
+        self.ptime: int | None = None  # ms, the packet time that the caller asked for
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = self._held_by_peer = False
@@ -75,6 +84,11 @@ class PhoneCall:
     @property
     def over(self) -> bool:
         return self._concluding
+
+    async def last_second(self) -> Second | None:
+        """How the audio of the last whole second was; None when there is none to tell of."""
+        report = await self.leg.measured() if self.leg is not None else None
+        return last_second(self, report) if report is not None else None
 
     def hangup(self, failure: Failure | None = None, detail: str | None = None) -> None:
         """End the call from our side, whatever its state; `finished` follows."""
@@ -175,7 +189,7 @@ class PhoneCall:
             host=self.leg.advertised_host,
             port=self.leg.port,
             formats=self.formats(),
-            ptime=self.media.ptime or self.phone.config.ptime,
+            ptime=self.media.ptime or self.ptime or self.phone.config.ptime,
             direction="sendonly" if self._held else "sendrecv",
             rtcp_port=self.leg.rtcp_port,
         )
@@ -371,6 +385,8 @@ class PhoneCall:
                 report, recorder = await self.leg.close()
             except Exception as error:
                 self.facts.fail(Failure.PLATFORM, f"the media engine broke: {error}")
+        if recorder is not None and recorder.error is not None:
+            self.phone.on_warning(recorder.error)
         outcome = call_outcome(self, report, recorder)
         self.phone.forget(self)
         if not self.finished.done():

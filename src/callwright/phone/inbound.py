@@ -63,7 +63,12 @@ class InboundCall(PhoneCall):
             return True
         try:
             theirs = SessionDescription.parse(self._request.body)
-            self.ours, self._agreed = answer(theirs, self.local_media(), self.phone.session_id())
+            session = self.phone.session_id()
+            self.ours, self._agreed = answer(theirs, self.local_media(), session)
+            if self.media.ptime is None and self._agreed.ptime != self.phone.config.ptime:
+                # One packet time for both directions, as the caller has it: many devices know no other way.
+                self.ptime = self._agreed.ptime
+                self.ours, self._agreed = answer(theirs, self.local_media(), session)
         except SdpError as error:
             self._refuse(
                 400, "Malformed SDP", Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}"

@@ -134,6 +134,14 @@ class MediaLeg:
 
         self._ending = asyncio.wrap_future(self._handle.run(end))
 
+    async def measured(self) -> MediaReport | None:
+        """What is known so far; None when no stream flows."""
+        session = self._session
+        if session is None or self._handle is None or self._closed:
+            return None
+        clock = self.phone.clock
+        return await asyncio.wrap_future(self._handle.run(lambda: session.report(clock.now())))
+
     async def close(self) -> tuple[MediaReport | None, Recorder | None]:
         """Stop, give the ports back, finish the recording."""
         self.stop()

@@ -6,6 +6,7 @@ delay is half the round trip (unknown without RTCP, and then left out), the jitt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -299,6 +300,27 @@ def _seconds(
         )
         for second in sorted(received.keys() | sent.keys())
     )
+
+
+def last_second(call: PhoneCall, report: MediaReport) -> Second | None:
+    """The last whole second of a stream that flows, for who watches; None: there is none yet."""
+    if report.started is None or call.negotiated is None or call.negotiated.disabled:
+        return None
+    second = int(report.at - report.started) - 1
+    if second < 0:
+        return None
+    codec, ptime = call.negotiated.format.name, float(call.negotiated.ptime)
+    received, sent = _row(report.received.series, second), _row(report.sent.series, second)
+    return Second(
+        at=max(0.0, report.started - call.facts.started) + second,
+        sent=_of_second(report, sent, None, ptime, None),
+        received=_of_second(report, received, report.received.codec or codec, ptime, None),
+    )
+
+
+def _row(series: Sequence[Row], second: int) -> Row | None:
+    """Rows are in order, and some may be missing."""
+    return next((row for row in reversed(series[: second + 1]) if row.second == second), None)
 
 
 def _of_second(

@@ -68,6 +68,7 @@ class Phone:
         self.entropy = entropy
         self.permission: Permission = permission or Permission()
         self.taps = tuple(taps)
+        self.on_warning = on_warning
         self.patience = 4.0
         self.calls: list[PhoneCall] = []
         self.on_call: AnswerRule | None = None

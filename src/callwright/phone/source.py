@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -129,3 +129,15 @@ class EchoSource:
 
     def next_frame(self) -> bytes | None:
         return self._waiting.popleft() if self._waiting else None
+
+
+def prepare(play: str, codecs: Iterable[str], ptime: int, voice: str = "woman") -> None:
+    """Load and try what a call will need, before it is placed: codecs take a while to load, and a call in
+    which both sides speak has no such while."""
+    for name in codecs:
+        row = codec(name)
+        row.decoder()
+        if play != ECHO:
+            ClipSource(load_clip(play, row.sample_rate, voice), name, ptime).next_frame()
+        else:
+            row.encoder(ptime)
