@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: run demo test test-fast check bench install peers docs clean help
+.PHONY: run demo test test-fast check bench fuzz install peers docs clean help
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -44,6 +44,12 @@ check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 
 bench: $(VENV)/.installed-test   ## figures, with the machine's noise
 	$(BIN)/python -m benchmarks
+
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.installed-test   ## look for a message that the native scanner and its pure twin read differently
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python tools/fuzz_scan.py -max_total_time=$(FUZZ_SECONDS)
 
 docs: $(VENV)/.installed-test   ## write the references that are made from the code
 	$(BIN)/python tools/make_docs.py
