@@ -1,0 +1,178 @@
+"""A platform of the test's own: the real `callwright serve` on a free port, in a folder that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+READY_SECONDS = 40.0
+
+
+@dataclass
+class Served:
+    """A running `serve`. `api` has the credentials of its first start."""
+
+    process: subprocess.Popen[bytes]
+    data: Path
+    port: int
+    log: Path
+    public_key: str = ""
+    secret: str = ""
+    password: str = ""
+    api: httpx.Client = field(default_factory=httpx.Client)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        return self.public_key, self.secret
+
+    def get(self, path: str, **more: Any) -> Any:
+        """The JSON of a page of the API that must be there."""
+        answer = self.api.get(path, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def run(self, test: str, **overrides: Any) -> str:
+        """Starts a run that must be accepted; its session id."""
+        answer = self.api.post("tests/run", json={"test.name": test, **overrides})
+        assert answer.status_code == 200, answer.text
+        session_id: str = answer.json()["data"]["session_id"]
+        return session_id
+
+    def finished(self, session_id: str, seconds: float = 60.0) -> dict[str, Any]:
+        """The status once the run has ended."""
+        return self.until(
+            lambda run: bool(run["is_finished"]),
+            lambda: self.get(f"runs/{session_id}/status")["run"],
+            seconds,
+        )
+
+    @staticmethod
+    def until(fits: Any, look: Any, seconds: float = 20.0) -> Any:
+        """What `look` gives as soon as it fits."""
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = look()
+            if fits(seen):
+                return seen
+            assert time.monotonic() < deadline, f"still {seen}"
+            time.sleep(0.05)
+
+    def children(self) -> list[int]:
+        """Pids of all its descendants."""
+        return _descendants(self.process.pid)
+
+    def end(self, number: int = signal.SIGTERM) -> float:
+        """Seconds that it took to end after the signal."""
+        self.api.close()
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        return time.monotonic() - began
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("CALLWRIGHT_")}
+    return kept | more
+
+
+def start(data: Path, *flags: str, port: int | None = None, env: dict[str, str] | None = None) -> Served:
+    """Starts it without waiting. Its words are in `log`."""
+    data.mkdir(parents=True, exist_ok=True)
+    chosen = port if port is not None else free_port()
+    log = data.parent / f"{data.name}.serve.log"
+    command = [
+        sys.executable,
+        "-m",
+        "callwright",
+        "serve",
+        "--port",
+        str(chosen),
+        "--data",
+        str(data),
+        *flags,
+    ]
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env or environment()
+        )
+    return Served(process, data, chosen, log)
+
+
+def wait_ready(served: Served) -> Served:
+    """Until a run would be accepted; with the credentials of the first start, if there was one now."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{served.url}/healthz", timeout=2.0).status_code == 200:
+                break
+        assert served.process.poll() is None, served.log.read_text()
+        assert time.monotonic() < deadline, served.log.read_text()
+        time.sleep(0.05)
+    told = served.data / "first-start-credentials.txt"
+    if told.is_file():
+        found = dict(line.split(": ", 1) for line in told.read_text().splitlines())
+        served.public_key, served.secret = found["public_key"], found["secret"]
+        served.password = found.get("password", "")
+    served.api = httpx.Client(
+        base_url=f"{served.url}/api/v2/", auth=served.auth, timeout=30.0, follow_redirects=False
+    )
+    return served
+
+
+@contextlib.contextmanager
+def serving(data: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Served]:
+    served = start(data, *flags, env=env)
+    try:
+        yield wait_ready(served)
+    finally:
+        if served.process.poll() is None:
+            served.end()
+
+
+def curl(*arguments: str) -> tuple[int, Any]:
+    """(status, JSON or text) of a line of curl as people type it."""
+    done = subprocess.run(
+        ["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, timeout=60, check=True
+    )
+    text, _, status = done.stdout.decode().rpartition("\n")
+    try:
+        return int(status), json.loads(text)
+    except ValueError:
+        return int(status), text
+
+
+def _descendants(pid: int) -> list[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found: list[int] = []
+    level: Sequence[int] = [pid]
+    while level:
+        level = [child for child, parent in parents.items() if parent in level]
+        found += level
+    return found
