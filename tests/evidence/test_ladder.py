@@ -164,12 +164,12 @@ class TestStreams:
 
     def test_what_only_the_sender_saw_at_either_end_is_no_loss_but_a_silent_end_is(self) -> None:
         def stream(sent: range, arrived: range) -> StreamRow:
-            packets = [
-                Packet(STARTED, 100 + n / 50, direction, "rtp", "UDP", *ends, bytes([128, 0, 0, n, *bytes(9)]))
-                for direction, ends, numbers in (("out", (A, B), sent), ("in", (B, A), arrived))
-                for n in numbers
-            ]
-            (row,) = build_ladder(packets).streams
+            def rtp(n: int) -> bytes:
+                return bytes([0x80, 0, 0, n]) + bytes(9)
+
+            out = [Packet(STARTED, 100 + n / 50, "out", "rtp", "UDP", A, B, rtp(n)) for n in sent]
+            back = [Packet(STARTED, 100 + n / 50, "in", "rtp", "UDP", B, A, rtp(n)) for n in arrived]
+            (row,) = build_ladder([*out, *back]).streams
             return row
 
         assert stream(range(100), range(1, 98)).lost == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +29,11 @@ def write_ladder(ladder: Ladder) -> str:
 
 def read_ladder(text: str | bytes) -> Ladder:
     """The reverse. Raises ValueError (msgspec.ValidationError) for anything else."""
-    document: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    return ladder_from_json(msgspec.json.decode(text, type=dict[str, Any]))
+
+
+def ladder_from_json(document: Mapping[str, Any]) -> Ladder:
+    """As `read_ladder`, of what was decoded already."""
     try:
         return Ladder(
             tuple(msgspec.convert(party, Party) for party in document["parties"]),
