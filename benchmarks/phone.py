@@ -47,7 +47,9 @@ async def place(phone: Phone, port: int, calls: int, talk: float, apart: float) 
     before = cpu()
     placed = []
     for _ in range(calls):
-        placed.append(phone.call(CallPlan(f"sip:answer@{HOST}:{port}", talk_for=talk, transport=Transport.UDP)))
+        placed.append(
+            phone.call(CallPlan(f"sip:answer@{HOST}:{port}", talk_for=talk, transport=Transport.UDP))
+        )
         await asyncio.sleep(apart)
     outcomes = [await call.finished for call in placed]
     used = cpu() - before
@@ -98,7 +100,9 @@ def main() -> int:
     )
     parser.add_argument("--calls", type=int, default=40)
     parser.add_argument("--longer", type=float, default=10.0)
-    parser.add_argument("--engine", choices=["pure", "native"], default="native" if native_engine() else "pure")
+    parser.add_argument(
+        "--engine", choices=["pure", "native"], default="native" if native_engine() else "pure"
+    )
     parser.add_argument("--role", choices=["answer", "call"])
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
