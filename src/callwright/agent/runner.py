@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import assert_never
 
 from callwright.audio.codecs import codec
@@ -19,6 +20,7 @@ from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
+from callwright.net.tls import TlsSettings
 from callwright.phone.call import PhoneCall
 from callwright.phone.intent import OnIntent
 from callwright.phone.outbound import as_uri
@@ -36,14 +38,16 @@ from callwright.sip import events as sip_events
 from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri
 
+_NO_TLS_WISHES = TlsSettings()
 _NEVER = 86_400.0  # the interpreter cancels and hangs up; the phone's own limits stay out of its way
 
 
 class Runner:
     """`await runner.run()` gives the RunOutcome; `stop(reason)` ends it early, properly.
 
-    `recordings` is the folder for WAVs (None: nothing is recorded); `on_event` hears every event of the
-    interpreter, for live progress. `on_intent` is awaited before an INVITE leaves, and may withhold it.
+    `recordings` is the folder for WAVs (None: nothing is recorded); `tls` is for every party; `on_event`
+    hears every event of the interpreter, for live progress. `on_intent` is awaited before an INVITE leaves,
+    and may withhold it.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Runner:
         recordings: Path | None = None,
         bind: str | None = None,
         rtp_ports: tuple[int, int] = (16384, 32767),
+        tls: TlsSettings = _NO_TLS_WISHES,
         user_agent: str = "Callwright",
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
@@ -65,7 +70,7 @@ class Runner:
         self.scenario = scenario
         self.interpreter = Interpreter(scenario)
         self._permission, self._taps, self._recordings = permission, tuple(taps), recordings
-        self._bind, self._user_agent = bind, user_agent
+        self._bind, self._user_agent, self._tls = bind, user_agent, tls
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
         self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
@@ -104,6 +109,11 @@ class Runner:
         """Hang up, unregister, finish; `reason` ends a sentence ("by Ctrl-C")."""
         self.interpreter.stop(reason, self._clock.now())
         self._pump()
+
+    @property
+    def calls(self) -> Mapping[str, PhoneCall]:
+        """The calls that are on now, by their id in events."""
+        return MappingProxyType(self._calls)
 
     # -- between the interpreter and the phones
 
@@ -188,6 +198,7 @@ class Runner:
             config = PhoneConfig(
                 bind=self._bind,
                 transport=Transport(account.transport.upper()) if account.transport else None,
+                tls=self._tls,
                 user_agent=self._user_agent,
                 user=account.user,
             )

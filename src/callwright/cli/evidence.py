@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -113,6 +114,7 @@ class Collection:
         page = None
         if self._evidence is not None and "report" in outcome.evidence:
             page = self._evidence.path / outcome.evidence["report"]
-        width = None if sys.stdout.isatty() else 100
+        # A pipe has no width; COLUMNS gives it one.
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
         console = Console(highlight=False, width=width, markup=False)
         print_report(console, outcome, ladder, report=page, redactor=redactor)

@@ -13,6 +13,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import (
     EXIT_INTERRUPTED,
+    EXIT_PLATFORM,
     EXIT_REFUSED,
     JsonFlag,
     Refused,
@@ -25,7 +26,7 @@ from callwright.cli.console import (
 
 if TYPE_CHECKING:
     from callwright.net.tap import Tap
-    from callwright.pbx.server import Pbx
+    from callwright.phone.plan import PhoneConfig
     from callwright.policy.destination import Target
     from callwright.scenario import event
     from callwright.scenario.outcome import RunOutcome
@@ -75,6 +76,11 @@ def run(
     ] = None,
     bind: flags.BindOption = None,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -85,12 +91,14 @@ def run(
     """
     scenario = _load(test, set_ or (), credentials)
     rules = _Rules(tuple(_allowed(allow or ())) + tuple(_from_file(targets)))
-    config = flags.phone_config(bind=bind, rtp_ports=rtp_ports)
+    config = flags.phone_config(
+        bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
+    )
     outcome, interrupted = flags.run_async(
         lambda stop: _run(
             scenario,
             rules,
-            (config.bind, config.rtp_ports),
+            config,
             stop,
             _Wishes(report, junit, as_json, trace_sip, verbose),
         )
@@ -205,16 +213,19 @@ def _from_file(path: Path | None) -> list[Target]:
 async def _run(
     scenario: Scenario,
     rules: _Rules,
-    where: tuple[str | None, tuple[int, int]],
+    config: PhoneConfig,
     stop: asyncio.Event,
     wishes: _Wishes,
 ) -> tuple[RunOutcome, bool]:
+    from contextlib import AsyncExitStack
     from dataclasses import replace
 
     from callwright import __version__
     from callwright.agent.runner import Runner
     from callwright.cli.evidence import Collection
+    from callwright.net.driver import BindFailed
     from callwright.net.entropy import system_entropy
+    from callwright.pbx.embedded import embedded_pbx
     from callwright.phone.permission import Permission
     from callwright.policy.destination import Purpose
     from callwright.policy.destination import Rules as PolicyRules
@@ -226,13 +237,21 @@ async def _run(
     secrets = [*passwords.values(), *scenario.secrets()]
     collection = Collection(wishes.report, name=scenario.name, secrets=secrets, quiet=wishes.as_json)
     taps: list[Tap] = [*collection.taps, *flags.taps_for(wishes.trace_sip)]
-    pbx: Pbx | None = None
     own: tuple[tuple[str, int], ...] = ()
-    try:
+    tls = config.tls
+    async with AsyncExitStack() as left_at_the_end:
+        left_at_the_end.callback(progress.done)
         if scenario.needs_pbx:
-            pbx, address = await _start_pbx(passwords, scenario.transport)
-            own = (address,)
-            scenario = scenario.on_pbx(f"{address[0]}:{address[1]}", passwords)
+            try:
+                address, trusting = await left_at_the_end.enter_async_context(
+                    embedded_pbx(passwords, scenario.transport)
+                )
+            except BindFailed as error:
+                raise Refused(
+                    f"the built-in PBX does not start: {error}", code=EXIT_PLATFORM, blame="platform"
+                ) from None
+            own, tls = ((address.host, address.port),), trusting or tls
+            scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
         policy = PolicyRules(targets=rules.targets, own=own)
         _ask_policy(scenario, policy)
         runner = Runner(
@@ -240,9 +259,10 @@ async def _run(
             permission=Permission(Purpose.RUN, policy),
             taps=taps,
             recordings=wishes.report,
-            bind=where[0],
-            rtp_ports=where[1],
-            user_agent=f"Callwright/{__version__}",
+            bind=config.bind,
+            rtp_ports=config.rtp_ports,
+            tls=tls,
+            user_agent=config.user_agent,
             on_event=lambda what: progress.show(_in_words(what)),
             on_warning=say if wishes.verbose else lambda _: None,
         )
@@ -251,27 +271,11 @@ async def _run(
         if interrupted:
             runner.stop("by Ctrl-C")
         outcome = await running
-    finally:
-        progress.done()
-        if pbx is not None:
-            await pbx.close()
     outcome = replace(outcome, id=outcome.id or system_entropy(8).hex(), version=__version__)
     outcome = collection.finish(outcome)
     if wishes.junit is not None:
         _write_junit(wishes.junit, outcome, secrets)
     return outcome, interrupted
-
-
-async def _start_pbx(passwords: dict[str, str], transport: str) -> tuple[Pbx, tuple[str, int]]:
-    from callwright.pbx.accounts import Account
-    from callwright.pbx.server import Listen, Pbx, PbxConfig
-    from callwright.sip.transport import Transport
-
-    accounts = [Account(user, password) for user, password in passwords.items()]
-    listen = Listen(Transport(transport.upper()))
-    pbx = Pbx(PbxConfig(domain="127.0.0.1", accounts=accounts, listen=[listen]))
-    await pbx.start()
-    return pbx, pbx.address
 
 
 def _ask_policy(scenario: Scenario, policy: Any) -> None:
@@ -296,8 +300,9 @@ def _ask_policy(scenario: Scenario, policy: Any) -> None:
 def _refused_by_policy(outcome: RunOutcome) -> bool:
     from callwright.scenario.outcome import Failure
 
-    failures = [part.failure for part in (*outcome.calls, *outcome.registrations)]
-    failures += [part.failure for part in outcome.requests]
+    failures = [call.failure for call in outcome.calls]
+    failures += [registration.failure for registration in outcome.registrations]
+    failures += [request.failure for request in outcome.requests]
     return Failure.POLICY in failures
 
 
