@@ -225,9 +225,11 @@ def interrupted(placed: PeerProcess) -> dict[str, Any]:
 
 
 def test_ctrl_c_while_it_rings_sends_cancel(tmp_path: Path) -> None:
-    with ScriptedPeer(rings) as peer, start_callwright(tmp_path, "call", peer.uri, "--json") as placed:
-        peer.wait_for("INVITE")
-        time.sleep(0.2)  # the 180 has arrived: RFC 3261 allows no CANCEL before it
+    with (
+        ScriptedPeer(rings) as peer,
+        start_callwright(tmp_path, "call", peer.uri, "--json", "--trace-sip") as placed,
+    ):
+        placed.wait_for("SIP/2.0 180")  # RFC 3261 allows no CANCEL before a provisional
         document = interrupted(placed)
         peer.wait_for("CANCEL")
         peer.wait_for("ACK")

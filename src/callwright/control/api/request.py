@@ -14,7 +14,8 @@ from callwright.dispatch.broker import Broker
 
 Id = Annotated[int, Parameter(ge=0, le=2**53)]
 Limit = Annotated[int, Parameter(ge=1, le=1_000)]
-Word = Annotated[str, Parameter(max_length=1_000)]
+MaybeId = Annotated[int | None, Parameter(ge=0, le=2**53)]
+MaybeWord = Annotated[str | None, Parameter(max_length=1_000)]
 
 
 def services_of(request: Request[Any, Any, Any]) -> Services:

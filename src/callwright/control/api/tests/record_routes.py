@@ -11,7 +11,16 @@ from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
-from callwright.control.api.request import Id, Limit, Word, broker_of, next_page, services_of, settings_of
+from callwright.control.api.request import (
+    Id,
+    Limit,
+    MaybeId,
+    MaybeWord,
+    broker_of,
+    next_page,
+    services_of,
+    settings_of,
+)
 from callwright.control.api.tests import schemas, translate
 from callwright.control.api.tests.enrolment import agents_changed, enrol
 from callwright.control.servers.model import Agent
@@ -49,7 +58,7 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
 
 
 @get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
-async def list_agents(request: _Request, pool: Word | None = None) -> schemas.Data[list[schemas.Agent]]:
+async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data[list[schemas.Agent]]:
     services = services_of(request)
     agents, wall = await services.servers.list(), services.clock.wall()
     return schemas.Data(
@@ -217,7 +226,7 @@ async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schema
 
 @get("/audit", opt=_ADMINISTER, tags=_SAFETY, summary="Who did what, newest first")
 async def list_audit(
-    request: _Request, search: Word | None = None, after: Id | None = None, limit: Limit = 100
+    request: _Request, search: MaybeWord = None, after: MaybeId = None, limit: Limit = 100
 ) -> schemas.Page[schemas.Audit]:
     entries = await services_of(request).accounts.audit_log(
         identity_of(request), after=after, limit=limit, search=search

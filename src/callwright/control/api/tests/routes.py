@@ -13,7 +13,7 @@ from callwright.control.api.auth import identity_of
 from callwright.control.api.body import YAML, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
-from callwright.control.api.request import Id, Limit, Word, links_of, next_page, services_of
+from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, next_page, services_of
 from callwright.control.api.tests import schemas, translate
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
@@ -32,10 +32,10 @@ _DOCUMENT_EXAMPLE = {
 @get("/tests", opt={"right": Right.READ}, tags=TAGS, summary="List tests with their parameters")
 async def list_tests(
     request: _Request,
-    project: Word | None = None,
-    search: Word | None = None,
-    tag: Word | None = None,
-    after: Word | None = None,
+    project: MaybeWord = None,
+    search: MaybeWord = None,
+    tag: MaybeWord = None,
+    after: MaybeWord = None,
     limit: Limit = 1_000,
 ) -> schemas.Page[schemas.TestRow]:
     """By name. `after`: the name of the last row that is known; `next` in the answer has the whole URL."""
@@ -60,7 +60,7 @@ async def get_test(request: _Request, name: str) -> schemas.Data[schemas.TestDet
     summary="The document alone (export)",
     media_type="application/yaml",
 )
-async def export_test(request: _Request, name: str, version: Id | None = None) -> Response[str]:
+async def export_test(request: _Request, name: str, version: MaybeId = None) -> Response[str]:
     tests = services_of(request).tests
     document = await tests.document(await tests.get(name), version)
     return Response(
@@ -98,7 +98,7 @@ async def list_versions(request: _Request, name: str) -> schemas.Data[list[schem
     summary="Make a test of a document",
     status_code=201,
 )
-async def create_test(request: _Request, project: Word | None = None) -> schemas.Data[schemas.TestDetail]:
+async def create_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
     wanted = translate.text(fields, "project", optional=True) or project
     test = await services_of(request).tests.create(identity_of(request), document, project=wanted or None)
@@ -119,7 +119,7 @@ async def create_test(request: _Request, project: Word | None = None) -> schemas
     tags=TAGS,
     summary="Make a test, or a new version of it when its document has changed (import)",
 )
-async def import_test(request: _Request, project: Word | None = None) -> schemas.Data[schemas.TestDetail]:
+async def import_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
     wanted = translate.text(fields, "project", optional=True) or project
     test = await _keep(services_of(request).tests, identity_of(request), document, wanted or None)

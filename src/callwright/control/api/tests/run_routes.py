@@ -11,7 +11,15 @@ from litestar.response import ServerSentEvent
 from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.files import file_answer
-from callwright.control.api.request import Id, Limit, Word, broker_of, links_of, next_page, services_of
+from callwright.control.api.request import (
+    Limit,
+    MaybeId,
+    MaybeWord,
+    broker_of,
+    links_of,
+    next_page,
+    services_of,
+)
 from callwright.control.api.tests import schemas, translate
 from callwright.control.api.tests.live import follow
 from callwright.control.errors import NotFound
@@ -26,18 +34,18 @@ _CAPTURE, _LADDER, _JUNIT, _REPORT = "signalling.pcap", "ladder.json", "junit.xm
 @get("/runs", opt=_READ, tags=TAGS, summary="List runs, newest first")
 async def list_runs(
     request: _Request,
-    status: Word | None = None,
-    phase: Word | None = None,
-    project_id: Id | None = None,
-    test_id: Id | None = None,
-    test_name: Word | None = None,
-    agentpool_name: Word | None = None,
-    tag: Word | None = None,
-    blame: Word | None = None,
-    search: Word | None = None,
-    since: Word | None = None,
-    until: Word | None = None,
-    after: Id | None = None,
+    status: MaybeWord = None,
+    phase: MaybeWord = None,
+    project_id: MaybeId = None,
+    test_id: MaybeId = None,
+    test_name: MaybeWord = None,
+    agentpool_name: MaybeWord = None,
+    tag: MaybeWord = None,
+    blame: MaybeWord = None,
+    search: MaybeWord = None,
+    since: MaybeWord = None,
+    until: MaybeWord = None,
+    after: MaybeId = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.RunRow]:
     """`after`: the id of the last row that is known; `next` in the answer has the whole URL."""
