@@ -1,0 +1,65 @@
+"""One suite, every adapter: the stores on SQLite, and on PostgreSQL started for the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from callwright.control.storage import schema
+from callwright.control.storage.schema import Location
+from callwright.control.storage.sql.tables import metadata
+from callwright.control.storage.stores import Stores, open_stores
+from tests.kit import postgresql
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    asyncio.run(schema.migrate(Location(path=path)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        url = server.create("conformance")
+        asyncio.run(schema.migrate(Location(url=url)))
+        yield url
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """An empty database with the schema."""
+    if request.param == "sqlite":
+        path = tmp_path / "callwright.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return Location(path=path)
+    url = request.getfixturevalue("postgres_url")
+    asyncio.run(_empty(url))
+    return Location(url=url)
+
+
+@pytest.fixture
+async def stores(location: Location) -> AsyncIterator[Stores]:
+    opened = await open_stores(location, connections=8)
+    yield opened
+    await opened.close()
+
+
+async def _empty(url: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        names = ", ".join(f'"{name}"' for name in metadata.tables)
+        await connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+    finally:
+        await connection.close()

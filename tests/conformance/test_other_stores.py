@@ -1,0 +1,231 @@
+"""Accounts, tests and agents: what their services lean on, on every database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from callwright.control.accounts.model import AuditEntry, SealedCredential, User
+from callwright.control.errors import Conflict
+from callwright.control.scenarios.model import TestDocument
+from callwright.control.servers.model import Agent
+from callwright.control.storage.stores import Stores
+from tests.conformance.rows import NOW, a_test
+
+AGENT = Agent("id1", "one", "default", "{}", "1", 5, 0, "[]", "U1", "active", NOW, None)
+
+
+async def a_user(stores: Stores, username: str = "ana", role: str = "admin", email: str = "") -> User:
+    row = User(0, username, "Ana", email, role, "Normal", "UTC", NOW, None, None)
+    return await stores.accounts.add_user(row, "hash")
+
+
+# -- accounts
+
+
+async def test_a_user_is_found_by_name_or_address_in_either_case(stores: Stores) -> None:
+    user = await a_user(stores, email="Ana@Example.com")
+    for name in ("ana", "ANA", "ana@example.com"):
+        found = await stores.accounts.user_secret(name)
+        assert found is not None
+        assert (found.id, found.password_hash) == (user.id, "hash")
+    assert await stores.accounts.user_secret("") is None
+    assert await stores.accounts.user(user.id) == user
+    assert await stores.accounts.user_by_name("ana") == user
+
+
+async def test_names_and_addresses_are_taken_until_their_user_is_deleted(stores: Stores) -> None:
+    user = await a_user(stores, email="a@b.c")
+    await a_user(stores, "bob")
+    await a_user(stores, "eve")  # several may have no address
+    for username, email in (("ana", ""), ("other", "a@b.c")):
+        with pytest.raises(Conflict):
+            await a_user(stores, username, email=email)
+    gone = msgspec.structs.replace(user, deleted_at=NOW)
+    assert await stores.accounts.replace_user(gone) == gone
+    assert await stores.accounts.replace_user(user) is None
+    assert (await a_user(stores, email="a@b.c")).id != user.id
+    assert [u.username for u in await stores.accounts.users()] == ["bob", "eve", "ana"]
+    assert await stores.accounts.count_admins() == 3
+
+
+async def test_a_key_dies_with_its_revocation_or_its_user(stores: Stores) -> None:
+    user = await a_user(stores)
+    one, two = [
+        await stores.accounts.add_key(public_key=k, secret_hash="h", name="ci", user_id=user.id, now=NOW)
+        for k in ("k1", "k2")
+    ]
+    assert (one.username, one.last_used_at) == ("ana", None)
+    await stores.accounts.note_key_use(one.id, NOW + 1)
+    secret = await stores.accounts.key_secret("k1")
+    assert secret is not None
+    assert (secret.secret_hash, secret.user_id, secret.role, secret.last_used_at) == (
+        "h",
+        user.id,
+        "admin",
+        NOW + 1,
+    )
+    assert await stores.accounts.revoke_key(one.id, NOW)
+    assert not await stores.accounts.revoke_key(one.id, NOW)
+    assert await stores.accounts.key_secret("k1") is None
+    assert await stores.accounts.key_secret("k2") is not None
+    await stores.accounts.replace_user(msgspec.structs.replace(user, deleted_at=NOW))
+    assert await stores.accounts.key_secret("k2") is None
+    assert [key.id for key in await stores.accounts.keys(None)] == [one.id, two.id]
+    assert await stores.accounts.keys(999) == []
+    assert await stores.accounts.key_by_public("k2") == two
+
+
+async def test_api_tokens_have_names_of_their_own_and_sessions_have_none(stores: Stores) -> None:
+    user = await a_user(stores)
+
+    async def add(kind: str, name: str, hashed: str) -> int:
+        row = await stores.accounts.add_token(
+            kind=kind, name=name, token_hash=hashed, user_id=user.id, idle_seconds=5.0, now=NOW
+        )
+        return row.id
+
+    token = await add("api", "ci", "h1")
+    with pytest.raises(Conflict):
+        await add("api", "ci", "h2")
+    await add("session", "", "h3")
+    await add("session", "", "h4")
+    assert [row.name for row in await stores.accounts.tokens(user.id)] == ["ci"]
+    await stores.accounts.note_token_use(token, NOW + 3)
+    owner = await stores.accounts.token_owner("h1")
+    assert owner is not None
+    assert (owner.user_id, owner.username, owner.last_used_at) == (user.id, "ana", NOW + 3)
+    await stores.accounts.revoke_tokens_of(user.id, "session", NOW)
+    assert await stores.accounts.token_owner("h3") is None
+    assert await stores.accounts.revoke_token(token, NOW)
+    assert await stores.accounts.token_owner("h1") is None
+    assert await add("api", "ci", "h5") != token
+
+
+async def test_a_credential_is_replaced_only_when_asked_for(stores: Stores) -> None:
+    row = SealedCredential(0, "office", "4101", "", "pbx", "", "", "", "sealed")
+    first = await stores.accounts.put_credential(row, NOW, replace=False)
+    assert (first.name, first.has_password) == ("office", 1)
+    with pytest.raises(Conflict):
+        await stores.accounts.put_credential(row, NOW, replace=False)
+    changed = msgspec.structs.replace(row, user="4102", sealed_password="")
+    second = await stores.accounts.put_credential(changed, NOW + 1, replace=True)
+    assert (second.id, second.user, second.has_password) == (first.id, "4102", 0)
+    assert (second.created_at, second.updated_at) == (NOW, NOW + 1)
+    assert [r.user for r in await stores.accounts.sealed_credentials()] == ["4102"]
+    assert await stores.accounts.delete_credential("office")
+    assert not await stores.accounts.delete_credential("office")
+
+
+async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
+    for number in range(5):
+        entry = AuditEntry(0, NOW + number, 1, "ana", "key.created", f"key {number}", "")
+        await stores.accounts.add_audit(entry)
+    page = await stores.accounts.audit(None, 2, None)
+    assert [entry.object for entry in page] == ["key 4", "key 3"]
+    assert [e.object for e in await stores.accounts.audit(page[-1].id, 9, None)] == [
+        "key 2",
+        "key 1",
+        "key 0",
+    ]
+    assert [e.object for e in await stores.accounts.audit(None, 9, "KEY 3")] == ["key 3"]
+
+
+# -- tests
+
+
+async def test_tests_are_paged_by_name_and_filtered(stores: Stores) -> None:
+    for name, tags in (("b", '["call"]'), ("a", '["call","call-2"]'), ("Zug_1", "[]")):
+        await a_test(stores, name, tags)
+    other = await stores.tests.add_project("q", "", NOW)
+    await a_test(stores, "c", "[]", project_id=other.id)
+
+    async def names(
+        project_id: int | None = None,
+        search: str | None = None,
+        tag: str | None = None,
+        after: str | None = None,
+    ) -> set[str]:
+        found = await stores.tests.page(project_id=project_id, search=search, tag=tag, after=after, limit=9)
+        return {test.name for test in found}
+
+    assert await names() == {"a", "b", "c", "Zug_1"}
+    assert await names(project_id=other.id) == {"c"}
+    assert await names(search="ZUG_") == {"Zug_1"}
+    assert await names(tag="call") == {"a", "b"}
+    assert await names(tag="call-2") == {"a"}
+    first = await stores.tests.page(project_id=None, search=None, tag=None, after=None, limit=2)
+    rest = await names(after=first[-1].name)
+    assert rest.isdisjoint(test.name for test in first)
+    assert len(rest) == 2
+
+
+async def test_of_two_who_change_a_test_at_once_one_succeeds(stores: Stores) -> None:
+    test = await a_test(stores)
+    changed = msgspec.structs.replace(test, title="new", version=2)
+    results = await asyncio.gather(
+        *(
+            stores.tests.replace(changed, TestDocument(test.id, 2, f"text {n}", "ana", NOW), 1)
+            for n in range(5)
+        )
+    )
+    kept = [result for result in results if result is not None]
+    assert len(kept) == 1
+    assert (kept[0].title, kept[0].version) == ("new", 2)
+    assert [version.version for version in await stores.tests.versions(test.id)] == [2, 1]
+    first = await stores.tests.document(test.id, 1)
+    assert first is not None
+    assert first.document == "name: x"
+
+
+async def test_a_name_is_free_again_when_its_test_is_deleted(stores: Stores) -> None:
+    test = await a_test(stores)
+    with pytest.raises(Conflict):
+        await a_test(stores)
+    assert await stores.tests.delete(test.id, NOW)
+    assert not await stores.tests.delete(test.id, NOW)
+    assert await stores.tests.by_name("basic") is None
+    assert await stores.tests.by_id(test.id) is None
+    assert (await a_test(stores)).id != test.id
+    assert await stores.tests.names() == ["basic"]
+    assert await stores.tests.document(test.id, 1) is not None  # runs of then refer to it
+
+
+# -- agents
+
+
+async def test_an_enrolment_is_used_once_and_before_it_expires(stores: Stores) -> None:
+    await stores.servers.add_enrolment("default", "h", NOW, NOW + 60)
+    await stores.servers.add_enrolment("default", "old", NOW, NOW + 60)
+    used = await asyncio.gather(*(stores.servers.use_enrolment("h", f"a{n}", NOW + 1) for n in range(8)))
+    assert [row is not None for row in used].count(True) == 1
+    assert await stores.servers.use_enrolment("old", "a", NOW + 60) is None
+    assert await stores.servers.use_enrolment("unknown", "a", NOW) is None
+    assert [row.used_at for row in await stores.servers.enrolments()] == [None, NOW + 1]
+
+
+async def test_a_revoked_agent_is_heard_no_more_and_its_name_is_free(stores: Stores) -> None:
+    await stores.servers.put_agent(AGENT, "s1")
+    with pytest.raises(Conflict):
+        await stores.servers.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
+    assert await stores.servers.agent_by_secret("id1", "s1") == AGENT
+    assert await stores.servers.agent_by_secret("id1", "s2") is None
+    seen = msgspec.structs.replace(AGENT, busy=3, last_seen_at=NOW + 1)
+    assert await stores.servers.heartbeat(seen) == seen
+    revoked = await stores.servers.set_state("id1", "revoked")
+    assert revoked is not None
+    assert await stores.servers.heartbeat(seen) is None
+    assert await stores.servers.agent_by_secret("id1", "s1") is None
+    assert await stores.servers.set_state("id1", "active") is None
+    await stores.servers.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
+    assert [agent.id for agent in await stores.servers.agents()] == ["id2"]
+    assert len(await stores.servers.agents(revoked=True)) == 2
+
+
+async def test_a_pool_is_made_once(stores: Stores) -> None:
+    pools = await asyncio.gather(*(stores.servers.add_pool("lab", NOW) for _ in range(5)))
+    assert len({pool.id for pool in pools}) == 1
+    assert await stores.servers.delete_pool("lab")
+    assert await stores.servers.pools() == []
