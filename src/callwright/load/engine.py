@@ -93,6 +93,7 @@ class Engine:
         self._clean = Snapshot()
         self._stages: list[Snapshot] = []
         self._slower_us = 0
+        self._worse_mos = 4.0
 
     def run(self) -> Result:
         """Until every call has ended."""
@@ -163,7 +164,7 @@ class Engine:
                 paused=self.controls.paused,
                 concurrent=share(self._plan.concurrent, n, index),
                 slower_us=self._slower_us,
-                worse_mos=5.0,
+                worse_mos=self._worse_mos,
             )
 
     def _second(
@@ -192,6 +193,9 @@ class Engine:
                     heapq.heappop(self._worst)
         if len(self._worst) >= WORST:
             self._slower_us = max(self._slower_us, self._worst[0][2].setup)
+            scores = [call.mos for _, _, call in self._worst if call.mos >= 0]
+            if len(scores) >= WORST // 2:
+                self._worse_mos = max(scores) / 1000
 
     def worst(self) -> list[CallNoted]:
         """The worst first."""

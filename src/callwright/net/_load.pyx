@@ -31,6 +31,7 @@ cdef extern from *:
     #include <poll.h>
     #include <time.h>
     #include <unistd.h>
+    #include <sys/prctl.h>
     #include <string.h>
     #include <linux/errqueue.h>
     """
@@ -90,6 +91,18 @@ cdef extern from *:
     const char *inet_ntop(int, const void *, char *, socklen_t) nogil
     uint16_t htons(uint16_t) nogil
     uint16_t ntohs(uint16_t) nogil
+    int socket(int, int, int) nogil
+    int c_bind "bind"(int, const sockaddr *, socklen_t) nogil
+    int c_close "close"(int) nogil
+    int setsockopt(int, int, int, const void *, socklen_t) nogil
+    ssize_t sendmsg(int, const msghdr *, int) nogil
+    int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long) nogil
+    int PR_SET_TIMERSLACK
+    int SOCK_DGRAM
+    int SOCK_NONBLOCK
+    int SOCK_CLOEXEC
+    int SO_TIMESTAMPNS
+    int SO_RCVBUF
     int AF_INET
     int AF_INET6
     int MSG_DONTWAIT
@@ -401,6 +414,7 @@ cdef class LoadLoop:
 
     cdef Loop *L
     cdef object sockets
+    cdef object shared
     cdef object config
     cdef bint running
 
@@ -488,6 +502,12 @@ cdef class LoadLoop:
                 network[1 + j] = packed[j]
         self._open()
         media_prepare(L, config)
+        if L.has_media and L.m.shared:
+            from callwright.net.loading import open_shared_port
+
+            self.shared = open_shared_port(config.media)
+            L.m.fd = self.shared.fileno()
+            L.m.shared_port = self.shared.getsockname()[1]
 
     cdef _templates(self):
         cdef Loop *L = self.L
@@ -541,6 +561,7 @@ cdef class LoadLoop:
         from callwright.net.loading import open_sockets
 
         self.sockets = open_sockets(self.config)
+        self.shared = None
         L.fd = self.sockets[0].fileno()
         if self.config.remote is not None:
             _address(self.config.remote[0], self.config.remote[1], &L.remote)
@@ -700,10 +721,13 @@ cdef class LoadLoop:
     def close(self):
         if self.running:
             raise RuntimeError("the loop is running")
-        media_shut(self.L)
         for sock in self.sockets:
             sock.close()
         self.sockets = ()
+        if self.shared is not None:
+            self.shared.close()
+        media_free(self.L)
+        self.L.has_media = False
 
 
 def read(bytes data):

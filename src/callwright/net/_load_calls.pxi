@@ -503,9 +503,10 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
     if c.state == S_CANCELING or c.stopped:
         say_bye(L, slot, c)
         return
-    if c.stream >= 0 and not media_start(L, c.stream, m.body):
-        # Answered without audio that we could send: the call goes on, and is judged by what comes in.
-        pass
+    if c.stream >= 0:
+        # Answered without audio that we could send, the call goes on: it is judged by what comes in.
+        media_start(L, c.stream, m.body, &L.remote)
+        media_send(L, c.stream)
     if c.hold == 0:
         say_bye(L, slot, c)
         return
@@ -879,6 +880,8 @@ cdef void answer_now(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     L.count[C_ESTABLISHED] += 1
     c.setup = <uint32_t>((L.now - c.started) // 1000)
     record(L, H_SETUP, c.setup)
+    if c.stream >= 0:
+        media_send(L, c.stream)
     send_answer(L, slot, c, 200, T_OK)
     timer_in(L, slot, c, L.t1)
 
@@ -956,7 +959,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
             c.heard = True  # for want of a port
             return
         c.stream = stream
-        media_start(L, stream, m.body)
+        media_start(L, stream, m.body, source)
     if L.trying:
         send_answer(L, slot, c, 100, T_EMPTY)
     if L.ringing:

@@ -7,6 +7,7 @@ reads its numbers while it runs; numbers read meanwhile are each right, though n
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import re
 import socket
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from callwright.net.address import family_of, sockaddr
+from callwright.net.ports import SO_TIMESTAMPNS
 from callwright.net.udp import enable_error_queue
 from callwright.sip.transport import Address
 
@@ -36,6 +38,7 @@ __all__ = [
     "is_native",
     "make_loop",
     "networks_of",
+    "open_shared_port",
     "open_sockets",
 ]
 
@@ -367,6 +370,26 @@ def _socket(
         sock.close()
         raise
     return sock
+
+
+def open_shared_port(media: MediaConfig) -> socket.socket:
+    """The one port of all streams: the first free even one of the range. Raises OSError."""
+    for port in range(media.low + media.low % 2, media.high + 1, 2):
+        sock = socket.socket(family_of(media.host), socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind(sockaddr(Address(media.host, port)))
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                continue
+            raise
+        enlarge(sock, BUFFER)
+        if sys.platform == "linux":
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        return sock
+    raise OSError(errno.EADDRINUSE, f"no RTP port is free in {media.low}-{media.high} on {media.host}")
 
 
 def enlarge(sock: socket.socket, size: int) -> None:
