@@ -1,0 +1,1 @@
+"""The pages that people open: rendered here, readable without scripts, live where something happens."""

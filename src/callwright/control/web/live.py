@@ -1,0 +1,158 @@
+"""The run page while the run goes on: its first state, and what changes, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar.response.sse import ServerSentEventMessage
+
+from callwright.control.errors import NotFound
+from callwright.control.runs.model import Run
+from callwright.control.services import Services
+from callwright.control.web import editor, rendering
+from callwright.control.web.visitor import Pages
+from callwright.control.web.watching import Watching
+from callwright.dispatch.broker import BrokerError, Message, Subscription
+from callwright.dispatch.messages import BadMessage, Progress, decode
+from callwright.dispatch.subject import live
+from callwright.evidence.page import lane_positions, placed_rows
+
+_LOOK_AGAIN = 1.0  # seconds: what the broker may lose, the database has
+_STILL_HERE = 10.0
+_MOST_WAITING = 1_000
+
+
+async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> dict[str, Any]:
+    """What the page shows before anything was heard."""
+    detail = await pages.services.runs.detail(run)
+    overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
+    scenario = editor.read(detail.document, overrides).scenario
+    watching = Watching(scenario, run.phase, run.pool)
+    conditions = []
+    if scenario is not None:
+        conditions = [(condition, "at the end") for condition in scenario.conditions]
+        conditions += [(c, action.address) for action in scenario.actions() for c in action.expect]
+    return {
+        "record": run,
+        "base": base,
+        "kiosk": kiosk,
+        "title": run.testcase_name or run.test_name,
+        "watching": watching,
+        "conditions": conditions,
+        "test_version": detail.test_version,
+        "began": run.started_at or run.created_at,
+        "can_share": not kiosk,
+    }
+
+
+async def follow(services: Services, run: Run, token: str | None) -> AsyncIterator[ServerSentEventMessage]:
+    """`part`: pieces of the page, as JSON; at last `end`. With `token` it ends when the link is revoked."""
+    waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
+
+    async def arrived(message: Message) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            waiting.put_nowait(message.data)
+
+    subscription: Subscription | None = None
+    if services.broker is not None and not run.finished:
+        with contextlib.suppress(BrokerError):
+            subscription = await services.broker.subscribe(live(run.session_id), arrived)
+    try:
+        detail = await services.runs.detail(run)
+        overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
+        watching = Watching(editor.read(detail.document, overrides).scenario, run.phase, run.pool)
+        parts = _Parts(watching)
+        silence = 0.0
+        while not run.finished:
+            events = await _heard(waiting)
+            for event in events:
+                watching.take(event)
+            if not events or any(event.kind == "phase" for event in events):
+                run = await _again(services, run, token)
+                watching.phase = run.phase
+            changed = parts.changed(scope=any(event.kind in ("metrics", "state") for event in events))
+            silence = 0.0 if changed else silence + _LOOK_AGAIN
+            if changed:
+                yield ServerSentEventMessage(event="part", data=msgspec.json.encode(changed).decode())
+            elif silence >= _STILL_HERE:
+                silence = 0.0
+                yield ServerSentEventMessage(comment="still here")
+        yield ServerSentEventMessage(event="end", data=run.phase)
+    except NotFound:
+        yield ServerSentEventMessage(event="end", data="gone")
+    finally:
+        if subscription is not None:
+            await subscription.close()
+
+
+async def _again(services: Services, run: Run, token: str | None) -> Run:
+    if token is not None:
+        return await services.runs.by_kiosk(token, run.session_id)
+    return await services.runs.get(run.session_id)
+
+
+async def _heard(waiting: asyncio.Queue[bytes]) -> list[Progress]:
+    """What has come, at once when there is something; nothing after a while."""
+    try:
+        first = await asyncio.wait_for(waiting.get(), _LOOK_AGAIN)
+    except TimeoutError:
+        return []
+    found = []
+    for data in [first, *(waiting.get_nowait() for _ in range(waiting.qsize()))]:
+        with contextlib.suppress(BadMessage):
+            found.append(decode(Progress, data))
+    return found
+
+
+class _Parts:
+    """What was sent to one reader, so that only the new is."""
+
+    def __init__(self, watching: Watching) -> None:
+        self._watching = watching
+        self._sent: dict[str, Any] = {}
+        self._lanes: tuple[str, ...] = ()
+        self._rows = 0
+
+    def changed(self, *, scope: bool) -> dict[str, Any]:
+        watching = self._watching
+        found = {
+            "word": watching.word,
+            "sentence": watching.sentence,
+            "sofar": rendering.render("live_sofar.html", {"so_far": watching.so_far}),
+        }
+        if scope:
+            drawn = watching.scope()
+            if drawn is not None:
+                found["scope"] = rendering.render("live_scope.html", {"scope": drawn, "moments": []})
+        new = {name: value for name, value in found.items() if self._sent.get(name) != value}
+        self._sent |= new
+        return {**new, **self._ladder()}
+
+    def _ladder(self) -> dict[str, Any]:
+        ladder = self._watching.ladder
+        lanes = tuple(party.name for party in ladder.parties)
+        rows = ladder.rows
+        if len(rows) <= self._rows and lanes == self._lanes:
+            return {}
+        whole = lanes != self._lanes
+        fresh = rows if whole else rows[self._rows :]
+        self._rows, self._lanes = len(rows), lanes
+        drawn = {
+            "rows": placed_rows(fresh, len(lanes)),
+            "ladder": ladder,
+            "lane_x": lane_positions(len(lanes)),
+            "message_count": len(rows),
+        }
+        count = len(rows) + self._watching.more_messages
+        answer: dict[str, Any] = {
+            "rows": rendering.render("sections/rows.html", drawn),
+            "count": f"{count} {'message' if count == 1 else 'messages'} so far.",
+        }
+        if whole:
+            answer["heads"] = rendering.render("live_heads.html", {"ladder": ladder})
+            answer["lanes"] = len(lanes)
+        return answer

@@ -1,0 +1,68 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Response, get, post
+
+from callwright.control.api.body import read_fields
+from callwright.control.api.limits import RateLimit
+from callwright.control.web import rendering
+from callwright.control.web.visitor import Pages, WebRequest, check_origin, go, local_path
+
+_WRONG = "Email or password is wrong. Check both and try again."
+_FAILURES = (0.1, 10.0)  # wrong passwords a second from one address, and at once
+
+
+def routes(pages: Pages) -> list[Any]:
+    failures = RateLimit(*_FAILURES)
+
+    @get("/login")
+    async def show(request: WebRequest) -> Response[bytes]:
+        return sign_in(pages, request, next_=request.query_params.get("next", "/"))
+
+    @post("/login", status_code=303)
+    async def sign(request: WebRequest) -> Response[Any]:
+        check_origin(request)
+        fields = await read_fields(request)
+        email, password = str(fields.get("email", "")), str(fields.get("password", ""))
+        next_ = local_path(str(fields.get("next", "/")))
+        address, now = request.client.host if request.client else "", pages.services.clock.now()
+        if failures.empty(address, now):
+            problem = "Too many wrong passwords came from there. Try again in a minute."
+            return sign_in(pages, request, status=429, next_=next_, email=email, problem=problem)
+        login = await pages.services.accounts.login(email, password)
+        if login is None:
+            failures.wait(address, now)
+            return sign_in(pages, request, status=401, next_=next_, email=email, problem=_WRONG)
+        answer = go(next_)
+        answer.cookies.append(pages.cookie(request, login[0]))
+        return answer
+
+    @post("/logout", status_code=303)
+    async def out(request: WebRequest) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        await pages.form(request, visitor)
+        await pages.services.accounts.logout(visitor.identity)
+        answer = go("/login")
+        answer.cookies.append(pages.cookie(request, "", end=True))
+        return answer
+
+    return [show, sign, out]
+
+
+def sign_in(
+    pages: Pages,
+    request: WebRequest,
+    *,
+    status: int = 200,
+    next_: str = "",
+    email: str = "",
+    problem: str = "",
+) -> Response[bytes]:
+    """The page to sign in, under whatever address it was asked for."""
+    host = urlsplit(pages.base_url(request)).netloc
+    context = {"host": host, "next": local_path(next_), "email": email[:200], "problem": problem}
+    return rendering.page("login.html", context, status=status)

@@ -1,0 +1,121 @@
+"""The pages as a router: `create_router(services, settings)`, to be mounted beside the API."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from litestar import Request, Response, Router, get
+from litestar.exceptions import HTTPException
+
+from callwright.control.api.problems import ApiProblem
+from callwright.control.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Invalid,
+    KillSwitchEngaged,
+    NotFound,
+    QuotaExceeded,
+    RefusedByPolicy,
+    StorageUnavailable,
+)
+from callwright.control.services import Services, Settings
+from callwright.control.web import admin, login, overview, rendering, run_page, runs_pages, tests_pages
+from callwright.control.web.assets import assets
+from callwright.control.web.visitor import ForgedForm, Pages, SignInNeeded, WebRequest
+from callwright.scenario.source import DocumentError
+
+_log = logging.getLogger("callwright.http")
+
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (NotFound, 404),
+    (Forbidden, 403),
+    (ForgedForm, 403),
+    (RefusedByPolicy, 403),
+    (KillSwitchEngaged, 409),
+    (Conflict, 409),
+    (Invalid, 422),
+    (DocumentError, 422),
+    (QuotaExceeded, 429),
+    (StorageUnavailable, 503),
+)
+_FORGED = "This form did not come from a page of yours"
+_FORGED_REMEDY = "Open the page again and send it from there."
+
+
+def create_router(services: Services, settings: Settings) -> Router:
+    """Everything for people: pages, their assets, and what they ask for by themselves."""
+    pages = Pages(services, settings)
+
+    return Router(
+        "/",
+        route_handlers=[
+            asset,
+            *login.routes(pages),
+            *overview.routes(pages),
+            *tests_pages.routes(pages),
+            *runs_pages.routes(pages),
+            *run_page.routes(pages),
+            *admin.routes(pages),
+        ],
+        exception_handlers={Exception: _now(pages), HTTPException: _now(pages)},
+        include_in_schema=False,
+    )
+
+
+@get("/assets/{name:path}")
+async def asset(request: WebRequest, name: str) -> Response[bytes]:
+    """A stylesheet, script or picture; for ever when it is asked for by its version."""
+    found = assets().get(str(name).lstrip("/"))
+    if found is None:
+        raise NotFound("asset", str(name))
+    lasting = request.query_params.get("v") == found.version
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable" if lasting else "no-cache",
+        "ETag": f'"{found.version}"',
+        "X-Content-Type-Options": "nosniff",
+        "Vary": "Accept-Encoding",
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(b"", status_code=304, headers=headers, media_type=found.media_type)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(found.packed, headers=headers, media_type=found.media_type)
+    return Response(found.data, headers=headers, media_type=found.media_type)
+
+
+def _now(pages: Pages) -> Any:
+    def handler(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        return _refused(pages, request, error)
+
+    return handler
+
+
+def _refused(pages: Pages, request: WebRequest, error: Exception) -> Response[Any]:
+    """A refusal as a page. Nobody signed in: the page to do so, in place, with 401; no redirection."""
+    if isinstance(error, SignInNeeded):
+        query = request.scope.get("query_string", b"").decode("ascii", "replace")
+        here = request.scope["path"] + (f"?{query}" if query else "") if request.method == "GET" else "/"
+        return login.sign_in(pages, request, status=401, next_=here)
+    status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
+    heading, remedy = "Something in Callwright itself went wrong", "It was logged; try again."
+    headers: dict[str, str] = {}
+    match error:
+        case ForgedForm():
+            heading, remedy = _FORGED, _FORGED_REMEDY
+        case DomainError():
+            heading, remedy = error.message, error.remedy
+        case DocumentError():
+            heading, remedy = str(error.problems[0].message), ""
+        case ApiProblem():
+            status, heading, remedy, headers = error.status, error.message, "", error.headers
+        case HTTPException(status_code=code) if code < 500:
+            status, heading, remedy = code, "There is nothing at this address", ""
+            if code == 405:
+                heading, headers = "This cannot be done here", dict(error.headers or {})
+        case _:
+            _log.error("a bug answered 500 to %s %s", request.method, request.scope["path"], exc_info=error)
+    answer = rendering.page("plain_problem.html", {"heading": heading, "remedy": remedy}, status=status)
+    answer.headers.update(headers)
+    return answer

@@ -1,0 +1,256 @@
+"""A run's page: complete when it has ended, live while it goes on; for people without an account too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.response import ServerSentEvent
+
+from callwright.control.accounts.model import Right
+from callwright.control.api.files import file_answer
+from callwright.control.errors import NotFound
+from callwright.control.runs.differences import Difference, Seen, differences
+from callwright.control.runs.model import Evidence, Run, RunDetail
+from callwright.control.web import live, rendering
+from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+from callwright.evidence.ladder import Ladder
+from callwright.evidence.ladder_file import read_ladder
+from callwright.evidence.page import EvidenceFile, run_page
+from callwright.evidence.redaction import Redactor
+from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+
+LADDER = "ladder.json"
+_CAPTIONS = {
+    "signalling.pcap": "SIP and RTP, opens in Wireshark",
+    "run.json": "verdict, conditions, calls: for programs",
+    LADDER: "the messages, raw and explained: for programs",
+    "junit.xml": "for the build server",
+    "report.html": "this run as one file, for a ticket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A finished run with what it left behind."""
+
+    run: Run
+    detail: RunDetail
+    outcome: RunOutcome
+    ladder: Ladder
+    files: tuple[Evidence, ...]
+    folder: Path | None
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(
+            self.outcome,
+            self.ladder if self.ladder.rows else None,
+            self.detail.test_version,
+            self.run.agent_id,
+        )
+
+
+def routes(pages: Pages) -> list[Any]:
+    runs = pages.services.runs
+
+    @get("/run/details/{session_id:str}")
+    async def show(request: WebRequest, session_id: str) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        run = await runs.get(session_id)
+        frame = await pages.frame(request, visitor, "Runs")
+        token = runs.kiosk_token(run)
+        frame["kiosk_url"] = f"{pages.base_url(request)}/kiosk/{token}/{run.session_id}" if token else None
+        base = f"/run/details/{run.session_id}"
+        if not run.finished:
+            return rendering.page("run_live.html", {**frame, **await live.context(pages, run, base)})
+        return rendering.page("run.html", {**frame, **await _finished(pages, run, base, visitor)})
+
+    @get("/run/details/{session_id:str}/events")
+    async def events(request: WebRequest, session_id: str) -> Response[Any]:
+        await pages.visitor(request)
+        return _stream(pages, await runs.get(session_id))
+
+    @get("/run/details/{session_id:str}/files/{name:path}")
+    async def file(request: WebRequest, session_id: str, name: str) -> Response[Any]:
+        await pages.visitor(request)
+        return await _file(pages, request, await runs.get(session_id), name)
+
+    @post("/run/details/{session_id:str}/{what:str}", status_code=303)
+    async def act(request: WebRequest, session_id: str, what: str) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        await pages.form(request, visitor)
+        here = f"/run/details/{session_id}"
+        match what:
+            case "stop":
+                await runs.stop(visitor.identity, session_id)
+                return go(here, "stopped")
+            case "share":
+                await runs.share(visitor.identity, session_id)
+                return go(here, "shared")
+            case "unshare":
+                await runs.revoke_kiosk(visitor.identity, session_id)
+                return go(here, "unshared")
+            case "again":
+                run = await runs.get(session_id)
+                overrides = msgspec.json.decode((await runs.detail(run)).overrides, type=dict[str, Any])
+                again = await runs.start(visitor.identity, run.test_name, overrides, pool=run.pool)
+                return go(f"/run/details/{again.session_id}")
+        raise NotFound("action", what)
+
+    @get("/kiosk/{token:str}/{session_id:str}")
+    async def kiosk(request: WebRequest, token: str, session_id: str) -> Response[bytes]:
+        run = await _shared(pages, token, session_id)
+        if run is None:
+            return _gone()
+        base = f"/kiosk/{token}/{session_id}"
+        frame: dict[str, Any] = {"visitor": None, "csrf": "", "now": pages.now, "toast": ""}
+        frame |= {"can_run": False, "can_edit": False, "can_administer": False}
+        if not run.finished:
+            context = await live.context(pages, run, base, kiosk=True)
+            return rendering.page("run_live.html", {**frame, **context}, framed=True)
+        return rendering.page("run.html", {**frame, **await _finished(pages, run, base, None)}, framed=True)
+
+    @get("/kiosk/{token:str}/{session_id:str}/events")
+    async def kiosk_events(token: str, session_id: str) -> Response[Any]:
+        run = await _shared(pages, token, session_id)
+        return _gone() if run is None else _stream(pages, run, token)
+
+    @get("/kiosk/{token:str}/{session_id:str}/files/{name:path}")
+    async def kiosk_file(request: WebRequest, token: str, session_id: str, name: str) -> Response[Any]:
+        run = await _shared(pages, token, session_id)
+        return _gone() if run is None else await _file(pages, request, run, name)
+
+    return [show, events, file, act, kiosk, kiosk_events, kiosk_file]
+
+
+async def _shared(pages: Pages, token: str, session_id: str) -> Run | None:
+    try:
+        return await pages.services.runs.by_kiosk(token, session_id)
+    except NotFound:
+        return None
+
+
+def _gone() -> Response[bytes]:
+    """A revoked link says so and nothing more: not whether there ever was such a run."""
+    context = {"heading": "This link is no longer valid", "remedy": "Ask who gave it to you for another one."}
+    return rendering.page("plain_problem.html", context, status=404)
+
+
+def _stream(pages: Pages, run: Run, token: str | None = None) -> Response[Any]:
+    return ServerSentEvent(
+        live.follow(pages.services, run, token),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _file(pages: Pages, request: WebRequest, run: Run, name: str) -> Response[Any]:
+    entry, path = await pages.services.evidence.find(run, str(name).lstrip("/"))
+    inline = entry.media_type.startswith("audio/")
+    return await file_answer(
+        request, path, name=entry.name, media_type=entry.media_type, attachment=not inline
+    )
+
+
+# -- a run that has ended ------------------------------------------------------------------------------------
+
+
+async def stored(pages: Pages, run: Run) -> Stored:
+    """What is kept of it; a run that ended without a result has an outcome made of its record."""
+    services = pages.services
+    detail = await services.runs.detail(run)
+    files = tuple(await services.evidence.list(run))
+    ladder, folder = Ladder((), (), run.started_at or run.created_at), None
+    for entry in files:
+        if entry.name == LADDER:
+            try:
+                _, path = await services.evidence.find(run, LADDER)
+                ladder = await asyncio.to_thread(_read_ladder, path)
+                folder = path.parent
+            except (NotFound, OSError, ValueError):
+                continue
+    return Stored(run, detail, _outcome(run, detail), ladder, files, folder)
+
+
+def _read_ladder(path: Path) -> Ladder:
+    return read_ladder(path.read_bytes())
+
+
+def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
+    """Redacted once more, whoever wrote it: secrets are removed here, never by a stylesheet."""
+    if detail.outcome:
+        document = Redactor().document(msgspec.json.decode(detail.outcome))
+        try:
+            return RunOutcome.from_json(document)
+        except ValueError:
+            pass
+    return RunOutcome(
+        verdict=Verdict(run.phase),
+        blame=Blame(run.blame) if run.blame in list(Blame) else None,
+        reason=run.result_description or "It left no result.",
+        name=run.test_name,
+        title=run.testcase_name,
+        started_at=run.started_at or run.created_at,
+        stopped_at=run.stopped_at,
+        duration_ms=None
+        if run.stopped_at is None or run.started_at is None
+        else 1000 * (run.stopped_at - run.started_at),
+    )
+
+
+async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) -> dict[str, Any]:
+    this = await stored(pages, run)
+    before = await pages.services.runs.previous_pass(run)
+    earlier = await stored(pages, before) if before is not None else None
+    drawn = await asyncio.to_thread(_drawn, this, earlier, f"{base}/files/")
+    agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
+    facts = [("By", run.started_by)]
+    if run.agent_id:
+        facts.append(("Agent", agents.get(run.agent_id, "one that is gone")))
+    facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]
+    shown = msgspec.json.decode(this.detail.shown, type=dict[str, Any]) if this.detail.shown else {}
+    return {
+        **drawn,
+        "record": run,
+        "base": base,
+        "kiosk": visitor is None,
+        "more_facts": facts if visitor is not None else [],
+        "before": before if visitor is not None else None,
+        "before_at": before.created_at if before is not None else None,
+        "evidence_base": f"{base}/files/",
+        "evidence_note": "Redacted: passwords and tokens are removed."
+        if visitor is None
+        else "SHA-256 of each file is in the API’s list of evidence.",
+        "document": this.detail.document if visitor is not None else None,
+        "overrides": shown,
+        "can_share": visitor is not None and visitor.can(Right.RUN),
+        "notes": [],
+    }
+
+
+def _drawn(this: Stored, earlier: Stored | None, files_at: str) -> dict[str, Any]:
+    """All that takes time, in a thread of its own."""
+    found: list[Difference] = differences(earlier.seen, this.seen) if earlier is not None else []
+    return {
+        **run_page(this.outcome, this.ladder, folder=this.folder, recordings_at=files_at),
+        "differences": found,
+        "files": _files(this.files, this.outcome),
+    }
+
+
+def _files(files: Sequence[Evidence], outcome: RunOutcome) -> list[EvidenceFile]:
+    captions = dict(_CAPTIONS)
+    for call in outcome.calls:
+        for audio in call.audio:
+            kind = {"stereo": "left sent, right received"}.get(audio.kind, audio.kind)
+            captions.setdefault(audio.path, f"{call.party or 'recording'}: {kind}")
+    order = {name: n for n, name in enumerate(captions)}
+    return [
+        EvidenceFile(entry.name, captions.get(entry.name, entry.media_type), entry.size)
+        for entry in sorted(files, key=lambda entry: (order.get(entry.name, 99), entry.name))
+    ]

@@ -1,0 +1,38 @@
+"use strict";
+// A run while it goes on. The server says what is new; nothing that stands already is moved.
+(function () {
+  var box = document.getElementById("live");
+  if (!box) return;
+  var announce = document.getElementById("announce"), lost = document.getElementById("lost"), elapsed = document.getElementById("elapsed");
+  var offset = Number(box.dataset.now) * 1000 - Date.now(), began = Number(box.dataset.began) * 1000;
+  function part(name) { return box.querySelector('[data-part="' + name + '"]'); }
+
+  var text = { word: 1, sentence: 1, count: 1 };
+  function take(data) {
+    var rows = part("rows"), open = document.activeElement;
+    Object.keys(text).forEach(function (name) { if (name in data) part(name).textContent = data[name]; });
+    ["sofar", "scope", "heads"].forEach(function (name) { if (name in data) part(name).innerHTML = data[name]; });
+    if ("lanes" in data) { document.getElementById("livelanes").style.setProperty("--lanes", data.lanes); rows.replaceChildren(); }
+    if ("rows" in data) {
+      var piece = document.createElement("template");
+      piece.innerHTML = data.rows;
+      [].forEach.call(piece.content.querySelectorAll("summary, .lrow"), function (row) { row.classList.add("arriving"); });
+      rows.append(piece.content);
+    }
+    if ("sentence" in data || "word" in data) announce.textContent = part("word").textContent + " " + part("sentence").textContent;
+    if (open && open !== document.activeElement && document.contains(open)) open.focus({ preventScroll: true });
+  }
+
+  var ended = false, source = new EventSource(box.dataset.events);
+  source.addEventListener("part", function (event) { lost.hidden = true; take(JSON.parse(event.data)); });
+  source.addEventListener("end", function () {
+    ended = true; source.close();
+    announce.textContent = "The run has ended.";
+    location.reload();
+  });
+  source.addEventListener("open", function () { lost.hidden = true; });
+  source.addEventListener("error", function () { if (!ended) lost.hidden = false; });
+  addEventListener("pagehide", function () { source.close(); });
+
+  setInterval(function () { elapsed.textContent = Math.max(0, Math.round((Date.now() + offset - began) / 1000)) + " s"; }, 1000);
+})();

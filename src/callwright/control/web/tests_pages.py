@@ -1,0 +1,252 @@
+"""Tests: the list, the editor, versions, and starting a run."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from litestar import Response, get, post
+
+from callwright.control.accounts.model import Right
+from callwright.control.errors import Conflict, DomainError, Invalid
+from callwright.control.runs.model import RunFilter
+from callwright.control.scenarios.model import Test
+from callwright.control.web import editor, health, rendering
+from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+from callwright.scenario.amendment import CannotAmend, amend
+from callwright.scenario.source import DocumentError, Problem
+
+PAGE = 50
+_RECENT = 2_000  # runs that are looked through for the strips of the list
+BLANK = """\
+# One action to begin with: is the server alive?
+name: my_test
+title: My test
+
+parties:
+  alice:
+
+steps:
+  - - options: {party: alice, count: 1}
+"""
+
+
+def routes(pages: Pages) -> list[Any]:
+    services = pages.services
+
+    @get("/tests")
+    async def tests(request: WebRequest) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        q, tag = request.query_params.get("q", "").strip()[:200], request.query_params.get("tag", "")[:200]
+        after = request.query_params.get("after", "")[:200]
+        found = await services.tests.list(
+            search=q or None, tag=tag or None, after=after or None, limit=PAGE + 1
+        )
+        rows = found[:PAGE]
+        tags = sorted({t for test in await services.tests.list(limit=500) for t in test.tag_list})
+        runs = await services.runs.list(limit=_RECENT)
+        by_id = {h.latest.test_id: h for h in health.by_test(runs)}
+        used = {name: value for name, value in (("q", q), ("tag", tag)) if value}
+        more = urlencode({**used, "after": rows[-1].name}) if len(found) > PAGE else ""
+        return await pages.page(
+            request,
+            visitor,
+            "tests.html",
+            "Tests",
+            q=q,
+            tag=tag,
+            tags=tags[:12],
+            tests=[(test, by_id.get(test.id)) for test in rows],
+            newer=f"/tests?{urlencode(used)}" if after else None,
+            older=f"/tests?{more}" if more else None,
+        )
+
+    @get("/tests/new")
+    async def new(request: WebRequest) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        wanted = request.query_params.get("from", "")
+        entry = next((e for e in services.tests.catalogue() if e.name == wanted), None)
+        if entry is not None or wanted == "blank":
+            text = await _free_name(pages, entry.document if entry else BLANK)
+            return await _editor(pages, request, visitor, None, text)
+        return await pages.page(
+            request, visitor, "test_new.html", "Tests", catalogue=services.tests.catalogue()
+        )
+
+    @post("/tests/new", status_code=303)
+    async def create(request: WebRequest) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        text = _document(await pages.form(request, visitor))
+        try:
+            test = await services.tests.create(visitor.identity, text)
+        except DocumentError as error:
+            return await _editor(pages, request, visitor, None, text, problems=error.problems)
+        except (Conflict, Invalid) as error:
+            return await _editor(pages, request, visitor, None, text, refusal=error)
+        return go(address_of(test.name), "created")
+
+    @get("/tests/{name:str}")
+    async def edit(request: WebRequest, name: str) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        test = await services.tests.get(name)
+        return await _editor(pages, request, visitor, test, (await services.tests.document(test)).document)
+
+    @post("/tests/{name:str}", status_code=303)
+    async def save(request: WebRequest, name: str) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        fields = await pages.form(request, visitor)
+        text = _document(fields)
+        test = await services.tests.get(name)
+        version = int(fields["version"]) if fields.get("version", "").isdigit() else None
+        if text == (await services.tests.document(test)).document:
+            return go(address_of(name))
+        try:
+            await services.tests.update(visitor.identity, name, document=text, was_version=version)
+        except DocumentError as error:
+            return await _editor(pages, request, visitor, test, text, problems=error.problems)
+        except (Conflict, Invalid) as error:
+            return await _editor(pages, request, visitor, test, text, refusal=error)
+        return go(address_of(name), "saved")
+
+    @post("/tests/{name:str}/run", status_code=303)
+    async def run(request: WebRequest, name: str) -> Response[Any]:
+        """As it is kept, or with a document whose parameters were changed: these become overrides."""
+        visitor = await pages.visitor(request)
+        visitor.need(Right.RUN)
+        fields = await pages.form(request, visitor)
+        test = await services.tests.get(name)
+        kept = (await services.tests.document(test)).document
+        text = _document(fields) if "document" in fields else kept
+        try:
+            overrides = editor.overrides_between(kept, text) if text != kept else {}
+            started = await services.runs.start(visitor.identity, name, overrides)
+        except DocumentError as error:
+            return await _editor(pages, request, visitor, test, text, problems=error.problems)
+        except editor.BeyondParameters:
+            refusal = Invalid(
+                "More than values of parameters was changed, so it cannot run without being saved.",
+                "Save it as a new version, then run it.",
+            )
+            return await _editor(pages, request, visitor, test, text, refusal=refusal)
+        except DomainError as error:
+            return await _editor(pages, request, visitor, test, text, refusal=error)
+        return go(f"/run/details/{started.session_id}")
+
+    @get("/tests/{name:str}/versions")
+    async def versions(request: WebRequest, name: str) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        test = await services.tests.get(name)
+        all_versions = await services.tests.versions(name)
+        wanted = request.query_params.get("version", "")
+        shown = None
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 9:
+            shown = await services.tests.document(test, int(wanted))
+        return await pages.page(
+            request, visitor, "test_versions.html", "Tests", test=test, versions=all_versions, shown=shown
+        )
+
+    @post("/tests/{name:str}/delete", status_code=303)
+    async def delete(request: WebRequest, name: str) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        await pages.form(request, visitor)
+        await services.tests.delete(visitor.identity, name)
+        await services.accounts.audit(visitor.identity, "test.deleted", f"test {name}")
+        return go("/tests", "deleted")
+
+    @post("/editor/check", status_code=200)
+    async def check(request: WebRequest) -> dict[str, Any]:
+        """What is wrong with a document, and the form that is made from it."""
+        visitor = await pages.visitor(request)
+        return _checked(editor.read(_document(await pages.form(request, visitor))))
+
+    @post("/editor/amend", status_code=200)
+    async def amended(request: WebRequest) -> dict[str, Any]:
+        """The document with one parameter changed, and what is to be said of it."""
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        text, address = _document(fields), fields.get("address", "")
+        reading = editor.read(text)
+        value: str | list[str] | None = fields.get("value", "").strip() or None
+        if reading.scenario is not None:
+            views = {view.address: view for view in reading.scenario.parameters()}
+            if address in views:
+                value = editor.as_written(views[address], fields.get("value", ""))
+        try:
+            changed = amend(text, address, value)
+        except CannotAmend as error:
+            return {"document": text, "refused": str(error), **_checked(reading)}
+        return {"document": changed, "refused": None, **_checked(editor.read(changed))}
+
+    return [tests, new, create, edit, save, run, versions, delete, check, amended]
+
+
+def address_of(name: str) -> str:
+    return f"/tests/{quote(name, safe='')}"
+
+
+def _document(fields: dict[str, str]) -> str:
+    """Browsers send line ends as CRLF."""
+    return fields.get("document", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _checked(reading: editor.Reading) -> dict[str, Any]:
+    form = None
+    if reading.scenario is not None:
+        form = rendering.render("test_form.html", {"groups": reading.groups})
+    return {
+        "problems": [problem.to_json() for problem in reading.problems],
+        "form": form,
+        "places": editor.places(reading.text),
+    }
+
+
+async def _editor(
+    pages: Pages,
+    request: WebRequest,
+    visitor: Visitor,
+    test: Test | None,
+    text: str,
+    *,
+    problems: tuple[Problem, ...] = (),
+    refusal: DomainError | None = None,
+) -> Response[bytes]:
+    reading = editor.read(text)
+    runs = await pages.services.runs.list(RunFilter(test_id=test.id), limit=health.LAST) if test else []
+    versions = await pages.services.tests.versions(test.name) if test else []
+    marks = health.marks_of(runs)
+    return await pages.page(
+        request,
+        visitor,
+        "test_edit.html",
+        "Tests",
+        status=422
+        if problems or (refusal and not isinstance(refusal, Conflict))
+        else 409
+        if refusal
+        else 200,
+        test=test,
+        text=text,
+        groups=editor.with_problems(reading.groups, problems),
+        problems=problems or reading.problems,
+        refusal=refusal,
+        runs=runs[:10],
+        marks=marks,
+        marks_say=health.strip_says(marks),
+        latest=versions[0] if versions else None,
+        places=editor.places(text),
+    )
+
+
+async def _free_name(pages: Pages, text: str) -> str:
+    """The document under a name that is not taken."""
+    names = {test.name for test in await pages.services.tests.list(limit=5_000)}
+    reading = editor.read(text)
+    own = reading.scenario.name if reading.scenario else "my_test"
+    if own not in names:
+        return text
+    free = next(f"{own}_{n}" for n in range(2, 10_000) if f"{own}_{n}" not in names)
+    return text.replace(f"name: {own}", f"name: {free}", 1)

@@ -1,0 +1,220 @@
+"""Who looks at a page: the session cookie, the token that forms carry, and the frame around every page."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Request, Response
+from litestar.datastructures import Cookie
+from litestar.response import Redirect
+
+from callwright.control.accounts.model import Identity, Right
+from callwright.control.api.body import read_fields
+from callwright.control.errors import Forbidden
+from callwright.control.services import Services, Settings
+from callwright.control.web import rendering
+
+COOKIE = "callwright_session"
+_LONGEST = 200  # characters of a cookie that is looked at
+
+WebRequest = Request[Any, Any, Any]
+
+#: Headings of the menu, and what stands below each: name, address, symbol, the right that it takes to see it.
+_MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
+    (
+        "",
+        (
+            ("Overview", "/", "home", Right.READ),
+            ("Tests", "/tests", "tests", Right.READ),
+            ("Runs", "/runs", "runs", Right.READ),
+        ),
+    ),
+    (
+        "Platform",
+        (
+            ("Agents", "/agents", "server", Right.READ),
+            ("Targets", "/targets", "target", Right.READ),
+            ("SIP accounts", "/credentials", "phone", Right.CREDENTIALS),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("API keys", "/keys", "key", Right.READ),
+            ("Members", "/members", "users", Right.ADMINISTER),
+            ("Audit log", "/audit", "list", Right.ADMINISTER),
+        ),
+    ),
+)
+
+#: What is said after a redirection: the query names one of these, and nobody can put words of his own there.
+TOASTS: Mapping[str, str] = {
+    "saved": "Saved as a new version",
+    "created": "The test is there",
+    "deleted": "The test was deleted",
+    "shared": "The run has a public link",
+    "unshared": "The link was revoked",
+    "stopped": "The run is being stopped",
+    "added": "Added",
+    "removed": "Removed",
+    "revoked": "Revoked",
+    "changed": "Changed",
+    "killed": "The kill switch is engaged",
+    "released": "The kill switch is released",
+    "draining": "The agent finishes what it has and takes nothing new",
+}
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; the answer is the page to do so, under the address that was asked for."""
+
+
+class ForgedForm(Exception):
+    """A form that did not come from a page of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who is signed in."""
+
+    identity: Identity
+    csrf: str
+
+    def can(self, right: Right) -> bool:
+        return self.identity.can(right)
+
+    def need(self, right: Right) -> None:
+        if not self.identity.can(right):
+            role = self.identity.role
+            raise Forbidden(f"Your role, {role}, does not permit this.", "Ask an administrator.")
+
+
+class Pages:
+    """The services and settings that the pages work with, and what every page has around it."""
+
+    def __init__(self, services: Services, settings: Settings) -> None:
+        self.services, self.settings = services, settings
+
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.services.clock.wall()
+
+    # -- who
+
+    async def visitor(self, request: WebRequest) -> Visitor:
+        """Raises SignInNeeded."""
+        token = request.cookies.get(COOKIE, "")
+        if not token or len(token) > _LONGEST or not token.isascii():
+            raise SignInNeeded
+        identity = await self.services.accounts.authenticate_token(token)
+        if identity is None or identity.session_id is None:
+            raise SignInNeeded
+        return Visitor(identity, csrf_of(token))
+
+    def cookie(self, request: WebRequest, token: str, *, end: bool = False) -> Cookie:
+        secure = self.base_url(request).startswith("https:")
+        return Cookie(
+            COOKIE,
+            value=token,
+            httponly=True,
+            samesite="lax",
+            path="/",
+            secure=secure,
+            max_age=0 if end else None,
+        )
+
+    async def form(self, request: WebRequest, visitor: Visitor) -> dict[str, str]:
+        """The fields of a form of ours; of a repeated one the last. Raises ForgedForm."""
+        check_origin(request)
+        fields = await read_fields(request)
+        texts = {name: _text(value) for name, value in fields.items()}
+        given = request.headers.get("x-csrf-token") or texts.pop("_csrf", "")
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), visitor.csrf.encode()):
+            raise ForgedForm
+        texts.pop("_csrf", None)
+        return texts
+
+    def base_url(self, request: WebRequest) -> str:
+        """How people reach us, without a slash at the end."""
+        if self.settings.public_url:
+            return self.settings.public_url.rstrip("/")
+        return str(request.base_url).rstrip("/")
+
+    # -- answers
+
+    async def page(
+        self,
+        request: WebRequest,
+        visitor: Visitor,
+        template: str,
+        nav: str,
+        *,
+        status: int = 200,
+        **context: Any,
+    ) -> Response[bytes]:
+        """A template in the frame of all pages."""
+        return rendering.page(template, {**await self.frame(request, visitor, nav), **context}, status=status)
+
+    async def frame(self, request: WebRequest, visitor: Visitor, nav: str) -> dict[str, Any]:
+        agents = [a for a in await self.services.servers.list() if a.state != "revoked"]
+        now = self.now
+        alive = sum(agent.alive(now) for agent in agents)
+        return {
+            "nav": nav,
+            "menu": [
+                (heading, [(name, href, icon) for name, href, icon, right in entries if visitor.can(right)])
+                for heading, entries in _MENU
+                if any(visitor.can(right) for *_, right in entries)
+            ],
+            "visitor": visitor.identity,
+            "csrf": visitor.csrf,
+            "agents_line": f"{alive} of {len(agents)} {'agent' if len(agents) == 1 else 'agents'} alive",
+            "toast": TOASTS.get(request.query_params.get("did", ""), ""),
+            "now": now,
+            "can_run": visitor.can(Right.RUN),
+            "can_edit": visitor.can(Right.EDIT),
+            "can_administer": visitor.can(Right.ADMINISTER),
+        }
+
+
+def go(to: str, did: str = "") -> Redirect:
+    """After a form: 303 to a page of ours, which says what was done."""
+    if did:
+        to += ("&" if "?" in to else "?") + f"did={did}"
+    return Redirect(to, status_code=303, headers={"Cache-Control": "no-store"})
+
+
+def csrf_of(token: str) -> str:
+    """What a page of this session puts into its forms; the session's token cannot be told from it."""
+    return hmac.digest(token.encode(), b"callwright csrf", hashlib.sha256).hex()
+
+
+def check_origin(request: WebRequest) -> None:
+    """A browser says where a form came from. Raises ForgedForm when that is another site."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ForgedForm
+    origin = request.headers.get("origin", "")
+    if origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host", ""):
+        raise ForgedForm
+
+
+def local_path(text: str) -> str:
+    """Where to go after signing in: a path of ours, or the overview."""
+    parts = urlsplit(text)
+    if parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/\\")):
+        return "/"
+    if any(ord(c) < 32 or ord(c) == 127 for c in text) or "\\" in text or parts.path == "/logout":
+        return "/"
+    return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        value = value[-1] if value else ""
+    return value if isinstance(value, str) else ""
