@@ -39,6 +39,7 @@ SESSION_IDLE = 1800.0  # seconds
 _NOTE_EVERY = 60.0  # seconds between two notes of "last used"
 _MIN_PASSWORD = 10
 _MAX_PASSWORD = 1024
+_HASHED_AT_ONCE = 2  # argon2id takes 64 MiB each
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _EMAIL = re.compile(r"[^@\s]{1,200}@[^@\s]{1,200}")
@@ -52,6 +53,7 @@ class Accounts:
     def __init__(self, store: AccountStore, vault: Vault, *, clock: Clock, entropy: Entropy) -> None:
         self._store, self._vault, self._clock, self._entropy = store, vault, clock, entropy
         self._dummy: str | None = None
+        self._hashing = asyncio.Semaphore(_HASHED_AT_ONCE)
 
     # -- authentication
 
@@ -136,9 +138,16 @@ class Accounts:
     async def _password_fits(self, password_hash: str | None, password: str) -> bool:
         """Off the event loop: argon2id is slow by intent. None: the same work, and False."""
         if self._dummy is None:
-            self._dummy = await asyncio.to_thread(_argon2_hash, "nobody has this password")
-        fits = await asyncio.to_thread(_argon2_fits, password_hash or self._dummy, password[:_MAX_PASSWORD])
+            self._dummy = await self._hash_password("nobody has this password")
+        async with self._hashing:
+            fits = await asyncio.to_thread(
+                _argon2_fits, password_hash or self._dummy, password[:_MAX_PASSWORD]
+            )
         return fits and password_hash is not None
+
+    async def _hash_password(self, password: str) -> str:
+        async with self._hashing:
+            return await asyncio.to_thread(_argon2_hash, password)
 
     # -- users
 
@@ -173,7 +182,7 @@ class Accounts:
         self.require(identity, Right.ADMINISTER)
         _check_user(username, email, role, category)
         _check_password(password)
-        hashed = await asyncio.to_thread(_argon2_hash, password)
+        hashed = await self._hash_password(password)
         now = self._clock.wall()
         user = User(0, username, name or username, email, role, category, time_zone, now, None, None)
         try:
@@ -214,7 +223,7 @@ class Accounts:
         if identity.user_id != user_id:
             self.require(identity, Right.ADMINISTER)
         _check_password(password)
-        hashed = await asyncio.to_thread(_argon2_hash, password)
+        hashed = await self._hash_password(password)
         if not await self._store.set_password(user_id, hashed):
             raise NotFound("user", user_id)
         await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())

@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from callwright.control.accounts.model import RIGHTS, Identity, Role
+from callwright.control.errors import (
+    Forbidden,
+    IdempotencyConflict,
+    Invalid,
+    KillSwitchEngaged,
+    NotFound,
+    QuotaExceeded,
+    RefusedByPolicy,
+)
+from callwright.control.runs.model import Acceptance, Run, RunFilter
+from callwright.control.runs.service import RunSettings
+from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase
+from callwright.control.services import Services
+from callwright.net.clock import ManualClock
+from callwright.net.entropy import seeded_entropy
+from callwright.scenario.source import DocumentError
+
+OUTSIDE = """
+name: outside
+parties:
+  alice: {user: "1", domain: 203.0.113.9}
+steps:
+  - - call:
+        from: alice
+        dial_destination: "%s"
+        max_total_calls: 4
+        concurrent: 2
+        call_rate: 1
+        max_duration: 60
+"""
+VIEWER = Identity(9, "vic", Role.VIEWER, RIGHTS[Role.VIEWER])
+
+
+@pytest.fixture
+async def demo(services: Services, admin: Identity) -> Identity:
+    await services.tests.ensure_demo(admin)
+    return admin
+
+
+async def begun(services: Services, who: Identity, agent: str = "ag") -> Run:
+    run = await services.runs.start(who, "basic_call")
+    assert await services.runs.claim(run.id, 1, agent, 15)
+    running = await services.runs.intend(run.id, 1, agent)
+    assert running is not None
+    return running
+
+
+# -- the table
+
+
+def test_every_phase_that_is_not_final_has_an_owner_a_deadline_and_a_recovery() -> None:
+    for rule in PHASES.values():
+        if rule.final:
+            assert (rule.owner, rule.deadline, rule.recovery) == ("", "", "")
+        else:
+            assert rule.owner
+            assert rule.deadline
+            assert rule.recovery
+
+
+def test_every_phase_is_reached_and_every_living_one_can_be_ended_without_its_agent() -> None:
+    entered = {phase for move in TRANSITIONS for phase in move.enters} | {Phase.QUEUED}
+    assert entered == set(Phase)
+    for phase, rule in PHASES.items():
+        unaided = [
+            m for m in TRANSITIONS if phase in m.leaves and m.event in (Event.OVERDUE, Event.LEASE_EXPIRED)
+        ]
+        assert bool(unaided) != rule.final
+        assert all(not PHASES[p].final for move in TRANSITIONS for p in move.leaves)
+
+
+def test_no_way_leads_back_from_running_to_the_queue() -> None:
+    for move in TRANSITIONS:
+        if Phase.RUNNING in move.leaves:
+            assert not {Phase.QUEUED, Phase.STARTING} & set(move.enters)
+
+
+# -- start
+
+
+async def test_a_run_is_born_queued_with_its_document_and_overrides(
+    services: Services, demo: Identity, tmp_path: Path
+) -> None:
+    overrides = {"step.1.0.max_duration": "3 s", "alice": "4101:s3cret-word"}
+    run = await services.runs.start(demo, "basic_call", overrides, tags=["nightly"], pool="lab")
+    assert (run.phase, run.status, run.attempt, run.pool) == ("queued", "running", 1, "lab")
+    assert (run.test_name, run.testcase_name, run.project_name) == ("basic_call", "Basic call", "demo")
+    assert msgspec.json.decode(run.tags) == ["call", "media", "nightly"]
+    assert len(run.session_id) == 36
+    assert run.session_id[14] == "4"
+    detail = await services.runs.detail(run)
+    assert detail.document.startswith("# Alice calls Bob")
+    assert msgspec.json.decode(detail.overrides) == overrides
+    assert "s3cret-word" not in detail.shown
+    with sqlite3.connect(tmp_path / "data" / "callwright.db") as connection:
+        assert "s3cret-word" not in "\n".join(connection.iterdump())
+    job = await services.runs.job(run.id)
+    assert job.overrides == overrides
+    assert job.max_seconds >= 600
+
+
+async def test_what_cannot_start_says_what_is_wrong_and_leaves_nothing(
+    services: Services, demo: Identity
+) -> None:
+    with pytest.raises(NotFound) as unknown:
+        await services.runs.start(demo, "basic_cal")
+    assert unknown.value.remedy == "Did you mean basic_call?"
+    with pytest.raises(DocumentError) as wrong:
+        await services.runs.start(demo, "basic_call", {"step.1.0.max_duratio": "3", "step.1.0.codecs": "MP3"})
+    assert len(wrong.value.problems) == 2
+    with pytest.raises(Invalid):
+        await services.runs.start(demo, "basic_call", report_mode="public")
+    with pytest.raises(Invalid):
+        await services.runs.start(demo, "basic_call", idempotency_key="x" * 256)
+    with pytest.raises(Forbidden):
+        await services.runs.start(VIEWER, "basic_call")
+    assert await services.runs.list() == []
+
+
+async def test_the_environment_of_the_platform_is_none_of_a_test(
+    services: Services, demo: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLWRIGHT_ADMIN_PASSWORD", "hidden")
+    with pytest.raises(DocumentError):
+        await services.runs.start(
+            demo, "basic_call", {"step.1.0.dial_destination": "${CALLWRIGHT_ADMIN_PASSWORD}"}
+        )
+
+
+async def test_an_idempotency_key_gives_the_run_of_then_even_when_nothing_starts_any_more(
+    services: Services, demo: Identity
+) -> None:
+    run = await services.runs.start(demo, "basic_call", {"step.1.0.max_duration": 3}, idempotency_key="k")
+    await services.runs.kill(demo)
+    again = await services.runs.start(demo, "basic_call", {"step.1.0.max_duration": 3}, idempotency_key="k")
+    assert again.id == run.id
+    with pytest.raises(IdempotencyConflict):
+        await services.runs.start(demo, "basic_call", {"step.1.0.max_duration": 4}, idempotency_key="k")
+    with pytest.raises(KillSwitchEngaged):
+        await services.runs.start(demo, "basic_call", idempotency_key="other")
+
+
+async def test_a_project_starts_as_a_whole(services: Services, demo: Identity) -> None:
+    runs = await services.runs.start_all(demo, "demo", idempotency_key="k")
+    assert len(runs) == len(await services.tests.list())
+    assert [r.id for r in await services.runs.start_all(demo, "demo", idempotency_key="k")] == [
+        r.id for r in runs
+    ]
+    media = await services.runs.start_all(demo, with_tags=["media"])
+    assert {run.test_name for run in media} >= {"basic_call"}
+    with pytest.raises(NotFound):
+        await services.runs.start_all(demo, "nowhere")
+    with pytest.raises(NotFound):
+        await services.runs.start_all(demo, with_tags=["no such tag"])
+
+
+async def test_a_queue_that_is_full_refuses(services: Services, demo: Identity) -> None:
+    services.runs.settings = RunSettings(queue_length=1)
+    await services.runs.start(demo, "basic_call")
+    with pytest.raises(QuotaExceeded):
+        await services.runs.start(demo, "basic_call")
+
+
+# -- policy
+
+
+async def test_a_destination_that_no_target_permits_is_refused_with_the_remedy(
+    services: Services, demo: Identity
+) -> None:
+    await services.tests.create(demo, OUTSIDE % "4101")
+    with pytest.raises(RefusedByPolicy) as refused:
+        await services.runs.start(demo, "outside")
+    assert refused.value.address == "step.0.0"
+    assert "203.0.113.9" in refused.value.message
+    assert "administrator" in refused.value.remedy
+    target = await services.runs.add_target(demo, network="203.0.113.0/24")
+    assert (await services.runs.start(demo, "outside")).phase == "queued"
+    await services.runs.remove_target(demo, target.id)
+    with pytest.raises(RefusedByPolicy):
+        await services.runs.start(demo, "outside")
+
+
+async def test_an_emergency_number_needs_a_target_of_its_own_outside_the_built_in_pbx(
+    services: Services, demo: Identity
+) -> None:
+    await services.tests.create(demo, OUTSIDE % "112")
+    await services.runs.add_target(demo, network="203.0.113.0/24")
+    with pytest.raises(RefusedByPolicy):
+        await services.runs.start(demo, "outside")
+    await services.runs.add_target(demo, network="203.0.113.0/24", number="112")
+    assert await services.runs.start(demo, "outside")
+    assert await services.runs.start(demo, "basic_call", {"step.1.0.dial_destination": "112"})
+
+
+async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clock: ManualClock) -> None:
+    await services.tests.create(demo, OUTSIDE % "4101")
+    await services.runs.add_target(demo, host="203.0.113.9", concurrency=3, minutes=9)
+    first = await services.runs.start(demo, "outside")
+    with pytest.raises(RefusedByPolicy, match="calls at once"):
+        await services.runs.start(demo, "outside")
+    await services.runs.stop(demo, first.session_id)
+    await services.runs.start(demo, "outside")
+    clock.advance(86_400)
+    await services.runs.expire_leases()
+    await services.runs.start(demo, "outside")
+
+
+async def test_a_platform_of_strangers_permits_nothing_near_by_itself(
+    services: Services, demo: Identity
+) -> None:
+    services.runs.settings = RunSettings(embedded=False)
+    assert await services.runs.start(demo, "basic_call")
+    with pytest.raises(RefusedByPolicy):
+        await services.runs.start(demo, "basic_call", {"target": "127.0.0.1:5060"})
+
+
+async def test_a_target_that_makes_no_sense_is_refused(services: Services, demo: Identity) -> None:
+    with pytest.raises(Invalid):
+        await services.runs.add_target(demo, network="300.0.0.0/8")
+    with pytest.raises(Invalid):
+        await services.runs.add_target(demo)
+    with pytest.raises(Forbidden):
+        await services.runs.add_target(VIEWER, host="x")
+
+
+# -- leases
+
+
+async def test_a_run_that_was_not_begun_is_tried_again_until_its_attempts_are_used(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await services.runs.start(demo, "basic_call")
+    for attempt in (1, 2):
+        assert await services.runs.claim(run.id, attempt, "ag", 15)
+        clock.advance(16)
+        (again,) = await services.runs.expire_leases()
+        assert (again.phase, again.attempt) == ("queued", attempt + 1)
+    assert await services.runs.claim(run.id, 3, "ag", 15)
+    clock.advance(16)
+    (ended,) = await services.runs.expire_leases()
+    assert (ended.phase, ended.status, ended.blame) == ("error", "failed", "platform")
+
+
+async def test_a_run_that_may_have_called_is_never_tried_again(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await begun(services, demo)
+    clock.advance(16)
+    (ended,) = await services.runs.expire_leases()
+    assert (ended.phase, ended.attempt, ended.blame) == ("error", 1, "platform")
+    assert "A call may have been placed" in ended.result_description
+    late = await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    assert late is Acceptance.SUPERSEDED
+    assert (await services.runs.get(run.session_id)).phase == "error"
+
+
+async def test_heartbeats_keep_a_run_but_not_beyond_what_its_document_can_last(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await begun(services, demo)
+    for _ in range(10):
+        clock.advance(10)
+        assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+        assert await services.runs.expire_leases() == []
+    while not (ended := await services.runs.expire_leases()):
+        clock.advance(10)
+        await services.runs.renew([(run.id, 1)], "ag", 15)
+    assert "longer than its document can" in ended[0].result_description
+    assert await services.runs.renew([(run.id, 1)], "ag", 15) == set()
+
+
+async def test_a_run_that_no_agent_takes_ends(services: Services, demo: Identity, clock: ManualClock) -> None:
+    await services.runs.start(demo, "basic_call", pool="empty")
+    clock.advance(599)
+    assert await services.runs.expire_leases() == []
+    clock.advance(2)
+    (ended,) = await services.runs.expire_leases()
+    assert (ended.phase, ended.result_description) == (
+        "error",
+        "No agent of the pool empty took this run in time.",
+    )
+
+
+class SteppedClock(ManualClock):
+    """Its calendar can be set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.step
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+async def test_a_step_of_the_clock_ends_no_run_and_keeps_none_alive(
+    tmp_path: Path, empty_database: Path, step: float
+) -> None:
+    clock = SteppedClock()
+    (tmp_path / "callwright.db").write_bytes(empty_database.read_bytes())
+    services = await Services.open(tmp_path, clock=clock, entropy=seeded_entropy(1))
+    try:
+        admin = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
+        await services.tests.ensure_demo(admin)
+        run = await begun(services, admin)
+        assert await services.runs.expire_leases() == []
+        clock.advance(5)
+        clock.step = step
+        assert await services.runs.expire_leases() == []
+        clock.advance(9)
+        assert await services.runs.expire_leases() == []
+        clock.advance(2)
+        assert [ended.id for ended in await services.runs.expire_leases()] == [run.id]
+    finally:
+        await services.close()
+
+
+async def test_a_keeper_that_was_away_gives_agents_time_to_be_heard(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await begun(services, demo)
+    clock.advance(1000)
+    await services.runs.extend_leases(20)
+    assert await services.runs.expire_leases() == []
+    clock.advance(21)
+    assert [ended.id for ended in await services.runs.expire_leases()] == [run.id]
+
+
+# -- results
+
+
+async def test_a_result_is_acknowledged_once_and_known_again(services: Services, demo: Identity) -> None:
+    run = await begun(services, demo)
+    calls = '[{"received":{"mos":3.1}},{"received":{"mos":2.5}},{"received":{"mos":null}}]'
+    outcome = f'{{"verdict":"failed","blame":"target","reason":"Busy","calls":{calls}}}'
+    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
+    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.REPEATED
+    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="x") is Acceptance.SUPERSEDED
+    ended = await services.runs.get(str(run.id))
+    assert (ended.phase, ended.status, ended.blame, ended.result_description) == (
+        "failed",
+        "failed",
+        "target",
+        "Busy",
+    )
+    assert ended.mos == 2.5
+    assert (await services.runs.detail(ended)).outcome == outcome
+
+
+@pytest.mark.parametrize("outcome", [b"", b"{}", b'{"verdict":"great"}', b"\xff", b"[" * 100_000])
+async def test_a_result_that_cannot_be_read_ends_the_run_as_our_error(
+    services: Services, demo: Identity, outcome: bytes
+) -> None:
+    run = await begun(services, demo)
+    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
+    ended = await services.runs.get(run.session_id)
+    assert (ended.phase, ended.blame) == ("error", "platform")
+
+
+async def test_nul_in_a_reason_is_shown_not_kept(services: Services, demo: Identity) -> None:
+    run = await begun(services, demo)
+    outcome = '{"verdict":"failed","reason":"a\\u0000b"}'
+    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    assert (await services.runs.get(run.session_id)).result_description == "a\N{REPLACEMENT CHARACTER}b"
+
+
+# -- stop and kill
+
+
+async def test_stop_cancels_what_waits_and_asks_for_the_end_of_what_runs(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    heard: list[Run] = []
+    services.runs.on_change.append(heard.append)
+    waiting = await services.runs.start(demo, "basic_call")
+    assert (await services.runs.stop(demo, waiting.session_id)).phase == "canceled"
+    assert [run.phase for run in heard] == ["queued", "canceled"]
+    running = await begun(services, demo)
+    asked = await services.runs.stop(demo, running.session_id)
+    assert (asked.phase, asked.result_description) == ("running", "Stopped by ana.")
+    clock.advance(16)
+    (ended,) = await services.runs.expire_leases()
+    assert (ended.phase, ended.result_description) == ("canceled", "Stopped by ana.")
+    assert (await services.runs.stop(demo, waiting.session_id)).phase == "canceled"
+    with pytest.raises(NotFound):
+        await services.runs.stop(demo, "nothing")
+
+
+async def test_the_kill_switch_ends_everything_until_it_is_released(
+    services: Services, demo: Identity
+) -> None:
+    queued, running = await services.runs.start(demo, "basic_call"), await begun(services, demo)
+    changed = await services.runs.kill(demo, "smoke in the rack")
+    assert {run.id for run in changed} == {queued.id, running.id}
+    switch = await services.runs.kill_switch()
+    assert switch is not None
+    assert (switch.by, switch.reason) == ("ana", "smoke in the rack")
+    with pytest.raises(KillSwitchEngaged):
+        await services.runs.start(demo, "basic_call")
+    with pytest.raises(Forbidden):
+        await services.runs.release_kill_switch(VIEWER)
+    await services.runs.release_kill_switch(demo)
+    assert await services.runs.start(demo, "basic_call")
+    actions = [entry.action for entry in await services.accounts.audit_log(demo)]
+    assert actions[:2] == ["kill.released", "kill.engaged"]
+
+
+# -- the public link
+
+
+async def test_a_public_link_opens_one_run_until_it_is_revoked(services: Services, demo: Identity) -> None:
+    run = await services.runs.start(demo, "basic_call", report_mode="kiosk")
+    other = await services.runs.start(demo, "basic_call")
+    token = services.runs.kiosk_token(run)
+    assert token is not None
+    assert len(token) == 36
+    assert services.runs.kiosk_token(other) is None
+    assert (await services.runs.by_kiosk(token, run.session_id)).id == run.id
+    for wrong, session in (
+        (token, other.session_id),
+        ("x", run.session_id),
+        ("", "nope"),
+        ("\ud800", run.session_id),
+    ):
+        with pytest.raises(NotFound):
+            await services.runs.by_kiosk(wrong, session)
+    await services.runs.revoke_kiosk(demo, run.session_id)
+    with pytest.raises(NotFound):
+        await services.runs.by_kiosk(token, run.session_id)
+    again = services.runs.kiosk_token(await services.runs.share(demo, run.session_id))
+    assert again not in (None, token)
+
+
+async def test_a_list_refuses_words_it_does_not_know(services: Services) -> None:
+    with pytest.raises(Invalid):
+        await services.runs.list(RunFilter(status="ok"))
+    with pytest.raises(Invalid):
+        await services.runs.list(RunFilter(phase="sleeping"))
+    with pytest.raises(NotFound):
+        await services.runs.get("9" * 30)
