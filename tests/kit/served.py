@@ -17,12 +17,15 @@ from typing import Any
 
 import httpx
 
+from tests.kit.contract import Contract
+
 READY_SECONDS = 40.0
 
 
 @dataclass
 class Served:
-    """A running `serve`. `api` has the credentials of its first start."""
+    """A running `serve`. `api` has the credentials of its first start, and holds each answer against the
+    platform's own OpenAPI document."""
 
     process: subprocess.Popen[bytes]
     data: Path
@@ -56,11 +59,12 @@ class Served:
 
     def finished(self, session_id: str, seconds: float = 60.0) -> dict[str, Any]:
         """The status once the run has ended."""
-        return self.until(
+        run: dict[str, Any] = self.until(
             lambda run: bool(run["is_finished"]),
             lambda: self.get(f"runs/{session_id}/status")["run"],
             seconds,
         )
+        return run
 
     @staticmethod
     def until(fits: Any, look: Any, seconds: float = 20.0) -> Any:
@@ -139,6 +143,8 @@ def wait_ready(served: Served) -> Served:
     served.api = httpx.Client(
         base_url=f"{served.url}/api/v2/", auth=served.auth, timeout=30.0, follow_redirects=False
     )
+    contract = Contract(served.api.get("openapi.json").json())
+    served.api.event_hooks["response"].append(contract.as_hook)
     return served
 
 
