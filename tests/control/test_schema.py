@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
+from callwright.control.storage import schema
+from callwright.control.storage.schema import Location
+from callwright.control.storage.sql.tables import metadata
+from callwright.control.storage.stores import open_stores
+from tests.kit import postgresql
+
+
+def test_the_migrations_give_the_tables_of_the_code(empty_database: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = create_engine(f"sqlite:///{empty_database}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.peer
+def test_the_migrations_give_the_tables_of_the_code_on_postgresql() -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async def work() -> None:
+        url = server.create("schema")
+        results = await asyncio.gather(*(schema.migrate(Location(url=url)) for _ in range(3)))
+        assert {now for _, now in results} == {schema.HEAD}
+        engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2])
+        async with engine.connect() as connection:
+            assert await connection.run_sync(differences) == []
+        await engine.dispose()
+
+    try:
+        asyncio.run(work())
+    finally:
+        server.close()
+
+
+def test_the_history_is_that_of_the_migrations() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(revision.revision for revision in reversed(list(script.walk_revisions()))) == schema.HISTORY
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path, empty_database: Path) -> None:
+    path = tmp_path / "callwright.db"
+    path.write_bytes(empty_database.read_bytes())
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    before = path.read_bytes()
+    location = Location(path=path)
+    for attempt in (
+        lambda: open_stores(location),
+        lambda: open_stores(location, migrate=True),
+        lambda: schema.migrate(location),
+    ):
+        with pytest.raises(NewerSchema, match="9999"):
+            await attempt()
+    assert path.read_bytes() == before
+
+
+async def test_an_empty_database_is_made_only_when_asked_for(tmp_path: Path) -> None:
+    location = Location(path=tmp_path / "callwright.db")
+    with pytest.raises(Unmigrated):
+        await open_stores(location)
+    assert list(tmp_path.iterdir()) == []
+    await (await open_stores(location, migrate=True)).close()
+    await (await open_stores(location)).close()
+    assert await schema.migrate(location) == (schema.HEAD, schema.HEAD)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "callwright.db"
+    path.write_text("this is a letter to my aunt, who has no use for tables " * 100)
+    with pytest.raises(StorageUnavailable):
+        await open_stores(Location(path=path), migrate=True)
+    assert path.read_text().startswith("this is a letter")
+
+
+async def test_many_may_migrate_at_once(tmp_path: Path) -> None:
+    location = Location(path=tmp_path / "callwright.db")
+    results = await asyncio.gather(*(schema.migrate(location) for _ in range(4)))
+    assert [before for before, _ in results].count(None) >= 1
+    assert {now for _, now in results} == {schema.HEAD}
+    assert await schema.current(location) == schema.HEAD
+
+
+def test_databases_are_named_by_url() -> None:
+    data = Path("/srv/data")
+    assert Location.of(data) == Location(path=data / "callwright.db")
+    assert Location.of(data, "sqlite:////var/x.db") == Location(path=Path("/var/x.db"))
+    assert Location.of(data, "postgres://u@h/d") == Location(url="postgresql://u@h/d")
+    with pytest.raises(ValueError, match="mysql"):
+        Location.of(data, "mysql://h/d")
+
+
+def test_every_acknowledged_write_is_synced(tmp_path: Path) -> None:
+    """WAL with a full sync: each commit reaches the disk before it is acknowledged."""
+    script = """
+import asyncio, sys
+from pathlib import Path
+from callwright.control.storage.schema import Location
+from callwright.control.storage.stores import open_stores
+
+async def main():
+    stores = await open_stores(Location(path=Path(sys.argv[1])), migrate=True)
+    number = 0
+    while True:
+        await stores.runs.set_setting("n", str(number))
+        print(number, flush=True)
+        number += 1
+
+asyncio.run(main())
+"""
+    path = tmp_path / "callwright.db"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    acknowledged = [int(process.stdout.readline()) for _ in range(25)]
+    process.kill()
+    acknowledged += [int(line) for line in process.stdout if line.endswith("\n")]
+    process.wait()
+    with sqlite3.connect(path) as connection:
+        (kept,) = connection.execute("SELECT value FROM settings WHERE name = 'n'").fetchone()
+    assert int(kept) >= acknowledged[-1]
