@@ -25,7 +25,7 @@ from callwright.phone.call import PhoneCall
 from callwright.phone.intent import OnIntent
 from callwright.phone.outbound import as_uri
 from callwright.phone.permission import Permission
-from callwright.phone.phone import Phone
+from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.source import load_clip
@@ -399,7 +399,7 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
         for phone in self._phones.values():
-            await phone.close(linger=0.5)
+            await phone.close(linger=LINGER)
         await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
 
 

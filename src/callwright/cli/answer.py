@@ -17,8 +17,7 @@ from callwright.cli.console import (
     Refused,
     TraceFlag,
     VerboseFlag,
-    exit_code,
-    print_json,
+    exit_code_of,
     say,
 )
 
@@ -146,7 +145,7 @@ def answer(
         reject=reject,
         talk_for=for_,
     )
-    outcomes, interrupted = flags.run_async(
+    outcomes, interrupted, lost = flags.run_async(
         lambda stop: _wait(
             config,
             plan,
@@ -161,10 +160,10 @@ def answer(
         worst = next((o for o in outcomes if o.verdict == verdict), None)
         document["blame"] = worst.blame if worst else None
         document["reason"] = worst.reason if worst else f"{len(outcomes)} calls"
-        print_json(document)
+        flags.print_result(document, [password])
     if interrupted and calls is not None:
         return EXIT_INTERRUPTED
-    return exit_code(verdict) if verdict != "canceled" else EXIT_INTERRUPTED
+    return exit_code_of(verdict, lost_evidence=lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +222,14 @@ async def _wait(
     listen: tuple[str, int, Transport],
     stop: asyncio.Event,
     wishes: _Wishes,
-) -> tuple[list[CallOutcome], bool]:
+) -> tuple[list[CallOutcome], bool, bool]:
     from callwright.cli.evidence import Collection
     from callwright.phone.phone import LINGER, Phone
 
     secrets = (wishes.account.secret,) if wishes.account else ()
     collection = Collection(wishes.report, name="answer", secrets=secrets, quiet=wishes.as_json)
     desk = _Desk(plan, wishes, collection)
-    taps = [*collection.taps, *flags.taps_for(wishes.trace_sip)]
+    taps = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
     async with Phone(config, taps=taps, on_warning=say) as phone:
         phone.on_call, phone.on_incoming = desk.plan, desk.incoming
         await _listen(phone, listen)
@@ -243,7 +242,7 @@ async def _wait(
         await phone.close(linger=LINGER)
     if desk.outcomes:
         collection.finish_calls(desk.outcomes, min_mos=wishes.min_mos)
-    return desk.outcomes, interrupted
+    return desk.outcomes, interrupted, collection.lost
 
 
 async def _listen(phone: Phone, listen: tuple[str, int, Transport]) -> None:

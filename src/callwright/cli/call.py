@@ -15,8 +15,7 @@ from callwright.cli.console import (
     Refused,
     TraceFlag,
     VerboseFlag,
-    exit_code,
-    print_json,
+    exit_code_of,
     say,
 )
 
@@ -129,12 +128,12 @@ def call(
         follow=follow,
         late_offer=late_offer,
     )
-    outcome, interrupted = flags.run_async(
+    outcome, interrupted, lost = flags.run_async(
         lambda stop: _place(config, plan, stop, min_mos, report, as_json, trace_sip)
     )
     if as_json:
-        print_json(outcome.to_json())
-    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+        flags.print_result(outcome.to_json(), [password])
+    return EXIT_INTERRUPTED if interrupted else exit_code_of(outcome.verdict, lost_evidence=lost)
 
 
 def caller(text: str | None) -> str | None:
@@ -167,7 +166,7 @@ async def _place(
     report: Path | None,
     as_json: bool,
     trace_sip: bool,
-) -> tuple[CallOutcome, bool]:
+) -> tuple[CallOutcome, bool, bool]:
     from callwright.cli.evidence import Collection
     from callwright.phone.phone import LINGER, Phone
     from callwright.phone.source import prepare
@@ -180,7 +179,10 @@ async def _place(
     progress = flags.Progress()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
     phone = Phone(
-        config, taps=[*collection.taps, *flags.taps_for(trace_sip)], permission=permission, on_warning=say
+        config,
+        taps=[*collection.taps, *flags.taps_for(trace_sip, secrets)],
+        permission=permission,
+        on_warning=say,
     )
     async with phone:
         if plan.media.enabled:
@@ -196,7 +198,7 @@ async def _place(
     verdict, blame, reason = judge_call(outcome, min_mos=min_mos)
     outcome = outcome.judged(verdict, blame, reason)
     collection.finish_calls([outcome], min_mos=min_mos)
-    return outcome, interrupted
+    return outcome, interrupted, collection.lost
 
 
 def _in_words(call: PhoneCall, state: StateReached) -> str:

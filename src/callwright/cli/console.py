@@ -61,6 +61,12 @@ def exit_code(verdict: str) -> int:
     return _EXIT_BY_VERDICT[verdict]
 
 
+def exit_code_of(verdict: str, *, lost_evidence: bool) -> int:
+    """As `exit_code`; a pass whose evidence could not be kept as asked is our own error, not a clean 0."""
+    code = exit_code(verdict)
+    return EXIT_PLATFORM if code == EXIT_PASSED and lost_evidence else code
+
+
 def wants_json(arguments: list[str]) -> bool:
     """Whether `--json` stands among the arguments, known before they are parsed."""
     return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
@@ -81,8 +87,17 @@ def print_json(document: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for the person at the terminal, on stderr; what a peer wrote into it cannot act there."""
+    from callwright.evidence.shown import shown
+
+    print(shown(text), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """A line of the result, on stdout, as safe as `say`."""
+    from callwright.evidence.shown import shown
+
+    print(shown(text))
 
 
 def _error_document(verb: str, verdict: str, blame: str, reason: str, code: int) -> dict[str, Any]:

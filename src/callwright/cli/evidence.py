@@ -28,6 +28,7 @@ class Collection:
     def __init__(self, folder: Path | None, *, name: str, secrets: Iterable[str] = (), quiet: bool) -> None:
         self.folder, self.name, self.quiet = folder, name, quiet
         self.taps: list[Tap] = []
+        self.lost = False  # something that was to be kept could not be
         self._memory: PacketMemory | None = None
         self._evidence: EvidenceFolder | None = None
         self._secrets = tuple(secrets)
@@ -70,6 +71,8 @@ class Collection:
             outcome = self._evidence.write(outcome, packets, min_mos=min_mos)
             for problem in self._evidence.problems:
                 say(problem)
+            self.lost = self.lost or bool(self._evidence.problems)
+        self.lost = self.lost or any(call.recording_error for call in outcome.calls)
         if not self.quiet:
             self._show(outcome, packets)
         return outcome

@@ -19,8 +19,7 @@ from callwright.cli.console import (
     Refused,
     TraceFlag,
     VerboseFlag,
-    exit_code,
-    print_json,
+    exit_code_of,
     say,
 )
 
@@ -94,7 +93,7 @@ def run(
     config = flags.phone_config(
         bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
     )
-    outcome, interrupted = flags.run_async(
+    outcome, interrupted, lost = flags.run_async(
         lambda stop: _run(
             scenario,
             rules,
@@ -104,12 +103,12 @@ def run(
         )
     )
     if as_json:
-        print_json(outcome.to_json())
+        flags.print_result(outcome.to_json(), scenario.secrets())
     if interrupted:
         return EXIT_INTERRUPTED
     if _refused_by_policy(outcome):
         return EXIT_REFUSED
-    return exit_code(outcome.verdict)
+    return exit_code_of(outcome.verdict, lost_evidence=lost)
 
 
 class _Rules:
@@ -142,16 +141,18 @@ def _load(test: str, overrides: Sequence[str], credentials: Path | None) -> Scen
                 f"{test} is neither a file nor in the catalogue. {error}",
                 "List it: callwright catalogue",
             ) from None
-    accounts = None
+    accounts, wrong = None, test
     try:
         if credentials is not None:
+            wrong = str(credentials)
             accounts = read_credentials(_read(credentials, "--credentials"))
+            wrong = test
         return load(text, overrides=_overrides(overrides), environment=os.environ, credentials=accounts)
     except DocumentError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         count = len(error.problems)
         raise Refused(
-            f"{test} has {count} problem{'s' if count > 1 else ''}:\n{lines}",
+            f"{wrong} has {count} problem{'s' if count > 1 else ''}:\n{lines}",
             f"See its parameters with `callwright catalogue {test}`." if test in catalogue.NAMES else "",
             details={"errors": [problem.to_json() for problem in error.problems]},
         ) from None
@@ -216,7 +217,7 @@ async def _run(
     config: PhoneConfig,
     stop: asyncio.Event,
     wishes: _Wishes,
-) -> tuple[RunOutcome, bool]:
+) -> tuple[RunOutcome, bool, bool]:
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
@@ -236,7 +237,7 @@ async def _run(
     }
     secrets = [*passwords.values(), *scenario.secrets()]
     collection = Collection(wishes.report, name=scenario.name, secrets=secrets, quiet=wishes.as_json)
-    taps: list[Tap] = [*collection.taps, *flags.taps_for(wishes.trace_sip)]
+    taps: list[Tap] = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
     own: tuple[tuple[str, int], ...] = ()
     tls = config.tls
     async with AsyncExitStack() as left_at_the_end:
@@ -274,8 +275,8 @@ async def _run(
     outcome = replace(outcome, id=outcome.id or system_entropy(8).hex(), version=__version__)
     outcome = collection.finish(outcome)
     if wishes.junit is not None:
-        _write_junit(wishes.junit, outcome, secrets)
-    return outcome, interrupted
+        collection.lost |= not _write_junit(wishes.junit, outcome, secrets)
+    return outcome, interrupted, collection.lost
 
 
 def _ask_policy(scenario: Scenario, policy: Any) -> None:
@@ -306,7 +307,8 @@ def _refused_by_policy(outcome: RunOutcome) -> bool:
     return Failure.POLICY in failures
 
 
-def _write_junit(path: Path, outcome: RunOutcome, secrets: Sequence[str]) -> None:
+def _write_junit(path: Path, outcome: RunOutcome, secrets: Sequence[str]) -> bool:
+    """False, and said, when it could not be written."""
     from callwright.evidence.folder import problem_sentence, write_whole
     from callwright.evidence.junit import render_junit
     from callwright.evidence.redaction import Redactor
@@ -316,6 +318,8 @@ def _write_junit(path: Path, outcome: RunOutcome, secrets: Sequence[str]) -> Non
         write_whole(path, render_junit(outcome, Redactor(secrets)))
     except OSError as error:
         say(problem_sentence(path, error))
+        return False
+    return True
 
 
 def _in_words(what: event.Event) -> str:

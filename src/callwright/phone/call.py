@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from callwright.phone.phone import Phone
 
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
+_MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
 _REOFFER_TRIES = 4
 
 
@@ -109,7 +110,13 @@ class PhoneCall:
         self.sip.hangup(now=now)
         self.phone.drain()
         if not self._concluding:
-            self._later(_BYE_PATIENCE if self.answered else self.phone.patience, self._give_up_waiting)
+            self._later(self._patience(), self._give_up_waiting)
+
+    def _patience(self) -> float:
+        """How long the peer's word on our BYE or CANCEL is waited for; CANCEL needs a provisional first."""
+        if self.answered:
+            return _BYE_PATIENCE
+        return self.phone.patience if self.facts.provisionals else _MUTE_PATIENCE
 
     def send_digits(self, digits: str) -> None:
         """Send DTMF as the plan says: telephone-events (RFC 4733) or INFO."""

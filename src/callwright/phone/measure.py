@@ -144,6 +144,8 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         seconds=_seconds(report, codec, ptime, facts.started, recorder.levels if recorder else {}),
         audio=_audio(recorder),
         measurement=_measurement(report),
+        recording_error=recorder.error if recorder else None,
+        remarks=tuple(facts.remarks),
     )
 
 

@@ -333,6 +333,8 @@ class CallOutcome(_Document):
     seconds: tuple[Second, ...] = ()
     audio: tuple[AudioFile, ...] = ()
     measurement: Measurement = Measurement()
+    recording_error: str | None = None  # why the recording is not whole
+    remarks: tuple[str, ...] = ()  # what was odd and cost nothing, in sentences
 
     @property
     def answered(self) -> bool:
