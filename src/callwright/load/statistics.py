@@ -215,8 +215,9 @@ def _short(value: Any) -> Any:
 
 SATURATED = 0.97
 """Of a core: a loop that is this busy has no time to be punctual."""
-LATE_MS = 20.0
-VERY_LATE_MS = 100.0
+LATE_MS = 50.0
+"""Scheduling error at the 99th percentile from which the load is not the one that was asked for."""
+RTP_LATE_MS = 10.0
 
 
 def why_limited(
@@ -228,12 +229,12 @@ def why_limited(
         reasons.append(f"{delta['drops'] + delta['media_drops']} datagrams dropped by our sockets")
     if delta["send_errors"]:
         reasons.append(f"{delta['send_errors']} datagrams could not be sent")
-    started = max(1, delta["attempted"])
-    if delta["late"] > 0.01 * started and (delta["late"] > 5 or latest_ms > VERY_LATE_MS):
+    lateness = delta.histogram("lateness").percentile(99)
+    if lateness is not None and lateness > 1000 * LATE_MS:
         reasons.append(f"calls were placed up to {latest_ms:.0f} ms late")
     if cpu >= SATURATED:
         reasons.append(f"a loop used {100 * cpu:.0f} % of its core")
-    if rtp_p99_ms is not None and rtp_p99_ms > LATE_MS / 2:
+    if rtp_p99_ms is not None and rtp_p99_ms > RTP_LATE_MS:
         reasons.append(f"RTP was sent {rtp_p99_ms:.0f} ms late")
     return "; ".join(reasons)
 
