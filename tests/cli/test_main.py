@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callwright.cli import main
+from callwright.cli import console, main
 
 FLAGS = ("--json", "--verbose", "--trace-sip")
 LISTENING = ("call", "answer", "register", "options", "run", "catalogue", "pbx", "mos")
@@ -95,6 +96,27 @@ def test_a_refused_call_has_every_key_of_a_call(capsys: pytest.CaptureFixture[st
     assert {*keys, "sent", "received"} <= document.keys()
     assert document["verdict"] == "error"
     assert document["received"]["dtmf"] is None
+
+
+def test_a_refused_run_has_the_keys_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    document = refused(capsys, "run", "no_such_test")
+    assert (document["conditions"], document["calls"], document["verdict"]) == ([], [], "error")
+
+
+def test_a_problem_in_the_credentials_names_their_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "accounts.yaml"
+    file.write_text("office: {user: 1, passwrd: x}\n")
+    assert str(file) in refused(capsys, "run", "basic_call", "--credentials", str(file))["reason"]
+
+
+def test_what_a_peer_wrote_cannot_act_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("Server: a\x1b[2Jb")
+    console.show("Server: a\x1b[2Jb\x9b1m")
+    told = capsys.readouterr()
+    assert "\x1b" not in told.out + told.err
+    assert "\x9b" not in told.out
 
 
 def test_a_fault_of_our_own_is_exit_code_3_and_still_json(

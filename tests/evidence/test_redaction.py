@@ -52,13 +52,21 @@ def test_nothing_changes_when_it_is_switched_off() -> None:
 
 def test_a_document_loses_passwords_by_key_and_headers_by_name() -> None:
     document = {
-        "parameters": {"step.0.0.password": "x", "step.1.0.dial_destination": "sip:a:b@c"},
+        "parameters": {
+            "step.0.0.password": "x",
+            "step.1.0.dial_destination": "sip:a:b@c",
+            "step.1.0.headers": "X-Token: abc, Authorization: Bearer def, X-Plain: g, h",
+        },
         "messages": [{"headers": [["Authorization", 'Digest response="5ec4e7"'], ["Subject", "hello"]]}],
         "passed": True,
         "verdict": "passed",
     }
     assert Redactor().document(document) == {
-        "parameters": {"step.0.0.password": "(secret)", "step.1.0.dial_destination": "sip:a:*@c"},
+        "parameters": {
+            "step.0.0.password": "(secret)",
+            "step.1.0.dial_destination": "sip:a:*@c",
+            "step.1.0.headers": "X-Token: ***, Authorization: Bearer ***, X-Plain: g, h",
+        },
         "messages": [{"headers": [["Authorization", 'Digest response="******"'], ["Subject", "hello"]]}],
         "passed": True,
         "verdict": "passed",

@@ -117,7 +117,9 @@ def test_allow_means_what_it_says(flag: str, host: str, addresses: tuple[str, ..
     assert decide(Purpose.RUN, Destination(host, addresses), allow(flag)).allowed is allowed
 
 
-@pytest.mark.parametrize("text", ["", "sip:a@b", "203.0.113.7:5060", "203.0.113.0/99", "a,b", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "sip:a@b", "203.0.113.7:5060", "203.0.113.0/99", "a,b", "a b", "300.1.1.1", "10.0.0"]
+)
 def test_an_allow_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(PolicyError, match="--allow takes"):
         parse_allow(text)

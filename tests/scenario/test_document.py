@@ -253,6 +253,14 @@ def test_a_variable_is_shown_by_its_name() -> None:
     assert scenario.shown_parameters() == {"step.0.0.dial_destination": "${WHOM}"}
 
 
+def test_variables_within_headers_are_shown_by_their_names() -> None:
+    text = one_call("to: a, headers: {X-A: 'b ${TOKEN}', X-C: d}")
+    scenario = load(text, environment={"TOKEN": "geheim"})
+    assert scenario.shown_parameters()["step.0.0.headers"] == "X-A: b ${TOKEN}, X-C: d"
+    listed = load(one_call("to: a, headers: ['X-A: ${TOKEN}', 'X-C: d']"), environment={"TOKEN": "geheim"})
+    assert listed.shown_parameters()["step.0.0.headers"] == "X-A: ${TOKEN}, X-C: d"
+
+
 def test_credentials_fill_what_a_party_leaves_out() -> None:
     credentials = read_credentials("office: {user: 0043, password: yes, registrar: pbx.example.com}\n")
     text = "name: t\nparties: {alice: {credentials: office, password: no}}\nsteps:\n  - register: alice\n"

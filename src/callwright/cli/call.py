@@ -178,12 +178,8 @@ async def _place(
     plan = collection.recording(plan)
     progress = flags.Progress()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
-    phone = Phone(
-        config,
-        taps=[*collection.taps, *flags.taps_for(trace_sip, secrets)],
-        permission=permission,
-        on_warning=say,
-    )
+    taps = [*collection.taps, *flags.taps_for(trace_sip, secrets)]
+    phone = Phone(config, taps=taps, permission=permission, on_warning=say)
     async with phone:
         if plan.media.enabled:
             prepare(plan.media.play, config.codecs, config.ptime, plan.media.voice)

@@ -100,13 +100,26 @@ def show(text: str) -> None:
     print(shown(text))
 
 
-def _error_document(verb: str, verdict: str, blame: str, reason: str, code: int) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    if verb == "call":
-        # Programs read the keys of a call whatever its end was.
-        from callwright.scenario.outcome import CallOutcome
+def _empty_result(verb: str) -> dict[str, Any]:
+    """The keys that a result of this verb always has: programs read them whatever its end was."""
+    if verb == "answer":
+        return {"calls": []}
+    if verb not in ("call", "run", "register", "options"):
+        return {}
+    from callwright.scenario.outcome import CallOutcome, RegistrationOutcome, RequestOutcome, RunOutcome
 
-        document.update(CallOutcome().to_json())
+    nothing: Any = {
+        "call": CallOutcome,
+        "run": RunOutcome,
+        "register": RegistrationOutcome,
+        "options": RequestOutcome,
+    }[verb]()
+    keys: dict[str, Any] = nothing.to_json()
+    return keys
+
+
+def _error_document(verb: str, verdict: str, blame: str, reason: str, code: int) -> dict[str, Any]:
+    document = _empty_result(verb)
     document |= {"verdict": verdict, "blame": blame, "reason": reason, "exit_code": code, "error": reason}
     return document
 

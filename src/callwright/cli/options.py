@@ -14,8 +14,8 @@ from callwright.cli.console import (
     TraceFlag,
     VerboseFlag,
     exit_code,
-    print_json,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def options(
         )
     )
     if as_json:
-        print_json(outcome.to_json())
+        flags.print_result(outcome.to_json(), [password])
     else:
-        print(f"{outcome.verdict.value}: {outcome.reason}")
+        show(f"{outcome.verdict.value}: {outcome.reason}")
         if outcome.user_agent:
-            print(f"  server  {outcome.user_agent}")
+            show(f"  server  {outcome.user_agent}")
         if outcome.allow:
-            print(f"  allows  {', '.join(outcome.allow)}")
+            show(f"  allows  {', '.join(outcome.allow)}")
     return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
 
 
@@ -115,7 +115,8 @@ async def _ping(
     from callwright.scenario.verdict import judge_request
 
     permission = flags.typed_permission("options", target, wishes.get("proxy"))
-    async with Phone(config, taps=flags.taps_for(trace_sip), permission=permission, on_warning=say) as phone:
+    taps = flags.taps_for(trace_sip, [account.secret] if account else ())
+    async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         request = phone.request("OPTIONS", target, account=account, **wishes)
         interrupted = await flags.first_of(stop, request.finished)
         if interrupted:

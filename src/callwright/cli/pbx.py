@@ -139,7 +139,7 @@ def pbx(
             {
                 "verdict": "passed",
                 "blame": None,
-                "reason": f"{len(calls)} calls went through the PBX",
+                "reason": f"{len(calls)} {'call' if len(calls) == 1 else 'calls'} went through the PBX.",
                 "calls": [_call_json(record) for record in calls],
             }
         )
@@ -220,7 +220,7 @@ def _account(text: str) -> Account:
 
     user, colon, secret = text.partition(":")
     if not user or not colon or not secret:
-        raise Refused(f"--account takes USER:SECRET, not {text!r}", "For example: --account 1001:secret")
+        raise Refused("--account takes USER:SECRET", "For example: --account 1001:secret")
     return Account(user, secret)
 
 

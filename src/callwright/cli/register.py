@@ -16,8 +16,8 @@ from callwright.cli.console import (
     TraceFlag,
     VerboseFlag,
     exit_code,
-    print_json,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -111,12 +111,16 @@ def register(
         )
     )
     if as_json:
-        print_json(outcome.to_json())
+        flags.print_result(outcome.to_json(), [password])
     else:
-        print(f"{outcome.verdict.value}: {outcome.reason}")
+        show(f"{outcome.verdict.value}: {outcome.reason}")
         if outcome.expires_s is not None:
-            print(f"  granted {outcome.expires_s} s, refreshed {outcome.refreshes} times")
+            show(f"  granted {outcome.expires_s} s, refreshed {_times(outcome.refreshes)}")
     return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 async def _register(
@@ -140,7 +144,8 @@ async def _register(
             lost.set()
 
     permission = flags.typed_permission("register", registrar, wishes.get("proxy"))
-    async with Phone(config, taps=flags.taps_for(trace_sip), permission=permission, on_warning=say) as phone:
+    taps = flags.taps_for(trace_sip, [account.secret])
+    async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)
         interrupted = await flags.first_of(stop, registration.first)
         if not interrupted and registration.first.result() and seconds:

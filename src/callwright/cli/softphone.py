@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from callwright.cli.console import Refused, say
+from callwright.cli.console import Refused, print_json, say
 
 if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap
@@ -177,13 +177,15 @@ def sip_uri(text: str, what: str = "the URI") -> str:
 class Trace:
     """A tap that prints SIP messages on stderr as they pass, secrets taken out."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         from callwright.evidence.redaction import Redactor
 
-        self._redactor = Redactor()
+        self._redactor = Redactor(secrets)
         self._started: float | None = None
 
     def __call__(self, packets: Sequence[Packet]) -> None:
+        from callwright.evidence.shown import shown_octets
+
         for packet in packets:
             if packet.kind != "sip":
                 continue
@@ -195,12 +197,7 @@ class Trace:
                 f"--- {packet.now - self._started:9.3f}  {arrow} {packet.transport.lower()} "
                 f"{remote}:{packet.remote[1]}  {len(packet.data)} octets"
             )
-            say(
-                self._redactor.message(packet.data)
-                .decode("utf-8", "replace")
-                .replace("\r\n", "\n")
-                .rstrip("\n")
-            )
+            say(shown_octets(self._redactor.message(packet.data)).rstrip("\n"))
             say("")
 
 
@@ -268,5 +265,12 @@ def typed_permission(purpose: str, *uris: str | None) -> Permission:
     return Permission(Purpose(purpose), Rules(typed=hosts))
 
 
-def taps_for(trace_sip: bool) -> list[Tap]:
-    return [Trace()] if trace_sip else []
+def taps_for(trace_sip: bool, secrets: Iterable[str] = ()) -> list[Tap]:
+    return [Trace(secrets)] if trace_sip else []
+
+
+def print_result(document: dict[str, Any], secrets: Iterable[str | None] = ()) -> None:
+    """The JSON document of a result on stdout, without the secrets in headers of the messages in it."""
+    from callwright.evidence.redaction import Redactor
+
+    print_json(Redactor([secret for secret in secrets if secret]).document(document))

@@ -44,6 +44,9 @@ _SECRET_PARAMETER = re.compile(
 )
 _SECRET_KEY = re.compile(r"pass(word|wd|phrase)|\bpass\b|secret|token|api_?key|credential", re.IGNORECASE)
 
+_HEADERS_KEY = re.compile(r"(?:^|\.)headers$")
+_NEXT_HEADER = re.compile(r", (?=[A-Za-z0-9-]+: )")
+
 
 def _masked(octets: bytes) -> bytes:
     """Every octet but quotes, line ends and blanks becomes the mask."""
@@ -115,8 +118,17 @@ class Redactor:
                 return list(self._header(value[0], value[1]))
             return [self.document(item, key) for item in value]
         if isinstance(value, str):
+            if _HEADERS_KEY.search(key):
+                return self._headers(value)
             return "(secret)" if value and _SECRET_KEY.search(key) else self.text(value)
         return value
+
+    def _headers(self, value: str) -> str:
+        """Headers as a parameter has them: "X-A: b, X-B: c"."""
+        return ", ".join(
+            ": ".join(self._header(*line.split(": ", 1))) if ": " in line else self.text(line)
+            for line in _NEXT_HEADER.split(value)
+        )
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
         """A captured header, as a pair in run.json."""

@@ -155,7 +155,8 @@ def parse_allow(text: str) -> Target:
         return Target(network=str(ipaddress.ip_network(word, strict=False)))
     except ValueError:
         pass
-    if not word or any(character in word for character in "/:@ ,"):
+    last_label = word.rstrip(".").rpartition(".")[2]
+    if not word or any(character in word for character in "/:@ ,") or last_label.isdigit():
         raise PolicyError(f"--allow takes a host or a network such as 192.0.2.0/24, not {text!r}.")
     return Target(host=word)
 

@@ -171,7 +171,7 @@ class Fields:
                 self.problems.append(dataclasses.replace(problem, permitted=values_permitted))
                 return
             values[spec.name] = spec.default
-        self.given[address] = expanded.written if isinstance(expanded, Text) else None
+        self.given[address] = _as_written(expanded)
         if unresolved and isinstance(node, Text):
             self.given[address] = node.value
 
@@ -187,3 +187,16 @@ class Fields:
         if "\x00" in text:
             self.wrong(f"The {what} holds a NUL.", node.mark, None, what)
         return text
+
+
+def _as_written(node: Node) -> str | None:
+    """The author's text of a value in which a ``${NAME}`` was replaced, in one line; None where none was."""
+    if isinstance(node, Text):
+        return node.written
+    parts = node.items if isinstance(node, Items) else tuple(value for _, value in node.entries)
+    texts = [_as_written(part) for part in parts]
+    if not any(texts):
+        return None
+    names = [""] * len(parts) if isinstance(node, Items) else [f"{key.value}: " for key, _ in node.entries]
+    own = [part.value if isinstance(part, Text) else "…" for part in parts]
+    return ", ".join(name + (text or value) for name, text, value in zip(names, texts, own, strict=True))
