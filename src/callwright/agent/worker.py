@@ -46,7 +46,7 @@ _CLAIM_SECONDS = 5.0
 _TAKE_SECONDS = 5.0
 _CLAIM_TRIES = 3
 _AGAIN = 0.2  # seconds before something is tried again that the broker refused
-LAST_WORDS = 8.0  # seconds that results have to get home when the agent is ended
+LAST_WORDS = 5.0  # seconds that results have to get home when the agent is ended
 
 
 class Execution(Protocol):

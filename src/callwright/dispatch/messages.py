@@ -68,13 +68,13 @@ class JobPolicy(msgspec.Struct, frozen=True):
 class Job(Attempt, frozen=True, kw_only=True):
     """All that an agent needs to do a run. Holds secrets: never logged, never stored.
 
-    `document`: the text of the test. `overrides`: address to text. `credentials`: name of an account to its
+    `document`: the text of the test. `overrides`: address to value. `credentials`: name of an account to its
     fields (user, password, domain …), as the documents name them. `name`: of the test, for people.
     """
 
     name: str
     document: str
-    overrides: dict[str, str] = {}
+    overrides: dict[str, Any] = {}
     credentials: dict[str, dict[str, str]] = {}
     policy: JobPolicy = JobPolicy()
     record: bool = True

@@ -1,0 +1,243 @@
+"""`callwright agent`: takes runs from a platform and carries them out here."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callwright.cli import softphone as flags
+from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseFlag, say
+
+if TYPE_CHECKING:
+    from callwright.agent.identity import Identity
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  callwright agent --url https://calls.example.com --enrol TOKEN --pool lab --data /var/lib/callwright
+
+  callwright agent --data /var/lib/callwright
+
+The token is good for one enrolment; what it gives is kept in DIR/agent.json (readable by its owner alone),
+and the agent finds its way back by itself from then on. Ctrl-C stops the runs it has, and tells.
+"""
+_WARM_UP = ("sip.endpoint", "rtp.session", "audio.codecs", "audio.speech", "evidence.report", "pbx.server")
+
+
+@app.command(epilog=_EXAMPLES)
+def agent(
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="The platform, as people reach it.")
+    ] = None,
+    enrol: Annotated[
+        str | None,
+        typer.Option(
+            "--enrol",
+            metavar="TOKEN",
+            envvar="CALLWRIGHT_ENROL",
+            show_envvar=True,
+            help="Enrol with this single-use token.",
+        ),
+    ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option("--pool", metavar="NAME", help="The pool that the token is meant for, as a check."),
+    ] = None,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Where identity and spool are kept.")
+    ] = Path("callwright-agent"),
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="By default the name of this host.")
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option("--capacity", min=1, metavar="N", help="Calls at once; 50 unless said.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Said of this agent in lists; repeat it for more."),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="Trust this CA for --url, as PEM.")
+    ] = None,
+    bind: flags.BindOption = None,
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    verbose: VerboseFlag = False,
+) -> int:
+    """Take runs from a platform and carry them out here, until Ctrl-C."""
+    from callwright.agent.identity import IdentityError, read_identity, write_identity
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    config = flags.phone_config(bind=bind, rtp_ports=rtp_ports)
+    labels = _labels(label or [])
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _lock(data)
+        if enrol is not None:
+            if url is None:
+                raise Refused("--enrol needs --url", "Give the address of the platform.")
+            identity = _enrol(url, enrol, name or platform.node() or "agent", capacity or 50, labels, ca)
+            write_identity(data, identity)
+            say(f"enrolled as {identity.name} in the pool {identity.pool}")
+        identity = read_identity(data)
+    except IdentityError as error:
+        raise Refused(str(error), "Enrol it: callwright agent --url URL --enrol TOKEN") from None
+    except OSError as error:
+        raise Refused(
+            f"--data {data}: {error.strerror or error}", code=EXIT_PLATFORM, blame="platform"
+        ) from None
+    if pool is not None and pool != identity.pool:
+        raise Refused(f"this agent belongs to the pool {identity.pool}, not to {pool}")
+    identity = _adjusted(identity, capacity, labels)
+    try:
+        flags.run_async(lambda stop: _serve(identity, data, config.bind, config.rtp_ports, stop))
+    finally:
+        lock.close()
+    return EXIT_PASSED
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise Refused(f"--label takes KEY=VALUE, not {text!r}", "Such as --label site=frankfurt")
+        labels[key.strip()] = value.strip()
+    return labels
+
+
+def _adjusted(identity: Identity, capacity: int | None, labels: dict[str, str]) -> Identity:
+    from msgspec.structs import replace
+
+    if capacity is not None:
+        identity = replace(identity, capacity=capacity)
+    return replace(identity, labels={**identity.labels, **labels}) if labels else identity
+
+
+def _lock(data: Path) -> IO[str]:
+    """One agent to a folder: two would read each other's spool. Held until the process ends."""
+    lock = open(os.open(data / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Refused(f"another agent runs in {data}", "Give each its own --data DIR.") from None
+    return lock
+
+
+def _enrol(
+    url: str, token: str, name: str, capacity: int, labels: dict[str, str], ca: Path | None
+) -> Identity:
+    """Ask the platform; raises Refused with its answer."""
+    import httpx
+    import msgspec
+
+    from callwright import __version__
+    from callwright.agent.identity import Identity
+    from callwright.net.trust import verifying_context
+
+    try:
+        trust = verifying_context(ca.read_text()) if ca is not None else verifying_context()
+    except (OSError, ValueError) as error:
+        raise Refused(f"--ca {ca}: {error}") from None
+    asked = {
+        "token": token,
+        "name": name,
+        "version": __version__,
+        "capacity": capacity,
+        "labels": labels,
+        "codecs": list(_codecs()),
+    }
+    address = f"{url.rstrip('/')}/api/v2/agents/enrol"
+    try:
+        answer = httpx.post(address, json=asked, timeout=30, verify=trust, follow_redirects=False)
+        told: Any = answer.json() if answer.content else {}
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Refused(f"{address} cannot be asked: {error}", code=EXIT_PLATFORM, blame="platform") from None
+    except ValueError:
+        raise Refused(f"{address} answers {answer.status_code}, and no JSON: is it a Callwright?") from None
+    if answer.status_code not in (200, 201):
+        message = told.get("message") if isinstance(told, dict) else None
+        raise Refused(f"the platform does not enrol this agent: {message or answer.status_code}")
+    if isinstance(told, dict) and isinstance(told.get("data"), dict):
+        told = told["data"]
+    try:
+        identity = msgspec.convert({"platform_url": url, **told}, type=Identity)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise Refused(f"the platform's answer to the enrolment cannot be used: {error}") from None
+    return msgspec.structs.replace(identity, capacity=capacity, labels=labels)
+
+
+def _codecs() -> tuple[str, ...]:
+    from callwright.audio.codecs import CODECS
+
+    return tuple(codec.name for codec in CODECS)
+
+
+async def _serve(
+    identity: Identity, data: Path, bind: str | None, rtp_ports: tuple[int, int], stop: asyncio.Event
+) -> None:
+    from callwright import __version__
+    from callwright.agent.spool import Spool
+    from callwright.agent.worker import Abilities, Worker
+    from callwright.cli.job import Carrier, weigh
+    from callwright.dispatch.broker import Unavailable
+    from callwright.dispatch.nats import NatsBroker
+
+    connecting = asyncio.ensure_future(
+        NatsBroker.connect(
+            identity.nats_url,
+            user=identity.user,
+            password=identity.password,
+            ca=identity.ca,
+            name=identity.name,
+        )
+    )
+    if await flags.first_of(stop, connecting):
+        connecting.cancel()
+        return
+    try:
+        broker = connecting.result()
+    except (Unavailable, ValueError) as error:
+        raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
+    try:
+        spool = Spool(data / "spool")
+    except OSError as error:
+        raise Refused(f"the spool cannot be made: {error}", code=EXIT_PLATFORM, blame="platform") from None
+    worker = Worker(
+        identity,
+        broker,
+        spool,
+        Carrier(bind=bind, rtp_ports=rtp_ports),
+        weigh=weigh,
+        abilities=Abilities(__version__, _codecs()),
+    )
+    say(f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once; Ctrl-C ends")
+    _warm_up()
+    working = asyncio.ensure_future(worker.run())
+    if await flags.first_of(stop, working):
+        worker.stop()
+    await working
+    await broker.close()
+
+
+def _warm_up() -> None:
+    """What the first run needs is loaded before it comes: it is not to wait for imports."""
+    import importlib
+
+    for room in _WARM_UP:
+        importlib.import_module(f"callwright.{room}")

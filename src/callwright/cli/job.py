@@ -1,0 +1,223 @@
+"""A job of the platform carried out: what `callwright run --report` does, for an agent.
+
+Here the rooms meet that are strangers to one another: the runner, the reference PBX and the evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from callwright import __version__
+from callwright.agent.live import Live
+from callwright.agent.pulse import tell_seconds, told
+from callwright.agent.runner import Runner
+from callwright.dispatch.messages import Job, JobPolicy
+from callwright.evidence.folder import EvidenceFolder
+from callwright.evidence.memory import PacketMemory
+from callwright.evidence.redaction import Redactor
+from callwright.evidence.unfolding import Unfolding
+from callwright.net.clock import SystemClock
+from callwright.net.driver import BindFailed
+from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.tap import Tap
+from callwright.pbx.accounts import Account
+from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.phone.permission import Permission
+from callwright.policy.destination import Destination, PolicyError, Purpose, Rules, Target, decide
+from callwright.scenario.actions import Call
+from callwright.scenario.document import load
+from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+from callwright.scenario.scenario import Scenario
+from callwright.scenario.source import DocumentError
+from callwright.sip.transport import Transport
+from callwright.sip.uri import SipSyntaxError, Uri
+
+_LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
+
+
+class Carrier:
+    """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`."""
+
+    def __init__(
+        self,
+        *,
+        bind: str | None = None,
+        rtp_ports: tuple[int, int] = (16384, 32767),
+        entropy: Entropy = system_entropy,
+    ) -> None:
+        self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
+
+    async def __call__(self, job: Job, folder: Path, live: Live) -> RunOutcome:
+        try:
+            scenario = read(job)
+        except DocumentError as error:
+            shown = "; ".join(str(problem) for problem in error.problems[:5])
+            return _failed(job, Blame.TEST, f"The document cannot be run: {shown}")
+        if live.stopped is not None:
+            return _stopped(job, live)
+        passwords = {
+            user: password or self._entropy(12).hex() for user, password in scenario.pbx_accounts().items()
+        }
+        secrets = [*passwords.values(), *scenario.secrets()]
+        pbx: Pbx | None = None
+        own = job.policy.own
+        try:
+            if scenario.needs_pbx:
+                pbx = await _start_pbx(passwords, scenario.transport)
+                own = (*own, (pbx.address.host, pbx.address.port))
+                scenario = scenario.on_pbx(f"{pbx.address.host}:{pbx.address.port}", passwords)
+            rules = rules_of(job.policy, own)
+            refusal = _refusal(scenario, rules)
+            if refusal:
+                return _failed(job, Blame.TEST, refusal)
+            return await self._run(job, scenario, rules, secrets, folder, live)
+        except BindFailed as error:
+            return _failed(job, Blame.PLATFORM, f"The built-in PBX does not start: {error.reason}")
+        except PolicyError as error:
+            return _failed(job, Blame.PLATFORM, f"A target of the policy cannot be read: {error}")
+        finally:
+            if pbx is not None:
+                await pbx.close()
+
+    async def _run(
+        self,
+        job: Job,
+        scenario: Scenario,
+        rules: Rules,
+        secrets: Sequence[str],
+        folder: Path,
+        live: Live,
+    ) -> RunOutcome:
+        memory = PacketMemory()
+        evidence = EvidenceFolder.open(folder, redactor=Redactor(secrets))
+        unfolding = Unfolding(
+            redactor=Redactor(secrets), users={user: party for party, user in scenario.users().items()}
+        )
+        taps: list[Tap] = [memory, unfolding]
+        if evidence.capture is not None:
+            taps.append(evidence.capture)
+
+        def on_event(what: Any) -> None:
+            news = told(what)
+            if news is not None:
+                live.report(*news)
+
+        runner = Runner(
+            scenario,
+            permission=Permission(Purpose.RUN, rules),
+            taps=taps,
+            recordings=folder if job.record else None,
+            bind=self._bind,
+            rtp_ports=self._rtp_ports,
+            user_agent=f"Callwright/{__version__}",
+            entropy=self._entropy,
+            on_intent=live.intend,
+            on_event=on_event,
+        )
+        outcome = await _until_done(runner, live, unfolding)
+        outcome = replace(outcome, id=job.session_id, version=__version__)
+        # Drawing the ladder and the page takes a while, in which other calls want to be served.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, lambda: evidence.write(outcome, memory.packets()))
+
+
+async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:
+    running = asyncio.ensure_future(runner.run())
+    stopping = asyncio.ensure_future(live.stopping.wait())
+    seconds = asyncio.ensure_future(tell_seconds(runner, live.report))
+    messages = asyncio.ensure_future(_tell_messages(unfolding, live))
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            runner.stop(live.stopped or "by the platform")
+        return await running
+    finally:
+        for task in (stopping, seconds, messages):
+            task.cancel()
+        if not running.done():
+            running.cancel()
+        await asyncio.gather(stopping, seconds, messages, return_exceptions=True)
+
+
+async def _tell_messages(unfolding: Unfolding, live: Live) -> None:
+    """The ladder so far, whenever there is more of it, and now and then for who began to watch late."""
+    loop = asyncio.get_running_loop()
+    origin, told_at = SystemClock().wall(), 0.0
+    while True:
+        await asyncio.sleep(_LADDER_SECONDS)
+        if unfolding.changed or loop.time() - told_at > _LADDER_AGAIN:
+            told_at = loop.time()
+            live.report("ladder", await loop.run_in_executor(None, unfolding.tell, origin))
+
+
+def read(job: Job) -> Scenario:
+    """Raises DocumentError. The agent's own environment is none of a test's business."""
+    return load(job.document, overrides=job.overrides, environment={}, credentials=job.credentials)
+
+
+def weigh(job: Job) -> int:
+    """Calls at once that a job may hold, both ends when both are here."""
+    try:
+        scenario = read(job)
+    except DocumentError:
+        return 1
+    calls = [action for action in scenario.actions() if isinstance(action, Call)]
+    legs = 2 if scenario.needs_pbx else 1
+    return max(1, legs * sum(call.concurrent or min(call.max_total_calls, _overlap(call)) for call in calls))
+
+
+def _overlap(call: Call) -> int:
+    return 1 + int(call.call_rate * (call.ring_timeout + call.max_duration))
+
+
+def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
+    """Raises PolicyError."""
+    targets = tuple(
+        Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes)
+        for row in policy.targets
+    )
+    return Rules(targets=targets, own=own, embedded=policy.embedded)
+
+
+def _refusal(scenario: Scenario, rules: Rules) -> str:
+    """Why it may not be run, with the remedy; names are asked about again when they have addresses."""
+    for address, text in scenario.destinations():
+        try:
+            uri = Uri.parse(text)
+        except SipSyntaxError as error:
+            return f"{address}: {text} is no SIP URI: {error.reason}."
+        decision = decide(Purpose.RUN, Destination(uri.host, (), uri.port, uri.user or ""), rules)
+        if not decision.allowed and not decision.undecided:
+            return f"{address}: {decision.reason} {decision.remedy}".strip()
+    return ""
+
+
+async def _start_pbx(passwords: dict[str, str], transport: str) -> Pbx:
+    accounts = [Account(user, password) for user, password in passwords.items()]
+    listen = Listen(Transport(transport.upper()))
+    pbx = Pbx(PbxConfig(domain="127.0.0.1", accounts=accounts, listen=[listen]))
+    await pbx.start()
+    return pbx
+
+
+def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
+    return RunOutcome(
+        verdict=Verdict.ERROR,
+        blame=blame,
+        reason=reason,
+        name=job.name,
+        id=job.session_id,
+        version=__version__,
+    )
+
+
+def _stopped(job: Job, live: Live) -> RunOutcome:
+    return replace(
+        _failed(job, Blame.PLATFORM, f"The run was stopped {live.stopped}."),
+        verdict=Verdict.CANCELED,
+        blame=None,
+    )

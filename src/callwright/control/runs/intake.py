@@ -1,0 +1,139 @@
+"""What agents ask for and hand in, answered by the database: each method one message, one answer."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from callwright.control.errors import DomainError, Invalid, NotFound, QuotaExceeded, StorageUnavailable
+from callwright.control.runs.evidence import RunEvidence
+from callwright.control.runs.model import Acceptance, Run
+from callwright.control.runs.service import Runs
+from callwright.control.servers.model import AgentState
+from callwright.control.servers.service import Servers
+from callwright.dispatch.messages import (
+    Answer,
+    BadMessage,
+    ChunkAnswer,
+    Claim,
+    ClaimAnswer,
+    EvidenceChunk,
+    IntentNotice,
+    Job,
+    JobPolicy,
+    PolicyTarget,
+    Release,
+    Result,
+    unpack_outcome,
+)
+
+__all__ = ["Intake"]
+
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Raises StorageUnavailable where the agent is to ask again. `moved` holds the runs that changed by an
+    agent's doing and have not ended, for who wants to tell: take them out with `take_moved`."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        servers: Servers,
+        evidence: RunEvidence,
+        *,
+        lease: float,
+        own: tuple[tuple[str, int], ...] = (),
+    ) -> None:
+        self.lease, self.own = lease, own
+        self._runs, self._servers, self._evidence = runs, servers, evidence
+        self._moved: list[Run] = []
+
+    def take_moved(self) -> list[Run]:
+        moved, self._moved = self._moved, []
+        return moved
+
+    async def claim(self, agent_id: str, claim: Claim) -> ClaimAnswer:
+        try:
+            agent, wanted = await self._servers.get(agent_id), await self._runs.by_id(claim.run_id)
+        except NotFound as error:
+            return ClaimAnswer(None, error.message, self.lease)
+        if agent.pool != wanted.pool or agent.state != AgentState.ACTIVE:
+            return ClaimAnswer(None, "It is not for this agent.", self.lease)
+        run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease)
+        if run is None:
+            return ClaimAnswer(None, "It is taken, stopped, or of another attempt.", self.lease)
+        self._moved.append(run)
+        return ClaimAnswer(await self._job(run), lease_seconds=self.lease)
+
+    async def _job(self, run: Run) -> Job:
+        job = await self._runs.job(run.id)
+        targets = tuple(
+            PolicyTarget(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes)
+            for row in job.targets
+        )
+        return Job(
+            run.id,
+            run.session_id,
+            run.attempt,
+            name=run.test_name,
+            document=job.document,
+            overrides=job.overrides,
+            credentials=job.credentials,
+            policy=JobPolicy(targets, self.own, job.embedded),
+        )
+
+    async def intent(self, agent_id: str, notice: IntentNotice) -> Answer:
+        run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
+        if run is None:
+            return Answer(False, True, "the run was stopped, or is no longer this agent's")
+        self._moved.append(run)
+        return Answer(True)
+
+    async def release(self, agent_id: str, release: Release) -> Answer:
+        run = await self._runs.release(release.run_id, release.attempt, agent_id)
+        return Answer(run is not None, superseded=run is None)
+
+    async def result(self, agent_id: str, result: Result) -> Answer:
+        try:
+            outcome = unpack_outcome(result.outcome)
+            acceptance = await self._runs.finish(
+                result.session_id,
+                result.attempt,
+                msgspec.json.encode(outcome),
+                agent_id=agent_id,
+                intents=result.intents,
+            )
+        except StorageUnavailable:
+            raise
+        except (DomainError, BadMessage) as error:
+            return Answer(False, True, str(error))
+        if acceptance is Acceptance.SUPERSEDED:
+            return Answer(False, True, "the run has ended otherwise")
+        return Answer(True)
+
+    async def chunk(self, agent_id: str, chunk: EvidenceChunk) -> ChunkAnswer:
+        """A piece of a file of a run that this agent holds; with the last one the file is checked and listed.
+
+        A disk that is full is a refusal, for it must not hold up the verdict.
+        """
+        try:
+            run = await self._runs.by_id(chunk.run_id)
+        except NotFound:
+            return ChunkAnswer(superseded=True)
+        current = (run.session_id, run.attempt, run.agent_id) == (chunk.session_id, chunk.attempt, agent_id)
+        if not current or run.finished:
+            return ChunkAnswer(superseded=True)
+        place = (chunk.session_id, chunk.attempt, chunk.name)
+        try:
+            have = await self._evidence.write(*place, chunk.offset, chunk.data)
+            if have < chunk.size:
+                return ChunkAnswer(have)
+            await self._evidence.complete(*place, chunk.size, chunk.sha256, chunk.media_type)
+            return ChunkAnswer(chunk.size, done=True)
+        except (QuotaExceeded, StorageUnavailable) as error:
+            return ChunkAnswer(refused=error.message)
+        except Invalid as error:
+            _log.info("%s of run %d starts again: %s", chunk.name, chunk.run_id, error.message)
+            return ChunkAnswer(0)

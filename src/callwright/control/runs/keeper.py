@@ -1,0 +1,394 @@
+"""Between database and agents: queued runs go out, what agents say goes in, what falls silent is found.
+
+One keeper in the parent of `serve`. It holds nothing that matters: what it remembers can be lost at any time
+and is read again from the database, and whatever an agent says holds only when the database agrees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from callwright.control.errors import DomainError, NotFound, StorageUnavailable
+from callwright.control.runs.evidence import RunEvidence
+from callwright.control.runs.intake import Intake
+from callwright.control.runs.model import Run
+from callwright.control.runs.service import Runs
+from callwright.control.runs.transitions import Phase
+from callwright.control.servers.model import AgentInfo, AgentState
+from callwright.control.servers.service import Servers
+from callwright.dispatch import messages, subject
+from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
+from callwright.dispatch.messages import StopOrder, decode, encode
+from callwright.net.clock import Clock, SystemClock
+
+__all__ = ["BrokerAccounts", "Keeper"]
+
+_log = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+_ENQUEUE_AGAIN = 15.0  # seconds after which a run that still waits is put into its queue once more
+_AT_ONCE = 32
+_GRACE = 5.0  # seconds beyond a lease that agents have to be heard again after an outage of ours
+_HOUSEKEEPING = 600.0  # seconds between two looks for evidence that is too old or too much
+_FEW = 50  # runs that changed: so many are looked up one by one, more by reading all that live
+
+
+class BrokerAccounts(Protocol):
+    """Who makes agents known to the broker; `dispatch.nats_server.NatsServer` does."""
+
+    async def account(self, agent_id: str, pool: str) -> messages.AccountAnswer: ...
+    async def revoke(self, agent_id: str) -> None: ...
+
+
+class Keeper:
+    """`async with Keeper(…)`: it works from then on, and until the end.
+
+    `lease`: seconds that an agent has between two signs of life. `own`: (numeric host, port) of PBXs of the
+    platform that runs may always call. `accounts` None: agents' accounts are somebody else's business.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        servers: Servers,
+        evidence: RunEvidence,
+        broker: Broker,
+        *,
+        lease: float = 15.0,
+        own: tuple[tuple[str, int], ...] = (),
+        accounts: BrokerAccounts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.lease = lease
+        self._runs, self._servers, self._evidence = runs, servers, evidence
+        self._broker, self._accounts = broker, accounts
+        self._intake = Intake(runs, servers, evidence, lease=lease, own=own)
+        self._clock: Clock = clock or SystemClock()
+        self._queued: dict[tuple[int, int], tuple[str, float]] = {}  # -> pool, when it was put in
+        self._stops: dict[tuple[int, int], tuple[str, StopOrder]] = {}  # -> agent, what it is told
+        self._owners: dict[tuple[int, int], tuple[str, str]] = {}  # -> agent, session id
+        self._pools: set[str] = set()
+        self._changed: set[int] = set()
+        self._look = asyncio.Event()
+        self._sweep = True
+        self._away = True  # nobody could be heard: leases are extended before any is judged
+        self._cleaned_at = self._clock.now()
+        self._killed_at: float | None = None
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Keeper:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Raises Unavailable when the broker is not there."""
+        intake = self._intake
+        for kind, handler in (
+            (subject.CLAIM, self._answering(messages.Claim, intake.claim)),
+            (subject.INTENT, self._answering(messages.IntentNotice, intake.intent)),
+            (subject.RELEASE, self._answering(messages.Release, intake.release)),
+            (subject.RESULT, self._answering(messages.Result, intake.result)),
+            (subject.EVIDENCE, self._answering(messages.EvidenceChunk, intake.chunk)),
+            (subject.HEARTBEAT, self._answering(messages.Heartbeat, self._heartbeat)),
+        ):
+            await self._subscribe(subject.of_agents(kind), self._aside(handler))
+        await self._subscribe(subject.of_agents(subject.PROGRESS), self._progress)
+        await self._subscribe(subject.RUNS_CHANGED, self._on_changed)
+        await self._subscribe(subject.AGENTS_CHANGED, self._aside(self._on_agents_changed))
+        await self._subscribe(subject.ACCOUNT, self._aside(self._account))
+        self._broker.on_reconnect.append(self._reconnected)
+        self._runs.on_change.append(self._on_change)
+        self._loop = asyncio.ensure_future(self._keep())
+
+    async def _subscribe(self, to: str, handler: Callable[[Message], Awaitable[None]]) -> None:
+        self._subscriptions.append(await self._broker.subscribe(to, handler))
+
+    async def close(self) -> None:
+        if self._on_change in self._runs.on_change:
+            self._runs.on_change.remove(self._on_change)
+        if self._reconnected in self._broker.on_reconnect:
+            self._broker.on_reconnect.remove(self._reconnected)
+        for subscription in self._subscriptions:
+            await subscription.close()
+        tasks = [*self._tasks, *([self._loop] if self._loop else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _aside(self, act: Callable[[Message], Awaitable[None]]) -> Callable[[Message], Awaitable[None]]:
+        """Several messages of one kind at once, so that one that waits for the disk holds up no other."""
+
+        async def begin(message: Message) -> None:
+            await self._turns.acquire()
+            task = asyncio.ensure_future(self._carry(act, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return begin
+
+    async def _carry(self, act: Callable[[Message], Awaitable[None]], message: Message) -> None:
+        """What fails here is not answered: the agent says it again."""
+        try:
+            await act(message)
+        except StorageUnavailable as error:
+            self._away = True
+            _log.error("%s was not taken: %s", message.subject, error.message)
+        except messages.BadMessage as error:
+            _log.warning("%s: %s", message.subject, error)
+        except BrokerError as error:
+            _log.warning("%s: %s", message.subject, error)
+        except Exception:
+            _log.exception("an exception with a message on %s", message.subject)
+        finally:
+            self._turns.release()
+
+    # -- looking at the database
+
+    def _on_change(self, run: Run) -> None:
+        self._changed.add(run.id)
+        self._look.set()
+
+    async def _on_changed(self, message: Message) -> None:
+        run_id = decode(messages.RunsChanged, message.data).run_id
+        if run_id is None:
+            self._sweep = True
+        else:
+            self._changed.add(run_id)
+        self._look.set()
+
+    async def _on_agents_changed(self, _: Message) -> None:
+        for agent in await self._servers.list():
+            control = messages.Control(draining=agent.state != AgentState.ACTIVE)
+            await self._broker.publish(subject.control(agent.id), encode(control))
+
+    def _reconnected(self) -> None:
+        """What lay in the queues may be gone, and agents may be on their way back."""
+        self._away = self._sweep = True
+        self._pools.clear()
+        self._queued.clear()
+        self._look.set()
+
+    async def _keep(self) -> None:
+        """At once when something changed, else four times in a lease, at least once a second."""
+        every = max(0.1, min(1.0, self.lease / 4))
+        while True:
+            try:
+                if self._broker.connected:
+                    await self._attend()
+            except StorageUnavailable as error:
+                self._away = self._sweep = True
+                _log.error("the database is away: %s", error.message)
+            except BrokerError as error:
+                _log.warning("%s", error)
+            except Exception:
+                _log.exception("an exception in the keeper")
+            self._clean_up()
+            try:
+                await asyncio.wait_for(self._look.wait(), every)
+                self._look.clear()
+            except TimeoutError:
+                self._sweep = True
+
+    def _clean_up(self) -> None:
+        now = self._clock.now()
+        if now - self._cleaned_at >= _HOUSEKEEPING:
+            self._cleaned_at = now
+            task = asyncio.ensure_future(self._sweep_out())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _sweep_out(self) -> None:
+        try:
+            freed = await self._evidence.sweep()
+            if freed:
+                _log.info("%d octets of evidence were removed", freed)
+            await self._runs.forget_old_keys()
+        except (DomainError, OSError) as error:
+            _log.error("evidence was not cleaned up: %s", error)
+
+    async def _attend(self) -> None:
+        if self._away:
+            await self._runs.extend_leases(self.lease + _GRACE)
+            self._away = False
+        changed, self._changed = self._changed, set()
+        if not self._sweep and len(changed) <= _FEW:
+            for run_id in changed:
+                await self._attend_to(run_id)
+            return
+        self._sweep = False
+        await self._announce_kill()
+        await self._runs.expire_leases()
+        live = await self._runs.live()
+        keys = {(run.id, run.attempt) for run in live}
+        _keep_only(self._queued, keys)
+        _keep_only(self._stops, keys)
+        _keep_only(self._owners, keys)
+        for run in live:
+            await self._move(run)
+        await self._tell_stops()
+
+    async def _attend_to(self, run_id: int) -> None:
+        try:
+            run = await self._runs.by_id(run_id)
+        except NotFound:
+            return
+        await self._move(run)
+        await self._say_phase(run)
+        if (run.id, run.attempt) in self._stops:
+            await self._tell_stops()
+
+    async def _move(self, run: Run) -> None:
+        key = (run.id, run.attempt)
+        if run.finished:
+            self._stops.pop(key, None)
+            waiting = self._queued.pop(key, None)
+            if waiting is not None and run.agent_id is None:
+                await self._broker.withdraw(waiting[0], _ticket_name(run))
+            return
+        if run.phase == Phase.QUEUED:
+            await self._enqueue(run)
+            return
+        self._queued.pop(key, None)
+        if run.stop_requested_at is not None and run.agent_id is not None:
+            order = StopOrder(run.id, run.attempt, _who(run.result_description))
+            self._stops[key] = (run.agent_id, order)
+
+    async def _enqueue(self, run: Run) -> None:
+        key = (run.id, run.attempt)
+        now = self._clock.now()
+        _, since = self._queued.get(key, ("", None))
+        if since is not None and now - since < _ENQUEUE_AGAIN:
+            return
+        if run.pool not in self._pools:
+            await self._broker.open_queue(run.pool)
+            self._pools.add(run.pool)
+        ticket = messages.Ticket(run.id, run.session_id, run.attempt)
+        await self._broker.enqueue(run.pool, _ticket_name(run), encode(ticket))
+        self._queued[key] = (run.pool, now)
+
+    async def _tell_stops(self) -> None:
+        """Again with each look and each heartbeat until the agent has obeyed."""
+        by_agent: dict[str, list[StopOrder]] = {}
+        for agent_id, order in self._stops.values():
+            by_agent.setdefault(agent_id, []).append(order)
+        for agent_id, orders in by_agent.items():
+            control = messages.Control(stop=tuple(orders))
+            await self._broker.publish(subject.control(agent_id), encode(control))
+
+    async def _announce_kill(self) -> None:
+        switch = await self._runs.kill_switch()
+        if switch is not None and switch.engaged_at != self._killed_at:
+            await self._broker.publish(
+                subject.KILL, encode(messages.Kill(f"by the kill switch of {switch.by}"))
+            )
+        self._killed_at = switch.engaged_at if switch is not None else None
+
+    # -- what agents say
+
+    async def _heartbeat(self, agent_id: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
+        info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels)
+        agent = await self._servers.heartbeat(agent_id, info)
+        held = [(run.run_id, run.attempt) for run in beat.runs]
+        kept = await self._runs.renew(held, agent_id, self.lease) if held else set()
+        orders = [order for owner, order in self._stops.values() if owner == agent_id]
+        orders += [
+            StopOrder(run.run_id, run.attempt, "by the platform: the run is no longer this agent's")
+            for run in beat.runs
+            if run.run_id not in kept and run.phase == "running"
+        ]
+        draining = agent is None or agent.state != AgentState.ACTIVE
+        return messages.HeartbeatAnswer(self.lease, tuple(orders), draining)
+
+    def _answering(
+        self, kind: type[T], answer: Callable[[str, T], Awaitable[msgspec.Struct]]
+    ) -> Callable[[Message], Awaitable[None]]:
+        async def respond(message: Message) -> None:
+            asked = decode(kind, message.data)
+            await message.respond(encode(await answer(subject.sender(message.subject), asked)))
+            for run in self._intake.take_moved():
+                if run.agent_id is not None:
+                    self._owners[run.id, run.attempt] = (run.agent_id, run.session_id)
+                self._queued.pop((run.id, run.attempt), None)
+                await self._say_phase(run)
+
+        return respond
+
+    async def _progress(self, message: Message) -> None:
+        agent_id = subject.sender(message.subject)
+        try:
+            event = decode(messages.Progress, message.data)
+        except messages.BadMessage as error:
+            _log.debug("%s: %s", message.subject, error)
+            return
+        if await self._owner(event) == (agent_id, event.session_id):
+            await self._broker.publish(subject.live(event.session_id), message.data)
+
+    async def _owner(self, event: messages.Progress) -> tuple[str, str] | None:
+        """(agent, session id) of a run that is being carried out."""
+        key = (event.run_id, event.attempt)
+        if key not in self._owners:
+            try:
+                run = await self._runs.by_id(event.run_id)
+            except DomainError:
+                return None
+            if run.attempt != event.attempt or run.agent_id is None or run.finished:
+                return None
+            self._owners[key] = (run.agent_id, run.session_id)
+        return self._owners[key]
+
+    async def _say_phase(self, run: Run) -> None:
+        """For the pages that watch: the phase, on the same way as what the agent tells."""
+        at = max(0.0, self._clock.wall() - (run.started_at or run.created_at))
+        data: dict[str, Any] = {
+            "phase": run.phase,
+            "status": run.status,
+            "verdict": run.verdict,
+            "reason": run.result_description,
+        }
+        event = messages.Progress(run.session_id, run.id, run.attempt, round(at, 3), "phase", data)
+        await self._broker.publish(subject.live(run.session_id), encode(event))
+
+    # -- accounts
+
+    async def _account(self, message: Message) -> None:
+        request = decode(messages.AccountRequest, message.data)
+        answer = messages.AccountAnswer(reason="The accounts of this broker are not made by Callwright.")
+        if self._accounts is not None:
+            try:
+                if request.revoke:
+                    await self._accounts.revoke(request.agent_id)
+                    answer = messages.AccountAnswer()
+                else:
+                    answer = await self._accounts.account(request.agent_id, request.pool)
+                    await self._broker.open_queue(request.pool)
+            except (BrokerError, OSError) as error:
+                answer = messages.AccountAnswer(reason=str(error))
+        await message.respond(encode(answer))
+
+
+def _ticket_name(run: Run) -> str:
+    return str(run.id)
+
+
+def _keep_only(remembered: dict[K, V], keys: set[K]) -> None:
+    for key in [key for key in remembered if key not in keys]:
+        del remembered[key]
+
+
+def _who(description: str) -> str:
+    """ "Stopped by alice." -> "by alice"; how the agent's own sentence ends."""
+    _, found, who = description.rstrip(". ").partition("by ")
+    return f"by {who}" if found and who else "by the platform"

@@ -1,0 +1,383 @@
+"""Keeper and worker with a database between them: from a queued run to its verdict, and what may go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callwright.agent.identity import Identity
+from callwright.agent.spool import Spool
+from callwright.agent.worker import Abilities, Worker
+from callwright.cli.job import Carrier, weigh
+from callwright.control.accounts.model import PLATFORM as SYSTEM
+from callwright.control.runs.keeper import Keeper
+from callwright.control.runs.model import Run
+from callwright.control.servers.model import AgentInfo
+from callwright.control.services import Services
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Message
+from callwright.dispatch.memory import MemoryBroker
+from callwright.dispatch.messages import (
+    Answer,
+    Claim,
+    ClaimAnswer,
+    EvidenceChunk,
+    Heartbeat,
+    HeartbeatAnswer,
+    HeldRun,
+    IntentNotice,
+    Progress,
+    Result,
+    decode,
+    encode,
+    pack_outcome,
+)
+from callwright.net.clock import SystemClock
+from callwright.net.entropy import system_entropy
+from callwright.scenario.outcome import RunOutcome, Verdict
+
+LEASE = 0.6
+
+SHORT_CALL = """
+name: short_call
+parties: {alice: {}, bob: {}}
+steps:
+  - - register: {party: bob}
+    - accept: {party: bob}
+  - - call: {from: alice, dial_destination: bob, max_duration: 1.2 s}
+"""
+LONG_CALL = SHORT_CALL.replace("short_call", "long_call").replace("1.2 s", "60 s")
+PING = """
+name: ping
+parties: {alice: {}}
+steps:
+  - - options: {party: alice}
+"""
+ABROAD = """
+name: abroad
+parties: {alice: {}}
+steps:
+  - - call: {from: alice, dial_destination: "sip:x@%s", media: false}
+"""
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    services = await Services.open(
+        tmp_path / "data", clock=SystemClock(), entropy=system_entropy, migrate=True
+    )
+    await services.tests.ensure_demo(SYSTEM)
+    for document in (SHORT_CALL, LONG_CALL, PING):
+        await services.tests.create(SYSTEM, document)
+    yield services
+    await services.close()
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[MemoryBroker]:
+    broker = MemoryBroker(redeliver_after=1.0)
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def keeper(services: Services, broker: MemoryBroker) -> AsyncIterator[Keeper]:
+    async with Keeper(services.runs, services.servers, services.evidence, broker, lease=LEASE) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+async def agent_id(services: Services) -> str:
+    agent, _ = await services.servers.ensure_embedded("embedded", AgentInfo(capacity=10))
+    return agent.id
+
+
+@pytest.fixture
+async def worker(
+    tmp_path: Path, broker: MemoryBroker, keeper: Keeper, agent_id: str
+) -> AsyncIterator[Worker]:
+    identity = Identity(agent_id=agent_id, pool="default", nats_url="", user="", password="")
+    worker = Worker(
+        identity, broker, Spool(tmp_path / "spool"), Carrier(), weigh=weigh, abilities=Abilities("1.0")
+    )
+    running = asyncio.ensure_future(worker.run())
+    yield worker
+    worker.stop()
+    await running
+
+
+class ByHand:
+    """An agent that a test speaks for."""
+
+    def __init__(self, broker: MemoryBroker, agent_id: str) -> None:
+        self._broker, self._agent_id = broker, agent_id
+
+    async def _ask(self, kind: str, message: Any, answer: type[Any]) -> Any:
+        data = await self._broker.request(subject.of_agent(self._agent_id, kind), encode(message), 5)
+        return decode(answer, data)
+
+    async def claim(self, run: Run, attempt: int = 1) -> ClaimAnswer:
+        await asyncio.sleep(0.05)
+        answer: ClaimAnswer = await self._ask(
+            subject.CLAIM, Claim(run.id, run.session_id, attempt), ClaimAnswer
+        )
+        return answer
+
+    async def intend(self, run: Run, attempt: int = 1) -> Answer:
+        notice = IntentNotice(run.id, run.session_id, attempt)
+        answer: Answer = await self._ask(subject.INTENT, notice, Answer)
+        return answer
+
+    async def finish(self, run: Run, attempt: int = 1, verdict: Verdict = Verdict.PASSED) -> Answer:
+        outcome = pack_outcome(RunOutcome(verdict=verdict, blame=None, reason="").to_json())
+        result = Result(run.id, run.session_id, attempt, outcome=outcome)
+        answer: Answer = await self._ask(subject.RESULT, result, Answer)
+        return answer
+
+    async def beat(self, *held: HeldRun) -> HeartbeatAnswer:
+        answer: HeartbeatAnswer = await self._ask(
+            subject.HEARTBEAT, Heartbeat(name="by hand", capacity=10, runs=held), HeartbeatAnswer
+        )
+        return answer
+
+
+@pytest.fixture
+def by_hand(broker: MemoryBroker, keeper: Keeper, agent_id: str) -> ByHand:
+    return ByHand(broker, agent_id)
+
+
+async def until(services: Services, run: Run, condition: Callable[[Run], bool], seconds: float = 20) -> Run:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        now = await services.runs.get(run.session_id)
+        if condition(now):
+            return now
+        assert asyncio.get_running_loop().time() < deadline, now
+        await asyncio.sleep(0.02)
+
+
+# -- as it should be
+
+
+async def test_a_real_call_from_the_queue_to_its_evidence(services: Services, worker: Worker) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    done = await until(services, run, lambda run: run.finished)
+    assert (done.phase, done.attempt, done.intent_at is not None) == ("passed", 1, True), done
+    files = {entry.name: entry.size for entry in await services.evidence.list(done)}
+    assert {"report.html", "run.json", "junit.xml", "signalling.pcap"} <= files.keys()
+    assert any(name.endswith(".wav") for name in files)
+    assert all(files.values())
+    assert (await services.runs.detail(done)).outcome is not None
+
+
+async def test_runs_that_waited_for_an_agent_are_done(
+    services: Services, keeper: Keeper, request: pytest.FixtureRequest
+) -> None:
+    runs = [await services.runs.start(SYSTEM, "ping", {"target": "127.0.0.1:9"}) for _ in range(3)]
+    request.getfixturevalue("worker")
+    for run in runs:
+        assert (await until(services, run, lambda run: run.finished)).phase == "failed"
+
+
+async def test_progress_reaches_who_watches(services: Services, broker: MemoryBroker, worker: Worker) -> None:
+    run = await services.runs.start(SYSTEM, "long_call")
+    seen: list[Progress] = []
+
+    async def watch(message: Message) -> None:
+        seen.append(decode(Progress, message.data))
+
+    await broker.subscribe(subject.live(run.session_id), watch)
+    deadline = asyncio.get_running_loop().time() + 15
+    while not any(event.kind == "metrics" for event in seen):
+        assert asyncio.get_running_loop().time() < deadline, [event.kind for event in seen]
+        await asyncio.sleep(0.05)
+    await services.runs.stop(SYSTEM, run.session_id)
+    await until(services, run, lambda run: run.finished)
+    states = [event.data["state"] for event in seen if event.kind == "state"]
+    assert {"calling", "answered", "confirmed"} <= set(states)
+    assert [e.data["phase"] for e in seen if e.kind == "phase"][:2] == ["starting", "running"]
+    metrics = next(event for event in seen if event.kind == "metrics").data["calls"]
+    assert metrics[0]["received"]["packets"] > 0
+
+
+async def test_a_stop_hangs_up_and_ends_as_canceled(services: Services, worker: Worker) -> None:
+    run = await services.runs.start(SYSTEM, "long_call")
+    await until(services, run, lambda run: run.phase == "running")
+    await services.runs.stop(SYSTEM, run.session_id)
+    done = await until(services, run, lambda run: run.finished, 5)
+    assert done.phase == "canceled"
+
+
+async def test_the_kill_switch_stops_what_runs_and_what_waits(services: Services, worker: Worker) -> None:
+    runs = [await services.runs.start(SYSTEM, "long_call") for _ in range(2)]
+    for run in runs:
+        await until(services, run, lambda run: run.phase == "running")
+    waiting = await services.runs.start(SYSTEM, "ping", pool="elsewhere")
+    began = asyncio.get_running_loop().time()
+    await services.runs.kill(SYSTEM, "a drill")
+    await until(services, waiting, lambda run: run.phase == "canceled", 1)
+    while worker.used:
+        assert asyncio.get_running_loop().time() - began < 1.0
+        await asyncio.sleep(0.01)
+    for run in runs:
+        await until(services, run, lambda run: run.phase == "canceled", 5)
+
+
+async def test_policy_is_asked_again_where_the_call_would_leave(services: Services, worker: Worker) -> None:
+    await services.tests.create(SYSTEM, ABROAD % "somewhere.invalid")
+    target = await services.runs.add_target(SYSTEM, host="somewhere.invalid")
+    run = await services.runs.start(SYSTEM, "abroad", pool="default")
+    await services.runs.remove_target(SYSTEM, target.id)
+    done = await until(services, run, lambda run: run.finished)
+    assert done.phase in ("error", "failed")
+    assert done.phase != "passed"
+
+
+async def test_a_job_that_cannot_be_loaded_answers_with_a_sentence(
+    services: Services, worker: Worker
+) -> None:
+    await services.accounts.put_credential(SYSTEM, name="office", username="4101", secret="hidden-word")
+    await services.tests.create(
+        SYSTEM, PING.replace("name: ping", "name: named").replace("alice: {}", "alice: {credentials: office}")
+    )
+    blocker = [await services.runs.start(SYSTEM, "named", {"target": "127.0.0.1:9"}, pool="default")]
+    await services.accounts.delete_credential(SYSTEM, "office")
+    for run in blocker:
+        done = await until(services, run, lambda run: run.finished)
+        assert done.phase in ("error", "failed")
+        assert "hidden-word" not in done.result_description
+
+
+# -- by hand: the rules
+
+
+async def test_only_one_gets_a_run(services: Services, by_hand: ByHand, broker: MemoryBroker) -> None:
+    other, _ = await services.servers.ensure_embedded("other", AgentInfo(capacity=1))
+    run = await services.runs.start(SYSTEM, "ping")
+    assert (await by_hand.claim(run)).job is not None
+    assert (await by_hand.claim(run)).job is not None  # its answer may have been lost
+    assert (await ByHand(broker, other.id).claim(run)).job is None
+
+
+async def test_a_job_is_told_to_agents_of_its_pool_only(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "ping", pool="elsewhere")
+    assert (await by_hand.claim(run)).job is None
+
+
+async def test_a_lost_agents_run_without_a_call_is_tried_again(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    assert (await by_hand.claim(run)).job is not None
+    again = await until(services, run, lambda run: run.attempt == 2, 10)
+    assert again.phase == "queued"
+    assert (await by_hand.intend(run, attempt=1)).accepted is False
+    assert (await by_hand.finish(run, attempt=1)).superseded
+    assert (await by_hand.claim(run, attempt=2)).job is not None
+
+
+async def test_a_lost_agents_run_with_a_call_ends_as_error(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    await by_hand.claim(run)
+    assert (await by_hand.intend(run)).accepted
+    done = await until(services, run, lambda run: run.finished, 10)
+    assert (done.phase, done.attempt) == ("error", 1)
+    assert "may have been placed" in done.result_description
+    assert (await by_hand.finish(run)).superseded
+    assert (await services.runs.get(run.session_id)).phase == "error"
+
+
+async def test_heartbeats_keep_a_run(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    await by_hand.claim(run)
+    await by_hand.intend(run)
+    for _ in range(12):
+        assert (await by_hand.beat(HeldRun(run.id, 1))).stop == ()
+        await asyncio.sleep(LEASE / 4)
+    assert (await by_hand.finish(run)).accepted
+    assert (await services.runs.get(run.session_id)).phase == "passed"
+
+
+async def test_an_agent_with_a_run_that_is_not_its_own_is_told_to_drop_it(
+    services: Services, by_hand: ByHand
+) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    (order,) = (await by_hand.beat(HeldRun(run.id, 1))).stop
+    assert (order.run_id, order.attempt) == (run.id, 1)
+
+
+async def test_a_result_may_come_twice(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "ping")
+    await by_hand.claim(run)
+    assert (await by_hand.finish(run)).accepted
+    assert (await by_hand.finish(run)).accepted
+    assert not (await by_hand.finish(run, attempt=2)).accepted
+
+
+async def test_another_agent_cannot_speak_for_a_run(
+    services: Services, by_hand: ByHand, broker: MemoryBroker
+) -> None:
+    other, _ = await services.servers.ensure_embedded("other", AgentInfo(capacity=1))
+    stranger = ByHand(broker, other.id)
+    run = await services.runs.start(SYSTEM, "ping")
+    await by_hand.claim(run)
+    assert (await stranger.intend(run)).accepted is False
+    assert (await stranger.finish(run)).superseded
+    heard: list[bytes] = []
+
+    async def watch(message: Message) -> None:
+        if decode(Progress, message.data).kind == "note":
+            heard.append(message.data)
+
+    await broker.subscribe(subject.live(run.session_id), watch)
+    lie = Progress(run.session_id, run.id, 1, 0.0, "note", {"text": "a lie"})
+    await broker.publish(subject.of_agent(other.id, subject.PROGRESS), encode(lie))
+    await by_hand.beat()
+    assert heard == []
+
+
+async def test_a_draining_agent_is_told_and_gets_nothing(
+    services: Services, by_hand: ByHand, agent_id: str
+) -> None:
+    assert (await by_hand.beat()).draining is False
+    await services.servers.drain(SYSTEM, agent_id)
+    assert (await by_hand.beat()).draining is True
+    run = await services.runs.start(SYSTEM, "ping")
+    assert (await by_hand.claim(run)).job is None
+
+
+async def test_evidence_with_a_wrong_checksum_is_asked_for_again(
+    services: Services, by_hand: ByHand, broker: MemoryBroker, agent_id: str
+) -> None:
+    from callwright.dispatch.messages import ChunkAnswer
+
+    run = await services.runs.start(SYSTEM, "ping")
+    await by_hand.claim(run)
+    chunk = EvidenceChunk(
+        run.id,
+        run.session_id,
+        1,
+        name="a.txt",
+        media_type="text/plain",
+        size=3,
+        sha256="0" * 64,
+        offset=0,
+        data=b"abc",
+    )
+    data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
+    assert decode(ChunkAnswer, data) == ChunkAnswer(0)
+    assert await services.evidence.list(await services.runs.get(run.session_id)) == []
+
+
+async def test_a_keeper_that_begins_lets_agents_be_heard_first(
+    services: Services, broker: MemoryBroker, agent_id: str
+) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    assert await services.runs.claim(run.id, 1, agent_id, 0.0) is not None
+    assert await services.runs.intend(run.id, 1, agent_id) is None or True
+    async with Keeper(services.runs, services.servers, services.evidence, broker, lease=LEASE):
+        await asyncio.sleep(2 * LEASE)
+        assert (await services.runs.get(run.session_id)).phase == "starting"
+        assert (await ByHand(broker, agent_id).finish(run)).accepted
