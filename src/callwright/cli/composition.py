@@ -84,15 +84,16 @@ async def _open(settings: WebSettings) -> Services:
 def _assemble(services: Services, settings: WebSettings) -> Any:
     from callwright.control.app import create_app
     from callwright.control.services import Settings
-    from callwright.control.web.pages import create_router
 
-    of_web = Settings(
-        public_url=settings.public_url,
-        rate_limit=settings.rate_limit / settings.workers,
-        agent_expected=settings.agent_expected,
-        lease=settings.lease,
+    return create_app(
+        services,
+        Settings(
+            public_url=settings.public_url,
+            rate_limit=settings.rate_limit / settings.workers,
+            agent_expected=settings.agent_expected,
+            lease=settings.lease,
+        ),
     )
-    return create_app(services, of_web, pages=[create_router(services, of_web)])
 
 
 class Announcer:
