@@ -24,7 +24,7 @@ __all__ = ["SqliteDatabase", "connect"]
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 _NONE: dict[str, Any] = {}
-_READERS = 4
+_READERS = 2
 _PATIENCE = 15.0  # seconds that a writer waits for the others
 
 
@@ -57,14 +57,15 @@ def _refusal(error: sqlite3.Error) -> DomainError:
 
 
 class SqliteDatabase:
-    """``path``: the file; made when it is not there (its schema is the business of migrations)."""
+    """``path``: the file; made when it is not there (its schema is the business of migrations). ``readers``:
+    threads that read."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, readers: int = _READERS) -> None:
+        self.path, self.readers = path, readers
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._writer = ThreadPoolExecutor(1, "sqlite-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "sqlite-reader")
+        self._reading = ThreadPoolExecutor(readers, "sqlite-reader")
         self._turn = asyncio.Lock()  # a transaction has the writer for itself
 
     @property
@@ -121,14 +122,14 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
-        for executor in (self._readers, self._writer):
+        for executor in (self._reading, self._writer):
             await loop.run_in_executor(None, executor.shutdown)
         for connection in self._opened:
             connection.close()
         self._opened.clear()
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await self._in(self._readers, work, read_only=True)
+        return await self._in(self._reading, work, read_only=True)
 
     async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         return await self._in(self._writer, work, read_only=False)

@@ -1,0 +1,231 @@
+"""The list that programs poll: 100 rows of 100,000 runs, through our store and by hand on the driver.
+
+    python -m benchmarks.lists [--runs 100000] [--seconds 4] [--database URL]
+
+Both sides wait in the same event loop for the same query in as many threads or connections, and fill the same
+structs. They take turns, many times, so that the machine's noise falls on both; the ratio is the median of
+those of the turns. PostgreSQL is started here when it is installed, unless `--database` names one (an empty
+one: it is filled).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks import noise
+from callwright.control.runs.model import NewRun, Run, RunFilter
+from callwright.control.scenarios.model import Test, TestDocument
+from callwright.control.storage import schema
+from callwright.control.storage.schema import Location
+from callwright.control.storage.stores import Stores, open_stores
+
+ROWS = 100
+AT_ONCE = 8
+TURNS = 15
+_PAGE = RunFilter()
+_COLUMNS = ", ".join(Run.__struct_fields__)
+_QUERY = f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT"
+
+Ask = Callable[[], Awaitable[list[Run]]]
+
+
+class Figures(NamedTuple):
+    """Requests a second, and the 99th percentile of their times in ms; medians of the turns."""
+
+    ours: float
+    ours_p99: float
+    by_hand: float
+    by_hand_p99: float
+    ratio: float
+
+
+async def fill(stores: Stores, count: int) -> None:
+    """Runs of one test, in batches, each with its document."""
+    project = await stores.tests.add_project("p", "", 0.0)
+    test = await stores.tests.add(
+        Test(0, project.id, "p", "basic_call", "Basic call", "", "[]", 1, 0.0, 0.0, "[]"),
+        TestDocument(0, 1, "name: basic_call", "ana", 0.0),
+    )
+    batch: list[NewRun] = []
+    for number in range(count):
+        batch.append(
+            NewRun(
+                session_id=f"00000000-0000-4000-8000-{number:012d}",
+                test_id=test.id,
+                test_name=test.name,
+                testcase_name=test.title,
+                project_id=project.id,
+                project_name=project.name,
+                pool="default",
+                tags='["media","prod","validation"]',
+                created_at=1.7e9 + number,
+                started_by="ci",
+                kiosk=None,
+                deadline_at=2e9,
+                max_seconds=600.0,
+                test_version=1,
+                document="x" * 500,
+                sealed_overrides="",
+                shown="{}",
+            )
+        )
+        if len(batch) == 1000 or number == count - 1:
+            await _add(stores, batch)
+            batch = []
+
+
+async def _add(stores: Stores, batch: list[NewRun]) -> None:
+    from callwright.control.storage.sql import run_statements as sql
+    from callwright.control.storage.sql.database import Statement
+    from callwright.control.storage.sql.tables import runs
+    from callwright.control.storage.sql.writing import inserting, values_of
+
+    names = [
+        *sql.BORN,
+        "phase",
+        "attempt",
+        "verdict",
+        "result_description",
+        "started_at",
+        "stopped_at",
+        "mos",
+    ]
+    rows = [
+        values_of(run)
+        | {"phase": "passed", "attempt": 1, "verdict": "passed", "result_description": ""}
+        | {"started_at": run.created_at + 1, "stopped_at": run.created_at + 9, "mos": 4.3}
+        for run in batch
+    ]
+    await stores.database.run_many(Statement(inserting(runs, names)), rows)
+
+
+async def measure(ours: Ask, by_hand: Ask, seconds: float) -> Figures:
+    assert [run.id for run in await ours()] == [run.id for run in await by_hand()]
+    sides: list[tuple[Ask, list[tuple[float, float]]]] = [(ours, []), (by_hand, [])]
+    for turn in range(TURNS):
+        for ask, figures in sides if turn % 2 else sides[::-1]:
+            figures.append(await _turn(ask, seconds / TURNS))
+    mine, hand = (figures for _, figures in sides)
+    return Figures(
+        median(rate for rate, _ in mine),
+        median(p99 for _, p99 in mine),
+        median(rate for rate, _ in hand),
+        median(p99 for _, p99 in hand),
+        median(one[0] / other[0] for one, other in zip(mine, hand, strict=True)),
+    )
+
+
+async def _turn(ask: Ask, seconds: float) -> tuple[float, float]:
+    times: list[float] = []
+    begun = time.perf_counter()
+
+    async def client() -> None:
+        while time.perf_counter() - begun < seconds:
+            asked = time.perf_counter()
+            rows = await ask()
+            times.append(time.perf_counter() - asked)
+            assert len(rows) == ROWS
+
+    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    took = time.perf_counter() - begun
+    return len(times) / took, 1000 * sorted(times)[int(len(times) * 0.99)]
+
+
+def sqlite_by_hand(path: Path, threads: int) -> tuple[Ask, Callable[[], None]]:
+    local = threading.local()
+    pool = ThreadPoolExecutor(threads)
+
+    def work() -> list[Run]:
+        if not hasattr(local, "connection"):
+            local.connection = sqlite3.connect(path)
+        rows = local.connection.execute(f"{_QUERY} ?", (ROWS,)).fetchall()
+        return [Run(*row) for row in rows]
+
+    async def ask() -> list[Run]:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    return ask, pool.shutdown
+
+
+async def of_sqlite(runs: int, seconds: float) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        location = Location(path=Path(folder) / "callwright.db")
+        stores = await open_stores(location, migrate=True)
+        await fill(stores, runs)
+        assert location.path is not None
+        ask, shut = sqlite_by_hand(location.path, stores.database.readers)  # type: ignore[attr-defined]
+        try:
+            return await measure(lambda: stores.runs.page(_PAGE, None, ROWS), ask, seconds)
+        finally:
+            shut()
+            await stores.close()
+
+
+async def of_postgresql(url: str, runs: int, seconds: float) -> Figures:
+    import asyncpg
+
+    location = Location(url=url)
+    await schema.migrate(location)
+    stores = await open_stores(location, connections=AT_ONCE)
+    pool: Any = await asyncpg.create_pool(url, min_size=AT_ONCE, max_size=AT_ONCE)
+    try:
+        await fill(stores, runs)
+        await pool.execute("VACUUM ANALYZE")
+
+        async def ask() -> list[Run]:
+            return [Run(*row) for row in await pool.fetch(f"{_QUERY} $1", ROWS)]
+
+        return await measure(lambda: stores.runs.page(_PAGE, None, ROWS), ask, seconds)
+    finally:
+        await stores.close()
+        await pool.close()
+
+
+def measure_all(runs: int, seconds: float, database: str | None = None) -> dict[str, Figures]:
+    """By the name of the database; PostgreSQL only where it is."""
+    found = {"SQLite": asyncio.run(of_sqlite(runs, seconds))}
+    if database is not None:
+        return found | {"PostgreSQL": asyncio.run(of_postgresql(database, runs, seconds))}
+    from tests.kit import postgresql
+
+    if postgresql.programs() is not None:
+        server = postgresql.PostgreSql().start()
+        try:
+            found["PostgreSQL"] = asyncio.run(of_postgresql(server.create("lists"), runs, seconds))
+        finally:
+            server.close()
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each side")
+    parser.add_argument("--database", help="of PostgreSQL, and empty")
+    options = parser.parse_args()
+    print(noise.sentence())
+    met = True
+    for name, figures in measure_all(options.runs, options.seconds, options.database).items():
+        print(
+            f"{name}: {ROWS} of {options.runs:,} runs, "
+            f"ours {figures.ours:,.0f}/s, p99 {figures.ours_p99:.1f} ms; "
+            f"by hand {figures.by_hand:,.0f}/s, p99 {figures.by_hand_p99:.1f} ms; ratio {figures.ratio:.2f}"
+        )
+        met &= figures.ratio >= 0.8
+    print(f"goal 0.80: {'met' if met else 'missed'}; {noise.sentence()}")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
