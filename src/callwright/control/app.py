@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar, Router
@@ -15,6 +14,7 @@ from callwright.control.api.door import Door
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
 from callwright.control.services import Services, Settings
+from callwright.control.web.pages import create_router
 
 _log = logging.getLogger("callwright.http")
 
@@ -23,12 +23,12 @@ _BURST = 5.0  # seconds' worth of the rate that may come at once
 _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
 
 
-def create_app(services: Services, settings: Settings, *, pages: Sequence[Any] = ()) -> Any:
-    """The ASGI application. `pages`: routes for people, beside the API."""
-    return Door(create_litestar(services, settings, pages=pages))
+def create_app(services: Services, settings: Settings) -> Any:
+    """The ASGI application."""
+    return Door(create_litestar(services, settings))
 
 
-def create_litestar(services: Services, settings: Settings, *, pages: Sequence[Any] = ()) -> Litestar:
+def create_litestar(services: Services, settings: Settings) -> Litestar:
     gate = Gate(
         services.accounts,
         services.clock,
@@ -36,10 +36,11 @@ def create_litestar(services: Services, settings: Settings, *, pages: Sequence[A
         failures=RateLimit(*_FAILURES),
     )
     chapters = api_routes()
+    pages = create_router(services, settings)
     api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
     return Litestar(
-        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, *pages],
-        exception_handlers=problems.handlers(_log_bug),
+        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, pages],
+        exception_handlers=problems.handlers(_log_bug, people=pages.exception_handlers[Exception]),
         state=State({"services": services, "settings": settings, "gate": gate}),
         openapi_config=None,  # control/api/documentation.py makes and completes the document
         request_max_body_size=None,  # control/api/body.py reads and bounds bodies

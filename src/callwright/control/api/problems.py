@@ -16,6 +16,7 @@ from callwright.control import errors
 from callwright.scenario.source import DocumentError
 
 JSON_TYPE = "application/json"
+_PROGRAMS = ("/api/", "/v1.", "/healthz", "/metrics")  # whoever asks there wants JSON
 
 
 class ApiProblem(Exception):
@@ -102,10 +103,15 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, **entry, "address": plain["address"]}
 
 
-def handlers(log_bug: Callable[[str, Exception], None]) -> dict[Any, Any]:
-    """Exception handlers for Litestar; `log_bug` hears of what nobody foresaw, with the request's line."""
+def handlers(log_bug: Callable[[str, Exception], None], people: Any = None) -> dict[Any, Any]:
+    """Exception handlers for Litestar; `log_bug` hears of what nobody foresaw, with the request's line.
+    `people`: the handler for addresses that are not the API's.
+    """
 
-    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        if people is not None and not request.scope["path"].startswith(_PROGRAMS):
+            page: Response[Any] = people(request, error)
+            return page
         problem = _known(request, error)
         if problem is None:
             log_bug(f"{request.method} {request.scope['path'][:200]}", error)
