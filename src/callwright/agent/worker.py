@@ -183,7 +183,8 @@ class Worker:
             except BadMessage as error:
                 _log.warning("the heartbeat's answer cannot be read: %s", error)
             try:
-                await asyncio.wait_for(self._beat_now.wait(), self.lease_seconds / 3)
+                async with asyncio.timeout(self.lease_seconds / 3):
+                    await self._beat_now.wait()
             except TimeoutError:
                 continue
 

@@ -94,7 +94,8 @@ class MemoryBroker:
             raise NoAnswer(f"nobody listens to {subject}")
         assert message.answer is not None
         try:
-            return await asyncio.wait_for(message.answer, timeout)
+            async with asyncio.timeout(timeout):
+                return await message.answer
         except TimeoutError:
             raise NoAnswer(f"{subject} was not answered in {timeout:g} s") from None
 
@@ -134,7 +135,8 @@ class MemoryBroker:
             queue.arrived.clear()
             left = deadline - asyncio.get_running_loop().time()
             try:
-                await asyncio.wait_for(queue.arrived.wait(), left)
+                async with asyncio.timeout(left):
+                    await queue.arrived.wait()
             except TimeoutError:
                 return None
         key = next(iter(queue.waiting))

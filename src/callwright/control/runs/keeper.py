@@ -197,7 +197,8 @@ class Keeper:
                 _log.exception("an exception in the keeper")
             self._clean_up()
             try:
-                await asyncio.wait_for(self._look.wait(), every)
+                async with asyncio.timeout(every):
+                    await self._look.wait()
                 self._look.clear()
             except TimeoutError:
                 self._sweep = True
