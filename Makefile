@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
+INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/callwright/*/_*.pxi)
 
 .PHONY: run demo test test-fast check bench fuzz install peers docs clean help
 
@@ -17,15 +18,18 @@ demo: install    ## two phones register at the built-in PBX and talk; ends with 
 
 install: $(VENV)/.installed   ## leaves .venv/bin/callwright
 
-$(VENV)/.installed: pyproject.toml $(wildcard setup.py src/callwright/*/*.pyx)
+$(VENV)/.installed: $(INSTALLED_BY)
 	@tools/require-python $(PYTHON)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+# One install with everything, rather than a second one on top: each builds the native rooms.
+$(VENV)/.installed-test: $(INSTALLED_BY)
+	@tools/require-python $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, Chromium
 	@tools/install-peers
