@@ -122,6 +122,32 @@ def test_quality_that_fell_and_a_parameter_that_changed() -> None:
     assert "step.1.0.play is tone" in joined
 
 
+def test_a_refusal_instead_of_an_answer_is_told_once_and_not_what_follows_from_it() -> None:
+    """After a refusal there is no BYE, no audio and another kind of ACK: nobody needs to be told."""
+
+    def refused(p: Packet) -> Packet | None:
+        if p.kind != "sip":
+            return None
+        text = p.data.decode()
+        if text.startswith("BYE") or "BYE\r\n" in text.partition("Call-ID")[2].split("\r\n\r\n")[0]:
+            return None
+        if p.wall > STARTED + 3:
+            return None
+        if text.startswith("SIP/2.0 200 OK") and "INVITE" in text:
+            head = text.split("\r\n\r\n")[0].replace("200 OK", "486 Busy Here", 1)
+            head = head.replace("Content-Type: application/sdp\r\n", "")
+            return p._replace(data=(head + "\r\n\r\n").encode())
+        return p
+
+    later = [q for p in packets() if (q := refused(p)) is not None]
+    failed = dataclasses.replace(
+        run(), calls=tuple(dataclasses.replace(c, states=(), sip_code=486) for c in run().calls)
+    )
+    said = texts(found(packets(), later, failed))
+    assert any("with 486 Busy Here, not 200 OK" in t for t in said)
+    assert not any("BYE" in t or "rated" in t or "ended with" in t or "Header" in t for t in said), said
+
+
 def test_no_cause_is_marked_when_the_later_run_passed() -> None:
     passed = dataclasses.replace(run(), verdict=Verdict.PASSED)
     earlier = [p for p in packets() if p.wall < STARTED + 6.6 or p.wall > STARTED + 6.7]

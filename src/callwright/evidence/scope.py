@@ -121,9 +121,11 @@ def build_scope(
     started_at: float | None,
     waves: Mapping[str, tuple[str, Waveform]],
     min_mos: float,
+    *,
+    at_least: float = 0.0,
 ) -> Scope | None:
     """The scope of named calls; None when not one of them has a time. `waves` is by call id: kind and
-    outline.
+    outline. The axis is `at_least` so many seconds long, for calls that still go on.
     """
     timed = [
         (name, call, (call.started_at or 0.0) - (started_at or 0.0))
@@ -140,7 +142,7 @@ def build_scope(
         for value in (second.sent.jitter_ms, second.received.jitter_ms)
         if value is not None
     ]
-    drawer = _Drawer(Axis.to(max(ends)), jitter_top(jitters), min_mos)
+    drawer = _Drawer(Axis.to(max(*ends, at_least)), jitter_top(jitters), min_mos)
     scope = Scope(drawer.axis)
     for name, call, offset in timed:
         scope.states.append(drawer.states(name, call, offset))

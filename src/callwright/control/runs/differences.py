@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
+from callwright.control.runs.volatile_headers import OWN_EACH_TIME, VALUE_MATTERS
 from callwright.evidence.explanation import duration
 from callwright.evidence.ladder import Ladder, MessageRow
 from callwright.evidence.naming import has_media, named_calls
@@ -26,26 +27,6 @@ MOST = 40
 NOTICEABLE_SECONDS, NOTICEABLE_SHARE = 0.030, 0.2
 """A time that moved by less than this, or by a smaller share of what it was, is chance."""
 NOTICEABLE_MOS, NOTICEABLE_LOSS, NOTICEABLE_JITTER_MS = 0.2, 1.0, 10.0
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Other each time by their nature, or told of in other words (User-Agent, Server).
-_OWN_EACH_TIME = _words(
-    "authentication-info authorization call-id call-info contact content-length cseq date from "
-    "identity max-forwards p-charging-vector path proxy-authenticate proxy-authentication-info proxy- "
-    "authorization rack record-route route rseq server service-route session-id timestamp to user- "
-    "agent via www-authenticate x-call-id"
-)
-# Of these the value matters as well; of all others only whether they are there.
-_VALUE_MATTERS = _words(
-    "accept alert-info allow allow-events content-type diversion event expires geolocation history- "
-    "info min-expires min-se organization p-access-network-info p-asserted-identity p-called-party-id "
-    "p-early-media p-preferred-identity privacy proxy-require reason referred-by remote-party-id "
-    "replaces require retry-after session-expires subject supported unsupported warning"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +73,8 @@ def differences(before: Seen, after: Seen) -> list[Difference]:
         _note(found, same, "headers", _headers(later, pairs))
         _note(found, same, "transport", _transport(later, pairs))
         _note(found, same, "times", _times(earlier, later))
-    _note(found, same, "results of the calls", _results(before.outcome, after.outcome))
+    else:  # the messages would tell the same in more words
+        _note(found, same, "results of the calls", _results(before.outcome, after.outcome))
     _note(found, same, "codec used", _codec_used(before.outcome, after.outcome))
     _note(found, same, "quality", _quality(before.outcome, after.outcome))
     if after.outcome.verdict is Verdict.PASSED:
@@ -133,12 +115,15 @@ def _documents(before: Seen, after: Seen) -> Iterable[Difference]:
     for address in sorted({*old, *new}):
         if old.get(address) != new.get(address):
             if address not in old:
-                yield Difference("+", f"{address} is {_value(new[address])}", "It was not given before.")
+                text = f"{address} is {_value(new[address])}"
+                yield Difference("+", text, "It was not given before.", cause=True)
             elif address not in new:
-                yield Difference("−", f"{address} is not given", f"It was {_value(old[address])}.")
+                yield Difference(
+                    "−", f"{address} is not given", f"It was {_value(old[address])}.", cause=True
+                )
             else:
                 text = f"{address}: {_value(old[address])} became {_value(new[address])}"
-                yield Difference("~", text, "A parameter of the test")
+                yield Difference("~", text, "A parameter of the test", cause=True)
 
 
 def _agents(before: str, after: str) -> Iterable[Difference]:
@@ -241,7 +226,9 @@ def _messages(
                 "+", sends, f"Message {new.number}. The earlier run has none there.", cause, new.number
             )
     for old in vanished:
-        if old.number not in swapped and not _follows(old):
+        # A call that was not answered has no BYE to miss.
+        idle = old.method == "BYE" and len(after.answers) < len(before.answers)
+        if old.number not in swapped and not idle and not _follows(old):
             text = f"No {old.label} from {before.sender(old)} to {before.receiver(old)}"
             cause = old.status is None or old.status >= 180
             yield Difference("−", text, f"The earlier run has it{before.moment(old)}.", cause)
@@ -328,12 +315,14 @@ def _codecs(after: _Talk, pairs: Sequence[tuple[MessageRow, MessageRow]]) -> Ite
 def _headers(after: _Talk, pairs: Sequence[tuple[MessageRow, MessageRow]]) -> Iterable[Difference]:
     told: set[tuple[str, str, str]] = set()
     for old, new in pairs:
+        if new.method == "ACK":  # one to a refusal is of the transaction, one to an answer is not
+            continue
         one, two = _header_values(old.raw), _header_values(new.raw)
         for name in {**one, **two}:
-            if name in _OWN_EACH_TIME or one.get(name) == two.get(name):
+            if name in OWN_EACH_TIME or one.get(name) == two.get(name):
                 continue
             sign: Sign = "+" if name not in one else "−" if name not in two else "~"
-            if sign == "~" and name not in _VALUE_MATTERS:
+            if sign == "~" and name not in VALUE_MATTERS:
                 continue
             key = (sign, name, after.sender(new))
             if key in told:
@@ -457,7 +446,7 @@ def _codec_used(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:
 def _quality(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:
     for name, old, new in _both(before, after):
         one, two = old.received, new.received
-        if one.mos is not None and two.mos is None and has_media(old):
+        if one.mos is not None and two.mos is None and has_media(old) and new.answered:
             text = f"Nothing that {name} heard could be rated"
             yield Difference("~", text, f"It was MOS {one.mos:.2f}, {band(one.mos).name}.", True)
         elif one.mos is not None and two.mos is not None and abs(two.mos - one.mos) >= NOTICEABLE_MOS:

@@ -3,6 +3,8 @@ audit log."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +17,11 @@ from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
 _AUDIT_PAGE = 100
 _CREDENTIAL_FIELDS = ("user", "password", "auth_user", "domain", "display_name", "proxy", "transport")
+
+
+def _kept(fields: Mapping[str, str] | None) -> Mapping[str, str]:
+    """What was typed into a form that was refused, to stand there again; never a password."""
+    return defaultdict(str, {name: text for name, text in (fields or {}).items() if name != "password"})
 
 
 def routes(pages: Pages) -> list[Any]:
@@ -90,7 +97,7 @@ def _targets(pages: Pages) -> list[Any]:
             targets=await runs.targets(),
             switch=await runs.kill_switch(),
             embedded=runs.settings.embedded,
-            fields=fields or {},
+            fields=_kept(fields),
             refusal=refusal,
         )
 
@@ -178,7 +185,7 @@ def _credentials(pages: Pages) -> list[Any]:
             "SIP accounts",
             status=422 if refusal else 200,
             credentials=await accounts.credentials(),
-            fields={name: value for name, value in (fields or {}).items() if name != "password"},
+            fields=_kept(fields),
             refusal=refusal,
         )
 
@@ -274,7 +281,7 @@ def _members(pages: Pages) -> list[Any]:
             status=422 if refusal else 200,
             members=[user for user in await accounts.users() if user.deleted_at is None],
             roles=[(role.value, role.value.capitalize()) for role in Role],
-            fields={name: value for name, value in (fields or {}).items() if name != "password"},
+            fields=_kept(fields),
             refusal=refusal,
         )
 

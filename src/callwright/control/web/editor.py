@@ -144,7 +144,7 @@ def _help(view: ParameterView) -> str:
         return f"{text} Permitted: {', '.join(view.choices)}."
     if view.minimum is not None and view.maximum is not None:
         unit = f" {view.unit}" if view.unit else ""
-        return f"{text} {view.minimum:g} to {view.maximum:g}{unit}."
+        return f"{text} {view.minimum:,.10g} to {view.maximum:,.10g}{unit}."
     return text
 
 

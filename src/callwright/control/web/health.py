@@ -155,6 +155,8 @@ def mean_mos(steps_: Iterable[Step]) -> float | None:
 def spark(values: Sequence[float | None], low: float, high: float) -> str:
     """A path in a box of 200 by 36; a value that is not known leaves a gap."""
     parts, pen = [], "M"
+    if sum(value is not None for value in values) < 3:
+        return ""
     width = 200 / max(1, len(values) - 1)
     for n, value in enumerate(values):
         if value is None:

@@ -209,7 +209,7 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
     earlier = await stored(pages, before) if before is not None else None
     drawn = await asyncio.to_thread(_drawn, this, earlier, f"{base}/files/")
     agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
-    facts = [("By", run.started_by)]
+    facts = [("Started by", run.started_by)]
     if run.agent_id:
         facts.append(("Agent", agents.get(run.agent_id, "one that is gone")))
     facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]

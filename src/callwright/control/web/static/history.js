@@ -6,11 +6,18 @@
   function tip(box) { var t = box.querySelector(".tip"); if (!t) { t = document.createElement("div"); t.className = "tip"; t.setAttribute("aria-hidden", "true"); box.append(t); } return t; }
   function when(seconds) { return new Date(seconds * 1000).toISOString().slice(5, 16).replace("T", " "); }
 
+  function steps(long) { return long ? [86400, 2 * 86400, 5 * 86400, 10 * 86400] : [3600, 2 * 3600, 3 * 3600, 6 * 3600, 12 * 3600]; }
+  function label(seconds, long) {
+    var date = new Date(seconds * 1000);
+    if (!long) return date.toISOString().slice(11, 16);
+    return date.getUTCDate() + " " + date.toLocaleString("en", { month: "short", timeZone: "UTC" });
+  }
   function axes(values) {
     var font = "11.5px " + getComputedStyle(document.body).fontFamily, ink = colour("ink-3"), grid = { stroke: colour("grid"), width: 1 };
-    return [{ font: font, stroke: ink, grid: { show: false }, ticks: { stroke: colour("line-strong"), width: 1, size: 4 }, size: 26, gap: 4 },
-      { font: font, stroke: ink, grid: grid, ticks: { show: false }, size: 40, gap: 6, values: values }];
+    return [{ font: font, stroke: ink, grid: { show: false }, space: 64, incrs: steps(values.long), values: function (u, at) { return at.map(function (s) { return label(s, values.long); }); }, ticks: { stroke: colour("line-strong"), width: 1, size: 4 }, size: 26, gap: 4 },
+      { font: font, stroke: ink, grid: grid, ticks: { show: false }, size: 40, gap: 6, values: values.y }];
   }
+  function shown(values) { return values.map(function (v) { return v === 0 ? null : v; }); }
   function bars(box, data) {
     var step = data.step, x = data.start.map(function (s) { return s + step / 2; });
     var down = data.failed.map(function (f, n) { return -(f + data.other[n]); });
@@ -21,13 +28,13 @@
     return new uPlot({
       width: box.clientWidth, height: 150, tzDate: function (ts) { return uPlot.tzDate(new Date(ts * 1000), "UTC"); },
       legend: { show: false }, cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { x: { range: [data.start[0], data.start[data.start.length - 1] + step] }, y: { range: [Math.min(-1, least), most] } },
-      axes: axes(function (u, ticks) { return ticks.map(function (v) { return Number.isInteger(v) ? Math.abs(v) : ""; }); }),
+      scales: { x: { range: [data.start[0], data.start[data.start.length - 1] + step] }, y: { range: [least, most] } },
+      axes: axes({ long: step > 3600, y: function (u, ticks) { return ticks.map(function (v) { return Number.isInteger(v) ? Math.abs(v) : ""; }); } }),
       hooks: { setCursor: [function (u) { var i = u.cursor.idx; t.textContent = i == null ? "" : when(data.start[i]) + " UTC: " + data.passed[i] + " passed, " + data.failed[i] + " failed" + (data.other[i] ? ", " + data.other[i] + " not measured" : ""); }] },
       series: [{}, { fill: colour("passed") + "66", stroke: colour("passed"), width: 0, paths: path, points: { show: false } },
         { fill: colour("error"), stroke: colour("error"), width: 0, paths: path, points: { show: false } },
         { fill: colour("failed"), stroke: colour("failed"), width: 0, paths: path, points: { show: false } }]
-    }, [x, data.passed, down, failed], box);
+    }, [x, shown(data.passed), shown(down), shown(failed)], box);
   }
   function mos(box, data) {
     var step = data.step, x = data.start.map(function (s) { return s + step / 2; }), t = tip(box);
@@ -35,7 +42,7 @@
       width: box.clientWidth, height: 150, tzDate: function (ts) { return uPlot.tzDate(new Date(ts * 1000), "UTC"); },
       legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { range: [data.start[0], data.start[data.start.length - 1] + step] }, y: { range: [1, 4.5] } },
-      axes: axes(), hooks: { setCursor: [function (u) { var i = u.cursor.idx; t.textContent = i == null ? "" : when(data.start[i]) + " UTC: " + (data.mos[i] == null ? "no data" : "MOS " + data.mos[i].toFixed(2)); }] },
+      axes: axes({ long: step > 3600 }), hooks: { setCursor: [function (u) { var i = u.cursor.idx; t.textContent = i == null ? "" : when(data.start[i]) + " UTC: " + (data.mos[i] == null ? "no data" : "MOS " + data.mos[i].toFixed(2)); }] },
       series: [{}, { stroke: colour("ink"), width: 1.5, spanGaps: false, points: { show: true, size: 5, fill: colour("ink"), stroke: colour("ink") } }]
     }, [x, data.mos], box);
   }
