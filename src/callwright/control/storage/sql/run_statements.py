@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Select,
     Update,
@@ -17,7 +16,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    literal_column,
     null,
     or_,
     select,
@@ -32,7 +30,7 @@ from callwright.control.runs.model import (
     StoredDetail,
     TargetRow,
 )
-from callwright.control.runs.transitions import FINAL, Event, Phase, sources
+from callwright.control.runs.transitions import Event, Phase, sources
 from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.sql.tables import (
     evidence,
@@ -47,8 +45,7 @@ from callwright.control.storage.sql.tables import (
 from callwright.control.storage.sql.writing import columns, contains, inserting, upsert
 
 _RUN = columns(runs, Run)
-# Written out, so that the planner sees that the partial index over live runs will do.
-_LIVE: ColumnElement[bool] = literal_column("(runs.phase IN ('queued', 'starting', 'running'))", Boolean())
+_LIVE = runs.c.status == literal("running")
 
 
 def _among(phases: Iterable[Phase]) -> ColumnElement[bool]:
@@ -84,22 +81,22 @@ _FILTERS: dict[str, Any] = {
     "test_name": runs.c.test_name == param("test_name"),
     "pool": runs.c.pool == param("pool"),
     "blame": runs.c.blame == param("blame"),
-    "tag": runs.c.id.in_(select(run_tags.c.run_id).where(run_tags.c.tag == param("tag"))),
+    "tag": run_tags.c.tag == param("tag"),
     "search": or_(contains(runs.c.test_name, "search"), contains(runs.c.result_description, "search")),
     "since": runs.c.created_at >= param("since"),
     "until": runs.c.created_at < param("until"),
-    "before": runs.c.id < param("before"),
-    "passed": runs.c.phase == Phase.PASSED.value,
-    "failed": _among(sorted(FINAL - {Phase.PASSED})),
-    "running": _LIVE,
+    "status": runs.c.status == param("status"),
 }
 
 
 @lru_cache(maxsize=512)
 def page_statement(filters: frozenset[str]) -> Statement:
     """The list with these filters, newest first; ``limit`` is a parameter."""
-    chosen = [_FILTERS[name] for name in sorted(filters)]
-    return Statement(select(*_RUN).where(*chosen).order_by(runs.c.id.desc()).limit(param("limit")))
+    query, newest = select(*_RUN), runs.c.id
+    if "tag" in filters:  # in the order of the tag's own index
+        query, newest = query.join(run_tags, run_tags.c.run_id == runs.c.id), run_tags.c.run_id
+    chosen = [newest < param("before") if name == "before" else _FILTERS[name] for name in sorted(filters)]
+    return Statement(query.where(*chosen).order_by(newest.desc()).limit(param("limit")))
 
 
 @lru_cache(maxsize=2)
@@ -326,7 +323,7 @@ EVIDENCE_SIZE = Statement(select(func.coalesce(func.sum(evidence.c.size), 0)))
 OLDEST_EVIDENCE = Statement(
     select(runs.c.id, runs.c.session_id, runs.c.created_at, func.sum(evidence.c.size))
     .join(runs, runs.c.id == evidence.c.run_id)
-    .where(~_LIVE)
+    .where(runs.c.status != literal("running"))
     .group_by(runs.c.id, runs.c.session_id, runs.c.created_at)
     .order_by(runs.c.id)
     .limit(param("limit"))

@@ -84,21 +84,13 @@ class SqlRunStore:
         return await self._db.one(StoredDetail, sql.DETAIL, {"run_id": run_id})
 
     async def page(self, filter_: RunFilter, before: int | None, limit: int) -> list[Run]:
-        values = {
-            name: value
-            for name, value in values_of(filter_).items()
-            if value is not None and name != "status"
-        }
-        names = set(values)
-        if filter_.status is not None:
-            names.add(filter_.status)
+        values = {name: value for name, value in values_of(filter_).items() if value is not None}
         if before is not None:
-            names.add("before")
             values["before"] = before
         if filter_.search is not None:
             values["search"] = pattern(filter_.search)
-        values["limit"] = limit
-        return await self._db.all(Run, sql.page_statement(frozenset(names)), values)
+        statement = sql.page_statement(frozenset(values))
+        return await self._db.all(Run, statement, values | {"limit": limit})
 
     async def live(self) -> list[Run]:
         return await self._db.all(Run, sql.ALL_LIVE)

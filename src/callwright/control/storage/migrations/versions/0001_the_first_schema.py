@@ -272,6 +272,16 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.Double(), nullable=False),
         sa.Column("max_seconds", sa.Double(), nullable=False),
         sa.Column("outcome_attempt", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "status",
+            sa.Text(),
+            sa.Computed(
+                "CASE WHEN phase IN ('queued', 'starting', 'running') THEN 'running' "
+                "WHEN phase = 'passed' THEN 'passed' ELSE 'failed' END",
+                persisted=True,
+            ),
+            nullable=True,
+        ),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_runs_project_id_projects")),
         sa.ForeignKeyConstraint(["test_id"], ["tests.id"], name=op.f("fk_runs_test_id_tests")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
@@ -279,15 +289,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index("ix_runs_created_at", ["created_at"], unique=False)
-        batch_op.create_index(
-            "ix_runs_live",
-            ["id"],
-            unique=False,
-            sqlite_where=sa.text("phase IN ('queued', 'starting', 'running')"),
-            postgresql_where=sa.text("phase IN ('queued', 'starting', 'running')"),
-        )
         batch_op.create_index("ix_runs_phase_id", ["phase", "id"], unique=False)
         batch_op.create_index("ix_runs_project_id_id", ["project_id", "id"], unique=False)
+        batch_op.create_index("ix_runs_status_id", ["status", "id"], unique=False)
         batch_op.create_index("ix_runs_test_id_id", ["test_id", "id"], unique=False)
 
     op.create_table(
