@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 MAX_CHARACTERS = 262_144
@@ -164,6 +165,9 @@ def quoted(value: str) -> str:
     return f'"{shown}"' if not shown or not shown[0].isalnum() or " " in shown else shown
 
 
+_SHORT = 20_000  # characters; larger trees are not kept
+
+
 def read(text: str) -> Node:
     """The tree of one YAML document. Raises DocumentError: syntax, a second document, a duplicate key,
     limits."""
@@ -171,6 +175,10 @@ def read(text: str) -> Node:
         raise DocumentError(
             [Problem(f"The document has {len(text)} characters; the limit is {MAX_CHARACTERS}.", 1, 1)]
         )
+    return _read_short(text) if len(text) <= _SHORT else _read(text)
+
+
+def _read(text: str) -> Node:
     import yaml
 
     try:
@@ -189,6 +197,10 @@ def read(text: str) -> Node:
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         message = "A character stands here that YAML does not permit."
         raise DocumentError([Problem(message, line, column)]) from None
+
+
+#: The platform reads the same document at each start of a run, and reading YAML is most of it.
+_read_short = lru_cache(maxsize=64)(_read)
 
 
 def from_value(value: Any, origin: str) -> Node:
