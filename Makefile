@@ -11,7 +11,8 @@ INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/c
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
 
-run: demo        ## install, and place a first real call
+run: install     ## the platform: API, pages, an agent and a PBX on this machine
+	$(BIN)/callwright serve --host 127.0.0.1 --port 8000 --data ./data
 
 demo: install    ## two phones register at the built-in PBX and talk; ends with the report
 	$(BIN)/callwright run basic_call --report callwright-report

@@ -115,6 +115,7 @@ def test_it_ends_in_good_time_and_leaves_no_process(tmp_path: Path, number: int)
     assert alive(children) == []
 
 
+@pytest.mark.chaos
 def test_no_child_outlives_a_parent_that_is_killed_and_the_next_start_works(tmp_path: Path) -> None:
     port = free_port()
     served = wait_ready(start(tmp_path / "data", "--no-demo", port=port))
@@ -128,6 +129,7 @@ def test_no_child_outlives_a_parent_that_is_killed_and_the_next_start_works(tmp_
         again.end()
 
 
+@pytest.mark.chaos
 def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--demo", "--lease", "1") as served:
         for name in ("callwright.cli.web_worker", "callwright agent", "nats-server", "callwright pbx"):
@@ -201,6 +203,7 @@ def test_a_setting_that_makes_no_sense_is_told_in_a_sentence(tmp_path: Path, fla
 # -- many at once
 
 
+@pytest.mark.chaos
 def test_a_thousand_runs_posted_at_once_are_accepted_or_429_and_none_is_lost(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--no-agent", "--no-pbx", "--rate-limit", "150") as served:
 
