@@ -19,6 +19,8 @@ Row = TypeVar("Row")
 _NONE: dict[str, Any] = {}
 _PG = DialectName.POSTGRESQL
 _COMMAND_TIMEOUT = 30.0  # seconds
+#: The last is what the driver says of a connection that broke in the middle of something.
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def refusals() -> Iterator[None]:
         raise Conflict(f"The record is there already, or belongs to one that is gone ({error}).") from error
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.PostgresSyntaxError):
         raise  # bugs of ours
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (*_BROKEN, asyncpg.PostgresError, TimeoutError) as error:
         raise StorageUnavailable(
             f"The database does not answer: {error or type(error).__name__}.",
             "See that PostgreSQL runs, takes connections and has room.",
@@ -48,7 +50,7 @@ class PostgresDatabase:
         with refusals():
             pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=0,  # kept at a floor, an outage would be logged over and over
                 max_size=connections,
                 command_timeout=_COMMAND_TIMEOUT,
                 timeout=10,
@@ -113,7 +115,7 @@ class PostgresDatabase:
         """A reading may be repeated: the connections of before a restart of the server are found dead."""
         try:
             return await read()
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError):
+        except (*_BROKEN, asyncpg.PostgresConnectionError):
             return await read()
 
 
