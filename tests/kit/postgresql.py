@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import pytest
 
 USER = "callwright"
+_PATIENCE = 15.0  # seconds
 
 
 def programs() -> Path | None:
@@ -63,8 +65,16 @@ class PostgreSql:
         settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
         if not self._durable:
             settings += " -c fsync=off -c full_page_writes=off"
-        self._run("pg_ctl", "-D", self.data, "-l", str(self.folder / "log"), "-o", settings, "-w", "start")
-        return self
+        given_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                log = str(self.folder / "log")
+                self._run("pg_ctl", "-D", self.data, "-l", log, "-o", settings, "-w", "start")
+                return self
+            except RuntimeError:  # after a kill, until the children of then have let go of the memory
+                if time.monotonic() > given_up:
+                    raise
+                time.sleep(0.2)
 
     def kill(self) -> None:
         """SIGKILL to the first process; the others follow when they notice."""

@@ -23,7 +23,6 @@ from callwright.scenario.source import nearest
 __all__ = ["DEMO_PROJECT", "Tests"]
 
 DEMO_PROJECT = "demo"
-MAX_DOCUMENT = 1_000_000  # octets
 _NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 
@@ -164,12 +163,7 @@ class Tests:
 
     @staticmethod
     def read(document: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
-        """Reads without secrets: variables and accounts stay names. Raises DocumentError, Invalid."""
-        if len(document) > MAX_DOCUMENT:
-            raise Invalid(
-                f"The document has {len(document):,} characters; at most {MAX_DOCUMENT:,} are permitted.",
-                field="document",
-            )
+        """Reads without secrets: variables and accounts stay names. Raises DocumentError."""
         return load(document, overrides=overrides, environment=None)
 
     # -- the catalogue
