@@ -56,6 +56,9 @@ fuzz: $(VENV)/.installed-test   ## look for a message that the native scanner an
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python tools/fuzz_scan.py -max_total_time=$(FUZZ_SECONDS)
 
+bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU per call, alternating runs
+	$(BIN)/python -m benchmarks.sipp
+
 docs: $(VENV)/.installed-test   ## write the references that are made from the code
 	$(BIN)/python tools/make_docs.py
 

@@ -47,6 +47,11 @@ def test_a_failure_in_clean_seconds_stands_though_one_second_was_limited() -> No
     assert judge(ONE_FAILED, ONE_FAILED, seconds=20, limited=["calls were placed late"]).verdict == "failed"
 
 
+def test_what_the_target_refused_stands_however_late_we_were() -> None:
+    refused = snapshot({"attempted": 10, "answered": 7, "status": 3}, {403: 3})
+    assert judge(refused, snapshot(), seconds=1, limited=["calls were placed late"]).verdict == "failed"
+
+
 def test_many_limited_seconds_make_even_a_success_invalid() -> None:
     assert judge(GOOD, GOOD, seconds=20, limited=["late"] * 3).verdict == "invalid"
 

@@ -215,7 +215,7 @@ def _short(value: Any) -> Any:
 
 SATURATED = 0.97
 """Of a core: a loop that is this busy has no time to be punctual."""
-LATE_MS = 50.0
+LATE_MS = 100.0
 """Scheduling error at the 99th percentile from which the load is not the one that was asked for."""
 RTP_LATE_MS = 10.0
 

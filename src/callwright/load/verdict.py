@@ -128,6 +128,12 @@ MOST_LIMITED = 0.1
 """Share of limited seconds above which a load was not the load that was asked for."""
 
 
+def _refused_by_target(numbers: Snapshot, fail_if: Sequence[Threshold]) -> bool:
+    """Whether the failures are calls that the target refused with a status, however late we were."""
+    counted = [t for t in fail_if if t.metric not in ("failed", "asr", "answered") and t.holds(numbers)]
+    return not counted and set(numbers.failures) <= {str(code) for code in numbers.codes}
+
+
 def _violated(numbers: Snapshot, fail_if: Sequence[Threshold]) -> list[str]:
     if not fail_if:
         return [_failures_in_words(numbers)] if numbers.failed else []
@@ -179,7 +185,8 @@ def judge(
         without = _violated(clean, fail_if)
         dropped = any("dropped" in why for why in limited) and bool(violated)
         few = not clean["attempted"]
-        if share > MOST_LIMITED or bool(violated) != bool(without) or dropped or few:
+        rests = share > MOST_LIMITED or bool(violated) != bool(without) or dropped or few
+        if rests and not (violated and _refused_by_target(total, fail_if)):
             reason = (
                 f"the generator could not keep up in {len(limited)} of {seconds} seconds ({limited[0]}), "
                 "so this says nothing about the target"

@@ -236,7 +236,7 @@ cdef void read_refusals(Loop *L, int fd) noexcept nogil:
         if call.state == S_CALLING or call.state == S_REGISTERING:
             finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
         elif call.state == S_ENDING:
-            finish(L, slot, call, outcome, False)
+            finish(L, slot, call, unended(call, outcome), False)
         elif call.state == S_CANCELING:
             finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
 
@@ -752,7 +752,7 @@ def read(bytes data):
         "contact": _text(address_uri(m.contact_value)),
         "via": [_text(m.via[i]) for i in range(m.vias)],
         "branch": _text(m.branch),
-        "sent_by": _text(m.sent_by),
+        "sent_by": b"" if m.status else _text(m.sent_by),  # only a reply needs it
         "rport": bool(m.has_rport),
         "routes": [_text(values[i]) for i in range(count)],
         "challenge": _text(m.challenge),

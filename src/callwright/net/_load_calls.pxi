@@ -1106,6 +1106,11 @@ cdef bint too_long(Loop *L, uint32_t slot, Call *c, uint32_t cap) noexcept nogil
     return False
 
 
+cdef inline int unended(Call *c, int outcome) noexcept nogil:
+    """Why a call has failed whose BYE went unanswered: where we answered and never saw the ACK, for that."""
+    return O_NO_ACK if c.incoming and not c.answered else outcome
+
+
 cdef void on_timer(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     cdef int state = c.state
     if state == S_CALLING:
@@ -1123,7 +1128,7 @@ cdef void on_timer(Loop *L, uint32_t slot, Call *c) noexcept nogil:
         say_bye(L, slot, c)
     elif state == S_ENDING:
         if too_long(L, slot, c, L.t2):
-            finish(L, slot, c, O_BYE_TIMEOUT, False)
+            finish(L, slot, c, unended(c, O_BYE_TIMEOUT), False)
         elif c.incoming:
             send_request(L, T_HANGUP, slot, c, 98, 1)
         else:
@@ -1214,7 +1219,7 @@ cdef void abandon(Loop *L) noexcept nogil:
             continue
         L.count[C_ABANDONED] += 1
         if c.state == S_ENDING or c.state == S_TALKING or c.state == S_CONFIRMED:
-            finish(L, slot, c, O_BYE_TIMEOUT, False)
+            finish(L, slot, c, unended(c, O_BYE_TIMEOUT), False)
         elif c.state == S_ANSWERED or c.state == S_REJECTED:
             finish(L, slot, c, O_NO_ACK, False)
         else:

@@ -96,6 +96,16 @@ cdef void md5_end(Md5 *m, uint8_t *hex_out) noexcept nogil:
         hex_out[2 * i + 1] = HEX[octet & 15]
 
 
+cdef void md5_add_unquoted(Md5 *m, Span s) noexcept nogil:
+    """The text that a quoted string means: a backslash only guards what follows it."""
+    cdef uint32_t i = 0
+    while i < s.n:
+        if s.p[i] == 92 and i + 1 < s.n:
+            i += 1
+        md5_add(m, s.p + i, 1)
+        i += 1
+
+
 cdef Span directive(Span value, const char *name, uint32_t n) noexcept nogil:
     """A parameter of `Digest a="b", c=d`, quotes removed; empty without it."""
     cdef const uint8_t *p = value.p
@@ -177,7 +187,7 @@ cdef bint write_authorization(
     md5_begin(&m)
     md5_add(&m, user.p, user.n)
     md5_add(&m, <const uint8_t *>b":", 1)
-    md5_add(&m, realm.p, realm.n)
+    md5_add_unquoted(&m, realm)
     md5_add(&m, <const uint8_t *>b":", 1)
     md5_add(&m, password.p, password.n)
     md5_end(&m, ha1)

@@ -311,7 +311,7 @@ class LoadLoop:
                 self._bye(call)
             case "ending":
                 if self._too_long(call, t2):
-                    self._finish(call, "bye_timeout")
+                    self._finish(call, _unended(call, "bye_timeout"))
                 else:
                     self._send_bye(call)
             case "canceling":
@@ -375,7 +375,7 @@ class LoadLoop:
                 continue
             self._add("abandoned")
             if call.state in ("ending", "talking", "confirmed"):
-                self._finish(call, "bye_timeout")
+                self._finish(call, _unended(call, "bye_timeout"))
             elif call.state in ("answered", "rejected"):
                 self._finish(call, "no_ack")
             else:
@@ -507,7 +507,9 @@ class LoadLoop:
             return
         for call in list(self._calls.values()):
             if call.state in ("calling", "registering", "ending", "canceling"):
-                self._finish(call, "canceled" if call.stopped else "refused")
+                ending = call.state == "ending"
+                mine = call.stopped and not ending
+                self._finish(call, "canceled" if mine else _unended(call, "refused"))
 
     def _named(self, text: bytes) -> _Call | bool | None:
         """The call of `ssssssss-nnnnnnnn-gggggggg`; True when it was ours and is forgotten, None when not."""
@@ -877,6 +879,11 @@ class LoadLoop:
             self._finish(call, "answered")
         elif call.state == "ringing":
             self._refuse(call, 487)
+
+
+def _unended(call: _Call, outcome: str) -> str:
+    """Why a call has failed whose BYE went unanswered: where we answered and never saw the ACK, for that."""
+    return "no_ack" if call.incoming and not call.answered else outcome
 
 
 def _status_line(status: int) -> bytes:

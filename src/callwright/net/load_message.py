@@ -279,7 +279,7 @@ def read(data: bytes) -> dict[str, object] | None:
         "contact": address_uri(m.contact_value),
         "via": list(m.vias),
         "branch": m.branch,
-        "sent_by": m.sent_by,
+        "sent_by": b"" if m.status else m.sent_by,  # only a reply needs it
         "rport": m.has_rport if not m.status else False,
         "routes": m.routes,
         "challenge": m.challenge,

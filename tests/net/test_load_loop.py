@@ -1,0 +1,443 @@
+"""The load loop, native and not: the same traffic, the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callwright.net import load_message, loading
+from callwright.sip.digest import compute_response, parse_parameters
+from tests.net.load_peer import Peer, counts, loop_to, until
+
+needs_native = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
+
+
+@pytest.fixture(
+    params=[pytest.param(True, marks=needs_native, id="native"), pytest.param(False, id="python")]
+)
+def native(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    made = Peer()
+    yield made
+    made.close()
+
+
+def methods(messages: list[bytes]) -> list[str]:
+    return [message.split(b" ", 1)[0].decode() for message in messages]
+
+
+def gathered(into: list[bytes], more: list[bytes], enough: int) -> bool:
+    into.extend(more)
+    return len(into) >= enough
+
+
+def header(message: bytes, name: str) -> str:
+    found = re.search(rf"^{name}: (.*?)\r", message.decode(), re.MULTILINE)
+    assert found is not None, f"no {name} in {message!r}"
+    return found[1]
+
+
+def test_a_call_is_acknowledged_held_and_ended(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=0.4)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "100 Trying", tag="")
+    peer.respond(invite, "180 Ringing", extra=peer.contact())
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    (ack,) = until(loop, peer.take)
+    assert header(ack, "To").endswith(";tag=far")
+    assert ack.startswith(f"ACK sip:far@127.0.0.1:{peer.address.port} ".encode())
+    assert header(ack, "Via") != header(invite, "Via")
+    (bye,) = until(loop, peer.take)
+    assert header(bye, "CSeq") == "2 BYE"
+    peer.respond(bye, "200 OK")
+    assert loop.run(2)
+    assert counts(loop) == {
+        "answered": 1, "attempted": 1, "established": 1, "peak": 1, "sent": 3, "received": 4,
+    }  # fmt: skip
+    loop.close()
+
+
+def test_an_invite_is_repeated_at_doubling_times_until_timer_b(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, t1=0.04)
+    assert loop.run(5)
+    sent = peer.take()
+    assert set(methods(sent)) == {"INVITE"}
+    assert len(set(sent)) == 1  # the very same octets
+    assert len(sent) in (6, 7)  # at 0, 1, 3, 7, 15, 31 and, where the machine is not late, 63 times T1
+    assert counts(loop)["timeout"] == 1
+    loop.close()
+
+
+def test_a_refusal_is_acknowledged_on_its_branch_and_again_when_repeated(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native)
+    (invite,) = until(loop, peer.take)
+    for _ in range(2):
+        peer.respond(invite, "486 Busy Here")
+        (ack,) = until(loop, peer.take)
+        assert ack.startswith(b"ACK ")
+        assert header(ack, "Via") == header(invite, "Via")
+    assert loop.codes() == {486: 1}
+    assert counts(loop)["status"] == 1
+    loop.close()
+
+
+def test_retry_after_is_kept(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, calls=2)
+    for invite in until(loop, lambda: peer.take()):
+        peer.respond(invite, "503 Service Unavailable", extra="Retry-After: 17 (busy);duration=5\r\n")
+    until(loop, peer.take)
+    assert counts(loop)["retry_after"] >= 1
+    assert counts(loop)["retry_after_max"] == 17
+    loop.close()
+
+
+def test_a_repeated_answer_is_acknowledged_again(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=10)
+    (invite,) = until(loop, peer.take)
+    acks = []
+    for _ in range(2):
+        peer.respond(invite, "200 OK", extra=peer.contact())
+        acks += until(loop, peer.take)
+    assert methods(acks) == ["ACK", "ACK"]
+    assert acks[0] == acks[1]
+    assert counts(loop)["repeated"] == 1
+    loop.close()
+
+
+def test_requests_follow_the_route_set_backwards(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native)
+    (invite,) = until(loop, peer.take)
+    routes = f"<sip:127.0.0.1:{peer.address.port};lr>, <sip:10.0.0.1;lr>"
+    peer.respond(
+        invite, "200 OK", extra=peer.contact() + f"Record-Route: {routes}\r\nRecord-Route: <sip:p;lr>\r\n"
+    )
+    ack, bye = until(loop, peer.take)[:2]
+    for request in (ack, bye):
+        found = re.findall(rb"^Route: (.*?)\r", request, re.M)
+        assert found == [
+            b"<sip:p;lr>",
+            b"<sip:10.0.0.1;lr>",
+            f"<sip:127.0.0.1:{peer.address.port};lr>".encode(),
+        ]
+    loop.close()
+
+
+def test_an_answer_that_names_a_stranger_does_not_get_our_load_there(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra="Contact: <sip:victim@192.0.2.1:5060>\r\n")
+    assert methods(until(loop, peer.take))[0] == "ACK"  # to the target, whatever the Contact says
+    loop.close()
+
+
+def test_an_answer_without_tag_or_contact_is_unexpected(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", tag="", extra=peer.contact())
+    assert loop.run(1)
+    assert counts(loop)["unexpected"] == 1
+    loop.close()
+
+
+def test_nobody_answers_so_the_call_is_canceled(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, ring_for=0.05)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "180 Ringing", extra=peer.contact())
+    cancel = until(loop, peer.take)[0]
+    assert cancel.startswith(b"CANCEL ")
+    assert header(cancel, "Via") == header(invite, "Via")
+    peer.respond(cancel, "200 OK")
+    peer.respond(invite, "487 Request Terminated")
+    assert methods(until(loop, peer.take)) == ["ACK"]
+    assert counts(loop)["no_answer"] == 1
+    loop.close()
+
+
+def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, ring_for=0.05)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "180 Ringing", extra=peer.contact())
+    until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    ack, bye = until(loop, lambda: [m for m in peer.take() if not m.startswith(b"CANCEL")])[:2]
+    assert methods([ack, bye]) == ["ACK", "BYE"]
+    peer.respond(bye, "200 OK")
+    assert loop.run(1)
+    loop.close()
+
+
+def test_the_far_end_may_hang_up(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=10)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    until(loop, peer.take)
+    dialog = (
+        f"Via: SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKfar\r\n"
+        f"From: {header(invite, 'To')};tag=far\r\nTo: {header(invite, 'From')}\r\n"
+        f"Call-ID: {header(invite, 'Call-ID')}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n"
+    )
+    peer.send(f"BYE sip:me@127.0.0.1 SIP/2.0\r\n{dialog}")
+    (answer,) = until(loop, peer.take)
+    assert answer.startswith(b"SIP/2.0 200 ")
+    assert {"answered": 1, "hung_up": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_a_port_where_nobody_listens_refuses_each_call(native: bool) -> None:
+    gone = Peer()
+    gone.close()
+    loop = loop_to(gone, native=native, calls=3)
+    assert loop.run(3)
+    assert counts(loop)["refused"] == 3
+    loop.close()
+
+
+def test_credentials_answer_a_challenge(native: bool, peer: Peer) -> None:
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    (first,) = until(loop, peer.take)
+    challenge = 'Digest realm="here, \\"there\\"", nonce="abc", qop="auth-int,auth", opaque="xyz"'
+    peer.respond(first, "401 Unauthorized", extra=f"WWW-Authenticate: {challenge}\r\n")
+    (second,) = until(loop, peer.take)
+    assert header(second, "CSeq") == "2 REGISTER"
+    words = parse_parameters(header(second, "Authorization"))[1]
+    expected = compute_response(
+        algorithm="MD5",
+        username="1001",
+        realm='here, "there"',
+        password="s3cret",
+        nonce="abc",
+        method="REGISTER",
+        uri=words["uri"],
+        qop="auth",
+        cnonce=words["cnonce"],
+    )
+    assert words["response"] == expected
+    assert words["opaque"] == "xyz"
+    peer.respond(second, "200 OK")
+    assert loop.run(1)
+    assert {"answered": 1, "registered": 1, "challenged": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_a_second_challenge_is_a_refusal(native: bool, peer: Peer) -> None:
+    accounts = ((b"1001", b"wrong"),)
+    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    for _ in range(2):
+        (request,) = until(loop, peer.take)
+        peer.respond(request, "401 Unauthorized", extra='WWW-Authenticate: Digest realm="r", nonce="n"\r\n')
+    assert loop.run(1)
+    assert loop.codes() == {401: 1}
+    loop.close()
+
+
+def test_stopping_ends_what_is_under_way_and_counts_it(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, calls=2, hold=30, rate=1000)
+    invites: list[bytes] = []
+    until(loop, lambda: gathered(invites, peer.take(), 2))
+    peer.respond(invites[0], "200 OK", extra=peer.contact())
+    peer.respond(invites[1], "180 Ringing", extra=peer.contact(), tag="other")
+    until(loop, peer.take)
+    loop.stop(2, 0.5)
+    seen: list[bytes] = []
+    until(loop, lambda: gathered(seen, peer.take(), 0) and {"BYE", "CANCEL"} <= set(methods(seen)))
+    bye = next(message for message in seen if message.startswith(b"BYE"))
+    peer.respond(bye, "200 OK")
+    peer.respond(invites[1], "487 Request Terminated", tag="other")
+    assert loop.run(3)
+    assert {"answered": 1, "canceled": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_stopping_is_bounded_when_nobody_answers(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=30)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    until(loop, peer.take)
+    loop.stop(2, 0.1)
+    assert loop.run(2)
+    assert {"abandoned": 1, "bye_timeout": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def invite_text(port: int, call: str = "c1", extra: str = "") -> str:
+    return (
+        f"INVITE sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{call}\r\n{extra}"
+        f"From: <sip:a@b>;tag=1\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: {call}\r\nCSeq: 7 INVITE\r\n"
+        f"Contact: <sip:a@127.0.0.1:{port}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+
+
+def in_dialog(method: str, answer: bytes, port: int, cseq: int) -> str:
+    return (
+        f"{method} sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{method}\r\n"
+        f"From: {header(answer, 'From')}\r\nTo: {header(answer, 'To')}\r\n"
+        f"Call-ID: {header(answer, 'Call-ID')}\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+
+
+def answering(native: bool, peer: Peer, **more: Any) -> Any:
+    loop = loop_to(None, native=native, **more)
+    peer.source = loop.local
+    return loop
+
+
+def test_a_call_is_answered_and_its_end_confirmed(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer)
+    port = peer.address.port
+    peer.send(
+        invite_text(port, extra="Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKup\r\nRecord-Route: <sip:p;lr>\r\n")
+    )
+    answers = until(loop, peer.take)
+    assert [answer.split(b" ", 2)[1] for answer in answers] == [b"100", b"180", b"200"]
+    ok = answers[-1]
+    assert re.findall(rb"^Via: .*?branch=(\w+)", ok, re.M) == [b"z9hG4bKc1", b"z9hG4bKup"]
+    assert header(ok, "Record-Route") == "<sip:p;lr>"
+    assert header(ok, "CSeq") == "7 INVITE"
+    peer.send(in_dialog("ACK", ok, port, 7))
+    peer.send(in_dialog("BYE", ok, port, 8))
+    until(loop, lambda: [m for m in peer.take() if b"BYE" in m])
+    peer.send(in_dialog("BYE", ok, port, 8))  # the 200 was lost
+    until(loop, lambda: [m for m in peer.take() if b"SIP/2.0 200" in m and b"BYE" in m])
+    assert loop.run(2)
+    assert {"answered": 1, "confirmed": 1, "established": 1, "repeated": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_an_answer_is_repeated_until_its_ack_and_then_given_up(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer, t1=0.02, t2=0.16)
+    peer.send(invite_text(peer.address.port))
+    until(loop, lambda: counts(loop).get("established"))
+    assert loop.run(8)
+    sent = peer.take()
+    oks = [m for m in sent if m.startswith(b"SIP/2.0 200")]
+    assert len(oks) >= 8
+    assert len(set(oks)) == 1
+    assert sent[-1].startswith(b"BYE ")
+    assert counts(loop)["no_ack"] == 1
+    loop.close()
+
+
+def test_a_repeated_invite_is_no_second_call(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer, calls=5)
+    for _ in range(3):
+        peer.send(invite_text(peer.address.port))
+        until(loop, peer.take)
+    assert counts(loop)["attempted"] == 1
+    assert counts(loop)["repeated"] == 2
+    loop.close()
+
+
+def test_a_call_may_be_canceled_while_it_rings(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer, ring_time=5.0)
+    port = peer.address.port
+    peer.send(invite_text(port))
+    ringing = until(loop, peer.take)[-1]
+    peer.send(invite_text(port).replace("INVITE", "CANCEL"))
+    answers = until(loop, lambda: [m for m in peer.take() if b"487" in m[:12]])
+    peer.send(in_dialog("ACK", answers[0], port, 7))
+    assert loop.run(2)
+    assert ringing.startswith(b"SIP/2.0 180")
+    assert counts(loop)["canceled"] == 1
+    loop.close()
+
+
+def test_every_call_can_be_refused(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer, reject=503)
+    peer.send(invite_text(peer.address.port))
+    (refusal,) = until(loop, peer.take)
+    assert refusal.startswith(b"SIP/2.0 503 Service Unavailable")
+    peer.send(in_dialog("ACK", refusal, peer.address.port, 7))
+    assert loop.run(2)
+    assert loop.codes() == {503: 1}
+    loop.close()
+
+
+def test_rport_is_filled_in(native: bool, peer: Peer) -> None:
+    loop = answering(native, peer)
+    port = peer.address.port
+    peer.send(invite_text(port).replace(f"127.0.0.1:{port};branch", "10.9.8.7:5060;rport;branch"))
+    answers = until(loop, peer.take)  # which come to the source, not to 10.9.8.7
+    assert f"Via: SIP/2.0/UDP 10.9.8.7:5060;rport={port};received=127.0.0.1;branch" in answers[0].decode()
+    loop.close()
+
+
+@pytest.mark.parametrize("junk", [b"", b"\r\n\r\n", b"\0" * 3000, b"SIP/2.0", b"x" * 60_000])
+def test_garbage_is_counted_and_changes_nothing(native: bool, peer: Peer, junk: bytes) -> None:
+    loop = answering(native, peer)
+    peer.sock.sendto(junk, loop.local)
+    peer.send(invite_text(peer.address.port))
+    until(loop, lambda: counts(loop).get("established") == 1)
+    loop.close()
+
+
+# -- what both read of a message
+
+TORTURE = sorted((Path(__file__).parent.parent / "data" / "torture").glob("**/*.dat"))
+
+
+@needs_native
+@pytest.mark.parametrize("path", TORTURE, ids=lambda path: path.stem)
+def test_both_read_the_same_of_the_torture_set(path: Path) -> None:
+    from callwright.net._load import read
+
+    data = path.read_bytes()
+    assert read(data) == load_message.read(data)
+
+
+MESSAGE = (
+    b"SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa,SIP/2.0/UDP h;branch=b\r\n"
+    b'f: "A \\" <x>" <sip:a@b;tag=no>;tag=1\r\nTo: <sip:c@d>;tag=2;x\r\ni: id@h\r\nCSeq: 12  INVITE\r\n'
+    b'm: "Q, <" <sip:e@[::1]:5070;lr?h=1>;q=1, <sip:f@g>\r\nRecord-Route: <sip:r1;lr>, "n,m" <sip:r2>\r\n'
+    b'Retry-After: 5\r\nWWW-Authenticate: Digest realm="a"\r\nSubject: folded\r\n  line\r\n\r\n'
+)
+REQUEST = (
+    b"INVITE sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP [::1]:5060 ; rport ;branch=z9hG4bKa\r\nFrom: sip:a@b;tag=1\r\n"
+    b"To: sip:c@d\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContact: sip:a@b;x\r\nAuthorization: D\r\n\r\nv=0\r\n"
+)
+
+
+@needs_native
+@given(st.data())
+def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
+    from callwright.net._load import read
+
+    message = bytearray(data.draw(st.sampled_from([MESSAGE, REQUEST])))
+    for _ in range(data.draw(st.integers(0, 6))):
+        at = data.draw(st.integers(0, len(message)))
+        piece = data.draw(
+            st.sampled_from(
+                [b"", b'"', b"<", b">", b";", b",", b"\\", b":", b"\r\n", b"\n ", b"\0", b"\xff", b"9"]
+            )
+        )
+        cut = data.draw(st.integers(0, 12))
+        message[at : at + cut] = piece
+    assert read(bytes(message)) == load_message.read(bytes(message))
+
+
+@needs_native
+@given(st.binary(max_size=300))
+def test_md5_is_md5(data: bytes) -> None:
+    from callwright.net._load import digest
+
+    assert digest(data).decode() == hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def test_the_socket_of_a_closed_loop_is_free_again(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native)
+    local = loop.local
+    loop.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(local)
