@@ -133,7 +133,11 @@ def call(
     )
     if as_json:
         flags.print_result(outcome.to_json(), [password])
-    return EXIT_INTERRUPTED if interrupted else exit_code_of(outcome.verdict, lost_evidence=lost)
+    return (
+        EXIT_INTERRUPTED
+        if interrupted
+        else exit_code_of(outcome.verdict, outcome.failure, lost_evidence=lost)
+    )
 
 
 def caller(text: str | None) -> str | None:

@@ -56,14 +56,15 @@ class Refused(Exception):
         self.details = details or {}
 
 
-def exit_code(verdict: str) -> int:
-    """The exit code that a verdict (`passed`, `failed`, `invalid`, `error`, `canceled`) means."""
-    return _EXIT_BY_VERDICT[verdict]
+def exit_code(verdict: str, failure: str | None = None) -> int:
+    """The exit code that a verdict (`passed`, `failed`, `invalid`, `error`, `canceled`) means; what policy
+    refused is no error of ours."""
+    return EXIT_REFUSED if failure == "policy" else _EXIT_BY_VERDICT[verdict]
 
 
-def exit_code_of(verdict: str, *, lost_evidence: bool) -> int:
+def exit_code_of(verdict: str, failure: str | None = None, *, lost_evidence: bool) -> int:
     """As `exit_code`; a pass whose evidence could not be kept as asked is our own error, not a clean 0."""
-    code = exit_code(verdict)
+    code = exit_code(verdict, failure)
     return EXIT_PLATFORM if code == EXIT_PASSED and lost_evidence else code
 
 

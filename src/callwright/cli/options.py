@@ -100,7 +100,7 @@ def options(
             show(f"  server  {outcome.user_agent}")
         if outcome.allow:
             show(f"  allows  {', '.join(outcome.allow)}")
-    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict, outcome.failure)
 
 
 async def _ping(

@@ -116,7 +116,7 @@ def register(
         show(f"{outcome.verdict.value}: {outcome.reason}")
         if outcome.expires_s is not None:
             show(f"  granted {outcome.expires_s} s, refreshed {_times(outcome.refreshes)}")
-    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict)
+    return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict, outcome.failure)
 
 
 def _times(count: int) -> str:

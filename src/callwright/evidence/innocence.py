@@ -68,9 +68,10 @@ def _proof(outcome: RunOutcome, blame: Blame) -> str:
     for part in parts:
         if part.blame is blame and part.reason and part.reason != outcome.reason:
             return part.reason
-    failed = sum(not condition.passed for condition in outcome.conditions)
+    failed = [condition for condition in outcome.conditions if not condition.passed]
     if failed:
-        return f"{failed} of {len(outcome.conditions)} conditions failed."
+        count = f"{len(failed)} of {len(outcome.conditions)} conditions failed."
+        return f"{failed[0].text}: {failed[0].seen or 'nothing'} was seen. {count}"
     codes = [f"{p.sip_code} {p.sip_reason or ''}".strip() for p in parts if p.blame is blame and p.sip_code]
     return f"The answer was {codes[0]}." if codes else "See the verdict."
 

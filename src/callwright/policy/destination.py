@@ -193,6 +193,8 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
 
 # -- the questions, one each
 
+_TYPED = (Purpose.CALL, Purpose.REGISTER, Purpose.OPTIONS)
+
 
 def _refused_number(
     purpose: Purpose, destination: Destination, host: str, addresses: Sequence[Address], rules: Rules
@@ -213,7 +215,8 @@ def _refused_number(
     return Decision(
         False,
         f"{destination.user} is {article}; it is called only on the built-in PBX.",
-        f'If it is safe there, name the number itself in the targets file: number: "{destination.user}".',
+        f"If it is safe there, name the number itself in the targets file of a test: "
+        f"{host} number={''.join(destination.user.split())}",
     )
 
 
@@ -247,11 +250,14 @@ def _place(purpose: Purpose, destination: Destination, host: str, address: Addre
         if purpose is Purpose.LOAD
         else "only loopback, private ranges and what is named are"
     )
+    if purpose in _TYPED:
+        refused = f"{_shown(host, address)} is not what was typed, and neither loopback nor private."
+        return Decision(False, refused, f"Type {address} itself if you may test it.")
     return Decision(False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address)))
 
 
 def _is_typed(purpose: Purpose, host: str, rules: Rules) -> bool:
-    if purpose not in (Purpose.CALL, Purpose.REGISTER, Purpose.OPTIONS):
+    if purpose not in _TYPED:
         return False
     literal = numeric(host)
     return any(
