@@ -1,0 +1,175 @@
+"""Every page at both widths and in both themes: nothing is cut, everything can be read and reached."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visits
+from tests.browser.looks import faults
+from tests.kit.served import Served
+
+PAGES = {
+    "overview": "/",
+    "tests": "/tests",
+    "tests-none": "/tests?q=nothing-is-called-so",
+    "test-new": "/tests/new",
+    "test-from": "/tests/new?from=hold_resume",
+    "test": "/tests/media_analysis",
+    "versions": "/tests/media_analysis/versions?version=1",
+    "runs": "/runs",
+    "runs-none": "/runs?status=failed&q=nothing-is-called-so",
+    "agents": "/agents",
+    "targets": "/targets",
+    "credentials": "/credentials",
+    "keys": "/keys",
+    "members": "/members",
+    "audit": "/audit",
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_every_page_can_be_read(visits: Visits, platform: Served, size: str, scheme: str) -> None:
+    first = platform.get("runs")["data"][-1]["session_id"]
+    platform.finished(first)
+    wrong = {}
+    for name, path in {**PAGES, "run": f"/run/details/{first}"}.items():
+        visit = visits.open(size, scheme)
+        assert visit.go(path) == 200, path
+        visit.page.wait_for_load_state("networkidle") if name not in ("overview",) else None
+        found = faults(visit.page)
+        if found:
+            wrong[name] = found
+        visit.shot(name)
+    assert wrong == {}
+
+
+def test_the_keyboard_reaches_everything_in_reading_order(visits: Visits) -> None:
+    visit = visits.open()
+    visit.go("/tests")
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.className") == "skip"
+    visit.page.keyboard.press("Enter")
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.closest('main') !== null")
+    outline = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+
+
+def test_the_menu_of_a_phone_opens_and_closes(visits: Visits) -> None:
+    visit = visits.open("narrow")
+    visit.go("/")
+    visit.page.get_by_label("Menu").click()
+    visit.page.get_by_role("link", name="API keys").click()
+    expect(visit.page.locator("h1")).to_have_text("API keys")
+
+
+def test_searching_narrows_the_list_and_stands_in_the_address(visits: Visits) -> None:
+    visit = visits.open()
+    visit.go("/tests")
+    visit.page.fill("#q", "hold")
+    expect(visit.page.locator("#list tbody tr")).to_have_count(1)
+    assert visit.page.url.endswith("q=hold")
+    visit.page.go_back()
+    expect(visit.page.locator("#list tbody tr").nth(5)).to_be_visible()
+
+
+def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, platform: Served) -> None:
+    visit = visits.open()
+    page = visit.page
+    visit.go("/keys")
+    page.get_by_text("Make a key").click()
+    page.get_by_label("Name").fill("browser")
+    page.get_by_role("button", name="Make the key").click()
+    public, secret, _ = page.locator(".secret code").all_inner_texts()
+    assert platform.api.get("tests", auth=(public, secret)).status_code == 200
+    visit.go("/keys")
+    assert secret not in page.content()
+    row = page.locator("tr", has_text="browser")
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_role("button", name="Revoke the key").locator("visible=true").click()
+    expect(page.locator("tr", has_text="browser")).to_contain_text("Revoked")
+    assert platform.api.get("tests", auth=(public, secret)).status_code == 401
+
+
+def test_what_is_set_up_can_be_added_and_removed(visits: Visits) -> None:
+    visit = visits.open()
+    page = visit.page
+    visit.go("/credentials")
+    page.get_by_text("Add an account").click()
+    page.get_by_label("Name", exact=True).fill("office")
+    page.locator("#f-user").fill("4101")
+    page.locator("#f-password").fill("not-to-be-shown")
+    page.get_by_role("button", name="Save the account").click()
+    expect(page.locator("tbody")).to_contain_text("office")
+    assert "not-to-be-shown" not in page.content()
+    page.locator("tr", has_text="office").get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove the account").locator("visible=true").click()
+    expect(page.locator("tbody")).not_to_contain_text("office")
+
+    visit.go("/targets")
+    page.get_by_text("Permit a target").click()
+    page.locator("#f-host").fill("not a host")
+    page.get_by_role("button", name="Permit the target").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("#f-host")).to_have_value("not a host")
+    page.locator("#f-host").fill("pbx.example.com")
+    page.get_by_role("button", name="Permit the target").click()
+    expect(page.locator("tbody")).to_contain_text("pbx.example.com")
+    visit.go("/audit?q=target")
+    expect(page.locator("tbody")).to_contain_text("target.added")
+
+
+def test_a_form_from_elsewhere_changes_nothing(visits: Visits, platform: Served) -> None:
+    visit = visits.open()
+    visit.go("/keys")
+    for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}):
+        answer = visit.context.request.post(
+            platform.url + "/keys", form={"name": "forged", "_csrf": "x" * 64}, headers=headers
+        )
+        assert answer.status == 403
+    visit.go("/keys")
+    assert "forged" not in visit.page.content()
+
+
+def test_the_kill_switch_is_engaged_and_released_by_its_page(visits: Visits, platform: Served) -> None:
+    visit = visits.open()
+    page = visit.page
+    visit.go("/targets")
+    page.get_by_role("button", name="Stop everything").first.click()
+    page.get_by_label("Reason").fill("a drill")
+    page.get_by_role("dialog").get_by_role("button", name="Stop everything").click()
+    expect(page.get_by_role("alert")).to_contain_text("a drill")
+    assert platform.api.post("tests/run", json={"test.name": "options_ping"}).status_code >= 400
+    visit.go("/")
+    expect(page.get_by_role("alert")).to_contain_text("nothing is started")
+    visit.go("/targets")
+    page.get_by_role("button", name="Release the kill switch").click()
+    expect(page.get_by_role("button", name="Stop everything").first).to_be_visible()
+
+
+def test_texts_of_strangers_are_shown_and_never_run(visits: Visits, platform: Served) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    answer = platform.api.post(
+        "tests",
+        json={
+            "document": f"name: evil\ntitle: '{evil}'\ntags: ['{evil}']\nparties: {{alice: }}\n"
+            "steps: [[options: {party: alice, count: 1}]]\n"
+        },
+    )
+    assert answer.status_code < 300, answer.text
+    visit = visits.open()
+    for path in (
+        "/tests",
+        "/tests/evil",
+        "/tests/evil/versions?version=1",
+        f"/tests?q={evil}",
+        f"/runs?q={evil}",
+    ):
+        visit.go(path)
+        assert visit.page.locator("img").count() == 0
+    visit.go("/tests/evil")
+    visit.page.locator("#document").press("End")
+    expect(visit.page.locator("#copy")).to_contain_text(evil)
+    platform.api.delete("tests/evil")
