@@ -1,0 +1,65 @@
+"""Installations of more than one program: PostgreSQL for the records, an agent of another machine's kind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit import postgresql
+from tests.kit.served import environment, free_port, serving
+
+
+@pytest.mark.peer
+def test_the_records_lie_in_postgresql(tmp_path: Path) -> None:
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        url = server.create("platform")
+        env = environment(CALLWRIGHT_DATABASE=url)
+        with serving(tmp_path / "data", "--workers", "2", "--rate-limit", "0", env=env) as served:
+            assert not (tmp_path / "data" / "callwright.db").exists()
+            sessions = [served.run("options_ping") for _ in range(10)]
+            assert {served.finished(one)["status"] for one in sessions} == {"passed"}
+            assert len(served.get("runs?limit=1000")["data"]) >= 10
+            assert "status" in served.get("runs", params={"tag": "nothing"})
+    finally:
+        server.close()
+
+
+def test_an_agent_enrols_over_http_and_takes_the_runs_of_its_pool_over_tls(tmp_path: Path) -> None:
+    port = free_port()
+    flags = ("--nats-listen", f"127.0.0.1:{port}", "--no-agent", "--no-pbx", "--lease", "2")
+    with serving(tmp_path / "data", *flags, "--no-demo") as served:
+        served.api.put("tests", json={"document": "name: ping\nsteps:\n  - - options: {party: alice}\n"})
+        made = served.api.post("agents/tokens", json={"pool": "vienna"}).json()["data"]
+        folder = tmp_path / "agent"
+        with open(tmp_path / "agent.log", "wb") as log:
+            agent = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "callwright", "agent", "--url", served.url),
+                    *("--enrol", made["token"], "--pool", "vienna", "--data", str(folder), "--name", "v1"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment(),
+            )
+        try:
+            served.until(
+                lambda found: any(one["alive"] for one in found), lambda: served.get("agents")["data"]
+            )
+            identity = json.loads((folder / "agent.json").read_text())
+            assert identity["nats_url"].startswith("tls://")
+            assert "BEGIN CERTIFICATE" in identity["ca"]
+            run = served.finished(served.run("ping", **{"agentpool.name": "vienna"}), 30)
+            assert (run["status"], run["agentpool_name"]) == ("passed", "vienna"), run
+            where = f"agents/{identity['agent_id']}"
+            assert served.api.delete(where).json()["data"]["state"] == "revoked"
+            served.until(lambda seen: not seen["alive"], lambda: served.get(where)["data"], 30)
+        finally:
+            agent.kill()
+            agent.wait()
