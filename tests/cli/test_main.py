@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,21 @@ def test_a_fault_of_our_own_is_exit_code_3_and_still_json(
     assert code == 3
     assert json.loads(out)["blame"] == "platform"
     assert "a bug" in err
+
+
+def test_nothing_typed_shows_the_help_and_no_empty_complaint(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = typed(capsys)
+    assert (code, err) == (2, "")
+    assert " call " in out
+
+
+def test_the_parameters_of_a_test_are_written_as_the_language_writes_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = typed(capsys, "catalogue", "basic_call")
+    assert code == 0
+    assert "Bob registers and waits; Alice calls him, both speak for some seconds, and Alice hangs up." in out
+    assert re.search("^party.alice.display_name +text", out, re.MULTILINE)
+    assert "PCMU, PCMA" in out
+    assert "[]" not in out.rpartition("Parameters")[2]

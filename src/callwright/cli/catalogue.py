@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -81,26 +83,40 @@ def _plain(parameter: Any) -> dict[str, Any]:
     return described
 
 
+def _shown(value: Any) -> str:
+    """A value as the test language writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
+
+
 def _show(document: str, parameters: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    console.print(document.rstrip(), markup=False)
+    print(document.rstrip())
+    # A pipe has no width; COLUMNS gives it one.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
     table = Table(
         box=None,
         pad_edge=False,
         title="Parameters (callwright run … --set ADDRESS=VALUE)",
         title_justify="left",
     )
-    for column in ("address", "type", "now", "what it is"):
-        table.add_column(column, overflow="fold")
+    table.add_column("address", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    table.add_column("now", overflow="fold")
+    table.add_column("what it is", overflow="fold")
     for parameter in parameters:
         value = parameter.get("value")
         table.add_row(
             str(parameter.get("address")),
             str(parameter.get("type")),
-            "" if value is None else str(value),
+            _shown(value),
             str(parameter.get("help") or ""),
         )
     console.print()

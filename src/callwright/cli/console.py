@@ -137,7 +137,9 @@ def report_error(verb: str, refusal: Refused, *, as_json: bool) -> int:
 
 
 def report_usage_error(verb: str, error: Exception, *, as_json: bool) -> int:
-    message = getattr(error, "format_message", lambda: str(error))()
+    message = getattr(error, "format_message", lambda: str(error))().replace(": Value error, ", ": ")
+    if not message:  # the help was asked for by typing nothing, and has been shown
+        return EXIT_REFUSED
     if as_json:
         print_json(_error_document(verb, "error", "test", message, EXIT_REFUSED))
     say(f"callwright: {message}")

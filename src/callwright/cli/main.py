@@ -71,23 +71,26 @@ app = typer.Typer(
 )
 
 
+_HELP = """Callwright places real SIP calls with real audio, judges them, and says whose fault it was.
+
+Exit codes: 0 passed, 1 failed, 2 usage, a bad document or refused by policy, \
+3 our own error or an invalid measurement, 130 after Ctrl-C.
+"""
+
+
 def _print_version(value: bool) -> None:
     if value:
         print(f"callwright {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def _root(
     version: bool = typer.Option(
         False, "--version", is_eager=True, callback=_print_version, help="Print the version and leave."
     ),
 ) -> None:
-    """Callwright places real SIP calls with real audio, judges them, and says whose fault it was.
-
-    Exit codes: 0 passed, 1 failed, 2 usage, a bad document or refused by policy, 3 our own error or an
-    invalid measurement, 130 after Ctrl-C.
-    """
+    """Before any verb; `help` is given above, since a line break of a docstring would stay one."""
 
 
 def run(arguments: list[str]) -> int:

@@ -22,6 +22,7 @@ app = typer.Typer(
     name="sip",
     help="Look at SIP messages.",
     no_args_is_help=True,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -47,8 +48,7 @@ def parse(
 ) -> None:
     """Lint one SIP message, taken as one datagram.
 
-    Exit codes: 0 well-formed (with warnings for old forms, and for what is absent or unknown), 1 malformed,
-    2 the file cannot be read.
+    Exit codes: 0 well-formed, maybe with warnings; 1 malformed; 2 the file cannot be read.
     """
     try:
         data = _read(file)
