@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/callwright/*/_*.pxi)
 
-.PHONY: run demo test test-fast check bench fuzz install peers docs clean help
+.PHONY: run demo test test-fast chaos check bench fuzz install peers docs clean help
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -40,6 +40,11 @@ test: $(VENV)/.installed-test peers   ## every test, real peers included
 
 test-fast: $(VENV)/.installed-test   ## the tests that need nothing but Python
 	$(PYTEST) -m "not peer and not chaos"
+
+KILLS ?= 1000
+
+chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs (takes hours)
+	CALLWRIGHT_CHAOS_KILLS=$(KILLS) $(PYTEST) -s tests/chaos/test_kills.py
 
 check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 	$(BIN)/ruff check .

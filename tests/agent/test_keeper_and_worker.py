@@ -390,3 +390,15 @@ async def test_a_keeper_that_begins_lets_agents_be_heard_first(
         await asyncio.sleep(2 * LEASE)
         assert (await services.runs.get(run.session_id)).phase == "starting"
         assert (await ByHand(broker, agent_id).finish(run)).accepted
+
+
+async def test_a_call_that_was_stopped_before_it_left_is_told_by_whom(
+    services: Services, by_hand: ByHand
+) -> None:
+    run = await services.runs.start(SYSTEM, "short_call")
+    await by_hand.claim(run)
+    await services.runs.stop(SYSTEM, run.session_id)
+    answer = await by_hand.intend(run)
+    assert (answer.accepted, answer.superseded, answer.reason) == (False, False, "by callwright")
+    assert (await by_hand.finish(run, verdict=Verdict.CANCELED)).accepted
+    assert (await services.runs.get(run.session_id)).phase == "canceled"

@@ -192,7 +192,9 @@ async def test_no_call_is_placed_before_the_platform_knows(platform: Platform, a
     assert placed.is_set()
 
 
-async def test_a_call_of_a_superseded_attempt_is_withheld(platform: Platform, agent: Agent) -> None:
+async def test_a_call_of_a_superseded_attempt_is_withheld_and_the_attempt_given_back(
+    platform: Platform, agent: Agent
+) -> None:
     refused: list[str] = []
 
     async def place(job: Job, folder: Path, live: Live) -> RunOutcome:
@@ -206,8 +208,9 @@ async def test_a_call_of_a_superseded_attempt_is_withheld(platform: Platform, ag
     platform.refuses.add(subject.INTENT)
     await platform.queue(1)
     agent.start()
-    await platform.until(lambda: platform.results)
+    await platform.until(lambda: platform.releases)
     assert "another attempt has it" in refused[0]
+    assert platform.results == {}
 
 
 async def test_the_platform_hears_of_the_first_call_only_and_the_disk_of_each(
@@ -438,3 +441,13 @@ def test_without_an_identity_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "agent.json").write_text("{")
     with pytest.raises(IdentityError, match="cannot be used"):
         read_identity(tmp_path)
+
+
+async def test_a_platform_without_its_database_is_asked_again_soon(platform: Platform, agent: Agent) -> None:
+    """An empty answer says so; nobody waits for a request to time out."""
+    agent.act = place_a_call
+    platform.away = 3
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results, 3.0)
+    assert platform.away == 0

@@ -26,7 +26,8 @@ _MOST_WAITING = 500  # events of progress; older ones are dropped, for they are 
 class Live:
     """One for each attempt. `journal` is set when its spool entry is open; before that nothing may be called.
 
-    `stopped` is the reason to stop, once there is one, and `stopping` is set then.
+    `stopped` is the reason to stop, once there is one, and `stopping` is set then. `superseded`: the platform
+    did not give leave for the first INVITE, as the attempt is another's business by now; none has left.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Live:
         self.journal: Entry | None = None
         self.stopped: str | None = None
         self.stopping = asyncio.Event()
+        self.superseded = False
         self._broker, self._agent_id, self._clock = broker, agent_id, clock
         self._lease_seconds = lease_seconds
         self._began = clock.now()
@@ -97,7 +99,8 @@ class Live:
                 continue
             if answer.accepted:
                 return
-            self.stop(f"by the platform: {answer.reason or 'it is no longer ours'}")
+            self.superseded = answer.superseded
+            self.stop(answer.reason or "by the platform")
         if self.stopped is None:
             raise Withheld("the platform could not be told of the call in time, so it was not placed")
 

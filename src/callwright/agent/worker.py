@@ -32,6 +32,7 @@ from callwright.dispatch.messages import (
     HeldRun,
     Job,
     Kill,
+    NotNow,
     StopOrder,
     Ticket,
     decode,
@@ -178,7 +179,7 @@ class Worker:
                     max(0.5, self.lease_seconds / 3),
                 )
                 self._heed(decode(HeartbeatAnswer, answer))
-            except BrokerError as error:
+            except (BrokerError, NotNow) as error:
                 _log.debug("the heartbeat was not answered: %s", error)
             except BadMessage as error:
                 _log.warning("the heartbeat's answer cannot be read: %s", error)
@@ -260,7 +261,7 @@ class Worker:
                     subject.of_agent(self.identity.agent_id, subject.CLAIM), claim, _CLAIM_SECONDS
                 )
                 return decode(ClaimAnswer, data)
-            except BrokerError as error:
+            except (BrokerError, NotNow) as error:
                 _log.debug("a claim was not answered: %s", error)
                 await asyncio.sleep(_AGAIN)
             except BadMessage as error:
@@ -295,7 +296,10 @@ class Worker:
             held.running = False
             held.live.close()
             self._room.set()
-        await self._conclude(entry, held, outcome)
+        if held.live.superseded:
+            await self._give_back(held, entry, "the platform did not give leave to place the call")
+        else:
+            await self._conclude(entry, held, outcome)
 
     async def _conclude(self, entry: Entry, held: HeldJob, outcome: dict[str, Any]) -> None:
         try:

@@ -7,7 +7,7 @@ version.
 The way of a run: a `Ticket` lies in the queue of a pool; the agent that takes it sends a `Claim`; the answer
 holds the `Job`, with its secrets, which therefore never lie in the broker's store. Before the first INVITE an
 `IntentNotice` is answered; chunks of evidence go, then the `Result`, each repeated until it is answered. An
-answer says that the database has it.
+answer says that the database has it; an empty one, that it cannot be asked now.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _MAX_OUTCOME = 256 * 1024 * 1024
 
 class BadMessage(ValueError):
     """Octets that are not the message that was expected; the text is a sentence."""
+
+
+class NotNow(BadMessage):
+    """An empty answer: the database is away, ask again."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -243,7 +247,9 @@ def encode(message: msgspec.Struct) -> bytes:
 
 
 def decode(kind: type[T], data: bytes) -> T:
-    """Raises BadMessage with what is wrong."""
+    """Raises BadMessage with what is wrong, NotNow when there is nothing at all."""
+    if not data:
+        raise NotNow("there is no answer now; it is to be asked again")
     try:
         if kind in (EvidenceChunk, Result):
             return msgspec.msgpack.decode(data, type=kind)

@@ -28,7 +28,7 @@ from callwright.dispatch.messages import (
     unpack_outcome,
 )
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "who_stopped"]
 
 _log = logging.getLogger(__name__)
 
@@ -86,10 +86,14 @@ class Intake:
 
     async def intent(self, agent_id: str, notice: IntentNotice) -> Answer:
         run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
-        if run is None:
-            return Answer(False, True, "the run was stopped, or is no longer this agent's")
-        self._moved.append(run)
-        return Answer(True)
+        if run is not None:
+            self._moved.append(run)
+            return Answer(True)
+        now = await self._runs.by_id(notice.run_id)
+        held = (now.attempt, now.agent_id) == (notice.attempt, agent_id) and not now.finished
+        if held and now.stop_requested_at is not None:
+            return Answer(False, reason=who_stopped(now))
+        return Answer(False, True, "by the platform, for the run is no longer this agent's")
 
     async def release(self, agent_id: str, release: Release) -> Answer:
         run = await self._runs.release(release.run_id, release.attempt, agent_id)
@@ -137,3 +141,9 @@ class Intake:
         except Invalid as error:
             _log.info("%s of run %d starts again: %s", chunk.name, chunk.run_id, error.message)
             return ChunkAnswer(0)
+
+
+def who_stopped(run: Run) -> str:
+    """ "Stopped by alice." -> "by alice": how the agent's own sentence about it ends."""
+    _, found, who = run.result_description.rstrip(". ").partition("by ")
+    return f"by {who}" if found and who else "by the platform"

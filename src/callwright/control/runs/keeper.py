@@ -15,7 +15,7 @@ import msgspec
 
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.runs.evidence import RunEvidence
-from callwright.control.runs.intake import Intake
+from callwright.control.runs.intake import Intake, who_stopped
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
@@ -79,6 +79,7 @@ class Keeper:
         self._look = asyncio.Event()
         self._sweep = True
         self._away = True  # nobody could be heard: leases are extended before any is judged
+        self._lost = False  # the database was, and it was told
         self._cleaned_at = self._clock.now()
         self._killed_at: float | None = None
         self._subscriptions: list[Subscription] = []
@@ -140,12 +141,12 @@ class Keeper:
         return begin
 
     async def _carry(self, act: Callable[[Message], Awaitable[None]], message: Message) -> None:
-        """What fails here is not answered: the agent says it again."""
+        """What fails here is not taken: the agent says it again."""
         try:
             await act(message)
         except StorageUnavailable as error:
-            self._away = True
-            _log.error("%s was not taken: %s", message.subject, error.message)
+            self._lose_database(error)
+            await message.respond(b"")
         except messages.BadMessage as error:
             _log.warning("%s: %s", message.subject, error)
         except BrokerError as error:
@@ -189,8 +190,8 @@ class Keeper:
                 if self._broker.connected:
                     await self._attend()
             except StorageUnavailable as error:
-                self._away = self._sweep = True
-                _log.error("the database is away: %s", error.message)
+                self._sweep = True
+                self._lose_database(error)
             except BrokerError as error:
                 _log.warning("%s", error)
             except Exception:
@@ -220,10 +221,18 @@ class Keeper:
         except (DomainError, OSError) as error:
             _log.error("evidence was not cleaned up: %s", error)
 
+    def _lose_database(self, error: StorageUnavailable) -> None:
+        """Told once, not with everything that waits for it."""
+        if not self._lost:
+            _log.error("nothing is taken from agents: %s", error.message)
+        self._lost = self._away = True
+
     async def _attend(self) -> None:
         if self._away:
             await self._runs.extend_leases(self.lease + _GRACE)
-            self._away = False
+            if self._lost:
+                _log.warning("the database is back")
+            self._away = self._lost = False
         changed, self._changed = self._changed, set()
         if not self._sweep and len(changed) <= _FEW:
             for run_id in changed:
@@ -264,7 +273,7 @@ class Keeper:
             return
         self._queued.pop(key, None)
         if run.stop_requested_at is not None and run.agent_id is not None:
-            order = StopOrder(run.id, run.attempt, _who(run.result_description))
+            order = StopOrder(run.id, run.attempt, who_stopped(run))
             self._stops[key] = (run.agent_id, order)
 
     async def _enqueue(self, run: Run) -> None:
@@ -387,9 +396,3 @@ def _ticket_name(run: Run) -> str:
 def _keep_only(remembered: dict[K, V], keys: set[K]) -> None:
     for key in [key for key in remembered if key not in keys]:
         del remembered[key]
-
-
-def _who(description: str) -> str:
-    """ "Stopped by alice." -> "by alice"; how the agent's own sentence ends."""
-    _, found, who = description.rstrip(". ").partition("by ")
-    return f"by {who}" if found and who else "by the platform"
