@@ -104,6 +104,7 @@ def test_an_error_stands_at_its_line_and_at_its_field(visits: Visits) -> None:
     expect(page.locator("#problems-list li")).to_have_count(2)
     expect(page.locator("#copy .wrongline")).to_have_count(2)
     expect(page.locator('[data-field="step.1.0.max_duration"].wrong')).to_contain_text("6.5")
+    expect(page.locator('[data-address="step.1.0.max_duration"]')).to_have_value("6,5")
     expect(page.locator("#save")).to_be_disabled()
     visit.shot("edit-wrong")
     assert faults(page) == []
@@ -177,7 +178,7 @@ def test_a_run_without_saving_has_the_changed_values_as_overrides(
     page.wait_for_url(re.compile("/run/details/"))
     session_id = page.url.rpartition("/")[2].partition("?")[0]
     assert platform.finished(session_id)["status"] == "failed"
-    page.reload()
+    expect(page.locator("h1")).to_contain_text("Failed.", timeout=30_000)
     expect(page.locator("h1")).to_contain_text("486")
     expect(page.locator(".guilty")).to_contain_text("Target")
     expect(page.locator("#changes")).to_contain_text("with 486 Busy Here, not 200 OK")

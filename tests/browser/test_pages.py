@@ -93,6 +93,18 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, platf
     assert platform.api.get("tests", auth=(public, secret)).status_code == 401
 
 
+def test_a_token_to_enrol_an_agent_is_shown_once_with_the_command(visits: Visits) -> None:
+    visit = visits.open()
+    visit.go("/agents")
+    visit.page.get_by_text("Enrol an agent").click()
+    visit.page.get_by_role("button", name="Make a token").click()
+    token, command = visit.page.locator(".secret code").all_inner_texts()
+    assert token.startswith("cwe_")
+    assert f"--enrol {token} --pool default" in command
+    visit.go("/agents")
+    assert token not in visit.page.content()
+
+
 def test_what_is_set_up_can_be_added_and_removed(visits: Visits) -> None:
     visit = visits.open()
     page = visit.page

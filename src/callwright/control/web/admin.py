@@ -39,7 +39,7 @@ def _agents(pages: Pages) -> list[Any]:
             "agents": await servers.list(),
             "pools": [pool.name for pool in await servers.pools()] or ["default"],
             "platform_url": pages.base_url(request),
-            "token": None,
+            "enrolment": None,
             "pool": "default",
             "refusal": None,
             **more,
@@ -61,7 +61,7 @@ def _agents(pages: Pages) -> list[Any]:
         except Invalid as error:
             return await shown(request, visitor, refusal=error)
         await pages.services.accounts.audit(visitor.identity, "agent.enrolment", f"pool {pool}")
-        return await shown(request, visitor, token=token, pool=pool)
+        return await shown(request, visitor, enrolment=token, pool=pool)
 
     @post("/agents/{agent_id:str}/{change:str}", status_code=303)
     async def change(request: WebRequest, agent_id: str, change: str) -> Response[Any]:

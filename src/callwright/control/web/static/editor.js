@@ -66,6 +66,12 @@
   }
   function count(n, one) { return n + " " + one + (n === 1 ? "" : "s"); }
 
+  // A field whose value is wrong shows what stands in the document.
+  function wrongly(input, text) {
+    if (input.tagName === "SELECT" && ![].some.call(input.options, function (o) { return o.value === text; })) input.add(new Option(text, text));
+    input.value = text;
+  }
+
   function say(refused) {
     var state = document.getElementById("saystate"), dirty = area.value !== saved, box = document.getElementById("problems");
     if (state) {
@@ -87,6 +93,7 @@
       var p = byAddress[field.dataset.field], input = field.querySelector("[data-address]"), text = field.querySelector(".wrongtext");
       field.classList.toggle("wrong", !!p);
       text.hidden = !p; text.querySelector("[data-wrong]").textContent = p ? p.message : "";
+      if (p && p.key && input !== document.activeElement) wrongly(input, p.key);
       if (p) { input.setAttribute("aria-invalid", "true"); var more = field.closest("details"); if (more) more.open = true; } else input.removeAttribute("aria-invalid");
       input.setAttribute("aria-describedby", p ? text.id : input.id + "-h");
     });
@@ -139,6 +146,13 @@
     ask("/editor/amend", { address: address, value: event.target.value }, function (data) {
       replace(data.document); take(data);
     });
+  });
+
+  // Enter takes the value over; it must not send the form, whose first button starts a run.
+  fields.addEventListener("keydown", function (event) {
+    if (event.key !== "Enter" || !event.target.dataset.address || event.target.tagName !== "INPUT") return;
+    event.preventDefault();
+    event.target.blur(); event.target.focus({ preventScroll: true });
   });
 
   // Only what differs is put in, by the browser's own editing, so that undo brings it back.
