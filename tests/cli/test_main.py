@@ -99,6 +99,18 @@ def test_a_refused_call_has_every_key_of_a_call(capsys: pytest.CaptureFixture[st
     assert document["received"]["dtmf"] is None
 
 
+def test_an_early_ctrl_c_is_exit_code_130_and_still_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("callwright.scenario.catalogue.text", interrupted)
+    code, out, err = typed(capsys, "catalogue", "basic_call", "--json")
+    assert (code, json.loads(out)["verdict"]) == (130, "canceled")
+    assert "Traceback" not in err
+
+
 def test_a_refused_run_has_the_keys_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     document = refused(capsys, "run", "no_such_test")
     assert (document["conditions"], document["calls"], document["verdict"]) == ([], [], "error")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from socket import AF_INET, SOCK_DGRAM, socket
+
 from callwright.pbx.accounts import Account
 from callwright.pbx.server import Listen, Pbx, PbxConfig
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import PhoneConfig
+from callwright.scenario.outcome import Verdict
+from callwright.scenario.verdict import judge_registration
 from callwright.sip.transport import Transport
 
 
@@ -23,3 +27,17 @@ async def test_a_removed_registration_still_tells_of_its_challenge_and_its_first
     assert [message.start for message in outcome.messages] == ["200", "200"]
     assert outcome.messages[0].values("Contact")
     assert not outcome.messages[1].values("Contact")
+
+
+async def test_a_registration_given_up_was_stopped_and_is_nobodys_failure() -> None:
+    async with Phone(PhoneConfig(bind="127.0.0.1", user="1001")) as phone:
+        with socket(AF_INET, SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            binding = phone.register(
+                f"sip:127.0.0.1:{silent.getsockname()[1]}", account=PhoneAccount("1001", "a")
+            )
+            binding.abandon()
+            assert not await binding.first
+            verdict, _, reason = judge_registration(binding.outcome())
+    assert verdict is Verdict.CANCELED
+    assert "stopped" in reason

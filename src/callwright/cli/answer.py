@@ -159,7 +159,7 @@ def answer(
         document: dict[str, Any] = {"verdict": verdict, "calls": [outcome.to_json() for outcome in outcomes]}
         worst = next((o for o in outcomes if o.verdict == verdict), None)
         document["blame"] = worst.blame if worst else None
-        document["reason"] = worst.reason if worst else f"{len(outcomes)} calls"
+        document["reason"] = worst.reason if worst else "No call came."
         flags.print_result(document, [password])
     if interrupted and calls is not None:
         return EXIT_INTERRUPTED

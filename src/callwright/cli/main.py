@@ -60,6 +60,17 @@ class _LazyGroup(TyperGroup):
         verb.short_help = summary
         return verb
 
+    def invoke(self, ctx: Any) -> Any:
+        # Typer would make an exit code of it, and a program that reads our JSON would find nothing.
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
+class _Interrupted(Exception):
+    """Ctrl-C before a verb had anything to hang up."""
+
 
 app = typer.Typer(
     cls=_LazyGroup,
@@ -105,7 +116,7 @@ def run(arguments: list[str]) -> int:
         return console.report_error(verb, refusal, as_json=as_json)
     except _UsageError as error:
         return console.report_usage_error(verb, error, as_json=as_json)
-    except (KeyboardInterrupt, typer.Abort):
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return console.report_interrupt(verb, as_json=as_json)
     except BrokenPipeError:
         # The reader of our output has left (`callwright … | head`): there is nobody to tell.

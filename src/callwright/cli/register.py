@@ -148,6 +148,8 @@ async def _register(
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)
         interrupted = await flags.first_of(stop, registration.first)
+        if interrupted:
+            registration.abandon()
         if not interrupted and registration.first.result() and seconds:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(flags.first_of(stop, lost.wait()), seconds)

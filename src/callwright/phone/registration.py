@@ -78,6 +78,11 @@ class PhoneRegistration:
     def registered(self) -> bool:
         return self._registered_at is not None and self._failure is None and self._unregistered is None
 
+    def abandon(self) -> None:
+        """Wait no longer for the first answer."""
+        if not self.first.done():
+            self._fail(Failure.STOPPED, None)
+
     async def unregister(self) -> bool:
         """Take the binding back; True when the registrar agreed. Waits a few seconds at most."""
         if self._sip is None or self._registered_at is None:
