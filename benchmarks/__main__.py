@@ -9,11 +9,13 @@ import multiprocessing
 import sys
 import time
 
-from benchmarks import noise, pacing, parser, phone
+from benchmarks import lists, noise, pacing, parser, phone
 from callwright.net.media_choice import native_engine
 from callwright.sip import scan
 
 PACING_SECONDS = 8.0
+LIST_RUNS = 100_000
+LIST_SECONDS = 4.0  # for each side and database
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -51,6 +53,8 @@ def main() -> int:
     print()
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print()
+    print("\n".join(lists.sentences(lists.measure_all(LIST_RUNS, LIST_SECONDS), LIST_RUNS)))
     print(f"\n{noise.sentence()}; {time.monotonic() - begun:.0f} s")
     return 0
 

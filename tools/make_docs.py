@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from callwright.control.runs import transitions
 from callwright.scenario.reference import markdown
 from callwright.sip.transaction.table import render_markdown
 from callwright.sip.transaction.tables import TABLES
@@ -14,6 +15,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def main() -> None:
     (DOCS / "test-language.md").write_text(markdown(), encoding="utf-8")
     (DOCS / "state-machines.md").write_text(render_markdown(TABLES), encoding="utf-8")
+    (DOCS / "run-states.md").write_text(transitions.render_markdown(), encoding="utf-8")
 
 
 if __name__ == "__main__":

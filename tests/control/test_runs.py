@@ -18,7 +18,7 @@ from callwright.control.errors import (
 )
 from callwright.control.runs.model import Acceptance, Run, RunFilter
 from callwright.control.runs.service import RunSettings
-from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase
+from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
@@ -82,6 +82,11 @@ def test_no_way_leads_back_from_running_to_the_queue() -> None:
     for move in TRANSITIONS:
         if Phase.RUNNING in move.leaves:
             assert not {Phase.QUEUED, Phase.STARTING} & set(move.enters)
+
+
+def test_the_page_of_the_docs_is_made_from_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "run-states.md"
+    assert page.read_text(encoding="utf-8") == render_markdown(), "run `make docs`"
 
 
 # -- start

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["FINAL", "PHASES", "TRANSITIONS", "Event", "Phase", "PhaseRule", "Transition", "sources"]
+__all__ = [
+    "FINAL",
+    "PHASES",
+    "TRANSITIONS",
+    "Event",
+    "Phase",
+    "PhaseRule",
+    "Transition",
+    "render_markdown",
+    "sources",
+]
 
 
 class Phase(StrEnum):
@@ -128,3 +138,23 @@ TRANSITIONS: tuple[Transition, ...] = (
 def sources(event: Event) -> tuple[Phase, ...]:
     """The phases that an event may find a run in."""
     return tuple(phase for move in TRANSITIONS if move.event is event for phase in move.leaves)
+
+
+def render_markdown() -> str:
+    """The table as a page of documentation, in Markdown."""
+    lines = ["# The life of a run", ""]
+    lines += [
+        "Made from the table in `callwright/control/runs/transitions.py`; what is not listed does nothing.",
+        "",
+    ]
+    lines += ["| phase | owner | deadline | recovery |", "|---|---|---|---|"]
+    for rule in PHASES.values():
+        if rule.final:
+            lines.append(f"| {rule.phase} | | final | |")
+        else:
+            lines.append(f"| {rule.phase} | {rule.owner} | {rule.deadline} | {rule.recovery} |")
+    lines += ["", "| on | leaves | enters | only if |", "|---|---|---|---|"]
+    for move in TRANSITIONS:
+        leaves, enters = ", ".join(move.leaves), ", ".join(move.enters)
+        lines.append(f"| {move.event} | {leaves} | {enters} | {move.guard} |")
+    return "\n".join([*lines, ""])
