@@ -278,3 +278,22 @@ def test_any_text_is_a_condition_or_refused(text: str) -> None:
     except Refusal:
         return
     assert isinstance(condition.evaluate((CALL, CALLEE)), ConditionOutcome)
+
+
+def test_a_header_is_looked_for_at_the_end_that_receives_its_message() -> None:
+    callee = dataclasses.replace(
+        CALL,
+        id="bob/1",
+        party="bob",
+        direction=Direction.INCOMING,
+        messages=(CapturedMessage("INVITE", (("X-A", "b"),)),),
+    )
+
+    def holds(text: str) -> bool:
+        condition = parse_condition(Text(text, NOWHERE), parties=("alice", "bob"))
+        return condition.evaluate([CALL, callee]).passed
+
+    assert holds("header X-A of INVITE = b")
+    assert holds("header Server of 200 = Asterisk")
+    assert not holds("alice.header X-A of INVITE = b")
+    assert not holds("header X-A of BYE = b")

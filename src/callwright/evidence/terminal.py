@@ -263,9 +263,8 @@ def _arrow(
     room: int, shaft: str, label: str, note: str, heads: tuple[str, str], forward: bool, lost: bool
 ) -> str:
     """The line between two lanes, with the label in it, and the note where there is room."""
-    text = f" {label} "
-    if note and len(text) + len(note) + 2 <= room - 2:
-        text = f" {label}  {note} "
+    whole = f" {label}  {note} "
+    text = whole if note and len(whole) <= room - 3 else f" {label} "
     if len(text) > room - 3:
         text = text[: max(room - 4, 1)].rstrip() + "…"
     body = text.center(room - 1, shaft) if room > 1 else ""

@@ -178,10 +178,22 @@ class Condition:
             (RegistrationOutcome, registrations),
         ):
             if kind in self.metric.of:
-                chosen: list[Subject] = [subject for subject in pool if self._concerns(subject)]
+                chosen = self._receivers([subject for subject in pool if self._concerns(subject)])
                 if chosen:
                     return chosen
         return []
+
+    def _receivers(self, subjects: list[Subject]) -> list[Subject]:
+        """Of both ends of a call only the one that can have received the message whose header is meant: an
+        INVITE comes to the callee, a response to the caller. Whoever names a party means that party.
+        """
+        if not self.message or self.who is not None:
+            return subjects
+        wanted = Direction.OUTGOING if self.message.isdigit() else Direction.INCOMING
+        if not self.message.isdigit() and self.message != "INVITE":
+            return subjects
+        ends = [s for s in subjects if not isinstance(s, CallOutcome) or s.direction is wanted]
+        return ends or subjects
 
     def _concerns(self, subject: Subject) -> bool:
         if self.who is None:
