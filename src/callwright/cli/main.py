@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from callwright import __version__
-from callwright.cli import console
+from callwright.cli import console, process_list
 
 #: verb -> (module, or module:name of its Typer; what the list of verbs says of it); in the order of
 #: `callwright --help`.
@@ -129,6 +129,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
+    process_list.hide(sys.argv[1:])
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
