@@ -57,7 +57,11 @@ class Step:
     passed: int
     failed: int
     other: int
-    mos: float | None
+    low: float | None = None
+    """All but the worst twentieth of the rated runs have at least this MOS."""
+    mos: float | None = None
+    """The median."""
+    high: float | None = None
 
 
 def by_test(runs: Sequence[Run]) -> list[TestHealth]:
@@ -119,23 +123,40 @@ def _turn(run: Run) -> Change:
     return Change(run.created_at, text, run.result_description, f"/run/details/{run.session_id}")
 
 
-def steps(buckets: Iterable[Bucket], since: float, seconds: float, now: float) -> list[Step]:
-    """The history without holes: a stretch without runs is there and empty."""
+def steps(
+    buckets: Iterable[Bucket], runs: Iterable[Run], since: float, seconds: float, now: float
+) -> list[Step]:
+    """The history without holes: a stretch without runs is there and empty. `runs` give the quality: of each
+    run the lowest MOS of its calls."""
     grouped: dict[int, list[Bucket]] = {}
     for bucket in buckets:
         grouped.setdefault(int((bucket.start - since) // seconds), []).append(bucket)
+    rated: dict[int, list[float]] = {}
+    for run in runs:
+        if run.mos is not None and run.created_at >= since:
+            rated.setdefault(int((run.created_at - since) // seconds), []).append(run.mos)
     count = max(1, int((now - since) // seconds) + 1)
-    return [_step(since + n * seconds, grouped.get(n, [])) for n in range(count)]
+    return [_step(since + n * seconds, grouped.get(n, []), sorted(rated.get(n, []))) for n in range(count)]
 
 
-def _step(start: float, buckets: Sequence[Bucket]) -> Step:
+def _step(start: float, buckets: Sequence[Bucket], rated: Sequence[float]) -> Step:
     counts = {bucket.phase: bucket.count for bucket in buckets}
-    rated = [(bucket.mos, bucket.count) for bucket in buckets if bucket.mos is not None]
-    weight = sum(count for _, count in rated)
-    mos = sum(mos * count for mos, count in rated) / weight if weight else None
     passed, failed = counts.get(Phase.PASSED, 0), counts.get(Phase.FAILED, 0)
     others = sum(n for phase, n in counts.items() if phase in FINAL) - passed - failed
-    return Step(start, passed, failed, others, None if mos is None else round(mos, 3))
+    return Step(start, passed, failed, others, *(_quantile(rated, share) for share in (0.05, 0.5, 0.95)))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    if not ordered:
+        return None
+    at = share * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return round(ordered[low] + (ordered[high] - ordered[low]) * (at - low), 3)
+
+
+def median_mos(runs: Iterable[Run]) -> float | None:
+    return _quantile(sorted(run.mos for run in runs if run.mos is not None), 0.5)
 
 
 def pass_rate(steps_: Iterable[Step]) -> float | None:
@@ -144,12 +165,6 @@ def pass_rate(steps_: Iterable[Step]) -> float | None:
     for step in steps_:
         passed, failed = passed + step.passed, failed + step.failed
     return 100 * passed / (passed + failed) if passed + failed else None
-
-
-def mean_mos(steps_: Iterable[Step]) -> float | None:
-    rated = [(s.mos, s.passed + s.failed or 1) for s in steps_ if s.mos is not None]
-    weight = sum(count for _, count in rated)
-    return sum(mos * count for mos, count in rated) / weight if weight else None
 
 
 def spark(values: Sequence[float | None], low: float, high: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Response, get
 
 from callwright.control.accounts.model import Right
-from callwright.control.runs.model import RunFilter
+from callwright.control.runs.model import Run, RunFilter
 from callwright.control.web import health, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest
 from callwright.quality.bands import band
@@ -45,7 +45,7 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
     runs = await services.runs.list(RunFilter(since=now - 30 * 86_400), limit=_MOST_RUNS)
     tests = await services.tests.list(limit=1_000)
     agents = await services.servers.list()
-    steps = health.steps(await services.runs.history(since, step), since, step, now)
+    steps = health.steps(await services.runs.history(since, step), runs, since, step, now)
     known = {test.id for test in tests}
     failing = [h for h in health.by_test(runs) if h.failing and h.latest.test_id in known]
     alive = sum(agent.alive(now) for agent in agents)
@@ -61,7 +61,7 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
         "switch": await services.runs.kill_switch(),
         "live": [run for run in runs if not run.finished],
         "failing": failing,
-        "stats": _stats(steps, now, (alive, len(agents))),
+        "stats": _stats(steps, recent, now, (alive, len(agents))),
         "steps": steps,
         "series": {
             "step": step,
@@ -70,6 +70,8 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
             "failed": [s.failed for s in steps],
             "other": [s.other for s in steps],
             "mos": [s.mos for s in steps],
+            "low": [s.low for s in steps],
+            "high": [s.high for s in steps],
         },
         "runs_says": _runs_says(steps, text),
         "mos_says": _mos_says(steps, text),
@@ -97,12 +99,15 @@ def _changes(
     return sorted(found, key=lambda change: -change.at)[:_MOST_CHANGES]
 
 
-def _stats(steps: list[health.Step], now: float, agents: tuple[int, int]) -> list[dict[str, Any]]:
+def _stats(
+    steps: list[health.Step], runs: list[Run], now: float, agents: tuple[int, int]
+) -> list[dict[str, Any]]:
     day_ago = now - 86_400
     today = [step for step in steps if step.start >= day_ago]
     before = [step for step in steps if step.start < day_ago]
     rate, usual_rate = health.pass_rate(today), health.pass_rate(before)
-    mos, usual_mos = health.mean_mos(today), health.mean_mos(before)
+    mos = health.median_mos(run for run in runs if run.created_at >= day_ago)
+    usual_mos = health.median_mos(run for run in runs if run.created_at < day_ago)
     count = sum(step.passed + step.failed + step.other for step in today)
     failed = sum(step.failed for step in today)
     rates = [health.pass_rate([step]) for step in steps]
@@ -119,7 +124,7 @@ def _stats(steps: list[health.Step], now: float, agents: tuple[int, int]) -> lis
             "path": health.spark(rates, 0, 100),
         },
         {
-            "name": "MOS, last 24 h",
+            "name": "Median MOS, last 24 h",
             "figure": None if mos is None else f"{mos:.2f}",
             "unit": None if mos is None else band(mos).name,
             "note": "no audio was rated"
@@ -162,4 +167,5 @@ def _mos_says(steps: list[health.Step], text: str) -> str:
     rated = [s.mos for s in steps if s.mos is not None]
     if not rated:
         return f"MOS. {text}: no audio was rated."
-    return f"MOS. {text}: between {min(rated):.2f} and {max(rated):.2f}, last {rated[-1]:.2f}."
+    lowest = min(s.low for s in steps if s.low is not None)
+    return f"Median MOS. {text}: last {rated[-1]:.2f}; the worst twentieth of a step fell to {lowest:.2f}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Stored:
     ladder: Ladder
     files: tuple[Evidence, ...]
     folder: Path | None
+    agent: str | None
+    """Its name."""
 
     @property
     def seen(self) -> Seen:
@@ -52,7 +54,7 @@ class Stored:
             self.outcome,
             self.ladder if self.ladder.rows else None,
             self.detail.test_version,
-            self.run.agent_id,
+            self.agent,
         )
 
 
@@ -160,8 +162,9 @@ async def _file(pages: Pages, request: WebRequest, run: Run, name: str) -> Respo
 # -- a run that has ended ------------------------------------------------------------------------------------
 
 
-async def stored(pages: Pages, run: Run) -> Stored:
-    """What is kept of it; a run that ended without a result has an outcome made of its record."""
+async def stored(pages: Pages, run: Run, agents: Mapping[str, str]) -> Stored:
+    """What is kept of it; a run that ended without a result has an outcome made of its record. `agents`: id
+    to name."""
     services = pages.services
     detail = await services.runs.detail(run)
     files = tuple(await services.evidence.list(run))
@@ -174,7 +177,7 @@ async def stored(pages: Pages, run: Run) -> Stored:
                 folder = path.parent
             except (NotFound, OSError, ValueError):
                 continue
-    return Stored(run, detail, _outcome(run, detail), ladder, files, folder)
+    return Stored(run, detail, _outcome(run, detail), ladder, files, folder, agents.get(run.agent_id or ""))
 
 
 def _read_ladder(path: Path) -> Ladder:
@@ -204,11 +207,11 @@ def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
 
 
 async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) -> dict[str, Any]:
-    this = await stored(pages, run)
-    before = await pages.services.runs.previous_pass(run)
-    earlier = await stored(pages, before) if before is not None else None
-    drawn = await asyncio.to_thread(_drawn, this, earlier, f"{base}/files/")
     agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
+    this = await stored(pages, run, agents)
+    before = await pages.services.runs.previous_pass(run)
+    earlier = await stored(pages, before, agents) if before is not None else None
+    drawn = await asyncio.to_thread(_drawn, this, earlier, f"{base}/files/")
     facts = [("Started by", run.started_by)]
     if run.agent_id:
         facts.append(("Agent", agents.get(run.agent_id, "one that is gone")))

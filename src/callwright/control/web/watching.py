@@ -109,7 +109,12 @@ class Watching:
                 case "ladder":
                     self.ladder = ladder_from_json(data)
                     self.more_messages = int(data.get("more", 0))
-        except (ValueError, TypeError, AttributeError):  # an agent of another version: it is only watched
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ):  # an agent of another version: it is only watched
             return
 
     # -- taking
@@ -130,20 +135,21 @@ class Watching:
         return holder
 
     def _state(self, at: float, data: Mapping[str, Any]) -> None:
+        state = CallState(data["state"])
         call = self._call(str(data["call"]), str(data.get("party") or ""), at)
-        reached = StateReached(round(at - call.first_at, 3), CallState(data["state"]), data.get("code"))
+        reached = StateReached(round(at - call.first_at, 3), state, data.get("code"))
         if call.states and call.states[-1].state is reached.state:
             return
         call.states.append(reached)
         self._last = (call.id, reached)
 
     def _second(self, at: float, figures: Mapping[str, Any]) -> None:
-        call = self._call(str(figures["call"]), str(figures.get("party") or ""), at)
         second = Second(
             float(figures["at"]),
             msgspec.convert(figures.get("sent") or {}, SecondOfStream),
             msgspec.convert(figures.get("received") or {}, SecondOfStream),
         )
+        call = self._call(str(figures["call"]), str(figures.get("party") or ""), at)
         if not call.seconds or second.at > call.seconds[-1].at:
             call.seconds.append(second)
 

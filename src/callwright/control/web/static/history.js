@@ -43,8 +43,10 @@
       legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { range: [data.start[0], data.start[data.start.length - 1] + step] }, y: { range: [1, 4.5] } },
       axes: axes({ long: step > 3600 }), hooks: { setCursor: [function (u) { var i = u.cursor.idx; t.textContent = i == null ? "" : when(data.start[i]) + " UTC: " + (data.mos[i] == null ? "no data" : "MOS " + data.mos[i].toFixed(2)); }] },
-      series: [{}, { stroke: colour("ink"), width: 1.5, spanGaps: false, points: { show: true, size: 5, fill: colour("ink"), stroke: colour("ink") } }]
-    }, [x, data.mos], box);
+      bands: [{ series: [3, 2], fill: colour("ink") + "1c" }],
+      series: [{}, { stroke: colour("ink"), width: 1.5, spanGaps: false, points: { show: true, size: 5, fill: colour("ink"), stroke: colour("ink") } },
+        { stroke: colour("ink") + "30", width: 1, points: { show: false } }, { stroke: colour("ink") + "30", width: 1, points: { show: false } }]
+    }, [x, data.mos, data.low, data.high], box);
   }
   function draw() {
     drawn.forEach(function (plot) { plot.destroy(); }); drawn = [];

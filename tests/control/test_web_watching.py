@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+from callwright.control.web.watching import Watching, planned_seconds
+from callwright.dispatch.messages import Progress
+from callwright.evidence.unfolding import Unfolding
+from callwright.scenario import catalogue
+from tests.evidence.sample import STARTED, packets
+
+SCENARIO = catalogue.scenario("basic_call")
+
+
+def told(watching: Watching, at: float, kind: str, **data: Any) -> None:
+    watching.take(Progress("s", 1, 1, at, kind, data))
+
+
+def talking() -> Watching:
+    watching = Watching(SCENARIO, "running", "default")
+    told(watching, 0.1, "state", call="step.1.0/1", state="calling", code=None)
+    told(watching, 0.12, "state", call="bob/1", state="incoming", code=None, party="bob")
+    told(watching, 0.2, "state", call="step.1.0/1", state="ringing", code=180)
+    told(watching, 1.1, "state", call="step.1.0/1", state="answered", code=200)
+    return watching
+
+
+def test_the_sentence_follows_the_run() -> None:
+    watching = Watching(SCENARIO, "queued", "default")
+    assert watching.sentence == "It waits for an agent of the pool default."
+    watching.phase = "running"
+    told(watching, 0.0, "registration", id="step.0.0", registered=True)
+    assert watching.sentence == "bob is registered."
+    assert talking().sentence == "alice and bob are talking."
+    ended = talking()
+    told(ended, 7, "state", call="step.1.0/1", state="failed", code=486)
+    assert ended.sentence == "The call of alice was refused with 486."
+
+
+def test_each_second_reaches_the_axis_which_is_as_long_as_the_test_plans_to_be() -> None:
+    watching = talking()
+    figures = {"packets": 50, "lost": 2, "jitter_ms": 3.0, "mos": 4.2}
+    told(
+        watching,
+        2.1,
+        "metrics",
+        calls=[{"call": "step.1.0/1", "party": "alice", "at": 1.0, "received": figures}],
+    )
+    scope = watching.scope()
+    assert scope is not None
+    assert scope.axis.end >= planned_seconds(SCENARIO)
+    assert any("To alice" in group.title for group in scope.groups)
+    network = watching.so_far[1]
+    assert network.word == "loses"
+    assert network.fact.startswith("2 of 52 packets lost, 3.85 %")
+
+
+def test_the_ladder_is_taken_as_it_is_told() -> None:
+    unfolding = Unfolding()
+    unfolding(packets())
+    watching = Watching(None, "running", "default")
+    told(watching, 1.0, "ladder", **unfolding.tell(STARTED))
+    assert watching.ladder.messages[0].label == "REGISTER"
+
+
+def test_an_agent_of_another_version_breaks_nothing() -> None:
+    watching = talking()
+    before = watching.sentence
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("state", {}),
+        ("state", {"call": "x", "state": "levitating"}),
+        ("metrics", {"calls": [{"call": "x"}]}),
+        ("metrics", {"calls": 3}),
+        ("ladder", {"rows": [{}]}),
+        ("phase", {}),
+        ("a new kind", {"a": 1}),
+    ]
+    for kind, data in events:
+        told(watching, 2, kind, **data)
+    assert watching.sentence == before
+    assert [s.name for s in watching.so_far] == ["Target", "Network", "Platform", "Test"]
