@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ MOST_ROWS = 5_000
 """Rows that are kept; the capture has the others."""
 
 _KINDS: dict[str, type[Row]] = {"message": MessageRow, "stream": StreamRow, "gap": GapRow}
+#: msgspec 0.22 ends the process when two threads convert to the same dataclass for the first time.
+_READING = threading.Lock()
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -35,8 +38,10 @@ def read_ladder(text: str | bytes) -> Ladder:
 def ladder_from_json(document: Mapping[str, Any]) -> Ladder:
     """As `read_ladder`, of what was decoded already."""
     try:
+        with _READING:
+            parties = tuple(msgspec.convert(party, Party) for party in document["parties"])
         return Ladder(
-            tuple(msgspec.convert(party, Party) for party in document["parties"]),
+            parties,
             tuple(row_from_json(row) for row in document["rows"]),
             float(document["origin"]),
         )
@@ -51,4 +56,5 @@ def row_to_json(row: Row) -> dict[str, Any]:
 
 def row_from_json(document: dict[str, Any]) -> Row:
     """The reverse. Raises ValueError."""
-    return msgspec.convert(document, _KINDS[document["kind"]], str_keys=True)
+    with _READING:
+        return msgspec.convert(document, _KINDS[document["kind"]], str_keys=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -139,6 +140,10 @@ def _times_as_numbers(value: Any) -> Any:
     return value
 
 
+#: msgspec 0.22 ends the process when two threads convert to the same dataclass for the first time.
+_READING = threading.Lock()
+
+
 class _Document:
     """Mixin: to and from the JSON of the type's own fields."""
 
@@ -154,7 +159,8 @@ class _Document:
         absent ones take their default, so that an older or newer writer can be read."""
         import msgspec
 
-        return msgspec.convert(_times_as_numbers(document), cls, strict=False)
+        with _READING:
+            return msgspec.convert(_times_as_numbers(document), cls, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
