@@ -115,7 +115,8 @@ class Destination(Words):
         if not text:
             raise Refusal("A destination is empty. Write a number, a SIP URI, or the name of a party.")
         phone_number = re.fullmatch(r"\+?[\d\s().\-/]+", text)
-        if phone_number:
+        address = re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}", text)
+        if phone_number and not address:
             return re.sub(r"[\s().\-/]", "", text)
         if re.search(r"[\s<>\"]", text):
             raise Refusal(f"{quoted(text)} cannot be dialled: it has a space, a quote or an angle bracket.")
