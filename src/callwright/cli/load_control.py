@@ -135,9 +135,9 @@ class Ears:
             for source in select.select(sources, [], [], rest)[0]:
                 if source is sys.stdin:
                     self._key()
-                elif source is self._server:
+                elif self._server is not None and source is self._server:
                     with contextlib.suppress(OSError):
-                        client, _ = source.accept()
+                        client, _ = self._server.accept()
                         client.setblocking(False)
                         self._clients[client] = b""
                 else:

@@ -107,7 +107,6 @@ class Engine:
             )
         before: Snapshot | None = None
         marked = started
-        latest = 0
         cpu_before = [0] * n
         stopped = 0
         while True:
@@ -120,18 +119,22 @@ class Engine:
                 stopped = wanted
                 for worker in self._workers:
                     worker.stop(wanted, self._stop_seconds)
-            readings = [worker.read() for worker in self._workers]
-            now = self._now()
+            full = self._now() - marked >= 1.0
+            readings = [worker.read(numbers=full) for worker in self._workers]
             done = all(reading.done for reading in readings)
-            latest = max(latest, *(reading.latest_us for reading in readings))
-            self._note(readings)
-            if now - marked >= 1.0 or (done and now > marked):
-                total = together(reading.numbers for reading in readings)
-                cpus = [reading.numbers["cpu_ns"] for reading in readings]
-                span = now - marked
+            if done and not full:
+                full, readings = True, [worker.read() for worker in self._workers]
+            now = self._now()
+            if full:
+                latest = max(reading.latest_us for reading in readings)
+                self._note(readings)
+                snapshots = [reading.numbers for reading in readings if reading.numbers is not None]
+                total = together(snapshots)
+                cpus = [snapshot["cpu_ns"] for snapshot in snapshots]
+                span = max(now - marked, 1e-6)
                 busiest = max((a - b) / 1e9 / span for a, b in zip(cpus, cpu_before, strict=True))
                 self._second(total.minus(before), now - started, span, target, busiest, latest / 1000, stage)
-                before, marked, latest, cpu_before = total, now, 0, cpus
+                before, marked, cpu_before = total, now, cpus
                 if self._on_progress is not None:
                     worst = self.worst()
                     self._on_progress(

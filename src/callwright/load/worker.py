@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Reading:
     """A worker's numbers so far, the worst lateness since the last reading, calls worth a look."""
 
-    numbers: Snapshot
+    numbers: Snapshot | None
+    """None where only the end was asked for."""
     latest_us: int
     notable: list[CallNoted]
     done: bool
@@ -41,7 +42,9 @@ class Worker(Protocol):
 
     def stop(self, how: int, seconds: float) -> None: ...
 
-    def read(self) -> Reading: ...
+    def read(self, *, numbers: bool = True) -> Reading:
+        """How it stands; without `numbers` only whether it is done, which costs next to nothing."""
+        ...
 
     def close(self) -> None: ...
 
@@ -81,14 +84,16 @@ class ThreadWorker:
     def stop(self, how: int, seconds: float) -> None:
         self._loop.stop(how, seconds)
 
-    def read(self) -> Reading:
+    def read(self, *, numbers: bool = True) -> Reading:
         done = self._thread is None or not self._thread.is_alive()  # first: no number changes after it
         if self._error is not None:
             raise self._error
+        if not numbers and not done:
+            return Reading(None, 0, [], done)
         loop = self._loop
         self._notes, notable = loop.notables(self._notes)
-        numbers = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
-        return Reading(numbers, loop.take_latest(), notable, done)
+        told = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
+        return Reading(told, loop.take_latest(), notable, done)
 
     def close(self) -> None:
         if self._closing:
@@ -170,8 +175,8 @@ class ProcessWorker:
     def stop(self, how: int, seconds: float) -> None:
         self._ask("stop", how=how, seconds=seconds)
 
-    def read(self) -> Reading:
-        reading: Reading = self._ask("read")
+    def read(self, *, numbers: bool = True) -> Reading:
+        reading: Reading = self._ask("read", numbers=numbers)
         return reading
 
     def close(self) -> None:
