@@ -91,6 +91,7 @@ def test_history_has_no_holes_and_no_data_stays_no_data() -> None:
         Bucket(since, "passed", 3, 4.0),
         Bucket(since, "failed", 1, 3.0),
         Bucket(since + 200, "error", 2, None),
+        Bucket(since + 200, "canceled", 5, None),  # somebody's will, and no failure to measure
     ]
     runs = [run(n, "passed", at=since + n, mos=mos) for n, mos in enumerate([4.0, 4.2, 1.0, 4.1, None])]
     first, second, third, fourth = health.steps(buckets, runs, since, 100, NOW)

@@ -142,7 +142,7 @@ def steps(
 def _step(start: float, buckets: Sequence[Bucket], rated: Sequence[float]) -> Step:
     counts = {bucket.phase: bucket.count for bucket in buckets}
     passed, failed = counts.get(Phase.PASSED, 0), counts.get(Phase.FAILED, 0)
-    others = sum(n for phase, n in counts.items() if phase in FINAL) - passed - failed
+    others = counts.get(Phase.ERROR, 0) + counts.get(Phase.INVALID, 0)
     return Step(start, passed, failed, others, *(_quantile(rated, share) for share in (0.05, 0.5, 0.95)))
 
 
