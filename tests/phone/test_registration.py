@@ -21,7 +21,9 @@ async def test_a_removed_registration_still_tells_of_its_challenge_and_its_first
             f"sip:127.0.0.1:{pbx.listening[0][1].port}", account=PhoneAccount("1001", "a"), expires=120
         )
         assert await binding.first
+        assert binding.registered
         assert await binding.unregister()
+        assert not binding.registered
         outcome = binding.outcome()
     assert (outcome.authenticated, outcome.expires_s, outcome.unregistered) == (True, 120, True)
     assert [message.start for message in outcome.messages] == ["200", "200"]

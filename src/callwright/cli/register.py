@@ -119,6 +119,14 @@ def register(
     return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict, outcome.failure)
 
 
+def _standing(registration: PhoneRegistration) -> str:
+    if registration.registered:
+        return "refreshed" if registration.refreshes else "registered"
+    return (
+        "unregistered" if registration.removed.done() and registration.removed.result() else "not registered"
+    )
+
+
 def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
@@ -139,7 +147,7 @@ async def _register(
     lost = asyncio.Event()
 
     def changed(registration: PhoneRegistration) -> None:
-        say(f"{'registered' if registration.registered else 'not registered'}: {account.user}")
+        say(f"{_standing(registration)}: {account.user}")
         if registration.first.done() and registration.first.result() and not registration.registered:
             lost.set()
 

@@ -143,6 +143,7 @@ class PhoneRegistration:
                 self._settle(True)
             case events.RegistrationRemoved(response=response):
                 self._answered(response)
+                self._unregistered = True
                 if not self.removed.done():
                     self.removed.set_result(True)
             case events.RegistrationFailed():
