@@ -476,8 +476,8 @@ def _print(told: dict[str, Any], line: Callable[[str], None]) -> None:
     media = told["media"]
     if media["streams"]:
         line(
-            f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   {media['streams']:,} streams, "
-            f"lost {media['lost']:,} of {media['received'] + media['lost']:,} packets"
+            f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   "
+            f"{media['streams']:,} streams, lost {media['lost']:,} of {media['received'] + media['lost']:,} packets"
         )
     if told["retry_after"]["responses"]:
         line(
