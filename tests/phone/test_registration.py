@@ -21,10 +21,11 @@ async def test_a_removed_registration_still_tells_of_its_challenge_and_its_first
             f"sip:127.0.0.1:{pbx.listening[0][1].port}", account=PhoneAccount("1001", "a"), expires=120
         )
         assert await binding.first
-        assert binding.registered
+        standing = [binding.registered]
         assert await binding.unregister()
-        assert not binding.registered
+        standing.append(binding.registered)
         outcome = binding.outcome()
+    assert standing == [True, False]
     assert (outcome.authenticated, outcome.expires_s, outcome.unregistered) == (True, 120, True)
     assert [message.start for message in outcome.messages] == ["200", "200"]
     assert outcome.messages[0].values("Contact")

@@ -122,9 +122,8 @@ def register(
 def _standing(registration: PhoneRegistration) -> str:
     if registration.registered:
         return "refreshed" if registration.refreshes else "registered"
-    return (
-        "unregistered" if registration.removed.done() and registration.removed.result() else "not registered"
-    )
+    removed = registration.removed.done() and registration.removed.result()
+    return "unregistered" if removed else "not registered"
 
 
 def _times(count: int) -> str:
