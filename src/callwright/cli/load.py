@@ -475,9 +475,10 @@ def _print(told: dict[str, Any], line: Callable[[str], None]) -> None:
             )
     media = told["media"]
     if media["streams"]:
+        sent = media["received"] + media["lost"]
         line(
             f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   "
-            f"{media['streams']:,} streams, lost {media['lost']:,} of {media['received'] + media['lost']:,} packets"
+            f"{media['streams']:,} streams, lost {media['lost']:,} of {sent:,} packets"
         )
     if told["retry_after"]["responses"]:
         line(
