@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import defaultdict
 from typing import Self
 
@@ -12,9 +13,11 @@ RINGS = 0.15  # seconds
 
 class BusyLine:
     """`calls`: number that was dialled -> the Call-IDs it was dialled with; a repeated INVITE is the same
-    call."""
+    call. `first`: when it was dialled first, in monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, rings: float = RINGS) -> None:
+        self.first: dict[str, float] = {}
+        self._rings = rings
         self.calls: dict[str, set[str]] = defaultdict(set)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -38,9 +41,11 @@ class BusyLine:
             method, uri = head[0].split()[:2]
             if method == "INVITE":
                 headers = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
-                self.calls[uri.partition(":")[2].partition("@")[0]].add(headers["Call-ID"])
+                number = uri.partition(":")[2].partition("@")[0]
+                self.first.setdefault(number, time.monotonic())
+                self.calls[number].add(headers["Call-ID"])
                 self._answer(head, source, "180 Ringing")
-                later = threading.Timer(RINGS, self._answer, (head, source, "486 Busy Here"))
+                later = threading.Timer(self._rings, self._answer, (head, source, "486 Busy Here"))
                 later.daemon = True
                 later.start()
             elif method != "ACK":

@@ -151,6 +151,17 @@ def under_load(victim: Victim, line: BusyLine) -> Iterator[list[Stream]]:
             stream.join(2 * FOUND_WITHIN)
 
 
+def wait_for_more(streams: list[Stream], count: int = 2) -> None:
+    """Until runs have begun since: what is killed while it starts is killed with nothing in its hands."""
+    wanted = sum(len(stream.runs) for stream in streams) + count
+    deadline = time.monotonic() + FOUND_WITHIN
+    while sum(len(stream.runs) for stream in streams) < wanted:
+        broken = [stream.broken for stream in streams if stream.broken is not None]
+        assert not broken, repr(broken[0])
+        assert time.monotonic() < deadline, "nothing goes on"
+        time.sleep(0.02)
+
+
 def judge(victim: Victim, line: BusyLine, streams: list[Stream]) -> None:
     runs = [told for stream in streams for told in stream.runs]
     for stream in streams:
@@ -185,9 +196,10 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_done_twice(
         try:
             with under_load(victim, line) as streams:
                 for _ in range(KILLS):
-                    time.sleep(chance.uniform(0.3, 1.8))
+                    wait_for_more(streams)
+                    time.sleep(chance.uniform(0.0, 0.8))
                     victim.kill(part)
-                time.sleep(1.0)
+                wait_for_more(streams)
             judge(victim, line, streams)
         finally:
             victim.served.end()
@@ -217,10 +229,11 @@ def test_a_killed_postgresql_loses_nothing_that_was_acknowledged(tmp_path: Path)
             try:
                 with under_load(victim, line) as streams:
                     for _ in range(KILLS):
-                        time.sleep(chance.uniform(0.5, 1.8))
+                        wait_for_more(streams)
+                        time.sleep(chance.uniform(0.0, 0.8))
                         database.kill()
                         start_again(database)
-                    time.sleep(1.0)
+                    wait_for_more(streams)
                 judge(victim, line, streams)
             finally:
                 victim.served.end()

@@ -279,7 +279,10 @@ class NatsServer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
         while not await _answers(host, state.port):
-            if self._process.returncode is not None or loop.time() > deadline:
+            code = self._process.returncode
+            if code is not None and code < 0:
+                raise Unavailable(f"nats-server was killed by signal {-code} while it started")
+            if code is not None or loop.time() > deadline:
                 raise Unavailable(f"nats-server does not start: {self._last_words()}")
             await asyncio.sleep(0.02)
 
