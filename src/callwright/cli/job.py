@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from callwright.net.clock import SystemClock
 from callwright.net.driver import BindFailed
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.tap import Tap
-from callwright.pbx.accounts import Account
-from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.net.tls import TlsSettings
+from callwright.pbx.embedded import embedded_pbx
 from callwright.phone.permission import Permission
 from callwright.policy.destination import Destination, PolicyError, Purpose, Rules, Target, decide
 from callwright.scenario.actions import Call
@@ -33,7 +34,6 @@ from callwright.scenario.document import load
 from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
-from callwright.sip.transport import Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
 _LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
@@ -63,27 +63,30 @@ class Carrier:
             user: password or self._entropy(12).hex() for user, password in scenario.pbx_accounts().items()
         }
         secrets = [*passwords.values(), *scenario.secrets()]
-        pbx: Pbx | None = None
         own = job.policy.own
+        trusting: TlsSettings | None = None
         try:
-            if scenario.needs_pbx:
-                pbx = await _start_pbx(passwords, scenario.transport)
-                own = (*own, (pbx.address.host, pbx.address.port))
-                scenario = scenario.on_pbx(f"{pbx.address.host}:{pbx.address.port}", passwords)
-            rules = rules_of(job.policy, own)
-            refusal = _refusal(scenario, rules)
-            if refusal:
-                return _failed(job, Blame.TEST, refusal)
-            return await self._run(job, scenario, rules, secrets, folder, live)
+            async with AsyncExitStack() as left_at_the_end:
+                if scenario.needs_pbx:
+                    address, trusting = await left_at_the_end.enter_async_context(
+                        embedded_pbx(passwords, scenario.transport)
+                    )
+                    own = (*own, (address.host, address.port))
+                    scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
+                rules = rules_of(job.policy, own)
+                refusal = _refusal(scenario, rules)
+                if refusal:
+                    return _failed(job, Blame.TEST, refusal)
+                runner, evidence, unfolding, memory = self._prepare(
+                    job, scenario, rules, secrets, folder, live, trusting
+                )
+                return await _carry_out(job, runner, live, evidence, unfolding, memory)
         except BindFailed as error:
             return _failed(job, Blame.PLATFORM, f"The built-in PBX does not start: {error.reason}")
         except PolicyError as error:
             return _failed(job, Blame.PLATFORM, f"A target of the policy cannot be read: {error}")
-        finally:
-            if pbx is not None:
-                await pbx.close()
 
-    async def _run(
+    def _prepare(
         self,
         job: Job,
         scenario: Scenario,
@@ -91,7 +94,8 @@ class Carrier:
         secrets: Sequence[str],
         folder: Path,
         live: Live,
-    ) -> RunOutcome:
+        trusting: TlsSettings | None,
+    ) -> tuple[Runner, EvidenceFolder, Unfolding, PacketMemory]:
         memory = PacketMemory()
         evidence = EvidenceFolder.open(folder, redactor=Redactor(secrets))
         unfolding = Unfolding(
@@ -113,16 +117,28 @@ class Carrier:
             recordings=folder if job.record else None,
             bind=self._bind,
             rtp_ports=self._rtp_ports,
+            tls=trusting or TlsSettings(),
             user_agent=f"Callwright/{__version__}",
             entropy=self._entropy,
             on_intent=live.intend,
             on_event=on_event,
         )
-        outcome = await _until_done(runner, live, unfolding)
-        outcome = replace(outcome, id=job.session_id, version=__version__)
-        # Drawing the ladder and the page takes a while, in which other calls want to be served.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, lambda: evidence.write(outcome, memory.packets()))
+        return runner, evidence, unfolding, memory
+
+
+async def _carry_out(
+    job: Job,
+    runner: Runner,
+    live: Live,
+    evidence: EvidenceFolder,
+    unfolding: Unfolding,
+    memory: PacketMemory,
+) -> RunOutcome:
+    outcome = await _until_done(runner, live, unfolding)
+    outcome = replace(outcome, id=job.session_id, version=__version__)
+    # Drawing the ladder and the page takes a while, in which other calls want to be served.
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, lambda: evidence.write(outcome, memory.packets()))
 
 
 async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:
@@ -194,14 +210,6 @@ def _refusal(scenario: Scenario, rules: Rules) -> str:
         if not decision.allowed and not decision.undecided:
             return f"{address}: {decision.reason} {decision.remedy}".strip()
     return ""
-
-
-async def _start_pbx(passwords: dict[str, str], transport: str) -> Pbx:
-    accounts = [Account(user, password) for user, password in passwords.items()]
-    listen = Listen(Transport(transport.upper()))
-    pbx = Pbx(PbxConfig(domain="127.0.0.1", accounts=accounts, listen=[listen]))
-    await pbx.start()
-    return pbx
 
 
 def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
