@@ -315,7 +315,9 @@ def compare(rate: float, calls: int, rounds: int, *, register: bool = False, cro
                 limited = near.told.get("generator", {}).get("limited_seconds")
                 print(
                     f"  {number + 1}  {pair[0]:>10} -> {pair[1]:<10}  {cost[0]:6.1f} / {cost[1]:6.1f}   "
-                    f"({near.good:,} / {far.good:,})" + (f"  limited {limited} s" if limited else ""),
+                    f"({near.good:,} / {far.good:,})"
+                    + _loops(near, far)
+                    + (f"  limited {limited} s" if limited else ""),
                     flush=True,
                 )
         print("\nratio Callwright / SIPp in the same round: min, median, max")
@@ -325,6 +327,12 @@ def compare(rate: float, calls: int, rounds: int, *, register: bool = False, cro
                 for ours, theirs in zip(costs["callwright", "callwright"], costs["sipp", "sipp"], strict=True)
             ]
             print(f"  {name:>9}  {min(ratios):.2f}  {statistics.median(ratios):.2f}  {max(ratios):.2f}")
+
+
+def _loops(near: Side, far: Side) -> str:
+    """What the loops alone used, by their own account: without the start and without Python."""
+    own = [side.told.get("generator", {}).get("cpu_us_per_call") for side in (near, far)]
+    return f"  loops alone {own[0]} / {own[1]}" if own[0] is not None else ""
 
 
 def highest(seconds: float) -> None:

@@ -535,6 +535,10 @@ cdef class LoadLoop:
                 elif kind == "field":
                     t.segment[i].at = part
             t.segments = len(segments)
+            t.opening = next(
+                (n + 1 for n, (kind, part) in enumerate(segments) if kind == "literal" and b"\r\n" in part),
+                len(segments),
+            )
 
     cdef _accounts(self):
         cdef Loop *L = self.L

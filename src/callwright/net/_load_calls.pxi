@@ -65,8 +65,12 @@ cdef void put_id(Writer *w, Filling *f) noexcept nogil:
     put_hex8(w, f.call.generation)
 
 
-cdef void fill(Loop *L, Writer *w, int which, Filling *f) noexcept nogil:
+cdef inline void fill(Loop *L, Writer *w, int which, Filling *f) noexcept nogil:
     """Writes a message from its template."""
+    fill_part(L, w, which, f, L.template[which].segments)
+
+
+cdef void fill_part(Loop *L, Writer *w, int which, Filling *f, int segments) noexcept nogil:
     cdef Template *t = &L.template[which]
     cdef Segment *s
     cdef Call *c = f.call
@@ -74,7 +78,7 @@ cdef void fill(Loop *L, Writer *w, int which, Filling *f) noexcept nogil:
     cdef uint8_t two[4]
     cdef uint8_t cnonce[16]
     cdef uint64_t r
-    for i in range(t.segments):
+    for i in range(segments):
         s = &t.segment[i]
         kind = s.kind
         if kind == K_LITERAL:
@@ -183,7 +187,7 @@ cdef void send_with_credentials(
     probe.p = L.scratch
     probe.end = L.scratch + OUT_SIZE
     probe.overflow = False
-    fill(L, &probe, which, &f)
+    fill_part(L, &probe, which, &f, L.template[which].opening)
     p = <const uint8_t *>memchr(L.scratch, 32, <size_t>(probe.p - L.scratch))
     if p == NULL:
         return

@@ -29,30 +29,29 @@ cdef void md5_begin(Md5 *m) noexcept nogil:
     m.size = 0
 
 
+cdef inline void md5_step(
+    uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, uint32_t f, uint32_t word, int i
+) noexcept nogil:
+    f = a[0] + f + MD5_K[i] + word
+    a[0] = d[0]
+    d[0] = c[0]
+    c[0] = b[0]
+    b[0] = b[0] + ((f << MD5_R[i]) | (f >> (32 - MD5_R[i])))
+
+
 cdef void md5_block(Md5 *m, const uint8_t *p) noexcept nogil:
     cdef uint32_t w[16]
-    cdef uint32_t a = m.h[0], b = m.h[1], c = m.h[2], d = m.h[3], f, t
-    cdef int i, g
+    cdef uint32_t a = m.h[0], b = m.h[1], c = m.h[2], d = m.h[3]
+    cdef int i
     memcpy(w, p, 64)  # little-endian machines only; md5 of others is Python's
-    for i in range(64):
-        if i < 16:
-            f = (b & c) | (~b & d)
-            g = i
-        elif i < 32:
-            f = (d & b) | (~d & c)
-            g = (5 * i + 1) & 15
-        elif i < 48:
-            f = b ^ c ^ d
-            g = (3 * i + 5) & 15
-        else:
-            f = c ^ (b | ~d)
-            g = (7 * i) & 15
-        t = d
-        d = c
-        c = b
-        f = a + f + MD5_K[i] + w[g]
-        b = b + ((f << MD5_R[i]) | (f >> (32 - MD5_R[i])))
-        a = t
+    for i in range(16):
+        md5_step(&a, &b, &c, &d, (b & c) | (~b & d), w[i], i)
+    for i in range(16, 32):
+        md5_step(&a, &b, &c, &d, (d & b) | (~d & c), w[(5 * i + 1) & 15], i)
+    for i in range(32, 48):
+        md5_step(&a, &b, &c, &d, b ^ c ^ d, w[(3 * i + 5) & 15], i)
+    for i in range(48, 64):
+        md5_step(&a, &b, &c, &d, c ^ (b | ~d), w[(7 * i) & 15], i)
     m.h[0] += a
     m.h[1] += b
     m.h[2] += c

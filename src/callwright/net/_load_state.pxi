@@ -157,6 +157,7 @@ cdef struct Segment:
 
 cdef struct Template:
     int segments
+    int opening                 # those that hold the start line
     Segment segment[SEGMENTS]
     uint8_t *text
 
