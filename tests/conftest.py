@@ -15,8 +15,8 @@ _spent: Counter[str] = Counter()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test without another mark is fast. Browser tests come last: Playwright's loop stays in the main thread
-    once it runs, and no test can have one of its own then."""
+    """A test without another mark is fast. Browser tests come last: Playwright's loop stays in the main
+    thread once it runs, and no test can have one of its own then."""
     items.sort(key=lambda item: "browser" in item.path.parts)
     for item in items:
         mark = next((name for name in ("peer", "chaos") if item.get_closest_marker(name)), "fast")
