@@ -8,7 +8,19 @@ they tell is in `callwright.net.loading`.
 What comes from the wire is read only through the spans of `_load_wire.pxi`, each read against its end.
 """
 
-from libc.errno cimport EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, ENETUNREACH, ENOBUFS, errno
+from libc.errno cimport (
+    EAGAIN,
+    ECONNREFUSED,
+    EHOSTUNREACH,
+    EINTR,
+    EINVAL,
+    EIO,
+    EMSGSIZE,
+    ENETUNREACH,
+    ENOBUFS,
+    EOPNOTSUPP,
+    errno,
+)
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
@@ -32,6 +44,12 @@ cdef extern from *:
     #include <time.h>
     #include <unistd.h>
     #include <sys/prctl.h>
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
     #include <string.h>
     #include <linux/errqueue.h>
     """
@@ -66,6 +84,10 @@ cdef extern from *:
     cmsghdr *CMSG_FIRSTHDR(msghdr *) nogil
     cmsghdr *CMSG_NXTHDR(msghdr *, cmsghdr *) nogil
     unsigned char *CMSG_DATA(cmsghdr *) nogil
+    size_t CMSG_SPACE(size_t) nogil
+    size_t CMSG_LEN(size_t) nogil
+    int SOL_UDP
+    int UDP_SEGMENT
     struct sockaddr:
         pass
     struct in_addr:
