@@ -190,6 +190,8 @@ class Second:
     lateness_p99: float | None
     """Scheduling error: how long after its time a call was placed."""
     lateness_max: float
+    rtp_lateness_p99: float | None
+    """How long after its time an RTP packet was sent."""
     drops: int
     """Datagrams that the kernel dropped for want of buffer."""
     send_errors: int
@@ -274,6 +276,7 @@ def second_of(
         repeated=delta["repeated"],
         lateness_p99=ms("lateness", 99),
         lateness_max=latest_ms,
+        rtp_lateness_p99=rtp_late,
         drops=delta["drops"] + delta["media_drops"],
         send_errors=delta["send_errors"],
         cpu=cpu,
