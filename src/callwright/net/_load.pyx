@@ -50,6 +50,9 @@ cdef extern from *:
     #ifndef UDP_SEGMENT
     #define UDP_SEGMENT 103
     #endif
+    #ifndef UDP_GRO
+    #define UDP_GRO 104
+    #endif
     #include <string.h>
     #include <linux/errqueue.h>
     """
@@ -88,6 +91,7 @@ cdef extern from *:
     size_t CMSG_LEN(size_t) nogil
     int SOL_UDP
     int UDP_SEGMENT
+    int UDP_GRO
     struct sockaddr:
         pass
     struct in_addr:
@@ -527,7 +531,7 @@ cdef class LoadLoop:
         if L.has_media and L.m.shared:
             from callwright.net.loading import open_shared_port
 
-            self.shared = open_shared_port(config.media)
+            self.shared = open_shared_port(config.media, joined=True)
             L.m.fd = self.shared.fileno()
             L.m.shared_port = self.shared.getsockname()[1]
 

@@ -5,6 +5,9 @@ cdef enum:
     PHASES = 40                 # of a packet time: half a millisecond at 20 ms
     RTP_BATCH = 128
     RTP_ROOM = 2048
+    GRO_BATCH = 32              # pieces taken by one recvmmsg where the kernel joins packets again
+    GRO_ROOM = 65536
+    DRAIN = 7                   # a mask: every so many packets the queue of a stream is read to its end
     RUN = 44                    # packets in one piece: 44 of 1,412 octets are below 64 KiB
     RTP_HEADER = 12
     SILENT_MS = 200             # a stream that was open for less is not called silent
@@ -80,6 +83,8 @@ cdef struct Media:
     Address *in_from
     uint8_t *in_data
     uint8_t *in_control
+    int in_batch
+    uint32_t in_room
     uint64_t last_drops
 
 
@@ -387,7 +392,7 @@ cdef int media_close(Loop *L, int stream) noexcept nogil:
     cdef double expected, lost
     media_stop(L, stream)
     if not m.shared:
-        receive_stream(L, s)
+        receive_stream(L, s, True)
     if s.received:
         mos = rating(m, s)
         expected = <double>(s.highest - s.first) + 1.0
@@ -424,8 +429,8 @@ cdef void drain(Media *m, int fd) noexcept nogil:
     """What is left of the call before is not ours."""
     cdef int i, n, rounds
     for rounds in range(64):
-        n = recvmmsg(fd, m.in_header, RTP_BATCH, MSG_DONTWAIT, NULL)
-        if n < RTP_BATCH:
+        n = recvmmsg(fd, m.in_header, <unsigned int>m.in_batch, MSG_DONTWAIT, NULL)
+        if n < m.in_batch:
             return
 
 
@@ -488,10 +493,12 @@ cdef inline bint is_rtp(Media *m, const uint8_t *p, uint32_t n) noexcept nogil:
     return n >= RTP_HEADER and p[0] >> 6 == 2 and not 192 <= p[1] <= 223
 
 
-cdef uint64_t stamp_of(Loop *L, msghdr *h) noexcept nogil:
+cdef uint64_t stamp_of(Loop *L, msghdr *h, uint32_t *segment) noexcept nogil:
+    """When a datagram came, by the kernel. `segment` becomes the size of the packets that were joined to it."""
     cdef cmsghdr *c = CMSG_FIRSTHDR(h)
     cdef timespec t
     cdef uint32_t drops = 0
+    cdef int size = 0
     cdef uint64_t found = L.now
     while c != NULL:
         if c.cmsg_level == SOL_SOCKET:
@@ -502,66 +509,82 @@ cdef uint64_t stamp_of(Loop *L, msghdr *h) noexcept nogil:
                 memcpy(&drops, CMSG_DATA(c), 4)
                 L.count[C_MEDIA_DROPS] += drops - <uint32_t>L.m.last_drops
                 L.m.last_drops = drops
+        elif c.cmsg_level == SOL_UDP and c.cmsg_type == UDP_GRO:
+            memcpy(&size, CMSG_DATA(c), sizeof(size))
+            if size > 0:
+                segment[0] = <uint32_t>size
         c = CMSG_NXTHDR(h, c)
     return found
 
 
-cdef void receive_stream(Loop *L, Stream *s) noexcept nogil:
-    """What has come to the socket of a stream. Its source is latched by SSRC: that of SDP, or the first one."""
+cdef inline uint32_t ssrc_of(const uint8_t *p) noexcept nogil:
+    return (<uint32_t>p[8] << 24) | (<uint32_t>p[9] << 16) | (<uint32_t>p[10] << 8) | p[11]
+
+
+cdef void receive_stream(Loop *L, Stream *s, bint all) noexcept nogil:
+    """What has come to the socket of a stream: one packet, or all. Its source is latched by SSRC: that of SDP, or
+    the first one."""
     cdef Media *m = L.m
-    cdef int i, n
-    cdef uint32_t ssrc, size
-    cdef const uint8_t *p
-    while True:
-        for i in range(4):
-            m.in_header[i].msg_hdr.msg_namelen = 28
-            m.in_header[i].msg_hdr.msg_controllen = CONTROL_SIZE
-        n = recvmmsg(s.fd, m.in_header, 4, MSG_DONTWAIT, NULL)
-        for i in range(n):
-            p = m.in_data + i * RTP_ROOM
-            size = m.in_header[i].msg_len
-            if not is_rtp(m, p, size):
+    cdef msghdr *h = &m.in_header[0].msg_hdr
+    cdef ssize_t n
+    cdef int rounds
+    cdef uint32_t ssrc, size = 0
+    for rounds in range(4096 if all else 1):
+        h.msg_namelen = 0
+        h.msg_name = NULL
+        h.msg_controllen = CONTROL_SIZE
+        n = recvmsg(s.fd, h, MSG_DONTWAIT)
+        if n < 0:
+            if errno == ECONNREFUSED or errno == EINTR:
                 continue
-            ssrc = (<uint32_t>p[8] << 24) | (<uint32_t>p[9] << 16) | (<uint32_t>p[10] << 8) | p[11]
-            if not s.latched:
-                s.latched = True
-                s.theirs = ssrc
-            elif ssrc != s.theirs:
-                if s.told and s.received == 0:
-                    s.theirs = ssrc  # it sends another than it said
-                else:
-                    L.count[C_RTP_UNMATCHED] += 1
-                    continue
-            account(L, s, p, size, stamp_of(L, &m.in_header[i].msg_hdr))
-        if n < 4:
             return
+        if not is_rtp(m, m.in_data, <uint32_t>n):
+            continue
+        ssrc = ssrc_of(m.in_data)
+        if not s.latched:
+            s.latched = True
+            s.theirs = ssrc
+        elif ssrc != s.theirs:
+            if s.told and s.received == 0:
+                s.theirs = ssrc  # it sends another than it said
+            else:
+                L.count[C_RTP_UNMATCHED] += 1
+                continue
+        account(L, s, m.in_data, <uint32_t>n, stamp_of(L, h, &size))
 
 
 cdef uint32_t receive_shared(Loop *L) noexcept nogil:
+    """What has come to the shared port; packets that came in one piece are told apart again by their size."""
     cdef Media *m = L.m
     cdef int i, n, found, rounds
-    cdef uint32_t ssrc, size, total = 0
+    cdef uint32_t size, segment, at, one, total = 0
+    cdef uint64_t stamp
     cdef const uint8_t *p
     for rounds in range(16):
-        for i in range(RTP_BATCH):
+        for i in range(m.in_batch):
             m.in_header[i].msg_hdr.msg_namelen = 28
             m.in_header[i].msg_hdr.msg_controllen = CONTROL_SIZE
-        n = recvmmsg(m.fd, m.in_header, RTP_BATCH, MSG_DONTWAIT, NULL)
+        n = recvmmsg(m.fd, m.in_header, <unsigned int>m.in_batch, MSG_DONTWAIT, NULL)
         for i in range(n):
-            p = m.in_data + i * RTP_ROOM
-            size = m.in_header[i].msg_len
-            if not is_rtp(m, p, size):
+            size = segment = m.in_header[i].msg_len
+            if size > m.in_room:
                 continue
-            ssrc = (<uint32_t>p[8] << 24) | (<uint32_t>p[9] << 16) | (<uint32_t>p[10] << 8) | p[11]
+            stamp = stamp_of(L, &m.in_header[i].msg_hdr, &segment)
             m.in_from[i].size = m.in_header[i].msg_hdr.msg_namelen
-            found = stream_of(m, ssrc, &m.in_from[i])
-            if found < 0:
-                L.count[C_RTP_UNMATCHED] += 1
-                continue
-            account(L, &m.stream[found], p, size, stamp_of(L, &m.in_header[i].msg_hdr))
-        if n > 0:
-            total += n
-        if n < RTP_BATCH:
+            at = 0
+            while at < size:
+                p = m.in_data + <size_t>i * m.in_room + at
+                one = segment if segment < size - at else size - at
+                at += one
+                total += 1
+                if not is_rtp(m, p, one):
+                    continue
+                found = stream_of(m, ssrc_of(p), &m.in_from[i])
+                if found < 0:
+                    L.count[C_RTP_UNMATCHED] += 1
+                    continue
+                account(L, &m.stream[found], p, one, stamp)
+        if n < m.in_batch:
             break
     return total
 
@@ -573,6 +596,7 @@ cdef int send_run(Media *m, int start, int count) noexcept nogil:
     """Packets of one size to one address, handed to the kernel in one piece that it cuts up again (UDP_SEGMENT):
     on the wire they are the same datagrams. 0, or the error."""
     cdef msghdr h
+    cdef iovec v
     cdef uint8_t control[64]
     cdef cmsghdr *c
     cdef uint16_t size = <uint16_t>(RTP_HEADER + m.frame)
@@ -580,8 +604,10 @@ cdef int send_run(Media *m, int start, int count) noexcept nogil:
     memset(control, 0, sizeof(control))
     h.msg_name = m.out_header[start].msg_hdr.msg_name
     h.msg_namelen = m.out_header[start].msg_hdr.msg_namelen
-    h.msg_iov = &m.out_iov[2 * start]
-    h.msg_iovlen = <size_t>(2 * count)
+    v.iov_base = m.out_data + start * size  # they lie one after the other
+    v.iov_len = <size_t>(count * size)
+    h.msg_iov = &v
+    h.msg_iovlen = 1
     h.msg_control = control
     h.msg_controllen = CMSG_SPACE(2)
     c = CMSG_FIRSTHDR(&h)
@@ -641,6 +667,7 @@ cdef void flush_rtp(Loop *L) noexcept nogil:
 
 
 cdef inline void write_rtp(Media *m, Stream *s, uint8_t *p) noexcept nogil:
+    """The next packet of a stream, header and frame."""
     p[0] = 0x80
     p[1] = m.payload_type
     p[2] = <uint8_t>(s.sequence >> 8)
@@ -653,40 +680,44 @@ cdef inline void write_rtp(Media *m, Stream *s, uint8_t *p) noexcept nogil:
     p[9] = <uint8_t>(s.ssrc >> 16)
     p[10] = <uint8_t>(s.ssrc >> 8)
     p[11] = <uint8_t>s.ssrc
+    memcpy(p + RTP_HEADER, m.payload + s.at, m.frame)
     s.sequence += 1
     s.timestamp += m.units
+    s.at += m.frame
+    if s.at >= m.payload_size:
+        s.at = 0
+
+
+cdef inline bint send_one(Media *m, Stream *s, size_t size) noexcept nogil:
+    return sendto(s.fd, m.out_data, size, MSG_DONTWAIT, <sockaddr *>&s.to.raw[0], s.to.size) >= 0
 
 
 cdef void send_phase(Loop *L, int phase) noexcept nogil:
     cdef Media *m = L.m
     cdef uint32_t index = m.phase_head[phase]
+    cdef size_t size = RTP_HEADER + m.frame
     cdef Stream *s
-    cdef int n
     cdef mmsghdr *h
     while index != NONE:
         s = &m.stream[index]
-        n = m.out_n
-        h = &m.out_header[n]
-        write_rtp(m, s, m.out_data + n * RTP_HEADER)
-        m.out_iov[2 * n + 1].iov_base = m.payload + s.at
-        s.at += m.frame
-        if s.at >= m.payload_size:
-            s.at = 0
-        h.msg_hdr.msg_name = &s.to.raw[0]
-        h.msg_hdr.msg_namelen = s.to.size
+        index = s.next
         if m.shared:
+            write_rtp(m, s, m.out_data + m.out_n * size)
+            h = &m.out_header[m.out_n]
+            h.msg_hdr.msg_name = &s.to.raw[0]
+            h.msg_hdr.msg_namelen = s.to.size
             m.out_n += 1
             if m.out_n == RTP_BATCH:
                 flush_rtp(L)
         else:
-            # Receiving first leaves what came with this packet time counted before the next is sent.
-            receive_stream(L, s)
-            if sendmsg(s.fd, &h.msg_hdr, MSG_DONTWAIT) < 0:
-                # An ICMP error of an earlier packet comes instead of this one: once more.
-                if errno != ECONNREFUSED or sendmsg(s.fd, &h.msg_hdr, MSG_DONTWAIT) < 0:
-                    L.count[C_RTP_SEND_ERRORS] += 1
+            # Receiving first leaves what came with this packet time counted before the next is sent. To ask twice for
+            # each packet would cost as much as a tenth of it, so the end of the queue is looked for now and then.
+            receive_stream(L, s, (s.sequence & DRAIN) == 0)
+            write_rtp(m, s, m.out_data)
+            # An ICMP error of an earlier packet comes instead of this one: once more.
+            if not send_one(m, s, size) and (errno != ECONNREFUSED or not send_one(m, s, size)):
+                L.count[C_RTP_SEND_ERRORS] += 1
             L.count[C_RTP_SENT] += 1
-        index = s.next
     if m.shared and m.out_n:
         flush_rtp(L)
 
@@ -783,12 +814,14 @@ cdef media_prepare(Loop *L, config):
     m.bound = <uint32_t *>malloc((count + 1) * sizeof(uint32_t))
     m.payload = <uint8_t *>malloc(len(payload))
     m.out_header = <mmsghdr *>calloc(RTP_BATCH, sizeof(mmsghdr))
-    m.out_iov = <iovec *>calloc(2 * RTP_BATCH, sizeof(iovec))
-    m.out_data = <uint8_t *>malloc(RTP_BATCH * RTP_HEADER)
+    m.out_iov = <iovec *>calloc(RTP_BATCH, sizeof(iovec))
+    m.out_data = <uint8_t *>malloc(RTP_BATCH * (RTP_HEADER + m.frame))
     m.in_header = <mmsghdr *>calloc(RTP_BATCH, sizeof(mmsghdr))
     m.in_iov = <iovec *>calloc(RTP_BATCH, sizeof(iovec))
     m.in_from = <Address *>calloc(RTP_BATCH, sizeof(Address))
-    m.in_data = <uint8_t *>malloc(RTP_BATCH * RTP_ROOM)
+    m.in_batch = GRO_BATCH if m.shared else RTP_BATCH
+    m.in_room = GRO_ROOM if m.shared else RTP_ROOM
+    m.in_data = <uint8_t *>malloc(<size_t>m.in_batch * m.in_room)
     m.in_control = <uint8_t *>malloc(RTP_BATCH * CONTROL_SIZE)
     if (
         m.stream == NULL or m.free_list == NULL or m.bound == NULL or m.payload == NULL or m.out_header == NULL
@@ -804,13 +837,13 @@ cdef media_prepare(Loop *L, config):
     for i in range(PHASES):
         m.phase_head[i] = NONE
     for i in range(RTP_BATCH):
-        m.out_iov[2 * i].iov_base = m.out_data + i * RTP_HEADER
-        m.out_iov[2 * i].iov_len = RTP_HEADER
-        m.out_iov[2 * i + 1].iov_len = m.frame
-        m.out_header[i].msg_hdr.msg_iov = &m.out_iov[2 * i]
-        m.out_header[i].msg_hdr.msg_iovlen = 2
-        m.in_iov[i].iov_base = m.in_data + i * RTP_ROOM
-        m.in_iov[i].iov_len = RTP_ROOM
+        m.out_iov[i].iov_base = m.out_data + i * (RTP_HEADER + m.frame)
+        m.out_iov[i].iov_len = RTP_HEADER + m.frame
+        m.out_header[i].msg_hdr.msg_iov = &m.out_iov[i]
+        m.out_header[i].msg_hdr.msg_iovlen = 1
+    for i in range(m.in_batch):
+        m.in_iov[i].iov_base = m.in_data + <size_t>i * m.in_room
+        m.in_iov[i].iov_len = m.in_room
         m.in_header[i].msg_hdr.msg_iov = &m.in_iov[i]
         m.in_header[i].msg_hdr.msg_iovlen = 1
         m.in_header[i].msg_hdr.msg_name = &m.in_from[i].raw[0]

@@ -343,6 +343,7 @@ def open_sockets(config: LoopConfig) -> tuple[socket.socket, ...]:
 
 #: linux/socket.h; CPython does not export them.
 _SO_RXQ_OVFL = 40
+_UDP_GRO = 104
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
 BUFFER = 32 * 1024 * 1024
@@ -372,8 +373,12 @@ def _socket(
     return sock
 
 
-def open_shared_port(media: MediaConfig) -> socket.socket:
-    """The one port of all streams: the first free even one of the range. Raises OSError."""
+def open_shared_port(media: MediaConfig, *, joined: bool = False) -> socket.socket:
+    """The one port of all streams: the first free even one of the range. Raises OSError.
+
+    With `joined` the kernel may hand over several packets of one flow in one piece (UDP_GRO, udp(7)), each as
+    long as its control message says.
+    """
     for port in range(media.low + media.low % 2, media.high + 1, 2):
         sock = socket.socket(family_of(media.host), socket.SOCK_DGRAM)
         try:
@@ -388,6 +393,9 @@ def open_shared_port(media: MediaConfig) -> socket.socket:
         if sys.platform == "linux":
             sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            if joined:
+                with contextlib.suppress(OSError):  # a kernel before 5.0
+                    sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
         return sock
     raise OSError(errno.EADDRINUSE, f"no RTP port is free in {media.low}-{media.high} on {media.host}")
 
