@@ -352,53 +352,87 @@ def highest(seconds: float) -> None:
             print(f"{tool}: clean up to {low:,.0f} calls/s")
 
 
-def flood(size: int = 172, seconds: float = 2.0) -> float:
-    """Packets per CPU-second that the kernel moves through loopback, sent and received by one thread."""
-    code = (
-        "import socket,time\n"
-        "a=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);b=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
-        f"b.bind(('{HOST}',0));a.connect(b.getsockname());d=bytes({size});n=0;r=bytearray(2048)\n"
-        f"end=time.monotonic()+{seconds}\n"
-        "while time.monotonic()<end:\n"
-        " for _ in range(64): a.send(d)\n"
-        " for _ in range(64): b.recv_into(r)\n"
-        " n+=64\n"
-        "print(n/time.process_time())\n"
-    )
-    return float(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    )
+def flood(folder: Path, mode: str, streams: int, seconds: float = 2.0) -> tuple[float, float]:
+    """What the kernel alone moves (`flood.c`), in packets per CPU-second: 64 at a time, and a
+    socket each. A second flood keeps the other core as busy as the far end keeps it in a run of ours."""
+    program = folder / "flood"
+    if not program.exists():
+        source = Path(__file__).with_name("flood.c")
+        subprocess.run(["gcc", "-O2", "-o", str(program), str(source)], check=True)
+    size = str(12 + 160)
+    found = []
+    for kind in (["batch", str(seconds), size], ["sockets", str(seconds), size, str(streams // 2)]):
+        both = [
+            subprocess.Popen(["taskset", "-c", str(core), str(program), *kind], stdout=subprocess.PIPE)
+            for core in (0, 1)
+        ]
+        found.append(min(float(one.communicate()[0]) for one in both))
+    return found[0], found[1]
 
 
-def media(streams: int, mode: str, seconds: float) -> None:
-    """So many duplex streams between two of ours, a core each."""
-    with workplace() as folder:
-        port = next(_PORTS)
-        common = ["--media", mode, "--play", "tone", "--json"]
-        ports = ("10000-20999", "32768-43999") if mode == "ports" else ("20000-20999", "32768-33999")
-        far = Process(
-            callwright("load", "--answer", "--listen", f"{HOST}:{port}", "--calls", str(streams),
-                       "--rtp-ports", ports[0], *common), 1, folder, "uas",
-        )  # fmt: skip
-        _wait_until_bound(far, port)
-        near = Process(
-            callwright("load", f"sip:x@{HOST}:{port}", "--rate", f"{streams / 4:g}", "--calls", str(streams),
-                       "--hold", f"{seconds}", "--rtp-ports", ports[1], *common), 0, folder, "uac",
-        )  # fmt: skip
-        sides = (
-            _side(near, "callwright", "uac", seconds + 60, folder),
-            _side(far, "callwright", "uas", 60, folder),
-        )
+@dataclass(frozen=True, slots=True)
+class MediaRun:
+    """One side of a run with streams."""
+
+    per_cpu_second: float
+    resident_kib: float
+    line: str
+
+
+def stream_run(folder: Path, streams: int, mode: str, seconds: float) -> list[MediaRun]:
+    """So many duplex streams between two of ours, a core each: caller, answerer."""
+    port = next(_PORTS)
+    common = ["--media", mode, "--play", "tone", "--json"]
+    ports = ("10000-20999", "32768-43999") if mode == "ports" else ("20000-20999", "32768-33999")
+    far = Process(
+        callwright("load", "--answer", "--listen", f"{HOST}:{port}", "--calls", str(streams),
+                   "--rtp-ports", ports[0], *common), 1, folder, "uas",
+    )  # fmt: skip
+    _wait_until_bound(far, port)
+    near = Process(
+        callwright("load", f"sip:x@{HOST}:{port}", "--rate", f"{streams / 4:g}", "--calls", str(streams),
+                   "--hold", f"{seconds + 4}", "--rtp-ports", ports[1], *common), 0, folder, "uac",
+    )  # fmt: skip
+    sides = (
+        _side(near, "callwright", "uac", seconds + 60, folder),
+        _side(far, "callwright", "uas", 60, folder),
+    )
+    runs = []
     for name, side in zip(("caller", "answerer"), sides, strict=True):
         told = side.told
-        moved = told["media"]["sent"] + told["media"]["received"]
+        rate = (told["media"]["sent"] + told["media"]["received"]) / side.cpu
         late = told["generator"]["rtp_lateness_ms"]
-        print(
-            f"  {mode:>6} {name:>9}: {streams:,} streams, {moved / side.cpu / 1000:,.0f}k packets both ways "
-            f"per CPU-second, send error p50 {late['p50']} p99 {late['p99']} max {late['max']} ms, "
-            f"lost {told['media']['lost']:,}, MOS p5 {told['media']['mos']['p5']}, "
-            f"memory {side.max_rss_kib / 1024:,.0f} MiB, {told['verdict']}"
+        runs.append(
+            MediaRun(
+                rate,
+                side.max_rss_kib,
+                f"  {mode:>6} {name:>9}: {streams:,} streams, {rate / 1000:,.0f}k packets per CPU-second, "
+                f"send error p50 {late['p50']} p99 {late['p99']} max {late['max']} ms, lost "
+                f"{told['media']['lost']:,}, MOS p5 {told['media']['mos']['p5']}, "
+                f"memory {side.max_rss_kib / 1024:,.0f} MiB, {told['verdict']}",
+            )
         )
+    return runs
+
+
+def media(streams: int, mode: str, seconds: float, rounds: int) -> None:
+    """Streams, the kernel's own flood in the same round, and the memory of each call."""
+    with workplace() as folder:
+        few = stream_run(folder, 100, mode, 1.0)
+        for number in range(rounds):
+            batch, sockets = flood(folder, mode, streams)
+            runs = stream_run(folder, streams, mode, seconds)
+            print(
+                f"  {number + 1}  flood beside it: {batch / 1000:,.0f}k packets per CPU-second 64 at a time, "
+                f"{sockets / 1000:,.0f}k with a socket for each stream"
+            )
+            for run_, small in zip(runs, few, strict=True):
+                kib = (run_.resident_kib - small.resident_kib) / (streams - 100)
+                print(
+                    f"{run_.line}; of the flood {100 * run_.per_cpu_second / batch:.0f} % and "
+                    f"{100 * run_.per_cpu_second / sockets:.0f} %; {kib:.1f} KiB for each call",
+                    flush=True,
+                )
 
 
 def soak(rate: float, seconds: float) -> None:
@@ -443,7 +477,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--streams", type=int, default=4000)
+    parser.add_argument("--streams", type=int, help="4,000 with a port each, 6,000 on one")
     parser.add_argument("--mode", choices=("ports", "shared"), action="append")
     parser.add_argument("--crossed", action="store_true", help="each tool against the other as well")
     wishes = parser.parse_args()
@@ -461,8 +495,7 @@ def main() -> int:
         highest(wishes.seconds)
     elif wishes.what == "media":
         for mode in wishes.mode or ["ports", "shared"]:
-            media(wishes.streams, mode, wishes.seconds)
-        print(f"  flood: {2 * flood() / 1000:,.0f}k packets sent and received per CPU-second")
+            media(wishes.streams or (4000 if mode == "ports" else 6000), mode, wishes.seconds, wishes.rounds)
     else:
         soak((wishes.rate or [5_000.0])[0], wishes.seconds)
     print(noise.sentence())
