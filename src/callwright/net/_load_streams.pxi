@@ -1,0 +1,422 @@
+# RTP of the load loop: streams that are paced in forty phases of a packet time and account for what they
+# receive as RFC 3550 has it (appendix A.3 loss, A.8 jitter), each with a MOS by the E-model.
+
+cdef enum:
+    PHASES = 40                 # of a packet time: half a millisecond at 20 ms
+    RTP_BATCH = 128
+    RTP_ROOM = 2048
+    GRO_BATCH = 32              # pieces taken by one recvmmsg where the kernel joins packets again
+    GRO_ROOM = 65536
+    DRAIN = 7                   # a mask: every so many packets the queue of a stream is read to its end
+    RUN = 44                    # packets in one piece: 44 of 1,412 octets are below 64 KiB
+    RTP_HEADER = 12
+    SILENT_MS = 200             # a stream that was open for less is not called silent
+
+cdef struct Stream:
+    int fd
+    uint32_t port
+    uint32_t ssrc
+    uint32_t theirs             # their SSRC
+    bint open
+    bint sending
+    bint addressed              # SDP said where to
+    bint told                   # SDP said their SSRC
+    bint latched                # `theirs` is known
+    Address to
+    uint32_t next
+    uint32_t prev
+    int phase                   # -1: in none
+    uint32_t slot
+    uint16_t sequence
+    uint32_t timestamp
+    uint32_t at                 # into the payload
+    uint64_t opened             # ns
+    uint64_t began              # ns, when we began to send
+    # what came
+    uint64_t received, unique, duplicated, reordered, discarded
+    int64_t lost                # by gaps; what comes late after all is taken off again
+    uint64_t gaps
+    uint32_t first, highest     # extended sequence numbers
+    uint64_t window             # of the last 64 numbers, bit 0 the highest
+    double jitter               # timestamp units
+    double transit
+    uint64_t first_arrival      # ns
+    uint32_t first_timestamp
+
+cdef struct Media:
+    int notable_mos
+    bint shared
+    bint segments               # the kernel cuts pieces into packets
+    int fd
+    uint32_t shared_port
+    uint8_t *payload
+    uint32_t payload_size
+    uint32_t frame
+    uint32_t units              # of a packet, in timestamp units
+    uint8_t payload_type
+    double clock_rate
+    uint64_t phase_ns
+    uint64_t phase_at           # the phase that was sent last, counted from the beginning
+    double buffer_ns
+    double r_best, ie, bpl
+    Stream *stream
+    uint32_t streams            # allocated
+    uint32_t active
+    uint32_t *free_list
+    uint32_t free_count
+    uint32_t *bound             # streams whose socket is open and waits for another call
+    uint32_t bound_count
+    uint32_t low, high, next_port
+    Address local
+    uint32_t phase_head[PHASES]
+    uint32_t phase_size[PHASES]
+    uint32_t serial
+    uint32_t *by_ssrc           # shared: open addressing, stream + 1
+    uint32_t *by_address
+    uint32_t mask
+    mmsghdr *out_header
+    iovec *out_iov
+    uint8_t *out_data
+    int out_n
+    mmsghdr *in_header
+    iovec *in_iov
+    Address *in_from
+    uint8_t *in_data
+    uint8_t *in_control
+    int in_batch
+    uint32_t in_room
+    uint64_t last_drops
+
+
+# -- where streams are found on a shared port
+
+
+cdef inline uint32_t address_hash(Address *a) noexcept nogil:
+    return <uint32_t>mixed(0x5bd1e995, a.raw, 8 if a.size == sizeof(sockaddr_in) else 24)
+
+
+cdef inline bint same_address(Address *a, Address *b) noexcept nogil:
+    """Family, port and host; flow and scope of IPv6 aside."""
+    if a.size != b.size:
+        return False
+    if a.size == sizeof(sockaddr_in):
+        return memcmp(a.raw, b.raw, 8) == 0
+    return memcmp(a.raw, b.raw, 4) == 0 and memcmp(a.raw + 8, b.raw + 8, 16) == 0
+
+
+cdef void index_add(uint32_t *table, uint32_t mask, uint32_t h, uint32_t stream) noexcept nogil:
+    cdef uint32_t i
+    for i in range(mask + 1):
+        if table[(h + i) & mask] == 0 or table[(h + i) & mask] == NONE:
+            table[(h + i) & mask] = stream + 1
+            return
+
+
+cdef void index_drop(uint32_t *table, uint32_t mask, uint32_t h, uint32_t stream) noexcept nogil:
+    cdef uint32_t i
+    for i in range(mask + 1):
+        if table[(h + i) & mask] == stream + 1:
+            # Where nothing follows, the place is empty again; else a mark keeps the chain whole.
+            table[(h + i) & mask] = NONE if table[(h + i + 1) & mask] else 0
+            return
+        if table[(h + i) & mask] == 0:
+            return
+
+
+cdef int stream_of(Media *m, uint32_t ssrc, Address *source) noexcept nogil:
+    cdef uint32_t h = ssrc * 0x9E3779B1U, i, found
+    cdef Stream *s
+    for i in range(m.mask + 1):
+        found = m.by_ssrc[(h + i) & m.mask]
+        if found == 0:
+            break
+        if found != NONE and m.stream[found - 1].theirs == ssrc:
+            return <int>(found - 1)
+    h = address_hash(source)
+    for i in range(m.mask + 1):
+        found = m.by_address[(h + i) & m.mask]
+        if found == 0:
+            break
+        if found == NONE:
+            continue
+        s = &m.stream[found - 1]
+        if not s.told and not s.latched and same_address(&s.to, source):
+            s.latched = True
+            s.theirs = ssrc
+            index_add(m.by_ssrc, m.mask, ssrc * 0x9E3779B1U, found - 1)
+            return <int>(found - 1)
+    return -1
+
+
+# -- opening and closing
+
+
+cdef int bind_stream(Loop *L, Stream *s) noexcept nogil:
+    """A socket on the next free port of the range; -1 when there is none. RTP has even ports (RFC 3550, 11)."""
+    cdef Media *m = L.m
+    cdef Address a = m.local
+    cdef uint32_t tries, pairs = (m.high - m.low + 1) // 2
+    cdef int fd, one = 1, size = 65536, level
+    fd = socket(AF_INET if a.size == sizeof(sockaddr_in) else AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        return -1
+    for tries in range(pairs):
+        (<sockaddr_in *>&a.raw[0]).sin_port = htons(<uint16_t>m.next_port)
+        s.port = m.next_port
+        m.next_port += 2
+        if m.next_port > m.high:
+            m.next_port = m.low
+        if c_bind(fd, <sockaddr *>&a.raw[0], a.size) == 0:
+            setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, 4)
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, 4)
+            level = 46 << 2
+            if a.size == sizeof(sockaddr_in):
+                setsockopt(fd, 0, 1, &level, 4)  # IP_TOS: expedited forwarding
+            return fd
+    c_close(fd)
+    return -1
+
+
+cdef int media_open(Loop *L, uint32_t slot) noexcept nogil:
+    """A stream for a call; -1 when no port is left."""
+    cdef Media *m = L.m
+    cdef uint32_t index
+    cdef int fd = -1
+    cdef uint32_t port = m.shared_port
+    cdef Stream *s
+    if not m.shared and m.bound_count:
+        m.bound_count -= 1
+        index = m.bound[m.bound_count]
+        s = &m.stream[index]
+        fd = s.fd
+        port = s.port
+        drain(m, fd)
+    else:
+        if m.free_count == 0:
+            return -1
+        index = m.free_list[m.free_count - 1]
+        s = &m.stream[index]
+        if not m.shared:
+            fd = bind_stream(L, s)
+            if fd < 0:
+                return -1
+            port = s.port
+        m.free_count -= 1
+    memset(s, 0, sizeof(Stream))
+    s.fd = fd
+    s.port = port
+    m.serial += 1
+    # Ten decimal digits, and no two alike in this loop for a thousand million streams.
+    s.ssrc = 0x40000000U | ((m.serial * 0x9E3779B1U + L.salt) & 0x3FFFFFFFU)
+    s.open = True
+    s.phase = -1
+    s.slot = slot
+    s.sequence = <uint16_t>next_random(L)
+    s.timestamp = <uint32_t>next_random(L)
+    s.at = <uint32_t>(next_random(L) % (m.payload_size // m.frame)) * m.frame
+    s.opened = L.now
+    m.active += 1
+    L.count[C_STREAMS] = m.active
+    if m.active > L.count[C_STREAMS_PEAK]:
+        L.count[C_STREAMS_PEAK] = m.active
+    return <int>index
+
+
+cdef uint32_t media_port(Loop *L, int stream) noexcept nogil:
+    return L.m.stream[stream].port if L.has_media and stream >= 0 else 9
+
+
+cdef uint32_t media_ssrc(Loop *L, int stream) noexcept nogil:
+    return L.m.stream[stream].ssrc if L.has_media and stream >= 0 else 0
+
+
+cdef Span sdp_line(Span body, uint32_t at, uint32_t *after) noexcept nogil:
+    cdef uint32_t n = at
+    while n < body.n and body.p[n] != 10:
+        n += 1
+    after[0] = n + 1
+    return trimmed(body.p + at, body.p + n)
+
+
+cdef bint sdp_address(Span line, Address *a) noexcept nogil:
+    """`c=IN IP4 host`; the port of `a` stays."""
+    cdef char host[64]
+    cdef uint32_t n = 0
+    cdef sockaddr_in four
+    cdef sockaddr_in6 six
+    if line.n < 10:
+        return False
+    while n < 63 and 9 + n < line.n and line.p[9 + n] != 47 and not is_space(line.p[9 + n]):
+        host[n] = <char>line.p[9 + n]
+        n += 1
+    host[n] = 0
+    memset(&four, 0, sizeof(four))
+    memset(&six, 0, sizeof(six))
+    memset(a, 0, sizeof(Address))
+    if inet_pton(AF_INET, host, &four.sin_addr) == 1:
+        four.sin_family = <uint16_t>AF_INET
+        memcpy(a.raw, &four, sizeof(four))
+        a.size = sizeof(four)
+        return True
+    if inet_pton(AF_INET6, host, &six.sin6_addr) == 1:
+        six.sin6_family = <uint16_t>AF_INET6
+        memcpy(a.raw, &six, sizeof(six))
+        a.size = sizeof(six)
+        return True
+    return False
+
+
+cdef bint same_host(Address *a, Address *b) noexcept nogil:
+    if a.size != b.size:
+        return False
+    if a.size == sizeof(sockaddr_in):
+        return memcmp(a.raw + 4, b.raw + 4, 4) == 0
+    return memcmp(a.raw + 8, b.raw + 8, 16) == 0
+
+
+cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept nogil:
+    """Reads the first audio of the SDP: where to, and which SSRC to expect. False where RTP may not go."""
+    cdef Media *m = L.m
+    cdef Stream *s = &m.stream[stream]
+    cdef uint32_t at = 0, after = 0, port = 0, v = 0, i
+    cdef Span line
+    cdef Address session, own
+    cdef bint in_audio = False, past = False
+    memset(&session, 0, sizeof(session))
+    memset(&own, 0, sizeof(own))
+    while at < body.n:
+        line = sdp_line(body, at, &after)
+        at = after
+        if line.n < 3 or line.p[1] != 61:
+            continue
+        if line.p[0] == 109:  # m
+            if in_audio:
+                past = True
+            elif not past and line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0:
+                in_audio = True
+                if number(span(line.p + 8, line.p + line.n), &port) == 0 or port > 65535:
+                    port = 0
+        elif past:
+            continue
+        elif line.p[0] == 99:  # c
+            sdp_address(line, &own if in_audio else &session)
+        elif line.p[0] == 97 and in_audio and line.n > 7 and memcmp(line.p, <const char *>b"a=ssrc:", 7) == 0:
+            if not s.told and number(span(line.p + 7, line.p + line.n), &v):
+                s.told = True
+                s.latched = True
+                s.theirs = v
+    if own.size == 0:
+        own = session
+    if own.size == 0 or port == 0 or own.size != m.local.size:
+        return False
+    (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>port)
+    if not (same_host(&own, peer) or permitted(L, &own)):
+        return False
+    if s.addressed and m.shared:
+        index_drop(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)
+    s.to = own
+    s.addressed = True
+    if m.shared:
+        index_add(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)
+        if s.told:
+            index_add(m.by_ssrc, m.mask, s.theirs * 0x9E3779B1U, <uint32_t>stream)
+    return True
+
+
+cdef void media_send(Loop *L, int stream) noexcept nogil:
+    """Begins to send, in the phase with the fewest streams."""
+    cdef Media *m = L.m
+    cdef Stream *s = &m.stream[stream]
+    cdef int i, best = 0
+    if s.sending or not s.addressed:
+        if not s.addressed and s.began == 0:
+            s.began = L.now
+        return
+    for i in range(1, PHASES):
+        if m.phase_size[i] < m.phase_size[best]:
+            best = i
+    s.phase = best
+    s.prev = NONE
+    s.next = m.phase_head[best]
+    if s.next != NONE:
+        m.stream[s.next].prev = <uint32_t>stream
+    m.phase_head[best] = <uint32_t>stream
+    m.phase_size[best] += 1
+    s.sending = True
+    s.began = L.now
+
+
+cdef void media_stop(Loop *L, int stream) noexcept nogil:
+    """Sends no more; what comes is still counted."""
+    cdef Media *m = L.m
+    cdef Stream *s = &m.stream[stream]
+    if s.phase < 0:
+        return
+    if s.prev == NONE:
+        m.phase_head[s.phase] = s.next
+    else:
+        m.stream[s.prev].next = s.next
+    if s.next != NONE:
+        m.stream[s.next].prev = s.prev
+    m.phase_size[s.phase] -= 1
+    s.phase = -1
+    s.sending = False
+
+
+cdef int rating(Media *m, Stream *s) noexcept nogil:
+    """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4)."""
+    cdef double expected = <double>(s.highest - s.first) + 1.0
+    cdef double lost = <double>(s.lost if s.lost > 0 else 0)
+    cdef double ppl, burst = 1.0, r, mos
+    ppl = 100.0 * (lost + <double>s.discarded) / expected
+    if ppl > 100.0:
+        ppl = 100.0
+    if s.gaps and lost > 0:
+        burst = lost / <double>s.gaps * (1.0 - lost / expected)
+        if burst < 1.0:
+            burst = 1.0
+    r = m.r_best - (m.ie + (95.0 - m.ie) * ppl / (ppl / burst + m.bpl))
+    if r <= 0.0:
+        return 1000
+    if r >= 100.0:
+        return 4500
+    mos = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6
+    return <int>(mos * 1000.0 + 0.5) if mos > 1.0 else 1000
+
+
+cdef int media_close(Loop *L, int stream) noexcept nogil:
+    """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when it was too short to say."""
+    cdef Media *m = L.m
+    cdef Stream *s = &m.stream[stream]
+    cdef int mos = -1
+    cdef double expected, lost
+    media_stop(L, stream)
+    if not m.shared:
+        receive_stream(L, s, True)
+    if s.received:
+        mos = rating(m, s)
+        expected = <double>(s.highest - s.first) + 1.0
+        lost = <double>(s.lost if s.lost > 0 else 0)
+        record(L, H_MOS, <uint64_t>mos)
+        record(L, H_JITTER, <uint64_t>(s.jitter / m.clock_rate * 1e6))
+        record(L, H_LOSS, <uint64_t>(10000.0 * lost / expected))
+        L.count[C_RTP_LOST] += <uint64_t>(s.lost if s.lost > 0 else 0)
+        L.count[C_STREAMS_ENDED] += 1
+    elif s.began and L.now - s.began > SILENT_MS * 1000000ULL:
+        mos = 0
+        L.count[C_STREAMS_SILENT] += 1
+        L.count[C_STREAMS_ENDED] += 1
+    if m.shared:
+        if s.addressed:
+            index_drop(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)
+        if s.latched:
+            index_drop(m.by_ssrc, m.mask, s.theirs * 0x9E3779B1U, <uint32_t>stream)
+        m.free_list[m.free_count] = <uint32_t>stream
+        m.free_count += 1
+    else:
+        m.bound[m.bound_count] = <uint32_t>stream
+        m.bound_count += 1
+    s.open = False
+    m.active -= 1
+    L.count[C_STREAMS] = m.active
+    return mos
