@@ -428,6 +428,26 @@ def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
 
 
 @needs_native
+@pytest.mark.parametrize(
+    "via",
+    [
+        b"<SIP/2.0/UDP h;branch=z9hG4bKa",
+        b"SIP/2.0/UDP h;branch=z9hG4bKa>;x",
+        b"SIP/2.0/UDP h; branch=b;branch=z9hG4bKa",
+        b"SIP/2.0/UDP h;Branch=b;branch=z9hG4bKa",
+        b"SIP/2.0/UDP h;branch= z9hG4bKa",
+        b"SIP/2.0/UDP h, SIP/2.0/UDP g;branch=z9hG4bKa",
+    ],
+)
+def test_both_read_the_same_branch(via: bytes) -> None:
+    from callwright.net._load import read
+
+    message = MESSAGE.replace(b"SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa", via, 1)
+    assert via in message
+    assert read(message) == load_message.read(message)
+
+
+@needs_native
 @given(st.binary(max_size=300))
 def test_md5_is_md5(data: bytes) -> None:
     from callwright.net._load import digest

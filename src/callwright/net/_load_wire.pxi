@@ -246,6 +246,20 @@ cdef inline Span tag_of(Span value) noexcept nogil:
     return parameter(value, <const char *>b"tag", 3)
 
 
+cdef inline const uint8_t *plain_branch(const uint8_t *p, const uint8_t *end) noexcept nogil:
+    """Where `;branch=` begins in a Via that is written as nearly all are; NULL in one that has to be read with care."""
+    while p < end:
+        if p[0] == 34 or p[0] == 44 or p[0] == 60:
+            return NULL
+        if p[0] == 59 and end - p > 8:
+            if memcmp(p, <const char *>b";branch=", 8) == 0:
+                return NULL if is_space(p[8]) else p
+            if p[1] == 98 or p[1] == 66 or is_space(p[1]):
+                return NULL
+        p += 1
+    return NULL
+
+
 cdef void top_via(Parsed *m, Span value) noexcept nogil:
     cdef const uint8_t *p = value.p
     cdef const uint8_t *end = value.p + value.n
@@ -253,16 +267,15 @@ cdef void top_via(Parsed *m, Span value) noexcept nogil:
     cdef const uint8_t *q = NULL
     if not m.status:
         m.has_rport = bare_parameter(value, <const char *>b"rport", 5)
-    elif memchr(p, 34, value.n) == NULL:
-        q = <const uint8_t *>memmem(p, value.n, <const char *>b";branch=", 8)
+    else:
+        q = plain_branch(p, end)
     if q != NULL:
         start = q + 8
         q = start
-        while q < end and q[0] != 59 and q[0] != 44 and not is_space(q[0]):
+        while q < end and q[0] != 59 and q[0] != 44 and q[0] != 62 and not is_space(q[0]):
             q += 1
         m.branch = span(start, q)
-        if memchr(p, 44, <size_t>(start - p)) == NULL:
-            return
+        return
     m.branch = parameter(value, <const char *>b"branch", 6)
     while p < end and not is_space(p[0]):  # SIP/2.0/UDP
         p += 1
