@@ -440,5 +440,46 @@ def digest(bytes data):
     return out[:32]
 
 
+def judged(LoadLoop loop, packets):
+    """The MOS, in thousandths, of a stream that takes these packets, each with its arrival in ns; the loop counts
+    them. For the test that holds it equal to its twin."""
+    cdef Loop *L = loop.L
+    cdef Stream *s
+    cdef bytes packet
+    cdef int stream = media_open(L, 0) if L.has_media and not loop.running else -1
+    if stream < 0:
+        raise RuntimeError("no stream can be opened")
+    s = &L.m.stream[stream]
+    for arrival, packet in packets:
+        if is_rtp(L.m, <const uint8_t *><const char *>packet, <uint32_t>len(packet)):
+            account(L, s, <const uint8_t *><const char *>packet, <uint32_t>len(packet), arrival)
+    return media_close(L, stream)
+
+
+def audio(LoadLoop loop, bytes body):
+    """Host, port and SSRC of the first audio of an SDP where RTP of the loop may go there, else None; for the test
+    that holds it equal to its twin."""
+    cdef Loop *L = loop.L
+    cdef Stream *s
+    cdef Address nobody
+    cdef const uint8_t *p = <const uint8_t *><const char *>body
+    cdef int stream = media_open(L, 0) if L.has_media and not loop.running else -1
+    if stream < 0:
+        raise RuntimeError("no stream can be opened")
+    memset(&nobody, 0, sizeof(nobody))
+    s = &L.m.stream[stream]
+    found = None
+    if media_start(L, stream, span(p, p + len(body)), &nobody):
+        four = s.to.size == sizeof(sockaddr_in)
+        host = (<const char *>s.to.raw)[4:8] if four else (<const char *>s.to.raw)[8:24]
+        found = (
+            _socket.inet_ntop(AF_INET if four else AF_INET6, host),
+            ntohs((<sockaddr_in *>&s.to.raw[0]).sin_port),
+            s.theirs if s.told else None,
+        )
+    media_close(L, stream)
+    return found
+
+
 md5_prepare()
 assert len(COUNTERS) == C_FIELDS

@@ -1,0 +1,364 @@
+"""RTP of the load loop without native code: the twin of `_load_media.pxi`.
+
+Streams have a port each, or share one; they are paced in forty phases of a packet time. What they count is in
+`load_stream`.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from callwright.net.address import family_of, from_sockaddr, numeric_host, sockaddr
+from callwright.net.load_message import number
+from callwright.net.load_numbers import Numbers
+from callwright.net.load_stream import Stream, is_rtp
+from callwright.net.loading import MediaConfig, open_shared_port
+from callwright.net.ports import SO_TIMESTAMPNS
+from callwright.sip.transport import Address
+
+__all__ = ["Media", "Stream"]
+
+_Key = TypeVar("_Key")
+
+PHASES = 40
+SILENT = 0.2
+"""Seconds: a stream that was open for less is not called silent."""
+_MOST_STREAMS = 65_536
+_ROOM = 2048
+_CONTROL = 256
+_SO_RXQ_OVFL = 40
+_TIMESPEC = struct.Struct("@ll")
+_DROPS = struct.Struct("@I")
+_BUFFER = 65_536
+_EXPEDITED = 46 << 2
+
+
+class Media:
+    """All streams of a loop. `random()` gives 64 bits; `permitted(host)`: whether our RTP may go there."""
+
+    def __init__(
+        self,
+        config: MediaConfig,
+        numbers: Numbers,
+        *,
+        salt: int,
+        random: Callable[[], int],
+        permitted: Callable[[str], bool],
+    ) -> None:
+        if not 0 < config.frame <= 1400 or not config.payload or len(config.payload) % config.frame:
+            raise ValueError("the payload is a whole number of frames")
+        self._config = config
+        self._numbers = numbers
+        self._salt = salt
+        self._random = random
+        self._permitted = permitted
+        self._low = config.low + config.low % 2
+        self._next_port = self._low
+        self._most = max(0, (config.high - self._low + 1) // 2)
+        self._serial = 0
+        self._active = 0
+        self._opened = 0
+        self._shared: socket.socket | None = None
+        if config.mode == "shared":
+            self._shared = open_shared_port(config)
+            self._most = _MOST_STREAMS
+        self._bound: list[tuple[socket.socket, int]] = []
+        """Sockets of streams that have ended: they wait for another call."""
+        self._streams: set[Stream] = set()
+        self._phases: list[dict[Stream, None]] = [{} for _ in range(PHASES)]
+        self._phase_ns = int(config.ptime * 1e9) // PHASES
+        self._phase_at = 0
+        self._by_ssrc: dict[int, list[Stream]] = {}
+        self._by_address: dict[Address, list[Stream]] = {}
+        self._drops = 0
+
+    # -- opening and closing
+
+    def open(self) -> Stream | None:
+        """A stream for a call; None when no port is left."""
+        config, sock = self._config, None
+        if self._shared is not None:
+            if self._active >= self._most:
+                return None
+            port = int(self._shared.getsockname()[1])
+        elif self._bound:
+            sock, port = self._bound.pop()
+            _drain(sock)
+        else:
+            sock = self._bind() if self._opened < self._most else None
+            if sock is None:
+                return None
+            port = int(sock.getsockname()[1])
+            self._opened += 1
+        self._serial += 1
+        stream = Stream(
+            sock,
+            port,
+            # Ten decimal digits, and no two alike in this loop for a thousand million streams.
+            ssrc=0x40000000 | (self._serial * 0x9E3779B1 + self._salt & 0x3FFFFFFF),
+            sequence=self._random() & 0xFFFF,
+            timestamp=self._random() & 0xFFFFFFFF,
+            at=self._random() % (len(config.payload) // config.frame) * config.frame,
+        )
+        self._streams.add(stream)
+        self._active += 1
+        self._numbers.set("streams", self._active)
+        self._numbers.raise_to("streams_peak", self._active)
+        return stream
+
+    def _bind(self) -> socket.socket | None:
+        """A socket on the next free port of the range; RTP has even ports (RFC 3550 section 11)."""
+        host = self._config.host
+        sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        for _ in range(self._most):
+            port = self._next_port
+            self._next_port = port + 2 if port + 2 <= self._config.high else self._low
+            try:
+                sock.bind(sockaddr(Address(host, port)))
+            except OSError:
+                continue
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            if sys.platform == "linux":
+                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
+            return sock
+        sock.close()
+        return None
+
+    def close_stream(self, stream: Stream, now: float) -> int:
+        """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when too short to say."""
+        self.stop(stream)
+        if stream.sock is not None:
+            self._receive(stream, stream.sock)
+        mos = -1
+        if stream.received:
+            mos = stream.judged(self._config, self._numbers)
+        elif stream.began and now - stream.began > SILENT:
+            mos = 0
+            self._numbers.add("streams_silent")
+            self._numbers.add("streams_ended")
+        if stream.sock is not None:
+            self._bound.append((stream.sock, stream.port))
+        else:
+            if stream.to is not None:
+                _drop(self._by_address, stream.to, stream)
+            if stream.theirs is not None:
+                _drop(self._by_ssrc, stream.theirs, stream)
+        self._streams.discard(stream)
+        self._active -= 1
+        self._numbers.set("streams", self._active)
+        return mos
+
+    def close(self) -> None:
+        for sock in (*(s.sock for s in self._streams), *(sock for sock, _ in self._bound), self._shared):
+            if sock is not None:
+                sock.close()
+
+    # -- what SDP says
+
+    def start(self, stream: Stream, body: bytes, peer: Address | None) -> bool:
+        """Reads the first audio of the SDP: where to, which SSRC to expect. False where RTP may not go."""
+        host, port, ssrc = read_audio(body)
+        if ssrc is not None and not stream.told:
+            stream.told, stream.theirs = True, ssrc
+        if not host or not port or (":" in host) != (":" in self._config.host):
+            return False
+        if (peer is None or peer.host != host) and not self._permitted(host):
+            return False
+        to = Address(host, port)
+        if self._shared is not None:
+            if stream.to is not None:
+                _drop(self._by_address, stream.to, stream)
+            self._by_address.setdefault(to, []).append(stream)
+            if stream.told and stream.theirs is not None:
+                self._by_ssrc.setdefault(stream.theirs, []).append(stream)
+        stream.to = to
+        return True
+
+    def send(self, stream: Stream, now: float) -> None:
+        """Begins to send, in the phase with the fewest streams."""
+        if stream.phase >= 0 or stream.to is None:
+            if stream.to is None and not stream.began:
+                stream.began = now
+            return
+        sizes = [len(phase) for phase in self._phases]
+        stream.phase = sizes.index(min(sizes))
+        self._phases[stream.phase][stream] = None
+        stream.began = now
+
+    def stop(self, stream: Stream) -> None:
+        """Sends no more; what comes is still counted."""
+        if stream.phase >= 0:
+            del self._phases[stream.phase][stream]
+            stream.phase = -1
+
+    # -- receiving
+
+    def _receive(self, stream: Stream, sock: socket.socket) -> None:
+        """All that has come to the socket of a stream; its source is known by the SSRC of SDP, or the first."""
+        for packet, arrival, _ in self._packets(sock, 4096):
+            ssrc = int.from_bytes(packet[8:12], "big")
+            if stream.theirs is None or (stream.told and ssrc != stream.theirs and not stream.received):
+                stream.theirs = ssrc  # the first one, or another than SDP said
+            elif ssrc != stream.theirs:
+                self._numbers.add("rtp_unmatched")
+                continue
+            stream.account(packet, arrival, self._config, self._numbers)
+
+    def _receive_shared(self, sock: socket.socket) -> None:
+        for packet, arrival, source in self._packets(sock, 2048):
+            stream = self._stream_of(int.from_bytes(packet[8:12], "big"), source)
+            if stream is None:
+                self._numbers.add("rtp_unmatched")
+            else:
+                stream.account(packet, arrival, self._config, self._numbers)
+
+    def _stream_of(self, ssrc: int, source: Address) -> Stream | None:
+        known = self._by_ssrc.get(ssrc)
+        if known:
+            return known[0]
+        for stream in self._by_address.get(source, ()):
+            if stream.theirs is None:
+                stream.theirs = ssrc
+                self._by_ssrc.setdefault(ssrc, []).append(stream)
+                return stream
+        return None
+
+    def _packets(self, sock: socket.socket, most: int) -> list[tuple[bytes, int, Address]]:
+        """RTP that has come, with the time by the kernel's clock (ns) and its source."""
+        found = []
+        for _ in range(most):
+            try:
+                data, control, _, name = sock.recvmsg(_ROOM, _CONTROL)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error of an earlier packet
+            if is_rtp(data):
+                found.append((data, self._arrival(control, shared=sock is self._shared), from_sockaddr(name)))
+        return found
+
+    def _arrival(self, control: list[tuple[int, int, bytes]], *, shared: bool) -> int:
+        arrival = time.monotonic_ns()
+        for level, kind, data in control:
+            if level != socket.SOL_SOCKET or sys.platform != "linux":
+                continue
+            if kind == SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+                arrival = seconds * 1_000_000_000 + nanoseconds
+            elif kind == _SO_RXQ_OVFL and shared:
+                (drops,) = _DROPS.unpack_from(data)
+                self._numbers.add("media_drops", drops - self._drops & 0xFFFFFFFF)
+                self._drops = drops
+        return arrival
+
+    # -- sending
+
+    def turn(self, began: float, now: float) -> None:
+        """Sends every phase that is due; what was missed by more than a packet time is late, not lost."""
+        wanted = int((now - began) * 1e9) // self._phase_ns
+        if self._shared is not None:
+            self._receive_shared(self._shared)
+        if self._phase_at + 2 * PHASES < wanted and not self._active:
+            self._phase_at = wanted
+            return
+        while self._phase_at < wanted:
+            self._phase_at += 1
+            phase = self._phases[self._phase_at % PHASES]
+            if phase:
+                sent = self._send_phase(phase)
+                late = time.monotonic() - began - self._phase_at * self._phase_ns / 1e9
+                self._numbers.record("rtp_lateness", late * 1e6, sent)
+
+    def _send_phase(self, phase: dict[Stream, None]) -> int:
+        for stream in phase:
+            sock = stream.sock or self._shared
+            assert sock is not None
+            assert stream.to is not None
+            if stream.sock is not None:
+                self._receive(stream, sock)
+            packet, to = stream.next_packet(self._config), sockaddr(stream.to)
+            if not _sent(sock, packet, to) and not _sent(sock, packet, to):
+                self._numbers.add("rtp_send_errors")
+            self._numbers.add("rtp_sent")
+        return len(phase)
+
+    def rest(self, wait: float, began: float) -> float:
+        """`wait` in seconds, or less until the next phase that has streams."""
+        if not self._active:
+            return wait
+        for i in range(1, PHASES + 1):
+            if self._phases[(self._phase_at + i) % PHASES]:
+                due = began + (self._phase_at + i) * self._phase_ns / 1e9
+                return min(wait, max(0.0, due - time.monotonic()))
+        return wait
+
+
+def read_audio(body: bytes) -> tuple[str, int, int | None]:
+    """Of the first audio of an SDP: numeric host, port (empty and 0 without), and SSRC where it tells one."""
+    session = own = ""
+    port, ssrc = 0, None
+    in_audio = False
+    for line in body.split(b"\n"):
+        line = line.strip(b" \t\r")
+        if len(line) < 3 or line[1:2] != b"=":
+            continue
+        if line.startswith(b"m="):
+            if in_audio:
+                break
+            if len(line) > 8 and line.startswith(b"m=audio "):
+                in_audio = True
+                port = number(line[8:]) or 0
+        elif line.startswith(b"c="):
+            if in_audio:
+                own = _host(line)
+            else:
+                session = _host(line)
+        elif in_audio and len(line) > 7 and line.startswith(b"a=ssrc:") and ssrc is None:
+            ssrc = number(line[7:])
+    return own or session, port if port <= 65535 else 0, ssrc
+
+
+def _host(line: bytes) -> str:
+    """Of `c=IN IP4 host`, where it is numeric."""
+    if len(line) < 10:
+        return ""
+    text = line[9:].replace(b"/", b" ").split(None, 1)[0] if line[9:10].strip(b"/ \t\r") else b""
+    try:
+        return numeric_host(text.decode("ascii")) or ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def _drop(table: dict[_Key, list[Stream]], key: _Key, stream: Stream) -> None:
+    found = table.get(key, [])
+    if stream in found:
+        found.remove(stream)
+    if not found:
+        table.pop(key, None)
+
+
+def _drain(sock: socket.socket) -> None:
+    """What is left of the call before is not ours."""
+    for _ in range(8192):
+        try:
+            sock.recv(_ROOM)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue
+
+
+def _sent(sock: socket.socket, packet: bytes, to: tuple[Any, ...]) -> bool:
+    try:
+        sock.sendto(packet, to)
+    except OSError:
+        return False  # an ICMP error of an earlier packet comes instead of this one, once
+    return True

@@ -1,0 +1,141 @@
+"""What the load loop without native code sends: prepared messages, filled for a call, and the sockets."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from callwright.net.address import numeric_host, sockaddr
+from callwright.net.load_numbers import Numbers
+from callwright.net.loading import LoopConfig, open_sockets
+from callwright.sip.digest import Challenge, Credentials, answer_challenge
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.transport import Address
+
+if TYPE_CHECKING:
+    from callwright.net.load_calls import Call
+
+_LETTERS = {"invite": b"i", "ack_failed": b"i", "cancel": b"i", "ack": b"a", "register": b"r"}
+_NOBODY = 9
+"""The port of discard, for a call without media."""
+
+
+class Wire:
+    """Fills messages and sends them. Raises OSError when no socket can be opened."""
+
+    def __init__(self, config: LoopConfig, numbers: Numbers) -> None:
+        self._config = config
+        self._numbers = numbers
+        self.sockets = open_sockets(config)
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+    def id(self, call: Call) -> bytes:
+        return b"%08x-%08x" % (call.number, 1)
+
+    def fill(self, name: str, call: Call | None, cseq: int, to: bytes, line: bytes = b"") -> bytes:
+        config, parts = self._config, []
+        letter = _LETTERS.get(name, b"b")
+        for kind, value in config.messages[name]:
+            if isinstance(value, int):
+                row = config.accounts[call.account] if call and config.accounts else ()
+                parts.append(row[value] if value < len(row) else b"")
+            elif kind == "literal":
+                parts.append(value)
+            elif call is None:
+                raise ValueError(f"{name} belongs to no call")
+            elif kind == "id":
+                parts.append(self.id(call))
+            elif kind == "branch":
+                parts.append(b"%b-%b%02x" % (self.id(call), letter, cseq & 0xFF))
+            elif kind == "cseq":
+                parts.append(b"%d" % cseq)
+            elif kind == "to":
+                parts.append(to)
+            elif kind == "number":
+                parts.append(b"%d" % call.account)
+            elif kind == "authorization":
+                parts.append(line)
+            elif kind == "port":
+                parts.append(b"%d" % (call.stream.port if call.stream is not None else _NOBODY))
+            elif kind == "ssrc":
+                parts.append(b"%d" % (call.stream.ssrc if call.stream is not None else 0))
+            else:
+                parts.append(getattr(call, kind))
+        return b"".join(parts)
+
+    def request(self, name: str, call: Call, cseq: int) -> None:
+        line = b""
+        if call.tried and name in ("invite", "register"):
+            plain = self.fill(name, call, cseq, b"")
+            method, uri, _ = plain.split(b" ", 2)
+            line = self._credentials(call, method.decode(), uri.decode("utf-8", "surrogateescape"))
+        self.send(self.fill(name, call, cseq, call.remote, line), call.peer)
+
+    def _credentials(self, call: Call, method: str, uri: str) -> bytes:
+        config = self._config
+        row = config.accounts[call.account]
+        try:
+            challenge = Challenge.parse(call.challenge.decode("utf-8", "surrogateescape"))
+            if challenge is None:
+                return b""
+            user = row[config.user_column].decode()
+            secret = row[config.password_column].decode() if config.password_column >= 0 else ""
+            cnonce = f"{config.salt:08x}{call.number:08x}"
+            who = Credentials(user, secret)
+            text = answer_challenge(challenge, who, method=method, uri=uri, cnonce=cnonce)
+        except (SipSyntaxError, ValueError):
+            return b""
+        name = b"Proxy-Authorization" if call.proxy_challenge else b"Authorization"
+        return name + b": " + text.encode("utf-8", "surrogateescape") + b"\r\n"
+
+    def send(self, data: bytes, to: Address | None) -> None:
+        """To the target, where `to` is None."""
+        remote = to or self._config.remote
+        assert remote is not None
+        sock = self.sockets[0]
+        connected = len(self.sockets) > 1
+        if connected and to is not None:
+            sock, connected = self.sockets[1], False
+        for _ in range(3):
+            try:
+                if connected:
+                    sock.send(data)
+                else:
+                    sock.sendto(data, sockaddr(remote))
+                break
+            except ConnectionRefusedError:
+                continue  # of an earlier datagram: this one is tried again
+            except OSError:
+                self._numbers.add("send_errors")
+                break
+        self._numbers.add("sent")
+
+    # -- where it may go
+
+    def next_hop(self, uri: bytes) -> Address | None:
+        """An address other than the target's, where the host is numeric and permitted."""
+        text = uri.partition(b":")[2].split(b";")[0].split(b"?")[0].rpartition(b"@")[2].decode("latin-1")
+        host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+        if not colon:
+            host, port = text, "5060"
+        numeric = numeric_host(host)
+        if numeric is None or not port.isdigit() or int(port) > 65535:
+            return None
+        address = Address(numeric, int(port) or 5060)
+        if address == self._config.remote or not self.permitted(numeric):
+            return None
+        return address
+
+    def permitted(self, host: str) -> bool:
+        """Whether our packets may go to this numeric host: a callee must not send our load to a stranger."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        packed = socket.inet_pton(family, host.split("%")[0])
+        six = packed if len(packed) == 16 else bytes(10) + b"\xff\xff" + packed
+        wanted = int.from_bytes(six, "big")
+        for network, bits in self._config.networks:
+            if (wanted ^ int.from_bytes(network, "big")) >> (128 - bits) == 0:
+                return True
+        return False
