@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from callwright.cli.main import main
+from callwright.cli.entry import main
 
 main()
