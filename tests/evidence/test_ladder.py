@@ -8,7 +8,7 @@ import pytest
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow, build_ladder
 from callwright.evidence.naming import call_names, with_quality
 from callwright.net.tap import Packet
-from callwright.scenario.outcome import StreamOutcome
+from callwright.scenario.outcome import CapturedMessage, RegistrationOutcome, StreamOutcome
 from tests.evidence.sample import ALICE, ALICE_CALL, PBX, STARTED, packets, run
 
 A, B = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
@@ -59,6 +59,17 @@ class TestLanes:
     def test_a_name_that_is_given_wins(self) -> None:
         ladder = build_ladder(packets(), names={"192.0.2.10": "Trunk"})
         assert [party.name for party in ladder.parties][1] == "Trunk"
+
+    def test_a_pbx_that_refuses_the_call_keeps_its_name_and_so_does_the_phone_that_registered(self) -> None:
+        invite = message("INVITE sip:9999@192.0.2.2 SIP/2.0", "1 INVITE", call_id="i")
+        register = message("REGISTER sip:192.0.2.2 SIP/2.0", "1 REGISTER", call_id="r")
+        third = seen(register)._replace(local=("192.0.2.3", 5060))
+        registered = RegistrationOutcome(
+            party="bob", messages=(CapturedMessage("200", (("Call-ID", "r"),)),), account="1002@192.0.2.2"
+        )
+        names = call_names(dataclasses.replace(run(), registrations=(registered,)))
+        ladder = build_ladder([third, seen(invite, 0.1)], call_names=names)
+        assert [party.name for party in ladder.parties] == ["Al", "PBX", "bob"]
 
     def test_a_product_that_a_server_tells_is_its_role(self) -> None:
         assert sample().parties[1].role == "ExamplePBX 4.3.0"

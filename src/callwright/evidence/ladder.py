@@ -306,7 +306,7 @@ class _LaneFacts:
     def __init__(self) -> None:
         self._given = ""
         self._user = ""
-        self._calls = self._called = self._registers = self._is_asked = False
+        self._calls = self._called = self._registers = self._registrar = self._is_asked = False
         self._product = ""
 
     def sends(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
@@ -329,6 +329,7 @@ class _LaneFacts:
     def receives(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
         if isinstance(message, Request) and message.method in {"INVITE", "REGISTER", "OPTIONS", "MESSAGE"}:
             self._is_asked = True
+            self._registrar = self._registrar or message.method == "REGISTER"
             if message.method == "INVITE" and not has_to_tag(message):
                 self._called = True
                 self._given = self._given or call_names.get((_header(message, "Call-ID"), "callee"), "")
@@ -337,8 +338,9 @@ class _LaneFacts:
     def name(self) -> str:
         if self._given:
             return self._given
-        if self._is_asked and not self._registers and (self._calls or not self._called):
-            return "PBX" if self._calls else "Server"
+        if self._is_asked and not self._registers and (self._calls or self._registrar or not self._called):
+            # Who registers phones and is called is a PBX also when it refuses the call.
+            return "PBX" if self._calls or (self._registrar and self._called) else "Server"
         if self._registers or self._calls:
             return self._user
         return "Callee" if self._called else ""

@@ -11,12 +11,16 @@ from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome
 
 
 def call_names(outcome: RunOutcome) -> dict[tuple[str, str], str]:
-    """For `build_ladder`: who calls and who is called, by Call-ID."""
+    """For `build_ladder`: who calls, registers and is called, by Call-ID."""
     found = {}
     for call in outcome.calls:
         if call.party and call.call_id:
             side = "caller" if call.direction is Direction.OUTGOING else "callee"
             found[one_line(call.call_id), side] = one_line(call.party, 40)
+    for registration in outcome.registrations:
+        for message in registration.messages if registration.party else ():
+            for call_id in message.values("Call-ID"):
+                found[one_line(call_id), "caller"] = one_line(registration.party or "", 40)
     return found
 
 
