@@ -1,4 +1,4 @@
-"""All benchmarks in some two minutes, as one table, with the machine's noise.
+"""All benchmarks but those beside SIPp, in some five minutes, as one table, with the machine's noise.
 
 python -m benchmarks
 """
@@ -8,29 +8,45 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
-from benchmarks import lists, noise, pacing, parser, phone
+from benchmarks import api, lists, noise, pacing, parser, phone, start
 from callwright.net.media_choice import native_engine
 from callwright.sip import scan
 
 PACING_SECONDS = 8.0
 LIST_RUNS = 100_000
-LIST_SECONDS = 4.0  # for each side and database
+LIST_SECONDS = 4.0  # for each side, layer and database
+START_RUNS = 100
+START_SECONDS = 25.0  # at most
 
 
-def rows() -> list[tuple[str, str, str]]:
-    """(what, pure, native); "–" where the native rooms were not built."""
-    scanners = {"pure": scan, "native": parser.native()}
+class Row(NamedTuple):
+    """`beside`: what ours is compared with, measured in the same run, and its figure; "–": nothing."""
+
+    what: str
+    beside: str
+    ours: str
+    goal: str = "–"
+
+
+HEAD = Row("what", "beside", "Callwright", "goal")
+
+
+def engine_rows() -> list[Row]:
+    """The native rooms beside their pure-Python twins; "–" where they were not built."""
     engines = ["pure", "native"] if native_engine() is not None else ["pure"]
-    table: list[dict[str, str]] = []
+    scanners = {"pure": scan, "native": parser.native()}
+    rows = []
 
-    def add(what: str, values: dict[str, str]) -> None:
-        table.append({"what": what, "pure": "–", "native": "–", **values})
-        print(f"  {what}: {values}", file=sys.stderr, flush=True)
+    def add(what: str, values: dict[str, str], goal: str = "–") -> None:
+        rows.append(told(Row(what, f"pure Python {values['pure']}", values.get("native", "–"), goal)))
 
-    add("parse an INVITE", {n: f"{parser.measure(t):.2f} µs" for n, t in scanners.items() if t is not None})
+    measured = {n: f"{parser.measure(t):.2f} µs" for n, t in scanners.items() if t is not None}
+    add("parse an INVITE", measured, "3 µs")
     spawn = multiprocessing.get_context("spawn")
-    for spin, situation in ((True, "a thread spins"), (False, "alone")):
+    for spin, situation, goal in ((True, "a thread spins", "p99 < 1 ms"), (False, "alone", "–")):
         values = {}
         for engine in engines:
             with spawn.Pool(1) as pool:
@@ -38,24 +54,59 @@ def rows() -> list[tuple[str, str, str]]:
             values[engine] = (
                 f"p50 {found['p50_ms']:.2f}, p99 {found['p99_ms']:.2f} ms, {found['lost']:.0f} lost"
             )
-        add(f"send error of 20 calls on a core, {situation}", values)
+        add(f"send error of 20 calls on a core, {situation}", values, goal)
     calls = {engine: phone.run(40, engine, 8.0) for engine in engines}
     add("a call of 1 s of talk, CPU", {e: f"{found['call_ms']:.1f} ms" for e, found in calls.items()})
-    add("each further second of talk, CPU", {e: f"{found['second_ms']:.2f} ms" for e, found in calls.items()})
-    return [(row["what"], row["pure"], row["native"]) for row in table]
+    seconds = {e: f"{found['second_ms']:.2f} ms" for e, found in calls.items()}
+    add("each further second of talk, CPU", seconds, "1.5 ms")
+    return rows
+
+
+def list_rows() -> list[Row]:
+    """100 of many runs: the store alone, and the whole way over HTTP."""
+    layers: tuple[tuple[str, Callable[[int, float], dict[str, lists.Figures]]], ...] = (
+        ("in the process, by the store", lists.measure_all),
+        ("over HTTP, 1 worker", api.measure_all),
+    )
+    return [
+        told(
+            Row(
+                f"{lists.ROWS} of {LIST_RUNS:,} runs, {database}, {layer}",
+                f"by hand {figures.by_hand:,.0f}/s, p99 {figures.by_hand_p99:.1f} ms",
+                f"{figures.ours:,.0f}/s, p99 {figures.ours_p99:.1f} ms: {figures.ratio:.2f} of by hand",
+                f"{lists.GOAL:.2f}",
+            )
+        )
+        for layer, measure in layers
+        for database, figures in measure(LIST_RUNS, LIST_SECONDS).items()
+    ]
+
+
+def start_rows() -> list[Row]:
+    begun, through = start.measure(START_RUNS, START_SECONDS)
+    goal = f"p99 < {start.GOAL_MS:.0f} ms"
+    took = f"p50 {begun.p50:.0f}, p99 {begun.p99:.0f} ms"
+    return [
+        told(Row(f"POST of a run to its INVITE on the wire, {begun.runs} runs", "–", took, goal)),
+        told(Row(f"runs through dispatch, {through.runs} at once", "–", f"{through.per_second:.1f}/s")),
+    ]
+
+
+def told(row: Row) -> Row:
+    """Says the row as soon as it is known."""
+    print(f"  {row.what}: {row.ours} (beside: {row.beside})", file=sys.stderr, flush=True)
+    return row
 
 
 def main() -> int:
     begun = time.monotonic()
-    print(noise.sentence())
-    table = [("", "pure Python", "native"), *rows()]
-    widths = [max(len(row[column]) for row in table) for column in range(3)]
-    print()
+    before = noise.sentence()
+    table = [HEAD, *engine_rows(), *list_rows(), *start_rows()]
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    print(f"before: {before}\n")
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print()
-    print("\n".join(lists.sentences(lists.measure_all(LIST_RUNS, LIST_SECONDS), LIST_RUNS)))
-    print(f"\n{noise.sentence()}; {time.monotonic() - begun:.0f} s")
+    print(f"\nafter:  {noise.sentence()}; {time.monotonic() - begun:.0f} s")
     return 0
 
 

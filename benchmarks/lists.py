@@ -2,10 +2,11 @@
 
     python -m benchmarks.lists [--runs 100000] [--seconds 4] [--database URL]
 
-Both sides wait in the same event loop for the same query in as many threads or connections, and fill the same
-structs. They take turns, many times, so that the machine's noise falls on both; the ratio is the median of
-those of the turns. PostgreSQL is started here when it is installed, unless `--database` names one (an empty
-one: it is filled).
+This is the store alone, inside one process; `benchmarks.api` measures the whole way over HTTP. Both sides
+wait in the same event loop for the same query in as many threads or connections, and fill the same structs.
+They take turns, many times, so that the machine's noise falls on both; the ratio is the median of those of
+the turns. PostgreSQL is started here when it is installed, unless `--database` names one (an empty one: it
+is filled).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from callwright.control.storage.stores import Stores, open_stores
 ROWS = 100
 AT_ONCE = 8
 TURNS = 15
+GOAL = 0.8  # of the rate by hand
 _PAGE = RunFilter()
 _COLUMNS = ", ".join(Run.__struct_fields__)
 _QUERY = f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT"
@@ -212,7 +214,7 @@ def sentences(found: dict[str, Figures], runs: int) -> list[str]:
     return [
         f"{name}: {ROWS} of {runs:,} runs, ours {figures.ours:,.0f}/s, p99 {figures.ours_p99:.1f} ms; "
         f"by hand {figures.by_hand:,.0f}/s, p99 {figures.by_hand_p99:.1f} ms; "
-        f"ratio {figures.ratio:.2f} (goal 0.80)"
+        f"ratio {figures.ratio:.2f} (goal {GOAL:.2f})"
         for name, figures in found.items()
     ]
 
@@ -226,8 +228,8 @@ def main() -> int:
     print(noise.sentence())
     found = measure_all(options.runs, options.seconds, options.database)
     print("\n".join(sentences(found, options.runs)))
-    met = all(figures.ratio >= 0.8 for figures in found.values())
-    print(f"goal 0.80: {'met' if met else 'missed'}; {noise.sentence()}")
+    met = all(figures.ratio >= GOAL for figures in found.values())
+    print(f"goal {GOAL:.2f}: {'met' if met else 'missed'}; {noise.sentence()}")
     return 0 if met else 1
 
 
