@@ -37,6 +37,7 @@ def test_the_command_serves_the_accounts_of_a_file(tmp_path: Path, name: str, te
         pbx.interrupt()
         assert pbx.wait() == 130
         document = pbx.document()
+    assert (document["verdict"], document["exit_code"]) == ("canceled", 130)
     assert [(c["caller"], c["callee"], c["sip_code"]) for c in document["calls"]] == [
         ("0043123", "1002", 200)
     ]

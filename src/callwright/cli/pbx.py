@@ -135,11 +135,14 @@ def pbx(
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:
+        # Nothing is judged here: as with every verb, the verdict is the one that the exit code means.
         print_json(
             {
-                "verdict": "passed",
+                "verdict": "canceled",
                 "blame": None,
-                "reason": f"{len(calls)} {'call' if len(calls) == 1 else 'calls'} went through the PBX.",
+                "reason": f"Ctrl-C ended the PBX; {len(calls)} {'call' if len(calls) == 1 else 'calls'} "
+                "went through it.",
+                "exit_code": EXIT_INTERRUPTED,
                 "calls": [_call_json(record) for record in calls],
             }
         )
