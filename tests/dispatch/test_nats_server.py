@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from callwright.dispatch.broker import Message, NoAnswer, Unavailable
-from callwright.dispatch.nats import NatsBroker
+from callwright.dispatch.broker import CredentialsRefused, Message, NoAnswer, Unavailable
+from callwright.dispatch.nats import NatsBroker, Place
 from callwright.dispatch.nats_server import NatsServer
 
 
@@ -182,6 +183,98 @@ async def test_opened_to_others_it_speaks_tls_and_is_verified(tmp_path: Path, un
     await agent.close()
     await platform.close()
     await server.close()
+
+
+@pytest.fixture
+async def open_server(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[NatsServer]:
+    listen = ("127.0.0.1", unused_tcp_port)
+    server = NatsServer(tmp_path / "nats", listen=listen, names=("localhost",), on_fall=lambda _: None)
+    await server.start()
+    yield server
+    await server.close()
+
+
+async def test_over_websocket_it_is_the_same_and_verified_as_well(open_server: NatsServer) -> None:
+    server = open_server
+    platform = await NatsBroker.connect(server.url, **server.credentials())
+    await platform.subscribe("cw.agent.*.claim", echo)
+    await platform.open_queue("lab")
+    account = await server.account("7", "lab")
+    assert account.websocket_url.startswith("wss://localhost:")
+    login: Any = {"user": account.user, "password": account.password}
+    agent = await NatsBroker.connect(account.websocket_url, ca=account.websocket_ca, wait=5, **login)
+    large = b"x" * 1_000_000
+    assert await agent.request("cw.agent.7.claim", large, 5) == large
+    await platform.enqueue("lab", "1", b"a ticket")
+    ticket = await agent.take("lab", 5)
+    assert ticket is not None
+    assert ticket.data == b"a ticket"
+    await ticket.settle()
+    with pytest.raises(Unavailable, match="ertificate"):  # an authority that did not sign it
+        await NatsBroker.connect(account.websocket_url, wait=0.5, **login)
+    with pytest.raises(CredentialsRefused):
+        await NatsBroker.connect(
+            account.websocket_url, user=account.user, password="guess", ca=account.ca, wait=5
+        )
+    back = asyncio.Event()
+    agent.on_reconnect.append(back.set)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await asyncio.wait_for(back.wait(), 20)
+    for _ in range(100):
+        try:
+            assert await agent.request("cw.agent.7.claim", b"again", 1) == b"again"
+            break
+        except NoAnswer:
+            await asyncio.sleep(0.05)  # the platform is still on its way back
+    else:
+        pytest.fail("the connection did not come back")
+    await agent.close()
+    await platform.close()
+
+
+async def test_where_tcp_does_not_get_through_the_other_way_is_taken(
+    open_server: NatsServer, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    account = await open_server.account("7", "lab")
+    agent = await NatsBroker.connect(
+        f"tls://localhost:{unused_tcp_port_factory()}",
+        user=account.user,
+        password=account.password,
+        ca=account.ca,
+        otherwise=[Place(account.websocket_url, account.websocket_ca)],
+        wait=5,
+    )
+    assert agent.place.url == account.websocket_url
+    assert agent.connected
+    await agent.close()
+
+
+async def test_who_was_turned_away_hears_of_it_and_gets_in_again_when_permitted(server: NatsServer) -> None:
+    platform = await NatsBroker.connect(server.url, **server.credentials())
+    account = await server.account("7", "lab")
+    agent = await connect(server, "7")
+    heard: list[str] = []
+    refused, back, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def listen(message: Message) -> None:
+        heard.append(message.data.decode())
+        told.set()
+
+    await agent.subscribe("cw.control.7", listen)
+    agent.on_refused.append(lambda _: refused.set())
+    agent.on_reconnect.append(back.set)
+    await server.revoke("7")
+    await asyncio.wait_for(refused.wait(), 10)
+    again = await server.account("7", "lab", password=account.password)
+    assert again.password == account.password
+    await asyncio.wait_for(back.wait(), 10)
+    while not told.is_set():
+        await platform.publish("cw.control.7", b"welcome")
+        await asyncio.sleep(0.05)
+    assert heard[0] == "welcome"
+    await agent.close()
+    await platform.close()
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:

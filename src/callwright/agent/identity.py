@@ -4,9 +4,12 @@
 
     agent_id       text     as the platform knows it
     name, pool     text
-    nats_url       text     nats://host:port, tls://host:port or wss://host:port
+    nats_url       text     nats://host:port or tls://host:port
+    websocket_url  text     wss://host:port/path, the other way to the same broker; "": there is none
+    transport      text     auto (TCP, else WebSocket), tcp or websocket
     user, password text     its account at the broker
     ca             text|null  PEM of the authority to trust; null: the system's
+    websocket_ca   text|null  the same, at websocket_url
     lease_seconds  number
     capacity       integer  calls at once
     labels         object   of texts
@@ -19,9 +22,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+Transport = Literal["auto", "tcp", "websocket"]
 FILE = "agent.json"
 
 
@@ -35,6 +40,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     user: str
     password: str
+    websocket_url: str = ""
+    websocket_ca: str | None = None
+    transport: Transport = "auto"
     name: str = "agent"
     ca: str | None = None
     lease_seconds: float = 15.0

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +17,8 @@ from callwright.cli import softphone as flags
 from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseFlag, say
 
 if TYPE_CHECKING:
-    from callwright.agent.identity import Identity
+    from callwright.agent.identity import Identity, Transport
+    from callwright.dispatch.nats import Place
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -69,6 +70,14 @@ def agent(
     ca: Annotated[
         Path | None, typer.Option("--ca", metavar="FILE", help="Trust this CA for --url, as PEM.")
     ] = None,
+    nats_transport: Annotated[
+        Literal["auto", "tcp", "websocket"] | None,
+        typer.Option(
+            "--nats-transport",
+            envvar="CALLWRIGHT_NATS_TRANSPORT",
+            help="How the platform is reached: by TCP, by WebSocket over TLS, or by whichever gets through.",
+        ),
+    ] = None,
     bind: flags.BindOption = None,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
     verbose: VerboseFlag = False,
@@ -91,6 +100,7 @@ def agent(
             if url is None:
                 raise Refused("--enrol needs --url", "Give the address of the platform.")
             identity = _enrol(url, enrol, name or platform.node() or "agent", capacity or 50, labels, ca)
+            identity = _adjusted(identity, None, {}, nats_transport)
             write_identity(data, identity)
             say(f"enrolled as {identity.name} in the pool {identity.pool}")
         identity = read_identity(data)
@@ -102,7 +112,7 @@ def agent(
         ) from None
     if pool is not None and pool != identity.pool:
         raise Refused(f"this agent belongs to the pool {identity.pool}, not to {pool}")
-    identity = _adjusted(identity, capacity, labels)
+    identity = _adjusted(identity, capacity, labels, nats_transport)
     try:
         flags.run_async(lambda stop: _serve(identity, data, config.bind, config.rtp_ports, stop))
     finally:
@@ -120,9 +130,13 @@ def _labels(texts: list[str]) -> dict[str, str]:
     return labels
 
 
-def _adjusted(identity: Identity, capacity: int | None, labels: dict[str, str]) -> Identity:
+def _adjusted(
+    identity: Identity, capacity: int | None, labels: dict[str, str], transport: Transport | None
+) -> Identity:
     from msgspec.structs import replace
 
+    if transport is not None:
+        identity = replace(identity, transport=transport)
     if capacity is not None:
         identity = replace(identity, capacity=capacity)
     return replace(identity, labels={**identity.labels, **labels}) if labels else identity
@@ -179,6 +193,9 @@ def _enrol(
         identity = msgspec.convert({"platform_url": url, **told}, type=Identity)
     except (msgspec.MsgspecError, TypeError) as error:
         raise Refused(f"the platform's answer to the enrolment cannot be used: {error}") from None
+    if ca is not None and identity.websocket_url and identity.websocket_ca is None:
+        # It stands behind the same proxy as the pages.
+        identity = msgspec.structs.replace(identity, websocket_ca=ca.read_text())
     return msgspec.structs.replace(identity, capacity=capacity, labels=labels)
 
 
@@ -186,6 +203,22 @@ def _codecs() -> tuple[str, ...]:
     from callwright.audio.codecs import CODECS
 
     return tuple(codec.name for codec in CODECS)
+
+
+def _ways(identity: Identity) -> list[Place]:
+    """To the broker, the one to try first first. Raises Refused when there is none of the kind wanted."""
+    from callwright.dispatch.nats import Place
+
+    tcp = Place(identity.nats_url, identity.ca)
+    if identity.transport == "tcp" or (identity.transport == "auto" and not identity.websocket_url):
+        return [tcp]
+    if not identity.websocket_url:
+        raise Refused(
+            "the platform told this agent no WebSocket address when it was enrolled",
+            "Open it with `callwright serve --nats-listen HOST:PORT`, and enrol the agent anew.",
+        )
+    websocket = Place(identity.websocket_url, identity.websocket_ca)
+    return [websocket] if identity.transport == "websocket" else [tcp, websocket]
 
 
 async def _serve(
@@ -198,12 +231,14 @@ async def _serve(
     from callwright.dispatch.broker import Unavailable
     from callwright.dispatch.nats import NatsBroker
 
+    first, *otherwise = _ways(identity)
     connecting = asyncio.ensure_future(
         NatsBroker.connect(
-            identity.nats_url,
+            first.url,
             user=identity.user,
             password=identity.password,
-            ca=identity.ca,
+            ca=first.ca,
+            otherwise=otherwise,
             name=identity.name,
         )
     )
@@ -226,7 +261,10 @@ async def _serve(
         weigh=weigh,
         abilities=Abilities(__version__, _codecs()),
     )
-    say(f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once; Ctrl-C ends")
+    say(
+        f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once, "
+        f"connected to {broker.place.url}; Ctrl-C ends"
+    )
     _warm_up()
     working = asyncio.ensure_future(worker.run())
     if await flags.first_of(stop, working):

@@ -19,13 +19,16 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from callwright.cli import first_start
 from callwright.cli.console import EXIT_PLATFORM, Refused, say
+from callwright.cli.evidence_place import note_place
 from callwright.cli.ports import claim_port, free_udp_port
 from callwright.cli.supervisor import Child, Supervisor
 from callwright.cli.web_worker import WebSettings, write_settings
 
 if TYPE_CHECKING:
+    from callwright.control.runs.evidence import EvidenceLimits
     from callwright.control.runs.keeper import Keeper
     from callwright.control.services import Services
+    from callwright.control.storage.evidence.location import EvidenceLocation
     from callwright.dispatch.nats import NatsBroker
     from callwright.dispatch.nats_server import NatsServer
 
@@ -34,7 +37,15 @@ _log = logging.getLogger("callwright.serve")
 AGENT_NAME = "embedded"
 _READY_SECONDS = 30.0
 _BROKER_SECONDS = 20.0
-_PRIVATE = ("CALLWRIGHT_ADMIN_PASSWORD", "CALLWRIGHT_DATABASE", "CALLWRIGHT_NATS")  # not for the children
+# Not for the children. The HTTP workers read evidence too, and may need what the standard chain looks at.
+_PRIVATE = (
+    "CALLWRIGHT_ADMIN_PASSWORD",
+    "CALLWRIGHT_DATABASE",
+    "CALLWRIGHT_EVIDENCE_ACCESS_KEY",
+    "CALLWRIGHT_EVIDENCE_SECRET_KEY",
+    "CALLWRIGHT_NATS",
+)
+_FOR_WEB = "AWS_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +57,12 @@ class PlatformSettings:
     data: Path
     public_url: str | None
     database: str | None
+    evidence: EvidenceLocation
+    evidence_limits: EvidenceLimits
     nats: str | None
     nats_listen: tuple[str, int] | None
     nats_name: str | None
+    nats_websocket_url: str | None
     workers: int
     lease: float
     rate_limit: float
@@ -146,6 +160,7 @@ class Platform:
             settings.data / "nats",
             listen=settings.nats_listen,
             names=names,
+            websocket_url=settings.nats_websocket_url,
             on_fall=say,
         )
         try:
@@ -194,6 +209,8 @@ class Platform:
                 clock=SystemClock(),
                 entropy=system_entropy,
                 database=settings.database,
+                evidence=settings.evidence,
+                limits=settings.evidence_limits,
                 settings=RunSettings(embedded=settings.embedded),
                 migrate=True,
             )
@@ -201,6 +218,9 @@ class Platform:
             remedy = getattr(error, "remedy", "")
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(services.close)
+        note_place(settings.data, settings.evidence)
+        looking = asyncio.ensure_future(_look_at_evidence(services))
+        exits.callback(looking.cancel)
         new = await first_start.prepare(
             services, settings.admin_email, settings.admin_password, demo=settings.demo
         )
@@ -226,6 +246,8 @@ class Platform:
 
     def _child(self, name: str, *command: str) -> Child:
         environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
+        if name != "web":
+            environment = {k: v for k, v in environment.items() if not k.startswith(_FOR_WEB)}
         line = [sys.executable, "-m", *command]
         return Child(name, lambda: line, environment, self.settings.data / "log" / f"{name}.log")
 
@@ -240,6 +262,7 @@ class Platform:
                 workers=settings.workers,
                 data=str(settings.data),
                 database=settings.database,
+                evidence=settings.evidence,
                 nats_url=broker.url,
                 nats_user=broker.user,
                 nats_password=broker.password,
@@ -321,6 +344,16 @@ class Platform:
             run = await first_start.run_demo(services)
             if run is not None:
                 say(f"A first call is on its way: {base}/run/details/{run.session_id}")
+
+
+async def _look_at_evidence(services: Services) -> None:
+    """A store that is away is told and no reason to end: runs are accepted, and agents keep their files."""
+    from callwright.control.errors import StorageUnavailable
+
+    try:
+        await services.evidence.check()
+    except StorageUnavailable as error:
+        say(f"evidence: {error.message} {error.remedy}")
 
 
 def _broker_of(url: str) -> _Broker:

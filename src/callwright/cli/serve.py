@@ -96,6 +96,73 @@ def serve(
             help="postgresql://…; without it SQLite in the data folder.",
         ),
     ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence",
+            envvar=_variable("evidence"),
+            metavar="DIR|s3://BUCKET/PREFIX",
+            help="Files of runs are kept here; without it in the data folder.",
+        ),
+    ] = None,
+    evidence_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence-endpoint",
+            envvar=_variable("evidence_endpoint"),
+            metavar="URL",
+            help="Of an S3 server that is not Amazon's: MinIO, Ceph, Swift, Garage.",
+        ),
+    ] = None,
+    evidence_region: Annotated[
+        str | None,
+        typer.Option("--evidence-region", envvar=_variable("evidence_region"), help="Of the bucket."),
+    ] = None,
+    evidence_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence-ca",
+            envvar=_variable("evidence_ca"),
+            metavar="FILE",
+            help="Authority of the S3 server's certificate.",
+        ),
+    ] = None,
+    evidence_access_key: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence-access-key",
+            envvar=_variable("evidence_access_key"),
+            help="Without it the standard chain: AWS_ACCESS_KEY_ID, ~/.aws, the machine's role.",
+        ),
+    ] = None,
+    evidence_secret_key: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence-secret-key",
+            envvar=_variable("evidence_secret_key"),
+            help="Better given as variable.",
+        ),
+    ] = None,
+    evidence_retention: Annotated[
+        float,
+        typer.Option(
+            "--evidence-retention",
+            envvar=_variable("evidence_retention"),
+            min=0,
+            metavar="DAYS",
+            help="Older files are removed, their runs stay; 0: none.",
+        ),
+    ] = 30.0,
+    evidence_quota: Annotated[
+        float,
+        typer.Option(
+            "--evidence-quota",
+            envvar=_variable("evidence_quota"),
+            min=0,
+            metavar="GIB",
+            help="Above it the oldest files are removed; 0: no limit.",
+        ),
+    ] = 20.0,
     nats: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +188,15 @@ def serve(
             envvar=_variable("nats_name"),
             metavar="NAME",
             help="Host name by which agents elsewhere find it, for its certificate.",
+        ),
+    ] = None,
+    nats_websocket_url: Annotated[
+        str | None,
+        typer.Option(
+            "--nats-websocket-url",
+            envvar=_variable("nats_websocket_url"),
+            metavar="URL",
+            help="wss://… by which agents reach its WebSocket listener through a proxy.",
         ),
     ] = None,
     workers: Annotated[
@@ -204,6 +280,7 @@ def serve(
 ) -> int:
     """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
     from callwright.cli import softphone as flags
+    from callwright.cli.evidence_place import evidence_limits, evidence_location
     from callwright.cli.platform import Platform, PlatformSettings
 
     settings = PlatformSettings(
@@ -212,9 +289,19 @@ def serve(
         data=data.expanduser(),
         public_url=_public(public_url),
         database=database,
+        evidence=evidence_location(
+            evidence,
+            endpoint=evidence_endpoint,
+            region=evidence_region,
+            ca=evidence_ca,
+            access_key=evidence_access_key,
+            secret_key=evidence_secret_key,
+        ),
+        evidence_limits=evidence_limits(evidence_retention, evidence_quota),
         nats=nats,
         nats_listen=_listen(nats_listen),
         nats_name=nats_name,
+        nats_websocket_url=_websocket(nats_websocket_url, nats_listen),
         workers=workers,
         lease=lease,
         rate_limit=rate_limit,
@@ -241,6 +328,19 @@ def _public(url: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise Refused(f"--public-url {url} is no URL of a site", "For example: https://calls.example.com")
     return url.rstrip("/")
+
+
+def _websocket(url: str | None, listen: str | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    if not url:
+        return None
+    if not listen:
+        raise Refused("--nats-websocket-url needs --nats-listen", "For example: --nats-listen 127.0.0.1:4222")
+    parts = urlsplit(url)
+    if parts.scheme != "wss" or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise Refused(f"--nats-websocket-url {url} cannot be used", "Such as wss://calls.example.com/nats")
+    return url
 
 
 def _listen(text: str | None) -> tuple[str, int] | None:

@@ -25,6 +25,10 @@ class Unavailable(BrokerError):
     """There is no connection, or the broker refused."""
 
 
+class CredentialsRefused(Unavailable):
+    """The broker is there and does not know us, or does not know us any more."""
+
+
 class NoAnswer(BrokerError):
     """A request that nobody answered in time; whether it arrived is not known."""
 
@@ -59,9 +63,13 @@ class QueuedTicket(Protocol):
 
 
 class Broker(Protocol):
-    """Made connected by its adapter. Reconnects by itself, for ever, and then calls `on_reconnect`."""
+    """Made connected by its adapter. Reconnects by itself, for ever, and then calls `on_reconnect`.
+
+    `on_refused` hears a sentence each time that it came to the broker and was turned away.
+    """
 
     on_reconnect: list[Callable[[], None]]
+    on_refused: list[Callable[[str], None]]
 
     @property
     def connected(self) -> bool: ...

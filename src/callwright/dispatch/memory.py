@@ -77,6 +77,7 @@ class MemoryBroker:
 
     def __init__(self, *, redeliver_after: float = REDELIVER_AFTER) -> None:
         self.on_reconnect: list[Callable[[], None]] = []
+        self.on_refused: list[Callable[[str], None]] = []
         self._redeliver_after = redeliver_after
         self._subscriptions: list[_Subscription] = []
         self._queues: dict[str, _Queue] = {}

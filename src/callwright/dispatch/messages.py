@@ -187,13 +187,14 @@ class ChunkAnswer(msgspec.Struct, frozen=True):
     """Go on at `next_offset` (which may be behind, after a restart); `done`: the file is whole and stored.
 
     `refused`: this file is not wanted (quota, a bad name); the run goes on without it. `superseded`: nothing
-    of this attempt is wanted any more.
+    of this attempt is wanted any more. `later`: it cannot be taken now; it is to be kept, and brought again.
     """
 
     next_offset: int = 0
     done: bool = False
     refused: str = ""
     superseded: bool = False
+    later: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -224,9 +225,12 @@ class AccountRequest(msgspec.Struct, frozen=True):
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
-    """`reason` is a sentence when there is no account."""
+    """`reason` is a sentence when there is no account. `ca`, `websocket_ca`: PEM texts to trust at the two
+    addresses; None: the system's authorities."""
 
     nats_url: str = ""
+    websocket_url: str = ""
+    websocket_ca: str | None = None
     user: str = ""
     password: str = ""
     ca: str | None = None

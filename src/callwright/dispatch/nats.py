@@ -9,11 +9,13 @@ it carries, and the database remembers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from callwright.dispatch.broker import REDELIVER_AFTER, Handler, NoAnswer, Unavailable
+from callwright.dispatch.broker import REDELIVER_AFTER, CredentialsRefused, Handler, NoAnswer, Unavailable
 from callwright.dispatch.subject import pool_token
 from callwright.net.trust import verifying_context
 
@@ -27,7 +29,9 @@ _log = logging.getLogger(__name__)
 STREAM = "CW_JOBS"
 _MAX_AGE = 24 * 3600.0  # seconds; the keeper puts waiting runs in again long before
 _API_TIMEOUT = 5.0
-_REBIND_AFTER = 0.2
+_CONNECT_SECONDS = 5
+_REFUSED_AGAIN = 2.0
+_GOODBYE_SECONDS = 1.0
 
 
 def queue_subject(pool: str, key: str = ">") -> str:
@@ -68,16 +72,42 @@ class _Message:
 
 
 class _Subscription:
-    def __init__(self, subscription: Any) -> None:
-        self._subscription = subscription
+    """Outlives its connection: `renew` takes it to the next one."""
+
+    def __init__(self, broker: NatsBroker, subject: str, deliver: Callable[[Msg], Awaitable[None]]) -> None:
+        self._broker, self._subject, self._deliver = broker, subject, deliver
+        self._current: Any = None
+
+    async def renew(self, client: Client) -> None:
+        self._current = await client.subscribe(self._subject, cb=self._deliver)
 
     async def close(self) -> None:
-        from nats.errors import Error
+        self._broker.forget(self)
+        await _leave(self._current)
 
-        try:
-            await self._subscription.unsubscribe()
-        except Error:
-            return  # the connection is gone, and the subscription with it
+
+def _not_accepted(url: str, user: str | None) -> str:
+    return f"{url} does not accept " + (
+        f"the credentials of {user}" if user else "a connection without credentials"
+    )
+
+
+async def _abandon(client: Client) -> None:
+    """Of a failed try by WebSocket its session would stay open."""
+    from nats.errors import Error
+
+    with contextlib.suppress(Error, OSError, TimeoutError):
+        async with asyncio.timeout(1.0):
+            await client.close()
+
+
+async def _leave(subscription: Any) -> None:
+    from nats.errors import Error
+
+    try:
+        await subscription.unsubscribe()
+    except Error:
+        return  # the connection is gone, and the subscription with it
 
 
 class _Ticket:
@@ -103,17 +133,35 @@ class _Ticket:
             _log.info("a ticket was not settled: %s", error)
 
 
+class Place(NamedTuple):
+    """Where a broker listens: nats, tls, ws or wss; `ca`: PEM text to trust, None: the system's."""
+
+    url: str
+    ca: str | None = None
+
+
+class _Login(NamedTuple):
+    user: str | None
+    password: str | None
+    name: str
+
+
 class NatsBroker:
     """See `dispatch.broker.Broker`. Make it with `connect`."""
 
-    def __init__(self, redeliver_after: float) -> None:
+    def __init__(self, places: Sequence[Place], login: _Login, redeliver_after: float) -> None:
         self.on_reconnect: list[Callable[[], None]] = []
+        self.on_refused: list[Callable[[str], None]] = []
+        self._places, self._login = tuple(places), login
         self._redeliver_after = redeliver_after
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
+        self._subscriptions: set[_Subscription] = set()
         self._pulls: dict[str, Any] = {}
         self._turn = asyncio.Event()  # set, and replaced, when the connection comes back
-        self._closing = False
+        self._returning: asyncio.Task[None] | None = None
+        self._closing = self._told_refusal = False
+        self.place: Place = places[0]  # where it is connected
 
     @classmethod
     async def connect(
@@ -123,72 +171,120 @@ class NatsBroker:
         user: str | None = None,
         password: str | None = None,
         ca: str | None = None,
+        otherwise: Sequence[Place] = (),
         name: str = "callwright",
         wait: float | None = None,
         redeliver_after: float = REDELIVER_AFTER,
     ) -> NatsBroker:
-        """Connect, and stay connected. `ca`: PEM text to trust instead of the system's authorities. `wait`:
-        seconds to try for; None: for ever. Raises Unavailable (wrong credentials or address: at once)."""
-        broker = cls(redeliver_after)
-        await broker._connect(url, user, password, ca, name, wait)
+        """Connect, and stay connected. `ca`: PEM text to trust instead of the system's authorities.
+        `otherwise`: other ways to the same broker, tried in turn when there is no getting through. `wait`:
+        seconds to try for; None: for ever. Raises Unavailable, CredentialsRefused at once."""
+        broker = cls([Place(url, ca), *otherwise], _Login(user, password, name), redeliver_after)
+        await broker._connect(wait)
         return broker
 
-    async def _connect(
-        self,
-        url: str,
-        user: str | None,
-        password: str | None,
-        ca: str | None,
-        name: str,
-        wait: float | None,
-    ) -> None:
-        import nats
-        from nats.errors import Error
-
+    async def _connect(self, wait: float | None) -> None:
+        """Raises Unavailable when `wait` seconds are over, and each way was tried."""
         loop = asyncio.get_running_loop()
         deadline = None if wait is None else loop.time() + wait
-        tls = verifying_context(ca) if url.startswith(("tls:", "wss:")) else None
         pause = 0.05
         while True:
-            problems: list[str] = []
+            failures = []
+            for place in self._places:
+                try:
+                    client = await self._reach(place)
+                except CredentialsRefused:
+                    raise
+                except Unavailable as error:
+                    failures.append(str(error))
+                    continue
+                self._client, self.place = client, place
+                self._jetstream = client.jetstream(timeout=_API_TIMEOUT)
+                return
+            if deadline is not None and loop.time() + pause > deadline:
+                raise Unavailable("; ".join(failures))
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
 
-            async def failed(error: Exception, problems: list[str] = problems) -> None:
-                problems.append(str(error) or type(error).__name__)
-                _log.debug("NATS: %s", error)
+    async def _reach(self, place: Place) -> Client:
+        """One try at one place: a wrong password is to be told, not repeated."""
+        from nats.aio.client import Client
+        from nats.errors import Error
 
-            try:
-                # One try at a time: a wrong password is to be told, not repeated.
-                client = await nats.connect(
+        url, login = place.url, self._login
+        problems: deque[str] = deque(maxlen=5)
+
+        async def failed(error: Exception) -> None:
+            problems.append(str(error) or type(error).__name__)
+            _log.debug("NATS: %s", error)
+            if client is self._client and "uthorization" in problems[-1]:
+                self._refused(_not_accepted(url, login.user))
+
+        client = Client()
+        try:
+            async with asyncio.timeout(2 * _CONNECT_SECONDS):
+                await client.connect(
                     url,
-                    user=user,
-                    password=password,
-                    tls=tls,
-                    name=name,
-                    inbox_prefix=f"_INBOX.{user or 'callwright'}",
+                    user=login.user,
+                    password=login.password,
+                    tls=verifying_context(place.ca) if url.startswith(("tls:", "wss:")) else None,
+                    name=login.name,
+                    inbox_prefix=f"_INBOX.{login.user or 'callwright'}",
                     allow_reconnect=False,
-                    connect_timeout=5,
-                    reconnect_time_wait=0.1,
+                    connect_timeout=_CONNECT_SECONDS,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]
                     ping_interval=10,
                     max_outstanding_pings=2,
                     error_cb=failed,
                     reconnected_cb=self._reconnected,
+                    closed_cb=self._closed,
                     flush_timeout=5.0,
                 )
-            except (Error, OSError, TimeoutError) as error:
-                reason = "; ".join(dict.fromkeys([*problems, str(error) or type(error).__name__]))
-                if "uthorization" in reason:
-                    raise Unavailable(f"{url} does not accept the credentials of {user}") from None
-                if deadline is not None and loop.time() + pause > deadline:
-                    raise Unavailable(f"{url} cannot be reached: {reason}") from None
-                await asyncio.sleep(pause)
-                pause = min(2.0, pause * 2)
-                continue
-            client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
-            self._client = client
-            self._jetstream = client.jetstream(timeout=_API_TIMEOUT)
+        except (Error, OSError, TimeoutError) as error:
+            reason = "; ".join(dict.fromkeys([*problems, str(error) or type(error).__name__]))
+            if "uthorization" in reason:
+                raise CredentialsRefused(_not_accepted(url, login.user)) from None
+            raise Unavailable(f"{url} cannot be reached: {reason}") from None
+        finally:
+            if not client.is_connected and url.startswith("ws"):
+                await _abandon(client)
+        client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+        return client
+
+    async def _closed(self) -> None:
+        """The library gives a connection up for good when the server sends it away, be it for its credentials
+        or because it was too slow to show them. We do not."""
+        if self._client is None or self._closing:
             return
+        if self._returning is None or self._returning.done():
+            self._returning = asyncio.ensure_future(self._return())
+
+    async def _return(self) -> None:
+        from nats.errors import Error
+
+        while True:
+            try:
+                await self._connect(None)
+                for subscription in list(self._subscriptions):
+                    await subscription.renew(self._live())
+                break
+            except CredentialsRefused as error:
+                self._refused(str(error))
+            except (Error, Unavailable) as error:
+                _log.debug("NATS, on the way back: %s", error)
+            await asyncio.sleep(_REFUSED_AGAIN)
+        await self._reconnected()
+
+    def _refused(self, sentence: str) -> None:
+        """Told once in the log, for we try again until we are let in."""
+        if not self._told_refusal:
+            self._told_refusal = True
+            _log.error("%s", sentence)
+        for listener in self.on_refused:
+            listener(sentence)
 
     async def _reconnected(self) -> None:
+        self._told_refusal = False
         self._pulls.clear()
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
@@ -234,11 +330,37 @@ class NatsBroker:
             except Exception:
                 _log.exception("an exception in a handler of %s", message.subject)
 
-        if self._client is None:
-            raise Unavailable("there is no connection to NATS")
-        return _Subscription(await self._client.subscribe(subject, cb=deliver))
+        subscription = _Subscription(self, subject, deliver)
+        await subscription.renew(self._live())
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def forget(self, subscription: _Subscription) -> None:
+        self._subscriptions.discard(subscription)
 
     # -- queues
+
+    async def require_jetstream(self) -> None:
+        """Raises Unavailable, with what is to be done, when there are no queues to be had at this server."""
+        from nats.errors import Error
+        from nats.js.errors import APIError, ServiceUnavailableError
+
+        url = self.place.url
+        try:
+            await self._context().account_info()
+        except ServiceUnavailableError:
+            raise Unavailable(
+                f"JetStream is off at {url}: start nats-server with -js, or with a jetstream block"
+            ) from None
+        except APIError as error:
+            raise Unavailable(
+                f"{url} gives {self._login.user or 'us'} no JetStream: {error.description}"
+            ) from None
+        except (Error, TimeoutError):
+            raise Unavailable(
+                f"{url} does not answer about JetStream: {self._login.user or 'the account'} "
+                "must be permitted to publish to $JS.API.> and to subscribe to _INBOX.>"
+            ) from None
 
     async def open_queue(self, pool: str) -> None:
         from nats.errors import Error
@@ -313,7 +435,7 @@ class NatsBroker:
         except Error as error:
             stale = self._pulls.pop(pool, None)
             if stale is not None and self.connected:
-                await _Subscription(stale).close()
+                await _leave(stale)
             raise Unavailable(f"nothing can be taken from {pool}: {error}") from None
         return _Ticket(message)
 
@@ -326,8 +448,13 @@ class NatsBroker:
         from nats.errors import Error
 
         self._closing = True
+        if self._returning is not None:
+            self._returning.cancel()
+            await asyncio.gather(self._returning, return_exceptions=True)
         if self._client is not None:
             try:
-                await self._client.close()
-            except (Error, OSError) as error:
+                # Of a WebSocket it waits for the other side's word, which may not come.
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await self._client.close()
+            except (Error, OSError, TimeoutError) as error:
                 _log.debug("NATS, closing: %s", error)

@@ -79,8 +79,9 @@ def find_server() -> str:
 class NatsServer:
     """`listen`: (host, port) to open for agents elsewhere, with TLS; None: loopback and a free port, plain.
 
-    The WebSocket listener takes the next port. `names`: further host names and addresses that agents use, for
-    the certificate; the first of them is what agents are told. `on_fall(sentence)` hears of each death.
+    The WebSocket listener takes the next port; `websocket_url` is what agents are told instead, where a proxy
+    with a certificate of its own stands before it. `names`: further host names and addresses that agents use,
+    for the certificate; the first of them is what agents are told. `on_fall(sentence)` hears of each death.
     """
 
     def __init__(
@@ -89,12 +90,13 @@ class NatsServer:
         *,
         listen: tuple[str, int] | None = None,
         names: Sequence[str] = (),
+        websocket_url: str | None = None,
         entropy: Entropy = system_entropy,
         clock: Clock | None = None,
         on_fall: Callable[[str], None] = _log.warning,
     ) -> None:
         self.folder = folder
-        self._listen, self._names = listen, tuple(names)
+        self._listen, self._names, self._websocket_url = listen, tuple(names), websocket_url
         self._entropy, self._on_fall = entropy, on_fall
         self._clock: Clock = clock or SystemClock()
         self._kept: _Kept | None = None
@@ -122,8 +124,19 @@ class NatsServer:
         """For agents: the same, by the name that they know."""
         if self._listen is None:
             return self.url
-        host = self._names[0] if self._names else self._listen[0]
-        return self._address(_loopback_of(host))
+        return self._address(self._agents_host)
+
+    @property
+    def agents_websocket_url(self) -> str:
+        """The way for agents that get out by the web only; empty when it is not open."""
+        if self._websocket_url is not None:
+            return self._websocket_url
+        return f"wss://{_bracketed(self._agents_host)}:{self._state.websocket_port}" if self._listen else ""
+
+    @property
+    def _agents_host(self) -> str:
+        assert self._listen is not None
+        return _loopback_of(self._names[0] if self._names else self._listen[0])
 
     @property
     def ca(self) -> str | None:
@@ -136,7 +149,7 @@ class NatsServer:
 
     def _address(self, host: str) -> str:
         scheme = "tls" if self._listen else "nats"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._state.port}"
+        return f"{scheme}://{_bracketed(host)}:{self._state.port}"
 
     @property
     def _state(self) -> _Kept:
@@ -146,15 +159,23 @@ class NatsServer:
 
     # -- accounts of agents
 
-    async def account(self, agent_id: str, pool: str) -> AccountAnswer:
-        """The account of an agent, made when there is none; the server knows it when this returns."""
+    async def account(self, agent_id: str, pool: str, password: str | None = None) -> AccountAnswer:
+        """The account of an agent, made when there is none (with this password, else one of our making); the
+        server knows it when this returns."""
         user = f"agent-{agent_id}"
         known = self._state.agents.get(user)
         if known is None or known.pool != pool:
-            password = known.password if known is not None else self._entropy(24).hex()
+            password = known.password if known is not None else password or self._entropy(24).hex()
             self._state.agents[user] = AgentAccount(agent_id, pool, password)
             await self._apply()
-        return AccountAnswer(self.agents_url, user, self._state.agents[user].password, self._ca)
+        return AccountAnswer(
+            nats_url=self.agents_url,
+            websocket_url=self.agents_websocket_url,
+            websocket_ca=self._ca if self._websocket_url is None else None,
+            user=user,
+            password=self._state.agents[user].password,
+            ca=self._ca,
+        )
 
     async def revoke(self, agent_id: str) -> None:
         """Its connection is closed, and it cannot come back."""
@@ -342,6 +363,10 @@ def _write_private(path: Path, text: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     os.replace(draft, path)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _loopback_of(host: str) -> str:

@@ -166,6 +166,7 @@ class RunDetail(RunRow, frozen=True, kw_only=True):
     """`conditions` and `calls` as in run.json; empty until the run has ended."""
 
     kiosk_url: str | None
+    kiosk_expires_at: str | None
     parameters: dict[str, Any]
     conditions: list[dict[str, Any]]
     calls: list[dict[str, Any]]
@@ -200,8 +201,11 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kiosk(msgspec.Struct, frozen=True, kw_only=True):
+    """`expires_at`: when the link ends; null with a link: never."""
+
     session_id: str
     kiosk_url: str | None
+    expires_at: str | None = None
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,16 +251,18 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     pool: str
     nats_url: str
+    websocket_url: str
     user: str
     password: str
     ca: str | None
+    websocket_ca: str | None
     lease_seconds: float
     capacity: int
     labels: dict[str, str]
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """A SIP account. Its password never leaves."""
+    """A SIP account. Its password never leaves. `project` null: every project may use it."""
 
     id: int
     name: str
@@ -269,6 +275,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     has_password: bool
     created_at: str
     updated_at: str
+    project: str | None
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,16 +284,30 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` is shown once, in the answer that makes it."""
+    """`secret` is shown once, in the answer that makes it. `project`: what it is narrowed to."""
 
     id: int
     public_key: str
     name: str
     user: str
+    project: str | None
     created_at: str
     last_used_at: str | None
     revoked_at: str | None
     secret: str | None = None
+
+
+class InProject(msgspec.Struct, frozen=True, kw_only=True):
+    project: str
+    role: str
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody in a project. Administrators see every project and are members of none."""
+
+    username: str
+    role: str
+    since: str
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,13 +320,17 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
     created_at: str
     last_login_at: str | None
+    projects: list[InProject]
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """`role`: yours there."""
+
     id: int
     name: str
     description: str
     created_at: str
+    role: str
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
