@@ -13,7 +13,7 @@ from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.tables import metadata
 from callwright.control.storage.stores import Stores, open_stores
-from tests.kit import postgresql
+from tests.kit import postgresql, swift
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +63,15 @@ async def _empty(url: str) -> None:
         await connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
     finally:
         await connection.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[swift.Swift]:
+    """An S3 server with the bucket `evidence`."""
+    swift.require()
+    server = swift.Swift()
+    try:
+        server.start().client().create_bucket(Bucket="evidence")
+        yield server
+    finally:
+        server.close()

@@ -42,26 +42,46 @@ _MEDIA_TYPES = {
 }
 
 
+class _Later(Exception):
+    """The platform cannot take it now."""
+
+
 class Delivery:
     """`pause` limits how long it waits between two tries, in seconds."""
 
     def __init__(self, broker: Broker, agent_id: str, *, longest_pause: float = _LONGEST_PAUSE) -> None:
         self._broker, self._agent_id, self._longest_pause = broker, agent_id, longest_pause
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._asking = asyncio.Lock()
 
     async def deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
-        """Returns when the platform has it all, or wants none of it."""
+        """Returns when the platform has it all, or wants none of it. Where the store of evidence is away, the
+        result goes first, and the files wait here until it is back."""
         async with self._turns:
-            for name, path in entry.files():
-                try:
-                    wanted = await self._send_file(entry.attempt, name, path)
-                except OSError as error:
-                    _log.warning("%s of run %d cannot be read: %s", name, entry.attempt.run_id, error)
-                    continue
-                if not wanted:
-                    break
-                entry.mark_sent(name)
+            kept = not await self._send_files(entry)
             await self._send_result(entry, outcome)
+        pause = _FIRST_PAUSE
+        while kept:
+            _log.info("the files of run %d wait for the store of evidence", entry.attempt.run_id)
+            await asyncio.sleep(pause)
+            pause = min(self._longest_pause, 2 * pause)
+            async with self._asking:  # one asks for all that wait
+                kept = not await self._send_files(entry)
+
+    async def _send_files(self, entry: Entry) -> bool:
+        """False: the platform cannot take them now."""
+        for name, path in entry.files():
+            try:
+                wanted = await self._send_file(entry.attempt, name, path)
+            except OSError as error:
+                _log.warning("%s of run %d cannot be read: %s", name, entry.attempt.run_id, error)
+                continue
+            except _Later:
+                return False
+            if not wanted:
+                break
+            entry.mark_sent(name)
+        return True
 
     async def release(self, attempt: Attempt, reason: str) -> None:
         """Give an attempt back that has placed nothing; returns when the platform knows."""
@@ -69,7 +89,7 @@ class Delivery:
         await self._ask(subject.RELEASE, encode(message), Answer)
 
     async def _send_file(self, attempt: Attempt, name: str, path: Path) -> bool:
-        """False: nothing of this attempt is wanted any more."""
+        """False: nothing of this attempt is wanted any more. Raises _Later."""
         loop = asyncio.get_running_loop()
         size, digest = await loop.run_in_executor(None, _measure, path)
         offset, steps_back = 0, 0
@@ -89,6 +109,8 @@ class Delivery:
             answer = await self._ask(subject.EVIDENCE, encode(chunk), ChunkAnswer)
             if answer.superseded:
                 return False
+            if answer.later:
+                raise _Later
             if answer.refused:
                 _log.warning("%s of run %d is not kept: %s", name, attempt.run_id, answer.refused)
                 return True

@@ -26,6 +26,7 @@ from callwright.cli.console import (
     print_json,
     say,
 )
+from callwright.cli.evidence_place import noted_place
 from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, location_of, run_on_records
 
 backup_app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -46,7 +47,8 @@ _DUMP = "callwright.pgdump"
 
   callwright backup --no-evidence --to small.tar.gz
 
-The file holds secret.key: whoever has it reads the SIP passwords. It is written 0600.
+The file holds secret.key: whoever has it reads the SIP passwords. It is written 0600. Evidence in a bucket
+(s3://…) stays there and is not in the file.
 """
 )
 def backup(
@@ -62,12 +64,16 @@ def backup(
     version = _schema(location)
     if version is None:
         raise Refused(f"There is no platform in {data}.", "Name its folder with --data.")
+    place = noted_place(data)
+    elsewhere = place if place is not None and place.startswith("s3:") else None
+    folder = data / "evidence" if place is None or elsewhere else Path(place)
     manifest = {
         "callwright_backup": 1,
         "schema": version,
         "database": "sqlite" if location.path else "postgresql",
         "made_at": time.time(),
-        "evidence": evidence,
+        "evidence": evidence and not elsewhere,
+        "evidence_place": elsewhere,
     }
     try:
         with tempfile.TemporaryDirectory(dir=to.absolute().parent) as scratch:
@@ -82,8 +88,8 @@ def backup(
                 archive.add(records, records.name)
                 if (data / _KEY).exists():
                     archive.add(data / _KEY, _KEY)
-                if evidence and (data / "evidence").is_dir():
-                    _add_evidence(archive, data / "evidence")
+                if evidence and not elsewhere and folder.is_dir():
+                    _add_evidence(archive, folder)
             os.replace(draft, to)
     except OSError as error:
         raise Refused(
@@ -91,9 +97,11 @@ def backup(
         ) from None
     size = to.stat().st_size
     if as_json:
-        print_json({"file": str(to), "size": size, "schema": version})
+        print_json({"file": str(to), "size": size, "schema": version, "evidence_place": elsewhere})
     else:
         print(f"{to}  {size:,} octets, schema {version}")
+        if elsewhere and evidence:
+            say(f"The evidence is in {elsewhere} and not in this file: keep the bucket, or copy it yourself.")
     return EXIT_PASSED
 
 
@@ -145,6 +153,11 @@ def restore(
         print(f"restored  {file}, schema {now}")
         if manifest["schema"] != now:
             say(f"The backup had schema {manifest['schema']} and was brought forward.")
+        if manifest.get("evidence_place"):
+            say(
+                f"The evidence was in {manifest['evidence_place']} and is looked for where --evidence of "
+                "`callwright serve` says."
+            )
     return EXIT_PASSED
 
 

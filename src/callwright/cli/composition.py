@@ -74,6 +74,7 @@ async def _open(settings: WebSettings) -> Services:
         clock=SystemClock(),
         entropy=system_entropy,
         database=settings.database,
+        evidence=settings.evidence,
         settings=RunSettings(embedded=settings.embedded),
         broker=broker,
     )

@@ -2,7 +2,8 @@
 
     python -m callwright.cli.web_worker SETTINGS.json
 
-The settings lie in a file that only its owner may read, since they hold the broker's password.
+The settings lie in a file that only its owner may read, since they hold the passwords of the broker and of the
+store of evidence.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from callwright.control.storage.evidence.location import EvidenceLocation
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
 MAX_CONNECTIONS = 2_048
@@ -27,6 +30,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     data: str
     database: str | None = None
+    evidence: EvidenceLocation = EvidenceLocation()
     nats_url: str
     nats_user: str | None = None
     nats_password: str | None = None

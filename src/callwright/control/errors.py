@@ -10,6 +10,7 @@ from callwright.scenario.source import Problem
 __all__ = [
     "Conflict",
     "DomainError",
+    "EvidenceAway",
     "Forbidden",
     "IdempotencyConflict",
     "Invalid",
@@ -99,3 +100,8 @@ class NewerSchema(DomainError):
 
 class Unmigrated(DomainError):
     """The database has the schema of an older Callwright."""
+class EvidenceAway(StorageUnavailable):
+    """The store of evidence is away for a while. Nothing was taken: it is to be brought again, and kept until
+    then."""
+
+

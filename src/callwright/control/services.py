@@ -12,7 +12,7 @@ from callwright.control.runs.evidence import EvidenceLimits, RunEvidence
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.scenarios.service import Tests
 from callwright.control.servers.service import Servers
-from callwright.control.storage.evidence.directory import DirectoryEvidence
+from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location
 from callwright.control.storage.stores import Stores, open_stores
 from callwright.dispatch.broker import Broker
@@ -61,22 +61,27 @@ class Services:
         database: str | None = None,
         settings: RunSettings | None = None,
         limits: EvidenceLimits | None = None,
+        evidence: EvidenceLocation | None = None,
         migrate: bool = False,
         connections: int = 10,
         broker: Broker | None = None,
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
-        ``<data>/callwright.db``. Raises NewerSchema, Unmigrated, StorageUnavailable."""
+        ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
+
+        Raises NewerSchema, Unmigrated, StorageUnavailable.
+        """
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         stores = await open_stores(Location.of(data, database), migrate=migrate, connections=connections)
         vault = Vault.open_file(data / "secret.key", entropy)
         accounts = Accounts(stores.accounts, vault, clock=clock, entropy=entropy)
         tests = Tests(stores.tests, clock=clock)
         runs = Runs(stores.runs, tests, accounts, vault, clock=clock, entropy=entropy, settings=settings)
-        files = DirectoryEvidence(data / "evidence")
-        evidence = RunEvidence(stores.runs, files, clock=clock, limits=limits)
+        files = open_evidence(evidence or EvidenceLocation(), data, clock)
+        kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
         servers = Servers(stores.servers, clock=clock, entropy=entropy)
-        return cls(stores, accounts, tests, runs, evidence, servers, clock, entropy, broker)
+        return cls(stores, accounts, tests, runs, kept, servers, clock, entropy, broker)
 
     async def close(self) -> None:
+        await self.evidence.close()
         await self.stores.close()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -13,25 +12,21 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from callwright.control.api.problems import ApiProblem
-from callwright.control.errors import NotFound
+from callwright.control.runs.evidence import RunEvidence
+from callwright.control.runs.model import Evidence
 
-_PIECE = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 async def file_answer(
     request: Request[Any, Any, Any],
-    path: Path,
+    evidence: RunEvidence,
+    file: Evidence,
     *,
-    name: str,
-    media_type: str,
     attachment: bool = True,
 ) -> Response[Any]:
-    """Raises NotFound when it was removed meanwhile, 416 for a range beyond its end."""
-    try:
-        size = (await asyncio.to_thread(path.stat)).st_size
-    except OSError:
-        raise NotFound("evidence", name) from None
+    """Raises NotFound when it was removed meanwhile, StorageUnavailable, 416 for a range beyond its end."""
+    size = file.size
     first, last, status = 0, size - 1, 200
     wanted = request.headers.get("range", "")
     span = _RANGE.fullmatch(wanted) if wanted else None
@@ -41,7 +36,7 @@ async def file_answer(
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(last - first + 1),
-        "Content-Disposition": _disposition(name, attachment),
+        "Content-Disposition": _disposition(file.name, attachment),
         # What a stranger's device said may stand in it: it is never a page of ours.
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
@@ -49,7 +44,15 @@ async def file_answer(
     }
     if status == 206:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    return Stream(_pieces(path, first, last), status_code=status, media_type=media_type, headers=headers)
+    pieces = evidence.read(file, first, last if status == 206 else None)
+    # The first is waited for, so that what is wrong with the store is an answer and no torn stream.
+    begun = await anext(pieces, b"")
+    return Stream(
+        _all(begun, pieces, last - first + 1),
+        status_code=status,
+        media_type=file.media_type,
+        headers=headers,
+    )
 
 
 def _span(start: str, end: str, size: int) -> tuple[int, int]:
@@ -62,21 +65,16 @@ def _span(start: str, end: str, size: int) -> tuple[int, int]:
     return first, last
 
 
-async def _pieces(path: Path, first: int, last: int) -> AsyncIterator[bytes]:
-    if last < first:
-        return
-    file = await asyncio.to_thread(open, path, "rb")
-    try:
-        await asyncio.to_thread(file.seek, first)
-        left = last - first + 1
-        while left > 0:
-            piece = await asyncio.to_thread(file.read, min(_PIECE, left))
-            if not piece:
+async def _all(begun: bytes, pieces: AsyncGenerator[bytes, None], length: int) -> AsyncIterator[bytes]:
+    """At most `length` octets, as was promised."""
+    async with contextlib.aclosing(pieces):
+        left = length - len(begun)
+        yield begun
+        async for piece in pieces:
+            if left <= 0:
                 return
+            yield piece[:left]
             left -= len(piece)
-            yield piece
-    finally:
-        await asyncio.to_thread(file.close)
 
 
 def _disposition(name: str, attachment: bool) -> str:

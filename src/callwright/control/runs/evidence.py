@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import mimetypes
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 from callwright.control.errors import Invalid, NotFound, QuotaExceeded
@@ -25,6 +27,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _SWEPT_AT_ONCE = 200
+_MOST_IN_FOLDER = 128 * 1024 * 1024  # octets
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,10 +77,9 @@ class RunEvidence:
             others = [e for e in await self._store.evidence(run.id, attempt) if e.name != name]
             if sum(entry.size for entry in others) + size > self.limits.per_run:
                 raise QuotaExceeded(f"One run may leave {self.limits.per_run:,} octets of evidence.")
-        path = await self._files.complete(session_id, attempt, name, size, sha256)
-        entry = Evidence(
-            run.id, attempt, name, size, sha256.lower(), type_ or media_type(name), path, self._clock.wall()
-        )
+        kind = type_ or media_type(name)
+        path = await self._files.complete(session_id, attempt, name, size, sha256, kind)
+        entry = Evidence(run.id, attempt, name, size, sha256.lower(), kind, path, self._clock.wall())
         await self._store.add_evidence(entry)
         return entry
 
@@ -85,12 +87,45 @@ class RunEvidence:
         """By name; of the last attempt unless said otherwise."""
         return await self._store.evidence(run.id, run.attempt if attempt is None else attempt)
 
-    async def find(self, run: Run, name: str) -> tuple[Evidence, Path]:
+    async def find(self, run: Run, name: str) -> Evidence:
         """Raises NotFound."""
         for entry in await self.list(run):
             if entry.name == name:
-                return entry, self._files.locate(entry.path)
+                return entry
         raise NotFound("file", name)
+
+    def read(self, entry: Evidence, first: int = 0, last: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The octets from `first` to `last` (counted in) in pieces. The first piece raises NotFound when the
+        file was removed meanwhile, and each StorageUnavailable."""
+        return self._files.read(entry.path, first, last)
+
+    async def content(self, entry: Evidence) -> bytes:
+        """All of it: for small files. Raises as `read`."""
+        return b"".join([piece async for piece in self.read(entry)])
+
+    @contextlib.asynccontextmanager
+    async def folder(self, files: Sequence[Evidence]) -> AsyncIterator[Path | None]:
+        """Files of one attempt as files on this machine, under their names; together at most 128 MiB of them.
+        None when there are none. Raises StorageUnavailable."""
+        chosen, room = [], _MOST_IN_FOLDER
+        for entry in sorted(files, key=lambda entry: entry.size):
+            room -= entry.size
+            if room >= 0:
+                chosen.append(entry)
+        if not chosen:
+            yield None
+            return
+        session_id = chosen[0].path.partition("/")[0]
+        names = [entry.name for entry in chosen]
+        async with self._files.folder(session_id, chosen[0].attempt, names) as found:
+            yield found
+
+    async def check(self) -> None:
+        """Raises StorageUnavailable, with a sentence that says what is wrong with the place of the files."""
+        await self._files.check()
+
+    async def close(self) -> None:
+        await self._files.close()
 
     async def sweep(self) -> int:
         """Removes the evidence of runs that are older than the retention, then of the oldest until the quota

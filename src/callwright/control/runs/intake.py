@@ -6,7 +6,14 @@ import logging
 
 import msgspec
 
-from callwright.control.errors import DomainError, Invalid, NotFound, QuotaExceeded, StorageUnavailable
+from callwright.control.errors import (
+    DomainError,
+    EvidenceAway,
+    Invalid,
+    NotFound,
+    QuotaExceeded,
+    StorageUnavailable,
+)
 from callwright.control.runs.evidence import RunEvidence
 from callwright.control.runs.model import Acceptance, Run
 from callwright.control.runs.service import Runs
@@ -120,14 +127,15 @@ class Intake:
     async def chunk(self, agent_id: str, chunk: EvidenceChunk) -> ChunkAnswer:
         """A piece of a file of a run that this agent holds; with the last one the file is checked and listed.
 
-        A disk that is full is a refusal, for it must not hold up the verdict.
+        A disk that is full is a refusal, for it must not hold up the verdict; a store that is away is asked
+        again later, and what comes after the verdict is taken too.
         """
         try:
             run = await self._runs.by_id(chunk.run_id)
         except NotFound:
             return ChunkAnswer(superseded=True)
         current = (run.session_id, run.attempt, run.agent_id) == (chunk.session_id, chunk.attempt, agent_id)
-        if not current or run.finished:
+        if not current:
             return ChunkAnswer(superseded=True)
         place = (chunk.session_id, chunk.attempt, chunk.name)
         try:
@@ -136,6 +144,8 @@ class Intake:
                 return ChunkAnswer(have)
             await self._evidence.complete(*place, chunk.size, chunk.sha256, chunk.media_type)
             return ChunkAnswer(chunk.size, done=True)
+        except EvidenceAway:
+            return ChunkAnswer(chunk.offset, later=True)
         except (QuotaExceeded, StorageUnavailable) as error:
             return ChunkAnswer(refused=error.message)
         except Invalid as error:

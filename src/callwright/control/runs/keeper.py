@@ -80,7 +80,7 @@ class Keeper:
         self._sweep = True
         self._away = True  # nobody could be heard: leases are extended before any is judged
         self._lost = False  # the database was, and it was told
-        self._cleaned_at = self._clock.now()
+        self._cleaned_at = float("-inf")
         self._killed_at: float | None = None
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()

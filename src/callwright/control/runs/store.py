@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -122,12 +123,28 @@ class EvidenceStore(Protocol):
         leads elsewhere or a gap, QuotaExceeded, StorageUnavailable."""
         ...
 
-    async def complete(self, session_id: str, attempt: int, name: str, size: int, sha256: str) -> str:
-        """The path below the folder, durable. Raises Invalid when size or checksum differ."""
+    async def complete(
+        self, session_id: str, attempt: int, name: str, size: int, sha256: str, media_type: str
+    ) -> str:
+        """The path by which it is read, durable. Raises Invalid when size or checksum differ,
+        StorageUnavailable."""
         ...
 
-    def locate(self, path: str) -> Path:
-        """Where a complete file lies. Raises NotFound."""
+    def read(self, path: str, first: int = 0, last: int | None = None) -> AsyncGenerator[bytes, None]:
+        """A complete file from `first` to `last` (counted in), in pieces. Raises NotFound and
+        StorageUnavailable, the former with the first piece alone."""
+        ...
+
+    def folder(
+        self, session_id: str, attempt: int, names: Sequence[str]
+    ) -> AbstractAsyncContextManager[Path]:
+        """A folder of this machine with these files under their names, to be left unchanged. One that is
+        absent is absent there."""
         ...
 
     async def remove(self, session_id: str) -> None: ...
+    async def check(self) -> None:
+        """Raises StorageUnavailable with a sentence and a remedy when nothing could be kept."""
+        ...
+
+    async def close(self) -> None: ...

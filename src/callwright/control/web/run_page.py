@@ -14,7 +14,7 @@ from litestar.response import ServerSentEvent
 
 from callwright.control.accounts.model import Right
 from callwright.control.api.files import file_answer
-from callwright.control.errors import NotFound
+from callwright.control.errors import NotFound, StorageUnavailable
 from callwright.control.runs.differences import Difference, Seen, differences
 from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.web import live, rendering
@@ -44,7 +44,8 @@ class Stored:
     outcome: RunOutcome
     ladder: Ladder
     files: tuple[Evidence, ...]
-    folder: Path | None
+    unread: str
+    """Why its files cannot be read now; empty when they can."""
     agent: str | None
     """Its name."""
 
@@ -152,11 +153,9 @@ def _stream(pages: Pages, run: Run, token: str | None = None) -> Response[Any]:
 
 
 async def _file(pages: Pages, request: WebRequest, run: Run, name: str) -> Response[Any]:
-    entry, path = await pages.services.evidence.find(run, str(name).lstrip("/"))
-    inline = entry.media_type.startswith("audio/")
-    return await file_answer(
-        request, path, name=entry.name, media_type=entry.media_type, attachment=not inline
-    )
+    evidence = pages.services.evidence
+    entry = await evidence.find(run, str(name).lstrip("/"))
+    return await file_answer(request, evidence, entry, attachment=not entry.media_type.startswith("audio/"))
 
 
 # -- a run that has ended ------------------------------------------------------------------------------------
@@ -168,20 +167,17 @@ async def stored(pages: Pages, run: Run, agents: Mapping[str, str]) -> Stored:
     services = pages.services
     detail = await services.runs.detail(run)
     files = tuple(await services.evidence.list(run))
-    ladder, folder = Ladder((), (), run.started_at or run.created_at), None
+    ladder, unread = Ladder((), (), run.started_at or run.created_at), ""
     for entry in files:
         if entry.name == LADDER:
             try:
-                _, path = await services.evidence.find(run, LADDER)
-                ladder = await asyncio.to_thread(_read_ladder, path)
-                folder = path.parent
-            except (NotFound, OSError, ValueError):
+                data = await services.evidence.content(entry)
+                ladder = await asyncio.to_thread(read_ladder, data)
+            except StorageUnavailable as error:
+                unread = error.message
+            except (NotFound, ValueError):
                 continue
-    return Stored(run, detail, _outcome(run, detail), ladder, files, folder, agents.get(run.agent_id or ""))
-
-
-def _read_ladder(path: Path) -> Ladder:
-    return read_ladder(path.read_bytes())
+    return Stored(run, detail, _outcome(run, detail), ladder, files, unread, agents.get(run.agent_id or ""))
 
 
 def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
@@ -211,7 +207,7 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
     this = await stored(pages, run, agents)
     before = await pages.services.runs.previous_pass(run)
     earlier = await stored(pages, before, agents) if before is not None else None
-    drawn = await asyncio.to_thread(_drawn, this, earlier, f"{base}/files/")
+    drawn, unread = await _draw(pages, this, earlier, f"{base}/files/")
     facts = [("Started by", run.started_by)]
     if run.agent_id:
         facts.append(("Agent", agents.get(run.agent_id, "one that is gone")))
@@ -232,15 +228,30 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         "document": this.detail.document if visitor is not None else None,
         "overrides": shown,
         "can_share": visitor is not None and visitor.can(Right.RUN),
-        "notes": [],
+        "notes": [f"The files cannot be read now. {unread}"] if unread else [],
     }
 
 
-def _drawn(this: Stored, earlier: Stored | None, files_at: str) -> dict[str, Any]:
+async def _draw(
+    pages: Pages, this: Stored, earlier: Stored | None, files_at: str
+) -> tuple[dict[str, Any], str]:
+    """And why files cannot be read now, or nothing."""
+    evidence, unread = pages.services.evidence, this.unread
+    if not unread:
+        audio = [entry for entry in this.files if entry.media_type.startswith("audio/")]
+        try:
+            async with evidence.folder(audio) as folder:
+                return await asyncio.to_thread(_drawn, this, earlier, files_at, folder), ""
+        except StorageUnavailable as error:
+            unread = error.message
+    return await asyncio.to_thread(_drawn, this, earlier, files_at, None), unread
+
+
+def _drawn(this: Stored, earlier: Stored | None, files_at: str, folder: Path | None) -> dict[str, Any]:
     """All that takes time, in a thread of its own."""
     found: list[Difference] = differences(earlier.seen, this.seen) if earlier is not None else []
     return {
-        **run_page(this.outcome, this.ladder, folder=this.folder, recordings_at=files_at),
+        **run_page(this.outcome, this.ladder, folder=folder, recordings_at=files_at),
         "differences": found,
         "files": _files(this.files, this.outcome),
     }

@@ -197,12 +197,12 @@ async def _file(request: _Request, run_id: str, name: str, *, attachment: bool =
     services = services_of(request)
     run = await services.runs.get(run_id)
     try:
-        file, path = await services.evidence.find(run, name)
+        file = await services.evidence.find(run, name)
     except NotFound:
         if run.finished:
             raise
         raise NotFound("file yet, since the run has not ended:", name) from None
-    return await file_answer(request, path, name=file.name, media_type=file.media_type, attachment=attachment)
+    return await file_answer(request, services.evidence, file, attachment=attachment)
 
 
 ROUTES: list[Any] = [
