@@ -290,6 +290,32 @@ def test_what_is_received_is_counted_and_judged(native: bool, mode: str, peer: P
     loop.close()
 
 
+def test_packets_that_were_sent_in_one_piece_are_told_apart(
+    native: bool, mode: str, peer: Peer, ear: Ear
+) -> None:
+    """A sender that leaves the cutting to the kernel (UDP_SEGMENT, udp(7)); the last piece may be shorter."""
+    loop = calling(peer, mode, native=native)
+    (invite,) = until(loop, peer.take)
+    port, _ = offered(invite)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=ear.sdp())
+    until(loop, peer.take)
+    pieces = [packet(sequence, timestamp=0) for sequence in (1, 2, 4, 5)] + [packet(6, timestamp=0)[:100]]
+    segment = [(socket.IPPROTO_UDP, 103, struct.pack("=H", 172))]
+    try:
+        ear.sock.sendmsg([b"".join(pieces)], segment, 0, ("127.0.0.1", port))
+    except OSError as error:
+        pytest.skip(f"this kernel does not cut datagrams: {error}")
+    ear.sock.sendmsg(
+        [b"\x80\xc8" + bytes(170) + bytes(60)], segment, 0, ("127.0.0.1", port)
+    )  # nothing of ours
+    ear.sock.sendto(packet(7, timestamp=0), ("127.0.0.1", port))
+    until(loop, lambda: counts(loop).get("rtp_received") == 6, seconds=10)
+    found = counts(loop)
+    assert "rtp_unmatched" not in found
+    assert "rtp_duplicated" not in found
+    loop.close()
+
+
 def test_a_stream_without_ssrc_in_sdp_is_known_by_its_first_packet(
     native: bool, mode: str, peer: Peer, ear: Ear
 ) -> None:
