@@ -285,10 +285,11 @@ class _Run:
         try:
             self.ears = Ears(self.controls, control, keys=not self.quiet)
             self.view = View(title, enabled=not self.quiet)
+            self.ears.on_look = self.view.look
             signal.signal(signal.SIGINT, self._interrupt)
             signal.signal(signal.SIGTERM, self._interrupt)
             if self.remote is None:
-                say(f"answering at {bracketed(self.workers[0].local)}")
+                self.view.say(f"answering at {bracketed(self.workers[0].local)}")
             yield
         finally:
             signal.signal(signal.SIGINT, old[0])
@@ -400,7 +401,8 @@ class _Run:
             if held and few:
                 best = result
             words = ("held" if held else "broke") if few else "generator at its limit"
-            say(f"{wanted:10.1f} calls/s: {words}")
+            if self.view is not None:
+                self.view.say(f"{wanted:10.1f} calls/s: {words}")
             if not held and self.ears is not None:
                 self.ears.wait(1.0)  # the target recovers
         if result is None:
