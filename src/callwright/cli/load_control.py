@@ -13,12 +13,14 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from callwright.cli.console import EXIT_FAILED, JsonFlag, Refused, print_json, say
+from callwright.cli.load_view import in_foreground
 
 if TYPE_CHECKING:
     from callwright.load.engine import Controls, Progress
@@ -86,9 +88,11 @@ class Ears:
         self._path = path
         self._terminal: Any = None
         self.progress: Progress | None = None
+        self.on_look: Callable[[], None] | None = None
+        """Called some ten times a second, and after each key."""
         if path is not None:
             self._listen(path)
-        if keys and sys.stdin.isatty():
+        if keys and in_foreground(sys.stdin):
             self._raw()
 
     def _listen(self, path: Path) -> None:
@@ -116,6 +120,10 @@ class Ears:
         with contextlib.suppress(termios.error, OSError):
             self._terminal = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
+            # Ctrl-Z would leave every call hanging, and the shell with our settings.
+            ours = termios.tcgetattr(sys.stdin)
+            ours[6][termios.VSUSP] = b"\0"
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, ours)
 
     def wait(self, seconds: float) -> None:
         """For so long; commands are carried out as they come."""
@@ -126,6 +134,8 @@ class Ears:
                 sources.append(self._server)
             if self._terminal is not None:
                 sources.append(sys.stdin)
+            if self.on_look is not None:
+                self.on_look()
             rest = until - time.monotonic()
             if rest <= 0:
                 return
