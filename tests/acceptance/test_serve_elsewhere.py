@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit import postgresql
-from tests.kit.served import Served, environment, free_port, serving
+from tests.kit.nats import foreign_nats
+from tests.kit.served import Served, environment, free_port, serving, start
 
 
 @pytest.mark.peer
@@ -121,3 +123,46 @@ def test_an_agent_enrols_over_http_and_takes_the_runs_of_its_pool_over_tls(tmp_p
         finally:
             agent.kill()
             agent.wait()
+
+
+def test_a_nats_of_ones_own_carries_the_runs_and_may_restart_in_their_middle(tmp_path: Path) -> None:
+    document = "name: talk\nsteps:\n  - - options: {party: alice}\n  - - wait: {seconds: 2}\n"
+    with (
+        foreign_nats(tmp_path / "nats") as nats,
+        serving(tmp_path / "data", "--nats", nats.url, "--lease", "3", "--no-pbx", "--no-demo") as served,
+    ):
+        assert not any(b"nats-server" in line for line in commands(served))
+        assert b"p@ss" not in b"".join(commands(served))
+        made = served.api.put("tests", json={"document": PING})
+        assert made.status_code in (200, 201), made.text
+        served.api.put("tests", json={"document": document})
+        assert served.finished(served.run("ping"))["status"] == "passed"
+        before = served.run("talk")
+        served.until(
+            lambda run: run["phase"] == "starting", lambda: served.get(f"runs/{before}/status")["run"]
+        )
+        nats.stop(signal.SIGKILL)
+        meanwhile = served.run("ping")
+        nats.start()
+        assert served.finished(before)["status"] == "passed"
+        assert served.finished(meanwhile)["status"] == "passed"
+        assert served.finished(served.run("ping"))["status"] == "passed"
+
+
+def commands(served: Served) -> list[bytes]:
+    return [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in served.children()]
+
+
+def refused(data: Path, url: str) -> str:
+    served = start(data, "--nats", url, "--no-demo")
+    assert served.process.wait(60) == 3
+    return " ".join(served.log.read_text().split())
+
+
+def test_a_nats_that_cannot_be_used_is_told_with_what_is_wrong(tmp_path: Path) -> None:
+    with foreign_nats(tmp_path / "nats", jetstream=False) as nats:
+        said = refused(tmp_path / "without", nats.url)
+        assert f"JetStream is off at nats://127.0.0.1:{nats.port}" in said
+        said = refused(tmp_path / "stranger", nats.url.replace("callwright:", "somebody:"))
+        assert "does not accept the credentials of somebody" in said
+        assert "--nats nats://user:password@host:port" in said

@@ -174,7 +174,7 @@ class Platform:
         return _Broker(server.url, shown["user"], shown["password"], shown["ca"])
 
     async def _connect(self, exits: contextlib.AsyncExitStack, broker: _Broker) -> NatsBroker:
-        from callwright.dispatch.broker import BrokerError
+        from callwright.dispatch.broker import BrokerError, CredentialsRefused
         from callwright.dispatch.nats import NatsBroker
 
         try:
@@ -186,9 +186,13 @@ class Platform:
                 name="callwright-keeper",
                 wait=_BROKER_SECONDS,
             )
-        except BrokerError as error:
+            exits.push_async_callback(connection.close)
+            await connection.require_jetstream()
+        except CredentialsRefused as error:
+            remedy = "Put them into the URL: --nats nats://user:password@host:port."
+            raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
+        except (BrokerError, ValueError) as error:
             raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
-        exits.push_async_callback(connection.close)
         return connection
 
     # -- the records
