@@ -44,9 +44,11 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Callwright API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="{path}/docs/swagger-ui.css">
 </head>
 <body>
+<p style="font: 14px sans-serif; margin: 16px 20px 0"><a href="/">Back to Callwright</a></p>
 <div id="api" data-document="{path}/openapi.json"></div>
 <script src="{path}/docs/swagger-ui-bundle.js"></script>
 <script src="{path}/docs/try-it.js"></script>

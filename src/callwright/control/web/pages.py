@@ -42,6 +42,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 )
 _FORGED = "This form did not come from a page of yours"
 _FORGED_REMEDY = "Open the page again and send it from there."
+_NOWHERE = "What was here may have been removed, or the address was mistyped."
 
 
 def create_router(services: Services, settings: Settings) -> Router:
@@ -111,11 +112,13 @@ def _refused(pages: Pages, request: WebRequest, error: Exception) -> Response[An
         case ApiProblem():
             status, heading, remedy, headers = error.status, error.message, "", error.headers
         case HTTPException(status_code=code) if code < 500:
-            status, heading, remedy = code, "There is nothing at this address", ""
+            status, heading, remedy = code, "There is nothing at this address", _NOWHERE
             if code == 405:
-                heading, headers = "This cannot be done here", dict(error.headers or {})
+                heading, remedy, headers = "This cannot be done here", "", dict(error.headers or {})
         case _:
             _log.error("a bug answered 500 to %s %s", request.method, request.scope["path"], exc_info=error)
-    answer = rendering.page("plain_problem.html", {"heading": heading, "remedy": remedy}, status=status)
+    answer = rendering.page(
+        "plain_problem.html", {"heading": heading, "remedy": remedy, "home": True}, status=status
+    )
     answer.headers.update(headers)
     return answer
