@@ -2,8 +2,8 @@
 
     python -m callwright.cli.web_worker SETTINGS.json
 
-The settings lie in a file that only its owner may read, since they hold the passwords of the broker and of the
-store of evidence.
+The settings lie in a file that only its owner may read, since they hold the passwords of the broker and of
+the store of evidence.
 """
 
 from __future__ import annotations

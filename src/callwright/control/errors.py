@@ -94,14 +94,14 @@ class StorageUnavailable(DomainError):
     """The database or the disk does not answer, or is full. Nothing was acknowledged; try again."""
 
 
+class EvidenceAway(StorageUnavailable):
+    """The store of evidence is away for a while. Nothing was taken: it is to be brought again, and kept until
+    then."""
+
+
 class NewerSchema(DomainError):
     """The database was written by a newer Callwright; it is left untouched."""
 
 
 class Unmigrated(DomainError):
     """The database has the schema of an older Callwright."""
-class EvidenceAway(StorageUnavailable):
-    """The store of evidence is away for a while. Nothing was taken: it is to be brought again, and kept until
-    then."""
-
-
