@@ -30,6 +30,8 @@ def told(what: event.Event) -> tuple[str, dict[str, Any]] | None:
             return "registration", {"id": id_, "registered": done.failure is None}
         case event.RequestDone(id=id_, outcome=answered):
             return "request", {"id": id_, "sip_code": answered.sip_code}
+        case event.LoadTold(id=id_, figures=figures):
+            return "load", {"load": id_, **figures}
         case event.ActionFailed(address=address, detail=detail):
             return "note", {"text": f"{address}: {detail}"}
         case _:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import assert_never
 
+from callwright.agent.loading import Loads
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
 from callwright.net.clock import Clock, SystemClock
@@ -75,6 +76,15 @@ class Runner:
         self._entropy = entropy
         self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
         self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
+        self._loads = Loads(
+            scenario,
+            rules=permission.rules,
+            bind=bind,
+            rtp_ports=rtp_ports,
+            clock=self._clock,
+            post=self.post,
+            on_intent=on_intent,
+        )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
         self._registrations: dict[str, PhoneRegistration] = {}
@@ -93,6 +103,7 @@ class Runner:
         self._outcome = asyncio.get_running_loop().create_future()
         started = self._clock.wall()
         try:
+            await self._loads.prepare()
             self.interpreter.start(self._clock.now())
             self._pump()
             outcome = await self._outcome
@@ -180,6 +191,12 @@ class Runner:
                 self._request(order, "OPTIONS", b"", None)
             case command.SendMessage():
                 self._request(order, "MESSAGE", order.text.encode(), order.content_type)
+            case command.PlaceLoad():
+                self._loads.place(order)
+            case command.AnswerLoad():
+                self._loads.answer(order)
+            case command.StopLoad():
+                self._loads.stop(order)
             case command.Finish(outcome=outcome):
                 if self._outcome is not None and not self._outcome.done():
                     self._outcome.set_result(outcome)
@@ -228,6 +245,7 @@ class Runner:
             domain=order.account.domain.partition(":")[0] if order.account.domain else None,
             proxy=order.account.proxy or None,
             headers=order.headers,
+            contact=self._loads.contact(order.account.party, order.account.user),
             identifier=order.address,
             party=order.account.party,
         )
@@ -400,6 +418,7 @@ class Runner:
             self._timer.cancel()
         for phone in self._phones.values():
             await phone.close(linger=LINGER)
+        await self._loads.close()
         await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
 
 

@@ -175,6 +175,10 @@ def read(job: Job) -> Scenario:
     return load(job.document, overrides=job.overrides, environment={}, credentials=job.credentials)
 
 
+LOAD_WEIGHT = 10
+"""Calls of softphones that a load is taken for, however many it places: one core's worth of them."""
+
+
 def weigh(job: Job) -> int:
     """Calls at once that a job may hold, both ends when both are here."""
     try:
@@ -183,7 +187,11 @@ def weigh(job: Job) -> int:
         return 1
     calls = [action for action in scenario.actions() if isinstance(action, Call)]
     legs = 2 if scenario.needs_pbx else 1
-    return max(1, legs * sum(call.concurrent or min(call.max_total_calls, _overlap(call)) for call in calls))
+    weights = [
+        LOAD_WEIGHT if call.is_load else call.concurrent or min(call.max_total_calls, _overlap(call))
+        for call in calls
+    ]
+    return max(1, legs * sum(weights))
 
 
 def _overlap(call: Call) -> int:
@@ -206,7 +214,8 @@ def _refusal(scenario: Scenario, rules: Rules) -> str:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
             return f"{address}: {text} is no SIP URI: {error.reason}."
-        decision = decide(Purpose.RUN, Destination(uri.host, (), uri.port, uri.user or ""), rules)
+        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), rules)
         if not decision.allowed and not decision.undecided:
             return f"{address}: {decision.reason} {decision.remedy}".strip()
     return ""

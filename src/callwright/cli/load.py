@@ -6,7 +6,7 @@ import gc
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +28,10 @@ from callwright.cli.console import (
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
-    from callwright.cli.load_setup import Wishes
     from callwright.cli.load_view import View
     from callwright.load.engine import Controls, Progress, Result
     from callwright.load.plan import Plan
+    from callwright.load.preparation import Wishes
     from callwright.load.report import ReportFolder
     from callwright.load.verdict import Judgement, Threshold
     from callwright.load.worker import Worker
@@ -102,7 +102,10 @@ def load(
         bool, typer.Option("--random-accounts", help="Take accounts at random, not in order.")
     ] = False,
     scenario: Annotated[
-        Path | None, typer.Option("--scenario", metavar="FILE.yaml", help="What each call does.")
+        Path | None,
+        typer.Option(
+            "--scenario", metavar="FILE.yaml", help="What each call does: a test document, or a flow."
+        ),
     ] = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who calls.")] = None,
     header: Annotated[
@@ -163,18 +166,23 @@ def load(
     from callwright.cli import load_setup as setup
     from callwright.cli.run import _allowed
     from callwright.load.plan import PlanError, make_plan
+    from callwright.load.preparation import Wishes
+    from callwright.policy.destination import Rules
 
-    if (uri is None) != answer:
+    document = setup.read_document(scenario, answer=answer)
+    if (uri is not None) if answer else (uri is None and document is None):
         raise Refused("load takes a URI to call, or --answer", "See `callwright load --help`.")
     if media not in ("none", "shared", "ports"):
         raise Refused(f"--media is none, shared or ports, not {media!r}")
     if reject and not 300 <= reject <= 699:
         raise Refused(f"--reject takes a status from 300 to 699, not {reject}")
-    flow = setup.read_flow(scenario)
+    flow = setup.read_flow(scenario if document is None else None)
     known = setup.read_accounts(accounts)
     if (register or flow.flow == "register") and known is None:
         raise Refused("--register needs --accounts FILE.csv: who registers?")
     limits = _thresholds(fail_if or (), find_capacity)
+    if document is not None and answer:
+        calls = calls or document.action.max_total_calls
     try:
         if answer:
             plan = (
@@ -185,13 +193,15 @@ def load(
             plan = make_plan(
                 rate=rate, ramp=ramp, steps=steps, calls=calls, concurrent=concurrent, seconds=for_
             )
+            if document is not None and not any((rate, ramp, steps, calls, concurrent, for_)):
+                plan = document.plan
     except PlanError as error:
         raise Refused(str(error)) from None
-    wishes = setup.Wishes(
+    wishes = Wishes(
         uri=flags.sip_uri(uri) if uri is not None else None,
-        listen=listen,
+        listen=setup.listen_address(listen),
         from_=from_,
-        headers=flags.headers_of(header or ()),
+        headers=tuple(flags.headers_of(header or ())),
         hold=hold,
         ring_for=ring,
         ring_time=ring_time,
@@ -205,13 +215,16 @@ def load(
         random_accounts=random_accounts,
         flow=flow,
         register=register or flow.flow == "register",
-        allow=_allowed(allow or ()),
+        rules=Rules(targets=tuple(_allowed(allow or ()))),
         bind=bind,
         cores=cores,
         calls=calls,
     )
+    if document is not None:
+        wishes = document.wishes(wishes)
+        limits = (*document.thresholds(limits[0]), *limits[0]), limits[1]
     run = _Run(wishes, plan, limits[0], native=False if python else None, quiet=as_json)
-    run.register_rate = register_rate
+    run.register_rate = register_rate if document is None or known is not None else 0.0
     with run.prepared(control, report):
         if find_capacity is not None:
             return run.find_capacity(find_capacity, limits[1], trial, rate, as_json)
@@ -258,13 +271,15 @@ class _Run:
     @contextmanager
     def prepared(self, control: Path | None, report: Path | None) -> Iterator[None]:
         from callwright.cli.load_control import Ears
-        from callwright.cli.load_setup import loop_configs
+        from callwright.cli.load_setup import refusing
         from callwright.cli.load_view import View
+        from callwright.load.preparation import loop_configs
         from callwright.load.report import ReportFolder
         from callwright.load.worker import make_workers
         from callwright.net.address import bracketed
 
-        configs, self.remote = loop_configs(self.wishes)
+        with refusing():
+            configs, self.remote = loop_configs(self.wishes)
         if report is not None:
             try:
                 self.folder = ReportFolder(report)
@@ -429,6 +444,7 @@ class _Run:
         self, result: Result, judgement: Judgement, code: int, as_json: bool, more: dict[str, Any]
     ) -> int:
         from callwright import __version__
+        from callwright.cli.load_result import print_result
         from callwright.load.outcome import document
         from callwright.net.address import bracketed
         from callwright.net.loading import is_native
@@ -455,39 +471,5 @@ class _Run:
         if as_json:
             print_json(told)
         else:
-            _print(told, print)
+            print_result(told, print)
         return code
-
-
-def _print(told: dict[str, Any], line: Callable[[str], None]) -> None:
-    """The result in some lines for a person."""
-    line(f"{told['verdict'].upper()}: {told['reason']}")
-    line(
-        f"attempted {told['attempted']:,} = answered {told['answered']:,} + failed {told['failed']:,} "
-        f"+ canceled {told['canceled']:,}   in {told['seconds']:.1f} s, mean {told['rate']['mean']:g}/s"
-    )
-    for name, count in told["failures"].items():
-        line(f"  {name:>12}  {count:,}")
-    for name in ("pdd", "setup", "bye", "register"):
-        times = told[f"{name}_ms"]
-        if times["count"]:
-            line(
-                f"{name:>9} ms  p50 {times['p50']:g}  p95 {times['p95']:g}  p99 {times['p99']:g}  "
-                f"max {times['max']:g}"
-            )
-    media = told["media"]
-    if media["streams"]:
-        sent = media["received"] + media["lost"]
-        line(
-            f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   "
-            f"{media['streams']:,} streams, lost {media['lost']:,} of {sent:,} packets"
-        )
-    if told["retry_after"]["responses"]:
-        line(
-            f"{told['retry_after']['responses']:,} responses asked to retry later, "
-            f"at most after {told['retry_after']['longest_s']} s"
-        )
-    for why in told["generator"]["why"]:
-        line(f"generator: {why}")
-    if told.get("evidence", {}).get("report"):
-        line(f"report: {told['evidence']['report']}")

@@ -289,7 +289,8 @@ def _ask_policy(scenario: Scenario, policy: Any) -> None:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
             raise Refused(f"{address}: {text} is no SIP URI: {error.reason}") from None
-        decision = decide(Purpose.RUN, Destination(uri.host, (), uri.port, uri.user or ""), policy)
+        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), policy)
         if not decision.allowed and not decision.undecided:
             raise Refused(
                 f"{address}: {decision.reason}",

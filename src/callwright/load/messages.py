@@ -21,6 +21,7 @@ class Wording:
     """Request-URI of INVITE."""
     caller: str = "sip:callwright@127.0.0.1"
     """Address of record in From."""
+    display_name: str = ""
     registrar: str = "sip:127.0.0.1"
     contact_user: str = "callwright"
     headers: Sequence[tuple[str, str]] = ()
@@ -79,7 +80,9 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
     """INVITE, ACK, BYE, CANCEL, REGISTER, and what answers the far side's requests. Raises ValueError."""
     via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
     call_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
-    sender = f"From: <{words.caller}>;tag=cw{{id}}\r\n"
+    shown = words.display_name.replace("\\", "\\\\").replace('"', '\\"')
+    shown = f'"{shown}" ' if shown else ""
+    sender = f"From: {shown}<{words.caller}>;tag=cw{{id}}\r\n"
     contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
     extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
     agent = f"User-Agent: {PRODUCT}\r\n"
@@ -107,12 +110,14 @@ def answerer_messages(words: Wording) -> Mapping[str, Segments]:
     """What the answering side adds to the headers that it copies, and its BYE. Raises ValueError."""
     contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
     server = f"Server: {PRODUCT}\r\n"
+    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
     empty = f"{server}Content-Length: 0\r\n\r\n"
     later = "" if words.retry_after is None else f"Retry-After: {words.retry_after}\r\n"
     via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
     texts = {
-        "ringing": f"{contact}{empty}",
-        "ok": f"{contact}{server}Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{_with_body(_sdp(words))}",
+        "ringing": f"{contact}{extra}{empty}",
+        "ok": f"{contact}{server}Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{extra}"
+        f"{_with_body(_sdp(words))}",
         "empty": later + empty,
         "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}From: {{local}}\r\n"
         f"To: {{to}}\r\nCall-ID: {{call_id}}\r\nCSeq: {{cseq}} BYE\r\n{empty}",

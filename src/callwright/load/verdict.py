@@ -17,6 +17,7 @@ _COMPARISONS = {
     ">=": operator.ge,
     "=": operator.eq,
     "==": operator.eq,
+    "!=": operator.ne,
 }
 _CONDITION = re.compile(
     r"^\s*([a-z_]+?)(?:_p(\d{1,2}(?:\.\d+)?|100)|_(mean|max|min))?\s*(<=|>=|==|=|<|>)\s*([0-9.]+)\s*(%|ms|s)?\s*$"
@@ -46,6 +47,9 @@ class Threshold:
     comparison: str
     limit: float
     share: bool
+    form: str = "violation"
+    """What `text` says: the `violation`, as in --fail-if; the `wish` that does not hold then, as in a test
+    document; or nothing, where it is `implied`."""
 
     def value(self, numbers: Snapshot) -> float | None:
         """What was measured, in the unit of the limit; None when there is nothing to measure it by."""
@@ -137,7 +141,26 @@ def _refused_by_target(numbers: Snapshot, fail_if: Sequence[Threshold]) -> bool:
 def _violated(numbers: Snapshot, fail_if: Sequence[Threshold]) -> list[str]:
     if not fail_if:
         return [_failures_in_words(numbers)] if numbers.failed else []
-    return [f"{t.text} (it was {_shown(t, numbers)})" for t in fail_if if t.holds(numbers)]
+    return [_in_words(t, numbers) for t in fail_if if t.holds(numbers)]
+
+
+def _in_words(threshold: Threshold, numbers: Snapshot) -> str:
+    shown = _shown(threshold, numbers)
+    if threshold.form == "violation":
+        return f"{threshold.text} (it was {shown})"
+    if threshold.form == "implied":
+        if threshold.metric == "failed":
+            return _failures_in_words(numbers)
+        return f"the lowest MOS was {shown}, where {threshold.limit:g} was asked for"
+    classes = f" ({_classes(numbers)})" if threshold.metric in _OF_FAILURES and numbers.failures else ""
+    return f"the condition {threshold.text} did not hold: it was {shown}{classes}"
+
+
+_OF_FAILURES = ("failed", "asr", "answered")
+
+
+def _classes(numbers: Snapshot) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in list(numbers.failures.items())[:5])
 
 
 def _shown(threshold: Threshold, numbers: Snapshot) -> str:
@@ -150,8 +173,7 @@ def _shown(threshold: Threshold, numbers: Snapshot) -> str:
 
 
 def _failures_in_words(numbers: Snapshot) -> str:
-    classes = ", ".join(f"{name}: {count:,}" for name, count in list(numbers.failures.items())[:5])
-    return f"{numbers.failed:,} of {numbers['attempted']:,} calls failed ({classes})"
+    return f"{numbers.failed:,} of {numbers['attempted']:,} calls failed ({_classes(numbers)})"
 
 
 def judge(
@@ -179,7 +201,6 @@ def judge(
     if not total["attempted"]:
         return Judgement("failed", "test", "no call was placed or received", conditions)
     violated = _violated(total, fail_if)
-    unmeasured = [t.text for t in fail_if if t.holds(total) is None]
     if limited:
         share = len(limited) / max(seconds, 1)
         without = _violated(clean, fail_if)
@@ -193,8 +214,10 @@ def judge(
             )
             return Judgement("invalid", "platform", reason, conditions)
     if violated:
-        blame = "platform" if set(total.failures) <= {"no_port"} and not fail_if else "target"
+        ours = set(total.failures) <= {"no_port"} and all(t.form == "implied" for t in fail_if)
+        blame = "platform" if ours and total.failures else "target"
         return Judgement("failed", blame, "; ".join(violated), conditions)
+    unmeasured = [t.text for t in fail_if if t.holds(total) is None and t.form != "implied"]
     if unmeasured:
         reason = f"{unmeasured[0]}: nothing was measured to decide it"
         return Judgement("failed", "test", reason, conditions)

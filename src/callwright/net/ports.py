@@ -142,3 +142,10 @@ class MediaPorts:
                 ) from error
             raise
         return PortPair(self, *opened)
+
+
+def free_udp_port(host: str) -> int:
+    """A UDP port of `host` that is free now; open it at once. Raises OSError."""
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])

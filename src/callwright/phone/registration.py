@@ -32,6 +32,7 @@ class PhoneRegistration:
     """`first` is set when the first REGISTER was accepted (True) or failed (False); `outcome()` has the rest.
 
     `expires` in seconds. `domain` is the host of the address of record, by default the registrar's.
+    `contact`: a URI where calls are to go instead of to this phone.
     `on_change` is told of every acceptance and failure.
     """
 
@@ -45,6 +46,7 @@ class PhoneRegistration:
         domain: str | None = None,
         proxy: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        contact: str | None = None,
         identifier: str | None = None,
         party: str | None = None,
         on_change: Callable[[PhoneRegistration], None] | None = None,
@@ -59,6 +61,7 @@ class PhoneRegistration:
         self.refreshes = 0
         self.expires: float | None = None
         self._wished, self._proxy, self._headers = expires, proxy, tuple(headers)
+        self._elsewhere = Uri.parse(contact) if contact else None
         self._identifier, self._party, self._on_change = identifier, party, on_change
         self._sip: Registration | None = None
         self._hop: Hop | None = None
@@ -124,6 +127,7 @@ class PhoneRegistration:
             now=now,
             credentials=Credentials(account.user, account.secret) if account.secret else None,
             expires=self._wished,
+            contact=self._elsewhere,
             headers=self._headers,
             route=(route_to(self._proxy),) if self._proxy else (),
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callwright.scenario.actions import Accept, Call
+from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.outcome import RunOutcome
 from callwright.scenario.party import Account
 
@@ -139,6 +141,39 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceLoad:
+    """Many calls by the load engine, as `action` says; answered by LoadFinished, once. The engine judges
+    `conditions`, and the calls themselves where these leave them to it."""
+
+    id: str  # "step.1.0/load"
+    address: str
+    action: Call
+    account: Account
+    uri: str
+    conditions: tuple[LoadCondition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLoad:
+    """Calls to a party are answered by the load engine; Listening when it does, LoadFinished at its end."""
+
+    id: str
+    address: str
+    action: Accept
+    account: Account
+    conditions: tuple[LoadCondition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StopLoad:
+    """No new calls. Those that are up are ended at once, or, with `gently`, after a while in which they may
+    end by themselves. LoadFinished comes within some seconds."""
+
+    id: str
+    gently: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The last command. The runner adds id, times of day, version and evidence to the outcome."""
 
@@ -159,5 +194,8 @@ Command = (
     | Hangup
     | SendOptions
     | SendMessage
+    | PlaceLoad
+    | AnswerLoad
+    | StopLoad
     | Finish
 )

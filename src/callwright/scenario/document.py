@@ -15,9 +15,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from callwright.scenario.actions import KINDS, Action
-from callwright.scenario.condition import METRICS, Condition, parse_condition
+from callwright.scenario.actions import KINDS, Accept, Action, Call
+from callwright.scenario.condition import METRICS, Condition
 from callwright.scenario.fields import DOCUMENT_PARAMETERS, Credentials, Fields, Overrides
+from callwright.scenario.load_condition import condition_on
 from callwright.scenario.parameter import parameters_of
 from callwright.scenario.party import Party
 from callwright.scenario.scenario import Scenario, Step
@@ -26,6 +27,7 @@ from callwright.scenario.source import (
     Block,
     DocumentError,
     Items,
+    Mark,
     Node,
     Problem,
     Refusal,
@@ -125,18 +127,20 @@ class _Reader(Fields):
         parties = self._parties(root.get("parties"), steps)
         first_and_last = (*list(parties)[:1], *list(parties)[-1:]) if len(parties) <= 2 else ()
         addresses = [address for step in steps for address, *_ in step[1]]
+        raws = [raw for _, actions in steps for raw in actions]
+        done: dict[str, Action] = {}
+        # Who is called by a load is answered by one: calls are read before whoever accepts them.
+        for raw in sorted(raws, key=lambda raw: KINDS[raw[1].value] is Accept):
+            action = self._action(*raw, parties, first_and_last, addresses, list(done.values()))
+            if action is not None:
+                done[action.address] = action
         built = tuple(
-            Step(
-                name,
-                tuple(
-                    action
-                    for raw in actions
-                    if (action := self._action(*raw, parties, first_and_last, addresses)) is not None
-                ),
-            )
+            Step(name, tuple(done[address] for address, *_ in actions if address in done))
             for name, actions in steps
         )
-        conditions = self._conditions(root.get("conditions"), None, parties, addresses)
+        in_order = [action for step in built for action in step.actions]
+        conditions = self._conditions(root.get("conditions"), None, parties, addresses, in_order)
+        self._loads_over_udp(in_order, parties, values.get("transport") or "udp", root.mark)
         self._left_over(addresses, parties)
         name = self.line(root.get("name"), "name")
         if not name:
@@ -226,7 +230,9 @@ class _Reader(Fields):
         parties: Mapping[str, Party],
         usual: Sequence[str],
         addresses: Sequence[str],
+        before: Sequence[Action],
     ) -> Action | None:
+        """`before`: the actions that are read already; those that call, when this one accepts."""
         cls = KINDS[kind.value]
         block = self._block(cls, node)
         if block is None:
@@ -234,9 +240,10 @@ class _Reader(Fields):
             self.wrong(message, node.mark, address, kind.value)
             return None
         entries = self.merged(address, cls.aliases, block)
-        before = len(self.problems)
+        known = len(self.problems)
         specs = parameters_of(cls)
         values = self.read_fields(specs, entries, address, f"the action {cls.kind}", kind.mark, ("expect",))
+        values = cls.completed(values)
         party = values.get("party") or ""
         if not party and usual:
             values["party"] = usual[0] if cls.calls else usual[-1]
@@ -249,12 +256,35 @@ class _Reader(Fields):
             tail, near = did_you_mean(party, tuple(parties))
             message = f"{quoted(party)} is not a party of this test.{tail}"
             self.wrong(message, at.mark, f"{address}.party", party, near, tuple(parties))
-        inside = next((value for key, value in entries if key.value == "expect"), None)
-        conditions = [*self._conditions(inside, address, parties, addresses)]
-        conditions += self._conditions(expect, address, parties, addresses)
-        if len(self.problems) > before:
+        if cls is Accept and values.get("load") is None:
+            values["load"] = any(
+                isinstance(call, Call) and call.is_load and call.dial_destination == values["party"]
+                for call in before
+            )
+        if len(self.problems) > known:
             return None
-        return cls(address=address, expect=tuple(conditions), **values)
+        action = cls(address=address, **values)
+        given = {key.value: value for key, value in entries}
+        for unfit in action.unfit(given):
+            mark = (given.get(unfit.name) or node).mark
+            name = f"{address}.{unfit.name}"
+            self.wrong(unfit.message, mark, name, unfit.name, None, unfit.permitted)
+        inside = given.get("expect")
+        conditions = [*self._conditions(inside, address, parties, addresses, [action])]
+        conditions += self._conditions(expect, address, parties, addresses, [action])
+        return None if len(self.problems) > known else dataclasses.replace(action, expect=tuple(conditions))
+
+    def _loads_over_udp(
+        self, actions: Sequence[Action], parties: Mapping[str, Party], transport: str, at: Mark
+    ) -> None:
+        for action in actions:
+            party = parties.get(action.party)
+            used = (getattr(action, "transport", "") or (party.transport if party else "")) or transport
+            if action.is_load and used != "udp":
+                message = (
+                    f"{action.address} is a load, and the load engine sends over UDP, not {used.upper()}."
+                )
+                self.wrong(message, at, f"{action.address}.transport", "transport", None, ("udp",))
 
     @staticmethod
     def _block(cls: type[Action], node: Node) -> Block | None:
@@ -376,7 +406,9 @@ class _Reader(Fields):
         address: str | None,
         parties: Mapping[str, Party],
         addresses: Sequence[str],
+        actions: Sequence[Action],
     ) -> tuple[Condition, ...]:
+        """`actions`: those that they may look at."""
         if node is None:
             return ()
         found: list[Condition] = []
@@ -384,8 +416,9 @@ class _Reader(Fields):
             expanded = self.expand(text)
             assert isinstance(expanded, Text)
             try:
+                known = bool(actions) and not self.problems
                 found.append(
-                    parse_condition(expanded, address=address, parties=tuple(parties), addresses=addresses)
+                    condition_on(actions, expanded, address, tuple(parties), addresses, all_known=known)
                 )
             except Refusal as refusal:
                 self.problems.append(refusal.at(text.mark, address, text.value))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from callwright.scenario import actions
 from callwright.scenario.condition import Condition
+from callwright.scenario.load_condition import LoadCondition
+from callwright.scenario.load_progress import AnsweringLoad, PlacingLoad
 from callwright.scenario.outcome import (
     Blame,
     CallOutcome,
@@ -67,15 +69,21 @@ def judge(
                     judgement = judge_expected(request, results)
                 requests.append(request.judged(*judgement))
     written = [c for action in scenario.actions() for c in action.expect] + list(scenario.conditions)
-    conditions = [c.evaluate(calls, registrations, requests, users) for c in written]
+    loads = [progress.load for progress in progresses if progress.load is not None]
+    conditions = [
+        c.judged(loads) if isinstance(c, LoadCondition) else c.evaluate(calls, registrations, requests, users)
+        for c in written
+    ]
     verdict, blame, reason = judge_run(
         calls,
-        conditions,
+        # Conditions on loads are in the verdict of the load: it alone knows when none is to be believed.
+        [found for c, found in zip(written, conditions, strict=True) if not isinstance(c, LoadCondition)],
         registrations,
         requests,
         blames={condition.text: condition.blame for condition in written},
         stopped=stopped,
-        trouble=trouble or _sent_elsewhere(progresses, calls),
+        trouble=trouble or _sent_elsewhere(progresses, calls) or _load_sent_elsewhere(progresses),
+        loads=loads,
     )
     return RunOutcome(
         verdict,
@@ -89,6 +97,7 @@ def judge(
         calls=tuple(calls),
         registrations=tuple(registrations),
         requests=tuple(requests),
+        loads=tuple(loads),
         duration_ms=duration_ms,
         phases=phases,
         parameters=scenario.shown_parameters(),
@@ -150,4 +159,19 @@ def _sent_elsewhere(progresses: Sequence[Progress], calls: Sequence[CallOutcome]
                     name = party[0].upper() + party[1:]
                     reason = f"{name}'s phone never rang: somebody else answered the call to {name}."
                     return Verdict.FAILED, Blame.TARGET, reason
+    return None
+
+
+def _load_sent_elsewhere(progresses: Sequence[Progress]) -> Judgement | None:
+    """The calls of a load to one of our parties were answered, and none came to him."""
+    for answering in progresses:
+        if not isinstance(answering, AnsweringLoad) or answering.load is None or answering.load.attempted:
+            continue
+        party = answering.base.party
+        for other in progresses:
+            placed = other.load if isinstance(other, PlacingLoad) else None
+            if placed and placed.answered and other.base.dial_destination == party:  # type: ignore[attr-defined]
+                name = party[0].upper() + party[1:]
+                reason = f"{name} got no call of the load: somebody else answered the calls to {name}."
+                return Verdict.FAILED, Blame.TARGET, reason
     return None

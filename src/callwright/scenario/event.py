@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from callwright.scenario.outcome import CallOutcome, CallState, RegistrationOutcome, RequestOutcome
+from callwright.scenario.outcome_of_load import LoadOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,22 @@ class RequestDone:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadTold:
+    """A second of a load: `rate`, `active`, `attempted`, `answered`, `failed` and the like so far."""
+
+    id: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFinished:
+    """A load is over; its outcome is judged already, since only the engine has the whole distributions."""
+
+    id: str
+    outcome: LoadOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class ActionFailed:
     """The runner itself could not do what an action needs: no port, no such WAV file. A fault that is not the
     target's: ``by_test`` when the document asked for what is not there."""
@@ -75,5 +94,7 @@ Event = (
     | CallStateChanged
     | CallFinished
     | RequestDone
+    | LoadTold
+    | LoadFinished
     | ActionFailed
 )

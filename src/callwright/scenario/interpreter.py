@@ -30,6 +30,8 @@ For the author of a runner
   Hangup come as their own commands. The runner hangs up nothing by itself, and ends a call when its peer
   does.
 - SendOptions, SendMessage → RequestDone.
+- PlaceLoad, AnswerLoad (→ Listening) → LoadTold each second → LoadFinished, judged. Before a party registers
+  whose calls AnswerLoad takes, the engine's port is open: it is the Contact. StopLoad ends it early.
 - What fails on our side of the wire is ``Failure.PLATFORM`` in the outcome, or ActionFailed(address,
   detail).
 - Verdicts are made here: the runner delivers facts (``CallOutcome`` with ``failure``, ``states``,
@@ -48,8 +50,9 @@ from enum import Enum, auto
 
 from callwright.scenario import command, event
 from callwright.scenario.ending import judge
+from callwright.scenario.load_progress import AnsweringLoad, progress_of
 from callwright.scenario.outcome import Blame, Failure, PhaseOutcome, RunOutcome, Verdict
-from callwright.scenario.progress import AcceptProgress, Progress, RegisterProgress, progress_of
+from callwright.scenario.progress import AcceptProgress, Progress, RegisterProgress
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.verdict import Judgement, judge_registration
 
@@ -242,7 +245,10 @@ class Interpreter:
         )
 
     def _up(self) -> bool:
-        return any(progress.legs_up() for progress in self._all())
+        waiting = (
+            self.phase is Phase.LINGERING
+        )  # who answers a load waits for nobody once all others are done
+        return any(p.up for p in self._all() if not (waiting and isinstance(p, AnsweringLoad)))
 
     def _linger_over(self, now: float) -> None:
         if self.phase is Phase.LINGERING:
@@ -255,6 +261,9 @@ class Interpreter:
         for progress in self._all():
             for leg in progress.legs_up():
                 self.emit(command.Hangup(leg.id))
+            if progress.load_id is not None:
+                gently = isinstance(progress, AnsweringLoad) and self._stopped is None
+                self.emit(command.StopLoad(progress.load_id, gently=gently))
             if isinstance(progress, AcceptProgress):
                 self.emit(command.StopListening(progress.base.address))
         self.at(now + HANGUP_LIMIT_S, self._hang_up_over)

@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any, Self
 
+from callwright.scenario.outcome_of_load import LoadOutcome
+
 Json = dict[str, Any]
 
 
@@ -242,7 +244,7 @@ class SecondOfStream:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
+class Second(_Document):
     """One second of a call; ``at`` in seconds since the call's ``started_at``."""
 
     at: float
@@ -442,6 +444,7 @@ class RunOutcome(_Document):
     calls: tuple[CallOutcome, ...] = ()
     registrations: tuple[RegistrationOutcome, ...] = ()
     requests: tuple[RequestOutcome, ...] = ()
+    loads: tuple[LoadOutcome, ...] = ()
     id: str = ""
     started_at: float | None = None
     stopped_at: float | None = None

@@ -271,7 +271,7 @@ class Boolean(ParameterType):
         raise Refusal(f"{quoted(text)} is neither yes nor no.", permitted=("yes", "no"), key=text)
 
     def show(self, value: Any) -> str:
-        return "yes" if value else "no"
+        return "" if value is None else "yes" if value else "no"
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from callwright.scenario.outcome import (
     RequestOutcome,
     StateReached,
 )
+from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.party import Account, numbered_after
 from callwright.scenario.scenario import Scenario
 
@@ -81,6 +82,8 @@ class Progress:
         self.legs: dict[str, Leg] = {}
         self.registrations: dict[str, RegistrationOutcome | None] = {}
         self.requests: dict[str, RequestOutcome | None] = {}
+        self.load: LoadOutcome | None = None
+        self.load_id: str | None = None  # while its calls are up
 
     def begin(self, now: float) -> None:
         raise NotImplementedError
@@ -105,6 +108,11 @@ class Progress:
 
     def legs_up(self) -> list[Leg]:
         return [leg for leg in self.legs.values() if leg.up]
+
+    @property
+    def up(self) -> bool:
+        """Whether a call of it is."""
+        return self.load_id is not None or any(leg.up for leg in self.legs.values())
 
     def give_up(self, failure: Failure, detail: str, now: float) -> None:
         """Fills in what the runner never told, so that the run can end."""
@@ -434,17 +442,3 @@ class RequestProgress(Progress):
             self.requests[what.id] = dataclasses.replace(
                 what.outcome, address=self.action.address, party=self.action.party
             )
-
-
-def progress_of(action: actions.Action, run: Run, *, last_step: bool) -> Progress:
-    if isinstance(action, actions.Register):
-        return RegisterProgress(action, run, last_step=last_step)
-    if isinstance(action, actions.Accept):
-        return AcceptProgress(action, run, last_step=last_step)
-    if isinstance(action, actions.Call):
-        return CallProgress(action, run, last_step=last_step)
-    if isinstance(action, actions.Wait):
-        return WaitProgress(action, run, last_step=last_step)
-    if isinstance(action, actions.Options | actions.Message):
-        return RequestProgress(action, run, last_step=last_step)
-    raise TypeError(f"no progress for {type(action).__name__}")

@@ -130,12 +130,24 @@ class Scenario:
             return not (action.registrar or party.domain)
         if isinstance(action, Options) and not action.destination:
             return not party.domain
+        if isinstance(action, Call) and self.is_direct(action):
+            return False
         if isinstance(action, Call | Message | Options):
             named = self.parties.get(_destination(action))
             if named is not None:
                 return not named.domain
             return not party.domain and not _has_host(_destination(action))
         return False
+
+    def is_direct(self, call: Call) -> bool:
+        """Whether it is a load to a party that answers a load here and is registered nowhere: it needs no
+        server, and goes from one engine to the other."""
+        named = self.parties.get(call.dial_destination)
+        if not call.is_load or named is None or named.domain or self.target:
+            return False
+        of_it = [action for action in self.actions() if action.party == named.name]
+        answered = any(isinstance(action, Accept) and action.is_load for action in of_it)
+        return answered and not any(isinstance(action, Register) for action in of_it)
 
     def pbx_accounts(self) -> dict[str, str]:
         """Users that the built-in PBX must know, with the password where the document gives one, else ""."""
@@ -209,6 +221,10 @@ class Scenario:
                 return f"sip:{destination}"
         return self.uri(destination, caller)
 
+    def is_load(self, address: str) -> bool:
+        """Whether what is sent for this action is a load: for the policy."""
+        return self.action(address).is_load
+
     def users(self) -> dict[str, str]:
         """Party to user, for conditions such as ``caller_id = alice``."""
         return {name: self.account(name).user for name in self.parties}
@@ -220,6 +236,8 @@ class Scenario:
             account = self.account(action.party)
             if isinstance(action, Register):
                 found.append((action.address, f"sip:{action.registrar or account.domain}"))
+            elif isinstance(action, Call) and self.is_direct(action):
+                continue
             elif isinstance(action, Call | Message):
                 found.append((action.address, self.uri(_destination(action), account)))
             elif isinstance(action, Options):
@@ -232,7 +250,7 @@ class Scenario:
 def _may_take(action: Action) -> float:
     if isinstance(action, Call):
         each = action.ring_timeout + action.max_duration
-        paced = action.max_total_calls / action.call_rate + each
+        paced = action.placing_seconds + each
         queued = action.max_total_calls * each / action.concurrent if action.concurrent else 0.0
         return max(paced, queued)
     if isinstance(action, Wait):

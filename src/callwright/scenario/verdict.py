@@ -21,6 +21,7 @@ from callwright.scenario.outcome import (
     RequestOutcome,
     Verdict,
 )
+from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.status import status
 
 Judgement = tuple[Verdict, Blame | None, str]
@@ -385,6 +386,7 @@ def judge_run(
     blames: Mapping[str, Blame] | None = None,
     stopped: str | None = None,
     trouble: Judgement | None = None,
+    loads: Sequence[LoadOutcome] = (),
 ) -> Judgement:
     """The verdict of a run whose parts are judged: canceled, then error, failed, invalid, passed.
 
@@ -396,6 +398,12 @@ def judge_run(
     parts: list[Judgement] = [trouble] if trouble else []
     placed_first = sorted(calls, key=lambda call: call.direction is Direction.INCOMING)
     everything: list[Outcome] = [*registrations, *placed_first, *requests]
+    of_loads = sorted(loads, key=lambda load: load.role != "caller")
+    # What the other side of a load found is worth no more than the load itself.
+    of_loads = [load for load in of_loads if load.verdict == "invalid"] or of_loads
+    parts += [
+        (Verdict(load.verdict), Blame(load.blame) if load.blame else None, load.reason) for load in of_loads
+    ]
     parts += [(part.verdict, part.blame, part.reason) for part in everything]
     for wanted in (Verdict.ERROR, Verdict.FAILED):
         of_them = [part for part in parts if part[0] is wanted]
@@ -414,6 +422,8 @@ def judge_run(
         for part in parts:
             if part[0] is wanted:
                 return part
+    if of_loads:
+        return Verdict.PASSED, None, of_loads[0].reason
     return Verdict.PASSED, None, _all_well(calls, registrations, requests)
 
 

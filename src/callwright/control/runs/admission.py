@@ -56,7 +56,8 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
             uri = Uri.parse(text)
         except SipSyntaxError as error:
             raise RefusedByPolicy(address, f"{text} is no SIP URI: {error.reason}.", "") from None
-        decision = decide(Purpose.RUN, Destination(uri.host, (), uri.port, uri.user or ""), policy)
+        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), policy)
         if not decision.allowed and not decision.undecided:
             raise RefusedByPolicy(address, decision.reason, _remedy(decision))
         if decision.target is not None:
@@ -83,7 +84,7 @@ def _use(target_id: int, addresses: Sequence[str], calls: Mapping[str, Call]) ->
     return TargetUse(
         target_id,
         sum(call.concurrent or call.max_total_calls for call in made),
-        sum(min(call.call_rate, call.max_total_calls) for call in made),
+        sum(min(call.highest_rate, call.max_total_calls) for call in made),
         sum(call.max_total_calls * call.max_duration for call in made) / 60,
     )
 

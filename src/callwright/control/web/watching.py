@@ -144,10 +144,12 @@ class Watching:
         self._last = (call.id, reached)
 
     def _second(self, at: float, figures: Mapping[str, Any]) -> None:
-        second = Second(
-            float(figures["at"]),
-            msgspec.convert(figures.get("sent") or {}, SecondOfStream),
-            msgspec.convert(figures.get("received") or {}, SecondOfStream),
+        second = Second.from_json(
+            {
+                "at": float(figures["at"]),
+                "sent": figures.get("sent") or {},
+                "received": figures.get("received") or {},
+            }
         )
         call = self._call(str(figures["call"]), str(figures.get("party") or ""), at)
         if not call.seconds or second.at > call.seconds[-1].at:
@@ -313,7 +315,7 @@ def planned_seconds(scenario: Scenario) -> float:
         for action in step.actions:
             if isinstance(action, Call):
                 talk = action.cancel_after if action.cancel_after is not None else action.max_duration + 1.5
-                calls = action.max_total_calls / action.call_rate - 1 / action.call_rate
+                calls = action.placing_seconds - 1 / max(action.highest_rate, 1e-3)
                 longest = max(longest, talk + calls)
             elif isinstance(action, Wait):
                 longest = max(longest, action.seconds)

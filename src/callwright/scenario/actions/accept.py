@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
 from callwright.scenario.actions.action import Action
+from callwright.scenario.actions.engine import Unfit, unfit_for_load
 from callwright.scenario.parameter import (
     CODECS,
     Boolean,
@@ -74,3 +76,17 @@ class Accept(Action):
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()
     )
+    load: bool | None = parameter(
+        Boolean(),
+        "Whether the load engine answers the calls: as many as come, measured as a whole.",
+        default=None,
+        default_text="yes when a load of this test calls the party",
+    )
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the load engine answers its calls."""
+        return bool(self.load)
+
+    def unfit(self, given: Collection[str]) -> list[Unfit]:
+        return unfit_for_load(self.kind, vars(self), given) if self.is_load else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from callwright.scenario.actions.engine import Unfit
 from callwright.scenario.condition import Condition
 from callwright.scenario.parameter import PartyName, parameter
 
@@ -32,3 +33,17 @@ class Action:
     @property
     def expects_failure(self) -> bool:
         return any(condition.expects_failure for condition in self.expect)
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the load engine does it, not a softphone."""
+        return False
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values with the defaults that depend on others."""
+        return dict(values)
+
+    def unfit(self, given: Collection[str]) -> list[Unfit]:
+        """Parameters that do not go together; `given` are the names that were written."""
+        return []

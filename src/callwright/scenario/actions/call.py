@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from callwright.scenario.actions.action import Action
+from callwright.scenario.actions.engine import (
+    MOST_CALLS,
+    MOST_RATE,
+    WORKED_OUT,
+    Unfit,
+    too_much_for_softphones,
+    unfit_for_load,
+)
 from callwright.scenario.parameter import (
     CODECS,
     TRANSPORTS,
@@ -22,6 +31,7 @@ from callwright.scenario.parameter import (
     Words,
     parameter,
 )
+from callwright.scenario.ramp import Climb, Ramp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +49,35 @@ class Call(Action):
     dial_destination: str = parameter(
         Destination(512), "A number, a user, `user@host`, a SIP URI, or the name of a party."
     )
-    max_total_calls: int = parameter(Integer(1, 1_000_000), "How many calls to place in all.", default=1)
+    max_total_calls: int = parameter(
+        Integer(1, 1_000_000),
+        "How many calls to place in all.",
+        default=1,
+        default_text="1; with a `ramp`, as many as it makes",
+    )
     call_rate: float = parameter(Rate(), "New calls a second; `6 per minute` is read too.", default=1.0)
     concurrent: int = parameter(
         Integer(0, 100_000), "Most calls at once; 0 is as many as `call_rate` makes.", default=0
+    )
+    ramp: Climb | None = parameter(  # noqa: RUF009  (a field, as the others)
+        Ramp(),
+        "Instead of `call_rate`: from so many calls a second to so many, in that time. Makes it a load.",
+        default=None,
+    )
+    load: bool | None = parameter(
+        Boolean(),
+        "Whether the load engine places the calls: thousands a second, measured as a whole.",
+        default=None,
+        default_text=WORKED_OUT,
     )
     max_duration: float = parameter(Duration(0.1), "Hang up so long after the answer.", default=10.0)
     ring_timeout: float = parameter(
         Duration(1, 600), "Give up (CANCEL) when nobody answered by then; the call fails.", default=60.0
     )
     cancel_after: float | None = parameter(
-        Duration(0, 600), "Cancel on purpose so long after the INVITE, if not answered.", default=None
+        Duration(0, 600),
+        "Cancel on purpose so long after the INVITE (in a load: its first answer), if not answered.",
+        default=None,
     )
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
     dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
@@ -78,3 +106,45 @@ class Call(Action):
     @property
     def expects_failure(self) -> bool:
         return super().expects_failure or self.cancel_after is not None
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the load engine places its calls."""
+        if self.load is not None:
+            return self.load
+        return self.ramp is not None or too_much_for_softphones(self.call_rate, self.max_total_calls)
+
+    @property
+    def highest_rate(self) -> float:
+        """Calls a second, at most."""
+        return max(self.ramp.start, self.ramp.end) if self.ramp else self.call_rate
+
+    @property
+    def placing_seconds(self) -> float:
+        """From the first call to the last, when nothing holds them up."""
+        if self.ramp is None:
+            return self.max_total_calls / self.call_rate
+        rest = self.max_total_calls - self.ramp.calls
+        return self.ramp.seconds + (rest / self.ramp.end if rest > 0 and self.ramp.end else 0.0)
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        ramp = values.get("ramp")
+        if ramp is None or "max_total_calls" in values:
+            return dict(values)
+        return {**values, "max_total_calls": ramp.calls}
+
+    def unfit(self, given: Collection[str]) -> list[Unfit]:
+        if self.is_load:
+            both = "ramp" in given and "call_rate" in given
+            found = [Unfit("call_rate", "call_rate and ramp exclude each other: keep one of them.")]
+            return [*(found if both else ()), *unfit_for_load(self.kind, vars(self), given)]
+        if self.ramp is not None:
+            return [Unfit("load", "A ramp is placed by the load engine only. Leave out load: no.", ("yes",))]
+        if not too_much_for_softphones(self.call_rate, self.max_total_calls):
+            return []
+        message = (
+            f"{self.max_total_calls} calls at {self.call_rate:g} a second are more than a softphone keeps "
+            f"({MOST_RATE:g} a second, {MOST_CALLS} in all). Leave out load: no, or ask for less."
+        )
+        return [Unfit("load", message, ("yes",))]

@@ -1,0 +1,68 @@
+"""Which calls the load engine places and answers, and what it cannot do: that is refused by its name.
+
+A softphone takes some milliseconds of a CPU for each call and keeps all that there is to know of it; the
+engine takes some microseconds and keeps counts and distributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from callwright.scenario.parameter import CODECS
+
+MOST_RATE = 20.0
+"""Calls a second that softphones keep on a small machine, with both ends and a PBX on it."""
+MOST_CALLS = 500
+"""Calls whose every detail a result can hold."""
+LOAD_CODECS = ("PCMU", "PCMA", "G722")
+WORKED_OUT = f"yes with a `ramp`, more than {MOST_RATE:g} calls a second, or more than {MOST_CALLS} calls"
+
+
+class Unfit(NamedTuple):
+    """A parameter that does not go together with the others; `message` is a sentence."""
+
+    name: str
+    message: str
+    permitted: tuple[str, ...] = ()
+
+
+def too_much_for_softphones(call_rate: float, max_total_calls: int) -> bool:
+    """Whether a softphone would place fewer calls, or later ones, than it was asked for."""
+    return min(call_rate, max_total_calls) > MOST_RATE or max_total_calls > MOST_CALLS
+
+
+def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str]) -> list[Unfit]:
+    """What of a `call` or an `accept` the engine cannot do, a sentence each."""
+    found = []
+
+    def refuse(name: str, why: str, permitted: tuple[str, ...] = ()) -> None:
+        found.append(Unfit(name, f"{name} of a load: {why}", permitted))
+
+    if values["dtmf"]:
+        refuse("dtmf", "the load engine sends no digits. Leave it out.")
+    codecs = values["codecs"]
+    if "codecs" in given and codecs != CODECS[:3] and (len(codecs) != 1 or codecs[0] not in LOAD_CODECS):
+        refuse("codecs", f"the load engine sends one of {', '.join(LOAD_CODECS)}. Write one.", LOAD_CODECS)
+    if "record" in given and values["record"]:
+        refuse("record", "calls of a load are measured, not recorded. Write no, or leave it out.", ("no",))
+    if kind == "call":
+        for name in ("hold", "resume"):
+            if values[name] is not None:
+                refuse(name, "the load engine puts no call on hold. Leave it out.")
+        if values["follow"]:
+            refuse(
+                "follow", "the load engine follows no redirection; a 3xx is counted by its status.", ("no",)
+            )
+        if values["transport"] not in ("", "udp"):
+            refuse(
+                "transport", f"the load engine sends over UDP, not {values['transport'].upper()}.", ("udp",)
+            )
+    else:
+        if values["early_media"]:
+            refuse("early_media", "the load engine sends audio after the answer only.", ("no",))
+        if values["echo"]:
+            refuse("echo", "the load engine sends back nothing that it hears. Use play.", ("no",))
+        if values["reject_reason"]:
+            refuse("reject_reason", "the load engine writes the status's own reason. Leave it out.")
+    return found
