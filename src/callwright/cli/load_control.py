@@ -200,6 +200,7 @@ class Ears:
             "failed": total.failed,
             "failures": total.failures,
             "paused": progress.controls.paused,
+            "stopping": progress.controls.stop > 0,
             "limited_seconds": sum(1 for second in progress.seconds if second.limited),
         }
 
@@ -222,6 +223,15 @@ class Ears:
                     self._path.unlink()
 
 
+def _told(value: Any) -> str:
+    """A value of an answer, for a person."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count:,}" for name, count in value.items()) or "none"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
 @app.command("load-ctl", epilog=_EXAMPLES)
 def load_ctl(
     path: Annotated[Path, typer.Argument(metavar="SOCKET", help="What --control of the load named.")],
@@ -231,7 +241,10 @@ def load_ctl(
     ],
     as_json: JsonFlag = False,
 ) -> int:
-    """Steer a load that is running: its rate, pause, resume, stop gently (stop) or at once (kill)."""
+    """Steer a load that is running: its rate, pause, resume, stop gently (stop) or at once (kill).
+
+    A command takes effect at once; the numbers that are told with it are those of the last full second.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(5)
         try:
@@ -256,7 +269,7 @@ def load_ctl(
     elif answer.get("ok"):
         for name, value in answer.items():
             if name != "ok":
-                print(f"{name:16} {value}")
+                print(f"{name:16} {_told(value)}")
     else:
         say(f"callwright: {answer.get('error')}")
     return 0 if answer.get("ok") else 2
