@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit import postgresql
+from tests.kit.agents import agent_of, alive, said
 from tests.kit.nats import foreign_nats
 from tests.kit.served import Served, environment, free_port, serving, start
 
@@ -37,32 +36,6 @@ def test_the_records_lie_in_postgresql(tmp_path: Path) -> None:
 PING = "name: ping\nsteps:\n  - - options: {party: alice}\n"
 
 
-@contextlib.contextmanager
-def agent_of(served: Served, folder: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`callwright agent` as a process; its words are in FOLDER.log."""
-    with open(folder.with_suffix(".log"), "ab") as log:
-        agent = subprocess.Popen(
-            [*(sys.executable, "-m", "callwright", "agent", "--data", str(folder)), *flags],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment(),
-        )
-    try:
-        yield agent
-    finally:
-        agent.kill()
-        agent.wait()
-
-
-def alive(served: Served) -> None:
-    served.until(lambda found: any(one["alive"] for one in found), lambda: served.get("agents")["data"])
-
-
-def said(folder: Path) -> str:
-    return folder.with_suffix(".log").read_text()
-
-
 def test_an_agent_behind_a_firewall_takes_its_runs_over_websocket(tmp_path: Path) -> None:
     port, folder = free_port(), tmp_path / "agent"
     flags = ("--nats-listen", f"127.0.0.1:{port}", "--no-agent", "--no-pbx", "--lease", "2")
@@ -70,7 +43,7 @@ def test_an_agent_behind_a_firewall_takes_its_runs_over_websocket(tmp_path: Path
         served.api.put("tests", json={"document": PING})
         made = served.api.post("agents/tokens", json={"pool": "vienna"}).json()["data"]
         enrol = ("--url", served.url, "--enrol", made["token"], "--nats-transport", "websocket")
-        with agent_of(served, folder, *enrol):
+        with agent_of(folder, *enrol):
             alive(served)
             assert (
                 served.finished(served.run("ping", **{"agentpool.name": "vienna"}), 30)["status"] == "passed"
@@ -83,7 +56,7 @@ def test_an_agent_behind_a_firewall_takes_its_runs_over_websocket(tmp_path: Path
         blocked = identity | {"nats_url": f"tls://127.0.0.1:{free_port()}"}
         (folder / "agent.json").write_text(json.dumps(blocked))
         folder.with_suffix(".log").unlink()
-        with agent_of(served, folder, "--nats-transport", "auto"):
+        with agent_of(folder, "--nats-transport", "auto"):
             assert (
                 served.finished(served.run("ping", **{"agentpool.name": "vienna"}), 30)["status"] == "passed"
             )

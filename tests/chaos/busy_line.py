@@ -1,4 +1,4 @@
-"""A telephone that rings for a moment and is busy then, and writes down who was called how often."""
+"""Telephones that write down who was called how often: busy after a moment, or answered and held."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ RINGS = 0.15  # seconds
 
 class BusyLine:
     """`calls`: number that was dialled -> the Call-IDs it was dialled with; a repeated INVITE is the same
-    call. `first`: when it was dialled first, in monotonic seconds."""
+    call. `first`: when it was dialled first, `ended`: when CANCEL or BYE came, in monotonic seconds.
+
+    A number that begins with `answer` is answered and held, one with `ring` rings on; others are busy.
+    """
 
     def __init__(self, rings: float = RINGS) -> None:
         self.first: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+        self._numbers: dict[str, str] = {}  # Call-ID -> what was dialled
+        self._invites: dict[str, list[str]] = {}  # Call-ID -> the INVITE's lines
         self._rings = rings
         self.calls: dict[str, set[str]] = defaultdict(set)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -44,18 +50,39 @@ class BusyLine:
                 number = uri.partition(":")[2].partition("@")[0]
                 self.first.setdefault(number, time.monotonic())
                 self.calls[number].add(headers["Call-ID"])
+                self._numbers[headers["Call-ID"]], self._invites[headers["Call-ID"]] = number, head
                 self._answer(head, source, "180 Ringing")
+                if number.startswith("answer"):
+                    self._answer(head, source, "200 OK", self._session)
+                if number.startswith(("answer", "ring")):
+                    continue
                 later = threading.Timer(self._rings, self._answer, (head, source, "486 Busy Here"))
                 later.daemon = True
                 later.start()
             elif method != "ACK":
+                if method in ("BYE", "CANCEL"):
+                    call = next(line.partition(": ")[2] for line in head if line.startswith("Call-ID"))
+                    self.ended.setdefault(self._numbers[call], time.monotonic())
                 self._answer(head, source, "200 OK")
+                if method == "CANCEL":
+                    self._answer(self._invites[call], source, "487 Request Terminated")
 
-    def _answer(self, head: list[str], source: tuple[str, int], status: str) -> None:
+    @property
+    def _session(self) -> str:
+        """An answer whose audio goes where nobody listens."""
+        return (
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+        )
+
+    def _answer(self, head: list[str], source: tuple[str, int], status: str, body: str = "") -> None:
         copied = [line for line in head[1:] if line.partition(":")[0] in ("Via", "From", "Call-ID", "CSeq")]
         to = next(line for line in head if line.startswith("To:"))
-        lines = [f"SIP/2.0 {status}", *copied, to if ";tag=" in to else f"{to};tag=busy", "Content-Length: 0"]
+        lines = [f"SIP/2.0 {status}", *copied, to if ";tag=" in to else f"{to};tag=busy"]
+        lines.append(f"Contact: <sip:127.0.0.1:{self.port}>")
+        if body:
+            lines.append("Content-Type: application/sdp")
+        lines.append(f"Content-Length: {len(body)}")
         try:
-            self._socket.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), source)
+            self._socket.sendto(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), source)
         except OSError:
             return  # it is closed

@@ -8,6 +8,7 @@ to know after a crash lies in the spool before it matters.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ _CLAIM_SECONDS = 5.0
 _TAKE_SECONDS = 5.0
 _CLAIM_TRIES = 3
 _AGAIN = 0.2  # seconds before something is tried again that the broker refused
+_REVOKED = "An administrator revoked this agent"
 LAST_WORDS = 5.0  # seconds that results have to get home when the agent is ended
 
 
@@ -81,6 +83,7 @@ class Worker:
         self.identity = identity
         self.lease_seconds = identity.lease_seconds
         self.draining = False
+        self.revoked = ""  # why it may be an agent no more, a sentence
         self._broker, self._spool, self._execute = broker, spool, execute
         self._weigh, self._abilities = weigh, abilities
         self._clock: Clock = clock or SystemClock()
@@ -111,6 +114,7 @@ class Worker:
         for entry in self._spool.entries():
             self._recover(entry)
         self._broker.on_reconnect.append(self._beat_now.set)
+        self._broker.on_refused.append(self._revoke)
         subscriptions = [
             await self._broker.subscribe(subject.control(agent), self._on_control),
             await self._broker.subscribe(subject.KILL, self._on_kill),
@@ -126,6 +130,7 @@ class Worker:
             for subscription in subscriptions:
                 await subscription.close()
             self._broker.on_reconnect.remove(self._beat_now.set)
+            self._broker.on_refused.remove(self._revoke)
 
     def stop(self) -> None:
         """End: no new runs; the present ones are stopped, and told."""
@@ -134,9 +139,26 @@ class Worker:
     async def _end(self) -> None:
         for held in list(self._held.values()):
             held.live.stop("by the end of the agent")
+        if self.revoked:
+            await self._hang_up()
+            return
         pending = [task for task in self._tasks if not task.done()]
         if pending:
             await asyncio.wait(pending, timeout=LAST_WORDS)
+
+    async def _hang_up(self) -> None:
+        """Of a revoked agent nobody takes a result: it ends when its calls have."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LAST_WORDS
+        while any(held.running for held in self._held.values()) and loop.time() < deadline:
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._room.wait()
+
+    def _revoke(self, sentence: str) -> None:
+        self.revoked = self.revoked or sentence
+        self._stopping.set()
 
     def _spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
@@ -147,6 +169,9 @@ class Worker:
 
     async def _on_control(self, message: Message) -> None:
         control = decode(Control, message.data)
+        if control.revoked:
+            self._revoke(_REVOKED)
+            return
         if control.draining is not None:
             self._drain(control.draining)
         self._obey(control.stop)
@@ -191,6 +216,9 @@ class Worker:
 
     def _heed(self, answer: HeartbeatAnswer) -> None:
         self.lease_seconds = max(0.3, answer.lease_seconds)
+        if answer.revoked:
+            self._revoke(_REVOKED)
+            return
         if answer.draining != self.draining:
             self._drain(answer.draining)
         self._obey(answer.stop)

@@ -30,8 +30,10 @@ _EXAMPLES = """
   callwright agent --data /var/lib/callwright
 
 The token is good for one enrolment; what it gives is kept in DIR/agent.json (readable by its owner alone),
-and the agent finds its way back by itself from then on. Ctrl-C stops the runs it has, and tells.
+and the agent finds its way back by itself from then on. Ctrl-C stops the runs it has, and tells. An agent
+that was revoked ends with exit code 4.
 """
+EXIT_REVOKED = 4  # it makes no sense to start it again
 _WARM_UP = ("sip.endpoint", "rtp.session", "audio.codecs", "audio.speech", "evidence.report", "pbx.server")
 
 
@@ -228,7 +230,7 @@ async def _serve(
     from callwright.agent.spool import Spool
     from callwright.agent.worker import Abilities, Worker
     from callwright.cli.job import Carrier, weigh
-    from callwright.dispatch.broker import Unavailable
+    from callwright.dispatch.broker import CredentialsRefused, Unavailable
     from callwright.dispatch.nats import NatsBroker
 
     first, *otherwise = _ways(identity)
@@ -247,6 +249,8 @@ async def _serve(
         return
     try:
         broker = connecting.result()
+    except CredentialsRefused as error:
+        raise _revoked(str(error), identity) from None
     except (Unavailable, ValueError) as error:
         raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
     try:
@@ -271,6 +275,18 @@ async def _serve(
         worker.stop()
     await working
     await broker.close()
+    if worker.revoked:
+        raise _revoked(worker.revoked, identity)
+
+
+def _revoked(sentence: str, identity: Identity) -> Refused:
+    where = identity.platform_url or "URL"
+    return Refused(
+        f"{sentence}; agent {identity.name} ends",
+        f"Enrol it anew: callwright agent --url {where} --enrol TOKEN",
+        code=EXIT_REVOKED,
+        blame="platform",
+    )
 
 
 def _warm_up() -> None:

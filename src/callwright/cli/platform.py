@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from callwright.cli import first_start
+from callwright.cli.agent import EXIT_REVOKED
 from callwright.cli.console import EXIT_PLATFORM, Refused, say
 from callwright.cli.evidence_place import note_place
 from callwright.cli.ports import claim_port, free_udp_port
@@ -248,12 +249,13 @@ class Platform:
 
     # -- children
 
-    def _child(self, name: str, *command: str) -> Child:
+    def _child(self, name: str, *command: str, final: frozenset[int] = frozenset()) -> Child:
         environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
         if name != "web":
             environment = {k: v for k, v in environment.items() if not k.startswith(_FOR_WEB)}
         line = [sys.executable, "-m", *command]
-        return Child(name, lambda: line, environment, self.settings.data / "log" / f"{name}.log")
+        log = self.settings.data / "log" / f"{name}.log"
+        return Child(name, lambda: line, environment, log, final=final)
 
     async def _start_web(self, broker: _Broker) -> None:
         settings = self.settings
@@ -322,12 +324,14 @@ class Platform:
         )
         await self._supervisor.start(
             self._child(
-                "agent", "callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports
+                "agent",
+                *("callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports),
+                final=frozenset({EXIT_REVOKED}),
             )
         )
 
     def _fell(self, child: Child, how: str) -> None:
-        say(f"{child.name} {how}; it is started again (see {child.log})")
+        say(f"{child.name} {how} (see {child.log})")
 
     # -- ready
 

@@ -29,6 +29,7 @@ class Child:
     command: Callable[[], Sequence[str]]
     environment: Mapping[str, str]
     log: Path
+    final: frozenset[int] = frozenset()  # exit codes after which it is not started again
     patience: float = 3.0  # seconds from SIGTERM to SIGKILL
     process: asyncio.subprocess.Process | None = None
     falls: int = 0
@@ -73,8 +74,12 @@ class Supervisor:
             if self._is_ending():
                 return
             lasted = time.monotonic() - started
+            if code in child.final:
+                self._on_fall(child, f"{_ending_in_words(code, child.log)}; it is not started again")
+                return
             child.falls = 1 if lasted > _STEADY else child.falls + 1
-            self._on_fall(child, _ending_in_words(code, child.log))
+            words = f"{_ending_in_words(code, child.log)}; it is started again"
+            self._on_fall(child, words)
             await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (child.falls - 1)))
             if self._is_ending():
                 return

@@ -145,11 +145,12 @@ class StopOrder(msgspec.Struct, frozen=True):
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):
-    """Leases are renewed for all runs that are not among `stop`."""
+    """Leases are renewed for all runs that are not among `stop`. `revoked`: this agent is one no more."""
 
     lease_seconds: float = 15.0
     stop: tuple[StopOrder, ...] = ()
     draining: bool = False
+    revoked: bool = False
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -157,6 +158,7 @@ class Control(msgspec.Struct, frozen=True):
 
     stop: tuple[StopOrder, ...] = ()
     draining: bool | None = None
+    revoked: bool = False
 
 
 class Kill(msgspec.Struct, frozen=True):

@@ -172,8 +172,18 @@ class Keeper:
 
     async def _on_agents_changed(self, _: Message) -> None:
         for agent in await self._servers.list():
+            if agent.state == AgentState.REVOKED:
+                await self._expel(agent.id)
+                continue
             control = messages.Control(draining=agent.state != AgentState.ACTIVE)
             await self._broker.publish(subject.control(agent.id), encode(control))
+
+    async def _expel(self, agent_id: str) -> None:
+        """It is told, cut off, and what it had is found at once rather than by its lease."""
+        await self._broker.publish(subject.control(agent_id), encode(messages.Control(revoked=True)))
+        if self._accounts is not None:
+            await self._accounts.revoke(agent_id)
+        await self._runs.lose_agent(agent_id)
 
     def _reconnected(self) -> None:
         """What lay in the queues may be gone, and agents may be on their way back."""
@@ -311,6 +321,10 @@ class Keeper:
     async def _heartbeat(self, agent_id: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
         info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels)
         agent = await self._servers.heartbeat(agent_id, info)
+        if agent is None or agent.state == AgentState.REVOKED:
+            # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
+            await self._expel(agent_id)
+            return messages.HeartbeatAnswer(self.lease, revoked=True)
         held = [(run.run_id, run.attempt) for run in beat.runs]
         kept = await self._runs.renew(held, agent_id, self.lease) if held else set()
         orders = [order for owner, order in self._stops.values() if owner == agent_id]
@@ -319,8 +333,7 @@ class Keeper:
             for run in beat.runs
             if run.run_id not in kept and run.phase == "running"
         ]
-        draining = agent is None or agent.state != AgentState.ACTIVE
-        return messages.HeartbeatAnswer(self.lease, tuple(orders), draining)
+        return messages.HeartbeatAnswer(self.lease, tuple(orders), agent.state != AgentState.ACTIVE)
 
     def _answering(
         self, kind: type[T], answer: Callable[[str, T], Awaitable[msgspec.Struct]]
@@ -376,16 +389,15 @@ class Keeper:
     async def _account(self, message: Message) -> None:
         request = decode(messages.AccountRequest, message.data)
         answer = messages.AccountAnswer(reason="The accounts of this broker are not made by Callwright.")
-        if self._accounts is not None:
-            try:
-                if request.revoke:
-                    await self._accounts.revoke(request.agent_id)
-                    answer = messages.AccountAnswer()
-                else:
-                    answer = await self._accounts.account(request.agent_id, request.pool)
-                    await self._broker.open_queue(request.pool)
-            except (BrokerError, OSError) as error:
-                answer = messages.AccountAnswer(reason=str(error))
+        try:
+            if request.revoke:
+                await self._expel(request.agent_id)
+                answer = messages.AccountAnswer()
+            elif self._accounts is not None:
+                answer = await self._accounts.account(request.agent_id, request.pool)
+                await self._broker.open_queue(request.pool)
+        except (BrokerError, OSError) as error:
+            answer = messages.AccountAnswer(reason=str(error))
         await message.respond(encode(answer))
 
 

@@ -293,6 +293,17 @@ class Runs(RunRecords):
         self._tell(changed)
         return changed
 
+    async def lose_agent(self, agent_id: str) -> Sequence[Run]:
+        """Its runs as if their leases were over: for an agent that was revoked, whatever it does still."""
+        now, changed = self._clock.wall(), []
+        for run in await self._store.live():
+            if run.agent_id == agent_id and run.lease_until is not None:
+                moved = await self._expire(run, now, lost="revoked")
+                if moved is not None:
+                    changed.append(moved)
+        self._tell(changed)
+        return changed
+
     async def _follow_clock(self, now: float) -> None:
         interval = self._clock.now()
         before, self._clocks = self._clocks, (interval, now)
@@ -301,8 +312,9 @@ class Runs(RunRecords):
             if abs(step) > _CLOCK_STEP:
                 await self._store.shift_deadlines(step)
 
-    async def _expire(self, run: Run, now: float) -> Run | None:
-        lease_over = run.lease_until is not None and run.lease_until < now
+    async def _expire(self, run: Run, now: float, lost: str = "") -> Run | None:
+        """`lost`: why its agent counts as lost whatever the lease says."""
+        lease_over = run.lease_until is not None and (bool(lost) or run.lease_until < now)
         if run.stop_requested_at is not None:
             reason = run.result_description or "The run was stopped."
             return await self._store.end(run, Ending(_CANCELED, _CANCELED, None, reason), now)
@@ -316,7 +328,8 @@ class Runs(RunRecords):
             reason = f"Agents were lost before they began it, {run.attempt} times."
         else:
             reason = (
-                "The agent was lost during the run. A call may have been placed, so it was not tried again."
+                f"The agent was {lost or 'lost'} during the run. "
+                "A call may have been placed, so it was not tried again."
             )
         ending = Ending(Phase.ERROR.value, Phase.ERROR.value, "platform", reason)
         return await self._store.end(run, ending, now)

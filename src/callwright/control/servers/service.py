@@ -63,7 +63,11 @@ class Servers:
         """(agent, its secret). Raises Forbidden for a token that is wrong, used or expired, Conflict for a
         name that is taken (the token is spent then), Invalid."""
         _checked(name, "agent")
-        agent_id, now = self._entropy(8).hex(), self._clock.wall()
+        # Who was revoked and is enrolled anew is the same agent, with other credentials.
+        revoked = [
+            a.id for a in await self._store.agents() if (a.name, a.state) == (name, AgentState.REVOKED)
+        ]
+        agent_id, now = (revoked or [self._entropy(8).hex()])[0], self._clock.wall()
         used = None
         if len(token) <= 200 and token.isascii() and "\0" not in token:
             used = await self._store.use_enrolment(_hash(token), agent_id, now)
@@ -128,7 +132,7 @@ class Servers:
         return await self._set_state(identity, agent_id, AgentState.ACTIVE)
 
     async def revoke(self, identity: Identity, agent_id: str) -> Agent:
-        """For ever; its runs are found by their leases."""
+        """It may do nothing any more until it is enrolled anew; its runs are as those of a lost agent."""
         return await self._set_state(identity, agent_id, AgentState.REVOKED)
 
     async def _set_state(self, identity: Identity, agent_id: str, state: AgentState) -> Agent:
