@@ -14,6 +14,7 @@ from callwright.scenario.outcome import (
     RunOutcome,
     Verdict,
 )
+from callwright.scenario.outcome_of_load import LoadOutcome
 
 TIMELY_MS = 5.0
 """Audio that leaves later than this against its schedule makes our own measurement doubtful."""
@@ -62,6 +63,10 @@ def _parts(outcome: RunOutcome) -> list[Part]:
     return [*outcome.calls, *outcome.registrations, *outcome.requests]
 
 
+def _placed(outcome: RunOutcome) -> list[LoadOutcome]:
+    return [load for load in outcome.loads if load.role == "caller"]
+
+
 def _proof(outcome: RunOutcome, blame: Blame) -> str:
     """The reason of the worst thing with this blame that is not the headline itself."""
     parts = _parts(outcome)
@@ -77,6 +82,11 @@ def _proof(outcome: RunOutcome, blame: Blame) -> str:
 
 
 def _target(outcome: RunOutcome) -> str:
+    placed = _placed(outcome)
+    if placed and all(load.verdict == "passed" for load in placed):
+        return f"It did what was asked; {sum(load.answered for load in placed):,} calls answered."
+    if placed:
+        return ""
     parts = _parts(outcome)
     if parts and all(part.verdict is Verdict.PASSED for part in parts):
         answered = sum(call.answered for call in outcome.calls)
@@ -89,6 +99,11 @@ def _target(outcome: RunOutcome) -> str:
 
 
 def _network(outcome: RunOutcome) -> str:
+    media = [load.media for load in _placed(outcome) if load.media.get("received")]
+    if media:
+        gone = sum(figures["lost"] for figures in media)
+        came = sum(figures["received"] for figures in media)
+        return f"{gone:,} of {came + gone:,} packets lost." if gone <= 0.01 * (came + gone) else ""
     received = [
         c.received for c in outcome.calls if c.received.packets is not None and c.received.lost is not None
     ]
@@ -104,6 +119,11 @@ def _network(outcome: RunOutcome) -> str:
 
 
 def _platform(outcome: RunOutcome) -> str:
+    late = [load.generator.get("lateness_ms", {}).get("p99") for load in _placed(outcome)]
+    known = [value for value in late if value is not None]
+    if known and outcome.blame is not Blame.PLATFORM:
+        doubtful = any(load.generator.get("limited_seconds") for load in _placed(outcome))
+        return "" if doubtful else f"Calls were placed within {max(known):.1f} ms of their time (99 of 100)."
     errors = [error for call in outcome.calls if (error := _send_error(call)) is not None]
     if not errors and outcome.blame is Blame.TARGET:
         peers = [part.peer for part in _parts(outcome) if part.sip_code and part.peer]

@@ -101,7 +101,18 @@ def _cases(outcome: RunOutcome, suite: str) -> Iterator[Case]:
         title = f"{request.method} {request.target or ''}".strip()
         case = _case(suite, request.address, title, request.round_trip_ms)
         yield case, request.verdict, request.reason, _kind(request.blame)
+    for load in outcome.loads:
+        parts += 1
+        title = f"load {load.role} {load.party or ''}: {load.attempted} calls"
+        blame = Blame(load.blame) if load.blame else None
+        yield (
+            _case(suite, load.address, title, load.duration_ms),
+            Verdict(load.verdict),
+            load.reason,
+            _kind(blame),
+        )
     verdicts = [call.verdict for call in outcome.calls]
+    verdicts += [Verdict(load.verdict) for load in outcome.loads]
     verdicts += [registration.verdict for registration in outcome.registrations]
     verdicts += [request.verdict for request in outcome.requests]
     told = any(v is not Verdict.PASSED for v in verdicts) or not all(c.passed for c in outcome.conditions)

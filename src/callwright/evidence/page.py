@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from callwright.evidence import figures
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
+from callwright.evidence.load_charts import shown_loads
 from callwright.evidence.naming import has_media, named_calls, with_quality
 from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import shown
@@ -120,6 +121,7 @@ def run_page(
         "heard": [pair for pair in calls if has_media(pair[1])],
         "call_names": {call.id: name for name, call in calls},
         "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
+        "loads": shown_loads(outcome),
         "ladder": ladder,
         "rows": placed_rows(ladder.rows[:MOST_ROWS], len(ladder.parties)),
         "hidden_rows": max(0, len(ladder.rows) - MOST_ROWS),

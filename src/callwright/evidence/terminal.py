@@ -75,6 +75,8 @@ def _parts(outcome: RunOutcome, ladder: Ladder | None, width: int) -> Iterator[R
         yield _blame(outcome)
     if outcome.conditions:
         yield _conditions(outcome)
+    if outcome.loads:
+        yield _loads(outcome)
     if any(map(has_media, outcome.calls)):
         yield _streams(outcome, width)
     else:
@@ -140,6 +142,30 @@ def _conditions(outcome: RunOutcome) -> RenderableType:
             _text([(one_line(condition.expected), style)]),
             _text([(one_line(seen), f"bold {style}".strip() if not condition.passed else "")]),
         )
+    return table
+
+
+def _loads(outcome: RunOutcome) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim", pad_edge=True)
+    table.add_column("Load", overflow="fold", min_width=10)
+    for title in ("Calls", "Answered", "Failed", "Canceled", "PDD p50", "p95", "p99", "MOS p5"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for load in sorted(outcome.loads, key=lambda load: load.role != "caller"):
+        arrow = "→" if load.role == "caller" else "←"
+        failed = _text([(number(load.failed), "red" if load.failed else "")])
+        times = [milliseconds(load.pdd_ms.get(name)) for name in ("p50", "p95", "p99")]
+        mos = load.media.get("mos", {}).get("p5") if load.media.get("streams") else None
+        who = one_line(f"{arrow} {load.party or load.address or ''}", 40)
+        table.add_row(
+            who, number(load.attempted), number(load.answered), failed, number(load.canceled), *times,
+            UNKNOWN if mos is None else f"{mos:.2f}",
+        )  # fmt: skip
+    classes = [f"{name}: {count:,}" for load in outcome.loads for name, count in load.failures.items()]
+    table.caption = one_line(f"   failures  {', '.join(classes[:8])}", 200) if classes else None
+    table.caption_style, table.caption_justify = "dim", "left"
     return table
 
 

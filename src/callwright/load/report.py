@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from callwright.evidence.load_charts import chart
 from callwright.load.statistics import Second
 
 if TYPE_CHECKING:
     from callwright.load.engine import Result
 
 CSV, JSON, PAGE = "seconds.csv", "load.json", "report.html"
-SECONDS_SHOWN = 2_000
-"""Points of a chart: the CSV has them all."""
 
 
 class ReportFolder:
@@ -135,36 +133,3 @@ def _number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-WIDTH, HEIGHT = 560, 140
-
-
-def chart(
-    title: str,
-    xs: list[float],
-    series: Sequence[Sequence[float | None]],
-    names: list[str],
-    limited: list[tuple[float, float]],
-) -> dict[str, Any]:
-    """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded."""
-    step = max(1, len(xs) // SECONDS_SHOWN)
-    end = max(xs, default=1.0) or 1.0
-    top = max((value for line in series for value in line if value is not None), default=0.0) or 1.0
-    lines = []
-    for name, line in zip(names, series, strict=True):
-        points = " ".join(
-            f"{WIDTH * x / end:.1f},{HEIGHT - HEIGHT * value / top:.1f}"
-            for x, value in list(zip(xs, line, strict=True))[::step]
-            if value is not None
-        )
-        lines.append({"name": name, "points": points})
-    return {
-        "title": title,
-        "top": top,
-        "end": end,
-        "lines": lines,
-        "limited": [(WIDTH * a / end, max(1.0, WIDTH * (b - a) / end)) for a, b in limited],
-        "width": WIDTH,
-        "height": HEIGHT,
-    }

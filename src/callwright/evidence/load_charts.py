@@ -1,0 +1,85 @@
+"""Loads on a page: their figures second by second, as lines of inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from callwright.scenario.outcome import RunOutcome
+from callwright.scenario.outcome_of_load import LoadOutcome
+
+WIDTH, HEIGHT = 560, 140
+POINTS_SHOWN = 2_000
+"""Points of a chart: the data has them all."""
+_CHARTS = (
+    ("Calls per second", ("target_rate", "rate"), ("asked", "placed")),
+    ("Calls under way", ("active",), ("under way",)),
+    ("Post-dial delay, ms", ("pdd_p50", "pdd_p95", "pdd_p99"), ("p50", "p95", "p99")),
+    ("Failed calls", ("failed",), ("failed",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLoad:
+    """A load of a run with its charts; `times` are the rows of the table of response times."""
+
+    load: LoadOutcome
+    charts: Sequence[Mapping[str, Any]]
+    times: Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def shown_loads(outcome: RunOutcome) -> list[ShownLoad]:
+    """What `sections/load.html` needs, whoever placed the calls first."""
+    placed_first = sorted(outcome.loads, key=lambda load: load.role != "caller")
+    return [ShownLoad(load, _charts(load), _times(load)) for load in placed_first]
+
+
+def _times(load: LoadOutcome) -> list[tuple[str, Mapping[str, Any]]]:
+    named = (("Post-dial delay", load.pdd_ms), ("Setup", load.setup_ms), ("BYE", load.bye_ms))
+    return [(name, figures) for name, figures in named if figures.get("count")]
+
+
+def _charts(load: LoadOutcome) -> list[dict[str, Any]]:
+    at = [float(value) for value in load.seconds.get("at", ())]
+    spans = load.seconds.get("span", ())
+    why = load.seconds.get("limited", ())
+    limited = [(end - span, end) for end, span, text in zip(at, spans, why, strict=False) if text]
+    found = []
+    for title, columns, names in _CHARTS:
+        series = [list(load.seconds.get(name, ())) for name in columns]
+        if load.role != "caller" and title.startswith("Calls per"):
+            series, names = series[1:], ("came",)
+        if at and any(value is not None for line in series for value in line):
+            found.append(chart(title, at, series, list(names), limited))
+    return found
+
+
+def chart(
+    title: str,
+    xs: list[float],
+    series: Sequence[Sequence[float | None]],
+    names: list[str],
+    limited: list[tuple[float, float]],
+) -> dict[str, Any]:
+    """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded."""
+    step = max(1, len(xs) // POINTS_SHOWN)
+    end = max(xs, default=1.0) or 1.0
+    top = max((value for line in series for value in line if value is not None), default=0.0) or 1.0
+    lines = []
+    for name, line in zip(names, series, strict=True):
+        points = " ".join(
+            f"{WIDTH * x / end:.1f},{HEIGHT - HEIGHT * value / top:.1f}"
+            for x, value in list(zip(xs, line, strict=True))[::step]
+            if value is not None
+        )
+        lines.append({"name": name, "points": points})
+    return {
+        "title": title,
+        "top": top,
+        "end": end,
+        "lines": lines,
+        "limited": [(WIDTH * a / end, max(1.0, WIDTH * (b - a) / end)) for a, b in limited],
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
