@@ -22,7 +22,7 @@ DIRECTIVES = {
     "cdivision": True,
     "embedsignature": True,
 }
-FLAGS = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
 
 
 def wanted() -> list[Path]:

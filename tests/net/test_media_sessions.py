@@ -15,7 +15,7 @@ from callwright.net.media import MediaEngine, MediaHandle
 from callwright.net.media_choice import media_engine, native_engine
 from callwright.net.ports import MediaPorts, PortPair
 from callwright.net.tap import Packet
-from callwright.rtp.packet import parse
+from callwright.rtp.packet import RtpPacket, parse, serialize
 from callwright.rtp.report import MediaReport
 from callwright.rtp.session import DigitReceived, PlayedFrame, Session, SessionConfig
 
@@ -180,6 +180,17 @@ def test_every_packet_leaves_on_its_schedule_and_arrives(
     assert last.now - first.now == pytest.approx(0.02 * (sent - 1), abs=0.03)
     assert ours.sent.skipped_frames == 0
     assert sum(second.packets for second in ours.sent.series) == sent
+
+
+def test_what_is_asked_of_a_session_sees_all_that_has_arrived(engine: MediaEngine) -> None:
+    call = Call(engine, engine.open_ports(HOST), Session(config((HOST, 9)), system_entropy, None))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far_end:
+        for number in range(1, 61):
+            packet = RtpPacket(0, False, number, 160 * number, 7, bytes(160))
+            far_end.sendto(serialize(packet), tuple(call.ports.local))
+            if number % 20 == 0:
+                assert call.report().received.packets == number
+    assert call.end().received.lost == 0
 
 
 def test_a_tap_sees_a_packet_leave_before_it_sees_it_come(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from callwright.audio.codecs import PCMU
 from callwright.audio.tones import tone
 from callwright.audio.wav import read_wav
+from callwright.net.media_choice import frame_sums
 from callwright.phone.recorder import Recorder
 from callwright.rtp.session import PlayedFrame, SentFrame
 
@@ -75,3 +78,31 @@ def test_a_payload_that_is_none_is_counted_and_passed_over() -> None:
     recorder.received(played(0, b"\x01"), "no such codec", 20.0, 100.0)
     recorder.close()
     assert recorder.unreadable == 1
+
+
+FRAME = st.builds(
+    PlayedFrame,
+    media_time=st.floats(0, 5, allow_nan=False),
+    payload=st.one_of(st.none(), st.binary(max_size=170), st.sampled_from(FRAMES)),
+    payload_type=st.sampled_from([0, 0, 0, 8, 9, 77]),
+    lost=st.just(0),
+    play_time=st.floats(99, 108, allow_nan=False),
+)
+
+
+@pytest.mark.skipif(frame_sums() is None, reason="callwright.net._media was not built")
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(FRAME, max_size=12), max_size=4))
+def test_frames_listened_to_together_are_heard_as_one_by_one(batches: list[list[PlayedFrame]]) -> None:
+    codecs = {0: "PCMU", 8: "PCMA", 9: "no such codec"}
+    together, one_by_one = Recorder(None, 8000, "PCMU"), Recorder(None, 8000, "PCMU")
+    for frames in batches:
+        together.heard(frames, codecs, 20.0, 100.0)
+        for frame in frames:
+            if frame.payload_type in codecs:
+                one_by_one.received(frame, codecs[frame.payload_type], 20.0, 100.0)
+    together.close()
+    one_by_one.close()
+    assert together.sound() == one_by_one.sound()
+    assert together.levels == pytest.approx(one_by_one.levels, abs=1e-9)
+    assert together.unreadable == one_by_one.unreadable

@@ -51,7 +51,7 @@ class Activity:
         self._samples = self._active_samples = self._silent_samples = 0
         self._energy = self._active_energy = 0
         self._clipped = self._sum = 0
-        self._threshold = FULL_SCALE * FULL_SCALE * 10 ** (SILENCE_DBFS / 10)
+        self.threshold = FULL_SCALE * FULL_SCALE * 10 ** (SILENCE_DBFS / 10)
 
     def add_pcm(self, pcm: bytes) -> float:
         """Counts a frame of s16le; returns its level in dBFS."""
@@ -99,12 +99,25 @@ class Activity:
     def _add(self, count: int, total: int) -> float:
         self._samples += count
         self._energy += total
-        if total >= self._threshold * count:
+        if total >= self.threshold * count:
             self._active_samples += count
             self._active_energy += total
         else:
             self._silent_samples += count
         return dbfs(total, count)
+
+    def add_sums(
+        self, samples: int, energy: int, active: int, active_energy: int, clipped: int, total: int
+    ) -> None:
+        """Counts frames that somebody else has summed up; a frame is active whose mean of squares reaches
+        `threshold`."""
+        self._samples += samples
+        self._energy += energy
+        self._active_samples += active
+        self._active_energy += active_energy
+        self._silent_samples += samples - active
+        self._clipped += clipped
+        self._sum += total
 
     def sound(self) -> Sound:
         """What was heard so far."""
@@ -119,6 +132,13 @@ class Activity:
             clipping_pct=100 * self._clipped / n,
             dc_pct=100 * self._sum / n / FULL_SCALE,
         )
+
+
+def tables_of(law: g711.Law) -> tuple[bytes, bytes, int, int]:
+    """The square and the value of each code, as 256 native 32-bit numbers each; the codes of the largest and
+    of the smallest value."""
+    tables = _TABLES.get(law.silence) or _tables(law)
+    return tables.squares, tables.values, *tables.ends
 
 
 # One sum for two: the square above, the value made positive below, where 512 of them have room.

@@ -6,6 +6,9 @@ class Reader:
     def read(
         self, now: float, wall_offset: float, rounds: int
     ) -> tuple[list[tuple[Any, bool, bytes, tuple[str, int], float]], list[tuple[Any, bool]]]: ...
+    def read_one(
+        self, fd: int, now: float, wall_offset: float, rounds: int
+    ) -> tuple[list[tuple[Any, bool, bytes, tuple[str, int], float]], list[tuple[Any, bool]]]: ...
     def close(self) -> None: ...
 
 MOST: int

@@ -260,6 +260,27 @@ cdef class Reader:
                 break
         return datagrams, errors
 
+    def read_one(self, int fd, double now, double wall_offset, int rounds):
+        """As `read`, of one socket only."""
+        cdef int count, number, done
+        cdef list datagrams = []
+        cdef list errors = []
+        cdef _Port port = self.ports.get(fd)
+        if port is None:
+            raise ValueError("the reader does not watch this socket")
+        for done in range(rounds):
+            count = receive(self.messages, fd)
+            if count < 0:
+                if errno not in (_errno.EAGAIN, _errno.EINTR):
+                    errors.append((port.owner, port.marked))
+                    continue  # the error is told once; packets may stand behind it
+                break
+            for number in range(count):
+                datagrams.append(self.take(port, number, now, wall_offset, self.last_read))
+            if count < VECTOR:
+                break
+        return datagrams, errors
+
     cdef tuple take(self, _Port port, int number, double now, double wall_offset, double since):
         cdef mmsghdr *message = &self.messages.headers[number]
         cdef msghdr *header = &message.msg_hdr

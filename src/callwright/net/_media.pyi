@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 class Pacer:
     def run(self) -> None: ...
@@ -11,4 +12,16 @@ class PacedStream:
     def withdraw(self) -> tuple[list[float], list[int] | None, bool]: ...
     def close(self) -> None: ...
 
+Law = tuple[bytes, bytes, int, int]
+
+def sum_frames(
+    frames: list[Any],
+    laws: dict[int, Law | None],
+    started: float,
+    offset: float | None,
+    skew: float,
+    threshold: float,
+) -> tuple[
+    float | None, tuple[int, int, int, int, int, int], list[tuple[int, float]], list[tuple[float, Any]]
+]: ...
 def sum_codes(payload: bytes, squares: bytes, values: bytes) -> tuple[int, int]: ...

@@ -115,6 +115,82 @@ def sum_codes(bytes payload not None, bytes squares not None, bytes values not N
     return energy, total
 
 
+def sum_frames(list frames not None, dict laws not None, double started, offset, double skew, double threshold):
+    """Listens to frames of G.711: (media time, payload or None, payload type, lost, play time), one ptime each.
+
+    `laws` has (squares, values, code of the largest value, code of the smallest) for a payload type that is
+    G.711, None for another that counts too; the rest is passed over. A frame stands at `offset` plus its
+    media time; `offset` is set anew by the play time since `started` where that is off by more than `skew`.
+    A frame is active when the mean of its squares reaches `threshold`.
+
+    Returns (offset, (samples, energy, active samples, active energy, clipped samples, sum of values),
+    [(second, mean of squares)] with the loudest frame of each run of frames in one second, [(at, frame)] of
+    what is no G.711).
+    """
+    cdef tuple law
+    cdef object frame  # any tuple, a named one too
+    cdef bytes payload, squares, values
+    cdef const unsigned char *octets
+    cdef const int *square
+    cdef const int *value
+    cdef Py_ssize_t index, count
+    cdef double media_time, at, base = 0.0
+    cdef bint known = offset is not None
+    cdef int high, low, code
+    cdef int64_t energy, second
+    cdef int64_t samples = 0, total = 0, active = 0, active_total = 0, clipped = 0, values_total = 0
+    cdef int64_t present = 0
+    cdef bint begun = False
+    cdef double loudest = -1.0, mean
+    cdef list levels = []
+    cdef list others = []
+    if known:
+        base = offset
+    for frame in frames:
+        if frame[2] not in laws:
+            continue
+        media_time = frame[0]
+        at = <double>frame[4] - started
+        if not known or base + media_time - at > skew or base + media_time - at < -skew:
+            known = True
+            base = at - media_time
+        law = laws[frame[2]]
+        payload = frame[1]
+        if payload is None:
+            continue
+        if law is None:
+            others.append((base + media_time, frame))
+            continue
+        squares, values, high, low = law
+        if PyBytes_GET_SIZE(squares) != 1024 or PyBytes_GET_SIZE(values) != 1024:
+            raise ValueError("a table has 256 numbers")
+        octets = <const unsigned char *>PyBytes_AS_STRING(payload)
+        square, value = <const int *>PyBytes_AS_STRING(squares), <const int *>PyBytes_AS_STRING(values)
+        count = PyBytes_GET_SIZE(payload)
+        energy = 0
+        for index in range(count):  # an octet is below 256: it is in the tables
+            code = octets[index]
+            energy += square[code]
+            values_total += value[code]
+            clipped += code == high or code == low
+        samples += count
+        total += energy
+        mean = <double>energy / count if count else 0.0
+        if count and <double>energy >= threshold * count:
+            active += count
+            active_total += energy
+        second = <int64_t>(base + media_time)
+        if not begun or second != present:
+            if begun:
+                levels.append((present, loudest))
+            begun, present, loudest = True, second, mean
+        elif mean > loudest:
+            loudest = mean
+    if begun:
+        levels.append((present, loudest))
+    return base if known else None, (samples, total, active, active_total, clipped, values_total), levels, others
+
+
 cdef class Pacer:
     """Sends what its streams have planned. `run` is the body of its thread; all else may be called from any
     one other thread."""

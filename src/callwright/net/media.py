@@ -45,6 +45,8 @@ GATHER = 0.004
 """Seconds between readings of the sockets, where the kernel stamps arrivals."""
 READ_ROUNDS = 16
 """Packets taken from one socket in one reading."""
+FETCHED = 512
+"""The most that is taken from one socket before an act: a flood must not hold it up."""
 SHORTEST_WAIT = 0.00005
 LARGEST_PACKET = 65_535
 CLOSE_SECONDS = 0.05
@@ -151,14 +153,17 @@ class MediaEngine:
     def run(self, act: Callable[[], T], handle: MediaHandle | None = None) -> Future[T]:
         """Runs something on the media thread; the Future gets its result or exception.
 
-        Afterwards the handle's session, or every session when none is named, is drained: so `act` may use
-        its verbs.
+        What has arrived for the handle's session, or for every session when none is named, is taken in
+        before, so that `act` sees all of it. Afterwards it is drained: so `act` may use its verbs.
         """
         done: Future[T] = Future()
 
         def command() -> None:
             if not done.set_running_or_notify_cancel():
                 return
+            for each in [handle] if handle is not None else list(self._handles):
+                if each._running:
+                    self._fetch(each)
             try:
                 result = act()
             except BaseException as error:
@@ -467,6 +472,16 @@ class MediaEngine:
                 handle, Packet(arrival + offset, arrival, "in", cast(Any, kind_), "UDP", local, source, data)
             )
         return True
+
+    def _fetch(self, handle: MediaHandle) -> None:
+        """Takes in what has arrived for one session."""
+        offset = self._wall_offset()
+        for sock, is_rtcp in ((handle.ports.rtp, False), (handle.ports.rtcp, True)):
+            for _ in range(FETCHED):
+                if not self._take(handle, sock, is_rtcp, offset):
+                    break
+        if handle._heard or handle._heard_rtcp:
+            self._hear(handle)
 
     def _hear(self, handle: MediaHandle) -> None:
         batch, handle._heard = handle._heard, []

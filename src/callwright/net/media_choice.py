@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.media import MediaEngine
@@ -26,6 +27,15 @@ def code_sums() -> Callable[[bytes, bytes, bytes], tuple[int, int]] | None:
     except ImportError:
         return None
     return sum_codes
+
+
+def frame_sums() -> Callable[..., Any] | None:
+    """`_media.sum_frames`, which listens to many frames at once; None where it was not built."""
+    try:
+        from callwright.net._media import sum_frames
+    except ImportError:
+        return None
+    return sum_frames
 
 
 def media_engine(

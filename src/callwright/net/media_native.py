@@ -19,10 +19,11 @@ from concurrent.futures import Future
 from errno import EAGAIN
 from typing import Any, Protocol, TypeVar, cast
 
+from callwright.net._batch import MOST as DATAGRAMS
 from callwright.net._batch import Reader
 from callwright.net._media import PacedStream, Pacer
 from callwright.net.address import numeric_host, sockaddr
-from callwright.net.media import GATHER, READ_ROUNDS, MediaEngine
+from callwright.net.media import FETCHED, GATHER, READ_ROUNDS, MediaEngine
 from callwright.net.media_session import MediaHandle
 from callwright.net.pacing import raise_priority, readable_within, switch_interval
 from callwright.net.tap import Packet
@@ -31,13 +32,18 @@ from callwright.sip.transport import Address
 
 T = TypeVar("T")
 
-LEAD = 0.300
+LEAD = 0.400
 """Seconds ahead for which packets are made: as long may Python be held up."""
-MOST = 32
-VISIT = 0.160
-"""Seconds between two visits of a session."""
-GRID = 0.040
+MOST = 48
+GRID = 0.120
 """Visits and readings fall on multiples of this, so that one awakening serves all sessions."""
+VISIT = 0.240
+"""Seconds between two visits of a session."""
+EAGER = 0.040
+"""Readings fall on multiples of this while somebody looks on (a tap), and while something is to come for the
+first time: a session may have to send elsewhere as soon as it knows where its packets come from."""
+WATCHED_VISIT = 0.160
+"""Seconds between two visits while somebody looks on."""
 PHASES = 0.002
 """Streams begin on multiples of this, so that the pacer can send for many whenever it wakes."""
 PATIENCE = 0.060
@@ -66,6 +72,7 @@ class _Flight:
         self.session = session
         self.stream = stream
         self.live = False  # of the session, as it was when packets were made last
+        self.heard = False
         self.packets: deque[tuple[float, bytes, tuple[str, int]]] = deque()
         self.address: tuple[str, int] | None = None
         self.name = b""
@@ -250,7 +257,8 @@ class NativeMediaEngine(MediaEngine):
         if when is not None:
             flight = self._flights.get(handle)
             if flight is not None and not flight.live:
-                when = (now + VISIT) // GRID * GRID
+                watched = self._taps or handle._tap
+                when = (now + WATCHED_VISIT) // EAGER * EAGER if watched else (now + VISIT) // GRID * GRID
                 if handle._due is not None and handle._due <= when:
                     return
         super()._schedule(handle, when, now)
@@ -264,14 +272,39 @@ class NativeMediaEngine(MediaEngine):
         if self._alarmed:
             self._quiet_alarm()
         offset = self._offset = self._wall_offset()
-        datagrams, errors = self._reader.read(now, offset, READ_ROUNDS)
+        heard = self._sort(*self._reader.read(now, offset, READ_ROUNDS))
         self._last_read = now
-        ahead = len(self._flights) == len(self._handles) and not any(
-            flight.live for flight in self._flights.values()
-        )
-        self._read_after = (now // GRID + 1) * GRID if ahead else now + GATHER
+        self._read_after = self._next_reading(now)
+        for handle in heard:
+            flight = self._flights.get(handle)
+            self._hear(handle)
+            if flight is not None and not flight.live and handle._due is not None:
+                flight.heard = True
+                self._tell(handle)
+                if flight.session.outdated:
+                    self._drain([handle])
+                continue  # it is visited soon
+            if flight is not None:
+                self._settle(handle, flight)
+            self._drain([handle])
+            self._fire()
+
+    def _next_reading(self, now: float) -> float:
+        if len(self._flights) < len(self._handles):
+            return now + GATHER
+        grid = EAGER if self._taps else GRID
+        for handle, flight in self._flights.items():
+            if flight.live:
+                return now + GATHER
+            if not flight.heard or handle._tap:
+                grid = EAGER
+        return (now // grid + 1) * grid
+
+    def _sort(self, datagrams: Sequence[Any], errors: Sequence[Any]) -> dict[MediaHandle, None]:
+        """What the reader found, to those whom it is for; who has something to hear."""
         heard: dict[MediaHandle, None] = {}
         tapped = bool(self._taps)
+        offset = self._offset
         for handle, is_rtcp, data, source, arrival in datagrams:
             (handle._heard_rtcp if is_rtcp else handle._heard).append((data, source, arrival))
             heard[handle] = None
@@ -281,18 +314,15 @@ class NativeMediaEngine(MediaEngine):
                 self._note(handle, Packet(arrival + offset, arrival, "in", kind, "UDP", local, source, data))
         for handle, is_rtcp in errors:
             self._refusals(handle, handle.ports.rtcp if is_rtcp else handle.ports.rtp)
-        for handle in heard:
-            flight = self._flights.get(handle)
+        return heard
+
+    def _fetch(self, handle: MediaHandle) -> None:
+        now = self._clock.now()
+        self._offset = self._wall_offset()
+        for sock in (handle.ports.rtp, handle.ports.rtcp):
+            self._sort(*self._reader.read_one(sock.fileno(), now, self._offset, FETCHED // DATAGRAMS))
+        if handle._heard or handle._heard_rtcp:
             self._hear(handle)
-            if flight is not None and not flight.live and handle._due is not None:
-                self._tell(handle)
-                if flight.session.outdated:
-                    self._drain([handle])
-                continue  # it is visited soon
-            if flight is not None:
-                self._settle(handle, flight)
-            self._drain([handle])
-            self._fire()
 
     def _tell(self, handle: MediaHandle) -> None:
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from callwright.audio.codecs import codec
 from callwright.net.address import numeric_host
@@ -15,61 +15,28 @@ from callwright.phone.plan import MediaPlan
 from callwright.phone.recorder import Recorder
 from callwright.phone.source import ECHO, ClipSource, EchoSource, load_clip
 from callwright.rtp.report import MediaReport
-from callwright.rtp.session import FrameSource, Prepared, Session, SessionConfig, Transmission
+from callwright.rtp.session import FrameSource, Session, SessionConfig
 from callwright.sdp.negotiation import Negotiated
 
 if TYPE_CHECKING:
     from callwright.phone.phone import Phone
 
 _WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
+_LOOK_EVERY = 1.0  # the same while it leaves nothing
 
 
 class OutOfPorts(Exception):
     """No RTP ports could be opened; the text is a sentence."""
 
 
-class _Tapped:
-    """An rtp.Session as the engine sees it, whose frames go to the recorder and the echo as they come."""
+class _Tapped(Session):
+    """A session whose frames go to the recorder and the echo as they are played and sent."""
 
-    def __init__(self, session: Session, leg: MediaLeg) -> None:
-        self._session, self._leg = session, leg
-
-    def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
-        self._session.receive_batch(batch)
-        self._leg.collect()
-
-    def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
-        self._session.receive_rtcp(data, source, now)
+    collect: Callable[[], None]
 
     def wake(self, now: float) -> None:
-        self._session.wake(now)
-        self._leg.collect()
-
-    def next_wake(self) -> float | None:
-        return self._session.next_wake()
-
-    def prepare(self, now: float, until: float, most: int) -> list[Prepared]:
-        return self._session.prepare(now, until, most)
-
-    def settle(self, left: Sequence[float]) -> None:
-        self._session.settle(left)
-
-    def withdraw(self, now: float) -> None:
-        self._session.withdraw(now)
-
-    @property
-    def outdated(self) -> bool:
-        return self._session.outdated
-
-    @property
-    def live(self) -> bool:
-        return self._session.live
-
-    def transmissions(self) -> list[Transmission]:
-        return self._session.transmissions()
-
-    def events(self) -> Sequence[Any]:
-        return self._session.events()
+        super().wake(now)
+        self.collect()
 
 
 class MediaLeg:
@@ -211,9 +178,10 @@ class MediaLeg:
         self._codecs = {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
         row = codec(negotiated.format.name)
         self.recorder = Recorder(self.plan.record, row.sample_rate, row.name)
-        session = Session(config, self.phone.entropy, self._source(config, row.name))
+        session = _Tapped(config, self.phone.entropy, self._source(config, row.name))
+        session.collect = self.collect
         self._session = session
-        self._handle = self.phone.engine.start(_Tapped(session, self), self._ports)
+        self._handle = self.phone.engine.start(session, self._ports)
         begin = self.phone.engine.start_time(config.ptime_ms / 1000)
         self._started = begin
         self._handle.run(lambda: session.start(begin))
@@ -253,9 +221,14 @@ class MediaLeg:
             )
 
     def _work(self) -> None:
-        if self.recorder is not None:
-            self.recorder.work()
-        self._worker = asyncio.get_running_loop().call_later(_WORK_EVERY, self._work)
+        recorder = self.recorder
+        waits = recorder is not None and (recorder.writing or recorder.waiting)
+        if recorder is not None and waits:
+            recorder.work()
+        # Where the media thread listens by itself, this only looks whether that is still so.
+        self._worker = asyncio.get_running_loop().call_later(
+            _WORK_EVERY if waits else _LOOK_EVERY, self._work
+        )
 
     # -- on the media thread
 
@@ -264,12 +237,13 @@ class MediaLeg:
         session, recorder, config = self._session, self.recorder, self._config
         if session is None or recorder is None or config is None:
             return
-        for frame in session.played():
-            name = self._codecs.get(frame.payload_type)
-            if frame.payload is not None and self._echo is not None:
-                self._echo.push(frame.payload)
-            if name is not None:
-                recorder.received(frame, name, config.ptime_ms, self._started)
+        frames = session.played()
+        if frames:
+            if self._echo is not None:
+                for frame in frames:
+                    if frame.payload is not None:
+                        self._echo.push(frame.payload)
+            recorder.heard(frames, self._codecs, config.ptime_ms, self._started)
         if config.tap_sent:
             name = self._codecs.get(config.payload_type, recorder.codec_name)
             for sent in session.sent_frames():

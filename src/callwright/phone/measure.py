@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from callwright.phone.plan import CallPlan
@@ -63,10 +64,14 @@ class Score:
         return self.model.inputs
 
 
+@lru_cache(maxsize=4096)
 def score(
     codec: str, *, ppl: float, burst_r: float | None, delay_ms: float, rtt_ms: float | None, ptime: float
 ) -> Score | None:
-    """Rate one direction; None for a codec that nobody has values for."""
+    """Rate one direction; None for a codec that nobody has values for.
+
+    A call asks for each of its seconds, and nearly all of them are alike: so answers are kept.
+    """
     try:
         scale = scale_of(codec)
         found = impairment(codec, scale)

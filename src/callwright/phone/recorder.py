@@ -7,20 +7,23 @@ The media thread puts frames in, which costs it an append; whoever owns the call
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from callwright.audio import g711
-from callwright.audio.activity import Activity, Sound
+from callwright.audio.activity import Activity, Sound, tables_of
 from callwright.audio.codecs import Codec, CodecError, Decoder, codec
 from callwright.audio.concealment import Concealer
+from callwright.audio.level import dbfs
 from callwright.audio.resample import Resampler
 from callwright.audio.wav import AudioFileError, WavWriter
-from callwright.net.media_choice import code_sums
+from callwright.net.media_choice import code_sums, frame_sums
 from callwright.rtp.session import PlayedFrame, SentFrame
 
 _MAX_GAP_S = 60.0  # silence written for one hole; a longer one is cut to this
 _MAX_SKEW_S = 1.0  # RTP time against our own clock, from where we believe our own clock
 _SUM_CODES = code_sums()
+_SUM_FRAMES = frame_sums()
 _LAWS = {"PCMU": g711.ulaw, "PCMA": g711.alaw}
 
 
@@ -110,6 +113,8 @@ class Recorder:
         self._left, self._right = _Track(sample_rate), _Track(sample_rate)
         self._decode_sent, self._decode_received = _Decoding(sample_rate), _Decoding(sample_rate)
         self._offset: float | None = None
+        self._laws_of: dict[int, str] = {}
+        self._known_laws: dict[int, tuple[bytes, bytes, int, int] | None] = {}
         if path is not None:
             try:
                 self._writer = WavWriter(path, sample_rate)
@@ -119,6 +124,11 @@ class Recorder:
     @property
     def writing(self) -> bool:
         return self._writer is not None
+
+    @property
+    def waiting(self) -> bool:
+        """There is something for `work` to do."""
+        return bool(self._received or self._sent)
 
     @property
     def duration_s(self) -> float:
@@ -139,6 +149,37 @@ class Recorder:
             self._offset = at - frame.media_time
         missing = ptime * frame.lost if frame.payload is None else 0.0
         self._received.append((self._offset + frame.media_time, codec_name, frame.payload, missing))
+
+    def heard(
+        self, frames: list[PlayedFrame], codecs: Mapping[int, str], ptime: float, started: float
+    ) -> None:
+        """`received` for each frame, by the codec of its payload type.
+
+        Where nothing is written and the native room is there, G.711 is listened to at once: that takes less
+        than to put it aside.
+        """
+        if self._writer is not None or _SUM_FRAMES is None:
+            for frame in frames:
+                name = codecs.get(frame.payload_type)
+                if name is not None:
+                    self.received(frame, name, ptime, started)
+            return
+        self._offset, sums, levels, others = _SUM_FRAMES(
+            frames, self._laws(codecs), started, self._offset, _MAX_SKEW_S, self._activity.threshold
+        )
+        self._activity.add_sums(*sums)
+        for second, mean in levels:
+            self._note_level(second, dbfs(mean, 1))
+        for at, frame in others:
+            self._received.append((at, codecs[frame.payload_type], frame.payload, 0.0))
+
+    def _laws(self, codecs: Mapping[int, str]) -> dict[int, tuple[bytes, bytes, int, int] | None]:
+        if self._laws_of != codecs:
+            self._laws_of = dict(codecs)
+            self._known_laws = {
+                number: tables_of(_LAWS[name]()) if name in _LAWS else None for number, name in codecs.items()
+            }
+        return self._known_laws
 
     # -- by the owner of the call
 
@@ -176,11 +217,13 @@ class Recorder:
             level = self._activity.add_payload(payload, law(), _SUM_CODES)
         else:
             level = self._activity.add_pcm(pcm)
-        second = int(at)
-        if second not in self.levels or level > self.levels[second]:
-            self.levels[second] = level
+        self._note_level(int(at), level)
         if self._writer is not None:
             self._right.put(max(0.0, at), decoding.received(pcm, rate))
+
+    def _note_level(self, second: int, level: float) -> None:
+        if level > self.levels.get(second, float("-inf")):
+            self.levels[second] = level
 
     def _write(self, until: int) -> None:
         if self._writer is None:

@@ -77,12 +77,12 @@ class _Frames:
         self._chunks: Iterator[int] = iter(range(0, len(clip.pcm), size))
         self._clip, self._size = clip, size
         self._encoder: Encoder | None = row.encoder(ptime)
-        self._frames: list[bytes] = []
+        self.made: list[bytes] = []  # those that were needed so far
         self._lock = threading.Lock()
 
     def frame(self, index: int) -> bytes:
         """Frame `index`, counted round and round."""
-        frames = self._frames
+        frames = self.made
         if self._encoder is None:
             return frames[index % len(frames)]
         with self._lock:
@@ -106,12 +106,14 @@ class ClipSource:
 
     def __init__(self, clip: Clip, codec_name: str, ptime: int) -> None:
         self._frames = _frames(clip, codec_name, ptime)
+        self._made = self._frames.made
         self._next = 0
 
     def next_frame(self) -> bytes | None:
         index = self._next
         self._next = index + 1
-        return self._frames.frame(index)
+        made = self._made
+        return made[index] if index < len(made) else self._frames.frame(index)
 
 
 class EchoSource:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from callwright.rtp.jitter_buffer import Judges, standard_buffers
 from callwright.rtp.loss_pattern import RECEIVED, Ledger
-from callwright.rtp.packet import HEADER, HEADER_LENGTH, MARKER, RTCP_CONFUSION, RtpError, payload_bounds
+from callwright.rtp.packet import (
+    HEADER,
+    HEADER_LENGTH,
+    MARKER,
+    RTCP_CONFUSION,
+    RTCP_TYPES,
+    RtpError,
+    payload_bounds,
+)
 from callwright.rtp.play_out import PlayOut
+from callwright.rtp.received import AUDIO, NOISE, kinds_of, knows, received_report
 from callwright.rtp.reception import DUPLICATE, HELD, ArrivalTiming, SequenceCount, SilenceWatch
-from callwright.rtp.report import BufferReport, Gap, ReceivedReport
+from callwright.rtp.report import ReceivedReport
 from callwright.rtp.series import SecondSeries
 from callwright.rtp.telephone_event import EventReceiver
 
-AUDIO, EVENT, NOISE = range(3)
-_STATIC_NOISE = {13: (NOISE, 8000, "CN"), 19: (NOISE, 8000, "CN")}
 _FORMER = 8
 _TALKSPURT = 0.2  # seconds of media time without a packet, with which a marker begins a talkspurt
 PRIMARY_MARK = 2
@@ -26,13 +35,13 @@ class IncomingStream:
         "_candidate",
         "_former",
         "_held",
-        "_judges",
-        "_kinds",
-        "_ledger",
         "audio_packets",
         "comfort_noise",
         "digits",
         "event_packets",
+        "judges",
+        "kinds",
+        "ledger",
         "malformed",
         "new_digits",
         "octets",
@@ -51,13 +60,13 @@ class IncomingStream:
 
     def __init__(self, *, tap: bool) -> None:
         buffers = standard_buffers()
-        self._judges = Judges(buffers)
-        self._ledger = Ledger(len(buffers))
-        self._kinds: dict[int, tuple[int, int, str]] = {}
+        self.judges = Judges(buffers)
+        self.ledger = Ledger(len(buffers))
+        self.kinds: dict[int, tuple[int, int, str]] = {}
         self._former: dict[int, None] = {}
         self._candidate = (-1, -1)
         self._held: tuple[bytes, float] | None = None
-        self.sequence = SequenceCount(self._ledger)
+        self.sequence = SequenceCount(self.ledger)
         self.timing = ArrivalTiming()
         self.silence = SilenceWatch()
         self.series = SecondSeries()
@@ -76,26 +85,31 @@ class IncomingStream:
         self.new_digits: list[tuple[str, float]] = []  # fetched and cleared by the session
         self.started: list[tuple[int, int, float]] = []  # (ssrc, payload type, now), likewise
 
-    def set_formats(self, payload_types: dict[int, tuple[str, int]]) -> None:
+    def set_formats(self, payload_types: Mapping[int, tuple[str, int]]) -> None:
         """Payload types that may come, as number -> (name, clock rate)."""
-        kinds = dict(_STATIC_NOISE)
-        for number, (name, clock_rate) in payload_types.items():
-            lowered = name.lower()
-            kind = EVENT if lowered == "telephone-event" else NOISE if lowered == "cn" else AUDIO
-            if clock_rate < 1 or not 0 <= number <= 127:
-                raise ValueError(f"payload type {number} with clock rate {clock_rate}")
-            kinds[number] = (kind, clock_rate, name)
-            if kind == EVENT:
-                self.digits.set_clock_rate(clock_rate)
-        self._kinds = kinds
+        self.kinds = kinds_of(payload_types, self.digits)
 
     def knows(self, data: bytes) -> bool:
         """Whether `data` is RTP of a payload type that may come: fit to latch its source."""
-        try:
-            payload_bounds(data)
-        except RtpError:
-            return False
-        return data[1] & 0x7F in self._kinds
+        return knows(data, self.kinds)
+
+    def receive_run(
+        self, batch: Sequence[tuple[bytes, tuple[str, int], float]], index: int, source: tuple[str, int]
+    ) -> int:
+        """Packets of `batch` from `index` on, as long as they are of `source` and not RTCP.
+
+        Returns the index of the first that was not taken; it also stops behind one of which there is
+        something to tell.
+        """
+        while index < len(batch):
+            data, from_where, arrival = batch[index]
+            if from_where != source or (len(data) > 1 and data[1] in RTCP_TYPES):
+                break
+            self.receive(data, arrival)
+            index += 1
+            if self.started or self.new_digits:
+                break
+        return index
 
     def receive(self, data: bytes, arrival: float) -> None:
         """Count one packet. Work and memory are bounded for whatever the octets say."""
@@ -115,7 +129,7 @@ class IncomingStream:
         if payload_type in RTCP_CONFUSION:
             self.malformed += 1
             return
-        kind = self._kinds.get(payload_type)
+        kind = self.kinds.get(payload_type)
         if ssrc != self.ssrc:
             if kind is None:
                 self.unknown_payload += 1
@@ -124,7 +138,7 @@ class IncomingStream:
                 return
         sequence = self.sequence
         number = sequence.receive(number16, self.silence.receive(arrival))
-        if number < 0 and number != DUPLICATE and self._implausible(number, data, arrival):
+        if number <= HELD and self._implausible(number, data, arrival):
             return
         self.octets += end - start
         series = self.series
@@ -169,14 +183,14 @@ class IncomingStream:
         before = timing.media_time
         media_time = timing.receive(timestamp, arrival, rate, marker, self.sequence.packets - 1)
         talkspurt = marker and in_order and media_time - before > _TALKSPURT
-        mark, play_time = self._judges.judge(arrival, media_time, talkspurt)
+        mark, play_time = self.judges.judge(arrival, media_time, talkspurt)
         self.audio_packets += 1
         self.payload_type = payload_type = second & 0x7F
         series = self.series
         if timing.measured:
             series.jitter(timing.jitter)
         if mark:
-            self._ledger.mark(number, RECEIVED | mark)
+            self.ledger.mark(number, RECEIVED | mark)
             if mark & PRIMARY_MARK:
                 series.discard()
                 return
@@ -223,59 +237,4 @@ class IncomingStream:
         self.timing.discontinue()
 
     def report(self, source: tuple[str, int] | None, now: float) -> ReceivedReport:
-        sequence, timing, silence = self.sequence, self.timing, self.silence
-        patterns = self._ledger.patterns()
-        expected, lost = sequence.expected, sequence.lost
-        buffers = tuple(
-            BufferReport(
-                buffer.name,
-                1000.0 * buffer.nominal_delay,
-                1000.0 * buffer.max_delay,
-                buffer.played,
-                buffer.late,
-                buffer.overflow,
-                lost,
-                expected,
-                pattern,
-            )
-            for buffer, pattern in zip(self._judges.buffers, patterns[1:], strict=True)
-        )
-        gaps, longest = list(silence.gaps), silence.longest
-        if silence.first is not None and now - silence.last >= 1.0:
-            gaps.append(Gap(silence.last, now - silence.last))
-            longest = max(longest, now - silence.last)
-        kind = self._kinds.get(self.payload_type) if self.payload_type is not None else None
-        jitter = timing.measured
-        return ReceivedReport(
-            ssrc=self.ssrc,
-            source=source,
-            payload_type=self.payload_type,
-            codec=kind[2] if kind else None,
-            clock_rate=kind[1] if kind else None,
-            packets=sequence.packets,
-            octets=self.octets,
-            expected=expected,
-            lost=lost,
-            late=buffers[0].late,
-            discarded=buffers[0].discarded,
-            duplicated=sequence.duplicated,
-            reordered=sequence.reordered,
-            loss_pct=100.0 * lost / expected if expected else 0.0,
-            jitter_ms=1000.0 * timing.mean_jitter if jitter else None,
-            last_jitter_ms=1000.0 * timing.jitter if jitter else None,
-            max_jitter_ms=1000.0 * timing.max_jitter if jitter else None,
-            pattern=patterns[0],
-            buffers=buffers,
-            first_packet=silence.first,
-            last_packet=silence.last if silence.first is not None else None,
-            gaps=tuple(gaps),
-            longest_gap_s=longest,
-            ssrc_changes=self.ssrc_changes,
-            restarts=sequence.restarts,
-            timestamp_jumps=timing.jumps,
-            comfort_noise=self.comfort_noise,
-            telephone_event_packets=self.event_packets,
-            unknown_payload=self.unknown_payload,
-            audio_packets=self.audio_packets,
-            series=self.series.received(),
-        )
+        return received_report(self, source, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from callwright.rtp.report import LossPattern
 
@@ -14,6 +15,7 @@ MAX_RUNS = 100_000
 MISSING = 0
 RECEIVED = 1
 MAX_BUFFERS = 7
+_ALL_GOOD = bytes([RECEIVED])
 
 _SIZE = 2048  # sequence numbers not yet settled; a power of two
 _MASK = _SIZE - 1
@@ -63,6 +65,26 @@ class RunLengths:
         return LossPattern(tuple(self.runs), self.good, self.bad, self.bad_runs, self.truncated)
 
 
+@cache
+def tables(buffers: int) -> tuple[bytes, ...]:
+    """For the network and for each buffer, mark to 0 (good) or 1, for `bytes.translate`."""
+    wanted = [RECEIVED] + [RECEIVED | 2 << index for index in range(buffers)]
+    # A mark is good for a buffer when RECEIVED is set and the buffer's own bit is not.
+    return tuple(bytes(0 if mark & mask == RECEIVED else 1 for mark in range(256)) for mask in wanted)
+
+
+def record(chunk: bytes, patterns: Sequence[RunLengths], tables: Sequence[bytes]) -> None:
+    """Adds marks, in order of their numbers, to each pattern by its table."""
+    if chunk.count(_ALL_GOOD) == len(chunk):
+        for pattern in patterns:
+            pattern.add(len(chunk), False)
+        return
+    for pattern, table in zip(patterns, tables, strict=True):
+        badness = chunk.translate(table)
+        for run in _RUN.finditer(badness):
+            pattern.add(run.end() - run.start(), badness[run.start()] == 1)
+
+
 class Ledger:
     """What became of each sequence number: one pattern for the network and one for each of `buffers` buffers.
 
@@ -70,7 +92,7 @@ class Ledger:
     settled into run lengths. `mark` takes only numbers that `open_to` let in.
     """
 
-    __slots__ = ("_all_good", "_first", "_highest", "_marks", "_patterns", "_settled", "_tables")
+    __slots__ = ("_first", "_highest", "_marks", "_patterns", "_settled", "_tables")
 
     def __init__(self, buffers: int) -> None:
         if not 0 <= buffers <= MAX_BUFFERS:
@@ -80,10 +102,7 @@ class Ledger:
         self._settled = 0
         self._highest = -1
         self._patterns = [RunLengths() for _ in range(buffers + 1)]
-        wanted = [RECEIVED] + [RECEIVED | 2 << index for index in range(buffers)]
-        # A mark is good for a buffer when RECEIVED is set and the buffer's own bit is not.
-        self._tables = [bytes(0 if mark & mask == RECEIVED else 1 for mark in range(256)) for mask in wanted]
-        self._all_good = bytes([RECEIVED])
+        self._tables = tables(buffers)
 
     def begin(self, first: int) -> None:
         """A new run of sequence numbers, of which `first` is the first; what came before is settled."""
@@ -122,17 +141,7 @@ class Ledger:
             chunk = bytes(self._marks[start:stop])
             self._marks[start:stop] = bytes(stop - start)
             self._settled += stop - start
-            self._record(chunk, self._patterns)
-
-    def _record(self, chunk: bytes, patterns: Sequence[RunLengths]) -> None:
-        if chunk.count(self._all_good) == len(chunk):
-            for pattern in patterns:
-                pattern.add(len(chunk), False)
-            return
-        for pattern, table in zip(patterns, self._tables, strict=True):
-            badness = chunk.translate(table)
-            for run in _RUN.finditer(badness):
-                pattern.add(run.end() - run.start(), badness[run.start()] == 1)
+            record(chunk, self._patterns, self._tables)
 
     def patterns(self) -> list[LossPattern]:
         """The network's pattern, then each buffer's, up to the highest number; open ones as they stand."""
@@ -141,6 +150,6 @@ class Ledger:
         while number <= self._highest:
             start = number & _MASK
             stop = min(start + self._highest + 1 - number, _SIZE)
-            self._record(bytes(self._marks[start:stop]), copies)
+            record(bytes(self._marks[start:stop]), copies, self._tables)
             number += stop - start
         return [pattern.pattern() for pattern in copies]

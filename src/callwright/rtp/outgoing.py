@@ -26,6 +26,14 @@ class FrameSource(Protocol):
         ...
 
 
+class Prepared(NamedTuple):
+    """An RTP packet made ahead of time."""
+
+    due: float
+    data: bytes
+    address: tuple[str, int]
+
+
 class SentFrame(NamedTuple):
     """A frame as it was sent; telephone-event packets are not among them."""
 
@@ -224,12 +232,12 @@ class OutgoingStream:
             due = self._anchor + self._slot * self._ptime
         return out
 
-    def prepare(self, now: float, until: float, most: int) -> list[tuple[float, bytes]]:
-        """(due, packet) of the slots from now to `until`, of which `most` may be on their way at once.
+    def prepare(self, now: float, until: float, most: int, destination: tuple[str, int]) -> list[Prepared]:
+        """The packets of the slots from now to `until`, of which `most` may be on their way at once.
 
         Nothing for a live source, nor when a slot is due already: that is for `wake`.
         """
-        out: list[tuple[float, bytes]] = []
+        out: list[Prepared] = []
         if not self._due_for_something() or self.live:
             return out
         due = self._anchor + self._slot * self._ptime
@@ -241,7 +249,7 @@ class OutgoingStream:
             slot = self._make(due, undoable=True)
             ahead.append(slot)
             if slot.packet is not None:
-                out.append((due, slot.packet))
+                out.append(Prepared(due, slot.packet, destination))
             due = self._anchor + self._slot * self._ptime
         return out
 

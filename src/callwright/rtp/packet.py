@@ -14,6 +14,7 @@ _EXTENSION = Struct("!HH")
 
 # Payload types that an RTCP packet type would be read as (RFC 5761 section 4): never audio.
 RTCP_CONFUSION = range(64, 96)
+RTCP_TYPES = range(192, 224)  # the second octet of what is RTCP on a shared port (the same section)
 
 
 class RtpError(ValueError):

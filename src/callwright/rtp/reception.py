@@ -13,9 +13,10 @@ PACKETS_PER_SECOND = 100.0  # at the shortest ptime
 MAX_JUMP = 32000
 MAX_EARLIER = 16  # the first packets of a stream may be reordered among themselves
 
-DUPLICATE = -1
-HELD = -2  # an implausible number: wait for the next one
-RESTARTED = -3  # the next one came in sequence: feed the held packet again, then this one
+# Below any number: those before the first packet may be negative.
+DUPLICATE = -0x100001
+HELD = -0x100002  # an implausible number: wait for the next one
+RESTARTED = -0x100003  # the next one came in sequence: feed the held packet again, then this one
 
 # A timestamp further than this from the arrival is a new time line, not a delay.
 DISCONTINUITY = 5.0

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from callwright.rtp.report import SchedulingError, Second
 
 MAX_SECONDS = 86_400  # a day; later seconds are in the sums only
+
+
+def second_rows(
+    packets: Sequence[int], lost: Sequence[int], discarded: Sequence[int], jitter: Sequence[float | None]
+) -> tuple[Second, ...]:
+    """Columns, of which each has one value for each second, as rows; jitter in seconds."""
+    return tuple(
+        Second(index, count, missing, refused, None if largest is None else 1000.0 * largest)
+        for index, (count, missing, refused, largest) in enumerate(
+            zip(packets, lost, discarded, jitter, strict=True)
+        )
+    )
+
+
+def sent_rows(packets: Sequence[int], reported: Mapping[int, tuple[int, float]]) -> tuple[Second, ...]:
+    """As `SecondSeries.sent`."""
+    seconds = []
+    length = max(len(packets), max(reported, default=-1) + 1)
+    for index in range(min(length, MAX_SECONDS)):
+        lost, jitter = reported.get(index, (None, None))
+        seconds.append(Second(index, packets[index] if index < len(packets) else 0, lost, None, jitter))
+    return tuple(seconds)
 
 
 class SecondSeries:
@@ -75,23 +99,12 @@ class SecondSeries:
                 self._jitter[self._index] = seconds
 
     def received(self) -> tuple[Second, ...]:
-        return tuple(
-            Second(index, packets, lost, discarded, None if jitter is None else 1000.0 * jitter)
-            for index, (packets, lost, discarded, jitter) in enumerate(
-                zip(self._packets, self._lost, self._discarded, self._jitter, strict=True)
-            )
-        )
+        return second_rows(self._packets, self._lost, self._discarded, self._jitter)
 
     def sent(self, reported: dict[int, tuple[int, float]]) -> tuple[Second, ...]:
         """Ours, with (lost since the report before, jitter in ms) of the seconds in which the far end
         told."""
-        seconds = []
-        length = max(len(self._packets), max(reported, default=-1) + 1)
-        for index in range(min(length, MAX_SECONDS)):
-            packets = self._packets[index] if index < len(self._packets) else 0
-            lost, jitter = reported.get(index, (None, None))
-            seconds.append(Second(index, packets, lost, None, jitter))
-        return tuple(seconds)
+        return sent_rows(self._packets, reported)
 
 
 class ScheduleError:

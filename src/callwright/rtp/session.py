@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from callwright.rtp.control import RtcpControl
-from callwright.rtp.incoming import IncomingStream
-from callwright.rtp.outgoing import FrameSource, OutgoingStream, SentFrame
+from callwright.rtp.outgoing import FrameSource, Prepared, SentFrame
+from callwright.rtp.packet import RTCP_TYPES
 from callwright.rtp.play_out import PlayedFrame
 from callwright.rtp.report import MediaReport, SentReport
+from callwright.rtp.streams import IncomingStream, OutgoingStream
 
 __all__ = [
     "ByeReceived",
@@ -61,14 +62,6 @@ class Transmission(NamedTuple):
     is_rtcp: bool
 
 
-class Prepared(NamedTuple):
-    """An RTP packet made ahead of time."""
-
-    due: float
-    data: bytes
-    address: tuple[str, int]
-
-
 @dataclass(frozen=True, slots=True)
 class SourceLatched:
     source: tuple[str, int]
@@ -105,9 +98,6 @@ class ByeReceived:
 
 
 Event = SourceLatched | StreamStarted | DigitReceived | FarEndReported | ByeReceived
-
-
-_RTCP_TYPES = range(192, 224)  # second octet of what is RTCP on a shared port (RFC 5761 section 4)
 
 
 class Session:
@@ -201,7 +191,7 @@ class Session:
         """A datagram of the RTP port, which arrived at `now`."""
         if source != self._latched and not self._admit(data, source, now):
             return
-        if len(data) > 1 and data[1] in _RTCP_TYPES:
+        if len(data) > 1 and data[1] in RTCP_TYPES:
             if self._config.rtcp_mux:
                 self.receive_rtcp(data, source, now)
             else:
@@ -214,8 +204,18 @@ class Session:
 
     def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
         """Datagrams of the RTP port as (data, source, arrival), in order of arrival."""
-        for data, source, arrival in batch:
-            self.receive(data, source, arrival)
+        packets = batch if isinstance(batch, list) else list(batch)
+        index, end = 0, len(packets)
+        while index < end:
+            if self._latched is not None and self._closed_at is None:
+                index = self._incoming.receive_run(packets, index, self._latched)
+                if self._incoming.started or self._incoming.new_digits:
+                    self._tell()
+                    continue
+                if index == end:
+                    return
+            self.receive(*packets[index])
+            index += 1
 
     def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
         """A datagram of the RTCP port."""
@@ -272,8 +272,7 @@ class Session:
         """RTP that is due after `now` and before `until`; at most `most` packets are on their way at once."""
         if self._started is None or self._closed_at is not None:
             return []
-        destination = self._destination
-        return [Prepared(due, data, destination) for due, data in self._outgoing.prepare(now, until, most)]
+        return self._outgoing.prepare(now, until, most, self._destination)
 
     def settle(self, left: Sequence[float]) -> None:
         """The first `len(left)` of what was prepared have left, at these times (monotonic seconds)."""
@@ -432,7 +431,7 @@ class Session:
         if self._latched is not None or not self._permitted(source):
             self._strays += 1
             return False
-        if len(data) > 1 and data[1] in _RTCP_TYPES:
+        if len(data) > 1 and data[1] in RTCP_TYPES:
             return True
         if not self._incoming.knows(data):
             self._incoming.malformed += 1

@@ -1,0 +1,104 @@
+"""What both twins of `IncomingStream` do alike: which payload types may come, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from callwright.rtp.packet import RtpError, payload_bounds
+from callwright.rtp.report import BufferReport, Gap, ReceivedReport
+from callwright.rtp.telephone_event import EventReceiver
+
+if TYPE_CHECKING:
+    from callwright.rtp.incoming import IncomingStream
+
+AUDIO, EVENT, NOISE = range(3)
+_STATIC_NOISE = {13: (NOISE, 8000, "CN"), 19: (NOISE, 8000, "CN")}
+
+
+def kinds_of(
+    payload_types: Mapping[int, tuple[str, int]], digits: EventReceiver
+) -> dict[int, tuple[int, int, str]]:
+    """Number -> (AUDIO, EVENT or NOISE; clock rate; name) of payload types as number -> (name, clock rate).
+
+    `digits` is told the clock rate of telephone-events. ValueError for numbers that cannot be.
+    """
+    kinds = dict(_STATIC_NOISE)
+    for number, (name, clock_rate) in payload_types.items():
+        lowered = name.lower()
+        kind = EVENT if lowered == "telephone-event" else NOISE if lowered == "cn" else AUDIO
+        if clock_rate < 1 or not 0 <= number <= 127:
+            raise ValueError(f"payload type {number} with clock rate {clock_rate}")
+        kinds[number] = (kind, clock_rate, name)
+        if kind == EVENT:
+            digits.set_clock_rate(clock_rate)
+    return kinds
+
+
+def knows(data: bytes, kinds: Mapping[int, tuple[int, int, str]]) -> bool:
+    """Whether `data` is RTP of a payload type that may come."""
+    try:
+        payload_bounds(data)
+    except RtpError:
+        return False
+    return data[1] & 0x7F in kinds
+
+
+def received_report(stream: IncomingStream, source: tuple[str, int] | None, now: float) -> ReceivedReport:
+    """What was measured of the stream until `now`."""
+    sequence, timing, silence = stream.sequence, stream.timing, stream.silence
+    patterns = stream.ledger.patterns()
+    expected, lost = sequence.expected, sequence.lost
+    buffers = tuple(
+        BufferReport(
+            buffer.name,
+            1000.0 * buffer.nominal_delay,
+            1000.0 * buffer.max_delay,
+            buffer.played,
+            buffer.late,
+            buffer.overflow,
+            lost,
+            expected,
+            pattern,
+        )
+        for buffer, pattern in zip(stream.judges.buffers, patterns[1:], strict=True)
+    )
+    gaps, longest = list(silence.gaps), silence.longest
+    if silence.first is not None and now - silence.last >= 1.0:
+        gaps.append(Gap(silence.last, now - silence.last))
+        longest = max(longest, now - silence.last)
+    kind = stream.kinds.get(stream.payload_type) if stream.payload_type is not None else None
+    jitter = timing.measured
+    return ReceivedReport(
+        ssrc=stream.ssrc,
+        source=source,
+        payload_type=stream.payload_type,
+        codec=kind[2] if kind else None,
+        clock_rate=kind[1] if kind else None,
+        packets=sequence.packets,
+        octets=stream.octets,
+        expected=expected,
+        lost=lost,
+        late=buffers[0].late,
+        discarded=buffers[0].discarded,
+        duplicated=sequence.duplicated,
+        reordered=sequence.reordered,
+        loss_pct=100.0 * lost / expected if expected else 0.0,
+        jitter_ms=1000.0 * timing.mean_jitter if jitter else None,
+        last_jitter_ms=1000.0 * timing.jitter if jitter else None,
+        max_jitter_ms=1000.0 * timing.max_jitter if jitter else None,
+        pattern=patterns[0],
+        buffers=buffers,
+        first_packet=silence.first,
+        last_packet=silence.last if silence.first is not None else None,
+        gaps=tuple(gaps),
+        longest_gap_s=longest,
+        ssrc_changes=stream.ssrc_changes,
+        restarts=sequence.restarts,
+        timestamp_jumps=timing.jumps,
+        comfort_noise=stream.comfort_noise,
+        telephone_event_packets=stream.event_packets,
+        unknown_payload=stream.unknown_payload,
+        audio_packets=stream.audio_packets,
+        series=stream.series.received(),
+    )
