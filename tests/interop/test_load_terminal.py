@@ -1,4 +1,4 @@
-"""The live view of `callwright load` on a real terminal: keys are pressed, and the report says what they did."""
+"""The live view of `callwright load` on a real terminal: keys are pressed; the report says what they did."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ Streams have a port each, or share one; they are paced in forty phases of a pack
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import struct
 import sys
@@ -13,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from callwright.net.address import family_of, from_sockaddr, numeric_host, sockaddr
+from callwright.net.address import family_of, from_sockaddr, sockaddr
 from callwright.net.load_message import number
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
@@ -202,7 +204,7 @@ class Media:
     # -- receiving
 
     def _receive(self, stream: Stream, sock: socket.socket) -> None:
-        """All that has come to the socket of a stream; its source is known by the SSRC of SDP, or the first."""
+        """All that has come to the socket of a stream; its source is known by SSRC: of SDP, or the first."""
         for packet, arrival, _ in self._packets(sock, 4096):
             ssrc = int.from_bytes(packet[8:12], "big")
             if stream.theirs is None or (stream.told and ssrc != stream.theirs and not stream.received):
@@ -330,11 +332,11 @@ def _host(line: bytes) -> str:
     """Of `c=IN IP4 host`, where it is numeric."""
     if len(line) < 10:
         return ""
-    text = line[9:].replace(b"/", b" ").split(None, 1)[0] if line[9:10].strip(b"/ \t\r") else b""
-    try:
-        return numeric_host(text.decode("ascii")) or ""
-    except UnicodeDecodeError:
-        return ""
+    text = re.split(rb"[/ \t\r\n\0]", line[9:], maxsplit=1)[0]
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return socket.inet_ntop(family, socket.inet_pton(family, text.decode("ascii")))
+    return ""
 
 
 def _drop(table: dict[_Key, list[Stream]], key: _Key, stream: Stream) -> None:

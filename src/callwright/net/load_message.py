@@ -43,8 +43,8 @@ class LoadMessage:
 
     @property
     def sent_by(self) -> bytes:
-        words = self.vias[0].split(None, 1)
-        return re.split(rb"[;,\s]", words[1], maxsplit=1)[0] if len(words) > 1 else b""
+        words = re.split(rb"[ \t\r\n]+", self.vias[0], maxsplit=1)
+        return _word(words[1]) if len(words) > 1 else b""
 
     @property
     def has_rport(self) -> bool:
@@ -54,6 +54,11 @@ class LoadMessage:
     def routes(self) -> list[bytes]:
         """Values of Record-Route, in order."""
         return [value for line in self.record_routes for value in _split(line)][: MOST_FIELDS * 4]
+
+
+def _word(text: bytes) -> bytes:
+    """Up to a separator. White space is SIP's: a form feed is none, though Python takes it for one."""
+    return re.split(rb"[;, \t\r\n]", text, maxsplit=1)[0]
 
 
 def method_of(word: bytes) -> int:
@@ -125,7 +130,7 @@ def tag_of(value: bytes) -> bytes:
     if b'"' not in value:
         head, angle, tail = value.partition(b">")
         if angle and len(tail) > 5 and tail.startswith(b";tag="):
-            return re.split(rb"[;,\s]", tail[5:], maxsplit=1)[0]
+            return _word(tail[5:])
         if b";" not in (tail if angle else head):
             return b""
     return parameter(value, b"tag")
