@@ -21,6 +21,7 @@ from callwright.scenario.outcome import (
     RunOutcome,
     StateReached,
 )
+from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
 
 HEARD = ReceivedOutcome(codec="PCMA", packets=400, lost=0, loss_pct=0.0, mos=4.4, silence_pct=20.0, dtmf="")
@@ -62,6 +63,9 @@ class Stage:
         self._count = 0
         self.legs: dict[str, Actor] = {}
         self.takes: dict[str, command.TakeCall] = {}
+        self.loads: dict[str, LoadOutcome] = {}
+        self.load_judgement: tuple[str, str | None, str] = ("passed", None, "All 100 calls were answered.")
+        self.load_value = 1.0
 
     def orders_of(self, kind: type) -> list[command.Command]:
         return [order for _, order in self.orders if isinstance(order, kind)]
@@ -138,8 +142,41 @@ class Stage:
             method = "OPTIONS" if isinstance(order, command.SendOptions) else "MESSAGE"
             answer = RequestOutcome(sip_code=200, method=method, target=order.uri, round_trip_ms=3.0)
             self.tell(event.RequestDone(order.id, answer), 0.003)
+        elif isinstance(order, command.PlaceLoad | command.AnswerLoad):
+            self._load(order)
+        elif isinstance(order, command.StopLoad):
+            self._end_load(order.id, "canceled")
         elif isinstance(order, command.Finish):
             self.outcome = order.outcome
+
+    def _load(self, order: command.PlaceLoad | command.AnswerLoad) -> None:
+        """All calls of a load are answered; `load_judgement` is what the engine says."""
+        role = "answerer"
+        if isinstance(order, command.PlaceLoad):
+            role = "caller"
+            self.later(order.action.placing_seconds + 1.0, lambda: self._end_load(order.id, "passed"))
+        else:
+            self.tell(event.Listening(order.address), 0.01)
+        self.loads[order.id] = LoadOutcome(
+            *self.load_judgement,
+            order.id,
+            order.address,
+            order.account.party,
+            role,
+            attempted=100,
+            answered=100,
+            conditions=tuple(
+                {"text": c.text, "value": self.load_value, "violated": self.load_judgement[0] == "failed"}
+                for c in order.conditions
+            ),
+        )
+
+    def _end_load(self, id_: str, verdict: str) -> None:
+        outcome = self.loads.pop(id_, None)
+        if outcome is not None:
+            kept = verdict == "passed" or outcome.role == "answerer"
+            done = outcome if kept else outcome.judged("canceled", "test", "Interrupted.")
+            self.tell(event.LoadFinished(id_, done), 0.5)
 
     def _reach(self, id_: str, state: CallState, code: int | None = None) -> None:
         leg = self.legs[id_]

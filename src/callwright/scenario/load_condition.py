@@ -32,6 +32,7 @@ _KINDS = {
     "asr": ("percent", "answered of those that were not canceled"),
 }
 LOAD_METRICS = tuple(_KINDS)
+LOAD_HELP = {name: help_ for name, (_, help_) in _KINDS.items()}
 _SPREAD = ("time", "number")
 _CALLER_ONLY = ("pdd", "setup", "bye", "asr")
 _TEXT = re.compile(

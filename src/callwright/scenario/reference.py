@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 from callwright.scenario import catalogue
 from callwright.scenario.actions import KINDS, Action
+from callwright.scenario.actions.engine import MOST_CALLS, MOST_RATE
 from callwright.scenario.condition import METRICS
+from callwright.scenario.load_condition import LOAD_HELP
 from callwright.scenario.outcome import CallState
 from callwright.scenario.parameter import Parameter, parameters_of
 from callwright.scenario.party import Party
@@ -55,6 +57,8 @@ number to dial, and `no` is a word where a text is wanted.
 
 - A duration is in seconds, or bears its unit: `2`, `2 s`, `250 ms`, `1.5 min`.
 - A list of codecs is `[PCMA, PCMU]` or `PCMA, PCMU`. Headers are `{{X-Test: yes}}` or `["X-Test: yes"]`.
+- A rate is in calls a second, or `6 per minute`. A ramp is `10:200:60 s` (from, to, time) or
+  `{{from: 10, to: 200, over: 60 s}}`.
 - A destination is a number, a user, `user@host`, a SIP URI, or the name of a party.
 - `${{NAME}}` stands for an environment variable, anywhere in a value; write `$${{NAME}}` for the text itself.
 - YAML anchors and `<<` merge keys work. A document has at most 256 KiB and 20,000 values.
@@ -90,6 +94,46 @@ parties:
 ```yaml
 office: {user: 4102, password: a secret}
 ```
+
+"""
+
+LOADS = """\
+## Loads
+
+A `call` is a **load** with `load: yes`, with a `ramp`, or when it asks for more than a softphone keeps:
+more than {rate:g} calls a second, or more than {calls} calls. The load engine then places its calls,
+thousands a second where the machine permits. It measures each of them, and keeps counts, percentiles and the worst
+calls instead of a record of every one; packets are counted, not captured. An `accept` of the party that a
+load calls is answered by the engine too.
+
+```yaml
+steps:
+  - - register: bob
+    - accept: {{party: bob, ring: 1 s}}
+  - - call: {{from: alice, to: bob, ramp: 10:200:60 s, max_duration: 10 s}}
+conditions:
+  - failed <= 0.1 %
+  - pdd_p95 < 250 ms
+  - mos_p5 >= 3.8
+```
+
+- Without a condition on `failed`, `answered` or `asr`, one failed call fails the load; without one on `mos`,
+  one call below `min_mos` does.
+- When the engine itself could not keep up, the verdict is `invalid`, whatever the conditions say.
+- A load goes over UDP, and only to this machine, to the built-in PBX, and to what is permitted by name
+  (`--allow`): a private range alone is no permission.
+- Without a `target`, and when the party is not registered, the calls go straight from one engine to the
+  other.
+- What the engine cannot do is refused by name: `dtmf`, `hold`, `resume`, `follow`, `early_media`, `echo`,
+  `record`, several `codecs`. The time of `cancel_after` begins with the first answer of the peer.
+
+| metric | meaning |
+|---|---|
+{metrics}
+
+`_p95` (any percentile), `_mean`, `_max` and `_min` stand behind `pdd`, `setup`, `bye`, `jitter`, `loss` and
+`mos`. Without one of them the worst call is meant. Counts are compared as they are or, with `%`, as a share
+of all calls.
 
 """
 
@@ -167,7 +211,9 @@ def markdown() -> str:
     """The whole page."""
     text = INTRODUCTION.format(basic=catalogue.text("basic_call"))
     text += _table(parameters_of(Scenario)) + PARTIES + _table(parameters_of(Party))
-    text += "## Actions\n\n" + "".join(_action(kind) for kind in KINDS.values()) + CONDITIONS
+    text += "## Actions\n\n" + "".join(_action(kind) for kind in KINDS.values())
+    rows = "\n".join(f"| `{name}` | {_cell(help_)} |" for name, help_ in LOAD_HELP.items())
+    text += LOADS.format(rate=MOST_RATE, calls=MOST_CALLS, metrics=rows) + CONDITIONS
     text += "| metric | meaning | operators |\n|---|---|---|\n"
     for metric in METRICS.values():
         operators = " ".join(f"`{operator}`" for operator in metric.operators)
