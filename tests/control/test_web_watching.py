@@ -36,6 +36,22 @@ def test_the_sentence_follows_the_run() -> None:
     assert ended.sentence == "The call of alice was refused with 486."
 
 
+def test_who_begins_to_watch_late_is_told_what_has_happened_before() -> None:
+    watching = Watching(SCENARIO, "running", "default")
+    states = [[0.0, "calling", None], [0.1, "ringing", 180], [1.0, "answered", 200]]
+    calls = [
+        {"call": "bob/1", "party": "bob", "ago": 2.9, "states": [[0.0, "incoming", None]]},
+        {"call": "step.1.0/1", "party": "alice", "ago": 3.0, "states": states},
+    ]
+    told(watching, 3.5, "states", calls=calls)
+    told(watching, 4.5, "states", calls=[{**call, "ago": call["ago"] + 1} for call in calls])
+    assert watching.sentence == "alice and bob are talking."
+    assert (watching.so_far[0].word, watching.so_far[0].fact) == ("answered", "200 after 1.00 s.")
+    scope = watching.scope()
+    assert scope is not None
+    assert sorted(plot.summary for plot in scope.states) == ["1 state", "3 states"]
+
+
 def test_each_second_reaches_the_axis_which_is_as_long_as_the_test_plans_to_be() -> None:
     watching = talking()
     figures = {"packets": 50, "lost": 2, "jitter_ms": 3.0, "mos": 4.2}

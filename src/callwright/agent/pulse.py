@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from callwright.agent.runner import Runner
+from callwright.net.clock import SystemClock
 from callwright.scenario import event
 from callwright.scenario.outcome import Second, plain
 
@@ -39,16 +40,32 @@ def told(what: event.Event) -> tuple[str, dict[str, Any]] | None:
 
 
 async def tell_seconds(runner: Runner, report: Report) -> None:
-    """Once a second, until it is canceled."""
+    """Once a second, until it is canceled: the second, and all states again for who began to watch late."""
+    clock = SystemClock()
     while True:
         await asyncio.sleep(1.0)
         calls = []
+        if runner.calls:
+            report("states", {"calls": _states(runner, clock.now())})
         for id_, call in list(runner.calls.items())[:MOST_CALLS]:
             second = await call.last_second()
             if second is not None:
                 calls.append({"call": id_, "party": call.party, **_figures(second)})
         if calls:
             report("metrics", {"calls": calls})
+
+
+def _states(runner: Runner, now: float) -> list[dict[str, Any]]:
+    """`ago`: seconds since the call began, which its states count from."""
+    return [
+        {
+            "call": id_,
+            "party": call.party,
+            "ago": now - call.facts.started,
+            "states": [[reached.at, reached.state.value, reached.code] for reached in call.facts.states],
+        }
+        for id_, call in list(runner.calls.items())[:MOST_CALLS]
+    ]
 
 
 def _figures(second: Second) -> dict[str, Any]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from callwright.control.runs.transitions import Phase
 from callwright.dispatch.messages import Progress
 from callwright.evidence.figures import percent
@@ -97,6 +95,9 @@ class Watching:
             match event.kind:
                 case "state":
                     self._state(event.at, data)
+                case "states":
+                    for call in data.get("calls", ()):
+                        self._states(event.at, call)
                 case "metrics":
                     for figures in data.get("calls", ()):
                         self._second(event.at, figures)
@@ -142,6 +143,19 @@ class Watching:
             return
         call.states.append(reached)
         self._last = (call.id, reached)
+
+    def _states(self, at: float, data: Mapping[str, Any]) -> None:
+        """All states of a call: what a reader who came late, or lost an event, has not heard."""
+        call = self._call(str(data["call"]), str(data.get("party") or ""), at)
+        states = [
+            StateReached(round(float(since), 3), CallState(state), code)
+            for since, state, code in data["states"]
+        ]
+        if len(states) <= len(call.states):
+            return
+        call.first_at, call.states = at - float(data["ago"]), states
+        if self._last is None or call.outgoing:
+            self._last = (call.id, states[-1])
 
     def _second(self, at: float, figures: Mapping[str, Any]) -> None:
         second = Second.from_json(
