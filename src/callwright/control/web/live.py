@@ -74,7 +74,7 @@ async def follow(services: Services, run: Run, token: str | None) -> AsyncIterat
             if not events or any(event.kind == "phase" for event in events):
                 run = await _again(services, run, token)
                 watching.phase = run.phase
-            changed = parts.changed(scope=any(event.kind in ("metrics", "state") for event in events))
+            changed = parts.changed(scope=any(event.kind in ("metrics", "state", "states") for event in events))
             silence = 0.0 if changed else silence + _LOOK_AGAIN
             if changed:
                 yield ServerSentEventMessage(event="part", data=msgspec.json.encode(changed).decode())
