@@ -161,7 +161,7 @@ def by_hand(broker: MemoryBroker, keeper: Keeper, agent_id: str) -> ByHand:
 async def until(services: Services, run: Run, condition: Callable[[Run], bool], seconds: float = 20) -> Run:
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
-        now = await services.runs.get(run.session_id)
+        now = await services.runs.known(run.session_id)
         if condition(now):
             return now
         assert asyncio.get_running_loop().time() < deadline, now
@@ -295,7 +295,7 @@ async def test_a_lost_agents_run_with_a_call_ends_as_error(services: Services, b
     assert (done.phase, done.attempt) == ("error", 1)
     assert "may have been placed" in done.result_description
     assert (await by_hand.finish(run)).superseded
-    assert (await services.runs.get(run.session_id)).phase == "error"
+    assert (await services.runs.known(run.session_id)).phase == "error"
 
 
 async def test_heartbeats_keep_a_run(services: Services, by_hand: ByHand) -> None:
@@ -306,7 +306,7 @@ async def test_heartbeats_keep_a_run(services: Services, by_hand: ByHand) -> Non
         assert (await by_hand.beat(HeldRun(run.id, 1))).stop == ()
         await asyncio.sleep(LEASE / 4)
     assert (await by_hand.finish(run)).accepted
-    assert (await services.runs.get(run.session_id)).phase == "passed"
+    assert (await services.runs.known(run.session_id)).phase == "passed"
 
 
 async def test_an_agent_with_a_run_that_is_not_its_own_is_told_to_drop_it(
@@ -377,7 +377,7 @@ async def test_evidence_with_a_wrong_checksum_is_asked_for_again(
     )
     data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
     assert decode(ChunkAnswer, data) == ChunkAnswer(0)
-    assert await services.evidence.list(await services.runs.get(run.session_id)) == []
+    assert await services.evidence.list(await services.runs.known(run.session_id)) == []
 
 
 async def test_a_keeper_that_begins_lets_agents_be_heard_first(
@@ -388,7 +388,7 @@ async def test_a_keeper_that_begins_lets_agents_be_heard_first(
     assert await services.runs.intend(run.id, 1, agent_id) is None or True
     async with Keeper(services.runs, services.servers, services.evidence, broker, lease=LEASE):
         await asyncio.sleep(2 * LEASE)
-        assert (await services.runs.get(run.session_id)).phase == "starting"
+        assert (await services.runs.known(run.session_id)).phase == "starting"
         assert (await ByHand(broker, agent_id).finish(run)).accepted
 
 
@@ -401,4 +401,4 @@ async def test_a_call_that_was_stopped_before_it_left_is_told_by_whom(
     answer = await by_hand.intend(run)
     assert (answer.accepted, answer.superseded, answer.reason) == (False, False, "by callwright")
     assert (await by_hand.finish(run, verdict=Verdict.CANCELED)).accepted
-    assert (await services.runs.get(run.session_id)).phase == "canceled"
+    assert (await services.runs.known(run.session_id)).phase == "canceled"

@@ -58,7 +58,7 @@ def test_a_key_is_made_listed_and_revoked_beside_a_running_platform(data: Path, 
     running = opened(data)
     command("users", "create", "ana", "--role", "admin")
     made = command("keys", "create", "--name", "ci")
-    assert set(made) == {"name", "public_key", "secret", "user"}
+    assert set(made) == {"name", "public_key", "secret", "user", "project"}
     assert made["user"] == "ana"
     identity = authenticated(data, made["public_key"], made["secret"])
     assert identity is not None

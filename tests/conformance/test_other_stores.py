@@ -186,7 +186,7 @@ async def test_a_name_is_free_again_when_its_test_is_deleted(stores: Stores) -> 
         await a_test(stores)
     assert await stores.tests.delete(test.id, NOW)
     assert not await stores.tests.delete(test.id, NOW)
-    assert await stores.tests.by_name("basic") is None
+    assert await stores.tests.by_name("basic") == []
     assert await stores.tests.by_id(test.id) is None
     assert (await a_test(stores)).id != test.id
     assert await stores.tests.names() == ["basic"]

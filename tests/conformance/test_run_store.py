@@ -283,7 +283,7 @@ async def test_history_counts_by_time_and_phase(stores: Stores) -> None:
         (660.0, "passed", 2, 3.0),
         (960.0, "queued", 1, None),
     ]
-    assert await stores.runs.history(0.0, 60.0, test.project_id) == buckets
+    assert await stores.runs.history(0.0, 60.0, (test.project_id,)) == buckets
     assert await stores.runs.history(NOW + 5000, 60.0, None) == []
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from callwright.control.accounts.limits import Buckets
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Right, Role, User
 from callwright.control.accounts.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound, StorageUnavailable
@@ -215,15 +214,3 @@ async def test_the_audit_log_tells_who_did_what_and_no_secret(services: Services
     ]
     assert "s3cret-word" not in str(log)
     assert "cws_" not in str(log)
-
-
-# -- rate limits
-
-
-def test_a_bucket_gives_its_burst_then_its_rate() -> None:
-    buckets = Buckets(rate=2.0, burst=3)
-    assert [buckets.take("a", 10.0) for _ in range(4)] == [0, 0, 0, 0.5]
-    assert buckets.take("b", 10.0) == 0
-    assert buckets.take("a", 10.5) == 0
-    assert buckets.take("a", 10.5) == 0.5
-    assert buckets.take("a", 100.0) == 0

@@ -6,12 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from callwright.control.accounts.model import RIGHTS, Identity, Role
+from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
 from callwright.control.errors import (
     Forbidden,
     IdempotencyConflict,
     Invalid,
     KillSwitchEngaged,
+    LinkExpired,
     NotFound,
     QuotaExceeded,
     RefusedByPolicy,
@@ -128,7 +129,7 @@ async def test_what_cannot_start_says_what_is_wrong_and_leaves_nothing(
         await services.runs.start(demo, "basic_call", idempotency_key="x" * 256)
     with pytest.raises(Forbidden):
         await services.runs.start(VIEWER, "basic_call")
-    assert await services.runs.list() == []
+    assert await services.runs.list(PLATFORM) == []
 
 
 async def test_the_environment_of_the_platform_is_none_of_a_test(
@@ -156,7 +157,7 @@ async def test_an_idempotency_key_gives_the_run_of_then_even_when_nothing_starts
 
 async def test_a_project_starts_as_a_whole(services: Services, demo: Identity) -> None:
     runs = await services.runs.start_all(demo, "demo", idempotency_key="k")
-    assert len(runs) == len(await services.tests.list())
+    assert len(runs) == len(await services.tests.list(PLATFORM))
     assert [r.id for r in await services.runs.start_all(demo, "demo", idempotency_key="k")] == [
         r.id for r in runs
     ]
@@ -265,7 +266,7 @@ async def test_a_run_that_may_have_called_is_never_tried_again(
     assert "A call may have been placed" in ended.result_description
     late = await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
     assert late is Acceptance.SUPERSEDED
-    assert (await services.runs.get(run.session_id)).phase == "error"
+    assert (await services.runs.known(run.session_id)).phase == "error"
 
 
 async def test_heartbeats_keep_a_run_but_not_beyond_what_its_document_can_last(
@@ -350,7 +351,7 @@ async def test_a_result_is_acknowledged_once_and_known_again(services: Services,
     assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
     assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.REPEATED
     assert await services.runs.finish(run.session_id, 1, outcome, agent_id="x") is Acceptance.SUPERSEDED
-    ended = await services.runs.get(str(run.id))
+    ended = await services.runs.known(str(run.id))
     assert (ended.phase, ended.status, ended.blame, ended.result_description) == (
         "failed",
         "failed",
@@ -367,7 +368,7 @@ async def test_a_result_that_cannot_be_read_ends_the_run_as_our_error(
 ) -> None:
     run = await begun(services, demo)
     assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
-    ended = await services.runs.get(run.session_id)
+    ended = await services.runs.known(run.session_id)
     assert (ended.phase, ended.blame) == ("error", "platform")
 
 
@@ -375,7 +376,7 @@ async def test_nul_in_a_reason_is_shown_not_kept(services: Services, demo: Ident
     run = await begun(services, demo)
     outcome = '{"verdict":"failed","reason":"a\\u0000b"}'
     await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
-    assert (await services.runs.get(run.session_id)).result_description == "a\N{REPLACEMENT CHARACTER}b"
+    assert (await services.runs.known(run.session_id)).result_description == "a\N{REPLACEMENT CHARACTER}b"
 
 
 # -- stop and kill
@@ -447,8 +448,47 @@ async def test_a_public_link_opens_one_run_until_it_is_revoked(services: Service
 
 async def test_a_list_refuses_words_it_does_not_know(services: Services) -> None:
     with pytest.raises(Invalid):
-        await services.runs.list(RunFilter(status="ok"))
+        await services.runs.list(PLATFORM, RunFilter(status="ok"))
     with pytest.raises(Invalid):
-        await services.runs.list(RunFilter(phase="sleeping"))
+        await services.runs.list(PLATFORM, RunFilter(phase="sleeping"))
     with pytest.raises(NotFound):
-        await services.runs.get("9" * 30)
+        await services.runs.known("9" * 30)
+
+
+async def test_a_public_link_ends_after_thirty_days_or_as_said(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await services.runs.start(demo, "options_ping", report_mode="kiosk")
+    token = services.runs.kiosk_token(run)
+    assert token is not None
+    clock.advance(29.9 * 86_400)
+    assert (await services.runs.by_kiosk(token, run.session_id)).id == run.id
+    clock.advance(0.2 * 86_400)
+    with pytest.raises(LinkExpired):
+        await services.runs.by_kiosk(token, run.session_id)
+    assert services.runs.kiosk_token(await services.runs.known(run.session_id)) is None
+    with pytest.raises(NotFound) as unknown:
+        await services.runs.by_kiosk("0" * 36, run.session_id)
+    assert not isinstance(unknown.value, LinkExpired)
+    # Shared anew it is another link; the old one stays dead.
+    again = services.runs.kiosk_token(await services.runs.share(demo, run.session_id, days=1))
+    assert again not in (None, token)
+    with pytest.raises(NotFound):
+        await services.runs.by_kiosk(token, run.session_id)
+
+
+async def test_the_end_of_a_public_link_can_be_changed_or_taken_away(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await services.runs.start(demo, "options_ping", report_mode="kiosk", kiosk_days=1)
+    token = services.runs.kiosk_token(run)
+    kept = await services.runs.share(demo, run.session_id, days=9, again=False)
+    assert kept.kiosk_until == run.kiosk_until
+    longer = await services.runs.share(demo, run.session_id, days=None)
+    assert services.runs.kiosk_token(longer) == token
+    clock.advance(4_000 * 86_400)
+    assert token is not None
+    assert (await services.runs.by_kiosk(token, run.session_id)).kiosk_until is None
+    for days in (0, -1, 1e9, float("nan")):
+        with pytest.raises(Invalid):
+            await services.runs.share(demo, run.session_id, days=days)

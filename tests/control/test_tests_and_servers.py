@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from callwright.control.accounts.model import RIGHTS, Identity, Role
+from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services
@@ -28,14 +28,14 @@ async def test_the_demo_project_holds_the_catalogue_and_is_made_once(
     await services.tests.delete(admin, "options_ping")
     await services.tests.update(admin, "basic_call", document=DOCUMENT)
     await services.tests.ensure_demo(admin)
-    assert {test.name for test in await services.tests.list()} == set(catalogue.NAMES)
-    assert (await services.tests.get("basic_call")).title == "My own"
-    assert [project.name for project in await services.tests.projects()] == ["demo"]
+    assert {test.name for test in await services.tests.list(PLATFORM)} == set(catalogue.NAMES)
+    assert (await services.tests.get(PLATFORM, "basic_call")).title == "My own"
+    assert [project.name for project in await services.tests.projects(PLATFORM)] == ["demo"]
 
 
 async def test_a_test_is_listed_with_its_parameters(services: Services, admin: Identity) -> None:
     created = await services.tests.create(admin, DOCUMENT)
-    (listed,) = await services.tests.list(tag="a")
+    (listed,) = await services.tests.list(PLATFORM, tag="a")
     assert listed == created
     assert listed.tag_list == ["a", "b"]
     listed_parameters = {p["address"]: p for p in msgspec.json.decode(listed.parameters)}
@@ -52,12 +52,15 @@ async def test_each_change_is_a_version(services: Services, admin: Identity, clo
     second = await services.tests.update(admin, "mine", document=DOCUMENT.replace("My own", "Ours"))
     assert (second.version, second.title) == (2, "Ours")
     assert second.updated_at - second.created_at == 5
-    assert [version.version for version in await services.tests.versions("mine")] == [2, 1]
+    assert [
+        version.version
+        for version in await services.tests.versions(await services.tests.get(PLATFORM, "mine"))
+    ] == [2, 1]
     assert (await services.tests.document(second, 1)).document == DOCUMENT
     renamed = await services.tests.update(admin, "mine", new_name="yours")
     assert (renamed.name, renamed.version) == ("yours", 3)
     with pytest.raises(NotFound):
-        await services.tests.get("mine")
+        await services.tests.get(PLATFORM, "mine")
     with pytest.raises(NotFound):
         await services.tests.document(second, 9)
 
@@ -85,7 +88,7 @@ async def test_a_document_with_problems_is_not_kept(services: Services, admin: I
         await services.tests.create(VIEWER, DOCUMENT, name="other")
     with pytest.raises(Forbidden):
         await services.tests.delete(VIEWER, "mine")
-    assert len(await services.tests.list()) == 1
+    assert len(await services.tests.list(PLATFORM)) == 1
 
 
 async def test_a_document_may_name_accounts_and_variables_that_are_secret(

@@ -39,7 +39,7 @@ def test_the_sentence_follows_the_run() -> None:
 def test_who_begins_to_watch_late_is_told_what_has_happened_before() -> None:
     watching = Watching(SCENARIO, "running", "default")
     states = [[0.0, "calling", None], [0.1, "ringing", 180], [1.0, "answered", 200]]
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"call": "bob/1", "party": "bob", "ago": 2.9, "states": [[0.0, "incoming", None]]},
         {"call": "step.1.0/1", "party": "alice", "ago": 3.0, "states": states},
     ]

@@ -102,7 +102,8 @@ async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> N
 
     from callwright.control.accounts.model import PLATFORM
 
-    known = {record.name: record for record in await services.accounts.credentials()}
+    shared = [row for row in await services.accounts.credentials(PLATFORM) if row.project_id is None]
+    known = {record.name: record for record in shared}
     domain = f"127.0.0.1:{port}"
     for row in csv.DictReader((folder / "accounts.csv").read_text().splitlines()):
         name = f"pbx_{row['user']}"

@@ -26,6 +26,8 @@ _EXAMPLES = """
 
   callwright keys create --name ci
 
+  callwright keys create --name ci --user ana --project billing
+
   callwright keys create --name ci --data /var/lib/callwright --json | jq -r '.public_key + ":" + .secret'
 """
 
@@ -44,6 +46,12 @@ def create(
             "--user", metavar="NAME", help="Whose rights it has (default: the first administrator)."
         ),
     ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project", metavar="NAME", help="Good in this project alone, and administers nothing."
+        ),
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     database: DatabaseOption = None,
     as_json: JsonFlag = False,
@@ -52,16 +60,24 @@ def create(
     """Make an API key. The secret is shown now and never again."""
 
     async def work(services: Services) -> tuple[str, str, User]:
+        from callwright.control.accounts.model import PLATFORM
+
         owner = await _owner(services, user)
-        public, secret = await services.accounts.create_key(name, owner)
+        where = await services.tests.project(PLATFORM, project) if project else None
+        public, secret = await services.accounts.create_key(name, owner, project=where)
         return public, secret, owner
 
     public, secret, owner = with_services(data, database, work)
     if as_json:
-        print_json({"name": name, "public_key": public, "secret": secret, "user": owner.username})
+        made = {"name": name, "public_key": public, "secret": secret, "user": owner.username}
+        print_json({**made, "project": project})
     else:
         print(f"public key  {public}\nsecret      {secret}")
-        say(f"The key has the rights of {owner.username} ({owner.role}). The secret is not shown again.")
+        where = f" in the project {project} alone" if project else ""
+        say(
+            f"The key has the rights of {owner.username} ({owner.role}){where}. "
+            "The secret is not shown again."
+        )
     return EXIT_PASSED
 
 
@@ -88,13 +104,14 @@ def list_(
         print("There is no key yet. Make one: callwright keys create --name ci")
     else:
         print_table(
-            ["id", "name", "public key", "user", "last used", "state"],
+            ["id", "name", "public key", "user", "project", "last used", "state"],
             [
                 [
                     str(key.id),
                     key.name,
                     key.public_key,
                     key.username,
+                    key.project_name or "",
                     when(key.last_used_at),
                     "active" if key.revoked_at is None else f"revoked {when(key.revoked_at)}",
                 ]

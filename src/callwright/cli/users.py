@@ -1,9 +1,10 @@
-"""`callwright users create|list|password|role|delete`: who may log in, beside a running platform too."""
+"""`callwright users create|list|join|leave|password|role|delete`: who may log in, and where."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,10 @@ _EXAMPLES = """
 
   callwright users create ci --role runner --category API --password-file ci.password
 
+  callwright users create bob --project billing --project fax
+
+  callwright users join bob support --role viewer
+
   callwright users password ana
 """
 
@@ -44,7 +49,7 @@ PasswordFile = Annotated[
 
 @app.callback()
 def users() -> None:
-    """Users of the platform: viewer, runner (what CI needs), member or admin."""
+    """Users of the platform: viewer, runner (what CI needs), member or admin; each in some projects."""
 
 
 @app.command(epilog=_EXAMPLES)
@@ -57,6 +62,10 @@ def create(
         str,
         typer.Option("--category", help="Admin, Normal, or API: the password works as Basic credentials."),
     ] = "Normal",
+    project: Annotated[
+        list[str] | None,
+        typer.Option("--project", metavar="NAME", help="A member of this project; may be repeated."),
+    ] = None,
     password_file: PasswordFile = None,
     data: DataOption = DEFAULT_DATA,
     database: DatabaseOption = None,
@@ -69,7 +78,8 @@ def create(
     async def work(services: Services) -> User:
         from callwright.control.accounts.model import PLATFORM
 
-        return await services.accounts.create_user(
+        projects = [await services.tests.project(PLATFORM, one) for one in project or ()]
+        user = await services.accounts.create_user(
             PLATFORM,
             username=name,
             password=password,
@@ -78,9 +88,67 @@ def create(
             role=role,
             category=category,
         )
+        for one in projects:
+            await services.accounts.put_member(PLATFORM, user, one, role)
+        return user
 
     user = with_services(data, database, work, create=True)
-    _show(user, password if made else None, as_json)
+    _show(user, password if made else None, as_json, project or [])
+    if not project and user.role != "admin":
+        say(f"{name} is in no project and sees nothing: callwright users join {name} PROJECT")
+    return EXIT_PASSED
+
+
+@app.command()
+def join(
+    name: UserArgument,
+    project: Annotated[str, typer.Argument(metavar="PROJECT")],
+    role: Annotated[str, typer.Option("--role", help="There: viewer, runner or member.")] = "member",
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Make a user a member of a project, or give a member another role there."""
+
+    async def work(services: Services) -> None:
+        from callwright.control.accounts.model import PLATFORM
+
+        user = await services.accounts.user_by_name(name)
+        where = await services.tests.project(PLATFORM, project)
+        await services.accounts.put_member(PLATFORM, user, where, role)
+
+    with_services(data, database, work)
+    if as_json:
+        print_json({"username": name, "project": project, "role": role})
+    else:
+        print(f"{name} is {role} of {project}")
+    return EXIT_PASSED
+
+
+@app.command()
+def leave(
+    name: UserArgument,
+    project: Annotated[str, typer.Argument(metavar="PROJECT")],
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Take a user out of a project; keys of the user see it no more either."""
+
+    async def work(services: Services) -> None:
+        from callwright.control.accounts.model import PLATFORM
+
+        user = await services.accounts.user_by_name(name)
+        where = await services.tests.project(PLATFORM, project)
+        await services.accounts.remove_member(PLATFORM, user, where)
+
+    with_services(data, database, work)
+    if as_json:
+        print_json({"username": name, "left": project})
+    else:
+        print(f"{name} is no member of {project} any more")
     return EXIT_PASSED
 
 
@@ -93,19 +161,30 @@ def list_(
 ) -> int:
     """List the users."""
 
-    async def work(services: Services) -> list[User]:
-        return list(await services.accounts.users())
+    async def work(services: Services) -> tuple[list[User], dict[int, dict[str, str]]]:
+        from callwright.control.accounts.model import PLATFORM
 
-    found = with_services(data, database, work)
+        belongs: dict[int, dict[str, str]] = {}
+        for one in await services.accounts.memberships(PLATFORM):
+            belongs.setdefault(one.user_id, {})[one.project_name] = one.role
+        return list(await services.accounts.users()), belongs
+
+    found, belongs = with_services(data, database, work)
     if as_json:
         import msgspec
 
-        print_json({"users": [msgspec.structs.asdict(user) for user in found]})
+        print_json(
+            {
+                "users": [
+                    msgspec.structs.asdict(user) | {"projects": belongs.get(user.id, {})} for user in found
+                ]
+            }
+        )
     elif not found:
         print("There is no user yet. Make one: callwright users create NAME --role admin")
     else:
         print_table(
-            ["id", "name", "email", "role", "category", "last login"],
+            ["id", "name", "email", "role", "category", "projects", "last login"],
             [
                 [
                     str(user.id),
@@ -113,6 +192,7 @@ def list_(
                     user.email,
                     user.role,
                     user.category,
+                    _projects(user, belongs.get(user.id, {})),
                     when(user.last_login_at),
                 ]
                 for user in found
@@ -203,10 +283,18 @@ def _password(file: str | None) -> tuple[str, bool]:
         raise Refused(f"--password-file {file} cannot be read: {error}") from None
 
 
-def _show(user: User, password: str | None, as_json: bool) -> None:
+def _projects(user: User, belongs: dict[str, str]) -> str:
+    """ "billing, fax: viewer"."""
+    if user.role == "admin":
+        return "all"
+    return ", ".join(name if role == user.role else f"{name}: {role}" for name, role in belongs.items())
+
+
+def _show(user: User, password: str | None, as_json: bool, projects: Sequence[str] | None = None) -> None:
     if as_json:
         document = {"id": user.id, "username": user.username, "email": user.email, "role": user.role}
-        print_json(document | ({"password": password} if password else {}))
+        more = {} if projects is None else {"projects": list(projects)}
+        print_json(document | more | ({"password": password} if password else {}))
         return
     print(f"user      {user.username} ({user.role})")
     if password is not None:

@@ -15,6 +15,7 @@ __all__ = [
     "IdempotencyConflict",
     "Invalid",
     "KillSwitchEngaged",
+    "LinkExpired",
     "NewerSchema",
     "NotFound",
     "QuotaExceeded",
@@ -41,6 +42,13 @@ class NotFound(DomainError):
         hint = f"Did you mean {nearest}?" if nearest else ""
         super().__init__(f"There is no {what} {shown!r}.", hint)
         self.what, self.name, self.nearest = what, shown, nearest
+
+
+class LinkExpired(NotFound):
+    """The public link was right, and its time is over."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__("page", name)
 
 
 class Invalid(DomainError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -40,18 +40,73 @@ class Category(StrEnum):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who asks. ``project_ids`` None: every project. ``key_id``: the API key that was used, if one was."""
+    """Who asks. ``projects``: project id and role there, None for every project. ``rights``: what it may do
+    somewhere. ``key_id``: the API key that was used, if one was; ``only_project``: what that is narrowed to.
+    """
 
     user_id: int
     username: str
     role: Role
     rights: frozenset[Right]
-    project_ids: tuple[int, ...] | None = None
+    projects: tuple[tuple[int, Role], ...] | None = None
     key_id: int | None = None
     session_id: int | None = None
+    only_project: int | None = None
+
+    @property
+    def project_ids(self) -> tuple[int, ...] | None:
+        """What it may see; None: everything."""
+        return None if self.projects is None else tuple(project_id for project_id, _ in self.projects)
 
     def can(self, right: Right) -> bool:
+        """Somewhere, or of what belongs to no project."""
         return right in self.rights
+
+    def sees(self, project_id: int) -> bool:
+        return self.projects is None or any(project_id == mine for mine, _ in self.projects)
+
+    def can_in(self, right: Right, project_id: int) -> bool:
+        """There; the role of the account is the most that a role in a project gives."""
+        if right not in self.rights:
+            return False
+        if self.projects is None:
+            return True
+        return any(project_id == mine and right in RIGHTS[role] for mine, role in self.projects)
+
+
+def identity_of(
+    user_id: int,
+    username: str,
+    role: str,
+    memberships: Iterable[Membership] = (),
+    *,
+    key_id: int | None = None,
+    session_id: int | None = None,
+    only_project: int | None = None,
+) -> Identity:
+    """An administrator sees every project, all others those they are members of. A key that is narrowed to a
+    project administers nothing, whoever owns it."""
+    known = _role(role)
+    rights = RIGHTS[known]
+    projects: tuple[tuple[int, Role], ...] | None
+    if known is Role.ADMIN:
+        projects = None
+        if only_project is not None:
+            projects, rights = ((only_project, Role.MEMBER),), RIGHTS[Role.MEMBER]
+    else:
+        projects = tuple(
+            (one.project_id, _role(one.role))
+            for one in memberships
+            if only_project is None or one.project_id == only_project
+        )
+        given = [RIGHTS[role_there] for _, role_there in projects]
+        rights &= frozenset({Right.READ}).union(*given)
+        rights -= {Right.ADMINISTER}
+    return Identity(user_id, username, known, rights, projects, key_id, session_id, only_project)
+
+
+def _role(text: str) -> Role:
+    return Role(text) if text in list(Role) else Role.VIEWER
 
 
 #: What the platform does by itself (the demo run, the keeper) it does under this name.
@@ -78,6 +133,17 @@ class User(msgspec.Struct, frozen=True):
     deleted_at: float | None
 
 
+class Membership(msgspec.Struct, frozen=True):
+    """Somebody in a project."""
+
+    user_id: int
+    username: str
+    project_id: int
+    project_name: str
+    role: str
+    since: float
+
+
 class UserSecret(msgspec.Struct, frozen=True):
     """A user with the hash of the password (argon2id); never leaves the service."""
 
@@ -97,6 +163,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_at: float
     last_used_at: float | None
     revoked_at: float | None
+    project_id: int | None = None  # what it is narrowed to
+    project_name: str | None = None
 
 
 class KeySecret(msgspec.Struct, frozen=True):
@@ -106,6 +174,7 @@ class KeySecret(msgspec.Struct, frozen=True):
     username: str
     role: str
     last_used_at: float | None
+    project_id: int | None = None
 
 
 class TokenKind(StrEnum):
@@ -134,7 +203,8 @@ class TokenOwner(msgspec.Struct, frozen=True):
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """A SIP account that documents name (``credentials: office``). The password is never in here."""
+    """A SIP account that documents name (``credentials: office``). The password is never in here.
+    ``project_id`` None: every project may use it."""
 
     id: int
     name: str
@@ -147,6 +217,8 @@ class Credential(msgspec.Struct, frozen=True):
     has_password: int
     created_at: float
     updated_at: float
+    project_id: int | None = None
+    project_name: str | None = None
 
 
 class SealedCredential(msgspec.Struct, frozen=True):
@@ -159,6 +231,7 @@ class SealedCredential(msgspec.Struct, frozen=True):
     proxy: str
     transport: str
     sealed_password: str
+    project_id: int | None = None
 
 
 class AuditEntry(msgspec.Struct, frozen=True):

@@ -12,18 +12,20 @@ from typing import Any
 import msgspec
 
 from callwright.control.accounts.model import (
-    RIGHTS,
     ApiKey,
     AuditEntry,
     Category,
     Credential,
     Identity,
+    Membership,
+    Project,
     Right,
     Role,
     SealedCredential,
     Token,
     TokenKind,
     User,
+    identity_of,
 )
 from callwright.control.accounts.store import AccountStore
 from callwright.control.accounts.vault import Vault
@@ -71,7 +73,7 @@ class Accounts:
         usable = user is not None and user.category == Category.API
         if not await self._password_fits(user.password_hash if user and usable else None, secret):
             return None
-        return _identity(user.id, user.username, user.role) if user else None
+        return await self._identity(user.id, user.username, user.role) if user else None
 
     async def _by_key(self, public_key: str, secret: str) -> Identity | None:
         found = await self._store.key_secret(public_key)
@@ -82,7 +84,33 @@ class Accounts:
         now = self._clock.wall()
         if found.last_used_at is None or now - found.last_used_at > _NOTE_EVERY:
             await self._store.note_key_use(found.id, now)
-        return _identity(found.user_id, found.username, found.role, key_id=found.id)
+        return await self._identity(
+            found.user_id, found.username, found.role, key_id=found.id, only_project=found.project_id
+        )
+
+    async def _identity(self, user_id: int, username: str, role: str, **more: Any) -> Identity:
+        memberships = [] if role == Role.ADMIN else await self._store.memberships(user_id=user_id)
+        return identity_of(user_id, username, role, memberships, **more)
+
+    async def again(self, identity: Identity) -> Identity | None:
+        """The same as it is now, for who stays connected; None when user, key or session are gone."""
+        user = await self._store.user(identity.user_id)
+        if user is None:
+            return None
+        if identity.key_id is not None:
+            key = await self._store.key(identity.key_id)
+            if key is None or key.revoked_at is not None:
+                return None
+        if identity.session_id is not None and not await self._store.token_lives(identity.session_id):
+            return None
+        return await self._identity(
+            user.id,
+            user.username,
+            user.role,
+            key_id=identity.key_id,
+            session_id=identity.session_id,
+            only_project=identity.only_project,
+        )
 
     async def authenticate_token(self, token: str) -> Identity | None:
         """A session of a login, or an API token: ``X-Auth-Token`` or ``Bearer``. None when it is dead too."""
@@ -97,7 +125,7 @@ class Accounts:
             return None
         if idle > min(_NOTE_EVERY, found.idle_seconds / 10 if found.idle_seconds else _NOTE_EVERY):
             await self._store.note_token_use(found.id, now)
-        return _identity(found.user_id, found.username, found.role, session_id=found.id)
+        return await self._identity(found.user_id, found.username, found.role, session_id=found.id)
 
     async def authenticate_bearer(self, text: str) -> Identity | None:
         """A token, or ``<public_key>:<secret>`` in one word."""
@@ -116,7 +144,7 @@ class Accounts:
         now = self._clock.wall()
         await self._store.note_login(user.id, now)
         token, row = await self._new_token(TokenKind.SESSION, "", user.id, SESSION_IDLE)
-        return token, _identity(user.id, user.username, user.role, session_id=row.id)
+        return token, await self._identity(user.id, user.username, user.role, session_id=row.id)
 
     async def logout(self, identity: Identity) -> None:
         if identity.session_id is not None:
@@ -220,7 +248,7 @@ class Accounts:
 
     async def set_password(self, identity: Identity, user_id: int, password: str) -> None:
         """One's own, or an administrator anybody's. Every session of the user ends."""
-        if identity.user_id != user_id:
+        if identity.user_id != user_id or identity.only_project is not None:
             self.require(identity, Right.ADMINISTER)
         _check_password(password)
         hashed = await self._hash_password(password)
@@ -233,14 +261,59 @@ class Accounts:
         if await self._store.count_admins() <= 1:
             raise Conflict("This is the last administrator.", "Make another one first.")
 
+    # -- who is in which project
+
+    async def memberships(
+        self, identity: Identity, *, user_id: int | None = None, project: Project | None = None
+    ) -> list[Membership]:
+        """Of a project to whoever sees it; of a user to administrators and to the user; all to the former."""
+        own = user_id == identity.user_id and project is None
+        if not own and (project is None or not identity.sees(project.id)):
+            self.require(identity, Right.ADMINISTER)
+        found = await self._store.memberships(
+            user_id=user_id, project_id=None if project is None else project.id
+        )
+        return [row for row in found if identity.sees(row.project_id)]
+
+    async def put_member(self, identity: Identity, user: User, project: Project, role: str) -> None:
+        """Makes the user a member, or gives a member another role there. Raises Invalid, Forbidden."""
+        self.require(identity, Right.ADMINISTER)
+        _among(role, [one for one in Role if one is not Role.ADMIN], "role in a project")
+        if user.role == Role.ADMIN:
+            raise Invalid(f"{user.username} is an administrator and sees every project.", field="username")
+        await self._store.put_member(user.id, project.id, role, self._clock.wall())
+        await self.audit(identity, "member.put", f"user {user.username}", f"{role} of {project.name}")
+
+    async def remove_member(self, identity: Identity, user: User, project: Project) -> None:
+        """Raises NotFound when the user is no member."""
+        self.require(identity, Right.ADMINISTER)
+        if not await self._store.remove_member(user.id, project.id):
+            raise NotFound(f"member of {project.name}", user.username)
+        await self.audit(identity, "member.removed", f"user {user.username}", f"of {project.name}")
+
     # -- API keys
 
-    async def create_key(self, name: str, user: User, *, identity: Identity | None = None) -> tuple[str, str]:
+    async def create_key(
+        self,
+        name: str,
+        user: User,
+        *,
+        identity: Identity | None = None,
+        project: Project | None = None,
+    ) -> tuple[str, str]:
         """(public key, secret); the secret is told only now. ``identity``: who makes it, the user itself
-        unless said otherwise."""
-        maker = identity or _identity(user.id, user.username, user.role)
+        unless said otherwise. ``project``: the key is good there alone, and administers nothing. A key that
+        is narrowed makes keys of its own project alone.
+
+        Raises Invalid, NotFound, Forbidden.
+        """
+        maker = identity or await self._identity(user.id, user.username, user.role)
         if maker.user_id != user.id:
             self.require(maker, Right.ADMINISTER)
+        owner = await self._identity(user.id, user.username, user.role)
+        if project is not None and not (maker.sees(project.id) and owner.sees(project.id)):
+            raise NotFound("project", project.name)
+        narrowed = project.id if project is not None else maker.only_project
         if not name.strip() or len(name) > 200:
             raise Invalid("A key has a name of 1 to 200 characters, such as ci.", field="name")
         public, secret = KEY_PREFIX + self._entropy(10).hex(), SECRET_PREFIX + self._entropy(24).hex()
@@ -250,20 +323,26 @@ class Accounts:
             name=name.strip(),
             user_id=user.id,
             now=self._clock.wall(),
+            project_id=narrowed,
         )
-        await self.audit(maker, "key.created", f"key {key.id}", key.name)
+        where = f", for {key.project_name} alone" if key.project_name else ""
+        await self.audit(maker, "key.created", f"key {key.id}", f"{key.name}{where}")
         return public, secret
 
     async def list_keys(self, identity: Identity, *, of_everybody: bool = False) -> list[ApiKey]:
         """One's own, or for an administrator everybody's."""
         if of_everybody:
             self.require(identity, Right.ADMINISTER)
-        return await self._store.keys(None if of_everybody else identity.user_id)
+        found = await self._store.keys(None if of_everybody else identity.user_id)
+        return [key for key in found if identity.only_project in (None, key.project_id)]
 
     async def revoke_key(self, identity: Identity, key: int | str) -> None:
         """By id or public key. Raises NotFound, also for somebody else's."""
         found = await (self._store.key(key) if isinstance(key, int) else self._store.key_by_public(key))
-        if found is None or (found.user_id != identity.user_id and not identity.can(Right.ADMINISTER)):
+        mine = found is not None and (
+            found.user_id == identity.user_id and identity.only_project in (None, found.project_id)
+        )
+        if found is None or not (mine or identity.can(Right.ADMINISTER)):
             raise NotFound("key", key)
         if await self._store.revoke_key(found.id, self._clock.wall()):
             await self.audit(identity, "key.revoked", f"key {found.id}", found.name)
@@ -277,6 +356,8 @@ class Accounts:
 
         Raises Conflict, Invalid.
         """
+        if identity.only_project is not None:
+            raise Forbidden("A key of one project makes no tokens.", "Log in, and make it as yourself.")
         if not name.strip() or len(name) > 200:
             raise Invalid("A token has a name of 1 to 200 characters.", field="name")
         if not 0 <= idle_seconds <= 1e10:
@@ -317,17 +398,76 @@ class Accounts:
 
     # -- SIP credentials
 
-    async def credentials(self) -> list[Credential]:
-        return await self._store.credentials()
+    async def credentials(self, identity: Identity) -> list[Credential]:
+        """Of the projects that are seen, and those of all."""
+        found = await self._store.credentials()
+        return [row for row in found if row.project_id is None or identity.sees(row.project_id)]
+
+    async def credential(self, identity: Identity, name: str, project_id: int | None = None) -> Credential:
+        """By name: the only one, or that of the project, or the shared one. Raises NotFound, Conflict."""
+        found = [row for row in await self.credentials(identity) if row.name == name]
+        if project_id is not None:
+            found = [row for row in found if row.project_id == project_id]
+        if len(found) > 1 and identity.project_ids is not None and len(identity.project_ids) == 1:
+            found = [row for row in found if row.project_id is not None]
+        if not found:
+            raise NotFound("credential", name)
+        if len(found) > 1:
+            places = ", ".join(row.project_name or "all projects" for row in found)
+            raise Conflict(f"There are several credentials {name!r}: of {places}.", "Say of which project.")
+        return found[0]
+
+    def own_project(self, identity: Identity) -> int | None:
+        """To which project a new SIP account goes of which nothing is said: an administrator's is for all.
+
+        Raises Invalid when it must be said, Forbidden.
+        """
+        if identity.project_ids is None:
+            return None
+        mine = [one for one in identity.project_ids if identity.can_in(Right.CREDENTIALS, one)]
+        if len(mine) > 1:
+            raise Invalid("Say to which project the account belongs.", field="project")
+        if not mine:
+            self.require(msgspec.structs.replace(identity, rights=frozenset()), Right.CREDENTIALS)
+        return mine[0]
+
+    def _require_credentials(self, identity: Identity, project_id: int | None) -> None:
+        """Those of all projects are an administrator's."""
+        self.require(identity, Right.CREDENTIALS)
+        if identity.project_ids is None:
+            return
+        if project_id is None:
+            raise Forbidden("This account belongs to all projects.", "Ask an administrator to change it.")
+        if not identity.sees(project_id):
+            raise NotFound("project", project_id)
+        if not identity.can_in(Right.CREDENTIALS, project_id):
+            raise Forbidden(
+                f"The role of {identity.username} in this project does not permit this; "
+                f"it needs {Right.CREDENTIALS}.",
+                "Ask an administrator.",
+            )
 
     async def put_credential(
-        self, identity: Identity, name: str, fields: Mapping[str, str], *, replace: bool = False
+        self,
+        identity: Identity,
+        name: str,
+        fields: Mapping[str, str],
+        *,
+        replace: bool = False,
+        project_id: int | None = None,
     ) -> Credential:
         """``fields``: user, password, auth_user, domain, display_name, proxy, transport; what is not given is
-        empty, but with ``replace`` an absent password stays. Raises Invalid, Conflict, Forbidden."""
-        self.require(identity, Right.CREDENTIALS)
+        empty, but with ``replace`` an absent password stays. ``project_id`` None: for every project.
+
+        Raises Invalid, Conflict, Forbidden.
+        """
+        self._require_credentials(identity, project_id)
         if not name.strip() or len(name) > 128:
             raise Invalid("A credential has a name of 1 to 128 characters.", field="name")
+        if name.strip() == "import":
+            raise Invalid(
+                "No credential can be called 'import': it has a meaning in addresses.", field="name"
+            )
         for field in fields:
             if field not in (*_CREDENTIAL_FIELDS, "password"):
                 permitted = ", ".join((*_CREDENTIAL_FIELDS, "password"))
@@ -336,12 +476,13 @@ class Accounts:
             raise Invalid("A credential needs a user.", field="user")
         sealed = ""
         if fields.get("password"):
-            sealed = self._vault.seal(fields["password"], f"credential/{name}")
+            sealed = self._vault.seal(fields["password"], _sealed_for(name, project_id))
         elif replace and "password" not in fields:
-            before = [row for row in await self._store.sealed_credentials() if row.name == name]
+            known = await self._store.sealed_credentials()
+            before = [row for row in known if (row.name, row.project_id) == (name, project_id)]
             sealed = before[0].sealed_password if before else ""
         given = {field: fields.get(field, "") for field in _CREDENTIAL_FIELDS}
-        row = SealedCredential(id=0, name=name, sealed_password=sealed, **given)
+        row = SealedCredential(id=0, name=name, sealed_password=sealed, project_id=project_id, **given)
         try:
             kept = await self._store.put_credential(row, self._clock.wall(), replace=replace)
         except Conflict:
@@ -349,20 +490,24 @@ class Accounts:
         await self.audit(identity, "credential.changed" if replace else "credential.created", name)
         return kept
 
-    async def delete_credential(self, identity: Identity, name: str) -> None:
-        self.require(identity, Right.CREDENTIALS)
-        if not await self._store.delete_credential(name):
+    async def delete_credential(self, identity: Identity, name: str, project_id: int | None = None) -> None:
+        self._require_credentials(identity, project_id)
+        if not await self._store.delete_credential(name, project_id):
             raise NotFound("credential", name)
         await self.audit(identity, "credential.deleted", name)
 
-    async def revealed_credentials(self) -> dict[str, dict[str, str]]:
-        """Every account with its password, for jobs alone: name to fields, as scenario.document.load takes
-        them. Never shown, never logged."""
+    async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]:
+        """The accounts of a project with their passwords, for jobs alone: name to fields, as
+        scenario.document.load takes them. Its own go before those of all. Never shown, never logged."""
         revealed = {}
-        for row in await self._store.sealed_credentials():
+        rows = await self._store.sealed_credentials()
+        for row in sorted(rows, key=lambda row: row.project_id is not None):
+            if row.project_id not in (None, project_id):
+                continue
             fields = {field: getattr(row, field) for field in _CREDENTIAL_FIELDS if getattr(row, field)}
             if row.sealed_password:
-                fields["password"] = self._vault.open(row.sealed_password, f"credential/{row.name}")
+                context = _sealed_for(row.name, row.project_id)
+                fields["password"] = self._vault.open(row.sealed_password, context)
             revealed[row.name] = fields
         return revealed
 
@@ -384,11 +529,9 @@ class Accounts:
         return await self._store.audit(after, max(1, min(limit, 1000)), search)
 
 
-def _identity(
-    user_id: int, username: str, role: str, *, key_id: int | None = None, session_id: int | None = None
-) -> Identity:
-    known = Role(role) if role in list(Role) else Role.VIEWER
-    return Identity(user_id, username, known, RIGHTS[known], None, key_id, session_id)
+def _sealed_for(name: str, project_id: int | None) -> str:
+    """What a password is bound to: moved to another record it does not open."""
+    return f"credential/{name}" if project_id is None else f"credential/{project_id}/{name}"
 
 
 def _keepable(*texts: str) -> bool:

@@ -24,13 +24,13 @@ _ERRORS = {
     401: "The credentials are missing or wrong.",
     403: "The role does not permit it.",
     404: "There is no such thing.",
+    409: "It conflicts with what is there, or several projects have one of this name.",
     405: "The method is not permitted here.",
     422: "A value cannot be taken; `errors` name the address and what is permitted.",
     429: "Too many requests; Retry-After says when to come back.",
     503: "The storage does not answer; nothing was done.",
 }
 _BODY_ERRORS = {
-    409: "It conflicts with what is there.",
     413: "The body is too large.",
     415: "The type of the body is not taken here.",
 }

@@ -56,6 +56,7 @@ class Run(msgspec.Struct, frozen=True):
     started_by: str  # user name
     kiosk: int | None  # serial of the public link; None: there is none, or it was revoked
     mos: float | None  # the lowest of its calls, as received
+    kiosk_until: float | None = None  # when the public link ends; None: never
 
     @property
     def finished(self) -> bool:
@@ -156,6 +157,7 @@ class NewRun(msgspec.Struct, frozen=True):
     sealed_overrides: str
     shown: str
     usage: tuple[TargetUse, ...] = ()
+    kiosk_until: float | None = None
 
 
 class TargetUse(msgspec.Struct, frozen=True):

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
-from callwright.control.errors import Forbidden, Invalid, NotFound
+from callwright.control.errors import Forbidden, Invalid, LinkExpired, NotFound
 from callwright.control.runs.admission import policy_target
 from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
+from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import PolicyError
 
-__all__ = ["AccountSource", "RunRecords", "new_session_id", "require"]
+__all__ = ["KIOSK_DAYS", "AccountSource", "RunRecords", "new_session_id", "require", "require_in"]
+
+#: How long a public link is good for when nothing else is said.
+KIOSK_DAYS = 30.0
+_MOST_DAYS = 3_660.0
+#: RFC 1123 section 2.1, with the underscore that many networks use.
+_HOST_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
+)
+_DAY = 86_400.0
 
 
 class AccountSource(Protocol):
     """What runs need of accounts."""
 
-    async def revealed_credentials(self) -> dict[str, dict[str, str]]: ...
+    async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]: ...
     async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None: ...
 
 
@@ -33,8 +44,15 @@ class RunRecords:
 
     # -- look
 
-    async def get(self, session_id: str) -> Run:
-        """By session id, or by number. Raises NotFound."""
+    async def get(self, identity: Identity, session_id: str) -> Run:
+        """By session id, or by number. Raises NotFound, for one of another project too."""
+        run = await self.known(session_id)
+        if not identity.sees(run.project_id):
+            raise NotFound("run", session_id)
+        return run
+
+    async def known(self, session_id: str) -> Run:
+        """As `get`, for the platform itself: whoever's it is."""
         run = await self._store.by_session(session_id)
         if run is None and session_id.isascii() and session_id.isdigit() and len(session_id) < 19:
             run = await self._store.by_id(int(session_id))
@@ -61,9 +79,14 @@ class RunRecords:
         )
 
     async def list(
-        self, filter_: RunFilter | None = None, *, after: int | None = None, limit: int = 100
+        self,
+        identity: Identity,
+        filter_: RunFilter | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
     ) -> list[Run]:
-        """Newest first. ``after``: the id of the last row of the page before."""
+        """What the identity sees, newest first. ``after``: the id of the last row of the page before."""
         chosen = filter_ or RunFilter()
         if chosen.status not in (None, "running", "passed", "failed"):
             raise Invalid(
@@ -75,53 +98,81 @@ class RunRecords:
             raise Invalid(
                 f"phase {chosen.phase!r} is not known.", f"Permitted: {', '.join(Phase)}.", field="phase"
             )
-        return await self._store.page(chosen, after, max(1, min(limit, 5000)))
+        return await self._store.page(chosen, after, max(1, min(limit, 5000)), identity.project_ids)
 
     async def live(self) -> Sequence[Run]:
         """All that have not ended, oldest first."""
         return await self._store.live()
 
     async def previous_pass(self, run: Run) -> Run | None:
-        """The last run of the same test before this one that passed."""
+        """The last run of the same test before this one that passed, in the same project."""
         return await self._store.previous_pass(run)
 
-    async def history(
-        self, since: float, bucket_seconds: float, project_id: int | None = None
-    ) -> Sequence[Bucket]:
+    async def history(self, identity: Identity, since: float, bucket_seconds: float) -> Sequence[Bucket]:
         """How many runs of each phase in each stretch of time since then, and their mean MOS."""
-        return await self._store.history(since, bucket_seconds, project_id)
+        return await self._store.history(since, bucket_seconds, identity.project_ids)
 
     # -- the public link
 
     def kiosk_token(self, run: Run) -> str | None:
         """The unguessable part of the public link; None when there is none. Made from the key outside the
         database, so a copy of the database opens no page."""
-        if run.kiosk is None:
+        if run.kiosk is None or self._link_is_over(run):
             return None
+        return self._token_of(run)
+
+    def _link_is_over(self, run: Run) -> bool:
+        return run.kiosk_until is not None and run.kiosk_until <= self._clock.wall()
+
+    def _token_of(self, run: Run) -> str:
         return _uuid(self._vault.derive(f"kiosk/{run.session_id}/{run.kiosk}")[:16])
 
     async def by_kiosk(self, token: str, session_id: str) -> Run:
-        """Raises NotFound for a wrong or revoked token, as for an unknown run."""
+        """Raises NotFound for a wrong or revoked token, as for an unknown run; LinkExpired for one that was
+        right."""
         run = await self._store.by_session(session_id)
-        right = (self.kiosk_token(run) if run is not None else None) or "-" * 36
+        right = self._token_of(run) if run is not None and run.kiosk is not None else "-" * 36
         if not hmac.compare_digest(right.encode(), token.encode("utf-8", "replace")) or run is None:
             raise NotFound("page", token)
+        if self._link_is_over(run):
+            raise LinkExpired(token)
         return run
 
-    async def share(self, identity: Identity, session_id: str) -> Run:
-        """Makes a public link if there is none; a revoked one never comes back."""
-        require(identity, Right.RUN)
-        run = await self.get(session_id)
-        if run.kiosk is not None:
+    async def share(
+        self, identity: Identity, session_id: str, *, days: float | None = KIOSK_DAYS, again: bool = True
+    ) -> Run:
+        """Makes a public link if there is none; a revoked one never comes back. ``days``: how long it is good
+        for, None for ever. ``again``: a link that is there gets this end too, and stays the same link.
+
+        Raises NotFound, Forbidden, Invalid.
+        """
+        run = await self.get(identity, session_id)
+        require_in(identity, Right.RUN, run.project_id)
+        until = self.link_end(days)
+        over = self._link_is_over(run)
+        if run.kiosk is not None and not over and not again:
             return run
         # Seconds since the epoch only grow, so that no serial is used twice.
-        shared = await self._store.set_kiosk(run.id, max(2, int(self._clock.wall())))
-        await self._accounts.audit(identity, "kiosk.shared", f"run {run.session_id}")
+        serial = run.kiosk if run.kiosk is not None and not over else max(2, int(self._clock.wall()))
+        shared = await self._store.set_kiosk(run.id, serial, until)
+        detail = "never ends" if days is None else f"ends after {days:g} days"
+        await self._accounts.audit(identity, "kiosk.shared", f"run {run.session_id}", detail)
         return shared or run
 
+    def link_end(self, days: float | None) -> float | None:
+        """Unix seconds. Raises Invalid."""
+        if days is None:
+            return None
+        if not 0 < days <= _MOST_DAYS:
+            raise Invalid(
+                f"A public link is good for more than 0 and at most {_MOST_DAYS:,.0f} days, or never ends.",
+                field="days",
+            )
+        return self._clock.wall() + days * _DAY
+
     async def revoke_kiosk(self, identity: Identity, session_id: str) -> Run:
-        require(identity, Right.RUN)
-        run = await self.get(session_id)
+        run = await self.get(identity, session_id)
+        require_in(identity, Right.RUN, run.project_id)
         revoked = await self._store.set_kiosk(run.id, None)
         await self._accounts.audit(identity, "kiosk.revoked", f"run {run.session_id}")
         return revoked or run
@@ -145,6 +196,12 @@ class RunRecords:
     ) -> TargetRow:
         """Permits a destination. Raises Invalid with the policy's own sentence."""
         require(identity, Right.ADMINISTER)
+        if host and not _is_place(host):
+            raise Invalid(
+                f"{host[:100]!r} is no host: a name such as pbx.example.com or *.example.com, or an address.",
+                "A port is not part of it.",
+                field="host",
+            )
         row = TargetRow(
             0,
             host or None,
@@ -174,6 +231,12 @@ class RunRecords:
         await self._accounts.audit(identity, "target.removed", f"target {target_id}")
 
 
+def _is_place(host: str) -> bool:
+    if host == "*" or numeric(bare(host)) is not None:
+        return host != "*"
+    return len(host) < 254 and _HOST_NAME.fullmatch(host.removeprefix("*.")) is not None
+
+
 def new_session_id(entropy: Entropy) -> str:
     """A UUID of version 4 (RFC 9562 section 5.4)."""
     octets = bytearray(entropy(16))
@@ -191,5 +254,15 @@ def require(identity: Identity, right: Right) -> None:
     if not identity.can(right):
         raise Forbidden(
             f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
+            "Ask an administrator.",
+        )
+
+
+def require_in(identity: Identity, right: Right, project_id: int) -> None:
+    """Of what is seen already. Raises Forbidden."""
+    require(identity, right)
+    if not identity.can_in(right, project_id):
+        raise Forbidden(
+            f"The role of {identity.username} in this project does not permit this; it needs {right}.",
             "Ask an administrator.",
         )

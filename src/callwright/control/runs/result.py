@@ -37,10 +37,11 @@ def read_outcome(document: bytes | str) -> Ending:
         )
     heard = [call.received.mos for call in outcome.calls if call.received.mos is not None]
     passed = outcome.verdict is Verdict.PASSED
+    blamed = None if outcome.verdict is Verdict.CANCELED else outcome.blame  # somebody stopped it: no fault
     return Ending(
         outcome.verdict.value,
         outcome.verdict.value,
-        outcome.blame.value if outcome.blame else None,
+        blamed.value if blamed else None,
         "" if passed else outcome.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         min(heard, default=None),
         text,

@@ -31,7 +31,14 @@ from callwright.control.runs.model import (
     TargetRow,
     TargetUse,
 )
-from callwright.control.runs.records import AccountSource, RunRecords, new_session_id, require
+from callwright.control.runs.records import (
+    KIOSK_DAYS,
+    AccountSource,
+    RunRecords,
+    new_session_id,
+    require,
+    require_in,
+)
 from callwright.control.runs.result import read_outcome
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
@@ -63,9 +70,11 @@ class RunSettings:
 class TestSource(Protocol):
     """What runs need of tests."""
 
-    async def get(self, name: str) -> Test: ...
+    async def get(self, identity: Identity, name: str, *, project: str | None = None) -> Test: ...
     async def document(self, test: Test) -> TestDocument: ...
-    async def of_project(self, project: str | None, tags: Sequence[str]) -> Sequence[Test]: ...
+    async def of_project(
+        self, identity: Identity, project: str | None, tags: Sequence[str]
+    ) -> Sequence[Test]: ...
 
 
 class Runs(RunRecords):
@@ -97,20 +106,32 @@ class Runs(RunRecords):
         test_name: str,
         overrides: Mapping[str, Any] | None = None,
         *,
+        project: str | None = None,
         report_mode: str | None = None,
+        kiosk_days: float | None = KIOSK_DAYS,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
         pool: str = "default",
     ) -> Run:
-        """Queues a run of the test. The same ``idempotency_key`` again gives the same run.
+        """Queues a run of the test. The same ``idempotency_key`` again gives the same run. ``kiosk_days``:
+        how long the link of ``report_mode`` kiosk is good for, None for ever.
 
         Raises NotFound, DocumentError (problems of the overrides), Invalid, RefusedByPolicy, QuotaExceeded,
         KillSwitchEngaged, IdempotencyConflict, Forbidden.
         """
         require(identity, Right.RUN)
-        test = await self._tests.get(test_name)
+        test = await self._tests.get(identity, test_name, project=project)
+        require_in(identity, Right.RUN, test.project_id)
+        what = ("test", test_name, *([str(test.project_id)] if project else []))
         runs = await self._start(
-            identity, [test], overrides or {}, report_mode, idempotency_key, tags, pool, ("test", test_name)
+            identity,
+            [test],
+            overrides or {},
+            (report_mode, kiosk_days),
+            idempotency_key,
+            tags,
+            pool,
+            what,
         )
         return runs[0]
 
@@ -121,31 +142,41 @@ class Runs(RunRecords):
         with_tags: Sequence[str] = (),
         *,
         report_mode: str | None = None,
+        kiosk_days: float | None = KIOSK_DAYS,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
         pool: str = "default",
     ) -> Sequence[Run]:
-        """Queues every test of the project, or all that have all the tags ``with_tags``: all or none."""
+        """Queues every test of the project, or all that have all the tags ``with_tags``: all or none. Without
+        a project those that the identity may run."""
         require(identity, Right.RUN)
-        chosen = await self._tests.of_project(project, with_tags)
+        seen = await self._tests.of_project(identity, project, with_tags)
+        chosen = [test for test in seen if identity.can_in(Right.RUN, test.project_id)]
+        if seen and not chosen:
+            require_in(identity, Right.RUN, seen[0].project_id)
         if not chosen:
             raise NotFound(
                 "test", f"of project {project}" if project else f"with tags {', '.join(with_tags)}"
             )
-        what = ("project", project or "", *with_tags)
-        return await self._start(identity, chosen, {}, report_mode, idempotency_key, tags, pool, what)
+        # Whoever sees other projects by now asks something else.
+        ids = "" if identity.project_ids is None else f" of {sorted(identity.project_ids)}"
+        what = ("project", f"{project or ''}{ids}", *with_tags)
+        link = (report_mode, kiosk_days)
+        return await self._start(identity, chosen, {}, link, idempotency_key, tags, pool, what)
 
     async def _start(
         self,
         identity: Identity,
         tests: Sequence[Test],
         overrides: Mapping[str, Any],
-        report_mode: str | None,
+        link: tuple[str | None, float | None],
         key: str | None,
         tags: Sequence[str],
         pool: str,
         what: Sequence[str],
     ) -> Sequence[Run]:
+        report_mode, kiosk_days = link
+        kiosk_until = self.link_end(kiosk_days) if report_mode == "kiosk" else None
         if report_mode not in (None, "", "kiosk"):
             raise Invalid(
                 f"report.mode {report_mode!r} is not known.", "Permitted: kiosk.", field="report.mode"
@@ -168,12 +199,12 @@ class Runs(RunRecords):
             raise QuotaExceeded(
                 f"{self.settings.queue_length} runs wait already.", "Try again when some have ended."
             )
-        credentials = await self._accounts.revealed_credentials()
         targets = await self._store.targets()
         now = self._clock.wall()
         born = []
         for test in tests:
             document = await self._tests.document(test)
+            credentials = await self._accounts.revealed_credentials(test.project_id)
             scenario = read_scenario(document.document, overrides, credentials)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
             await self._check_caps(usage, targets, now)
@@ -192,6 +223,7 @@ class Runs(RunRecords):
                     created_at=now,
                     started_by=identity.username,
                     kiosk=1 if report_mode == "kiosk" else None,
+                    kiosk_until=kiosk_until,
                     deadline_at=now + self.settings.queue_patience,
                     max_seconds=scenario.deadline,
                     test_version=document.version,
@@ -222,7 +254,7 @@ class Runs(RunRecords):
         detail = await self.detail(run)
         stored = await self._store.detail(run_id)
         overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any])
-        known = await self._accounts.revealed_credentials()
+        known = await self._accounts.revealed_credentials(run.project_id)
         try:
             scenario = read_scenario(detail.document, overrides, known)
             named = {party.credentials for party in scenario.parties.values() if party.credentials}
@@ -268,7 +300,7 @@ class Runs(RunRecords):
 
         ``intents``: how many requests it had announced; only for the record of a run that ends as error.
         """
-        run = await self.get(session_id)
+        run = await self.known(session_id)
         ending = read_outcome(outcome)
         ended = await self._store.finish(run.id, attempt, agent_id, ending, self._clock.wall())
         if ended is not None:
@@ -343,8 +375,8 @@ class Runs(RunRecords):
 
     async def stop(self, identity: Identity, session_id: str) -> Run:
         """A queued run is canceled at once; of a running one the wish is noted, for its agent to be told."""
-        require(identity, Right.RUN)
-        run = await self.get(session_id)
+        run = await self.get(identity, session_id)
+        require_in(identity, Right.RUN, run.project_id)
         changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
         self._tell(changed)
         if changed:

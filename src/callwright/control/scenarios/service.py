@@ -20,9 +20,11 @@ from callwright.scenario.parameter import ParameterView
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import nearest
 
-__all__ = ["DEMO_PROJECT", "Tests"]
+__all__ = ["DEMO_PROJECT", "RESERVED_NAMES", "Tests"]
 
 DEMO_PROJECT = "demo"
+#: `/tests/new` is a page, `POST /tests/run` starts a run.
+RESERVED_NAMES = frozenset({"new", "run"})
 _NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 
@@ -36,25 +38,33 @@ class Tests:
 
     # -- projects
 
-    async def projects(self) -> Sequence[Project]:
-        return await self._store.projects()
+    async def projects(self, identity: Identity) -> Sequence[Project]:
+        """Those the identity sees."""
+        return [project for project in await self._store.projects() if identity.sees(project.id)]
 
-    async def project(self, name: str) -> Project:
+    async def project(self, identity: Identity, name: str) -> Project:
+        """Raises NotFound, for one that is not to be seen too."""
         found = await self._store.project(name)
-        if found is None:
-            names = [project.name for project in await self._store.projects()]
+        if found is None or not identity.sees(found.id):
+            names = [project.name for project in await self.projects(identity)]
             raise NotFound("project", name, nearest=nearest(name, names))
         return found
 
     async def create_project(self, identity: Identity, name: str, description: str = "") -> Project:
-        """Raises Conflict when there is one of this name."""
-        _require(identity, Right.EDIT)
-        return await self._store.add_project(_checked_name(name, "project"), description, self._clock.wall())
+        """By an administrator, who says who belongs to it. Raises Conflict when there is one of this name."""
+        _require(identity, Right.ADMINISTER)
+        try:
+            return await self._store.add_project(
+                _checked_name(name, "project"), description, self._clock.wall()
+            )
+        except Conflict:
+            raise Conflict(f"There is a project {name.strip()!r} already.", "Choose another name.") from None
 
     # -- tests
 
     async def list(
         self,
+        identity: Identity,
         *,
         project: str | None = None,
         search: str | None = None,
@@ -62,29 +72,57 @@ class Tests:
         after: str | None = None,
         limit: int = 100,
     ) -> list[Test]:
-        """By name; ``after``: the name of the last row of the page before. Raises NotFound (project)."""
-        project_id = (await self.project(project)).id if project else None
+        """What the identity sees, by name; ``after``: the name of the last row of the page before.
+
+        Raises NotFound (project).
+        """
+        project_id = (await self.project(identity, project)).id if project else None
         return await self._store.page(
-            project_id=project_id, search=search, tag=tag, after=after, limit=max(1, min(limit, 5000))
+            project_id=project_id,
+            search=search,
+            tag=tag,
+            after=after,
+            limit=max(1, min(limit, 5000)),
+            visible=identity.project_ids,
         )
 
-    async def of_project(self, project: str | None, tags: Sequence[str]) -> Sequence[Test]:
+    async def of_project(
+        self, identity: Identity, project: str | None, tags: Sequence[str]
+    ) -> Sequence[Test]:
         """Every test of the project, or of all, that has all the tags."""
-        found = await self.list(project=project, tag=tags[0] if tags else None, limit=5000)
+        found = await self.list(identity, project=project, tag=tags[0] if tags else None, limit=5000)
         return [test for test in found if set(tags) <= set(test.tag_list)]
 
-    async def get(self, name: str) -> Test:
-        """Raises NotFound, with the name that was probably meant."""
-        found = await self._store.by_name(name)
-        if found is None:
-            raise NotFound("test", name, nearest=nearest(name, await self._store.names()))
-        return found
+    async def get(self, identity: Identity, name: str, *, project: str | None = None) -> Test:
+        """By its name, in one project or in all that are seen; ``project:name`` is one where several have the
+        name. Raises NotFound with the name that was probably meant, Conflict where it must be said which."""
+        wanted = (await self.project(identity, project)).id if project else None
+        found = await self._named(identity, name, wanted)
+        before, colon, after = name.partition(":")
+        if not found and colon and wanted is None:
+            owner = await self._store.project(before)
+            if owner is not None and identity.sees(owner.id):
+                found = await self._named(identity, after, owner.id)
+        if not found:
+            names = await self._store.names(identity.project_ids)
+            raise NotFound("test", name, nearest=nearest(name, names))
+        if len(found) > 1:
+            addresses = " or ".join(f"{test.project_name}:{test.name}" for test in found)
+            raise Conflict(f"{len(found)} projects have a test {name!r}.", f"Say which: {addresses}.")
+        return found[0]
 
-    async def by_id(self, test_id: int) -> Test:
+    async def by_id(self, identity: Identity, test_id: int) -> Test:
         found = await self._store.by_id(test_id)
-        if found is None:
+        if found is None or not identity.sees(found.project_id):
             raise NotFound("test", test_id)
         return found
+
+    async def _named(self, identity: Identity, name: str, project_id: int | None) -> Sequence[Test]:
+        return [
+            test
+            for test in await self._store.by_name(name)
+            if identity.sees(test.project_id) and project_id in (None, test.project_id)
+        ]
 
     async def document(self, test: Test, version: int | None = None) -> TestDocument:
         """The text of a version, the current one unless said otherwise. Raises NotFound."""
@@ -100,9 +138,10 @@ class Tests:
         """Keeps a document under its own name, or under ``name``. Raises DocumentError, Conflict, Invalid."""
         _require(identity, Right.EDIT)
         scenario = self.read(document)
-        owner = await self.project(project) if project else await self._first_project()
+        owner = await self.project(identity, project) if project else await self._first_project(identity)
+        _require_in(identity, owner)
         now = self._clock.wall()
-        test = _row(scenario, owner, name or scenario.name, 1, now, now)
+        test = _row(scenario, owner, _free(name or scenario.name), 1, now, now)
         try:
             return await self._store.add(test, TestDocument(0, 1, document, identity.username, now))
         except Conflict:
@@ -125,13 +164,22 @@ class Tests:
         Raises NotFound, DocumentError, Conflict, Invalid.
         """
         _require(identity, Right.EDIT)
-        test = await self.get(name)
+        test = await self.get(identity, name)
+        here = await self.project(identity, test.project_name)
+        _require_in(identity, here)
         text = document if document is not None else (await self.document(test)).document
         scenario = self.read(text)
-        owner = await self.project(project or test.project_name)
+        owner = await self.project(identity, project) if project else here
+        _require_in(identity, owner)
         now = self._clock.wall()
         changed = _row(
-            scenario, owner, new_name or test.name, test.version + 1, test.created_at, now, test.id
+            scenario,
+            owner,
+            _free(new_name) if new_name else test.name,
+            test.version + 1,
+            test.created_at,
+            now,
+            test.id,
         )
         version = TestDocument(test.id, changed.version, text, identity.username, now)
         kept = None
@@ -147,12 +195,13 @@ class Tests:
     async def delete(self, identity: Identity, name: str) -> None:
         """Its runs stay. Raises NotFound."""
         _require(identity, Right.EDIT)
-        test = await self.get(name)
+        test = await self.get(identity, name)
+        _require_in(identity, await self.project(identity, test.project_name))
         await self._store.delete(test.id, self._clock.wall())
 
-    async def versions(self, name: str) -> Sequence[TestVersion]:
+    async def versions(self, test: Test) -> Sequence[TestVersion]:
         """Newest first."""
-        return await self._store.versions((await self.get(name)).id)
+        return await self._store.versions(test.id)
 
     async def parameters(
         self, test: Test, overrides: Mapping[str, Any] | None = None
@@ -178,16 +227,22 @@ class Tests:
         if found is None:
             description = "The ready-made tests, against the built-in PBX."
             found = await self._store.add_project(project, description, self._clock.wall())
-        known = set(await self._store.names())
+        known = {test.name for test in await self.list(identity, project=project, limit=5000)}
         for name in catalogue.NAMES:
             if name not in known:
                 await self.create(identity, catalogue.text(name), project=project)
         return found
 
-    async def _first_project(self) -> Project:
-        projects = await self._store.projects()
+    async def _first_project(self, identity: Identity) -> Project:
+        """Where a test goes of which nothing is said: the first where the identity may edit."""
+        projects = [p for p in await self.projects(identity) if identity.can_in(Right.EDIT, p.id)]
         if projects:
             return projects[0]
+        if identity.project_ids is not None:
+            raise Forbidden(
+                f"{identity.username} may edit in no project.",
+                "Ask an administrator to be made a member of one.",
+            )
         return await self._store.add_project("default", "", self._clock.wall())
 
 
@@ -237,12 +292,32 @@ def _parameters(scenario: Scenario) -> str:
     return msgspec.json.encode([view.to_json() for view in scenario.parameters()]).decode()
 
 
+def _free(name: str) -> str:
+    """Raises Invalid for a word that means something else in an address of ours."""
+    if name.strip() in RESERVED_NAMES:
+        raise Invalid(
+            f"No test can be called {name.strip()!r}: the word has a meaning in addresses.",
+            "Choose another name.",
+            field="name",
+        )
+    return name
+
+
 def _checked_name(name: str, what: str) -> str:
     if not _NAME.fullmatch(name.strip()):
         raise Invalid(
             f"{name[:80]!r} is no name for a {what}: 1 to 200 characters without / ? # %.", field="name"
         )
     return name.strip()
+
+
+def _require_in(identity: Identity, project: Project) -> None:
+    if not identity.can_in(Right.EDIT, project.id):
+        raise Forbidden(
+            f"The role of {identity.username} in the project {project.name} does not permit this; "
+            f"it needs {Right.EDIT}.",
+            "Ask an administrator.",
+        )
 
 
 def _require(identity: Identity, right: Right) -> None:

@@ -1,31 +1,31 @@
-"""What is set up once and looked after: agents, targets and the kill switch, SIP accounts, keys, members, the
-audit log."""
+"""What is set up once and looked after: agents, targets and the kill switch, SIP accounts, keys. Members and
+the audit log are in web/members."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from litestar import Response, get, post
 
-from callwright.control.accounts.model import Right, Role
+from callwright.control.accounts.model import Right
 from callwright.control.api.tests.enrolment import agents_changed
-from callwright.control.errors import DomainError, Invalid
+from callwright.control.errors import DomainError, Invalid, NotFound
+from callwright.control.web import members
+from callwright.control.web.members import kept
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
-_AUDIT_PAGE = 100
 _CREDENTIAL_FIELDS = ("user", "password", "auth_user", "domain", "display_name", "proxy", "transport")
 
 
-def _kept(fields: Mapping[str, str] | None) -> Mapping[str, str]:
-    """What was typed into a form that was refused, to stand there again; never a password."""
-    return defaultdict(str, {name: text for name, text in (fields or {}).items() if name != "password"})
+async def _projects(pages: Pages, visitor: Visitor, right: Right) -> list[str]:
+    """Names of those where the visitor has the right."""
+    found = await pages.services.tests.projects(visitor.identity)
+    return [project.name for project in found if visitor.can_in(right, project.id)]
 
 
 def routes(pages: Pages) -> list[Any]:
-    return [*_agents(pages), *_targets(pages), *_credentials(pages), *_keys(pages), *_members(pages)]
+    return [*_agents(pages), *_targets(pages), *_credentials(pages), *_keys(pages), *members.routes(pages)]
 
 
 # -- agents --------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def _targets(pages: Pages) -> list[Any]:
             targets=await runs.targets(),
             switch=await runs.kill_switch(),
             embedded=runs.settings.embedded,
-            fields=_kept(fields),
+            fields=kept(fields),
             refusal=refusal,
         )
 
@@ -184,10 +184,24 @@ def _credentials(pages: Pages) -> list[Any]:
             "credentials.html",
             "SIP accounts",
             status=422 if refusal else 200,
-            credentials=await accounts.credentials(),
-            fields=_kept(fields),
+            credentials=await accounts.credentials(visitor.identity),
+            projects=await _projects(pages, visitor, Right.CREDENTIALS),
+            for_all=visitor.identity.project_ids is None,
+            may_change=lambda row: may_change(visitor, row.project_id),
+            fields=kept(fields),
             refusal=refusal,
         )
+
+    def may_change(visitor: Visitor, project_id: int | None) -> bool:
+        if project_id is None:
+            return visitor.identity.project_ids is None
+        return visitor.can_in(Right.CREDENTIALS, project_id)
+
+    async def chosen(visitor: Visitor, fields: Mapping[str, str]) -> int | None:
+        name = fields.get("project", "").strip()
+        if name:
+            return (await pages.services.tests.project(visitor.identity, name)).id
+        return accounts.own_project(visitor.identity)
 
     @get("/credentials")
     async def credentials(request: WebRequest) -> Response[bytes]:
@@ -202,7 +216,11 @@ def _credentials(pages: Pages) -> list[Any]:
         given = {name: fields.get(name, "").strip() for name in _CREDENTIAL_FIELDS if fields.get(name)}
         try:
             await accounts.put_credential(
-                visitor.identity, fields.get("name", "").strip(), given, replace=replace
+                visitor.identity,
+                fields.get("name", "").strip(),
+                given,
+                replace=replace,
+                project_id=await chosen(visitor, fields),
             )
         except DomainError as error:
             return await shown(request, visitor, fields, error)
@@ -212,7 +230,9 @@ def _credentials(pages: Pages) -> list[Any]:
     async def delete(request: WebRequest) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        await accounts.delete_credential(visitor.identity, fields.get("name", ""))
+        await accounts.delete_credential(
+            visitor.identity, fields.get("name", ""), await chosen(visitor, fields)
+        )
         return go("/credentials", "removed")
 
     return [credentials, put, delete]
@@ -231,6 +251,7 @@ def _keys(pages: Pages) -> list[Any]:
             "everybody": everybody,
             "made": None,
             "refusal": None,
+            "project_choices": [(name, name) for name in await _projects(pages, visitor, Right.READ)],
             "platform_url": pages.base_url(request),
             **more,
         }
@@ -247,9 +268,13 @@ def _keys(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         user = await accounts.user(visitor.identity.user_id)
+        name = fields.get("project", "").strip()
         try:
-            made = await accounts.create_key(fields.get("name", ""), user, identity=visitor.identity)
-        except Invalid as error:
+            project = await pages.services.tests.project(visitor.identity, name) if name else None
+            made = await accounts.create_key(
+                fields.get("name", ""), user, identity=visitor.identity, project=project
+            )
+        except (Invalid, NotFound) as error:
             return await shown(request, visitor, refusal=error)
         return await shown(request, visitor, made=made)
 
@@ -261,91 +286,3 @@ def _keys(pages: Pages) -> list[Any]:
         return go("/keys", "revoked")
 
     return [keys, create, revoke]
-
-
-# -- members and the audit log -------------------------------------------------------------------------------
-
-
-def _members(pages: Pages) -> list[Any]:
-    accounts = pages.services.accounts
-
-    async def shown(
-        request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
-    ) -> Response[bytes]:
-        visitor.need(Right.ADMINISTER)
-        return await pages.page(
-            request,
-            visitor,
-            "members.html",
-            "Members",
-            status=422 if refusal else 200,
-            members=[user for user in await accounts.users() if user.deleted_at is None],
-            roles=[(role.value, role.value.capitalize()) for role in Role],
-            fields=_kept(fields),
-            refusal=refusal,
-        )
-
-    @get("/members")
-    async def members(request: WebRequest) -> Response[bytes]:
-        return await shown(request, await pages.visitor(request))
-
-    @post("/members", status_code=303)
-    async def create(request: WebRequest) -> Response[Any]:
-        visitor = await pages.visitor(request)
-        fields = await pages.form(request, visitor)
-        email = fields.get("email", "").strip()
-        try:
-            await accounts.create_user(
-                visitor.identity,
-                username=fields.get("username", "").strip() or email,
-                email=email,
-                name=fields.get("name", "").strip(),
-                password=fields.get("password", ""),
-                role=fields.get("role", Role.MEMBER),
-            )
-        except DomainError as error:
-            return await shown(request, visitor, fields, error)
-        return go("/members", "added")
-
-    @post("/members/{user_id:int}/{change:str}", status_code=303)
-    async def change(request: WebRequest, user_id: int, change: str) -> Response[Any]:
-        visitor = await pages.visitor(request)
-        fields = await pages.form(request, visitor)
-        try:
-            match change:
-                case "role":
-                    await accounts.change_user(visitor.identity, user_id, role=fields.get("role", ""))
-                case "password":
-                    await accounts.set_password(visitor.identity, user_id, fields.get("password", ""))
-                case "delete":
-                    await accounts.delete_user(visitor.identity, user_id)
-                case _:
-                    raise Invalid(f"{change[:40]!r} is nothing that can be done to a member.")
-        except DomainError as error:
-            return await shown(request, visitor, None, error)
-        return go("/members", "removed" if change == "delete" else "changed")
-
-    @get("/audit")
-    async def audit(request: WebRequest) -> Response[bytes]:
-        visitor = await pages.visitor(request)
-        visitor.need(Right.ADMINISTER)
-        q, after = request.query_params.get("q", "").strip()[:200], request.query_params.get("after", "")
-        before = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
-        found = await accounts.audit_log(
-            visitor.identity, after=before, limit=_AUDIT_PAGE + 1, search=q or None
-        )
-        rows = found[:_AUDIT_PAGE]
-        used = {"q": q} if q else {}
-        more = urlencode({**used, "after": rows[-1].id}) if len(found) > _AUDIT_PAGE else ""
-        return await pages.page(
-            request,
-            visitor,
-            "audit.html",
-            "Audit log",
-            q=q,
-            entries=rows,
-            newer=f"/audit?{urlencode(used)}" if before is not None else None,
-            older=f"/audit?{more}" if more else None,
-        )
-
-    return [members, create, change, audit]

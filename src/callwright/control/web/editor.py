@@ -213,6 +213,38 @@ def places(text: str) -> dict[str, tuple[int, int]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands in the text alone: as written, in words, and where."""
+
+    text: str
+    sentence: str
+    address: str
+
+
+def beside(scenario: Scenario | None) -> list[Beside]:
+    """The conditions and extra headers of a document, which its form has no fields for."""
+    if scenario is None:
+        return []
+    found = []
+    for view in scenario.parameters():
+        if view.type in _HIDDEN_TYPES and view.given:
+            holder = view.address.rpartition(".")[0]
+            for name, value in view.value or ():
+                found.append(Beside(f"{name}: {value}", view.help.replace("`", ""), holder))
+    for action in scenario.actions():
+        found += [Beside(c.text, _says(c), action.address) for c in action.expect]
+    return found + [Beside(c.text, _says(c), "") for c in scenario.conditions]
+
+
+def _says(condition: Any) -> str:
+    """ "The MOS of what this party heard must be >= 4.0." """
+    metric = condition.metric.help.partition(":")[0]
+    name = f"header {condition.header}" if condition.header else metric
+    whose = f" ({condition.who})" if condition.who else ""
+    return f"{name[:1].upper()}{name[1:]}{whose} must be {condition.expected}."
+
+
 class BeyondParameters(ValueError):
     """The document differs from the one that is kept in more than parameters can say."""
 

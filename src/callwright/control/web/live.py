@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from litestar.response.sse import ServerSentEventMessage
 
+from callwright.control.accounts.model import Identity
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
@@ -49,8 +50,11 @@ async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> 
     }
 
 
-async def follow(services: Services, run: Run, token: str | None) -> AsyncIterator[ServerSentEventMessage]:
-    """`part`: pieces of the page, as JSON; at last `end`. With `token` it ends when the link is revoked."""
+async def follow(
+    services: Services, run: Run, token: str | None, identity: Identity | None
+) -> AsyncIterator[ServerSentEventMessage]:
+    """`part`: pieces of the page, as JSON; at last `end`. With `token` it ends when the link is revoked or
+    over, with `identity` when that may see the run no longer."""
     waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
 
     async def arrived(message: Message) -> None:
@@ -66,15 +70,18 @@ async def follow(services: Services, run: Run, token: str | None) -> AsyncIterat
         overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
         watching = Watching(editor.read(detail.document, overrides).scenario, run.phase, run.pool)
         parts = _Parts(watching)
-        silence = 0.0
+        silence, asked = 0.0, services.clock.now()
         while not run.finished:
             events = await _heard(waiting)
             for event in events:
                 watching.take(event)
-            if not events or any(event.kind == "phase" for event in events):
-                run = await _again(services, run, token)
+            late = services.clock.now() - asked >= _LOOK_AGAIN
+            if late or not events or any(event.kind == "phase" for event in events):
+                run, asked = await _again(services, run, token, identity), services.clock.now()
                 watching.phase = run.phase
-            changed = parts.changed(scope=any(event.kind in ("metrics", "state", "states") for event in events))
+            changed = parts.changed(
+                scope=any(event.kind in ("metrics", "state", "states") for event in events)
+            )
             silence = 0.0 if changed else silence + _LOOK_AGAIN
             if changed:
                 yield ServerSentEventMessage(event="part", data=msgspec.json.encode(changed).decode())
@@ -89,10 +96,14 @@ async def follow(services: Services, run: Run, token: str | None) -> AsyncIterat
             await subscription.close()
 
 
-async def _again(services: Services, run: Run, token: str | None) -> Run:
+async def _again(services: Services, run: Run, token: str | None, identity: Identity | None) -> Run:
+    """Raises NotFound, when it may not be seen any more too."""
     if token is not None:
         return await services.runs.by_kiosk(token, run.session_id)
-    return await services.runs.get(run.session_id)
+    now = await services.accounts.again(identity) if identity is not None else None
+    if now is None:
+        raise NotFound("run", run.session_id)
+    return await services.runs.get(now, run.session_id)
 
 
 async def _heard(waiting: asyncio.Queue[bytes]) -> list[Progress]:

@@ -42,10 +42,10 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
     now = pages.now
     since = now - length
     since -= since % step
-    runs = await services.runs.list(RunFilter(since=now - 30 * 86_400), limit=_MOST_RUNS)
-    tests = await services.tests.list(limit=1_000)
+    runs = await services.runs.list(visitor.identity, RunFilter(since=now - 30 * 86_400), limit=_MOST_RUNS)
+    tests = await services.tests.list(visitor.identity, limit=1_000)
     agents = await services.servers.list()
-    steps = health.steps(await services.runs.history(since, step), runs, since, step, now)
+    steps = health.steps(await services.runs.history(visitor.identity, since, step), runs, since, step, now)
     known = {test.id for test in tests}
     failing = [h for h in health.by_test(runs) if h.failing and h.latest.test_id in known]
     alive = sum(agent.alive(now) for agent in agents)
@@ -77,6 +77,7 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
         "mos_says": _mos_says(steps, text),
         "changed": _changes(health.changes(recent), tests, agents, since, now),
         "can_edit": visitor.can(Right.EDIT),
+        "in_no_project": visitor.identity.project_ids == (),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import msgspec
 from litestar import Response, get, post
 from litestar.response import ServerSentEvent
 
-from callwright.control.accounts.model import Right
+from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.files import file_answer
-from callwright.control.errors import NotFound, StorageUnavailable
+from callwright.control.errors import Invalid, LinkExpired, NotFound, StorageUnavailable
 from callwright.control.runs.differences import Difference, Seen, differences
 from callwright.control.runs.model import Evidence, Run, RunDetail
+from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.evidence.ladder import Ladder
@@ -65,8 +66,8 @@ def routes(pages: Pages) -> list[Any]:
     @get("/run/details/{session_id:str}")
     async def show(request: WebRequest, session_id: str) -> Response[bytes]:
         visitor = await pages.visitor(request)
-        run = await runs.get(session_id)
-        frame = await pages.frame(request, visitor, "Runs")
+        run = await runs.get(visitor.identity, session_id)
+        frame = {**await pages.frame(request, visitor, "Runs"), **visitor.rights_in(run.project_id)}
         token = runs.kiosk_token(run)
         frame["kiosk_url"] = f"{pages.base_url(request)}/kiosk/{token}/{run.session_id}" if token else None
         base = f"/run/details/{run.session_id}"
@@ -76,41 +77,46 @@ def routes(pages: Pages) -> list[Any]:
 
     @get("/run/details/{session_id:str}/events")
     async def events(request: WebRequest, session_id: str) -> Response[Any]:
-        await pages.visitor(request)
-        return _stream(pages, await runs.get(session_id))
+        visitor = await pages.visitor(request)
+        run = await runs.get(visitor.identity, session_id)
+        return _stream(pages, run, identity=visitor.identity)
 
     @get("/run/details/{session_id:str}/files/{name:path}")
     async def file(request: WebRequest, session_id: str, name: str) -> Response[Any]:
-        await pages.visitor(request)
-        return await _file(pages, request, await runs.get(session_id), name)
+        visitor = await pages.visitor(request)
+        return await _file(pages, request, await runs.get(visitor.identity, session_id), name)
 
     @post("/run/details/{session_id:str}/{what:str}", status_code=303)
     async def act(request: WebRequest, session_id: str, what: str) -> Response[Any]:
         visitor = await pages.visitor(request)
-        await pages.form(request, visitor)
+        fields = await pages.form(request, visitor)
         here = f"/run/details/{session_id}"
         match what:
             case "stop":
                 await runs.stop(visitor.identity, session_id)
                 return go(here, "stopped")
             case "share":
-                await runs.share(visitor.identity, session_id)
-                return go(here, "shared")
+                days = _days(fields.get("days", ""))
+                await runs.share(visitor.identity, session_id, days=days)
+                return go(here, "extended" if fields.get("again") else "shared")
             case "unshare":
                 await runs.revoke_kiosk(visitor.identity, session_id)
                 return go(here, "unshared")
             case "again":
-                run = await runs.get(session_id)
+                run = await runs.get(visitor.identity, session_id)
                 overrides = msgspec.json.decode((await runs.detail(run)).overrides, type=dict[str, Any])
-                again = await runs.start(visitor.identity, run.test_name, overrides, pool=run.pool)
+                test = await pages.services.tests.by_id(visitor.identity, run.test_id)
+                again = await runs.start(
+                    visitor.identity, test.name, overrides, project=test.project_name, pool=run.pool
+                )
                 return go(f"/run/details/{again.session_id}")
         raise NotFound("action", what)
 
     @get("/kiosk/{token:str}/{session_id:str}")
     async def kiosk(request: WebRequest, token: str, session_id: str) -> Response[bytes]:
         run = await _shared(pages, token, session_id)
-        if run is None:
-            return _gone()
+        if not isinstance(run, Run):
+            return run
         base = f"/kiosk/{token}/{session_id}"
         frame: dict[str, Any] = {"visitor": None, "csrf": "", "now": pages.now, "toast": ""}
         frame |= {"can_run": False, "can_edit": False, "can_administer": False}
@@ -122,32 +128,48 @@ def routes(pages: Pages) -> list[Any]:
     @get("/kiosk/{token:str}/{session_id:str}/events")
     async def kiosk_events(token: str, session_id: str) -> Response[Any]:
         run = await _shared(pages, token, session_id)
-        return _gone() if run is None else _stream(pages, run, token)
+        return _stream(pages, run, token) if isinstance(run, Run) else run
 
     @get("/kiosk/{token:str}/{session_id:str}/files/{name:path}")
     async def kiosk_file(request: WebRequest, token: str, session_id: str, name: str) -> Response[Any]:
         run = await _shared(pages, token, session_id)
-        return _gone() if run is None else await _file(pages, request, run, name)
+        return await _file(pages, request, run, name) if isinstance(run, Run) else run
 
     return [show, events, file, act, kiosk, kiosk_events, kiosk_file]
 
 
-async def _shared(pages: Pages, token: str, session_id: str) -> Run | None:
+async def _shared(pages: Pages, token: str, session_id: str) -> Run | Response[bytes]:
+    """The run, or the page that says that the link is no good."""
     try:
         return await pages.services.runs.by_kiosk(token, session_id)
+    except LinkExpired:
+        return _refused("This link has expired", status=410)
     except NotFound:
-        return None
+        return _refused("This link is no longer valid", status=404)
 
 
-def _gone() -> Response[bytes]:
+def _refused(heading: str, *, status: int) -> Response[bytes]:
     """A revoked link says so and nothing more: not whether there ever was such a run."""
-    context = {"heading": "This link is no longer valid", "remedy": "Ask who gave it to you for another one."}
-    return rendering.page("plain_problem.html", context, status=404)
+    context = {"heading": heading, "remedy": "Ask who gave it to you for another one."}
+    return rendering.page("plain_problem.html", context, status=status)
 
 
-def _stream(pages: Pages, run: Run, token: str | None = None) -> Response[Any]:
+def _days(text: str) -> float | None:
+    """Of the form: a number of days, or `never`. Raises Invalid."""
+    text = text.strip().lower()
+    if text == "never":
+        return None
+    try:
+        return float(text) if text else KIOSK_DAYS
+    except ValueError:
+        raise Invalid(f"{text[:40]!r} is no number of days.", field="days") from None
+
+
+def _stream(
+    pages: Pages, run: Run, token: str | None = None, identity: Identity | None = None
+) -> Response[Any]:
     return ServerSentEvent(
-        live.follow(pages.services, run, token),
+        live.follow(pages.services, run, token, identity),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -185,7 +207,9 @@ def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
     if detail.outcome:
         document = Redactor().document(msgspec.json.decode(detail.outcome))
         try:
-            return RunOutcome.from_json(document)
+            outcome = RunOutcome.from_json(document)
+            # Somebody stopped it: whatever its agent says, nobody is at fault.
+            return replace(outcome, blame=None) if outcome.verdict is Verdict.CANCELED else outcome
         except ValueError:
             pass
     return RunOutcome(
@@ -227,7 +251,7 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         else "SHA-256 of each file is in the API’s list of evidence.",
         "document": this.detail.document if visitor is not None else None,
         "overrides": shown,
-        "can_share": visitor is not None and visitor.can(Right.RUN),
+        "can_share": visitor is not None and visitor.can_in(Right.RUN, run.project_id),
         "notes": [f"The files cannot be read now. {unread}"] if unread else [],
     }
 

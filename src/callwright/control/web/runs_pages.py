@@ -14,7 +14,8 @@ from callwright.control.web.visitor import Pages, WebRequest
 PAGE = 50
 _STATES = (("running", "Under way"), ("passed", "Passed"), ("failed", "Failed"))
 _BLAMES = (("target", "Target"), ("network", "Network"), ("platform", "Platform"), ("test", "Test"))
-_FILTERS = ("status", "blame", "test", "tag", "phase", "pool")
+_FILTERS = ("status", "blame", "test", "tag", "phase", "pool", "project")
+_MOST_CHIPS = 6  # projects that stand there to be chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         query = {name: request.query_params.get(name, "")[:200] for name in (*_FILTERS, "q")}
         after = request.query_params.get("after", "")
+        projects = await pages.services.tests.projects(visitor.identity)
+        if query["project"] not in [project.name for project in projects]:
+            query["project"] = ""
         asked = RunFilter(
             status=_one_of(query["status"], [key for key, _ in _STATES]),
             phase=_one_of(query["phase"], ["error", "invalid", "canceled", "failed", "passed", "queued"]),
@@ -40,9 +44,10 @@ def routes(pages: Pages) -> list[Any]:
             tag=query["tag"] or None,
             pool=query["pool"] or None,
             search=query["q"].strip() or None,
+            project_id=next((p.id for p in projects if p.name == query["project"]), None),
         )
         before = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
-        found = await pages.services.runs.list(asked, after=before, limit=PAGE + 1)
+        found = await pages.services.runs.list(visitor.identity, asked, after=before, limit=PAGE + 1)
         rows = found[:PAGE]
         used = {name: value for name, value in query.items() if value}
         older = _address({**used, "after": str(rows[-1].id)}) if len(found) > PAGE else None
@@ -55,7 +60,8 @@ def routes(pages: Pages) -> list[Any]:
             test=query["test"],
             q=query["q"],
             kept={name: value for name, value in used.items() if name != "q"},
-            chips=_chips(used),
+            chips=_chips(used, [project.name for project in projects]),
+            several_projects=len(projects) > 1,
             runs=rows,
             filtered=bool(used) or before is not None,
             any_live=before is None and any(not run.finished for run in rows),
@@ -67,7 +73,7 @@ def routes(pages: Pages) -> list[Any]:
     return [runs]
 
 
-def _chips(used: dict[str, str]) -> list[Chip]:
+def _chips(used: dict[str, str], projects: list[str]) -> list[Chip]:
     chips = []
     for name, options in (("status", _STATES), ("blame", _BLAMES)):
         for key, text in options:
@@ -77,7 +83,9 @@ def _chips(used: dict[str, str]) -> list[Chip]:
             rest = {n: v for n, v in used.items() if n != name}
             shown = f"Blame: {text.lower()}" if name == "blame" else text
             chips.append(Chip(shown, _address(rest if on else {**rest, name: key}), on))
-    for name in ("test", "tag", "phase", "pool"):
+    if "project" not in used and 1 < len(projects) <= _MOST_CHIPS:
+        chips += [Chip(name, _address({**used, "project": name}), False) for name in projects]
+    for name in ("project", "test", "tag", "phase", "pool"):
         if name in used:
             rest = {n: v for n, v in used.items() if n != name}
             chips.append(Chip(f"{name.capitalize()}: {used[name]}", _address(rest), True))

@@ -11,6 +11,7 @@ from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid
 from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.model import Test
+from callwright.control.scenarios.service import RESERVED_NAMES
 from callwright.control.web import editor, health, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.scenario.amendment import CannotAmend, amend
@@ -39,14 +40,26 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         q, tag = request.query_params.get("q", "").strip()[:200], request.query_params.get("tag", "")[:200]
         after = request.query_params.get("after", "")[:200]
+        names = [one.name for one in await services.tests.projects(visitor.identity)]
+        project = request.query_params.get("project", "")
+        project = project if project in names else ""
         found = await services.tests.list(
-            search=q or None, tag=tag or None, after=after or None, limit=PAGE + 1
+            visitor.identity,
+            project=project or None,
+            search=q or None,
+            tag=tag or None,
+            after=after or None,
+            limit=PAGE + 1,
         )
         rows = found[:PAGE]
-        tags = sorted({t for test in await services.tests.list(limit=500) for t in test.tag_list})
-        runs = await services.runs.list(limit=_RECENT)
+        tags = sorted(
+            {t for test in await services.tests.list(visitor.identity, limit=500) for t in test.tag_list}
+        )
+        runs = await services.runs.list(visitor.identity, limit=_RECENT)
         by_id = {h.latest.test_id: h for h in health.by_test(runs)}
-        used = {name: value for name, value in (("q", q), ("tag", tag)) if value}
+        filters = (("q", q), ("tag", tag), ("project", project))
+        used = {name: value for name, value in filters if value}
+        others = {name: value for name, value in used.items() if name != "project"}
         more = urlencode({**used, "after": rows[-1].name}) if len(found) > PAGE else ""
         return await pages.page(
             request,
@@ -56,7 +69,16 @@ def routes(pages: Pages) -> list[Any]:
             q=q,
             tag=tag,
             tags=tags[:12],
-            tests=[(test, by_id.get(test.id)) for test in rows],
+            project=project,
+            may_run=lambda project_id: visitor.can_in(Right.RUN, project_id),
+            in_no_project=visitor.identity.project_ids == (),
+            projects=[
+                (name, f"/tests?{urlencode({**others, 'project': name})}")
+                for name in names
+                if len(names) > 1 and name != project
+            ],
+            without_project=f"/tests?{urlencode(others)}",
+            tests=[(test, by_id.get(test.id), _listed_at(test, rows)) for test in rows],
             newer=f"/tests?{urlencode(used)}" if after else None,
             older=f"/tests?{more}" if more else None,
         )
@@ -68,7 +90,7 @@ def routes(pages: Pages) -> list[Any]:
         wanted = request.query_params.get("from", "")
         entry = next((e for e in services.tests.catalogue() if e.name == wanted), None)
         if entry is not None or wanted == "blank":
-            text = await _free_name(pages, entry.document if entry else BLANK)
+            text = await _free_name(pages, visitor, entry.document if entry else BLANK)
             return await _editor(pages, request, visitor, None, text)
         return await pages.page(
             request, visitor, "test_new.html", "Tests", catalogue=services.tests.catalogue()
@@ -78,19 +100,22 @@ def routes(pages: Pages) -> list[Any]:
     async def create(request: WebRequest) -> Response[Any]:
         visitor = await pages.visitor(request)
         visitor.need(Right.EDIT)
-        text = _document(await pages.form(request, visitor))
+        fields = await pages.form(request, visitor)
+        text, project = _document(fields), fields.get("project", "")
         try:
-            test = await services.tests.create(visitor.identity, text)
+            test = await services.tests.create(visitor.identity, text, project=project or None)
         except DocumentError as error:
-            return await _editor(pages, request, visitor, None, text, problems=error.problems)
+            return await _editor(
+                pages, request, visitor, None, text, problems=error.problems, project=project
+            )
         except (Conflict, Invalid) as error:
-            return await _editor(pages, request, visitor, None, text, refusal=error)
-        return go(address_of(test.name), "created")
+            return await _editor(pages, request, visitor, None, text, refusal=error, project=project)
+        return go(await pages_address(pages, visitor, test), "created")
 
     @get("/tests/{name:str}")
     async def edit(request: WebRequest, name: str) -> Response[bytes]:
         visitor = await pages.visitor(request)
-        test = await services.tests.get(name)
+        test = await services.tests.get(visitor.identity, name)
         return await _editor(pages, request, visitor, test, (await services.tests.document(test)).document)
 
     @post("/tests/{name:str}", status_code=303)
@@ -99,7 +124,7 @@ def routes(pages: Pages) -> list[Any]:
         visitor.need(Right.EDIT)
         fields = await pages.form(request, visitor)
         text = _document(fields)
-        test = await services.tests.get(name)
+        test = await services.tests.get(visitor.identity, name)
         version = int(fields["version"]) if fields.get("version", "").isdigit() else None
         if text == (await services.tests.document(test)).document:
             return go(address_of(name))
@@ -117,7 +142,7 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         visitor.need(Right.RUN)
         fields = await pages.form(request, visitor)
-        test = await services.tests.get(name)
+        test = await services.tests.get(visitor.identity, name)
         kept = (await services.tests.document(test)).document
         text = _document(fields) if "document" in fields else kept
         try:
@@ -138,14 +163,21 @@ def routes(pages: Pages) -> list[Any]:
     @get("/tests/{name:str}/versions")
     async def versions(request: WebRequest, name: str) -> Response[bytes]:
         visitor = await pages.visitor(request)
-        test = await services.tests.get(name)
-        all_versions = await services.tests.versions(name)
+        test = await services.tests.get(visitor.identity, name)
+        all_versions = await services.tests.versions(test)
         wanted = request.query_params.get("version", "")
         shown = None
         if wanted.isascii() and wanted.isdigit() and len(wanted) < 9:
             shown = await services.tests.document(test, int(wanted))
         return await pages.page(
-            request, visitor, "test_versions.html", "Tests", test=test, versions=all_versions, shown=shown
+            request,
+            visitor,
+            "test_versions.html",
+            "Tests",
+            test=test,
+            versions=all_versions,
+            shown=shown,
+            address=name,
         )
 
     @post("/tests/{name:str}/delete", status_code=303)
@@ -185,7 +217,25 @@ def routes(pages: Pages) -> list[Any]:
 
 
 def address_of(name: str) -> str:
+    """A name that means a page of ours (`new`) is found behind its project."""
     return f"/tests/{quote(name, safe='')}"
+
+
+def _listed_at(test: Test, rows: list[Test]) -> str:
+    twins = sum(row.name == test.name for row in rows) > 1
+    plain = not twins and test.name not in RESERVED_NAMES
+    return address_of(test.name if plain else f"{test.project_name}:{test.name}")
+
+
+async def pages_address(pages: Pages, visitor: Visitor, test: Test) -> str:
+    """With the project where the name alone is not enough."""
+    try:
+        if test.name not in RESERVED_NAMES:
+            await pages.services.tests.get(visitor.identity, test.name)
+            return address_of(test.name)
+    except Conflict:
+        pass
+    return address_of(f"{test.project_name}:{test.name}")
 
 
 def _document(fields: dict[str, str]) -> str:
@@ -196,7 +246,8 @@ def _document(fields: dict[str, str]) -> str:
 def _checked(reading: editor.Reading) -> dict[str, Any]:
     form = None
     if reading.scenario is not None:
-        form = rendering.render("test_form.html", {"groups": reading.groups})
+        beside = editor.beside(reading.scenario)
+        form = rendering.render("test_form.html", {"groups": reading.groups, "beside": beside})
     return {
         "problems": [problem.to_json() for problem in reading.problems],
         "form": form,
@@ -213,10 +264,14 @@ async def _editor(
     *,
     problems: tuple[Problem, ...] = (),
     refusal: DomainError | None = None,
+    project: str = "",
 ) -> Response[bytes]:
     reading = editor.read(text)
-    runs = await pages.services.runs.list(RunFilter(test_id=test.id), limit=health.LAST) if test else []
-    versions = await pages.services.tests.versions(test.name) if test else []
+    services, who = pages.services, visitor.identity
+    runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=health.LAST) if test else []
+    versions = await services.tests.versions(test) if test else []
+    projects = [p.name for p in await services.tests.projects(who) if who.can_in(Right.EDIT, p.id)]
+    rights = visitor.rights_in(test.project_id) if test else {}
     marks = health.marks_of(runs)
     return await pages.page(
         request,
@@ -238,12 +293,17 @@ async def _editor(
         marks_say=health.strip_says(marks),
         latest=versions[0] if versions else None,
         places=editor.places(text),
+        beside=editor.beside(reading.scenario),
+        address=await pages_address(pages, visitor, test) if test else "/tests/new",
+        projects=projects,
+        project=project,
+        **rights,
     )
 
 
-async def _free_name(pages: Pages, text: str) -> str:
+async def _free_name(pages: Pages, visitor: Visitor, text: str) -> str:
     """The document under a name that is not taken."""
-    names = {test.name for test in await pages.services.tests.list(limit=5_000)}
+    names = {test.name for test in await pages.services.tests.list(visitor.identity, limit=5_000)}
     reading = editor.read(text)
     own = reading.scenario.name if reading.scenario else "my_test"
     if own not in names:

@@ -46,6 +46,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
         "Access",
         (
             ("API keys", "/keys", "key", Right.READ),
+            ("Projects", "/projects", "list", Right.READ),
             ("Members", "/members", "users", Right.ADMINISTER),
             ("Audit log", "/audit", "list", Right.ADMINISTER),
         ),
@@ -58,6 +59,9 @@ TOASTS: Mapping[str, str] = {
     "created": "The test is there",
     "deleted": "The test was deleted",
     "shared": "The run has a public link",
+    "extended": "The link has another end",
+    "joined": "They are in the project",
+    "left": "They are in the project no longer",
     "unshared": "The link was revoked",
     "stopped": "The run is being stopped",
     "added": "Added",
@@ -87,6 +91,16 @@ class Visitor:
 
     def can(self, right: Right) -> bool:
         return self.identity.can(right)
+
+    def can_in(self, right: Right, project_id: int) -> bool:
+        return self.identity.can_in(right, project_id)
+
+    def rights_in(self, project_id: int) -> dict[str, bool]:
+        """What the frame of a page says, for one that belongs to a project."""
+        return {
+            "can_run": self.can_in(Right.RUN, project_id),
+            "can_edit": self.can_in(Right.EDIT, project_id),
+        }
 
     def need(self, right: Right) -> None:
         if not self.identity.can(right):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from litestar import Request, delete, get, patch, post
+from litestar import Request, delete, get, patch, post, put
 
-from callwright.control.accounts.model import Category, Right, Role
+from callwright.control.accounts.model import Category, Credential, Right, Role
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import CSV, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem, field_error, invalid
-from callwright.control.api.request import Id, services_of
+from callwright.control.api.request import Id, MaybeWord, services_of
 from callwright.control.api.tests import schemas, translate
-from callwright.control.errors import NotFound
 from callwright.scenario.parameter import TRANSPORTS
 
 _Request = Request[Any, Any, Any]
@@ -37,7 +36,7 @@ _CREDENTIAL = {
 
 @get("/credentials", opt={"right": Right.READ}, tags=TAGS, summary="List SIP accounts, without passwords")
 async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Credential]]:
-    records = await services_of(request).accounts.credentials()
+    records = await services_of(request).accounts.credentials(identity_of(request))
     return schemas.Data(data=[translate.credential(record) for record in records])
 
 
@@ -46,7 +45,8 @@ async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Crede
     opt={
         "right": Right.CREDENTIALS,
         "body": body_of(
-            _CREDENTIAL,
+            _CREDENTIAL
+            | {"project": text("To which it belongs; an administrator's, without it, is for all.")},
             required=("name", "user"),
             example={"name": "office", "user": "4101", "password": "secret", "domain": "pbx.example.com"},
         ),
@@ -56,9 +56,13 @@ async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Crede
     status_code=201,
 )
 async def create_credential(request: _Request) -> schemas.Data[schemas.Credential]:
-    wanted = _credential(await read_fields(request))
+    fields = await read_fields(request)
+    project_id = await _project_id(request, fields)
+    wanted = _credential(fields)
     name = wanted.pop("name")
-    record = await services_of(request).accounts.put_credential(identity_of(request), name, wanted)
+    record = await services_of(request).accounts.put_credential(
+        identity_of(request), name, wanted, project_id=project_id
+    )
     return schemas.Data(data=translate.credential(record), status=201)
 
 
@@ -76,14 +80,19 @@ async def create_credential(request: _Request) -> schemas.Data[schemas.Credentia
     summary="Import SIP accounts from CSV: new ones are added, known ones changed",
     status_code=200,
 )
-async def import_credentials(request: _Request) -> schemas.Data[schemas.Imported]:
+async def import_credentials(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.Imported]:
+    """They go to the project of the query; without, where a single account would go."""
     found = await read_document(request, CSV)
     rows = _rows(found if isinstance(found, str) else translate.text(found, "csv", longest=2**21))
     accounts, identity = services_of(request).accounts, identity_of(request)
-    known = {record.name for record in await accounts.credentials()}
+    project_id = await _project_id(request, {"project": project or ""})
+    known = {
+        record.name for record in await accounts.credentials(identity) if record.project_id == project_id
+    }
     created = sum(row["name"] not in known for row in rows)
     for row in rows:
-        await accounts.put_credential(identity, row.pop("name"), row, replace=True)
+        name = row.pop("name")
+        await accounts.put_credential(identity, name, row, replace=True, project_id=project_id)
     return schemas.Data(data=schemas.Imported(created=created, updated=len(rows) - created))
 
 
@@ -96,17 +105,20 @@ async def import_credentials(request: _Request) -> schemas.Data[schemas.Imported
     tags=TAGS,
     summary="Change a SIP account",
 )
-async def change_credential(request: _Request, name: str) -> schemas.Data[schemas.Credential]:
+async def change_credential(
+    request: _Request, name: str, project: MaybeWord = None
+) -> schemas.Data[schemas.Credential]:
+    """`project`: of which, where several have one of this name."""
     fields = await read_fields(request)
     translate.only(fields, [key for key in _CREDENTIAL if key != "name"])
     wanted = {key: translate.text(fields, key, optional=True) for key in fields}
     _transport(wanted.get("transport", ""))
     accounts = services_of(request).accounts
-    known = next((one for one in await accounts.credentials() if one.name == name), None)
-    if known is None:
-        raise NotFound("credential", name)
+    known = await _known_credential(request, name, project)
     merged = {key: getattr(known, key) for key in _CREDENTIAL if key not in ("name", "password")} | wanted
-    record = await accounts.put_credential(identity_of(request), name, merged, replace=True)
+    record = await accounts.put_credential(
+        identity_of(request), name, merged, replace=True, project_id=known.project_id
+    )
     return schemas.Data(data=translate.credential(record))
 
 
@@ -117,16 +129,35 @@ async def change_credential(request: _Request, name: str) -> schemas.Data[schema
     summary="Remove a SIP account",
     status_code=200,
 )
-async def delete_credential(request: _Request, name: str) -> schemas.Data[schemas.Deleted]:
-    await services_of(request).accounts.delete_credential(identity_of(request), name)
+async def delete_credential(
+    request: _Request, name: str, project: MaybeWord = None
+) -> schemas.Data[schemas.Deleted]:
+    """`project`: of which, where several have one of this name."""
+    known = await _known_credential(request, name, project)
+    await services_of(request).accounts.delete_credential(identity_of(request), name, known.project_id)
     return schemas.Data(data=schemas.Deleted(deleted=name))
 
 
+async def _known_credential(request: _Request, name: str, project: str | None) -> Credential:
+    services, identity = services_of(request), identity_of(request)
+    owner = (await services.tests.project(identity, project)).id if project else None
+    return await services.accounts.credential(identity, name, owner)
+
+
+async def _project_id(request: _Request, fields: Fields) -> int | None:
+    """Of the field `project`; without it where the caller's accounts go."""
+    services, identity = services_of(request), identity_of(request)
+    name = translate.text(fields, "project", optional=True, longest=255)
+    if name:
+        return (await services.tests.project(identity, name)).id
+    return services.accounts.own_project(identity)
+
+
 def _credential(fields: Fields) -> dict[str, str]:
-    translate.only(fields, tuple(_CREDENTIAL))
+    translate.only(fields, (*_CREDENTIAL, "project"))
     translate.text(fields, "name", longest=64)
     translate.text(fields, "user", longest=255)
-    found = {key: translate.text(fields, key, optional=True) for key in fields}
+    found = {key: translate.text(fields, key, optional=True) for key in fields if key != "project"}
     _transport(found.get("transport", ""))
     return found
 
@@ -189,18 +220,30 @@ async def list_keys(request: _Request) -> schemas.Data[list[schemas.Key]]:
 
 @post(
     "/keys",
-    opt={"right": Right.READ, "body": body_of({"name": text("What it is for.")}, required=("name",))},
+    opt={
+        "right": Right.READ,
+        "body": body_of(
+            {
+                "name": text("What it is for."),
+                "project": text("Good in this project alone; without it, where its owner is a member."),
+            },
+            required=("name",),
+        ),
+    },
     tags=TAGS,
     summary="Make an API key; the secret is shown once",
     status_code=201,
 )
 async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
     fields = await read_fields(request)
-    translate.only(fields, ("name",))
-    accounts, identity = services_of(request).accounts, identity_of(request)
+    translate.only(fields, ("name", "project"))
+    services, identity = services_of(request), identity_of(request)
+    accounts = services.accounts
     owner = await accounts.user(identity.user_id)
+    name = translate.text(fields, "project", optional=True, longest=255)
+    project = await services.tests.project(identity, name) if name else None
     public, secret = await accounts.create_key(
-        translate.text(fields, "name", longest=200), owner, identity=identity
+        translate.text(fields, "name", longest=200), owner, identity=identity, project=project
     )
     record = next(key for key in await accounts.list_keys(identity) if key.public_key == public)
     return schemas.Data(data=translate.key(record, secret), status=201)
@@ -222,8 +265,9 @@ _ROLES, _CATEGORIES = tuple(role.value for role in Role), tuple(category.value f
 
 @get("/users", opt={"right": Right.ADMINISTER}, tags=TAGS, summary="List users")
 async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
-    records = await services_of(request).accounts.users()
-    return schemas.Data(data=[translate.user(record) for record in records])
+    accounts = services_of(request).accounts
+    memberships = await accounts.memberships(identity_of(request))
+    return schemas.Data(data=[translate.user(record, memberships) for record in await accounts.users()])
 
 
 @post(
@@ -236,7 +280,11 @@ async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
                 "email": text(""),
                 "name": text("As people call them."),
                 "password": text("At least 10 characters."),
-                "role": text("", enum=list(_ROLES)),
+                "role": text("The most that it may do in any project; admin: everything.", enum=list(_ROLES)),
+                "projects": {
+                    "description": "Projects of which it is a member with that role.",
+                    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                },
                 "category": text("API: may use name and password as Basic.", enum=list(_CATEGORIES)),
             },
             required=("username", "password"),
@@ -248,15 +296,18 @@ async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
 )
 async def create_user(request: _Request) -> schemas.Data[schemas.User]:
     fields = await read_fields(request)
-    translate.only(fields, ("username", "email", "name", "password", "role", "category"))
+    translate.only(fields, ("username", "email", "name", "password", "role", "category", "projects"))
+    services, identity = services_of(request), identity_of(request)
+    names = translate.tags(fields.get("projects"), "projects")
+    projects = [await services.tests.project(identity, name) for name in names]
     role = translate.text(fields, "role", optional=True) or Role.MEMBER.value
     category = translate.text(fields, "category", optional=True) or Category.NORMAL.value
     if role not in _ROLES:
         raise invalid("role", f"{role!r} is no role.", value=role, permitted=_ROLES)
     if category not in _CATEGORIES:
         raise invalid("category", f"{category!r} is no category.", value=category, permitted=_CATEGORIES)
-    record = await services_of(request).accounts.create_user(
-        identity_of(request),
+    record = await services.accounts.create_user(
+        identity,
         username=translate.text(fields, "username", longest=64),
         email=translate.text(fields, "email", optional=True, longest=255),
         name=translate.text(fields, "name", optional=True, longest=255),
@@ -264,7 +315,11 @@ async def create_user(request: _Request) -> schemas.Data[schemas.User]:
         role=role,
         category=category,
     )
-    return schemas.Data(data=translate.user(record), status=201)
+    if role != Role.ADMIN:
+        for project in projects:
+            await services.accounts.put_member(identity, record, project, role)
+    memberships = await services.accounts.memberships(identity, user_id=record.id)
+    return schemas.Data(data=translate.user(record, memberships), status=201)
 
 
 @delete(
@@ -281,14 +336,15 @@ async def delete_user(request: _Request, user_id: Id) -> schemas.Data[schemas.De
 
 @get("/projects", opt={"right": Right.READ}, tags=TAGS, summary="List projects")
 async def list_projects(request: _Request) -> schemas.Data[list[schemas.Project]]:
-    records = await services_of(request).tests.projects()
-    return schemas.Data(data=[translate.project(record) for record in records])
+    identity = identity_of(request)
+    records = await services_of(request).tests.projects(identity)
+    return schemas.Data(data=[translate.project(record, identity) for record in records])
 
 
 @post(
     "/projects",
     opt={
-        "right": Right.EDIT,
+        "right": Right.ADMINISTER,
         "body": body_of({"name": text(""), "description": text("")}, required=("name",)),
     },
     tags=TAGS,
@@ -303,7 +359,58 @@ async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
         translate.text(fields, "name", longest=255),
         translate.text(fields, "description", optional=True, longest=10_000),
     )
-    return schemas.Data(data=translate.project(record), status=201)
+    return schemas.Data(data=translate.project(record, identity_of(request)), status=201)
+
+
+_ROLES_THERE = tuple(role for role in _ROLES if role != Role.ADMIN.value)
+
+
+@get("/projects/{name:str}/members", opt={"right": Right.READ}, tags=TAGS, summary="Who is in a project")
+async def list_members(request: _Request, name: str) -> schemas.Data[list[schemas.Member]]:
+    services, identity = services_of(request), identity_of(request)
+    project = await services.tests.project(identity, name)
+    records = await services.accounts.memberships(identity, project=project)
+    return schemas.Data(data=[translate.member(record) for record in records])
+
+
+@put(
+    "/projects/{name:str}/members/{username:str}",
+    opt={
+        "right": Right.ADMINISTER,
+        "body": body_of(
+            {"role": text("What they may do there.", enum=list(_ROLES_THERE))}, required=("role",)
+        ),
+    },
+    tags=TAGS,
+    summary="Make a user a member of a project, or give a member another role there",
+)
+async def put_member(request: _Request, name: str, username: str) -> schemas.Data[schemas.Member]:
+    fields = await read_fields(request)
+    translate.only(fields, ("role",))
+    role = translate.text(fields, "role")
+    if role not in _ROLES_THERE:
+        raise invalid("role", f"{role!r} is no role in a project.", value=role, permitted=_ROLES_THERE)
+    services, identity = services_of(request), identity_of(request)
+    project = await services.tests.project(identity, name)
+    user = await services.accounts.user_by_name(username)
+    await services.accounts.put_member(identity, user, project, role)
+    (record,) = await services.accounts.memberships(identity, user_id=user.id, project=project)
+    return schemas.Data(data=translate.member(record))
+
+
+@delete(
+    "/projects/{name:str}/members/{username:str}",
+    opt={"right": Right.ADMINISTER},
+    tags=TAGS,
+    summary="Take a member out of a project",
+    status_code=200,
+)
+async def remove_member(request: _Request, name: str, username: str) -> schemas.Data[schemas.Deleted]:
+    services, identity = services_of(request), identity_of(request)
+    project = await services.tests.project(identity, name)
+    user = await services.accounts.user_by_name(username)
+    await services.accounts.remove_member(identity, user, project)
+    return schemas.Data(data=schemas.Deleted(deleted=username))
 
 
 ROUTES: list[Any] = [
@@ -320,4 +427,7 @@ ROUTES: list[Any] = [
     delete_user,
     list_projects,
     create_project,
+    list_members,
+    put_member,
+    remove_member,
 ]

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import msgspec
 from litestar.response.sse import ServerSentEventMessage
 
+from callwright.control.accounts.model import Identity
 from callwright.control.api.tests.translate import run_status
+from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
@@ -22,9 +24,9 @@ _MOST_WAITING = 1_000
 
 
 async def follow(
-    services: Services, broker: Broker | None, run: Run
+    services: Services, broker: Broker | None, identity: Identity, run: Run
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Events `run`, `progress` and at last `end`."""
+    """Events `run`, `progress` and at last `end`; that too when the identity may see the run no longer."""
     waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
 
     async def arrived(message: Message) -> None:
@@ -37,11 +39,13 @@ async def follow(
             subscription = await broker.subscribe(live(run.session_id), arrived)
     try:
         # Looked at again after subscribing: between the two it may have ended.
-        run = await services.runs.get(run.session_id)
+        run = await services.runs.get(identity, run.session_id)
         yield _run_event(run)
-        silence = 0.0
+        silence, asked = 0.0, services.clock.now()
         while not run.finished:
             data = await _next(waiting)
+            if services.clock.now() - asked >= _LOOK_AGAIN:
+                identity, asked = await _still(services, identity, run), services.clock.now()
             silence = 0.0 if data else silence + _LOOK_AGAIN
             if data is not None:
                 yield ServerSentEventMessage(event="progress", data=data.decode("utf-8", "replace"))
@@ -50,14 +54,24 @@ async def follow(
             elif silence >= _STILL_HERE:
                 silence = 0.0
                 yield ServerSentEventMessage(comment="still here")
-            now = await services.runs.get(run.session_id)
+            now = await services.runs.get(identity, run.session_id)
             if now != run:
                 run = now
                 yield _run_event(run)
         yield ServerSentEventMessage(event="end", data=run.session_id)
+    except NotFound:
+        yield ServerSentEventMessage(event="end", data=run.session_id)
     finally:
         if subscription is not None:
             await subscription.close()
+
+
+async def _still(services: Services, identity: Identity, run: Run) -> Identity:
+    """Raises NotFound when key, session or membership ended meanwhile."""
+    again = await services.accounts.again(identity)
+    if again is None or not again.sees(run.project_id):
+        raise NotFound("run", run.session_id)
+    return again
 
 
 async def _next(waiting: asyncio.Queue[bytes]) -> bytes | None:

@@ -40,7 +40,7 @@ async def list_tests(
 ) -> schemas.Page[schemas.TestRow]:
     """By name. `after`: the name of the last row that is known; `next` in the answer has the whole URL."""
     rows = await services_of(request).tests.list(
-        project=project, search=search, tag=tag, after=after, limit=limit
+        identity_of(request), project=project, search=search, tag=tag, after=after, limit=limit
     )
     return schemas.Page(
         data=[translate.test_row(row) for row in rows],
@@ -62,7 +62,7 @@ async def get_test(request: _Request, name: str) -> schemas.Data[schemas.TestDet
 )
 async def export_test(request: _Request, name: str, version: MaybeId = None) -> Response[str]:
     tests = services_of(request).tests
-    document = await tests.document(await tests.get(name), version)
+    document = await tests.document(await tests.get(identity_of(request), name), version)
     return Response(
         document.document,
         media_type="application/yaml; charset=utf-8",
@@ -72,7 +72,8 @@ async def export_test(request: _Request, name: str, version: MaybeId = None) -> 
 
 @get("/tests/{name:str}/versions", opt={"right": Right.READ}, tags=TAGS, summary="Versions, newest first")
 async def list_versions(request: _Request, name: str) -> schemas.Data[list[schemas.Version]]:
-    versions = await services_of(request).tests.versions(name)
+    tests = services_of(request).tests
+    versions = await tests.versions(await tests.get(identity_of(request), name))
     return schemas.Data(
         data=[
             schemas.Version(
@@ -181,6 +182,7 @@ _OVERRIDE = {"description": "Any parameter by its address, such as `step.1.0.dia
                     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
                 },
                 "report.mode": text("A report link that needs no login.", enum=["kiosk", "private"]),
+                "report.days": translate.DAYS,
                 "agentpool.name": text("Run it in this pool."),
             },
             more=_OVERRIDE,
@@ -210,12 +212,15 @@ async def run_test(
     mode = "kiosk" if wish.kiosk else None
     more: dict[str, Any] = {
         "report_mode": mode,
+        "kiosk_days": wish.kiosk_days,
         "idempotency_key": idempotency_key,
         "tags": wish.tags,
         "pool": wish.pool,
     }
     if wish.test is not None:
-        runs: Sequence[Run] = [await services.runs.start(identity, wish.test, wish.overrides, **more)]
+        runs: Sequence[Run] = [
+            await services.runs.start(identity, wish.test, wish.overrides, project=wish.project, **more)
+        ]
     else:
         with_tags = more.pop("tags")
         runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
@@ -248,7 +253,7 @@ async def get_testcase(request: _Request, name: str) -> schemas.Data[schemas.Tes
 
 async def _detail(request: _Request, name: str) -> schemas.TestDetail:
     tests = services_of(request).tests
-    test: Test = await tests.get(name)
+    test: Test = await tests.get(identity_of(request), name)
     document = await tests.document(test)
     return translate.test_detail(test, document.document)
 
@@ -257,12 +262,12 @@ async def _keep(tests: Tests, identity: Identity, document: str, project: str | 
     """The test of the name that the document gives itself: made, or changed where it is another text."""
     name = tests.read(document).name
     try:
-        test = await tests.get(name)
+        test = await tests.get(identity, name, project=project)
     except NotFound:
         return await tests.create(identity, document, project=project)
     if (await tests.document(test)).document == document:
         return test
-    return await tests.update(identity, name, document=document)
+    return await tests.update(identity, f"{test.project_name}:{name}", document=document)
 
 
 async def _document(request: _Request, permitted: tuple[str, ...]) -> tuple[str, Fields]:

@@ -10,7 +10,9 @@ from litestar.response import ServerSentEvent
 
 from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
+from callwright.control.api.body import read_fields
 from callwright.control.api.files import file_answer
+from callwright.control.api.openapi import body_of
 from callwright.control.api.request import (
     Limit,
     MaybeId,
@@ -62,7 +64,7 @@ async def list_runs(
         since=translate.moment(since, "since"),
         until=translate.moment(until, "until"),
     )
-    rows = await services_of(request).runs.list(wanted, after=after, limit=limit)
+    rows = await services_of(request).runs.list(identity_of(request), wanted, after=after, limit=limit)
     links = links_of(request)
     return schemas.Page(
         data=[translate.run_row(run, links) for run in rows],
@@ -74,7 +76,7 @@ async def list_runs(
 async def get_run(request: _Request, run_id: str) -> schemas.Data[schemas.RunDetail]:
     services, links = services_of(request), links_of(request)
     runs = services.runs
-    run = await runs.get(run_id)
+    run = await runs.get(identity_of(request), run_id)
     detail = await runs.detail(run)
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
@@ -84,7 +86,8 @@ async def get_run(request: _Request, run_id: str) -> schemas.Data[schemas.RunDet
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="How a run stands")
 async def get_status(request: _Request, run_id: str) -> schemas.RunAnswer:
-    return schemas.RunAnswer(run=translate.run_status(await services_of(request).runs.get(run_id)))
+    run = await services_of(request).runs.get(identity_of(request), run_id)
+    return schemas.RunAnswer(run=translate.run_status(run))
 
 
 @get(
@@ -99,9 +102,9 @@ async def get_events(request: _Request, run_id: str) -> Response[Any]:
     there is nothing more to come.
     """
     services = services_of(request)
-    run = await services.runs.get(run_id)
+    run = await services.runs.get(identity_of(request), run_id)
     return ServerSentEvent(
-        follow(services, broker_of(request), run),
+        follow(services, broker_of(request), identity_of(request), run),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -141,7 +144,7 @@ async def get_evidence(request: _Request, run_id: str, name: str) -> Response[An
 @get("/runs/{run_id:str}/metrics", opt=_READ, tags=TAGS, summary="Figures of each call, second by second")
 async def get_metrics(request: _Request, run_id: str) -> schemas.Data[list[schemas.CallMetrics]]:
     runs = services_of(request).runs
-    detail = await runs.detail(await runs.get(run_id))
+    detail = await runs.detail(await runs.get(identity_of(request), run_id))
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
     return schemas.Data(data=[translate.call_metrics(call) for call in outcome.get("calls") or ()])
 
@@ -154,14 +157,22 @@ async def stop_run(request: _Request, run_id: str) -> schemas.RunAnswer:
 
 @post(
     "/runs/{run_id:str}/kiosk",
-    opt={"right": Right.RUN},
+    opt={
+        "right": Right.RUN,
+        "body": body_of({"days": translate.DAYS}, optional=True, example={"days": 7}),
+    },
     tags=TAGS,
-    summary="Make a public link",
+    summary="Make a public link, or give one another end",
     status_code=200,
 )
 async def share_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kiosk]:
+    """Without `days` a link that is there stays as it is; a new one is good for 30 days."""
+    fields = await read_fields(request)
+    translate.only(fields, ("days",))
+    days = translate.days(fields, "days")
     runs = services_of(request).runs
-    return _kiosk(request, await runs.share(identity_of(request), run_id))
+    run = await runs.share(identity_of(request), run_id, days=days, again="days" in fields)
+    return _kiosk(request, run)
 
 
 @delete(
@@ -179,12 +190,18 @@ async def unshare_run(request: _Request, run_id: str) -> schemas.Data[schemas.Ki
 def _kiosk(request: _Request, run: Run) -> schemas.Data[schemas.Kiosk]:
     token = services_of(request).runs.kiosk_token(run)
     url = links_of(request).report(run.session_id, token) if token else None
-    return schemas.Data(data=schemas.Kiosk(session_id=run.session_id, kiosk_url=url))
+    return schemas.Data(
+        data=schemas.Kiosk(
+            session_id=run.session_id,
+            kiosk_url=url,
+            expires_at=translate.utc_or_none(run.kiosk_until) if url else None,
+        )
+    )
 
 
 async def _evidence(request: _Request, run_id: str) -> tuple[Run, list[Evidence]]:
     services = services_of(request)
-    run = await services.runs.get(run_id)
+    run = await services.runs.get(identity_of(request), run_id)
     return run, await services.evidence.list(run)
 
 
@@ -195,7 +212,7 @@ async def _files(request: _Request, run_id: str) -> list[schemas.EvidenceFile]:
 
 async def _file(request: _Request, run_id: str, name: str, *, attachment: bool = True) -> Response[Any]:
     services = services_of(request)
-    run = await services.runs.get(run_id)
+    run = await services.runs.get(identity_of(request), run_id)
     try:
         file = await services.evidence.find(run, name)
     except NotFound:

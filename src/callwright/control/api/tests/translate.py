@@ -17,11 +17,13 @@ from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, field_error, invalid
 from callwright.control.api.tests import schemas
 from callwright.control.runs import model as runs
+from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.scenarios import model as scenarios
 from callwright.control.servers import model as servers
 from callwright.scenario.outcome import unix_seconds
 
 PATH = "/api/v2"
+_MOST_DAYS = 3_660
 _REPORT_MODES = ("kiosk", "private")
 _parameters = msgspec.json.Decoder(list[schemas.Parameter])
 
@@ -165,6 +167,7 @@ def run_detail(
     return schemas.RunDetail(
         **_row(run, links),
         kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,
+        kiosk_expires_at=utc_or_none(run.kiosk_until) if kiosk_token else None,
         parameters=dict(shown),
         conditions=list(outcome.get("conditions") or ()),
         calls=list(outcome.get("calls") or ()),
@@ -258,6 +261,7 @@ def credential(record: accounts.Credential) -> schemas.Credential:
         proxy=record.proxy,
         transport=record.transport,
         has_password=bool(record.has_password),
+        project=record.project_name,
         created_at=utc(record.created_at),
         updated_at=utc(record.updated_at),
     )
@@ -269,6 +273,7 @@ def key(record: accounts.ApiKey, secret: str | None = None) -> schemas.Key:
         public_key=record.public_key,
         name=record.name,
         user=record.username,
+        project=record.project_name,
         created_at=utc(record.created_at),
         last_used_at=utc_or_none(record.last_used_at),
         revoked_at=utc_or_none(record.revoked_at),
@@ -276,7 +281,7 @@ def key(record: accounts.ApiKey, secret: str | None = None) -> schemas.Key:
     )
 
 
-def user(record: accounts.User) -> schemas.User:
+def user(record: accounts.User, memberships: Sequence[accounts.Membership] = ()) -> schemas.User:
     return schemas.User(
         id=record.id,
         username=record.username,
@@ -287,12 +292,26 @@ def user(record: accounts.User) -> schemas.User:
         time_zone=record.time_zone,
         created_at=utc(record.created_at),
         last_login_at=utc_or_none(record.last_login_at),
+        projects=[
+            schemas.InProject(project=one.project_name, role=one.role)
+            for one in memberships
+            if one.user_id == record.id
+        ],
     )
 
 
-def project(record: accounts.Project) -> schemas.Project:
+def member(record: accounts.Membership) -> schemas.Member:
+    return schemas.Member(username=record.username, role=record.role, since=utc(record.since))
+
+
+def project(record: accounts.Project, identity: accounts.Identity) -> schemas.Project:
+    mine = dict(identity.projects or ())
     return schemas.Project(
-        id=record.id, name=record.name, description=record.description, created_at=utc(record.created_at)
+        id=record.id,
+        name=record.name,
+        description=record.description,
+        created_at=utc(record.created_at),
+        role=accounts.Role.ADMIN.value if identity.projects is None else mine[record.id].value,
     )
 
 
@@ -335,13 +354,22 @@ class Start:
     test: str | None
     project: str | None
     kiosk: bool
+    kiosk_days: float | None
     tags: tuple[str, ...]
     pool: str
     overrides: dict[str, Any]
 
 
 DEFAULT_POOL = "default"
-_START_FIELDS = ("test.name", "test.project", "project.name", "test.tags", "report.mode", "agentpool.name")
+_START_FIELDS = (
+    "test.name",
+    "test.project",
+    "project.name",
+    "test.tags",
+    "report.mode",
+    "report.days",
+    "agentpool.name",
+)
 
 
 def start(fields: Fields) -> Start:
@@ -362,9 +390,9 @@ def start(fields: Fields) -> Start:
         )
     return Start(
         test=test or None,
-        # Together they mean the test of that name; names are unique, so the test says its project.
-        project=None if test else project or None,
+        project=project or None,  # together: the test of that name in that project
         kiosk=mode == "kiosk",
+        kiosk_days=days(fields, "report.days"),
         tags=chosen,
         pool=text(fields, "agentpool.name", optional=True) or DEFAULT_POOL,
         overrides=overrides,
@@ -416,6 +444,23 @@ def number(fields: Fields, name: str, *, default: float | None = None, above: fl
         found = float("nan")
     if not above < found < 1e12:
         raise invalid(name, f"{name} must be a number above {above:g}.", value=value)
+    return found
+
+
+DAYS: dict[str, Any] = {
+    "description": "How long the public link is good for; 30 if absent, `never` for no end.",
+    "anyOf": [{"type": "number"}, {"type": "string"}],
+}
+
+
+def days(fields: Fields, name: str) -> float | None:
+    """30 unless said otherwise; None for `never`. Raises 422."""
+    value = fields.get(name)
+    if isinstance(value, str) and value.strip().lower() == "never":
+        return None
+    found = number(fields, name, default=KIOSK_DAYS)
+    if found is not None and found > _MOST_DAYS:
+        raise invalid(name, f"{name} is at most {_MOST_DAYS:,}, or never.", value=value)
     return found
 
 

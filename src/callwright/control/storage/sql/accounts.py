@@ -13,6 +13,7 @@ from callwright.control.accounts.model import (
     AuditEntry,
     Credential,
     KeySecret,
+    Membership,
     Role,
     SealedCredential,
     Token,
@@ -21,7 +22,15 @@ from callwright.control.accounts.model import (
     UserSecret,
 )
 from callwright.control.storage.sql.database import Database, Statement, param
-from callwright.control.storage.sql.tables import api_keys, audit, credentials, tokens, users
+from callwright.control.storage.sql.tables import (
+    api_keys,
+    audit,
+    credentials,
+    members,
+    projects,
+    tokens,
+    users,
+)
 from callwright.control.storage.sql.writing import columns, contains, inserting, pattern, upsert, values_of
 
 __all__ = ["SqlAccountStore"]
@@ -60,8 +69,45 @@ _COUNT_ADMINS = Statement(
     select(func.count()).select_from(users).where(_ALIVE, users.c.role == Role.ADMIN.value)
 )
 
-_KEY = [users.c.username if name == "username" else api_keys.c[name] for name in ApiKey.__struct_fields__]
-_KEYS = select(*_KEY).join(users, users.c.id == api_keys.c.user_id).order_by(api_keys.c.id)
+_MEMBERSHIPS = (
+    select(
+        members.c.user_id,
+        users.c.username,
+        members.c.project_id,
+        projects.c.name,
+        members.c.role,
+        members.c.since,
+    )
+    .join(users, users.c.id == members.c.user_id)
+    .join(projects, projects.c.id == members.c.project_id)
+    .where(_ALIVE)
+    .order_by(members.c.project_id, users.c.username)
+)
+_MEMBERSHIPS_BY = {
+    (False, False): Statement(_MEMBERSHIPS),
+    (True, False): Statement(_MEMBERSHIPS.where(members.c.user_id == param("user_id"))),
+    (False, True): Statement(_MEMBERSHIPS.where(members.c.project_id == param("project_id"))),
+    (True, True): Statement(
+        _MEMBERSHIPS.where(members.c.user_id == param("user_id"), members.c.project_id == param("project_id"))
+    ),
+}
+_PUT_MEMBER = upsert(
+    members, ("user_id", "project_id"), ["user_id", "project_id", "role", "since"], unchanged=("since",)
+)
+_REMOVE_MEMBER = Statement(
+    delete_from(members).where(
+        members.c.user_id == param("user_id"), members.c.project_id == param("project_id")
+    )
+)
+
+_OTHERS: dict[str, Any] = {"username": users.c.username, "project_name": projects.c.name}
+_KEY = [_OTHERS[name] if name in _OTHERS else api_keys.c[name] for name in ApiKey.__struct_fields__]
+_KEYS = (
+    select(*_KEY)
+    .join(users, users.c.id == api_keys.c.user_id)
+    .outerjoin(projects, projects.c.id == api_keys.c.project_id)
+    .order_by(api_keys.c.id)
+)
 _ALL_KEYS = Statement(_KEYS)
 _KEYS_OF = Statement(_KEYS.where(api_keys.c.user_id == param("user_id")))
 _KEY_BY_ID = Statement(_KEYS.where(api_keys.c.id == param("id")))
@@ -74,14 +120,15 @@ _KEY_SECRET = Statement(
         users.c.username,
         users.c.role,
         api_keys.c.last_used_at,
+        api_keys.c.project_id,
     )
     .join(users, users.c.id == api_keys.c.user_id)
     .where(api_keys.c.public_key == param("public_key"), api_keys.c.revoked_at.is_(None), _ALIVE)
 )
 _ADD_KEY = Statement(
-    inserting(api_keys, ["public_key", "secret_hash", "name", "user_id", "created_at"]).returning(
-        api_keys.c.id
-    )
+    inserting(
+        api_keys, ["public_key", "secret_hash", "name", "user_id", "created_at", "project_id"]
+    ).returning(api_keys.c.id)
 )
 _REVOKE_KEY = Statement(
     update(api_keys)
@@ -113,6 +160,7 @@ _ADD_TOKEN = Statement(
         tokens, ["kind", "name", "token_hash", "user_id", "idle_seconds", "created_at", "last_used_at"]
     ).returning(*_TOKEN)
 )
+_TOKEN_LIVES = Statement(select(tokens.c.id).where(tokens.c.id == param("id"), tokens.c.revoked_at.is_(None)))
 _REVOKE_TOKEN = Statement(
     update(tokens)
     .where(tokens.c.id == param("id"), tokens.c.revoked_at.is_(None))
@@ -130,21 +178,37 @@ _REVOKE_TOKENS_OF = Statement(
 _NOTE_TOKEN = Statement(update(tokens).where(tokens.c.id == param("id")).values(last_used_at=param("now")))
 
 _CREDENTIAL: list[Any] = [
-    credentials.c.sealed_password if name == "has_password" else credentials.c[name]
+    credentials.c.sealed_password
+    if name == "has_password"
+    else projects.c.name
+    if name == "project_name"
+    else credentials.c[name]
     for name in Credential.__struct_fields__
 ]
-_CREDENTIALS = Statement(select(*_CREDENTIAL).order_by(credentials.c.name))
-_CREDENTIAL_BY_NAME = Statement(select(*_CREDENTIAL).where(credentials.c.name == param("name")))
+_SELECT_CREDENTIAL = select(*_CREDENTIAL).outerjoin(projects, projects.c.id == credentials.c.project_id)
+_THIS_CREDENTIAL = (
+    credentials.c.name == param("name"),
+    credentials.c.project_id.is_not_distinct_from(param("project_id", credentials.c.project_id.type)),
+)
+_CREDENTIALS = Statement(
+    _SELECT_CREDENTIAL.order_by(credentials.c.name, func.coalesce(credentials.c.project_id, 0))
+)
+_CREDENTIAL_BY_NAME = Statement(_SELECT_CREDENTIAL.where(*_THIS_CREDENTIAL))
 _SEALED = Statement(select(*columns(credentials, SealedCredential)).order_by(credentials.c.name))
 _CREDENTIAL_FIELDS = [name for name in SealedCredential.__struct_fields__ if name != "id"]
 _ADD_CREDENTIAL = Statement(inserting(credentials, [*_CREDENTIAL_FIELDS, "created_at", "updated_at"]))
-_PUT_CREDENTIAL = upsert(
-    credentials,
-    ("name",),
-    [*_CREDENTIAL_FIELDS, "created_at", "updated_at"],
-    unchanged=("created_at",),
+_CHANGE_CREDENTIAL = Statement(
+    update(credentials)
+    .where(*_THIS_CREDENTIAL)
+    .values(
+        {
+            name: param(name)
+            for name in (*_CREDENTIAL_FIELDS, "updated_at")
+            if name not in ("name", "project_id")
+        }
+    )
 )
-_DELETE_CREDENTIAL = Statement(delete_from(credentials).where(credentials.c.name == param("name")))
+_DELETE_CREDENTIAL = Statement(delete_from(credentials).where(*_THIS_CREDENTIAL))
 
 _AUDIT_FIELDS = [name for name in AuditEntry.__struct_fields__ if name != "id"]
 _ADD_AUDIT = Statement(inserting(audit, _AUDIT_FIELDS))
@@ -210,6 +274,22 @@ class SqlAccountStore:
     async def count_admins(self) -> int:
         return int(await self._db.value(_COUNT_ADMINS))
 
+    # -- members
+
+    async def memberships(
+        self, *, user_id: int | None = None, project_id: int | None = None
+    ) -> list[Membership]:
+        statement = _MEMBERSHIPS_BY[user_id is not None, project_id is not None]
+        return await self._db.all(Membership, statement, {"user_id": user_id, "project_id": project_id})
+
+    async def put_member(self, user_id: int, project_id: int, role: str, now: float) -> None:
+        await self._db.run(
+            _PUT_MEMBER, {"user_id": user_id, "project_id": project_id, "role": role, "since": now}
+        )
+
+    async def remove_member(self, user_id: int, project_id: int) -> bool:
+        return await self._db.run(_REMOVE_MEMBER, {"user_id": user_id, "project_id": project_id}) > 0
+
     # -- keys
 
     async def key_secret(self, public_key: str) -> KeySecret | None:
@@ -227,9 +307,17 @@ class SqlAccountStore:
         return await self._db.one(ApiKey, _KEY_BY_PUBLIC, {"public_key": public_key})
 
     async def add_key(
-        self, *, public_key: str, secret_hash: str, name: str, user_id: int, now: float
+        self,
+        *,
+        public_key: str,
+        secret_hash: str,
+        name: str,
+        user_id: int,
+        now: float,
+        project_id: int | None = None,
     ) -> ApiKey:
-        values = {"public_key": public_key, "secret_hash": secret_hash, "name": name, "user_id": user_id}
+        values: dict[str, Any] = {"public_key": public_key, "secret_hash": secret_hash, "name": name}
+        values |= {"user_id": user_id, "project_id": project_id}
         async with self._db.transaction() as transaction:
             key_id = await transaction.value(_ADD_KEY, values | {"created_at": now})
             added = await transaction.one(ApiKey, _KEY_BY_ID, {"id": key_id})
@@ -258,6 +346,9 @@ class SqlAccountStore:
         (added,) = await self._db.changed(Token, _ADD_TOKEN, values)
         return added
 
+    async def token_lives(self, token_id: int) -> bool:
+        return await self._db.value(_TOKEN_LIVES, {"id": token_id}) is not None
+
     async def revoke_token(self, token_id: int, now: float) -> bool:
         return await self._db.run(_REVOKE_TOKEN, {"id": token_id, "now": now}) > 0
 
@@ -278,13 +369,14 @@ class SqlAccountStore:
     async def put_credential(self, credential: SealedCredential, now: float, *, replace: bool) -> Credential:
         values = values_of(credential, without=("id",)) | {"created_at": now, "updated_at": now}
         async with self._db.transaction() as transaction:
-            await transaction.run(_PUT_CREDENTIAL if replace else _ADD_CREDENTIAL, values)
-            kept = await transaction.one(_credential, _CREDENTIAL_BY_NAME, {"name": credential.name})
+            if not (replace and await transaction.run(_CHANGE_CREDENTIAL, values)):
+                await transaction.run(_ADD_CREDENTIAL, values)
+            kept = await transaction.one(_credential, _CREDENTIAL_BY_NAME, values)
         assert kept is not None
         return kept
 
-    async def delete_credential(self, name: str) -> bool:
-        return await self._db.run(_DELETE_CREDENTIAL, {"name": name}) > 0
+    async def delete_credential(self, name: str, project_id: int | None = None) -> bool:
+        return await self._db.run(_DELETE_CREDENTIAL, {"name": name, "project_id": project_id}) > 0
 
     # -- the audit log
 

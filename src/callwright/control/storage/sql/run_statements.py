@@ -42,7 +42,7 @@ from callwright.control.storage.sql.tables import (
     settings,
     targets,
 )
-from callwright.control.storage.sql.writing import columns, contains, inserting, upsert
+from callwright.control.storage.sql.writing import columns, contains, in_projects, inserting, upsert
 
 _RUN = columns(runs, Run)
 _LIVE = runs.c.status == literal("running")
@@ -67,6 +67,7 @@ PREVIOUS_PASS = Statement(
     select(*_RUN)
     .where(
         runs.c.test_id == param("test_id"),
+        runs.c.project_id == param("project_id"),  # a test may have moved: what it did elsewhere stays there
         runs.c.id < param("before"),
         runs.c.phase == Phase.PASSED.value,
     )
@@ -90,17 +91,20 @@ _FILTERS: dict[str, Any] = {
 
 
 @lru_cache(maxsize=512)
-def page_statement(filters: frozenset[str]) -> Statement:
-    """The list with these filters, newest first; ``limit`` is a parameter."""
+def page_statement(filters: frozenset[str], projects_seen: int | None = None) -> Statement:
+    """The list with these filters, newest first; ``limit`` is a parameter. ``projects_seen``: how many
+    projects it is limited to."""
     query, newest = select(*_RUN), runs.c.id
     if "tag" in filters:  # in the order of the tag's own index
         query, newest = query.join(run_tags, run_tags.c.run_id == runs.c.id), run_tags.c.run_id
     chosen = [newest < param("before") if name == "before" else _FILTERS[name] for name in sorted(filters)]
+    if projects_seen is not None:
+        chosen.append(in_projects(runs.c.project_id, projects_seen))
     return Statement(query.where(*chosen).order_by(newest.desc()).limit(param("limit")))
 
 
-@lru_cache(maxsize=2)
-def history(of_project: bool) -> Statement:
+@lru_cache(maxsize=16)
+def history(projects_seen: int | None) -> Statement:
     start = func.floor(runs.c.created_at / param("seconds", runs.c.created_at.type))
     query: Select[Any] = select(
         (start * param("seconds", runs.c.created_at.type)).label("start"),
@@ -108,8 +112,8 @@ def history(of_project: bool) -> Statement:
         func.count(),
         func.avg(runs.c.mos),
     ).where(runs.c.created_at >= param("since"))
-    if of_project:
-        query = query.where(runs.c.project_id == param("project_id"))
+    if projects_seen is not None:
+        query = query.where(in_projects(runs.c.project_id, projects_seen))
     return Statement(query.group_by("start", runs.c.phase).order_by("start"))
 
 
@@ -279,7 +283,10 @@ SHIFT = Statement(
     )
 )
 SET_KIOSK = Statement(
-    update(runs).where(runs.c.id == param("id")).values(kiosk=param("serial")).returning(*_RUN)
+    update(runs)
+    .where(runs.c.id == param("id"))
+    .values(kiosk=param("serial"), kiosk_until=param("until", runs.c.kiosk_until.type))
+    .returning(*_RUN)
 )
 
 # -- birth

@@ -22,7 +22,7 @@ from callwright.control.runs.model import (
 from callwright.control.runs.transitions import Phase
 from callwright.control.storage.sql import run_statements as sql
 from callwright.control.storage.sql.database import Database, Executor, Statement
-from callwright.control.storage.sql.writing import pattern, values_of
+from callwright.control.storage.sql.writing import pattern, project_values, values_of
 
 __all__ = ["SqlRunStore"]
 
@@ -83,14 +83,21 @@ class SqlRunStore:
     async def detail(self, run_id: int) -> StoredDetail | None:
         return await self._db.one(StoredDetail, sql.DETAIL, {"run_id": run_id})
 
-    async def page(self, filter_: RunFilter, before: int | None, limit: int) -> list[Run]:
+    async def page(
+        self,
+        filter_: RunFilter,
+        before: int | None,
+        limit: int,
+        visible: tuple[int, ...] | None = None,
+    ) -> list[Run]:
+        seen, count = project_values(visible)
         values = {name: value for name, value in values_of(filter_).items() if value is not None}
         if before is not None:
             values["before"] = before
         if filter_.search is not None:
             values["search"] = pattern(filter_.search)
-        statement = sql.page_statement(frozenset(values))
-        return await self._db.all(Run, statement, values | {"limit": limit})
+        statement = sql.page_statement(frozenset(values), count)
+        return await self._db.all(Run, statement, values | seen | {"limit": limit})
 
     async def live(self) -> list[Run]:
         return await self._db.all(Run, sql.ALL_LIVE)
@@ -99,13 +106,15 @@ class SqlRunStore:
         return int(await self._db.value(sql.COUNT_LIVE))
 
     async def previous_pass(self, run: Run) -> Run | None:
-        return await self._db.one(Run, sql.PREVIOUS_PASS, {"test_id": run.test_id, "before": run.id})
+        values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
+        return await self._db.one(Run, sql.PREVIOUS_PASS, values)
 
-    async def history(self, since: float, seconds: float, project_id: int | None) -> list[Bucket]:
-        values: dict[str, Any] = {"since": since, "seconds": seconds}
-        if project_id is not None:
-            values["project_id"] = project_id
-        return await self._db.all(Bucket, sql.history(project_id is not None), values)
+    async def history(
+        self, since: float, seconds: float, visible: tuple[int, ...] | None = None
+    ) -> list[Bucket]:
+        seen, count = project_values(visible)
+        values: dict[str, Any] = {"since": since, "seconds": seconds, **seen}
+        return await self._db.all(Bucket, sql.history(count), values)
 
     # -- moves
 
@@ -178,8 +187,8 @@ class SqlRunStore:
     async def shift_deadlines(self, seconds: float) -> None:
         await self._db.run(sql.SHIFT, {"seconds": seconds})
 
-    async def set_kiosk(self, run_id: int, serial: int | None) -> Run | None:
-        return await self._moved(sql.SET_KIOSK, {"id": run_id, "serial": serial})
+    async def set_kiosk(self, run_id: int, serial: int | None, until: float | None = None) -> Run | None:
+        return await self._moved(sql.SET_KIOSK, {"id": run_id, "serial": serial, "until": until})
 
     async def _moved(self, statement: Statement, values: dict[str, Any]) -> Run | None:
         found = await self._db.changed(Run, statement, values)

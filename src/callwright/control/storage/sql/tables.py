@@ -95,8 +95,19 @@ api_keys = Table(
     _time("created_at"),
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
+    _to("project_id", "projects.id", nullable=True),
     UniqueConstraint("public_key"),
 )
+
+members = Table(
+    "members",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    _text("role"),
+    _time("since"),
+)
+Index("ix_members_project_id", members.c.project_id)
 
 tokens = Table(
     "tokens",
@@ -129,7 +140,11 @@ credentials = Table(
     _text("sealed_password"),
     _time("created_at"),
     _time("updated_at"),
-    UniqueConstraint("name"),
+    _to("project_id", "projects.id", nullable=True),
+)
+_unique_where("uq_credentials_shared", "project_id IS NULL", credentials.c.name)
+_unique_where(
+    "uq_credentials_project", "project_id IS NOT NULL", credentials.c.project_id, credentials.c.name
 )
 
 audit = Table(
@@ -161,7 +176,8 @@ tests = Table(
     _time("deleted_at", nullable=True),
     _text("parameters", default="[]"),
 )
-_unique_where("uq_tests_name", "deleted_at IS NULL", tests.c.name)
+_unique_where("uq_tests_name", "deleted_at IS NULL", tests.c.project_id, tests.c.name)
+Index("ix_tests_name", tests.c.name)
 
 test_versions = Table(
     "test_versions",
@@ -205,6 +221,7 @@ runs = Table(
     _time("stopped_at", nullable=True),
     _text("started_by"),
     Column("kiosk", Number, nullable=True),
+    _time("kiosk_until", nullable=True),
     Column("mos", Double(), nullable=True),
     # not in a list:
     Column("deadline_at", Double(), nullable=False),

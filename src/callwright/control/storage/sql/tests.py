@@ -11,13 +11,22 @@ from callwright.control.accounts.model import Project
 from callwright.control.scenarios.model import Test, TestDocument, TestVersion
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.tables import projects, test_versions, tests
-from callwright.control.storage.sql.writing import columns, contains, inserting, pattern, values_of
+from callwright.control.storage.sql.writing import (
+    columns,
+    contains,
+    in_projects,
+    inserting,
+    pattern,
+    project_values,
+    values_of,
+)
 
 __all__ = ["SqlTestStore"]
 
 _PROJECT = columns(projects, Project)
 _PROJECTS = Statement(select(*_PROJECT).order_by(projects.c.id))
 _PROJECT_BY_NAME = Statement(select(*_PROJECT).where(projects.c.name == param("name")))
+_PROJECT_BY_ID = Statement(select(*_PROJECT).where(projects.c.id == param("id")))
 _ADD_PROJECT = Statement(inserting(projects, ["name", "description", "created_at"]).returning(*_PROJECT))
 
 _TEST = [
@@ -27,9 +36,8 @@ _TEST = [
 _SELECT = (
     select(*_TEST).join(projects, projects.c.id == tests.c.project_id).where(tests.c.deleted_at.is_(None))
 )
-_BY_NAME = Statement(_SELECT.where(tests.c.name == param("name")))
+_BY_NAME = Statement(_SELECT.where(tests.c.name == param("name")).order_by(tests.c.id))
 _BY_ID = Statement(_SELECT.where(tests.c.id == param("id")))
-_NAMES = Statement(select(tests.c.name).where(tests.c.deleted_at.is_(None)))
 
 _COLUMNS = [name for name in Test.__struct_fields__ if name not in ("id", "project_name")]
 _ADD = Statement(inserting(tests, _COLUMNS).returning(tests.c.id))
@@ -68,10 +76,20 @@ _FILTERS: dict[str, Any] = {
 }
 
 
-@lru_cache(maxsize=16)
-def _page(filters: frozenset[str]) -> Statement:
+@lru_cache(maxsize=128)
+def _page(filters: frozenset[str], projects_seen: int | None) -> Statement:
     chosen = [_FILTERS[name] for name in sorted(filters)]
-    return Statement(_SELECT.where(*chosen).order_by(tests.c.name).limit(param("limit")))
+    if projects_seen is not None:
+        chosen.append(in_projects(tests.c.project_id, projects_seen))
+    return Statement(_SELECT.where(*chosen).order_by(tests.c.name, tests.c.id).limit(param("limit")))
+
+
+@lru_cache(maxsize=16)
+def _names(projects_seen: int | None) -> Statement:
+    query = select(tests.c.name).where(tests.c.deleted_at.is_(None))
+    if projects_seen is not None:
+        query = query.where(in_projects(tests.c.project_id, projects_seen))
+    return Statement(query)
 
 
 class SqlTestStore:
@@ -88,30 +106,42 @@ class SqlTestStore:
     async def project(self, name: str) -> Project | None:
         return await self._db.one(Project, _PROJECT_BY_NAME, {"name": name})
 
+    async def project_by_id(self, project_id: int) -> Project | None:
+        return await self._db.one(Project, _PROJECT_BY_ID, {"id": project_id})
+
     async def add_project(self, name: str, description: str, now: float) -> Project:
         values = {"name": name, "description": description, "created_at": now}
         (added,) = await self._db.changed(Project, _ADD_PROJECT, values)
         return added
 
     async def page(
-        self, *, project_id: int | None, search: str | None, tag: str | None, after: str | None, limit: int
+        self,
+        *,
+        project_id: int | None,
+        search: str | None,
+        tag: str | None,
+        after: str | None,
+        limit: int,
+        visible: tuple[int, ...] | None = None,
     ) -> list[Test]:
+        seen, count = project_values(visible)
         values: dict[str, Any] = {"project_id": project_id, "after": after}
         if search:
             values["search"] = pattern(search)
         if tag:
             values["tag"] = pattern(quoted(tag))
         given = {name: value for name, value in values.items() if value is not None}
-        return await self._db.all(Test, _page(frozenset(given)), given | {"limit": limit})
+        return await self._db.all(Test, _page(frozenset(given), count), given | seen | {"limit": limit})
 
-    async def by_name(self, name: str) -> Test | None:
-        return await self._db.one(Test, _BY_NAME, {"name": name})
+    async def by_name(self, name: str) -> list[Test]:
+        return await self._db.all(Test, _BY_NAME, {"name": name})
 
     async def by_id(self, test_id: int) -> Test | None:
         return await self._db.one(Test, _BY_ID, {"id": test_id})
 
-    async def names(self) -> list[str]:
-        return await self._db.all(str, _NAMES)
+    async def names(self, visible: tuple[int, ...] | None = None) -> list[str]:
+        seen, count = project_values(visible)
+        return await self._db.all(str, _names(count), seen)
 
     async def add(self, test: Test, document: TestDocument) -> Test:
         async with self._db.transaction() as transaction:

@@ -9,7 +9,16 @@ from sqlalchemy import ColumnElement, Insert, Table, func, insert
 
 from callwright.control.storage.sql.database import DialectName, Statement, param
 
-__all__ = ["columns", "contains", "inserting", "pattern", "upsert", "values_of"]
+__all__ = [
+    "columns",
+    "contains",
+    "in_projects",
+    "inserting",
+    "pattern",
+    "project_values",
+    "upsert",
+    "values_of",
+]
 
 
 def columns(table: Table, struct: Any, *, without: Sequence[str] = ()) -> list[ColumnElement[Any]]:
@@ -26,6 +35,24 @@ def pattern(text: str) -> str:
     """The parameter for `contains`: percent and underscore stand for themselves."""
     escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def in_projects(column: ColumnElement[int], count: int) -> ColumnElement[bool]:
+    """Whether the project is one of ``count``, given by `project_values`."""
+    if count == 1:
+        return column == param("seen_0")
+    return column.in_([param(f"seen_{n}") for n in range(count)])
+
+
+def project_values(visible: Sequence[int] | None) -> tuple[dict[str, int], int | None]:
+    """The parameters of `in_projects`, and how many: filled up to a power of two, so that few statements
+    serve all. No project at all is one that does not exist."""
+    if visible is None:
+        return {}, None
+    ids = list(visible) or [-1]
+    count = 1 << (len(ids) - 1).bit_length()
+    ids += [ids[-1]] * (count - len(ids))
+    return {f"seen_{n}": project_id for n, project_id in enumerate(ids)}, count
 
 
 def inserting(table: Table, names: Iterable[str]) -> Insert:

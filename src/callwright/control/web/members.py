@@ -1,0 +1,200 @@
+"""Who may: members, projects and who is in them, and the log of who did what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Response, get, post
+
+from callwright.control.accounts.model import Right, Role
+from callwright.control.errors import DomainError, Invalid
+from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+
+_AUDIT_PAGE = 100
+#: What somebody may be in a project.
+ROLES = [(role.value, role.value.capitalize()) for role in Role if role is not Role.ADMIN]
+
+
+def kept(fields: Mapping[str, str] | None) -> Mapping[str, str]:
+    """What was typed into a form that was refused, to stand there again; never a password."""
+    return defaultdict(str, {name: text for name, text in (fields or {}).items() if name != "password"})
+
+
+def routes(pages: Pages) -> list[Any]:
+    return [*_members(pages), *_projects(pages), *_audit(pages)]
+
+
+def _members(pages: Pages) -> list[Any]:
+    services, accounts = pages.services, pages.services.accounts
+
+    async def shown(
+        request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
+    ) -> Response[bytes]:
+        visitor.need(Right.ADMINISTER)
+        names = [project.name for project in await services.tests.projects(visitor.identity)]
+        belongs = defaultdict(list)
+        for one in await accounts.memberships(visitor.identity):
+            belongs[one.user_id].append(one)
+        return await pages.page(
+            request,
+            visitor,
+            "members.html",
+            "Members",
+            status=422 if refusal else 200,
+            members=[user for user in await accounts.users() if user.deleted_at is None],
+            belongs=belongs,
+            project_choices=[("", "none yet"), *((name, name) for name in names)],
+            projects=names,
+            roles=[(role.value, role.value.capitalize()) for role in Role],
+            roles_there=ROLES,
+            fields=kept(fields),
+            refusal=refusal,
+        )
+
+    @get("/members")
+    async def members(request: WebRequest) -> Response[bytes]:
+        return await shown(request, await pages.visitor(request))
+
+    @post("/members", status_code=303)
+    async def create(request: WebRequest) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        email, role = fields.get("email", "").strip(), fields.get("role", Role.MEMBER)
+        try:
+            wanted = fields.get("project", "").strip()
+            project = await services.tests.project(visitor.identity, wanted) if wanted else None
+            user = await accounts.create_user(
+                visitor.identity,
+                username=fields.get("username", "").strip() or email,
+                email=email,
+                name=fields.get("name", "").strip(),
+                password=fields.get("password", ""),
+                role=role,
+            )
+            if project is not None and role != Role.ADMIN:
+                await accounts.put_member(visitor.identity, user, project, role)
+        except DomainError as error:
+            return await shown(request, visitor, fields, error)
+        return go("/members", "added")
+
+    @post("/members/{user_id:int}/{change:str}", status_code=303)
+    async def change(request: WebRequest, user_id: int, change: str) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        try:
+            match change:
+                case "role":
+                    await accounts.change_user(visitor.identity, user_id, role=fields.get("role", ""))
+                case "password":
+                    await accounts.set_password(visitor.identity, user_id, fields.get("password", ""))
+                case "delete":
+                    await accounts.delete_user(visitor.identity, user_id)
+                case _:
+                    raise Invalid(f"{change[:40]!r} is nothing that can be done to a member.")
+        except DomainError as error:
+            return await shown(request, visitor, None, error)
+        return go("/members", "removed" if change == "delete" else "changed")
+
+    return [members, create, change]
+
+
+def _projects(pages: Pages) -> list[Any]:
+    services, accounts = pages.services, pages.services.accounts
+
+    async def shown(
+        request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
+    ) -> Response[bytes]:
+        identity = visitor.identity
+        projects = await services.tests.projects(identity)
+        inside = {one.id: await accounts.memberships(identity, project=one) for one in projects}
+        everybody = await accounts.users() if visitor.can(Right.ADMINISTER) else []
+        outside = {
+            one.id: [
+                user.username
+                for user in everybody
+                if user.role != Role.ADMIN and user.id not in {m.user_id for m in inside[one.id]}
+            ]
+            for one in projects
+        }
+        return await pages.page(
+            request,
+            visitor,
+            "projects.html",
+            "Projects",
+            status=422 if refusal else 200,
+            projects=projects,
+            inside=inside,
+            outside=outside,
+            roles=ROLES,
+            mine=dict(identity.projects or ()),
+            fields=kept(fields),
+            refusal=refusal,
+        )
+
+    @get("/projects")
+    async def projects(request: WebRequest) -> Response[bytes]:
+        return await shown(request, await pages.visitor(request))
+
+    @post("/projects", status_code=303)
+    async def create(request: WebRequest) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        try:
+            await services.tests.create_project(
+                visitor.identity, fields.get("name", ""), fields.get("description", "").strip()[:10_000]
+            )
+        except DomainError as error:
+            return await shown(request, visitor, fields, error)
+        return go("/projects", "added")
+
+    @post("/projects/members", status_code=303)
+    async def put(request: WebRequest) -> Response[Any]:
+        """Makes somebody a member, gives a member another role, or with the role `none` takes one out."""
+        visitor = await pages.visitor(request)
+        visitor.need(Right.ADMINISTER)
+        fields = await pages.form(request, visitor)
+        role = fields.get("role", "")
+        try:
+            project = await services.tests.project(visitor.identity, fields.get("project", ""))
+            user = await accounts.user_by_name(fields.get("username", ""))
+            if role == "none":
+                await accounts.remove_member(visitor.identity, user, project)
+            else:
+                await accounts.put_member(visitor.identity, user, project, role)
+        except DomainError as error:
+            return await shown(request, visitor, None, error)
+        return go("/projects", "left" if role == "none" else "joined")
+
+    return [projects, create, put]
+
+
+def _audit(pages: Pages) -> list[Any]:
+    accounts = pages.services.accounts
+
+    @get("/audit")
+    async def audit(request: WebRequest) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        visitor.need(Right.ADMINISTER)
+        q, after = request.query_params.get("q", "").strip()[:200], request.query_params.get("after", "")
+        before = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
+        found = await accounts.audit_log(
+            visitor.identity, after=before, limit=_AUDIT_PAGE + 1, search=q or None
+        )
+        rows = found[:_AUDIT_PAGE]
+        used = {"q": q} if q else {}
+        more = urlencode({**used, "after": rows[-1].id}) if len(found) > _AUDIT_PAGE else ""
+        return await pages.page(
+            request,
+            visitor,
+            "audit.html",
+            "Audit log",
+            q=q,
+            entries=rows,
+            newer=f"/audit?{urlencode(used)}" if before is not None else None,
+            older=f"/audit?{more}" if more else None,
+        )
+
+    return [audit]
