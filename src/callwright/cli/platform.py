@@ -133,7 +133,9 @@ class Platform:
             self._lock = open(settings.data / "serve.lock", "a")  # noqa: SIM115 (held until we end)
         except OSError as error:
             raise Refused(
-                f"--data {settings.data} cannot be used: {error.strerror or error}", code=EXIT_PLATFORM
+                f"--data {settings.data} cannot be used: {error.strerror or error}",
+                "Give the folder to the user that Callwright runs as, or name another one.",
+                code=EXIT_PLATFORM,
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

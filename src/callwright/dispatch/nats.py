@@ -241,10 +241,10 @@ class NatsBroker:
                     flush_timeout=5.0,
                 )
         except (Error, OSError, TimeoutError) as error:
-            reason = "; ".join(dict.fromkeys([*problems, str(error) or type(error).__name__]))
+            reason = "; ".join(dict.fromkeys(problems)) or str(error) or type(error).__name__
             if "uthorization" in reason:
                 raise CredentialsRefused(_not_accepted(url, login.user)) from None
-            raise Unavailable(f"{url} cannot be reached: {reason}") from None
+            raise Unavailable(f"{url} cannot be reached: {reason}. See that NATS runs there") from None
         finally:
             if not client.is_connected and url.startswith("ws"):
                 await _abandon(client)
