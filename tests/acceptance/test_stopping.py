@@ -1,7 +1,8 @@
-"""What an administrator stops: everything at once, or one agent for good."""
+"""What an administrator stops and holds back: everything at once, one agent for good, calls at a target."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -110,3 +111,17 @@ def lateness(seconds: float = 0.5) -> float:
         time.sleep(0.001)
         worst = max(worst, time.monotonic() - now - 0.001)
     return 2 * worst
+
+
+def test_the_rate_of_a_target_holds_over_runs_that_follow_one_another(tmp_path: Path) -> None:
+    """Admission counts the runs that are on, never more than one here; the agent counts calls."""
+    numbers = [f"busy-{number}" for number in range(4)]
+    with BusyLine(rings=0.01) as line, serving(tmp_path / "data", "--no-pbx", "--no-demo") as served:
+        ready(served, line, *numbers)
+        made = served.api.post("targets", json={"host": "127.0.0.1", "rate": 1})
+        assert made.status_code in (200, 201), made.text
+        for number in numbers:
+            assert served.finished(served.run(number))["phase"] == "failed"
+        begun = [line.first[number] for number in numbers]
+        apart = [later - earlier for earlier, later in itertools.pairwise(begun)]
+        assert min(apart) > 0.9, apart

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from callwright.agent.caps import Caps
 from callwright.load.action import (
     outcome_of,
     plan_of,
@@ -26,13 +27,13 @@ from callwright.net.address import Unreachable, bracketed, source_address
 from callwright.net.clock import Clock
 from callwright.net.loading import LoopConfig, is_native
 from callwright.net.resolver import ResolutionFailed, resolve
-from callwright.phone.intent import Intent, OnIntent, Withheld
-from callwright.policy.destination import Rules
+from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
+from callwright.policy.destination import Destination, Purpose, Rules, decide
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept
 from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
-from callwright.sip.transport import Transport
+from callwright.sip.transport import Address, Transport
 from callwright.sip.uri import Uri
 
 GENTLY_S = 2.5
@@ -63,9 +64,11 @@ class Loads:
         clock: Clock,
         post: Callable[[event.Event], None],
         on_intent: OnIntent | None = None,
+        caps: Caps | None = None,
     ) -> None:
         self._scenario, self._rules, self._bind, self._rtp_ports = scenario, rules, bind, rtp_ports
         self._clock, self._post, self._on_intent = clock, post, on_intent
+        self._caps = caps
         self._open: dict[str, list[Worker]] = {}  # by the address of the accept
         self._refused: dict[str, CannotLoad] = {}
         self._running: dict[str, _Load] = {}
@@ -155,7 +158,35 @@ class Loads:
                 bind=self._bind,
                 rtp_ports=self._rtp_ports,
             )
-            configs, _ = await asyncio.to_thread(loop_configs, wishes)
+            configs, remote = await asyncio.to_thread(loop_configs, wishes)
+            leave = await self._enter(order, uri, remote)
+        except CannotLoad as error:
+            self._post(event.LoadFinished(order.id, _failed(order, error)))
+            return
+        except Capped as error:
+            self._post(event.LoadFinished(order.id, _failed(order, CannotLoad(str(error), blame="test"))))
+            return
+        try:
+            await self._begin(order, load, uri, configs)
+        finally:
+            leave()
+
+    async def _enter(self, order: command.PlaceLoad, uri: str, remote: Address | None) -> Callable[[], None]:
+        """Through the caps of its target, as a whole; the result is called at its end. Raises Capped."""
+        parsed = Uri.parse(uri)
+        numeric, port = ((remote.host,), remote.port) if remote is not None else ((), parsed.port)
+        place = Destination(parsed.host, numeric, port, parsed.user or "")
+        target = decide(Purpose.LOAD, place, self._rules).target
+        if self._caps is None or target is None:
+            return lambda: None
+        call = order.action
+        rate = max(call.ramp.start, call.ramp.end) if call.ramp is not None else call.call_rate
+        return await self._caps.enter(target, calls=call.concurrent or call.max_total_calls, rate=rate)
+
+    async def _begin(
+        self, order: command.PlaceLoad, load: _Load, uri: str, configs: Sequence[LoopConfig]
+    ) -> None:
+        try:
             if self._on_intent is not None:
                 await self._on_intent(Intent(order.id, order.account.party, uri))
             workers = _opened(configs)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import assert_never
 
+from callwright.agent.caps import Caps
 from callwright.agent.loading import Loads
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
@@ -48,7 +49,7 @@ class Runner:
 
     `recordings` is the folder for WAVs (None: nothing is recorded); `tls` is for every party; `on_event`
     hears every event of the interpreter, for live progress. `on_intent` is awaited before an INVITE leaves,
-    and may withhold it.
+    and may withhold it; `caps` are those of targets, over all runs of the agent.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Runner:
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         on_intent: OnIntent | None = None,
+        caps: Caps | None = None,
         on_event: Callable[[event.Event], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -75,6 +77,7 @@ class Runner:
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
         self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
+        self._caps = caps
         self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
         self._loads = Loads(
             scenario,
@@ -84,6 +87,7 @@ class Runner:
             clock=self._clock,
             post=self.post,
             on_intent=on_intent,
+            caps=caps,
         )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
@@ -227,6 +231,7 @@ class Runner:
                 entropy=self._entropy,
                 engine=self._engine,
                 on_intent=self._on_intent,
+                gate=self._caps,
                 on_warning=self._warn,
             )
             phone.patience = 2.0

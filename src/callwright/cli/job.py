@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callwright import __version__
+from callwright.agent.caps import Caps
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
@@ -50,6 +51,7 @@ class Carrier:
         entropy: Entropy = system_entropy,
     ) -> None:
         self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
+        self._caps = Caps(SystemClock())  # over all runs
 
     async def __call__(self, job: Job, folder: Path, live: Live) -> RunOutcome:
         try:
@@ -121,6 +123,7 @@ class Carrier:
             user_agent=f"Callwright/{__version__}",
             entropy=self._entropy,
             on_intent=live.intend,
+            caps=self._caps,
             on_event=on_event,
         )
         return runner, evidence, unfolding, memory

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from callwright.policy.destination import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,18 @@ class Intent:
 
 class Withheld(Exception):
     """The INVITE must not leave; the text is a sentence, and the call fails with it as a fault of ours."""
+
+
+class Capped(Withheld):
+    """A cap of the target is reached: a refusal of policy, not a fault of ours."""
+
+
+class Gate(Protocol):
+    """Caps of targets: asked before a call is begun at one."""
+
+    async def enter(self, target: Target) -> Callable[[], None]:
+        """Waits for the call's turn; the result is called when the call has ended. Raises Capped."""
+        ...
 
 
 OnIntent = Callable[[Intent], Awaitable[None]]

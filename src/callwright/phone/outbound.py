@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.call import PhoneCall
-from callwright.phone.intent import Intent, Withheld
+from callwright.phone.intent import Capped, Intent, Withheld
 from callwright.phone.plan import CallPlan
-from callwright.policy.destination import Decision
+from callwright.policy.destination import Decision, Target
 from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sip import events
 from callwright.sip.digest import Credentials
@@ -34,6 +35,7 @@ class OutboundCall(PhoneCall):
         self.target = Uri.parse(plan.destination)
         self._hops: list[Hop] = []
         self._redirects = 0
+        self._entered: dict[Target, Callable[[], None]] = {}
         self._spawn(self._place())
 
     async def _place(self) -> None:
@@ -49,12 +51,29 @@ class OutboundCall(PhoneCall):
             allowed = self.phone.permits_hops(next_hop, self._hops)
             if not allowed.allowed:
                 self.facts.fail(Failure.POLICY, refusal(allowed))
+            elif allowed.target is not None:
+                await self._enter(allowed.target)
         if self._concluding or self._hanging_up:
             return
         if self.facts.failure is not None:
             self._conclude(EndedBy.LOCAL)
             return
         await self._invite_next()
+
+    async def _enter(self, target: Target) -> None:
+        """Once for each target, be it called at several addresses."""
+        gate = self.phone.gate
+        if gate is None or target in self._entered:
+            return
+        try:
+            leave = self._entered[target] = await gate.enter(target)
+        except Capped as reason:
+            self.facts.fail(Failure.POLICY, str(reason))
+            return
+        if self._concluding:
+            leave()
+        else:
+            self.finished.add_done_callback(lambda _: leave())
 
     async def _invite_next(self) -> None:
         """The INVITE leaves once who asked for it knows that it does."""

@@ -17,7 +17,7 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
 from callwright.phone.inbound import InboundCall
-from callwright.phone.intent import OnIntent
+from callwright.phone.intent import Gate, OnIntent
 from callwright.phone.outbound import OutboundCall
 from callwright.phone.permission import Permission
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
@@ -59,11 +59,12 @@ class Phone:
         entropy: Entropy = system_entropy,
         engine: MediaEngine | None = None,
         on_intent: OnIntent | None = None,
+        gate: Gate | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
     ) -> None:
         self.config = config
-        self.on_intent = on_intent
+        self.on_intent, self.gate = on_intent, gate
         self.clock: Clock = clock or SystemClock()
         self.entropy = entropy
         self.permission: Permission = permission or Permission()
