@@ -42,9 +42,10 @@ test-fast: $(VENV)/.installed-test   ## the tests that need nothing but Python
 	$(PYTEST) -m "not peer and not chaos"
 
 KILLS ?= 1000
+LANES ?= 4
 
-chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs (takes hours)
-	CALLWRIGHT_CHAOS_KILLS=$(KILLS) $(PYTEST) -s tests/chaos/test_kills.py
+chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs, LANES platforms at once
+	CALLWRIGHT_CHAOS_KILLS=$(KILLS) CALLWRIGHT_CHAOS_LANES=$(LANES) $(PYTEST) -s tests/chaos/test_kills.py
 
 check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 	$(BIN)/ruff check .

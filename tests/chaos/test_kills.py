@@ -1,7 +1,8 @@
 """SIGKILL at random moments, of each part in turn, under a stream of short runs.
 
 Every run that was accepted ends; none is placed twice; what was once told as its end stays so. CI kills each
-part ten times, with a lease of one second; `make chaos` a thousand times (CALLWRIGHT_CHAOS_KILLS).
+part ten times, with a lease of one second; `make chaos` a thousand times (CALLWRIGHT_CHAOS_KILLS), shared out
+among several platforms at once (CALLWRIGHT_CHAOS_LANES), as most of the time is waiting for what was killed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.kit.served import start, wait_ready
 pytestmark = pytest.mark.chaos
 
 KILLS = int(os.environ.get("CALLWRIGHT_CHAOS_KILLS", "10"))
+LANES = int(os.environ.get("CALLWRIGHT_CHAOS_LANES", "1"))
 SEED = int(os.environ.get("CALLWRIGHT_CHAOS_SEED", str(random.randrange(1 << 30))))
 STREAMS = 3
 FOUND_WITHIN = 60.0  # seconds from the acceptance of a run to its end, kills and restarts included
@@ -185,24 +187,55 @@ def judge(victim: Victim, line: BusyLine, streams: list[Stream]) -> None:
     assert phases["failed"] > 0
 
 
+class Lane(threading.Thread):
+    """One platform that suffers its share of the kills."""
+
+    def __init__(self, name: str, work: Callable[[str, int], None], kills: int) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work, self._kills = work, kills
+        self.broken: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._work(self.name, self._kills)
+        except BaseException as error:  # told by the test
+            self.broken = error
+
+
+def in_lanes(work: Callable[[str, int], None]) -> None:
+    """`work(name, kills)` on each lane at once; raises what the first broken one raised."""
+    share, more = divmod(KILLS, LANES)
+    lanes = [Lane(f"lane{number}", work, share + (number < more)) for number in range(LANES)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    for lane in lanes:
+        if lane.broken is not None:
+            raise lane.broken
+
+
 @pytest.mark.timeout(300 + 30 * KILLS)
 @pytest.mark.parametrize("part", ["agent", "nats", "platform"])
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_done_twice(
     part: str, tmp_path: Path
 ) -> None:
-    chance = random.Random(f"{SEED} {part}")
-    with BusyLine() as line:
-        victim = Victim(tmp_path / "data")
-        try:
-            with under_load(victim, line) as streams:
-                for _ in range(KILLS):
+    def lane(name: str, kills: int) -> None:
+        chance = random.Random(f"{SEED} {part} {name}")
+        with BusyLine() as line:
+            victim = Victim(tmp_path / name)
+            try:
+                with under_load(victim, line) as streams:
+                    for _ in range(kills):
+                        wait_for_more(streams)
+                        time.sleep(chance.uniform(0.0, 0.8))
+                        victim.kill(part)
                     wait_for_more(streams)
-                    time.sleep(chance.uniform(0.0, 0.8))
-                    victim.kill(part)
-                wait_for_more(streams)
-            judge(victim, line, streams)
-        finally:
-            victim.served.end()
+                judge(victim, line, streams)
+            finally:
+                victim.served.end()
+
+    in_lanes(lane)
 
 
 def start_again(database: postgresql.PostgreSql) -> None:
@@ -221,21 +254,25 @@ def start_again(database: postgresql.PostgreSql) -> None:
 @pytest.mark.timeout(300 + 30 * KILLS)
 def test_a_killed_postgresql_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     postgresql.require()
-    chance = random.Random(f"{SEED} postgresql")
-    database = postgresql.PostgreSql(durable=True).start()
-    try:
-        with BusyLine() as line:
-            victim = Victim(tmp_path / "data", "--database", database.create("chaos"))
-            try:
-                with under_load(victim, line) as streams:
-                    for _ in range(KILLS):
+
+    def lane(name: str, kills: int) -> None:
+        chance = random.Random(f"{SEED} postgresql {name}")
+        database = postgresql.PostgreSql(durable=True).start()
+        try:
+            with BusyLine() as line:
+                victim = Victim(tmp_path / name, "--database", database.create("chaos"))
+                try:
+                    with under_load(victim, line) as streams:
+                        for _ in range(kills):
+                            wait_for_more(streams)
+                            time.sleep(chance.uniform(0.0, 0.8))
+                            database.kill()
+                            start_again(database)
                         wait_for_more(streams)
-                        time.sleep(chance.uniform(0.0, 0.8))
-                        database.kill()
-                        start_again(database)
-                    wait_for_more(streams)
-                judge(victim, line, streams)
-            finally:
-                victim.served.end()
-    finally:
-        database.close()
+                    judge(victim, line, streams)
+                finally:
+                    victim.served.end()
+        finally:
+            database.close()
+
+    in_lanes(lane)
