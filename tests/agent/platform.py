@@ -56,6 +56,7 @@ class Platform:
         self.refuses: set[str] = set()
         self.temporary: list[str] = []
         self.away = 0  # so many messages find no database
+        self.store_away = 0  # so many pieces of evidence find no store
         self._changed = asyncio.Condition()
 
     async def start(self) -> None:
@@ -131,6 +132,9 @@ class Platform:
         chunk = decode(EvidenceChunk, data)
         if subject.EVIDENCE in self.refuses:
             return ChunkAnswer(refused="the quota is used up")
+        if self.store_away:
+            self.store_away -= 1
+            return ChunkAnswer(chunk.offset, later=True)
         place = (key(chunk), chunk.name)
         have = self.files.setdefault(place, b"")
         if chunk.offset > len(have):

@@ -153,6 +153,28 @@ async def test_evidence_that_is_not_wanted_does_not_hold_the_result(platform: Pl
     await platform.until(lambda: platform.results)
 
 
+async def test_while_the_store_is_away_the_verdict_goes_first_and_the_files_follow(
+    platform: Platform, agent: Agent
+) -> None:
+    async def leave_evidence(job: Job, folder: Path, live: Live) -> RunOutcome:
+        (folder / "report.html").write_text("<p>")
+        (folder / "signalling.pcap").write_bytes(bytes(5000))
+        return PASSED
+
+    agent.act = leave_evidence
+    platform.store_away = 1_000_000
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.whole == set()
+    assert (agent.folder / "spool" / "1-1" / "evidence" / "signalling.pcap").is_file()
+    platform.store_away = 2
+    await platform.until(lambda: len(platform.whole) == 2)
+    while worker.held:
+        await asyncio.sleep(0.01)
+    assert list((agent.folder / "spool").iterdir()) == []
+
+
 async def test_a_refused_claim_is_not_run(platform: Platform, agent: Agent) -> None:
     platform.refuses.add(subject.CLAIM)
     await platform.queue(1)

@@ -126,10 +126,13 @@ class Swift:
 
     access_key, reader, secret = "test:platform", "test:reader", "not-so-secret"
 
-    def __init__(self, *, certificate: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, *, certificate: tuple[Path, Path] | None = None, authority: Path | None = None
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="callwright-swift-"))
         self._ports = _free_ports(4)
         self.port, *others = self._ports
+        self._authority = None if authority is None else str(authority)
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "devices" / "disk").mkdir(parents=True)
         (self.folder / "swift.conf").write_text(
@@ -192,7 +195,7 @@ class Swift:
             endpoint_url=self.url,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret,
-            verify=False,
+            verify=self._authority,
             config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
         )
 

@@ -102,6 +102,7 @@ class Incoming:
         return part
 
     def forget(self, place: Place) -> None:
+        """Its folder stays until the run's evidence is removed: another file may be about to begin in it."""
         self._part(place).unlink(missing_ok=True)
 
     def forget_session(self, session_id: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,5 +236,5 @@ def _md5(data: bytes) -> str:
 def _last(error: BaseException) -> str:
     """What was at the bottom of it, without our URL once more."""
     inner: BaseException = getattr(error, "kwargs", {}).get("error") or error
-    text = str(inner).rpartition(": ")[2] or type(inner).__name__
+    text = re.sub(r"\[Errno -?\d+\] ", "", str(inner).rpartition(": ")[2]) or type(inner).__name__
     return text.strip(" .()'\"")[:200]
