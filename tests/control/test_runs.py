@@ -256,6 +256,48 @@ async def test_a_run_that_was_not_begun_is_tried_again_until_its_attempts_are_us
     assert (ended.phase, ended.status, ended.blame) == ("error", "failed", "platform")
 
 
+async def test_a_document_may_forbid_a_second_attempt(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    text = "name: once\nretry: never\nsteps:\n  - - options: {party: alice}\n"
+    await services.tests.create(demo, text)
+    lost = await services.runs.start(demo, "once")
+    assert await services.runs.claim(lost.id, 1, "ag", 15)
+    clock.advance(16)
+    (ended,) = await services.runs.expire_leases()
+    assert (ended.phase, ended.attempt, ended.blame) == ("error", 1, "platform")
+    assert "retry: never" in ended.result_description
+    given_back = await services.runs.start(demo, "once")
+    assert await services.runs.claim(given_back.id, 1, "ag", 15)
+    assert await services.runs.release(given_back.id, 1, "another") is None
+    ended_too = await services.runs.release(given_back.id, 1, "ag")
+    assert ended_too is not None
+    assert (ended_too.phase, ended_too.attempt) == ("error", 1)
+    # Of this very run it may be said, as of anything that a document says.
+    again = await services.runs.start(demo, "once", {"retry": "unplaced"})
+    assert await services.runs.claim(again.id, 1, "ag", 15)
+    clock.advance(16)
+    (queued,) = await services.runs.expire_leases()
+    assert (queued.phase, queued.attempt) == ("queued", 2)
+
+
+async def test_the_runs_of_a_revoked_agent_are_those_of_a_lost_one(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    calling = await begun(services, demo, "ag")
+    fresh, others = [await services.runs.start(demo, "basic_call") for _ in range(2)]
+    assert await services.runs.claim(fresh.id, 1, "ag", 15)
+    assert await services.runs.claim(others.id, 1, "other", 15)
+    moved = {run.id: run for run in await services.runs.lose_agent("ag")}
+    assert set(moved) == {calling.id, fresh.id}
+    assert moved[calling.id].phase == "error"
+    assert "revoked during the run" in moved[calling.id].result_description
+    assert (moved[fresh.id].phase, moved[fresh.id].attempt) == ("queued", 2)
+    # What it says still changes nothing.
+    assert await services.runs.intend(fresh.id, 1, "ag") is None
+    assert await services.runs.renew([(calling.id, 1), (fresh.id, 1)], "ag", 15) == set()
+
+
 async def test_a_run_that_may_have_called_is_never_tried_again(
     services: Services, demo: Identity, clock: ManualClock
 ) -> None:

@@ -56,6 +56,12 @@ class Scenario:
         default=None,
         default_text="worked out from the steps, at least 600 s",
     )
+    retry: str = parameter(
+        Choice(("unplaced", "never"), "retry"),
+        "On the platform, when the agent is lost before it has called anybody: `unplaced` tries the run "
+        "again, `never` ends it as `error`.",
+        default="unplaced",
+    )
     parties: Mapping[str, Party] = dataclasses.field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     conditions: tuple[Condition, ...] = ()

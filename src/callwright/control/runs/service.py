@@ -282,7 +282,12 @@ class Runs(RunRecords):
         return await self._store.intend(run_id, attempt, agent_id, self._clock.wall())
 
     async def release(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
-        """The agent gives back what it has not begun; queued again as the next attempt."""
+        """The agent gives back what it has not begun; queued again as the next attempt, where its document
+        allows."""
+        now = await self.by_id(run_id)
+        its_own = (now.attempt, now.agent_id, now.phase) == (attempt, agent_id, Phase.STARTING)
+        if its_own and not await self._may_be_tried_again(now):
+            return self._told(await self._store.end(now, _not_again("gave it back"), self._clock.wall()))
         run = await self._store.release(
             run_id, attempt, agent_id, self._clock.wall(), self.settings.queue_patience
         )
@@ -351,6 +356,8 @@ class Runs(RunRecords):
             reason = run.result_description or "The run was stopped."
             return await self._store.end(run, Ending(_CANCELED, _CANCELED, None, reason), now)
         if run.phase == Phase.STARTING and lease_over and run.attempt < self.settings.attempts:
+            if not await self._may_be_tried_again(run):
+                return await self._store.end(run, _not_again(f"was {lost or 'lost'}"), now)
             return await self._store.requeue(run, now, self.settings.queue_patience)
         if run.phase == Phase.QUEUED:
             reason = f"No agent of the pool {run.pool} took this run in time."
@@ -365,6 +372,14 @@ class Runs(RunRecords):
             )
         ending = Ending(Phase.ERROR.value, Phase.ERROR.value, "platform", reason)
         return await self._store.end(run, ending, now)
+
+    async def _may_be_tried_again(self, run: Run) -> bool:
+        """What its document says; one that cannot be read any more says so to the next agent."""
+        job = await self.job(run.id)
+        try:
+            return read_scenario(job.document, job.overrides, job.credentials).retry != "never"
+        except ValueError:
+            return True
 
     async def extend_leases(self, seconds: float) -> None:
         """For a keeper that begins, or whose database was away: no lease ends within ``seconds``, so that
@@ -423,6 +438,11 @@ class Runs(RunRecords):
 
 
 _CANCELED = Phase.CANCELED.value
+
+
+def _not_again(how: str) -> Ending:
+    reason = f"The agent {how} before it placed a call, and the document says `retry: never`."
+    return Ending(Phase.ERROR.value, Phase.ERROR.value, "platform", reason)
 
 
 def read_scenario(

@@ -111,14 +111,19 @@ TRANSITIONS: tuple[Transition, ...] = (
         (Phase.RUNNING,),
         "the same attempt and agent, no stop was asked for, the kill switch is released",
     ),
-    Transition(Event.RELEASE, (Phase.STARTING,), (Phase.QUEUED,), "the same attempt and agent; attempt + 1"),
+    Transition(
+        Event.RELEASE,
+        (Phase.STARTING,),
+        (Phase.QUEUED, Phase.ERROR),
+        "the same attempt and agent; attempt + 1, or error when the document says `retry: never`",
+    ),
     Transition(Event.FINISH, (Phase.STARTING, Phase.RUNNING), _ENDS, "the same attempt and agent"),
     Transition(Event.STOP, (Phase.QUEUED,), (Phase.CANCELED,), "with an agent it is asked to finish instead"),
     Transition(
         Event.LEASE_EXPIRED,
         (Phase.STARTING,),
         (Phase.QUEUED, Phase.ERROR, Phase.CANCELED),
-        "queued as attempt + 1 while attempts are left and no stop was asked for",
+        "queued as attempt + 1 while attempts are left, the document allows it and no stop was asked for",
     ),
     Transition(
         Event.LEASE_EXPIRED,
