@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kit import postgresql
 
 from callwright.cli.main import run
-from callwright.control.accounts.model import Identity
+from callwright.control.accounts.model import PLATFORM, Identity
 from callwright.control.services import Services
 from callwright.control.storage import schema
+from callwright.control.storage.sql.tables import metadata
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
 
@@ -159,7 +163,104 @@ def test_what_is_no_backup_or_a_newer_one_changes_nothing(
         "callwright.db",
         "callwright.db.migrate",
         "secret.key",
+        "serve.lock",
     ]
+
+
+_HOLD = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_is_restored_while_a_platform_runs_there(
+    data: Path, command: Command, tmp_path: Path
+) -> None:
+    command("users", "create", "ana", "--role", "admin")
+    file = tmp_path / "backup.tar.gz"
+    command("backup", "--to", str(file))
+    command("users", "create", "bob", "--role", "viewer")
+    before = (data / "callwright.db").read_bytes()
+    platform = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(data / "serve.lock")], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert platform.stdout is not None
+        assert platform.stdout.readline() == "held\n"
+        refused = command("restore", str(file), "--replace", code=2)
+        assert "is running" in refused["reason"]
+        assert (data / "callwright.db").read_bytes() == before
+    finally:
+        platform.kill()  # the file stays, the lock does not
+        platform.wait()
+    assert (data / "serve.lock").exists()
+    command("restore", str(file), "--replace")
+    assert [user["username"] for user in command("users", "list")["users"]] == ["ana"]
+
+
+@pytest.mark.peer
+def test_a_backup_of_postgresql_comes_back_row_for_row(data: Path, command: Command, tmp_path: Path) -> None:
+    """By pg_dump and pg_restore, against a server of the test's own."""
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        there, elsewhere = server.create("before"), server.create("after")
+        on = ("--database", there)
+        command("users", "create", "ana", "--role", "admin", *on)
+        asyncio.run(_fill(data, there))
+        command("users", "create", "bob", "--project", "demo", *on)
+        command("keys", "create", "--name", "ci", "--user", "bob", "--project", "demo", *on)
+        file = tmp_path / "backup.tar.gz"
+        assert command("backup", "--to", str(file), *on)["schema"] == schema.HEAD
+        command("users", "create", "later", "--role", "viewer", *on)
+
+        other = tmp_path / "elsewhere"
+        command("restore", str(file), "--database", elsewhere, on=other)
+        before, after = asyncio.run(_rows(there)), asyncio.run(_rows(elsewhere))
+        later = [row for row in before["users"] if row["username"] == "later"]
+        assert len(later) == 1
+        before["users"].remove(later[0])
+        before["audit"] = [row for row in before["audit"] if row["object"] != "user later"]
+        assert after == before
+        assert {"runs", "run_details", "tests", "members", "credentials"} <= {n for n in after if after[n]}
+        # It goes on from there: the next numbers are free ones.
+        command("users", "create", "carla", "--role", "viewer", "--database", elsewhere, on=other)
+        refused = command("restore", str(file), "--database", elsewhere, code=2, on=other)
+        assert "--replace" in refused["remedy"]
+        command("restore", str(file), "--replace", "--database", elsewhere, on=other)
+        assert asyncio.run(_rows(elsewhere)) == before
+    finally:
+        server.close()
+
+
+async def _fill(data: Path, database: str) -> None:
+    services = await Services.open(data, clock=SystemClock(), entropy=system_entropy, database=database)
+    try:
+        await services.tests.ensure_demo(PLATFORM)
+        await services.runs.start(PLATFORM, "options_ping", report_mode="kiosk", tags=["nightly", "ü"])
+        fields = {"user": "4101", "password": "kept sealed"}
+        await services.accounts.put_credential(PLATFORM, "office", fields)
+    finally:
+        await services.close()
+
+
+async def _rows(database: str) -> dict[str, list[dict[str, Any]]]:
+    import asyncpg
+
+    connection = await asyncpg.connect(database)
+    try:
+        return {
+            name: sorted(
+                (dict(row) for row in await connection.fetch(f'SELECT * FROM "{name}"')),
+                key=lambda row: str(sorted(row.items())),
+            )
+            for name in metadata.tables
+        }
+    finally:
+        await connection.close()
 
 
 def test_a_newer_schema_is_refused_by_every_verb(data: Path, command: Command, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -20,6 +22,7 @@ import typer
 from callwright.cli.console import (
     EXIT_PASSED,
     EXIT_PLATFORM,
+    EXIT_REFUSED,
     JsonFlag,
     Refused,
     VerboseFlag,
@@ -113,7 +116,7 @@ def backup(
 
   callwright restore /backup/callwright.tar.gz --replace
 
-Stop the platform first.
+While a platform runs on the folder it is refused.
 """
 )
 def restore(
@@ -132,7 +135,7 @@ def restore(
     location = location_of(data, database)
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=data) as scratch:
+        with _no_platform(data), tempfile.TemporaryDirectory(dir=data) as scratch:
             manifest = _unpack(file, Path(scratch))
             _check_version(manifest)
             if not replace:
@@ -283,6 +286,20 @@ def _place_records(location: Any, scratch: Path, manifest: dict[str, Any], *, re
         location.path.with_name(location.path.name + ending).unlink(missing_ok=True)
     os.replace(scratch / _SQLITE, location.path)
     os.chmod(location.path, 0o600)
+
+
+@contextlib.contextmanager
+def _no_platform(data: Path) -> Iterator[None]:
+    """Holds the lock that `serve` holds while it runs; the kernel lets go of it when a process dies, however
+    it dies. Raises Refused."""
+    with open(data / "serve.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(
+                f"a platform is running on {data}", "End `callwright serve` first.", code=EXIT_REFUSED
+            ) from None
+        yield
 
 
 def _refuse_to_replace(*paths: Path) -> None:
