@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from callwright.audio import g711
-from callwright.audio.activity import Activity, Sound, who_is_heard
+from callwright.audio.activity import Activity, Sound
 from callwright.audio.level import FLOOR_DBFS
 from callwright.audio.tones import tone
 from callwright.net.media_choice import code_sums
@@ -75,14 +75,6 @@ def test_clipping_is_the_share_of_samples_at_the_end_of_the_scale() -> None:
 def test_a_constant_offset_is_found() -> None:
     sound = of_pcm(array("h", [3277] * 800).tobytes())
     assert sound.dc_pct == pytest.approx(10, abs=0.01)
-
-
-def test_one_way_audio_is_told_from_both_and_nobody() -> None:
-    loud, quiet = of_pcm(tone()), of_pcm(bytes(1600))
-    assert who_is_heard(loud, loud) == "both"
-    assert who_is_heard(loud, quiet) == "one-way"
-    assert who_is_heard(None, loud) == "one-way"
-    assert who_is_heard(quiet, None) == "nobody"
 
 
 def test_the_same_is_found_without_numpy() -> None:

@@ -111,12 +111,10 @@ def test_no_payload_from_the_wire_raises_anything_but_codec_error(row: Codec) ->
     assert decoder.decode(row.silence(20))
 
 
-def test_codecs_are_found_by_name_alias_and_static_payload_type() -> None:
+def test_codecs_are_found_by_name_and_alias() -> None:
     assert codecs.codec("pcmu") is PCMU
     assert codecs.codec("alaw") is PCMA
     assert codecs.codec("Opus") is OPUS
-    assert codecs.codec_for_payload_type(9) is G722
-    assert codecs.codec_for_payload_type(18) is None
     with pytest.raises(KeyError, match="there are PCMU"):
         codecs.codec("G729")
 

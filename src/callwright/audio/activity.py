@@ -168,9 +168,3 @@ def _tables(law: g711.Law) -> _Tables:
         array("i", values).tobytes(),
     )
     return made
-
-
-def who_is_heard(ours: Sound | None, theirs: Sound | None) -> str:
-    """`both`, `one-way` or `nobody`, from what each side received."""
-    heard = sum(sound is not None and sound.heard for sound in (ours, theirs))
-    return ("nobody", "one-way", "both")[heard]

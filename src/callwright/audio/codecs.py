@@ -137,11 +137,6 @@ def codec(name: str) -> Codec:
     return found
 
 
-def codec_for_payload_type(payload_type: int) -> Codec | None:
-    """The codec of a static payload type (RFC 3551 table 4), if we speak it."""
-    return next((row for row in CODECS if row.payload_type == payload_type), None)
-
-
 def _expect(row: Codec, size: int, pcm: bytes) -> None:
     if len(pcm) != size:
         raise CodecError(f"a frame of {row.name} here is {size} octets of PCM, not {len(pcm)}")

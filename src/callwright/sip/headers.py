@@ -289,20 +289,6 @@ class Headers:
         self._fields = [field for field in self._fields if header_key(field[0]) != key]
         self._index = None
 
-    def remove_first(self, name: str) -> str | None:
-        """Remove the first element of a list header (the topmost Via or Route) and return it."""
-        key = header_key(name)
-        for position, (spelling, old) in enumerate(self._fields):
-            if header_key(spelling) == key:
-                elements = split_list(old) if key in LIST_HEADERS else [old]
-                if len(elements) > 1:
-                    self._fields[position] = (spelling, ", ".join(elements[1:]))
-                else:
-                    del self._fields[position]
-                self._index = None
-                return elements[0]
-        return None
-
     def extend(self, fields: Iterable[tuple[str, str]]) -> None:
         """Append several fields."""
         self._fields.extend(fields)
