@@ -61,6 +61,7 @@ FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.installed-test   ## look for what the native rooms and their pure twins read differently
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3'
 	$(BIN)/python tools/fuzz_scan.py -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python tools/fuzz_rtp.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_load.py -max_total_time=$(FUZZ_SECONDS)
 
 bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU per call, alternating runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from functools import lru_cache
 from typing import Any
 
 from callwright.sip.transport import Address
@@ -24,6 +25,7 @@ class Unreachable(Exception):
         self.reason = reason
 
 
+@lru_cache(maxsize=512)  # a call asks some dozen times for the same two or three
 def numeric_host(host: str) -> str | None:
     """The canonical text of a numeric IPv4 or IPv6 host (brackets dropped), or None when it is a name."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -181,10 +181,9 @@ class MediaLeg:
         session = _Tapped(config, self.phone.entropy, self._source(config, row.name))
         session.collect = self.collect
         self._session = session
+        self._started = self.phone.engine.start_time(config.ptime_ms / 1000)
+        session.start(self._started)
         self._handle = self.phone.engine.start(session, self._ports)
-        begin = self.phone.engine.start_time(config.ptime_ms / 1000)
-        self._started = begin
-        self._handle.run(lambda: session.start(begin))
         self._work()
 
     def _change(self, config: SessionConfig, negotiated: Negotiated) -> None:

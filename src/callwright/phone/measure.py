@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from callwright.phone.recorder import Recorder
 
 _BUFFER_NAMES = {"fixed_50": "fixed 50 ms", "fixed_200": "fixed 200 ms", "adaptive": "adaptive"}
+_split = lru_cache(maxsize=1024)(split)  # calls without a loss are all alike
 _REFERENCE_BUFFER_MS = 50.0
 #: Algorithmic look-ahead of the encoder in ms, where it is not nothing (RFC 6716 section 2: Opus at 48 kHz).
 _LOOK_AHEAD_MS = {"opus": 6.5, "g722": 1.5}
@@ -280,7 +281,7 @@ def _causes(report: MediaReport | None, codec: str | None, ptime: float) -> Lost
     if found is None:
         return LostMos()
     discard = min(found.inputs.ppl, 100.0 * buffer.discarded / buffer.expected)
-    causes = split(found.inputs, discard=discard)
+    causes = _split(found.inputs, discard=discard)
     return LostMos(codec=causes.codec, delay=causes.delay, loss=causes.loss, discard=causes.discard)
 
 

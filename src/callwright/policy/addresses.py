@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 __all__ = ["Address", "bare", "impossible", "is_private", "numeric", "plain"]
 
@@ -17,6 +18,7 @@ _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _RESERVED = ipaddress.ip_network("240.0.0.0/4")  # holds the broadcast address too
 
 
+@lru_cache(maxsize=512)  # a call asks some dozen times for the same two or three
 def numeric(text: str) -> Address | None:
     """The address, unwrapped; None for a name."""
     try:

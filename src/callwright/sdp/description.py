@@ -12,6 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
@@ -132,18 +133,12 @@ class Connection:
     @property
     def is_unspecified(self) -> bool:
         """Nowhere: ``0.0.0.0`` or ``::``, the hold of RFC 2543 (RFC 3264 section 8.4)."""
-        try:
-            return ipaddress.ip_address(self.address).is_unspecified
-        except ValueError:
-            return False
+        address = _numeric(self.address)
+        return address is not None and address.is_unspecified
 
     @property
     def is_numeric(self) -> bool:
-        try:
-            ipaddress.ip_address(self.address)
-        except ValueError:
-            return False
-        return True
+        return _numeric(self.address) is not None
 
     def __str__(self) -> str:
         tail = "".join(f"/{number}" for number in (self.ttl, self.count) if number is not None)
@@ -458,20 +453,27 @@ def parse_attribute(value: str) -> Attribute:
     return Attribute(name, rest if colon else None)
 
 
+@lru_cache(maxsize=512)  # one call reads and writes the same few again and again
+def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 def check_host(host: str, address_type: str) -> str:
     """A numeric address of the family that is named, or a domain name; other families pass unread."""
     family = address_type.upper()
     if family not in ("IP4", "IP6"):
         return host
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
+    address = _numeric(host)
+    if address is None:
         # Only digits and dots, and yet no address: not a name either (RFC 1123 section 2.1).
         if _HOST.match(host) and not re.fullmatch(r"[0-9.]+", host):
             return host
-        raise SdpError(f"{_shown(host)} is neither an address nor a name") from None
-    if version != int(family[2]):
-        raise SdpError(f"{host} is an IPv{version} address, but the line says {family}")
+        raise SdpError(f"{_shown(host)} is neither an address nor a name")
+    if address.version != int(family[2]):
+        raise SdpError(f"{host} is an IPv{address.version} address, but the line says {family}")
     return host
 
 
