@@ -242,10 +242,10 @@ async def test_where_tcp_does_not_get_through_the_other_way_is_taken(
         user=account.user,
         password=account.password,
         ca=account.ca,
-        otherwise=[Place(account.websocket_url, account.websocket_ca)],
+        otherwise=[Place(f"{account.websocket_url}/nats", account.websocket_ca)],  # any path, as of a proxy
         wait=5,
     )
-    assert agent.place.url == account.websocket_url
+    assert agent.place.url == f"{account.websocket_url}/nats"
     assert agent.connected
     await agent.close()
 
