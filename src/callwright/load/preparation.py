@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,8 @@ from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.policy.destination import Destination, Purpose, Rules, decide
 from callwright.sip.transport import Address, Transport
 from callwright.sip.uri import Uri
+
+_COLUMN = re.compile(r"\{(\w+)\}")
 
 
 class CannotLoad(Exception):
@@ -65,21 +69,34 @@ class Wishes:
     contact_user: str = "callwright"
 
 
-def locate(uri: str, rules: Rules, proxy: str | None = None) -> Address:
-    """Where the load goes, permitted before and after DNS. Raises CannotLoad with what permits it.
+def dialled(uri: str, accounts: Accounts | None) -> list[str]:
+    """Every user part that a load calls: one, or one of each account where the URI names a column."""
+    user = uri.partition(":")[2].rpartition("@")[0].partition(":")[0]
+    if "{" not in user or accounts is None:
+        return [user]
+    found: dict[str, None] = {}
+    for row in accounts.rows:
+        filled = user
+        for column, value in zip(accounts.columns, row, strict=True):
+            filled = filled.replace(f"{{{column}}}", value.decode())
+        found[filled] = None
+    return list(found)
+
+
+def locate(uri: str, users: Sequence[str], rules: Rules, proxy: str | None = None) -> Address:
+    """Where a load to `users` goes, permitted before and after DNS. Raises CannotLoad with what permits it.
 
     Blocks while names are resolved, and has a loop of its own: not to be called from one.
     """
-    parsed = Uri.parse(uri)
+    parsed = Uri.parse(_COLUMN.sub("x", uri))
     wanted = (parsed.parameter("transport") or "udp").lower()
     if parsed.scheme == "sips" or wanted != "udp":
         raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
-    user = "" if "{" in (parsed.user or "") else parsed.user or ""
     hops = [(parsed.host, parsed.port)]
     if proxy is not None:
         by_way = Uri.parse(f"sip:{proxy}")
         hops.append((by_way.host, by_way.port))
-    for host, port in hops:
+    for (host, port), user in itertools.product(hops, users):
         before = decide(Purpose.LOAD, Destination(host, (), port, user), rules)
         if not before.allowed and not before.undecided:
             raise CannotLoad(before.reason, before.remedy, policy=True)
@@ -89,9 +106,10 @@ def locate(uri: str, rules: Rules, proxy: str | None = None) -> Address:
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
     address = targets[0].address
-    after = decide(Purpose.LOAD, Destination(host, (address.host,), address.port, user), rules)
-    if not after.allowed:
-        raise CannotLoad(after.reason, after.remedy, policy=True)
+    for user in users:
+        after = decide(Purpose.LOAD, Destination(host, (address.host,), address.port, user), rules)
+        if not after.allowed:
+            raise CannotLoad(after.reason, after.remedy, policy=True)
     return address
 
 
@@ -164,7 +182,10 @@ def _media(wishes: Wishes, host: str, part: int, parts: int) -> MediaConfig | No
 
 def loop_configs(wishes: Wishes) -> tuple[list[LoopConfig], Address | None]:
     """A configuration for each core, and where the load goes. Raises CannotLoad."""
-    remote = locate(wishes.uri, wishes.rules, wishes.proxy) if wishes.uri is not None else None
+    remote = None
+    if wishes.uri is not None:
+        users = dialled(wishes.flow.to or wishes.uri, wishes.accounts)
+        remote = locate(wishes.uri, users, wishes.rules, wishes.proxy)
     return [_config(wishes, remote, index) for index in range(wishes.cores)], remote
 
 

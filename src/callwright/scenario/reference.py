@@ -102,9 +102,9 @@ LOADS = """\
 
 A `call` is a **load** with `load: yes`, with a `ramp`, or when it asks for more than a softphone keeps:
 more than {rate:g} calls a second, or more than {calls} calls. The load engine then places its calls,
-thousands a second where the machine permits. It measures each of them, and keeps counts, percentiles and the worst
-calls instead of a record of every one; packets are counted, not captured. An `accept` of the party that a
-load calls is answered by the engine too.
+thousands a second where the machine permits. It measures each of them, and keeps counts, percentiles and
+the worst calls instead of a record of every one; packets are counted, not captured. An `accept` of the
+party that a load calls is answered by the engine too.
 
 ```yaml
 steps:

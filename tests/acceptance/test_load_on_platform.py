@@ -1,0 +1,50 @@
+"""A load through the platform: run by its agent, told as it happens, stopped, kept with its figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.served import Served
+
+DOCUMENT = """\
+name: many_calls
+parties: {alice: , bob: }
+steps:
+  - - accept: {party: bob, media: no}
+  - - call: {from: alice, to: bob, load: yes, call_rate: 40, max_total_calls: 80, max_duration: 200 ms,
+           media: no}
+conditions:
+  - failed = 0
+  - calls = 80
+"""
+
+
+@pytest.fixture(scope="module")
+def test_name(platform: Served) -> str:
+    answer = platform.api.post("tests", json={"document": DOCUMENT})
+    assert answer.status_code in (200, 201), answer.text
+    return "many_calls"
+
+
+def test_a_load_runs_on_the_agent_and_leaves_its_figures(platform: Served, test_name: str) -> None:
+    session_id = platform.run(test_name)
+    run = platform.finished(session_id)
+    files = platform.api.get(f"runs/{session_id}/evidence/run.json")
+    assert files.status_code == 200, files.text
+    told = files.json()
+    loads = {load["role"]: load for load in told["loads"]}
+    assert (run["status"], told["verdict"]) == ("passed", "passed"), told["reason"]
+    assert (loads["caller"]["answered"], loads["answerer"]["answered"]) == (80, 80)
+    assert sum(loads["caller"]["seconds"]["attempted"]) == 80
+    assert 'id="load"' in platform.api.get(f"runs/{session_id}/evidence/report.html").text
+
+
+def test_a_stop_ends_a_load_in_bounded_time(platform: Served, test_name: str) -> None:
+    wishes = {"step.1.0.max_total_calls": 100000, "step.1.0.max_duration": "60 s"}
+    session_id = platform.run(test_name, **wishes)
+    platform.until(
+        lambda run: run["phase"] == "running", lambda: platform.get(f"runs/{session_id}/status")["run"]
+    )
+    assert platform.api.post(f"runs/{session_id}/stop").status_code == 200
+    run = platform.finished(session_id, 20)
+    assert (run["status"], run["phase"]) == ("failed", "canceled")

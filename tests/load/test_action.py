@@ -1,0 +1,135 @@
+"""From a call of a test document to the engine: its plan, messages and thresholds; and back to run.json."""
+
+from __future__ import annotations
+
+import pytest
+
+from callwright.load.accounts import parse_accounts
+from callwright.load.action import plan_of, series_of, thresholds_of, wishes_of_accept, wishes_of_call
+from callwright.load.messages import Wording, caller_messages
+from callwright.load.plan import Plan, Stage
+from callwright.load.preparation import CannotLoad, dialled, locate
+from callwright.load.statistics import Snapshot, second_of
+from callwright.load.verdict import judge
+from callwright.net.loading import COUNTERS
+from callwright.policy.destination import Rules
+from callwright.scenario.actions import Accept, Call
+from callwright.scenario.document import load
+from callwright.scenario.load_condition import LoadCondition
+from callwright.scenario.scenario import Scenario
+
+
+def scenario(parameters: str, *conditions: str, party: str = "") -> Scenario:
+    written = "".join(f"  - {condition}\n" for condition in conditions)
+    return load(
+        "name: many\ntarget: 192.0.2.1\n"
+        f"parties: {{alice: {{user: 4101, password: secret{party}}}, bob: }}\nsteps:\n"
+        "  - - accept: {party: bob, reject: 486, load: yes}\n"
+        f"  - - call: {{from: alice, to: '{{number}}', load: yes, {parameters}}}\n"
+        + (f"conditions:\n{written}" if written else "")
+    )
+
+
+def call_of(document: Scenario) -> Call:
+    (found,) = [action for action in document.actions() if isinstance(action, Call)]
+    return found
+
+
+def judged_by(document: Scenario, **counts: int) -> tuple[str, str | None, str]:
+    conditions = [c for c in document.conditions if isinstance(c, LoadCondition)]
+    total = Snapshot([counts.get(name, 0) for name in COUNTERS])
+    judgement = judge(total, total, fail_if=thresholds_of(call_of(document), conditions), seconds=3)
+    return judgement.verdict, judgement.blame, judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("parameters", "plan"),
+    [
+        ("call_rate: 50, max_total_calls: 900, concurrent: 7", Plan((Stage(50, 50),), 900, 7)),
+        ("ramp: 5:20:4", Plan((Stage(5, 20, 4), Stage(20, 20)), 50)),
+        ("ramp: 20:0:4", Plan((Stage(20, 0, 4),), 40)),
+    ],
+)
+def test_the_plan_is_that_of_the_call(parameters: str, plan: Plan) -> None:
+    assert plan_of(call_of(scenario(parameters))) == plan
+
+
+def test_each_call_says_what_the_document_says() -> None:
+    document = scenario(
+        "max_duration: 3 s, ring_timeout: 20 s, cancel_after: 2 s, codecs: [PCMA], headers: {X-A: b}, "
+        'caller_id: \'"Desk \\"1\\"" <4999>\'',
+        party=", proxy: 192.0.2.9",
+    )
+    call, account = call_of(document), document.account("alice")
+    wishes = wishes_of_call(
+        call, account, document.uri(call.dial_destination, account), rules=Rules(), accounts=None
+    )
+    assert (wishes.hold, wishes.ring_for, wishes.flow.cancel_after) == (3.0, 20.0, 2.0)
+    assert (wishes.codec, wishes.media, wishes.headers) == ("PCMA", "ports", (("X-A", "b"),))
+    assert (wishes.from_, wishes.proxy) == ("sip:4999@192.0.2.1", "192.0.2.9")
+    assert wishes.accounts is not None
+    assert wishes.accounts.rows == ((b"4101", b"secret"),)
+
+
+def test_columns_of_the_accounts_stand_in_the_document() -> None:
+    document = scenario("media: no")
+    call, account = call_of(document), document.account("alice")
+    accounts = parse_accounts("username,password,number\n1001,a,0043\n")
+    uri = document.uri(call.dial_destination, account)
+    wishes = wishes_of_call(call, account, uri, rules=Rules(), accounts=accounts)
+    assert wishes.uri == "sip:{number}@192.0.2.1"
+    assert wishes.from_ == "sip:{username}@192.0.2.1"
+
+
+def test_every_number_that_a_column_dials_is_asked_about() -> None:
+    accounts = parse_accounts("username,number\n1001,4711\n1002,112\n")
+    assert dialled("sip:{number}@127.0.0.1", accounts) == ["4711", "112"]
+    assert dialled("sip:x@127.0.0.1", accounts) == ["x"]
+    with pytest.raises(CannotLoad, match="112 is an emergency number"):
+        locate("sip:{number}@127.0.0.1", dialled("sip:{number}@127.0.0.1", accounts), Rules())
+
+
+def test_a_display_name_is_quoted() -> None:
+    words = Wording(local="127.0.0.1:5060", salt=1, caller="sip:a@b", display_name='Desk "1"')
+    text = b"".join(part for _, part in caller_messages(words)["invite"] if isinstance(part, bytes))
+    assert b'From: "Desk \\"1\\"" <sip:a@b>;tag=cw' in text
+
+
+def test_an_accept_answers_as_it_says() -> None:
+    (accept,) = [a for a in scenario("media: no").actions() if isinstance(a, Accept)]
+    wishes = wishes_of_accept(accept, scenario("media: no").account("bob"), "127.0.0.1", rules=Rules())
+    assert (wishes.reject, wishes.silent, wishes.contact_user) == (486, True, "bob")
+    assert [threshold.metric for threshold in thresholds_of(accept, ())] == ["attempted"]
+
+
+def test_one_failed_call_fails_a_load_without_conditions() -> None:
+    verdict, blame, reason = judged_by(scenario("media: no"), attempted=10, answered=9, timeout=1)
+    assert (verdict, blame, reason) == ("failed", "target", "1 of 10 calls failed (timeout: 1)")
+
+
+def test_a_condition_on_failures_takes_its_place() -> None:
+    document = scenario("media: no", "caller.failed <= 10 %")
+    assert judged_by(document, attempted=10, answered=9, timeout=1)[0] == "passed"
+    verdict, _, reason = judged_by(document, attempted=10, answered=8, timeout=2)
+    assert (verdict, reason) == (
+        "failed",
+        "the condition caller.failed <= 10 % did not hold: it was 20 % (timeout: 2)",
+    )
+
+
+def test_what_was_not_measured_does_not_hold() -> None:
+    document = scenario("media: no", "caller.pdd_p95 < 1 s")
+    verdict, blame, _ = judged_by(document, attempted=1, answered=1)
+    assert (verdict, blame) == ("failed", "test")
+
+
+def test_long_series_are_put_together() -> None:
+    delta = Snapshot([2 if name in ("attempted", "answered") else 0 for name in COUNTERS])
+    seconds = [
+        second_of(delta, at=n + 1.0, span=1.0, target_rate=2.0, cpu=1.0 if n == 3 else 0.1, latest_ms=0.0)
+        for n in range(10)
+    ]
+    series = series_of(seconds, points=5)
+    assert series["at"] == (2.0, 4.0, 6.0, 8.0, 10.0)
+    assert series["attempted"] == (4, 4, 4, 4, 4)
+    assert [bool(why) for why in series["limited"]] == [False, True, False, False, False]
