@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from callwright.net.process import bound_to_parent
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _STEADY = 30.0  # seconds after which a child that fell is forgiven its earlier falls
+_NO_ROOM = 65_536  # octets
 _LOG_TAIL = 2_000  # octets of a child's log that are shown when it falls
 
 
@@ -117,4 +119,7 @@ def _ending_in_words(code: int, log: Path) -> str:
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         lines = []
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(log.parent).free < _NO_ROOM:
+            return f"{how}: the disk of {log.parent} is full, make room"  # its own words found none
     return f"{how}{': ' + lines[-1] if lines and code > 0 else ''}"
