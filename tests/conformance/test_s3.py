@@ -73,6 +73,25 @@ async def test_what_is_wrong_is_said_in_a_sentence_with_a_remedy_and_no_secret(
     assert "wrong." not in refused.value.remedy
 
 
+async def test_a_large_upload_that_broke_leaves_nothing_behind(
+    s3_server: swift.Swift, tmp_path: Path
+) -> None:
+    large = bytes(1024) * 20 * 1024
+    client = s3_server.client()
+    key = f"broken/{SESSION}/1/large.pcap"
+    client.create_multipart_upload(Bucket="evidence", Key=key)  # as a platform that was killed in between
+    async with opened(place(s3_server, "s3://evidence/broken"), tmp_path) as store:
+        await store.write(SESSION, 1, "large.pcap", 0, large)
+        digest = hashlib.sha256(large).hexdigest()
+        await store.complete(SESSION, 1, "large.pcap", len(large), digest, "audio/wav")
+        assert "Uploads" not in client.list_multipart_uploads(Bucket="evidence", Prefix="broken/")
+        assert client.head_object(Bucket="evidence", Key=key)["Metadata"] == {"sha256": digest}
+        client.create_multipart_upload(Bucket="evidence", Key=f"broken/{SESSION}/1/other.pcap")
+        await store.remove(SESSION)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="evidence", Prefix="broken/")
+    assert s3_server.keys("evidence", "broken/") == []
+
+
 async def test_clocks_that_differ_are_named(
     s3_server: swift.Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ class Keeper:
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._evidence_turns = asyncio.Semaphore(_AT_ONCE)  # a store that hangs must not stop the heartbeats
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Keeper:
@@ -105,7 +106,8 @@ class Keeper:
             (subject.EVIDENCE, self._answering(messages.EvidenceChunk, intake.chunk)),
             (subject.HEARTBEAT, self._answering(messages.Heartbeat, self._heartbeat)),
         ):
-            await self._subscribe(subject.of_agents(kind), self._aside(handler))
+            turns = self._evidence_turns if kind == subject.EVIDENCE else self._turns
+            await self._subscribe(subject.of_agents(kind), self._aside(handler, turns))
         await self._subscribe(subject.of_agents(subject.PROGRESS), self._progress)
         await self._subscribe(subject.RUNS_CHANGED, self._on_changed)
         await self._subscribe(subject.AGENTS_CHANGED, self._aside(self._on_agents_changed))
@@ -129,18 +131,24 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _aside(self, act: Callable[[Message], Awaitable[None]]) -> Callable[[Message], Awaitable[None]]:
+    def _aside(
+        self, act: Callable[[Message], Awaitable[None]], turns: asyncio.Semaphore | None = None
+    ) -> Callable[[Message], Awaitable[None]]:
         """Several messages of one kind at once, so that one that waits for the disk holds up no other."""
 
+        free = turns or self._turns
+
         async def begin(message: Message) -> None:
-            await self._turns.acquire()
-            task = asyncio.ensure_future(self._carry(act, message))
+            await free.acquire()
+            task = asyncio.ensure_future(self._carry(act, message, free))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
         return begin
 
-    async def _carry(self, act: Callable[[Message], Awaitable[None]], message: Message) -> None:
+    async def _carry(
+        self, act: Callable[[Message], Awaitable[None]], message: Message, turns: asyncio.Semaphore
+    ) -> None:
         """What fails here is not taken: the agent says it again."""
         try:
             await act(message)
@@ -154,7 +162,7 @@ class Keeper:
         except Exception:
             _log.exception("an exception with a message on %s", message.subject)
         finally:
-            self._turns.release()
+            turns.release()
 
     # -- looking at the database
 

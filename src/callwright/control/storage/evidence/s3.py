@@ -60,6 +60,7 @@ class S3Evidence:
         self._completions = Completions()
         self._away: EvidenceAway | None = None
         self._rests_until = 0.0
+        self._trying = False
 
     async def check(self) -> None:
         client = await self._opened()
@@ -162,18 +163,29 @@ class S3Evidence:
     async def _ask(self, work: Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result:
         """In a thread of ours, so that a store that hangs holds up nobody else. One that is away is let alone
         for a moment; that it went and came back is told once."""
-        if self._away is not None and self._clock.now() < self._rests_until:
-            raise EvidenceAway(self._away.message, self._away.remedy)
+        alone = self._away is not None
+        if self._away is not None:
+            if self._trying or self._clock.now() < self._rests_until:
+                raise EvidenceAway(self._away.message, self._away.remedy)
+            self._trying = True  # one finds out for all
+
+        def ask() -> Result:
+            away = self._away
+            if away is not None and not alone:  # it went while this waited for a thread
+                raise EvidenceAway(away.message, away.remedy)
+            return work(*arguments, **named)
+
         try:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: work(*arguments, **named)
-            )
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         except EvidenceAway as error:
             self._lose(error)
             raise
         except NotFound:
             self._regain()
             raise
+        finally:
+            if alone:
+                self._trying = False
         self._regain()
         return found
 

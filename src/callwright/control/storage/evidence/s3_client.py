@@ -19,7 +19,7 @@ from callwright.control.storage.evidence.location import EvidenceLocation
 __all__ = ["AtOnce", "S3Client"]
 
 AtOnce = 8  # requests of one process at a time
-_CONNECT_SECONDS, _READ_SECONDS, _TRIES = 3, 15, 3
+_CONNECT_SECONDS, _READ_SECONDS, _TRIES = 3, 10, 2
 _WHOLE = 16 * 1024 * 1024  # a file up to this size is sent in one request, a larger one in parts of it
 _LOST = "Nothing is lost: agents keep their files and bring them again."
 
