@@ -45,21 +45,21 @@ def pair(**changes: Any) -> tuple[Session, Session]:
     return made[0], made[1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(min_size=0, max_size=160))
 @example(bytes(range(160)))
 def test_any_stream_gives_the_same_figures_packet_by_packet(script: bytes) -> None:
     twins.receive_alike(*pair(), script)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_long_lossy_reordered_streams_give_the_same_figures(seed: int, tap: bool) -> None:
     chance = random.Random(seed)
     twins.receive_alike(*pair(tap_received=tap), chance.randbytes(chance.randrange(400, 2500)), every=100)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 200)), max_size=60), st.booleans())
 def test_what_is_sent_is_the_same_octet_by_octet(script: list[tuple[int, int]], tap: bool) -> None:
     twins.send_alike(*pair(tap_sent=tap), script)

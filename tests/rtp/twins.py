@@ -163,10 +163,10 @@ def send_alike(ours: Session, theirs: Session, script: Sequence[tuple[int, int]]
         assert said[0] == said[1]
         if verb == 0:
             on_its_way += len(said[0])
-        elif verb == 1:
-            on_its_way = 0
         elif verb == 2:
             on_its_way -= min(amount % 4, on_its_way)
+        else:
+            on_its_way = 0
         assert ours.transmissions() == theirs.transmissions()
         assert (ours.next_wake(), ours.dialing, ours.sent_frames()) == (
             theirs.next_wake(), theirs.dialing, theirs.sent_frames(),
