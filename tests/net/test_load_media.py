@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from callwright.net.load_media import read_audio
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
 from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, is_native, networks_of
+from callwright.sip.transport import Address
 from tests.net.load_peer import SALT, Peer, counts, loop_to, until
 
 needs_native = pytest.mark.skipif(not is_native(), reason="the native loop was not built here")
@@ -206,6 +208,7 @@ LINES = (
     b"c=IN IP6 ::ffff:10.0.0.1",
     b"c=IN IP4 10.0.0.1\0x",
     b"c=IN IP4 10.0.0.1\x0c",
+    b"c=IN23128",
     b"c=IN IP4 name",
     b"c=IN IP4 ",
     b"c=IN IP4\t 10.1.1.1",
@@ -391,3 +394,55 @@ def test_a_call_with_media_is_answered_with_a_port_of_its_own(
     ear.sock.sendto(packet(1), ("127.0.0.1", port))
     until(loop, lambda: counts(loop).get("rtp_received") == 1 and ear.take(ssrc), seconds=10)
     loop.close()
+
+
+def free_address() -> Address:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address("127.0.0.1", probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("answers_natively", [pytest.param(True, marks=needs_native), False])
+def test_one_loop_hears_all_that_the_other_sends(native: bool, answers_natively: bool, mode: str) -> None:
+    here, there = free_address(), free_address()
+    answering = Wording(local=f"127.0.0.1:{there.port}", salt=SALT + 1, media=True)
+    calling = Wording(
+        local=f"127.0.0.1:{here.port}", salt=SALT, target=f"sip:x@127.0.0.1:{there.port}", media=True
+    )
+    far = loop_to(
+        None,
+        native=answers_natively,
+        local=there,
+        salt=SALT + 1,
+        media=media(mode, 25_000, 29_999),
+        messages=answerer_messages(answering),
+        calls=5,
+    )
+    near = loop_to(
+        None,
+        native=native,
+        caller=True,
+        answerer=False,
+        local=here,
+        remote=there,
+        media=media(mode, 20_000, 24_999),
+        messages=caller_messages(calling),
+        calls=5,
+        rate=50.0,
+        hold=0.6,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(far.run, 10)
+        assert near.run(10)
+        assert done.result()
+    one, other = counts(near), counts(far)
+    assert one["answered"] == other["answered"] == 5
+    assert one["streams_ended"] == other["streams_ended"] == one["streams_peak"] == 5
+    # On a shared port the last packet may be read after the BYE that overtook it, and is nobody's then.
+    assert one["rtp_sent"] == other["rtp_received"] + other.get("rtp_unmatched", 0) >= 5 * 10
+    assert other.get("rtp_unmatched", 0) <= 5
+    assert "rtp_lost" not in one
+    assert "rtp_lost" not in other
+    assert len(recorded(near, "mos")) == len(recorded(far, "mos")) == 5
+    near.close()
+    far.close()

@@ -318,7 +318,7 @@ def read_audio(body: bytes) -> tuple[str, int, int | None]:
             if len(line) > 8 and line.startswith(b"m=audio "):
                 in_audio = True
                 port = number(line[8:]) or 0
-        elif line.startswith(b"c="):
+        elif line.startswith(b"c=") and len(line) >= 10:
             if in_audio:
                 own = _host(line)
             else:
@@ -330,8 +330,6 @@ def read_audio(body: bytes) -> tuple[str, int, int | None]:
 
 def _host(line: bytes) -> str:
     """Of `c=IN IP4 host`, where it is numeric."""
-    if len(line) < 10:
-        return ""
     text = re.split(rb"[/ \t\r\n\0]", line[9:], maxsplit=1)[0]
     for family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(OSError, UnicodeDecodeError):
