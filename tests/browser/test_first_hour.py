@@ -202,6 +202,9 @@ def test_a_shared_run_is_seen_logged_out_until_the_link_is_revoked(
     page = visit.page
     page.goto(found["failed"])
     page.get_by_role("button", name="Share").click()
+    page.get_by_label("The link ends").select_option("7")
+    page.get_by_role("button", name="Make the link").click()
+    expect(page.locator(".sharebox")).to_contain_text("until")
     link = page.locator(".sharebox code").inner_text()
     found["kiosk"] = link
     for size, scheme in (("narrow", "dark"), ("wide", "light")):

@@ -24,6 +24,7 @@ PAGES = {
     "credentials": "/credentials",
     "keys": "/keys",
     "members": "/members",
+    "projects": "/projects",
     "audit": "/audit",
 }
 

@@ -9,10 +9,11 @@ import pytest
 
 from callwright.control.accounts.model import AuditEntry, SealedCredential, User
 from callwright.control.errors import Conflict
+from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.model import TestDocument
 from callwright.control.servers.model import Agent
 from callwright.control.storage.stores import Stores
-from tests.conformance.rows import NOW, a_test
+from tests.conformance.rows import NOW, a_run, a_test
 
 AGENT = Agent("id1", "one", "default", "{}", "1", 5, 0, "[]", "U1", "active", NOW, None)
 
@@ -229,3 +230,40 @@ async def test_a_pool_is_made_once(stores: Stores) -> None:
     assert len({pool.id for pool in pools}) == 1
     assert await stores.servers.delete_pool("lab")
     assert await stores.servers.pools() == []
+
+
+async def test_members_see_the_tests_and_runs_of_their_projects_alone(stores: Stores) -> None:
+    user = await a_user(stores)
+    projects = [await stores.tests.add_project(f"p{n}", "", NOW) for n in range(4)]
+    rows = {}
+    for number, project in enumerate(projects):
+        test = await a_test(stores, "same name", project_id=project.id, project_name=project.name)
+        rows[project.id] = (test, await a_run(stores, test, number))
+    ids = [project.id for project in projects]
+    for visible in ((), (ids[1],), (ids[0], ids[2]), tuple(ids[:3]), tuple(ids)):
+        listed = await stores.tests.page(
+            project_id=None, search=None, tag=None, after=None, limit=9, visible=visible
+        )
+        assert [test.project_id for test in listed] == list(visible)
+        assert await stores.tests.names(visible) == ["same name"] * len(visible)
+        page = await stores.runs.page(RunFilter(), None, 9, visible)
+        assert [run.project_id for run in page] == list(reversed(visible))
+        counted = sum(bucket.count for bucket in await stores.runs.history(0.0, 60.0, visible))
+        assert counted == len(visible)
+    assert [test.project_id for test in await stores.tests.by_name("same name")] == ids
+    with pytest.raises(Conflict):
+        await a_test(stores, "same name", project_id=ids[0], project_name="p0")
+
+    await stores.accounts.put_member(user.id, ids[1], "viewer", NOW)
+    await stores.accounts.put_member(user.id, ids[0], "member", NOW + 1)
+    await stores.accounts.put_member(user.id, ids[1], "runner", NOW + 2)
+    found = await stores.accounts.memberships(user_id=user.id)
+    assert [(one.project_name, one.role, one.since) for one in found] == [
+        ("p0", "member", NOW + 1),
+        ("p1", "runner", NOW),
+    ]
+    assert await stores.accounts.memberships(project_id=ids[1]) == found[1:]
+    assert await stores.accounts.remove_member(user.id, ids[1])
+    assert not await stores.accounts.remove_member(user.id, ids[1])
+    await stores.accounts.replace_user(msgspec.structs.replace(user, deleted_at=NOW))
+    assert await stores.accounts.memberships() == []

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, text
 
 from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
 from callwright.control.storage import schema
@@ -33,7 +33,6 @@ def test_the_migrations_give_the_tables_of_the_code(empty_database: Path) -> Non
 def test_the_migrations_give_the_tables_of_the_code_on_postgresql() -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
-    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import create_async_engine
 
     postgresql.require()
@@ -151,3 +150,77 @@ asyncio.run(main())
     with sqlite3.connect(path) as connection:
         (kept,) = connection.execute("SELECT value FROM settings WHERE name = 'n'").fetchone()
     assert int(kept) >= acknowledged[-1]
+
+
+_A_RUN = """
+INSERT INTO runs (session_id, test_id, project_id, phase, blame, attempt, created_at, kiosk, deadline_at,
+max_seconds) VALUES ('s', 1, 1, 'canceled', 'test', 1, 1, 7, 1, 1)
+"""
+
+
+def _fill_the_first_schema(connection: Connection) -> None:
+    for statement in (
+        "INSERT INTO projects (id, name, created_at) VALUES (1, 'a', 5), (2, 'b', 6)",
+        "INSERT INTO users (id, username, role, created_at) VALUES (1, 'ana', 'admin', 1)",
+        "INSERT INTO users (id, username, role, created_at) VALUES (2, 'bob', 'runner', 1)",
+        "INSERT INTO users (id, username, role, created_at, deleted_at) VALUES (3, 'old', 'member', 1, 2)",
+        "INSERT INTO api_keys (id, public_key, user_id, created_at) VALUES (1, 'k', 2, 1)",
+        "INSERT INTO credentials (id, name, created_at, updated_at) VALUES (1, 'office', 1, 1)",
+        "INSERT INTO tests (id, project_id, name, version, created_at, updated_at) VALUES (1,1,'t',1,1,1)",
+        _A_RUN,
+    ):
+        connection.execute(text(statement))
+
+
+def _what_became_of_it(connection: Connection) -> None:
+    members = connection.execute(text("SELECT user_id, project_id, role FROM members ORDER BY 2"))
+    assert [tuple(row) for row in members] == [(2, 1, "runner"), (2, 2, "runner")]
+    run = connection.execute(text("SELECT blame, kiosk, kiosk_until, status FROM runs")).one()
+    assert tuple(run) == (None, 7, None, "failed")
+    for table in ("api_keys", "credentials"):
+        assert connection.execute(text(f"SELECT project_id FROM {table}")).one()[0] is None
+
+
+def _to_the_first(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    _fill_the_first_schema(connection)
+
+
+def test_a_database_of_before_projects_had_members_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "callwright.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        _to_the_first(connection)
+    assert asyncio.run(schema.migrate(Location(path=path))) == ("0001", schema.HEAD)
+    with engine.connect() as connection:
+        _what_became_of_it(connection)
+    engine.dispose()
+
+
+@pytest.mark.peer
+def test_a_postgresql_of_before_projects_had_members_keeps_what_it_has() -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+
+    async def work() -> None:
+        url = server.create("older")
+        engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2])
+        async with engine.begin() as connection:
+            await connection.run_sync(_to_the_first)
+        assert await schema.migrate(Location(url=url)) == ("0001", schema.HEAD)
+        async with engine.connect() as connection:
+            await connection.run_sync(_what_became_of_it)
+        await engine.dispose()
+
+    try:
+        asyncio.run(work())
+    finally:
+        server.close()

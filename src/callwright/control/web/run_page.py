@@ -150,7 +150,8 @@ async def _shared(pages: Pages, token: str, session_id: str) -> Run | Response[b
 
 def _refused(heading: str, *, status: int) -> Response[bytes]:
     """A revoked link says so and nothing more: not whether there ever was such a run."""
-    context = {"heading": heading, "remedy": "Ask who gave it to you for another one."}
+    remedy = "Ask who gave it to you for another one."
+    context = {"heading": heading, "remedy": remedy, "home": False}
     return rendering.page("plain_problem.html", context, status=status)
 
 
