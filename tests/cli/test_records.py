@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from tests.kit import postgresql
 
+from callwright.cli.evidence_place import note_place
 from callwright.cli.main import run
 from callwright.control.accounts.model import PLATFORM, Identity
 from callwright.control.services import Services
 from callwright.control.storage import schema
+from callwright.control.storage.evidence.location import EvidenceLocation
 from callwright.control.storage.sql.tables import metadata
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
@@ -139,6 +141,24 @@ def test_a_backup_holds_everything_and_comes_back_elsewhere(
     command("restore", str(file), "--replace", on=elsewhere)
     assert len(command("keys", "list", on=elsewhere)["keys"]) == 1
     assert (elsewhere / "callwright.db.before-restore").exists()
+
+
+def test_a_backup_says_that_evidence_in_a_bucket_stays_there(
+    data: Path, command: Command, tmp_path: Path
+) -> None:
+    asyncio.run(opened(data).close())
+    (data / "evidence").mkdir()
+    (data / "evidence" / "old.pcap").write_bytes(b"of before the bucket")
+    note_place(data, EvidenceLocation.parse("s3://calls/team", access_key="AK", secret_key="hidden"))
+    assert "hidden" not in "".join(path.read_text("latin-1") for path in data.iterdir() if path.is_file())
+    file = tmp_path / "backup.tar.gz"
+    assert command("backup", "--to", str(file))["evidence_place"] == "s3://calls/team"
+    with tarfile.open(file) as archive:
+        assert not [name for name in archive.getnames() if name.startswith("evidence")]
+    note_place(data, EvidenceLocation())
+    assert command("backup", "--to", str(file))["evidence_place"] is None
+    with tarfile.open(file) as archive:
+        assert "evidence/old.pcap" in archive.getnames()
 
 
 def test_what_is_no_backup_or_a_newer_one_changes_nothing(
