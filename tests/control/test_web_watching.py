@@ -94,3 +94,14 @@ def test_an_agent_of_another_version_breaks_nothing() -> None:
         told(watching, 2, kind, **data)
     assert watching.sentence == before
     assert [s.name for s in watching.so_far] == ["Target", "Network", "Platform", "Test"]
+
+
+def test_a_load_is_told_in_figures() -> None:
+    watching = Watching(SCENARIO, "running", "default")
+    told(
+        watching, 3.0, "load", load="step.1.0/load", rate=39.97, active=12, failed=2, pdd_p95=4.25, limited=""
+    )
+    told_now = "39.97 calls/s, 12 under way, 2 failed in this second, post-dial delay p95 4.25 ms"
+    assert watching.sentence == told_now
+    told(watching, 4.0, "load", load="step.1.0/load", rate=None)  # of another version: only watched
+    assert watching.sentence == told_now

@@ -157,7 +157,7 @@ def _media(wishes: Wishes, host: str, part: int, parts: int) -> MediaConfig | No
     try:
         clip = load_clip(wishes.play, row.sample_rate)
     except AudioFileError as error:
-        raise CannotLoad(f"--play: {error}") from None
+        raise CannotLoad(f"play: {error}") from None
     frames = list(row.frames(clip.pcm[: 2 * row.sample_rate * 30], 20))
     frame = row.payload_bytes(20) or 160
     payload = b"".join(item for item in frames if len(item) == frame) or bytes(frame)

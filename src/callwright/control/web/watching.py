@@ -107,6 +107,8 @@ class Watching:
                     self.phase = str(data.get("phase", self.phase))
                 case "note":
                     self._note = one_line(str(data.get("text", "")), 200)
+                case "load":
+                    self._note = _load_in_words(data)
                 case "ladder":
                     self.ladder = ladder_from_json(data)
                     self.more_messages = int(data.get("more", 0))
@@ -319,6 +321,16 @@ def _totals(seconds: list[SecondOfStream]) -> dict[str, Any]:
         "max_jitter_ms": max(jitters, default=None),
         "loss_pct": 100 * (lost or 0) / (packets + (lost or 0)) if packets else None,
     }
+
+
+def _load_in_words(data: Mapping[str, Any]) -> str:
+    """A second of a load."""
+    words = f"{float(data['rate']):.4g} calls/s, {int(data['active']):,} under way"
+    failed = int(data["failed"])
+    words += f", {failed:,} failed in this second" if failed else ""
+    delay = data.get("pdd_p95")
+    words += f", post-dial delay p95 {float(delay):.3g} ms" if delay is not None else ""
+    return f"{words} ({one_line(str(data['limited']), 100)})" if data.get("limited") else words
 
 
 def planned_seconds(scenario: Scenario) -> float:
