@@ -33,6 +33,8 @@ from swift.common.wsgi import run_wsgi
 import swift.account.server, swift.container.server, swift.obj.server, swift.proxy.server
 for name in ("account", "container", "object", "proxy"):
     if name == "proxy" or os.fork() == 0:
+        with open(f"{folder}/pids", "a") as pids:  # each makes a session of its own
+            print(os.getpid(), file=pids)
         sys.exit(run_wsgi(f"{folder}/{name}.conf", f"{name}-server", verbose=True))
 """
 _RINGS = """
@@ -167,7 +169,7 @@ class Swift:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _PATIENCE
-        while any(not _listens(port) for port in self._ports):
+        while not (self.folder / "pids").is_file() or any(not _listens(port) for port in self._ports):
             assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
             assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.05)
@@ -175,8 +177,12 @@ class Swift:
 
     def kill(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            pids = self.folder / "pids"
+            for pid in pids.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            pids.unlink()
+            self._process.kill()
             self._process.wait(10)
             self._process = None
 
