@@ -112,7 +112,7 @@ def test_what_is_theirs_is_unknown_like_what_never_was(two: Two) -> None:
     numbers = {two.theirs["run"]: two.platform.get(f"runs/{two.theirs['run']}/status")["run"]["id"]}
     never = "00000000-0000-4000-8000-000000000000"
     below = ("", "/status", "/events", "/sip", "/pcap", "/junit", "/audio", "/metrics", "/evidence")
-    asked = [
+    asked: list[tuple[str, str, dict[str, Any] | None]] = [
         *(("GET", "runs/{}" + path, None) for path in (*below, "/evidence/report.html")),
         ("POST", "runs/{}/stop", {}),
         ("POST", "runs/{}/kiosk", {}),
