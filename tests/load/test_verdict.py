@@ -56,8 +56,9 @@ def test_many_limited_seconds_make_even_a_success_invalid() -> None:
     assert judge(GOOD, GOOD, seconds=20, limited=["late"] * 3).verdict == "invalid"
 
 
-def test_an_interrupted_load_is_canceled() -> None:
-    assert judge(GOOD, GOOD, interrupted=True).verdict == "canceled"
+def test_an_interrupted_load_is_canceled_and_nobody_is_to_blame() -> None:
+    judgement = judge(GOOD, GOOD, interrupted=True)
+    assert (judgement.verdict, judgement.blame) == ("canceled", None)
 
 
 @pytest.mark.parametrize(

@@ -233,8 +233,13 @@ def test_an_accept_in_the_last_step_waits_for_its_calls_and_says_when_none_came(
 def test_a_stop_hangs_up_unregisters_and_is_canceled() -> None:
     stage = Stage(BASIC)
     outcome = stage.play(stop_at=3.0)
-    assert outcome.verdict is Verdict.CANCELED
+    assert (outcome.verdict, outcome.blame) == (Verdict.CANCELED, None)
     assert outcome.reason == "The run was stopped: by Ctrl-C."
+    written = outcome.to_json()
+    assert [part["blame"] for part in (written, *written["calls"]) if part["verdict"] == "canceled"]
+    assert all(
+        part["blame"] is None for part in (written, *written["calls"]) if part["verdict"] == "canceled"
+    )
     assert stage.orders_of(command.Hangup)
     assert stage.orders_of(command.Unregister)
     assert stage.now - 103.0 < 1.0

@@ -144,13 +144,13 @@ def test_an_unknown_code_bears_the_peers_own_phrase() -> None:
         (Failure.NEGOTIATION, "it offered G729", Verdict.FAILED, Blame.TARGET, "G729"),
         (Failure.NEVER_CAME, None, Verdict.FAILED, Blame.TARGET, "Alice never got the call"),
         (Failure.NO_ANSWER, None, Verdict.FAILED, Blame.TARGET, "1002 did not answer"),
-        (Failure.STOPPED, None, Verdict.CANCELED, Blame.TEST, "stopped"),
+        (Failure.STOPPED, None, Verdict.CANCELED, None, "stopped"),
         (Failure.DEADLINE, None, Verdict.FAILED, Blame.TEST, "time"),
         (Failure.PLATFORM, "the disk is full", Verdict.ERROR, Blame.PLATFORM, "disk is full"),
     ],
 )
 def test_each_failure_has_its_verdict_its_blame_and_its_words(
-    failure: Failure, detail: str | None, verdict: Verdict, blame: Blame, words: str
+    failure: Failure, detail: str | None, verdict: Verdict, blame: Blame | None, words: str
 ) -> None:
     call = refused(0, sip_code=None, failure=failure, failure_detail=detail)
     seen = judge_call(call)
@@ -243,8 +243,8 @@ def test_a_run_is_judged_by_its_worst_part(
     assert judge_run(calls, conditions, blames={UNMET.text: Blame.NETWORK})[:2] == (verdict, blame)
 
 
-def test_a_stopped_run_is_canceled_whatever_else_happened() -> None:
-    assert judge_run([FAILED], [], stopped="Ctrl-C")[0] is Verdict.CANCELED
+def test_a_stopped_run_is_canceled_whatever_else_happened_and_nobody_is_to_blame() -> None:
+    assert judge_run([FAILED], [], stopped="Ctrl-C")[:2] == (Verdict.CANCELED, None)
 
 
 def test_a_passed_run_says_that_both_heard_each_other() -> None:

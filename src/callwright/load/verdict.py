@@ -197,7 +197,7 @@ def judge(
         return Judgement("error", "platform", reason, conditions)
     if interrupted:
         reason = f"interrupted after {total['attempted']:,} calls, all of them ended"
-        return Judgement("canceled", "test", reason, conditions)
+        return Judgement("canceled", None, reason, conditions)
     if not total["attempted"]:
         return Judgement("failed", "test", "no call was placed or received", conditions)
     violated = _violated(total, fail_if)

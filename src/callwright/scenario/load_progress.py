@@ -36,7 +36,7 @@ class LoadProgress(Progress):
         if self.load_id is not None:
             reason = f"The load never told its end: {detail.rstrip('.')}."
             verdict = "canceled" if failure is Failure.STOPPED else "error"
-            blame = "test" if failure is Failure.STOPPED else "platform"
+            blame = None if failure is Failure.STOPPED else "platform"
             address, party = self.base.address, self.base.party
             self.load = LoadOutcome(verdict, blame, reason, self.load_id, address, party)
             self.load_id = None

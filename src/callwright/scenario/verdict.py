@@ -176,7 +176,7 @@ def _no_answer(outcome: Outcome) -> Judgement:
     return Verdict.FAILED, Blame.TARGET, f"{who} did not answer {_within(outcome) or 'in time'}: {how}."
 
 
-def _sentence(verdict: Verdict, blame: Blame, text: str) -> tuple[Verdict, Blame, str]:
+def _sentence(verdict: Verdict, blame: Blame | None, text: str) -> Judgement:
     return verdict, blame, text
 
 
@@ -198,7 +198,7 @@ _PLAIN = {
     Failure.NEGOTIATION: _sentence(
         Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no audio format{detail}."
     ),
-    Failure.STOPPED: _sentence(Verdict.CANCELED, Blame.TEST, "It was stopped from outside{detail}."),
+    Failure.STOPPED: _sentence(Verdict.CANCELED, None, "It was stopped from outside{detail}."),
     Failure.DEADLINE: _sentence(Verdict.FAILED, Blame.TEST, "The run's time was over first{detail}."),
     Failure.PLATFORM: _sentence(
         Verdict.ERROR,
@@ -394,7 +394,7 @@ def judge_run(
     run, and ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
     """
     if stopped is not None:
-        return Verdict.CANCELED, Blame.TEST, f"The run was stopped: {stopped.rstrip('.')}."
+        return Verdict.CANCELED, None, f"The run was stopped: {stopped.rstrip('.')}."
     parts: list[Judgement] = [trouble] if trouble else []
     placed_first = sorted(calls, key=lambda call: call.direction is Direction.INCOMING)
     everything: list[Outcome] = [*registrations, *placed_first, *requests]
