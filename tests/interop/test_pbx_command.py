@@ -43,3 +43,17 @@ def test_the_command_serves_the_accounts_of_a_file(tmp_path: Path, name: str, te
     ]
     assert document["calls"][0]["relayed"]["from_callee"] > 50
     assert re.search(r"call 1: 200 after 1\.\d s of talk, ended by the caller", pbx.log)
+
+
+def test_a_registration_ended_by_ctrl_c_is_canceled_in_its_document_too(tmp_path: Path) -> None:
+    port = free_port()
+    served = ("--listen", f"{LOOPBACK}:{port}", "--account", "1001:secret")
+    stay = (f"sip:1001@{LOOPBACK}:{port}", "--password", "secret", "--for", "60", "--json")
+    with start_callwright(tmp_path, "pbx", *served, wait_for="Ctrl-C ends") as pbx:
+        with start_callwright(tmp_path, "register", *stay, wait_for="registered: 1001") as ours:
+            ours.interrupt()
+            assert ours.wait() == 130
+            document = ours.document()
+        pbx.wait_for("1001: removed")
+    assert (document["verdict"], document["blame"]) == ("canceled", None)
+    assert document["reason"].startswith("Ctrl-C ended it. 1001@127.0.0.1 registered")

@@ -140,6 +140,7 @@ async def _register(
     trace_sip: bool,
 ) -> tuple[RegistrationOutcome, bool]:
     from callwright.phone.phone import Phone
+    from callwright.scenario.outcome import Failure, Verdict
     from callwright.scenario.verdict import judge_registration
 
     seconds, keep = stay
@@ -164,4 +165,10 @@ async def _register(
         if registration.registered and not keep:
             await registration.unregister()
         outcome = registration.outcome()
-    return outcome.judged(*judge_registration(outcome)), interrupted
+    verdict, blame, reason = judge_registration(outcome)
+    if interrupted:
+        # As with every verb, the verdict is the one that the exit code means.
+        stopped = outcome.failure is Failure.STOPPED
+        reason = "Ctrl-C ended it before an answer came." if stopped else f"Ctrl-C ended it. {reason}"
+        verdict, blame = Verdict.CANCELED, None
+    return outcome.judged(verdict, blame, reason), interrupted
