@@ -103,5 +103,8 @@ def test_a_load_is_told_in_figures() -> None:
     )
     told_now = "39.97 calls/s, 12 under way, 2 failed in this second, post-dial delay p95 4.25 ms"
     assert watching.sentence == told_now
+    target, _, _, test = watching.so_far
+    assert (target.word, target.fact) == ("under load", "12 calls under way.")
+    assert test.word.startswith("step 2 of")
     told(watching, 4.0, "load", load="step.1.0/load", rate=None)  # of another version: only watched
     assert watching.sentence == told_now

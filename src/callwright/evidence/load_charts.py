@@ -65,11 +65,12 @@ def chart(
     """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded."""
     step = max(1, len(xs) // POINTS_SHOWN)
     end = max(xs, default=1.0) or 1.0
-    top = max((value for line in series for value in line if value is not None), default=0.0) or 1.0
+    top = max((value for line in series for value in line if value is not None), default=0.0)
+    scale = HEIGHT / (top or 1.0)
     lines = []
     for name, line in zip(names, series, strict=True):
         points = " ".join(
-            f"{WIDTH * x / end:.1f},{HEIGHT - HEIGHT * value / top:.1f}"
+            f"{WIDTH * x / end:.1f},{HEIGHT - scale * value:.1f}"
             for x, value in list(zip(xs, line, strict=True))[::step]
             if value is not None
         )

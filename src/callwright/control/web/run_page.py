@@ -150,8 +150,8 @@ async def _shared(pages: Pages, token: str, session_id: str) -> Run | Response[b
 
 def _refused(heading: str, *, status: int) -> Response[bytes]:
     """A revoked link says so and nothing more: not whether there ever was such a run."""
-    remedy = "Ask who gave it to you for another one."
-    context = {"heading": heading, "remedy": remedy, "home": False}
+    remedy = "Ask who gave it to you for another one. Members of the project see the run when they sign in."
+    context = {"heading": heading, "remedy": remedy, "home": False, "sign_in": True}
     return rendering.page("plain_problem.html", context, status=status)
 
 

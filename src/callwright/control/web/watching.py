@@ -85,6 +85,7 @@ class Watching:
         self._calls: dict[str, _Seen] = {}
         self._registered: list[str] = []
         self._note = ""
+        self._load: Mapping[str, Any] | None = None
         self._last: tuple[str, StateReached] | None = None
 
     def take(self, event: Progress) -> None:
@@ -109,6 +110,7 @@ class Watching:
                     self._note = one_line(str(data.get("text", "")), 200)
                 case "load":
                     self._note = _load_in_words(data)
+                    self._load = data
                 case "ladder":
                     self.ladder = ladder_from_json(data)
                     self.more_messages = int(data.get("more", 0))
@@ -224,6 +226,12 @@ class Watching:
         return others[-1] if others else ""
 
     @property
+    def is_load(self) -> bool:
+        """Whether the load engine places the calls, which are then not shown one by one."""
+        actions = self.scenario.actions() if self.scenario is not None else ()
+        return any(isinstance(action, Call) and action.is_load for action in actions)
+
+    @property
     def so_far(self) -> list[SoFar]:
         """Target, network, platform and test: what each has shown until now."""
         return [self._target(), self._network(), self._platform(), self._test()]
@@ -239,6 +247,8 @@ class Watching:
             return SoFar("Target", "answered", f"{answered.code or 200} after {answered.at:.2f} s.")
         if rings is not None:
             return SoFar("Target", "rings", f"{rings.code or 180} after {rings.at:.2f} s.")
+        if self._load is not None:
+            return SoFar("Target", "under load", f"{int(self._load['active']):,} calls under way.")
         if self._registered:
             return SoFar("Target", "accepts", f"{len(self._registered)} registered.")
         return SoFar("Target", "not asked yet", "Nothing was sent to it.")
@@ -270,6 +280,8 @@ class Watching:
     def _test(self) -> SoFar:
         steps = len(self.scenario.steps) if self.scenario is not None else 0
         placed = [call.id.split(".")[1] for call in self._calls.values() if call.outgoing]
+        if self._load is not None:
+            placed += str(self._load.get("load", "")).split(".")[1:2]
         step = max((int(s) for s in placed if s.isdigit()), default=0) + 1
         word = f"step {min(step, steps)} of {steps}" if steps else "under way"
         count = len(self.scenario.conditions) if self.scenario is not None else 0
