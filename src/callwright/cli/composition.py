@@ -93,6 +93,7 @@ def _assemble(services: Services, settings: WebSettings) -> Any:
             rate_limit=settings.rate_limit / settings.workers,
             agent_expected=settings.agent_expected,
             lease=settings.lease,
+            metrics_token=settings.metrics_token,
         ),
     )
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from callwright.cli.console import EXIT_PLATFORM, Refused, say
 from callwright.cli.evidence_place import note_place
 from callwright.cli.ports import claim_port, free_udp_port
 from callwright.cli.supervisor import Child, Supervisor
-from callwright.cli.web_worker import WebSettings, write_settings
+from callwright.cli.web_worker import WebSettings, figures_folder, write_settings
 
 if TYPE_CHECKING:
     from callwright.control.runs.evidence import EvidenceLimits
@@ -44,6 +45,7 @@ _PRIVATE = (
     "CALLWRIGHT_DATABASE",
     "CALLWRIGHT_EVIDENCE_ACCESS_KEY",
     "CALLWRIGHT_EVIDENCE_SECRET_KEY",
+    "CALLWRIGHT_METRICS_TOKEN",
     "CALLWRIGHT_NATS",
 )
 _FOR_WEB = "AWS_"
@@ -75,6 +77,7 @@ class PlatformSettings:
     embedded: bool
     admin_email: str
     admin_password: str | None
+    metrics_token: str | None = None
     verbose: bool = False
 
 
@@ -280,8 +283,12 @@ class Platform:
                 agent_expected=settings.agent,
                 embedded=settings.embedded,
                 lease=settings.lease,
+                metrics_token=settings.metrics_token,
             ),
         )
+        figures = figures_folder(settings.data)
+        shutil.rmtree(figures, ignore_errors=True)  # counters begin anew with the platform
+        figures.mkdir(parents=True)
         await self._supervisor.start(self._child("web", "callwright.cli.web_worker", str(path)))
 
     async def _start_pbx(self, services: Services) -> int:

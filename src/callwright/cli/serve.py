@@ -276,6 +276,14 @@ def serve(
             help="Its password, better given as variable; generated without.",
         ),
     ] = None,
+    metrics_token: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-token",
+            envvar=_variable("metrics_token"),
+            help="Who shows it as a bearer token may read /metrics; better given as variable.",
+        ),
+    ] = None,
     verbose: VerboseFlag = False,
 ) -> int:
     """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
@@ -313,10 +321,22 @@ def serve(
         embedded=not strangers,
         admin_email=admin_email,
         admin_password=admin_password,
+        metrics_token=_metrics_token(metrics_token),
         verbose=verbose,
     )
     flags.run_async(lambda stop: Platform(settings).run(stop))
     return EXIT_PASSED
+
+
+def _metrics_token(token: str | None) -> str | None:
+    if not token:
+        return None
+    if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
+        raise Refused(
+            "--metrics-token must have at least 16 characters, without blanks",
+            "Such as: openssl rand -hex 24",
+        )
+    return token
 
 
 def _public(url: str | None) -> str | None:

@@ -19,6 +19,7 @@ import msgspec
 from callwright.control.storage.evidence.location import EvidenceLocation
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
+SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when it is imported
 MAX_CONNECTIONS = 2_048
 
 
@@ -40,6 +41,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     agent_expected: bool = True
     embedded: bool = True
     lease: float = 15.0
+    metrics_token: str | None = None
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:
@@ -47,6 +49,11 @@ def write_settings(path: Path, settings: WebSettings) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(settings))
+
+
+def figures_folder(data: Path) -> Path:
+    """Where the workers keep what each counts of its requests, so that any of them can tell of all."""
+    return data / "run" / "metrics"
 
 
 def read_settings(path: str) -> WebSettings:
@@ -73,6 +80,7 @@ def main() -> None:
     path = sys.argv[1]
     settings = read_settings(path)
     os.environ[SETTINGS] = path
+    os.environ[SHARED_FIGURES] = str(figures_folder(Path(settings.data)))
     Granian(
         "callwright.cli.web_worker:application",
         address=settings.host,

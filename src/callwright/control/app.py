@@ -8,11 +8,12 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.datastructures import State
 
-from callwright.control.api import documentation, health, problems
+from callwright.control.api import documentation, health, metrics, problems
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
+from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
 
@@ -25,10 +26,12 @@ _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at 
 
 def create_app(services: Services, settings: Settings) -> Any:
     """The ASGI application."""
-    return Door(create_litestar(services, settings))
+    traffic = Traffic(services.clock)
+    app = create_litestar(services, settings, traffic)
+    return traffic.around(Door(app))
 
 
-def create_litestar(services: Services, settings: Settings) -> Litestar:
+def create_litestar(services: Services, settings: Settings, traffic: Traffic | None = None) -> Litestar:
     gate = Gate(
         services.accounts,
         services.clock,
@@ -39,9 +42,16 @@ def create_litestar(services: Services, settings: Settings) -> Litestar:
     pages = create_router(services, settings)
     api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
     return Litestar(
-        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, pages],
+        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, metrics.metrics, pages],
         exception_handlers=problems.handlers(_log_bug, people=pages.exception_handlers[Exception]),
-        state=State({"services": services, "settings": settings, "gate": gate}),
+        state=State(
+            {
+                "services": services,
+                "settings": settings,
+                "gate": gate,
+                "metrics": metrics.Metrics(services, settings, traffic),
+            }
+        ),
         openapi_config=None,  # control/api/documentation.py makes and completes the document
         request_max_body_size=None,  # control/api/body.py reads and bounds bodies
         debug=False,

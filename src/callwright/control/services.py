@@ -28,12 +28,14 @@ class Settings:
 
     ``public_url``: what links begin with; without it, what the client called us. ``rate_limit``: requests a
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
+    ``metrics_token``: who shows it may read /metrics.
     """
 
     public_url: str | None = None
     rate_limit: float = 200.0
     lease: float = 15.0
     agent_expected: bool = True
+    metrics_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from callwright.control.runs.figures import EndedRuns, LivePhase
 from callwright.control.runs.model import (
     Bucket,
     Ending,
@@ -60,6 +61,12 @@ class RunStore(Protocol):
     async def history(
         self, since: float, seconds: float, visible: tuple[int, ...] | None = None
     ) -> list[Bucket]: ...
+
+    # for a monitoring system, see runs/figures.py
+
+    async def live_figures(self) -> list[LivePhase]: ...
+    async def ended_figures(self, after: int, upto: int) -> list[EndedRuns]: ...
+    async def newest_ids(self, since: float) -> tuple[int | None, int]: ...
 
     # compare-and-set: the run as it is afterwards, None when it was not in the right state
 

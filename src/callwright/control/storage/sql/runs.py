@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from callwright.control.errors import IdempotencyConflict
+from callwright.control.runs.figures import EndedRuns, LivePhase
 from callwright.control.runs.model import (
     Bucket,
     Ending,
@@ -20,6 +21,7 @@ from callwright.control.runs.model import (
     TargetUse,
 )
 from callwright.control.runs.transitions import Phase
+from callwright.control.storage.sql import run_figures
 from callwright.control.storage.sql import run_statements as sql
 from callwright.control.storage.sql.database import Database, Executor, Statement
 from callwright.control.storage.sql.writing import pattern, project_values, values_of
@@ -115,6 +117,16 @@ class SqlRunStore:
         seen, count = project_values(visible)
         values: dict[str, Any] = {"since": since, "seconds": seconds, **seen}
         return await self._db.all(Bucket, sql.history(count), values)
+
+    async def live_figures(self) -> list[LivePhase]:
+        return await self._db.all(LivePhase, run_figures.LIVE_FIGURES)
+
+    async def ended_figures(self, after: int, upto: int) -> list[EndedRuns]:
+        return await self._db.all(EndedRuns.of, run_figures.ENDED_FIGURES, {"after": after, "upto": upto})
+
+    async def newest_ids(self, since: float) -> tuple[int | None, int]:
+        first = await self._db.value(run_figures.FIRST_SINCE, {"since": since})
+        return first, int(await self._db.value(run_figures.HIGHEST))
 
     # -- moves
 
