@@ -187,3 +187,17 @@ def test_texts_of_strangers_are_shown_and_never_run(visits: Visits, platform: Se
     visit.page.locator("#document").press("End")
     expect(visit.page.locator("#copy")).to_contain_text(evil)
     platform.api.delete("tests/evil")
+
+
+def test_the_charts_of_a_load_have_the_width_of_the_page(visits: Visits, platform: Served) -> None:
+    session_id = platform.run("load", **{"step.1.0.ramp": "2:10:2 s"})
+    assert platform.finished(session_id)["status"] == "passed"
+    for size, scheme in (("wide", "light"), ("narrow", "dark")):
+        visit = visits.open(size, scheme)
+        assert visit.go(f"/run/details/{session_id}") == 200
+        assert faults(visit.page) == []
+        visit.shot("run-load")
+        width = visit.page.evaluate("document.getElementById('ladder').offsetWidth")
+        assert visit.page.evaluate("document.getElementById('load').offsetWidth") == width
+        expect(visit.page.locator("#load svg").first).to_be_visible()
+        expect(visit.page.locator("#load td[data-label=p95]").first).to_be_visible()
