@@ -33,6 +33,9 @@ _READ = {"right": Right.READ}
 _CAPTURE, _LADDER, _JUNIT, _REPORT = "signalling.pcap", "ladder.json", "junit.xml", "report.html"
 
 
+_rows = translate.RunRows()
+
+
 @get("/runs", opt=_READ, tags=TAGS, summary="List runs, newest first")
 async def list_runs(
     request: _Request,
@@ -66,8 +69,9 @@ async def list_runs(
     )
     rows = await services_of(request).runs.list(identity_of(request), wanted, after=after, limit=limit)
     links = links_of(request)
+    data: list[Any] = [_rows.of(run, links) for run in rows]
     return schemas.Page(
-        data=[translate.run_row(run, links) for run in rows],
+        data=data,
         next=next_page(request, "after", rows[-1].id) if len(rows) == limit else None,
     )
 

@@ -155,6 +155,26 @@ def run_row(run: runs.Run, links: Links) -> schemas.RunRow:
     return schemas.RunRow(**_row(run, links))
 
 
+class RunRows:
+    """`run_row` as it goes into an answer, kept for as long as the run's record stays the same: who polls a
+    list asks for rows that have ended long ago."""
+
+    def __init__(self, most: int = 8_192) -> None:
+        self._most = most
+        self._known: dict[tuple[int, str], tuple[runs.Run, msgspec.Raw]] = {}
+
+    def of(self, run: runs.Run, links: Links) -> msgspec.Raw:
+        at = run.id, links.base
+        known = self._known.get(at)
+        if known is not None and known[0] == run:
+            return known[1]
+        if len(self._known) >= self._most:
+            self._known.clear()
+        made = msgspec.Raw(msgspec.json.encode(run_row(run, links)))
+        self._known[at] = run, made
+        return made
+
+
 def run_detail(
     run: runs.Run,
     shown: Mapping[str, Any],

@@ -123,7 +123,8 @@ _KEY_SECRET = Statement(
         api_keys.c.project_id,
     )
     .join(users, users.c.id == api_keys.c.user_id)
-    .where(api_keys.c.public_key == param("public_key"), api_keys.c.revoked_at.is_(None), _ALIVE)
+    .where(api_keys.c.public_key == param("public_key"), api_keys.c.revoked_at.is_(None), _ALIVE),
+    brief=True,
 )
 _ADD_KEY = Statement(
     inserting(

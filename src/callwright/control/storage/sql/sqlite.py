@@ -85,6 +85,8 @@ class SqliteDatabase:
             cursor.close()
             return None if row is None else kind(*row)
 
+        if statement.brief:
+            return self._here(work, read_only=True)
         return await self._read(work)
 
     async def value(self, statement: Statement, params: Params = _NONE) -> Any:
@@ -137,17 +139,20 @@ class SqliteDatabase:
     async def _in(
         self, executor: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], Result], *, read_only: bool
     ) -> Result:
-        def job() -> Result:
-            try:
-                connection = getattr(self._local, "connection", None)
-                if connection is None:
-                    connection = self._local.connection = connect(self.path, read_only=read_only)
-                    self._opened.append(connection)
-                return work(connection)
-            except sqlite3.Error as error:
-                raise _refusal(error) from error
+        return await asyncio.get_running_loop().run_in_executor(
+            executor, lambda: self._here(work, read_only=read_only)
+        )
 
-        return await asyncio.get_running_loop().run_in_executor(executor, job)
+    def _here(self, work: Callable[[sqlite3.Connection], Result], *, read_only: bool) -> Result:
+        """In this thread, on its own connection."""
+        try:
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self.path, read_only=read_only)
+                self._opened.append(connection)
+            return work(connection)
+        except sqlite3.Error as error:
+            raise _refusal(error) from error
 
 
 class _Transaction:
