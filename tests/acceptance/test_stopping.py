@@ -83,7 +83,8 @@ def test_a_revoked_agent_ends_by_itself_and_its_runs_as_those_of_a_lost_one(tmp_
             assert ended["phase"] == "error"
             assert "revoked during the run" in ended["result_description"]
             assert agent.wait(10) == 4
-            assert "revoked" in said(folder)
+            # Told by the platform, or by a nats-server that lets it in no more: whichever comes first.
+            assert "agent v1 ends" in said(folder)
             assert "Enrol it anew" in said(folder)
             served.until(lambda ends: "answer-1" in ends, lambda: dict(line.ended))
         with agent_of(folder) as agent:  # what it had is good for nothing

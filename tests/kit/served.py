@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -90,11 +91,22 @@ class Served:
         return time.monotonic() - began
 
 
+_ports = itertools.count(20_000 + os.getpid() * 7 % 5_000 * 2, 2)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody has, nor the next one: a nats-server takes that for WebSockets. Both are below
+    those that the kernel gives to connections, so none takes them before the test does."""
+    for port in itertools.islice(_ports, 1_000):
+        at = 20_000 + port % 12_000
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", at))
+                second.bind(("127.0.0.1", at + 1))
+            except OSError:
+                continue
+            return at
+    raise AssertionError("no port is free between 20000 and 32000")
 
 
 def environment(**more: str) -> dict[str, str]:
