@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
-BUDGET = {"fast": 1200.0, "peer": 600.0, "chaos": 600.0}
+BUDGET = {"fast": 900.0, "peer": 900.0, "chaos": 500.0}
 
 _mark_of: dict[str, str] = {}
 _spent: Counter[str] = Counter()
