@@ -21,6 +21,7 @@ from callwright.control.api.limits import RateLimit
 from callwright.control.api.problems import ApiProblem
 from callwright.control.api.tests import translate
 from callwright.control.app import PATH, api_routes
+from tests.control.test_web_health import run
 
 
 def outcome(act: Callable[[], Any]) -> Any:
@@ -171,6 +172,24 @@ def test_urls_have_the_shape_of_the_original() -> None:
     assert links.status("s") == "https://calls.example.com/api/v2/runs/s/status"
     assert links.report("s") == "https://calls.example.com/run/details/s"
     assert links.report("s", "t") == "https://calls.example.com/kiosk/t/s"
+
+
+@pytest.mark.parametrize("most", [1, 100])
+def test_a_row_of_a_list_says_what_its_run_says_now_and_is_written_once(most: int) -> None:
+    rows, links = translate.RunRows(most), translate.Links("https://calls.example.com")
+    elsewhere = translate.Links("http://127.0.0.1:8000")
+    known = run(1, "running")
+    ended = msgspec.structs.replace(known, phase="passed", verdict="passed", stopped_at=1.0)
+    for record, where in (
+        (known, links),
+        (ended, links),
+        (ended, elsewhere),
+        (run(2, "failed"), links),
+        (known, links),
+    ):
+        told = json.loads(bytes(rows.of(record, where)))
+        assert told == json.loads(msgspec.json.encode(translate.run_row(record, where)))
+    assert rows.of(known, links) is rows.of(msgspec.structs.replace(known), links)
 
 
 # -- refusals
