@@ -106,6 +106,13 @@ def test_a_nats_of_ones_own_carries_the_runs_and_may_restart_in_their_middle(tmp
     ):
         assert not any(b"nats-server" in line for line in commands(served))
         assert b"p@ss" not in b"".join(commands(served))
+        token = served.api.post("agents/tokens", json={"pool": "vienna"}).json()["data"]["token"]
+        for _ in range(2):  # a refusal does not spend the token, nor leave an agent behind
+            answer = served.api.post("agents/enrol", json={"token": token, "name": "v1"})
+            assert answer.status_code == 503, answer.text
+            assert "start it with --nats-listen" in answer.text
+        assert [one["used_at"] for one in served.get("agents/tokens")["data"]] == [None]
+        assert [one["name"] for one in served.get("agents")["data"]] == ["embedded"]
         made = served.api.put("tests", json={"document": PING})
         assert made.status_code in (200, 201), made.text
         served.api.put("tests", json={"document": document})

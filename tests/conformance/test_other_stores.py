@@ -200,11 +200,30 @@ async def test_a_name_is_free_again_when_its_test_is_deleted(stores: Stores) -> 
 async def test_an_enrolment_is_used_once_and_before_it_expires(stores: Stores) -> None:
     await stores.servers.add_enrolment("default", "h", NOW, NOW + 60)
     await stores.servers.add_enrolment("default", "old", NOW, NOW + 60)
-    used = await asyncio.gather(*(stores.servers.use_enrolment("h", f"a{n}", NOW + 1) for n in range(8)))
-    assert [row is not None for row in used].count(True) == 1
-    assert await stores.servers.use_enrolment("old", "a", NOW + 60) is None
-    assert await stores.servers.use_enrolment("unknown", "a", NOW) is None
+
+    async def enrol(token: str, number: int, now: float) -> bool:
+        agent = msgspec.structs.replace(AGENT, id=f"a{number}", name=f"agent-{number}")
+        return await stores.servers.enrol(token, agent, "s", now)
+
+    found = await stores.servers.open_enrolment("h", NOW + 1)
+    assert found is not None
+    assert (found.pool, found.used_at) == ("default", None)
+    used = await asyncio.gather(*(enrol("h", number, NOW + 1) for number in range(8)))
+    assert used.count(True) == 1
+    assert await stores.servers.open_enrolment("h", NOW + 1) is None
+    assert await stores.servers.open_enrolment("old", NOW + 60) is None
+    assert not await enrol("old", 9, NOW + 60)
+    assert not await enrol("unknown", 9, NOW)
     assert [row.used_at for row in await stores.servers.enrolments()] == [None, NOW + 1]
+    assert [agent.id for agent in await stores.servers.agents()] == [f"a{used.index(True)}"]
+
+
+async def test_an_enrolment_whose_name_is_taken_is_not_spent(stores: Stores) -> None:
+    await stores.servers.put_agent(AGENT, "s1")
+    await stores.servers.add_enrolment("default", "h", NOW, NOW + 60)
+    with pytest.raises(Conflict):
+        await stores.servers.enrol("h", msgspec.structs.replace(AGENT, id="id2"), "s2", NOW)
+    assert await stores.servers.open_enrolment("h", NOW) is not None
 
 
 async def test_a_revoked_agent_is_heard_no_more_and_its_name_is_free(stores: Stores) -> None:

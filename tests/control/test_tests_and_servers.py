@@ -5,8 +5,9 @@ import pytest
 
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
-from callwright.control.servers.model import AgentInfo
+from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services
+from callwright.dispatch.broker import Unavailable
 from callwright.net.clock import ManualClock
 from callwright.scenario import catalogue
 from callwright.scenario.source import DocumentError
@@ -136,6 +137,38 @@ async def test_an_agent_enrols_once_with_its_token(
     with pytest.raises(Forbidden):
         await services.servers.create_enrolment(VIEWER)
     assert token not in str(await services.servers.enrolments(admin))
+
+
+async def test_a_token_survives_a_refusal(services: Services, admin: Identity) -> None:
+    token, _ = await services.servers.create_enrolment(admin)
+    taken, _ = await services.servers.create_enrolment(admin)
+    await services.servers.enrol(taken, "one", AgentInfo())
+
+    async def no_account(_: Agent) -> None:
+        raise Unavailable("there is no account at the broker")
+
+    with pytest.raises(Unavailable):
+        await services.servers.enrol(token, "two", AgentInfo(), no_account)
+    with pytest.raises(Conflict):
+        await services.servers.enrol(token, "one", AgentInfo())
+    with pytest.raises(Invalid):
+        await services.servers.enrol(token, "a name", AgentInfo())
+    assert [agent.name for agent in await services.servers.list()] == ["one"]
+    agent, _ = await services.servers.enrol(token, "two", AgentInfo())
+    assert agent.name == "two"
+
+
+async def test_who_was_revoked_and_is_enrolled_anew_is_the_same_agent(
+    services: Services, admin: Identity
+) -> None:
+    ids = []
+    for _ in range(3):
+        token, _ = await services.servers.create_enrolment(admin)
+        agent, secret = await services.servers.enrol(token, "one", AgentInfo())
+        assert await services.servers.authenticate(agent.id, secret) is not None
+        await services.servers.revoke(admin, agent.id)
+        ids.append(agent.id)
+    assert len(set(ids)) == 1
 
 
 async def test_an_agent_is_alive_while_it_is_heard(

@@ -37,6 +37,10 @@ _ENQUEUE_AGAIN = 15.0  # seconds after which a run that still waits is put into 
 _AT_ONCE = 32
 _GRACE = 5.0  # seconds beyond a lease that agents have to be heard again after an outage of ours
 _HOUSEKEEPING = 600.0  # seconds between two looks for evidence that is too old or too much
+_NOT_OURS = (
+    "This platform uses a NATS of somebody else's (--nats), where Callwright makes no accounts of agents. "
+    "To have agents elsewhere, start it with --nats-listen in place of --nats; the token was not spent."
+)
 _FEW = 50  # runs that changed: so many are looked up one by one, more by reading all that live
 
 
@@ -396,7 +400,7 @@ class Keeper:
 
     async def _account(self, message: Message) -> None:
         request = decode(messages.AccountRequest, message.data)
-        answer = messages.AccountAnswer(reason="The accounts of this broker are not made by Callwright.")
+        answer = messages.AccountAnswer(reason=_NOT_OURS)
         try:
             if request.revoke:
                 await self._expel(request.agent_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -59,23 +59,41 @@ class Servers:
         _require_administrator(identity)
         return await self._store.enrolments()
 
-    async def enrol(self, token: str, name: str, info: AgentInfo) -> tuple[Agent, str]:
-        """(agent, its secret). Raises Forbidden for a token that is wrong, used or expired, Conflict for a
-        name that is taken (the token is spent then), Invalid."""
+    async def enrol(
+        self,
+        token: str,
+        name: str,
+        info: AgentInfo,
+        prepare: Callable[[Agent], Awaitable[None]] | None = None,
+    ) -> tuple[Agent, str]:
+        """(agent, its secret). ``prepare`` gets ready what the agent needs elsewhere. A refusal, of ours or
+        raised by it, leaves the token good: it is spent with the agent's record, in one step.
+
+        Raises Forbidden for a token that is wrong, used or expired, Conflict for a name that is taken,
+        Invalid.
+        """
         _checked(name, "agent")
+        now = self._clock.wall()
+        known = len(token) <= 200 and token.isascii() and "\0" not in token
+        enrolment = await self._store.open_enrolment(_hash(token), now) if known else None
+        if enrolment is None:
+            raise _no_token()
+        namesakes = [agent for agent in await self._store.agents(revoked=True) if agent.name == name]
+        if any(agent.state != AgentState.REVOKED for agent in namesakes):
+            raise _name_taken(name)
         # Who was revoked and is enrolled anew is the same agent, with other credentials.
-        revoked = [
-            a.id for a in await self._store.agents() if (a.name, a.state) == (name, AgentState.REVOKED)
-        ]
-        agent_id, now = (revoked or [self._entropy(8).hex()])[0], self._clock.wall()
-        used = None
-        if len(token) <= 200 and token.isascii() and "\0" not in token:
-            used = await self._store.use_enrolment(_hash(token), agent_id, now)
-        if used is None:
-            raise Forbidden(
-                "The enrolment token is wrong, used or expired.", "Ask an administrator for another one."
-            )
-        return await self._add(agent_id, name, used.pool, info, now)
+        last = max(namesakes, key=lambda agent: agent.enrolled_at, default=None)
+        agent_id = last.id if last is not None else self._entropy(8).hex()
+        agent, secret = self._new(agent_id, name, enrolment.pool, info, now), self._entropy(24).hex()
+        if prepare is not None:
+            await prepare(agent)
+        try:
+            spent = await self._store.enrol(_hash(token), agent, _hash(secret), now)
+        except Conflict:
+            raise _name_taken(name) from None
+        if not spent:
+            raise _no_token()
+        return agent, secret
 
     async def ensure_embedded(
         self, name: str, info: AgentInfo, pool: str = DEFAULT_POOL
@@ -85,19 +103,17 @@ class Servers:
         await self._store.add_pool(pool, now)
         known = [agent for agent in await self._store.agents() if agent.name == name]
         agent_id = known[0].id if known else self._entropy(8).hex()
-        return await self._add(agent_id, name, pool, info, now)
-
-    async def _add(
-        self, agent_id: str, name: str, pool: str, info: AgentInfo, now: float
-    ) -> tuple[Agent, str]:
-        secret = self._entropy(24).hex()
-        agent = _described(
-            Agent(agent_id, name, pool, "{}", "", 1, 0, "[]", info.nkey, AgentState.ACTIVE, now, None), info
-        )
+        agent, secret = self._new(agent_id, name, pool, info, now), self._entropy(24).hex()
         try:
             return await self._store.put_agent(agent, _hash(secret)), secret
         except Conflict:
-            raise Conflict(f"There is an agent {name} already.", "Choose another name.") from None
+            raise _name_taken(name) from None
+
+    @staticmethod
+    def _new(agent_id: str, name: str, pool: str, info: AgentInfo, now: float) -> Agent:
+        return _described(
+            Agent(agent_id, name, pool, "{}", "", 1, 0, "[]", info.nkey, AgentState.ACTIVE, now, None), info
+        )
 
     async def authenticate(self, agent_id: str, secret: str) -> Agent | None:
         """An agent over HTTPS; None when it is unknown or revoked, or the secret is wrong."""
@@ -141,6 +157,18 @@ class Servers:
         if changed is None:
             raise NotFound("agent", agent_id)
         return changed
+
+
+def _no_token() -> Forbidden:
+    return Forbidden(
+        "The enrolment token is wrong, used or expired.", "Ask an administrator for another one."
+    )
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        f"There is an agent {name} already.", "Choose another name, or revoke that one; the token is good."
+    )
 
 
 def _described(agent: Agent, info: AgentInfo) -> Agent:

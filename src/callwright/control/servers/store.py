@@ -32,6 +32,11 @@ class ServerStore(Protocol):
 
     async def add_enrolment(self, pool: str, token_hash: str, now: float, expires_at: float) -> Enrolment: ...
     async def enrolments(self) -> list[Enrolment]: ...
-    async def use_enrolment(self, token_hash: str, agent_id: str, now: float) -> Enrolment | None:
-        """Once only, and before it expires."""
+    async def open_enrolment(self, token_hash: str, now: float) -> Enrolment | None:
+        """The one that can be used now; looking does not spend it."""
+        ...
+
+    async def enrol(self, token_hash: str, agent: Agent, secret_hash: str, now: float) -> bool:
+        """Spends the enrolment and puts the agent in, both or none. False: it is used or expired. Raises
+        Conflict when the name is taken."""
         ...

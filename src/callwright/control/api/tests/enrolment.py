@@ -24,7 +24,8 @@ _MOST_CALLS = 100_000
 async def enrol(
     services: Services, broker: Broker | None, settings: Settings, fields: Fields
 ) -> schemas.Enrolled:
-    """Raises 401 for a token that is unknown, used or too old."""
+    """Raises 403 for a token that is unknown, used or too old; 503 where no account can be made for it at the
+    broker, and the token is good for another try then."""
     translate.only(fields, _FIELDS)
     token = translate.text(fields, "token")
     name = translate.text(fields, "name", optional=True, longest=64) or "agent"
@@ -37,18 +38,13 @@ async def enrol(
         codecs=_typed(fields, "codecs", tuple[str, ...], ()),
         labels=_typed(fields, "labels", dict[str, str], {}),
     )
-    agent, _ = await services.servers.enrol(token, name, info)
-    if broker is None:
-        raise ApiProblem(503, "There is no broker that an agent could connect to.")
-    try:
-        data = await broker.request(
-            subject.ACCOUNT, encode(AccountRequest(str(agent.id), agent.pool)), _ACCOUNT_SECONDS
-        )
-        account = decode(AccountAnswer, data)
-    except (BrokerError, ValueError) as error:
-        raise ApiProblem(503, f"The agent has no account at the broker: {error}") from None
-    if account.reason:
-        raise ApiProblem(503, account.reason)
+    account = AccountAnswer()
+
+    async def prepare(agent: Agent) -> None:
+        nonlocal account
+        account = await _account(broker, agent)
+
+    agent, _ = await services.servers.enrol(token, name, info, prepare)
     return schemas.Enrolled(
         agent_id=str(agent.id),
         name=agent.name,
@@ -63,6 +59,21 @@ async def enrol(
         capacity=agent.capacity,
         labels=info.labels,
     )
+
+
+async def _account(broker: Broker | None, agent: Agent) -> AccountAnswer:
+    """Made before there is a record of the agent; without one the account is good for nothing, and goes when
+    it is used first."""
+    if broker is None:
+        raise ApiProblem(503, "There is no broker that an agent could connect to.")
+    try:
+        order = encode(AccountRequest(str(agent.id), agent.pool))
+        account = decode(AccountAnswer, await broker.request(subject.ACCOUNT, order, _ACCOUNT_SECONDS))
+    except (BrokerError, ValueError) as error:
+        raise ApiProblem(503, f"The agent has no account at the broker: {error}") from None
+    if account.reason:
+        raise ApiProblem(503, account.reason)
+    return account
 
 
 async def agents_changed(broker: Broker | None, agent: Agent, *, revoked: bool = False) -> None:

@@ -43,15 +43,14 @@ _ADD_ENROLMENT = Statement(
     inserting(enrolments, ["pool", "token_hash", "created_at", "expires_at"]).returning(*_ENROLMENT)
 )
 _ENROLMENTS = Statement(select(*_ENROLMENT).order_by(enrolments.c.id.desc()))
+_OPEN = (
+    enrolments.c.token_hash == param("token_hash"),
+    enrolments.c.used_at.is_(None),
+    enrolments.c.expires_at > param("now"),
+)
+_OPEN_ENROLMENT = Statement(select(*_ENROLMENT).where(*_OPEN))
 _USE_ENROLMENT = Statement(
-    update(enrolments)
-    .where(
-        enrolments.c.token_hash == param("token_hash"),
-        enrolments.c.used_at.is_(None),
-        enrolments.c.expires_at > param("now"),
-    )
-    .values(used_at=param("now"), agent_id=param("agent_id"))
-    .returning(*_ENROLMENT)
+    update(enrolments).where(*_OPEN).values(used_at=param("now"), agent_id=param("agent_id"))
 )
 
 
@@ -105,7 +104,13 @@ class SqlServerStore:
     async def enrolments(self) -> list[Enrolment]:
         return await self._db.all(Enrolment, _ENROLMENTS)
 
-    async def use_enrolment(self, token_hash: str, agent_id: str, now: float) -> Enrolment | None:
-        values = {"token_hash": token_hash, "agent_id": agent_id, "now": now}
-        rows = await self._db.changed(Enrolment, _USE_ENROLMENT, values)
-        return rows[0] if rows else None
+    async def open_enrolment(self, token_hash: str, now: float) -> Enrolment | None:
+        return await self._db.one(Enrolment, _OPEN_ENROLMENT, {"token_hash": token_hash, "now": now})
+
+    async def enrol(self, token_hash: str, agent: Agent, secret_hash: str, now: float) -> bool:
+        values = {"token_hash": token_hash, "agent_id": agent.id, "now": now}
+        async with self._db.transaction() as transaction:
+            if not await transaction.run(_USE_ENROLMENT, values):
+                return False
+            await transaction.run(_PUT_AGENT, values_of(agent) | {"secret_hash": secret_hash})
+        return True
