@@ -11,6 +11,7 @@ import msgspec
 from litestar import Litestar, MediaType, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Tag
+from litestar.params import FromPath
 
 import callwright
 from callwright.control.api.openapi import complete
@@ -100,7 +101,7 @@ def routes(path: str, handlers: Sequence[Any]) -> list[Any]:
         )
 
     @get(f"{path}/docs/{{name:str}}", include_in_schema=False)
-    async def asset(name: str) -> Response[bytes]:
+    async def asset(name: FromPath[str]) -> Response[bytes]:
         if name not in _ASSETS:
             raise NotFound("file", name)
         content = await asyncio.to_thread(_read, name)

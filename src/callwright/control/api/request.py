@@ -6,16 +6,16 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
 from litestar import Request
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from callwright.control.api.tests.translate import Links
 from callwright.control.services import Services, Settings
 from callwright.dispatch.broker import Broker
 
-Id = Annotated[int, Parameter(ge=0, le=2**53)]
-Limit = Annotated[int, Parameter(ge=1, le=1_000)]
-MaybeId = Annotated[int | None, Parameter(ge=0, le=2**53)]
-MaybeWord = Annotated[str | None, Parameter(max_length=1_000)]
+Id = Annotated[int, PathParameter(ge=0, le=2**53)]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
+MaybeId = Annotated[int | None, QueryParameter(ge=0, le=2**53)]
+MaybeWord = Annotated[str | None, QueryParameter(max_length=1_000)]
 
 
 def services_of(request: Request[Any, Any, Any]) -> Services:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.api.tests.enrolment import agents_changed
@@ -64,7 +65,7 @@ def _agents(pages: Pages) -> list[Any]:
         return await shown(request, visitor, enrolment=token, pool=pool)
 
     @post("/agents/{agent_id:str}/{change:str}", status_code=303)
-    async def change(request: WebRequest, agent_id: str, change: str) -> Response[Any]:
+    async def change(request: WebRequest, agent_id: FromPath[str], change: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         await pages.form(request, visitor)
         acts = {"drain": servers.drain, "resume": servers.resume, "revoke": servers.revoke}
@@ -125,7 +126,7 @@ def _targets(pages: Pages) -> list[Any]:
         return go("/targets", "added")
 
     @post("/targets/{target_id:int}/remove", status_code=303)
-    async def remove(request: WebRequest, target_id: int) -> Response[Any]:
+    async def remove(request: WebRequest, target_id: FromPath[int]) -> Response[Any]:
         visitor = await pages.visitor(request)
         await pages.form(request, visitor)
         await runs.remove_target(visitor.identity, target_id)
@@ -279,7 +280,7 @@ def _keys(pages: Pages) -> list[Any]:
         return await shown(request, visitor, made=made)
 
     @post("/keys/{key_id:int}/revoke", status_code=303)
-    async def revoke(request: WebRequest, key_id: int) -> Response[Any]:
+    async def revoke(request: WebRequest, key_id: FromPath[int]) -> Response[Any]:
         visitor = await pages.visitor(request)
         await pages.form(request, visitor)
         await accounts.revoke_key(visitor.identity, key_id)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right, Role
 from callwright.control.errors import DomainError, Invalid
@@ -81,7 +82,7 @@ def _members(pages: Pages) -> list[Any]:
         return go("/members", "added")
 
     @post("/members/{user_id:int}/{change:str}", status_code=303)
-    async def change(request: WebRequest, user_id: int, change: str) -> Response[Any]:
+    async def change(request: WebRequest, user_id: FromPath[int], change: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 
 from callwright.control.api.problems import ApiProblem
 from callwright.control.errors import (
@@ -66,7 +67,7 @@ def create_router(services: Services, settings: Settings) -> Router:
 
 
 @get("/assets/{name:path}")
-async def asset(request: WebRequest, name: str) -> Response[bytes]:
+async def asset(request: WebRequest, name: FromPath[str]) -> Response[bytes]:
     """A stylesheet, script or picture; for ever when it is asked for by its version."""
     found = assets().get(str(name).lstrip("/"))
     if found is None:

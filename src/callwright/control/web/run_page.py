@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath
 from litestar.response import ServerSentEvent
 
 from callwright.control.accounts.model import Identity, Right
@@ -64,7 +65,7 @@ def routes(pages: Pages) -> list[Any]:
     runs = pages.services.runs
 
     @get("/run/details/{session_id:str}")
-    async def show(request: WebRequest, session_id: str) -> Response[bytes]:
+    async def show(request: WebRequest, session_id: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
         run = await runs.get(visitor.identity, session_id)
         frame = {**await pages.frame(request, visitor, "Runs"), **visitor.rights_in(run.project_id)}
@@ -76,18 +77,18 @@ def routes(pages: Pages) -> list[Any]:
         return rendering.page("run.html", {**frame, **await _finished(pages, run, base, visitor)})
 
     @get("/run/details/{session_id:str}/events")
-    async def events(request: WebRequest, session_id: str) -> Response[Any]:
+    async def events(request: WebRequest, session_id: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         run = await runs.get(visitor.identity, session_id)
         return _stream(pages, run, identity=visitor.identity)
 
     @get("/run/details/{session_id:str}/files/{name:path}")
-    async def file(request: WebRequest, session_id: str, name: str) -> Response[Any]:
+    async def file(request: WebRequest, session_id: FromPath[str], name: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         return await _file(pages, request, await runs.get(visitor.identity, session_id), name)
 
     @post("/run/details/{session_id:str}/{what:str}", status_code=303)
-    async def act(request: WebRequest, session_id: str, what: str) -> Response[Any]:
+    async def act(request: WebRequest, session_id: FromPath[str], what: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         here = f"/run/details/{session_id}"
@@ -113,7 +114,7 @@ def routes(pages: Pages) -> list[Any]:
         raise NotFound("action", what)
 
     @get("/kiosk/{token:str}/{session_id:str}")
-    async def kiosk(request: WebRequest, token: str, session_id: str) -> Response[bytes]:
+    async def kiosk(request: WebRequest, token: FromPath[str], session_id: FromPath[str]) -> Response[bytes]:
         run = await _shared(pages, token, session_id)
         if not isinstance(run, Run):
             return run
@@ -126,12 +127,14 @@ def routes(pages: Pages) -> list[Any]:
         return rendering.page("run.html", {**frame, **await _finished(pages, run, base, None)}, framed=True)
 
     @get("/kiosk/{token:str}/{session_id:str}/events")
-    async def kiosk_events(token: str, session_id: str) -> Response[Any]:
+    async def kiosk_events(token: FromPath[str], session_id: FromPath[str]) -> Response[Any]:
         run = await _shared(pages, token, session_id)
         return _stream(pages, run, token) if isinstance(run, Run) else run
 
     @get("/kiosk/{token:str}/{session_id:str}/files/{name:path}")
-    async def kiosk_file(request: WebRequest, token: str, session_id: str, name: str) -> Response[Any]:
+    async def kiosk_file(
+        request: WebRequest, token: FromPath[str], session_id: FromPath[str], name: FromPath[str]
+    ) -> Response[Any]:
         run = await _shared(pages, token, session_id)
         return await _file(pages, request, run, name) if isinstance(run, Run) else run
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid
@@ -113,13 +114,13 @@ def routes(pages: Pages) -> list[Any]:
         return go(await pages_address(pages, visitor, test), "created")
 
     @get("/tests/{name:str}")
-    async def edit(request: WebRequest, name: str) -> Response[bytes]:
+    async def edit(request: WebRequest, name: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
         test = await services.tests.get(visitor.identity, name)
         return await _editor(pages, request, visitor, test, (await services.tests.document(test)).document)
 
     @post("/tests/{name:str}", status_code=303)
-    async def save(request: WebRequest, name: str) -> Response[Any]:
+    async def save(request: WebRequest, name: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         visitor.need(Right.EDIT)
         fields = await pages.form(request, visitor)
@@ -137,7 +138,7 @@ def routes(pages: Pages) -> list[Any]:
         return go(address_of(name), "saved")
 
     @post("/tests/{name:str}/run", status_code=303)
-    async def run(request: WebRequest, name: str) -> Response[Any]:
+    async def run(request: WebRequest, name: FromPath[str]) -> Response[Any]:
         """As it is kept, or with a document whose parameters were changed: these become overrides."""
         visitor = await pages.visitor(request)
         visitor.need(Right.RUN)
@@ -161,7 +162,7 @@ def routes(pages: Pages) -> list[Any]:
         return go(f"/run/details/{started.session_id}")
 
     @get("/tests/{name:str}/versions")
-    async def versions(request: WebRequest, name: str) -> Response[bytes]:
+    async def versions(request: WebRequest, name: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
         test = await services.tests.get(visitor.identity, name)
         all_versions = await services.tests.versions(test)
@@ -181,7 +182,7 @@ def routes(pages: Pages) -> list[Any]:
         )
 
     @post("/tests/{name:str}/delete", status_code=303)
-    async def delete(request: WebRequest, name: str) -> Response[Any]:
+    async def delete(request: WebRequest, name: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         visitor.need(Right.EDIT)
         await pages.form(request, visitor)

@@ -6,6 +6,7 @@ import csv
 from typing import Any
 
 from litestar import Request, delete, get, patch, post, put
+from litestar.params import FromPath
 
 from callwright.control.accounts.model import Category, Credential, Right, Role
 from callwright.control.api.auth import identity_of
@@ -106,7 +107,7 @@ async def import_credentials(request: _Request, project: MaybeWord = None) -> sc
     summary="Change a SIP account",
 )
 async def change_credential(
-    request: _Request, name: str, project: MaybeWord = None
+    request: _Request, name: FromPath[str], project: MaybeWord = None
 ) -> schemas.Data[schemas.Credential]:
     """`project`: of which, where several have one of this name."""
     fields = await read_fields(request)
@@ -130,7 +131,7 @@ async def change_credential(
     status_code=200,
 )
 async def delete_credential(
-    request: _Request, name: str, project: MaybeWord = None
+    request: _Request, name: FromPath[str], project: MaybeWord = None
 ) -> schemas.Data[schemas.Deleted]:
     """`project`: of which, where several have one of this name."""
     known = await _known_credential(request, name, project)
@@ -250,7 +251,7 @@ async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
 
 
 @delete("/keys/{key:str}", opt={"right": Right.READ}, tags=TAGS, summary="Revoke an API key", status_code=200)
-async def revoke_key(request: _Request, key: str) -> schemas.Data[schemas.Deleted]:
+async def revoke_key(request: _Request, key: FromPath[str]) -> schemas.Data[schemas.Deleted]:
     """`key`: its public part, or its id."""
     await services_of(request).accounts.revoke_key(
         identity_of(request), int(key) if key.isascii() and key.isdigit() and len(key) < 16 else key
@@ -366,7 +367,7 @@ _ROLES_THERE = tuple(role for role in _ROLES if role != Role.ADMIN.value)
 
 
 @get("/projects/{name:str}/members", opt={"right": Right.READ}, tags=TAGS, summary="Who is in a project")
-async def list_members(request: _Request, name: str) -> schemas.Data[list[schemas.Member]]:
+async def list_members(request: _Request, name: FromPath[str]) -> schemas.Data[list[schemas.Member]]:
     services, identity = services_of(request), identity_of(request)
     project = await services.tests.project(identity, name)
     records = await services.accounts.memberships(identity, project=project)
@@ -384,7 +385,9 @@ async def list_members(request: _Request, name: str) -> schemas.Data[list[schema
     tags=TAGS,
     summary="Make a user a member of a project, or give a member another role there",
 )
-async def put_member(request: _Request, name: str, username: str) -> schemas.Data[schemas.Member]:
+async def put_member(
+    request: _Request, name: FromPath[str], username: FromPath[str]
+) -> schemas.Data[schemas.Member]:
     fields = await read_fields(request)
     translate.only(fields, ("role",))
     role = translate.text(fields, "role")
@@ -405,7 +408,9 @@ async def put_member(request: _Request, name: str, username: str) -> schemas.Dat
     summary="Take a member out of a project",
     status_code=200,
 )
-async def remove_member(request: _Request, name: str, username: str) -> schemas.Data[schemas.Deleted]:
+async def remove_member(
+    request: _Request, name: FromPath[str], username: FromPath[str]
+) -> schemas.Data[schemas.Deleted]:
     services, identity = services_of(request), identity_of(request)
     project = await services.tests.project(identity, name)
     user = await services.accounts.user_by_name(username)

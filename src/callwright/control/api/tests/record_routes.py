@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, delete, get, patch, post
+from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
@@ -67,7 +68,7 @@ async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data
 
 
 @get("/agents/{agent_id:str}", opt=_READ, tags=_AGENTS, summary="One agent")
-async def get_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+async def get_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
     return _agent(request, await services.servers.get(agent_id))
 
@@ -79,7 +80,7 @@ async def get_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Ag
     tags=_AGENTS,
     summary="Drain an agent, or let it work again",
 )
-async def change_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     fields = await read_fields(request)
     translate.only(fields, ("state",))
     state = translate.text(fields, "state")
@@ -99,7 +100,7 @@ async def change_agent(request: _Request, agent_id: str) -> schemas.Data[schemas
     summary="Revoke an agent: it may do nothing any more",
     status_code=200,
 )
-async def revoke_agent(request: _Request, agent_id: str) -> schemas.Data[schemas.Agent]:
+async def revoke_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
     agent = await services.servers.revoke(identity_of(request), agent_id)
     await agents_changed(broker_of(request), agent, revoked=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, patch, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.auth import identity_of
@@ -49,7 +49,7 @@ async def list_tests(
 
 
 @get("/tests/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One test with its document")
-async def get_test(request: _Request, name: str) -> schemas.Data[schemas.TestDetail]:
+async def get_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.TestDetail]:
     return schemas.Data(data=await _detail(request, name))
 
 
@@ -60,7 +60,7 @@ async def get_test(request: _Request, name: str) -> schemas.Data[schemas.TestDet
     summary="The document alone (export)",
     media_type="application/yaml",
 )
-async def export_test(request: _Request, name: str, version: MaybeId = None) -> Response[str]:
+async def export_test(request: _Request, name: FromPath[str], version: MaybeId = None) -> Response[str]:
     tests = services_of(request).tests
     document = await tests.document(await tests.get(identity_of(request), name), version)
     return Response(
@@ -71,7 +71,7 @@ async def export_test(request: _Request, name: str, version: MaybeId = None) -> 
 
 
 @get("/tests/{name:str}/versions", opt={"right": Right.READ}, tags=TAGS, summary="Versions, newest first")
-async def list_versions(request: _Request, name: str) -> schemas.Data[list[schemas.Version]]:
+async def list_versions(request: _Request, name: FromPath[str]) -> schemas.Data[list[schemas.Version]]:
     tests = services_of(request).tests
     versions = await tests.versions(await tests.get(identity_of(request), name))
     return schemas.Data(
@@ -144,7 +144,7 @@ async def import_test(request: _Request, project: MaybeWord = None) -> schemas.D
     tags=TAGS,
     summary="Change a test: a new version of its document",
 )
-async def change_test(request: _Request, name: str) -> schemas.Data[schemas.TestDetail]:
+async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "version"))
     version = translate.whole(fields, "version")
     test = await services_of(request).tests.update(
@@ -160,7 +160,7 @@ async def change_test(request: _Request, name: str) -> schemas.Data[schemas.Test
     summary="Delete a test; its runs stay",
     status_code=200,
 )
-async def delete_test(request: _Request, name: str) -> schemas.Data[schemas.Deleted]:
+async def delete_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Deleted]:
     await services_of(request).tests.delete(identity_of(request), name)
     return schemas.Data(data=schemas.Deleted(deleted=name))
 
@@ -197,8 +197,8 @@ async def run_test(
     request: _Request,
     idempotency_key: Annotated[
         str | None,
-        Parameter(
-            header="Idempotency-Key",
+        HeaderParameter(
+            name="Idempotency-Key",
             max_length=200,
             description="A second request with it is answered with the first one's run.",
         ),
@@ -244,7 +244,7 @@ async def list_testcases(request: _Request) -> schemas.Data[list[schemas.Testcas
 
 
 @get("/testcases/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One of the catalogue")
-async def get_testcase(request: _Request, name: str) -> schemas.Data[schemas.Testcase]:
+async def get_testcase(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Testcase]:
     for entry in services_of(request).tests.catalogue():
         if entry.name == name:
             return schemas.Data(data=translate.testcase(entry))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, delete, get, post
+from litestar.params import FromPath
 from litestar.response import ServerSentEvent
 
 from callwright.control.accounts.model import Right
@@ -77,7 +78,7 @@ async def list_runs(
 
 
 @get("/runs/{run_id:str}", opt=_READ, tags=TAGS, summary="Verdict, conditions, calls and files of a run")
-async def get_run(request: _Request, run_id: str) -> schemas.Data[schemas.RunDetail]:
+async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.RunDetail]:
     services, links = services_of(request), links_of(request)
     runs = services.runs
     run = await runs.get(identity_of(request), run_id)
@@ -89,7 +90,7 @@ async def get_run(request: _Request, run_id: str) -> schemas.Data[schemas.RunDet
 
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="How a run stands")
-async def get_status(request: _Request, run_id: str) -> schemas.RunAnswer:
+async def get_status(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswer:
     run = await services_of(request).runs.get(identity_of(request), run_id)
     return schemas.RunAnswer(run=translate.run_status(run))
 
@@ -101,7 +102,7 @@ async def get_status(request: _Request, run_id: str) -> schemas.RunAnswer:
     summary="What a run is doing now (server-sent events)",
     media_type="text/event-stream",
 )
-async def get_events(request: _Request, run_id: str) -> Response[Any]:
+async def get_events(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     """`run`: the status, first and at each change; `progress`: call states and figures of each second; `end`:
     there is nothing more to come.
     """
@@ -114,39 +115,39 @@ async def get_events(request: _Request, run_id: str) -> Response[Any]:
 
 
 @get("/runs/{run_id:str}/sip", opt=_READ, tags=TAGS, summary="The ladder: every message, explained")
-async def get_sip(request: _Request, run_id: str) -> Response[Any]:
+async def get_sip(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _LADDER, attachment=False)
 
 
 @get("/runs/{run_id:str}/pcap", opt=_READ, tags=TAGS, summary="The capture")
-async def get_pcap(request: _Request, run_id: str) -> Response[Any]:
+async def get_pcap(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _CAPTURE)
 
 
 @get("/runs/{run_id:str}/junit", opt=_READ, tags=TAGS, summary="The result as JUnit XML")
-async def get_junit(request: _Request, run_id: str) -> Response[Any]:
+async def get_junit(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _JUNIT, attachment=False)
 
 
 @get("/runs/{run_id:str}/audio", opt=_READ, tags=TAGS, summary="The recordings")
-async def list_audio(request: _Request, run_id: str) -> schemas.Data[list[schemas.EvidenceFile]]:
+async def list_audio(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.EvidenceFile]]:
     return schemas.Data(
         data=[file for file in await _files(request, run_id) if file.media_type.startswith("audio/")]
     )
 
 
 @get("/runs/{run_id:str}/evidence", opt=_READ, tags=TAGS, summary="All files of a run")
-async def list_evidence(request: _Request, run_id: str) -> schemas.Data[list[schemas.EvidenceFile]]:
+async def list_evidence(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.EvidenceFile]]:
     return schemas.Data(data=await _files(request, run_id))
 
 
 @get("/runs/{run_id:str}/evidence/{name:path}", opt=_READ, tags=TAGS, summary="One file of a run")
-async def get_evidence(request: _Request, run_id: str, name: str) -> Response[Any]:
+async def get_evidence(request: _Request, run_id: FromPath[str], name: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, str(name).lstrip("/"))
 
 
 @get("/runs/{run_id:str}/metrics", opt=_READ, tags=TAGS, summary="Figures of each call, second by second")
-async def get_metrics(request: _Request, run_id: str) -> schemas.Data[list[schemas.CallMetrics]]:
+async def get_metrics(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.CallMetrics]]:
     runs = services_of(request).runs
     detail = await runs.detail(await runs.get(identity_of(request), run_id))
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
@@ -154,7 +155,7 @@ async def get_metrics(request: _Request, run_id: str) -> schemas.Data[list[schem
 
 
 @post("/runs/{run_id:str}/stop", opt={"right": Right.RUN}, tags=TAGS, summary="Stop a run", status_code=200)
-async def stop_run(request: _Request, run_id: str) -> schemas.RunAnswer:
+async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswer:
     run = await services_of(request).runs.stop(identity_of(request), run_id)
     return schemas.RunAnswer(run=translate.run_status(run))
 
@@ -169,7 +170,7 @@ async def stop_run(request: _Request, run_id: str) -> schemas.RunAnswer:
     summary="Make a public link, or give one another end",
     status_code=200,
 )
-async def share_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kiosk]:
+async def share_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
     """Without `days` a link that is there stays as it is; a new one is good for 30 days."""
     fields = await read_fields(request)
     translate.only(fields, ("days",))
@@ -186,7 +187,7 @@ async def share_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kios
     summary="Revoke the public link",
     status_code=200,
 )
-async def unshare_run(request: _Request, run_id: str) -> schemas.Data[schemas.Kiosk]:
+async def unshare_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
     runs = services_of(request).runs
     return _kiosk(request, await runs.revoke_kiosk(identity_of(request), run_id))
 
