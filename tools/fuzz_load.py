@@ -2,8 +2,8 @@
 
     python tools/fuzz_load.py [-max_total_time=60] [other options of libFuzzer] [corpus folder]
 
-Three readers, chosen by the first octet of the input: SIP messages, SDP, and RTP streams. Needs atheris
-(`pip install '.[fuzz]'`) and the built extension. The torture messages are among the first corpus.
+Four readers, chosen by the first octet of the input: SIP messages, SDP, RTP streams, challenges. Needs
+atheris (`pip install '.[fuzz]'`) and the built extension. The torture messages are among the first corpus.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["callwright.net.load_message", "callwright.net.load_stream"]):
-    from callwright.net import load_message
+with atheris.instrument_imports(
+    include=["callwright.net.load_digest", "callwright.net.load_message", "callwright.net.load_stream"]
+):
+    from callwright.net import load_digest, load_message
     from callwright.net.load_numbers import Numbers
     from callwright.net.load_stream import Stream, is_rtp
 
@@ -28,12 +30,13 @@ from callwright.net.loading import LoopConfig, MediaConfig, networks_of
 from callwright.sip.transport import Address
 
 TORTURE = Path(__file__).resolve().parents[1] / "tests" / "data" / "torture"
-MESSAGE, SDP, RTP = 0, 1, 2
+MESSAGE, SDP, RTP, CHALLENGE = 0, 1, 2, 3
 MEDIA = MediaConfig(mode="ports", host="127.0.0.1", low=20_000, high=29_999, payload=bytes(160))
 SDP_EXAMPLE = (
     b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1/8\r\nt=0 0\r\n"
     b"m=audio 40000 RTP/AVP 0\r\nc=IN IP4 10.0.0.1\r\na=ssrc:7 cname:x\r\nm=video 1 RTP/AVP 1\r\n"
 )
+CHALLENGE_EXAMPLE = b'Digest realm="a \\"b\\"", nonce="n", algorithm=SHA-256-sess, qop="auth,x", opaque="o"'
 
 
 def _loop() -> _load.LoadLoop:
@@ -91,7 +94,24 @@ def check_rtp(data: bytes) -> None:
         raise AssertionError(f"the judgement of a stream differs: {ours[0]} is not {twin[0]}")
 
 
-CHECKS = (check_message, check_sdp, check_rtp)
+def check_challenge(data: bytes) -> None:
+    ours, theirs = (
+        room.authorization(
+            data,
+            proxy=False,
+            user=b"u",
+            password=b"p",
+            method=b"INVITE",
+            uri=b"sip:a@b",
+            cnonce=bytes(16),
+        )
+        for room in (_load, load_digest)
+    )
+    if ours != theirs:
+        raise AssertionError(f"the answer to a challenge differs: {ours!r} is not {theirs!r}")
+
+
+CHECKS = (check_message, check_sdp, check_rtp, check_challenge)
 
 
 def compare(data: bytes) -> None:
@@ -106,6 +126,7 @@ def main() -> None:
         for case in sorted(TORTURE.rglob("*.dat")):
             (corpus / case.name).write_bytes(bytes([MESSAGE]) + case.read_bytes())
         (corpus / "sdp").write_bytes(bytes([SDP]) + SDP_EXAMPLE)
+        (corpus / "challenge").write_bytes(bytes([CHALLENGE]) + CHALLENGE_EXAMPLE)
         (corpus / "rtp").write_bytes(bytes([RTP]) + bytes([1, 40, 0, 0] * 20 + [255, 0, 200, 0, 3, 90, 0, 0]))
         arguments = [*arguments, str(corpus)]
     atheris.Setup(arguments, compare)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import socket
 from collections.abc import Iterator
@@ -229,6 +228,61 @@ def test_credentials_answer_a_challenge(native: bool, peer: Peer) -> None:
     peer.respond(second, "200 OK")
     assert loop.run(1)
     assert {"answered": 1, "registered": 1, "challenged": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256", "SHA-256-sess"])
+def test_every_hash_of_rfc_8760_is_answered(native: bool, peer: Peer, algorithm: str) -> None:
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    (first,) = until(loop, peer.take)
+    challenge = f'Digest realm="here", nonce="abc", qop="auth", algorithm={algorithm}'
+    peer.respond(first, "407 Proxy Authentication Required", extra=f"Proxy-Authenticate: {challenge}\r\n")
+    _, second = until(loop, peer.take)
+    words = parse_parameters(header(second, "Proxy-Authorization"))[1]
+    assert words["algorithm"] == algorithm
+    assert words["response"] == compute_response(
+        algorithm=algorithm,
+        username="1001",
+        realm="here",
+        password="s3cret",
+        nonce="abc",
+        method="INVITE",
+        uri=words["uri"],
+        qop="auth",
+        cnonce=words["cnonce"],
+    )
+    loop.close()
+
+
+def test_of_several_challenges_the_topmost_that_is_known_is_answered(native: bool, peer: Peer) -> None:
+    """RFC 8760 section 2.4: the server lists what it prefers first."""
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    (first,) = until(loop, peer.take)
+    offers = (
+        'Bearer realm="r"',
+        'Digest realm="r", nonce="1", algorithm=SHA3-512',
+        'Digest realm="r", nonce="2", algorithm=SHA-256, qop="auth-int"',
+        'Digest realm="r", nonce="3", algorithm=SHA-256, qop="auth"',
+        'Digest realm="r", nonce="4", algorithm=MD5, qop="auth"',
+    )
+    extra = "".join(f"WWW-Authenticate: {offer}\r\n" for offer in offers)
+    peer.respond(first, "401 Unauthorized", extra=extra)
+    (second,) = until(loop, peer.take)
+    words = parse_parameters(header(second, "Authorization"))[1]
+    assert (words["nonce"], words["algorithm"]) == ("3", "SHA-256")
+    loop.close()
+
+
+def test_a_challenge_that_nobody_here_can_answer_is_the_end_of_the_call(native: bool, peer: Peer) -> None:
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    (first,) = until(loop, peer.take)
+    extra = 'WWW-Authenticate: Digest realm="r", nonce="n", algorithm=SHA3-512\r\n'
+    peer.respond(first, "401 Unauthorized", extra=extra)
+    until(loop, peer.take)
+    assert loop.codes() == {401: 1}
     loop.close()
 
 
@@ -463,14 +517,6 @@ def test_both_read_the_same_branch(via: bytes) -> None:
     message = MESSAGE.replace(b"SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa", via, 1)
     assert via in message
     assert read(message) == load_message.read(message)
-
-
-@needs_native
-@given(st.binary(max_size=300))
-def test_md5_is_md5(data: bytes) -> None:
-    from callwright.net._load import digest
-
-    assert digest(data).decode() == hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def test_the_socket_of_a_closed_loop_is_free_again(native: bool, peer: Peer) -> None:

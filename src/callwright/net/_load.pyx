@@ -430,14 +430,42 @@ cdef bytes _text(Span s):
     return s.p[:s.n] if s.n else b""
 
 
-def digest(bytes data):
-    """MD5 in hex, for the test against hashlib."""
-    cdef Md5 m
-    cdef uint8_t out[32]
-    md5_begin(&m)
-    md5_add(&m, <const uint8_t *><const char *>data, <uint32_t>len(data))
-    md5_end(&m, out)
-    return out[:32]
+def digest(bytes data, str algorithm="MD5"):
+    """The hash in hex, for the test against hashlib."""
+    cdef Hash m
+    cdef uint8_t out[64]
+    cdef uint32_t n
+    cdef bint session
+    cdef bytes name = algorithm.encode()
+    cdef const uint8_t *p = <const uint8_t *><const char *>name
+    hash_begin(&m, algorithm_of(span(p, p + len(name)), &session))
+    hash_add(&m, <const uint8_t *><const char *>data, <uint32_t>len(data))
+    n = hash_end(&m, out)
+    return out[:n]
+
+
+def authorization(
+    bytes challenge, *, bint proxy, bytes user, bytes password, bytes method, bytes uri, bytes cnonce
+):
+    """The line that answers a challenge, None where it cannot; for the test that holds it equal to its twin."""
+    cdef uint8_t room[OUT_SIZE]
+    cdef Writer w
+    if len(cnonce) != 16:
+        raise ValueError("a cnonce has 16 octets")
+    w.p = room
+    w.end = room + OUT_SIZE
+    w.overflow = False
+    if not write_authorization(
+        &w, _span(challenge), proxy, _span(user), _span(password), _span(method), _span(uri),
+        <const uint8_t *><const char *>cnonce
+    ):
+        return None
+    return room[: w.p - room]
+
+
+cdef Span _span(bytes text):
+    cdef const uint8_t *p = <const uint8_t *><const char *>text
+    return span(p, p + len(text))
 
 
 def judged(LoadLoop loop, packets):
@@ -481,5 +509,5 @@ def audio(LoadLoop loop, bytes body):
     return found
 
 
-md5_prepare()
+digest_prepare()
 assert len(COUNTERS) == C_FIELDS

@@ -312,7 +312,7 @@ cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcep
         if <uint64_t>m.retry_after > L.count[C_RETRY_AFTER_MAX]:
             L.count[C_RETRY_AFTER_MAX] = <uint64_t>m.retry_after
     if (m.status == 401 or m.status == 407) and L.user_column >= 0 and not c.tried and state != S_CANCELING:
-        if m.challenge.n and not c.stopped and keep_challenge(c, m):
+        if not c.stopped and keep_challenge(c, m):
             c.tried = True
             c.cseq += 1
             c.repeats = 0

@@ -156,7 +156,10 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
 
 cdef bint keep_challenge(Call *c, Parsed *m) noexcept nogil:
     """The challenge stays until there is a dialog, since the answer to it may have to be repeated."""
-    cdef Dialog *d = <Dialog *>malloc(sizeof(Dialog) + m.challenge.n)
+    cdef Dialog *d
+    if not answerable(m.challenge):
+        return False  # a hash that is not known here: the refusal stands
+    d = <Dialog *>malloc(sizeof(Dialog) + m.challenge.n)
     if d == NULL:
         return False
     memset(d, 0, sizeof(Dialog))

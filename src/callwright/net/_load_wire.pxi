@@ -287,6 +287,13 @@ cdef void top_via(Parsed *m, Span value) noexcept nogil:
     m.sent_by = span(start, p)
 
 
+cdef inline void take_challenge(Parsed *m, Span value, bint proxy) noexcept nogil:
+    """Of several, the topmost that can be answered (RFC 8760 section 2.4); the first where none can."""
+    if m.challenge.n == 0 or (not answerable(m.challenge) and answerable(value)):
+        m.challenge = value
+        m.proxy_challenge = proxy
+
+
 cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
     """Takes in one header field; False when it makes the message one that nobody can answer."""
     cdef uint8_t c = lower(name.p[0])
@@ -343,12 +350,11 @@ cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
             if number(value, &v) and v < 100000000:
                 m.retry_after = <int>v
     elif c == 119:  # w
-        if same(name, <const char *>b"www-authenticate", 16) and m.challenge.n == 0:
-            m.challenge = value
+        if same(name, <const char *>b"www-authenticate", 16):
+            take_challenge(m, value, False)
     elif c == 112:  # p
-        if same(name, <const char *>b"proxy-authenticate", 18) and m.challenge.n == 0:
-            m.challenge = value
-            m.proxy_challenge = True
+        if same(name, <const char *>b"proxy-authenticate", 18):
+            take_challenge(m, value, True)
     elif c == 97:  # a
         if same(name, <const char *>b"authorization", 13):
             m.authorization = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callwright.net.load_calls import Call, Calls
+from callwright.net.load_digest import answerable
 from callwright.net.load_message import LoadMessage, address_uri, tag_of
 
 
@@ -100,8 +101,10 @@ class Caller:
             self._numbers.raise_to("retry_after_max", m.retry_after)
 
     def _challenged(self, call: Call, m: LoadMessage) -> bool:
-        if m.status not in (401, 407) or self._config.user_column < 0 or call.tried or not m.challenge:
+        if m.status not in (401, 407) or self._config.user_column < 0 or call.tried:
             return False
+        if not answerable(m.challenge):
+            return False  # a hash that is not known here: the refusal stands
         call.tried, call.challenge, call.proxy_challenge = True, m.challenge, m.proxy_challenge
         call.cseq += 1
         call.repeats, call.marked = 0, self._calls.now

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from callwright.net.load_digest import answerable
+
 METHODS = (b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"INFO", b"UPDATE", b"PRACK")
 MOST_FIELDS = 8
 _STATUS_LINE = re.compile(rb"SIP/2\.0 ([1-6]\d\d)(?: .*)?", re.DOTALL)
@@ -258,7 +260,8 @@ def _field(m: LoadMessage, name: bytes, value: bytes) -> bool:
             if seconds is not None and seconds < 100_000_000:
                 m.retry_after = seconds
         case b"www-authenticate" | b"proxy-authenticate" as kind:
-            if not m.challenge:
+            # Of several, the topmost that can be answered (RFC 8760 section 2.4); the first where none can.
+            if not m.challenge or (not answerable(m.challenge) and answerable(value)):
                 m.challenge, m.proxy_challenge = value, kind == b"proxy-authenticate"
         case b"authorization":
             m.authorization = value

@@ -6,10 +6,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from callwright.net.address import numeric_host, sockaddr
+from callwright.net.load_digest import authorization
 from callwright.net.load_numbers import Numbers
 from callwright.net.loading import LoopConfig, open_sockets
-from callwright.sip.digest import Challenge, Credentials, answer_challenge
-from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.transport import Address
 
 if TYPE_CHECKING:
@@ -69,27 +68,24 @@ class Wire:
     def request(self, name: str, call: Call, cseq: int) -> None:
         line = b""
         if call.tried and name in ("invite", "register"):
-            plain = self.fill(name, call, cseq, b"")
-            method, uri, _ = plain.split(b" ", 2)
-            line = self._credentials(call, method.decode(), uri.decode("utf-8", "surrogateescape"))
+            method, uri, _ = self.fill(name, call, cseq, b"").split(b" ", 2)
+            line = self._credentials(call, method, uri)
         self.send(self.fill(name, call, cseq, call.remote, line), call.peer)
 
-    def _credentials(self, call: Call, method: str, uri: str) -> bytes:
+    def _credentials(self, call: Call, method: bytes, uri: bytes) -> bytes:
         config = self._config
         row = config.accounts[call.account]
-        try:
-            challenge = Challenge.parse(call.challenge.decode("utf-8", "surrogateescape"))
-            if challenge is None:
-                return b""
-            user = row[config.user_column].decode()
-            secret = row[config.password_column].decode() if config.password_column >= 0 else ""
-            cnonce = f"{config.salt:08x}{call.number:08x}"
-            who = Credentials(user, secret)
-            text = answer_challenge(challenge, who, method=method, uri=uri, cnonce=cnonce)
-        except (SipSyntaxError, ValueError):
-            return b""
-        name = b"Proxy-Authorization" if call.proxy_challenge else b"Authorization"
-        return name + b": " + text.encode("utf-8", "surrogateescape") + b"\r\n"
+        line = authorization(
+            call.challenge,
+            proxy=call.proxy_challenge,
+            user=row[config.user_column],
+            password=row[config.password_column] if config.password_column >= 0 else b"",
+            method=method,
+            uri=uri,
+            # The same in a repeat of the request, which has to be the same octets (17.1.2.2).
+            cnonce=b"%08x%08x" % (config.salt, call.number),
+        )
+        return line or b""
 
     def send(self, data: bytes, to: Address | None) -> None:
         """To the target, where `to` is None."""
