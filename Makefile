@@ -32,7 +32,7 @@ $(VENV)/.installed-test: $(INSTALLED_BY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $(VENV)/.installed $@
 
-peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, Chromium
+peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, nginx, Chromium
 	@tools/install-peers
 
 test: $(VENV)/.installed-test peers   ## every test, real peers included

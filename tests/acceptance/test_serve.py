@@ -190,6 +190,7 @@ def test_an_unknown_key_of_the_file_is_told_with_those_that_are_known(tmp_path: 
         ("--database", "oracle://x"),
         ("--nats", "http://x"),
         ("--nats-listen", "x:y:z"),
+        ("--proxies", "calls.example.com"),
         ("--config", "/does/not/exist"),
     ],
 )

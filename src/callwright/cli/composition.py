@@ -94,6 +94,7 @@ def _assemble(services: Services, settings: WebSettings) -> Any:
             agent_expected=settings.agent_expected,
             lease=settings.lease,
             metrics_token=settings.metrics_token,
+            proxies=settings.proxies,
         ),
     )
 

@@ -78,6 +78,7 @@ class PlatformSettings:
     admin_email: str
     admin_password: str | None
     metrics_token: str | None = None
+    proxies: tuple[str, ...] = ()
     verbose: bool = False
 
 
@@ -284,6 +285,7 @@ class Platform:
                 embedded=settings.embedded,
                 lease=settings.lease,
                 metrics_token=settings.metrics_token,
+                proxies=settings.proxies,
             ),
         )
         figures = figures_folder(settings.data)

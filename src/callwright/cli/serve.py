@@ -284,6 +284,15 @@ def serve(
             help="Who shows it as a bearer token may read /metrics; better given as variable.",
         ),
     ] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            "--proxies",
+            envvar=_variable("proxies"),
+            metavar="ADDRESS,…",
+            help="Reverse proxies whose X-Forwarded-For is believed; with --public-url this machine's own.",
+        ),
+    ] = None,
     verbose: VerboseFlag = False,
 ) -> int:
     """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
@@ -322,6 +331,7 @@ def serve(
         admin_email=admin_email,
         admin_password=admin_password,
         metrics_token=_metrics_token(metrics_token),
+        proxies=_proxies(proxies, public_url),
         verbose=verbose,
     )
     flags.run_async(lambda stop: Platform(settings).run(stop))
@@ -337,6 +347,20 @@ def _metrics_token(token: str | None) -> str | None:
             "Such as: openssl rand -hex 24",
         )
     return token
+
+
+def _proxies(text: str | None, public_url: str | None) -> tuple[str, ...]:
+    """A public URL says that there is a proxy; that it is on this machine is what the guide says."""
+    from callwright.control.api.forwarded import LOOPBACK, networks_of
+
+    if text is None:
+        return LOOPBACK if public_url else ()
+    given = tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        networks_of(given)
+    except ValueError as error:
+        raise Refused(f"--proxies: {error}", "For example: --proxies 10.0.0.7,10.1.0.0/16") from None
+    return given
 
 
 def _public(url: str | None) -> str | None:

@@ -42,6 +42,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool = True
     lease: float = 15.0
     metrics_token: str | None = None
+    proxies: tuple[str, ...] = ()
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:

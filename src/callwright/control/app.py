@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from callwright.control.api import documentation, health, metrics, problems
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
+from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
 from callwright.control.api.traffic import Traffic
@@ -28,7 +29,7 @@ def create_app(services: Services, settings: Settings) -> Any:
     """The ASGI application."""
     traffic = Traffic(services.clock)
     app = create_litestar(services, settings, traffic)
-    return traffic.around(Door(app))
+    return traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
 
 
 def create_litestar(services: Services, settings: Settings, traffic: Traffic | None = None) -> Litestar:

@@ -28,7 +28,8 @@ class Settings:
 
     ``public_url``: what links begin with; without it, what the client called us. ``rate_limit``: requests a
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
-    ``metrics_token``: who shows it may read /metrics.
+    ``metrics_token``: who shows it may read /metrics. ``proxies``: addresses and networks whose
+    X-Forwarded-For is believed.
     """
 
     public_url: str | None = None
@@ -36,6 +37,7 @@ class Settings:
     lease: float = 15.0
     agent_expected: bool = True
     metrics_token: str | None = None
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def routes(pages: Pages) -> list[Any]:
 
     @post("/login", status_code=303)
     async def sign(request: WebRequest) -> Response[Any]:
-        check_origin(request)
+        check_origin(request, pages.settings.public_url)
         fields = await read_fields(request)
         email, password = str(fields.get("email", "")), str(fields.get("password", ""))
         next_ = local_path(str(fields.get("next", "/")))

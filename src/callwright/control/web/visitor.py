@@ -145,7 +145,7 @@ class Pages:
 
     async def form(self, request: WebRequest, visitor: Visitor) -> dict[str, str]:
         """The fields of a form of ours; of a repeated one the last. Raises ForgedForm."""
-        check_origin(request)
+        check_origin(request, self.settings.public_url)
         fields = await read_fields(request)
         texts = {name: _text(value) for name, value in fields.items()}
         given = request.headers.get("x-csrf-token") or texts.pop("_csrf", "")
@@ -209,12 +209,16 @@ def csrf_of(token: str) -> str:
     return hmac.digest(token.encode(), b"callwright csrf", hashlib.sha256).hex()
 
 
-def check_origin(request: WebRequest) -> None:
-    """A browser says where a form came from. Raises ForgedForm when that is another site."""
+def check_origin(request: WebRequest, public_url: str | None) -> None:
+    """A browser says where a form came from. Raises ForgedForm when that is another site. Ours is the public
+    URL too: a proxy may hand on a Host of its own."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise ForgedForm
     origin = request.headers.get("origin", "")
-    if origin and origin != "null" and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if not origin or origin == "null":
+        return
+    ours = {request.headers.get("host", ""), urlsplit(public_url or "").netloc} - {""}
+    if urlsplit(origin).netloc not in ours:
         raise ForgedForm
 
 
