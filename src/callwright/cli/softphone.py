@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from callwright.cli.console import Refused, print_json, say
+from callwright.cli.hangup import on_hangup
 
 if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap
@@ -206,7 +207,8 @@ class Interrupted(Exception):
 
 
 def run_async(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C, the second ends at once."""
+    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C or SIGTERM, the second ends at once. A
+    terminal that goes away sets it too, however often that is told."""
 
     async def main() -> T:
         stop = asyncio.Event()
@@ -219,6 +221,7 @@ def run_async(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
+        on_hangup(stop.set, loop)
         return await work(stop)
 
     return asyncio.run(main())
