@@ -18,7 +18,6 @@ from tests.interop.peers import LOOPBACK, Kamailio, kamailio, run_callwright
 
 pytestmark = pytest.mark.peer
 
-REALM = "kamailio.test"
 MODULES = ("tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog")
 ROUTING = """
 request_route {

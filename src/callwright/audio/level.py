@@ -12,7 +12,6 @@ from array import array
 from operator import mul
 
 FULL_SCALE = 32768.0
-DBFS_OF_0_DBM0 = -6.18
 FLOOR_DBFS = -100.0
 """What digital silence is said to have, since minus infinity is no number of JSON."""
 

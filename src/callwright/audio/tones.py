@@ -11,8 +11,6 @@ from callwright.audio.level import amplitude
 
 TONE_HZ = 440
 """The tone that `--play tone` sends."""
-MILLIWATT_HZ = 1004
-"""The test tone of the telephone network, a few Hz beside a submultiple of the sampling rate."""
 DEFAULT_DBFS = -16.0
 
 

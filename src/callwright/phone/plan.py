@@ -9,7 +9,6 @@ from callwright.net.tls import TlsSettings
 from callwright.sip.transport import Transport
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
-DEFAULT_BUFFER = "fixed_50"
 
 
 @dataclass(frozen=True, slots=True)

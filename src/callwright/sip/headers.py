@@ -373,11 +373,6 @@ class Headers:
         return [NameAddr.parse(element) for element in self.get_all("route")]
 
     @property
-    def record_route(self) -> list[NameAddr]:
-        """All Record-Routes, in the order in which they stand."""
-        return [NameAddr.parse(element) for element in self.get_all("record-route")]
-
-    @property
     def content_type(self) -> MediaType | None:
         """The Content-Type, None where there is none."""
         text = self.get("content-type")

@@ -88,13 +88,6 @@ class Registration:
         """Send the first REGISTER."""
         self._send(self.wanted, now)
 
-    def refresh(self, *, now: float) -> bool:
-        """Refresh now, not at half the expiry. False when it is not registered, or ended."""
-        if self.state is not RegistrationState.REGISTERED:
-            return False
-        self._refresh(now)
-        return True
-
     def unregister(self, *, now: float) -> bool:
         """Remove the binding. Ends in RegistrationRemoved or RegistrationFailed. False when it has ended."""
         if self.state in (RegistrationState.UNREGISTERING, RegistrationState.ENDED):

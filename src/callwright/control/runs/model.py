@@ -7,7 +7,6 @@ from enum import StrEnum
 import msgspec
 
 from callwright.control.runs.transitions import FINAL, Phase
-from callwright.scenario.scenario import Scenario
 
 __all__ = [
     "KILL_SWITCH",
@@ -25,7 +24,6 @@ __all__ = [
     "StoredDetail",
     "TargetRow",
     "TargetUse",
-    "planned_calls",
 ]
 
 
@@ -225,11 +223,3 @@ class Job(msgspec.Struct, frozen=True):
     targets: list[TargetRow]
     embedded: bool
     max_seconds: float
-
-
-def planned_calls(scenario: Scenario) -> int:
-    """How many calls at once it may hold: what it takes of an agent's capacity, at least 1."""
-    from callwright.scenario.actions import Call
-
-    calls = [action for action in scenario.actions() if isinstance(action, Call)]
-    return max(1, sum(2 * (call.concurrent or call.max_total_calls) for call in calls))

@@ -28,14 +28,13 @@ class ServerTransaction(Machine):
     `local_tag` is the To tag of our responses; "" until one was sent, or when the request had one already.
     """
 
-    __slots__ = ("final_status", "flow", "local_tag", "merge_key", "received_at", "request", "user")
+    __slots__ = ("final_status", "flow", "local_tag", "merge_key", "request", "user")
 
     def __init__(self, host: Host, request: Request, flow: Hop, hop: Hop, now: float) -> None:
         super().__init__(host, request.method, hop)
         self.request = request
         self.flow = flow
         self.user: ServerTransactionUser | None = None
-        self.received_at = now
         self.local_tag = ""
         self.final_status: int | None = None
         self.merge_key: tuple[str, ...] | None = None

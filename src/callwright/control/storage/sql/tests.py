@@ -26,7 +26,6 @@ __all__ = ["SqlTestStore"]
 _PROJECT = columns(projects, Project)
 _PROJECTS = Statement(select(*_PROJECT).order_by(projects.c.id))
 _PROJECT_BY_NAME = Statement(select(*_PROJECT).where(projects.c.name == param("name")))
-_PROJECT_BY_ID = Statement(select(*_PROJECT).where(projects.c.id == param("id")))
 _ADD_PROJECT = Statement(inserting(projects, ["name", "description", "created_at"]).returning(*_PROJECT))
 
 _TEST = [
@@ -105,9 +104,6 @@ class SqlTestStore:
 
     async def project(self, name: str) -> Project | None:
         return await self._db.one(Project, _PROJECT_BY_NAME, {"name": name})
-
-    async def project_by_id(self, project_id: int) -> Project | None:
-        return await self._db.one(Project, _PROJECT_BY_ID, {"id": project_id})
 
     async def add_project(self, name: str, description: str, now: float) -> Project:
         values = {"name": name, "description": description, "created_at": now}

@@ -1,4 +1,4 @@
-"""DTMF in the audio itself (ITU-T Q.23 and Q.24), for lines without telephone-event."""
+"""DTMF in the audio itself (ITU-T Q.23 and Q.24): who listens for it hears no digits in our speech."""
 
 from __future__ import annotations
 
