@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -30,7 +31,14 @@ from callwright.cli.console import (
     say,
 )
 from callwright.cli.evidence_place import noted_place
-from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, location_of, run_on_records
+from callwright.cli.records import (
+    DEFAULT_DATA,
+    DatabaseOption,
+    DataOption,
+    location_of,
+    refusing,
+    run_on_records,
+)
 
 backup_app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 restore_app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -116,7 +124,8 @@ def backup(
 
   callwright restore /backup/callwright.tar.gz --replace
 
-While a platform runs on the folder it is refused.
+While a platform runs on the folder or on the database, from whatever machine, it is refused; and none starts
+there before it has ended.
 """
 )
 def restore(
@@ -142,14 +151,16 @@ def restore(
                 _refuse_to_replace(
                     *(path for path in (location.path, data / _KEY, data / "evidence") if path)
                 )
-            _place_records(location, Path(scratch), manifest, replace=replace)
-            for name in (_KEY, "evidence"):
-                if (Path(scratch) / name).exists():
-                    _put_aside(data / name)
-                    os.replace(Path(scratch) / name, data / name)
+            with _reserved(location):
+                _place_records(location, Path(scratch), manifest, replace=replace)
+                for name in (_KEY, "evidence"):
+                    if (Path(scratch) / name).exists():
+                        _put_aside(data / name)
+                        os.replace(Path(scratch) / name, data / name)
+                # Before anybody may start on it.
+                _, now = run_on_records(lambda: schema.migrate(location))
     except OSError as error:
         raise Refused(f"{error.filename or file}: {error.strerror or error}", code=EXIT_PLATFORM) from None
-    _, now = run_on_records(lambda: schema.migrate(location))
     if as_json:
         print_json({"file": str(file), "schema": now, "was_schema": manifest["schema"]})
     else:
@@ -300,6 +311,20 @@ def _no_platform(data: Path) -> Iterator[None]:
                 f"a platform is running on {data}", "End `callwright serve` first.", code=EXIT_REFUSED
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def _reserved(location: Any) -> Iterator[None]:
+    """Nobody else works with these records, from whatever folder or machine. Raises Refused."""
+    from callwright.control.storage.occupancy import Reservation
+
+    with asyncio.Runner() as runner:
+        with refusing():
+            reservation = runner.run(Reservation.take(location))
+        try:
+            yield
+        finally:
+            runner.run(reservation.close())
 
 
 def _refuse_to_replace(*paths: Path) -> None:

@@ -210,11 +210,16 @@ class Platform:
         from callwright.control.errors import DomainError
         from callwright.control.runs.service import RunSettings
         from callwright.control.services import Services
+        from callwright.control.storage.occupancy import Occupancy
+        from callwright.control.storage.schema import Location
         from callwright.net.clock import SystemClock
         from callwright.net.entropy import system_entropy
 
         settings = self.settings
         try:
+            location = Location.of(settings.data, settings.database)
+            occupancy = await Occupancy.take(location, on_loss=_tell_of_restore)
+            exits.push_async_callback(occupancy.close)
             services = await Services.open(
                 settings.data,
                 clock=SystemClock(),
@@ -363,6 +368,13 @@ class Platform:
             run = await first_start.run_demo(services)
             if run is not None:
                 say(f"A first call is on its way: {base}/run/details/{run.session_id}")
+
+
+def _tell_of_restore() -> None:
+    say(
+        "the database was away, and a backup is being restored into it now: end this platform, and start it "
+        "when the restore has ended"
+    )
 
 
 async def _look_at_evidence(services: Services) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -33,14 +34,22 @@ DEFAULT_DATA = Path("data")
 
 
 def run_on_records(work: Callable[[], Awaitable[T]]) -> T:
-    """Runs the work; what the domain refuses becomes a Refused with its remedy."""
-    from callwright.control.errors import DomainError, StorageUnavailable
+    """Runs the work. Raises Refused for what the domain refuses."""
 
     async def guarded() -> T:
         return await work()
 
-    try:
+    with refusing():
         return asyncio.run(guarded())
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """What the domain refuses becomes a Refused with its remedy."""
+    from callwright.control.errors import DomainError, StorageUnavailable
+
+    try:
+        yield
     except DomainError as error:
         ours = isinstance(error, StorageUnavailable)
         raise Refused(
