@@ -57,6 +57,7 @@ class Platform:
         self.temporary: list[str] = []
         self.away = 0  # so many messages find no database
         self.store_away = 0  # so many pieces of evidence find no store
+        self.forgets: set[str] = set()  # files of which it never keeps a piece
         self._changed = asyncio.Condition()
 
     async def start(self) -> None:
@@ -135,6 +136,8 @@ class Platform:
         if self.store_away:
             self.store_away -= 1
             return ChunkAnswer(chunk.offset, later=True)
+        if chunk.name in self.forgets:
+            return ChunkAnswer(0)
         place = (key(chunk), chunk.name)
         have = self.files.setdefault(place, b"")
         if chunk.offset > len(have):

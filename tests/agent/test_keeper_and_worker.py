@@ -15,6 +15,7 @@ from callwright.agent.spool import Spool
 from callwright.agent.worker import Abilities, Worker
 from callwright.cli.job import Carrier, weigh
 from callwright.control.accounts.model import PLATFORM as SYSTEM
+from callwright.control.errors import EvidenceAway
 from callwright.control.runs.keeper import Keeper
 from callwright.control.runs.model import Run
 from callwright.control.servers.model import AgentInfo
@@ -24,6 +25,7 @@ from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages import (
     Answer,
+    ChunkAnswer,
     Claim,
     ClaimAnswer,
     EvidenceChunk,
@@ -360,8 +362,6 @@ async def test_a_draining_agent_is_told_and_gets_nothing(
 async def test_evidence_with_a_wrong_checksum_is_asked_for_again(
     services: Services, by_hand: ByHand, broker: MemoryBroker, agent_id: str
 ) -> None:
-    from callwright.dispatch.messages import ChunkAnswer
-
     run = await services.runs.start(SYSTEM, "ping")
     await by_hand.claim(run)
     chunk = EvidenceChunk(
@@ -378,6 +378,39 @@ async def test_evidence_with_a_wrong_checksum_is_asked_for_again(
     data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
     assert decode(ChunkAnswer, data) == ChunkAnswer(0)
     assert await services.evidence.list(await services.runs.known(run.session_id)) == []
+
+
+class AwayEvidence:
+    """Evidence whose store does not answer."""
+
+    async def write(self, *_: object) -> int:
+        raise EvidenceAway("The store of evidence is away.")
+
+    async def sweep(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_away(
+    services: Services, broker: MemoryBroker, agent_id: str, patient: bool
+) -> None:
+    """It knows no `later`, so it gets an answer that it repeats itself after."""
+    away: Any = AwayEvidence()
+    async with Keeper(services.runs, services.servers, away, broker, lease=LEASE):
+        run = await services.runs.start(SYSTEM, "ping")
+        await ByHand(broker, agent_id).claim(run)
+        chunk = EvidenceChunk(
+            *(run.id, run.session_id, 1),
+            name="a.txt",
+            media_type="text/plain",
+            size=3,
+            sha256="0" * 64,
+            offset=0,
+            data=b"abc",
+            patient=patient,
+        )
+        data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
+        assert data == (encode(ChunkAnswer(0, later=True)) if patient else b"")
 
 
 async def test_a_keeper_that_begins_lets_agents_be_heard_first(

@@ -76,3 +76,25 @@ def test_evidence_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     entry = Spool(tmp_path / "spool").open(RUN)
     (entry.evidence / "link").symlink_to(secret)
     assert entry.files() == []
+
+
+def test_what_was_sent_takes_no_room(tmp_path: Path) -> None:
+    entry = Spool(tmp_path).open(RUN)
+    (entry.evidence / "a").write_bytes(bytes(10))
+    (entry.evidence / "b").write_bytes(bytes(7))
+    assert entry.weigh() == 17
+    assert entry.mark_sent("a") == 10
+    assert entry.weigh() == 7
+
+
+def test_room_is_made_by_the_largest_files_and_the_result_stays(tmp_path: Path) -> None:
+    entry = Spool(tmp_path).open(RUN)
+    entry.intend({})
+    entry.conclude({"verdict": "passed"})
+    for name, size in (("run.json", 10), ("a.wav", 500), ("b.wav", 300)):
+        (entry.evidence / name).write_bytes(bytes(size))
+    assert entry.shed(600) == (2, 800)
+    (found,) = Spool(tmp_path).entries()
+    assert [name for name, _ in found.files()] == ["run.json"]
+    assert found.dropped() == ["a.wav", "b.wav"]
+    assert (found.outcome(), found.intents) == ({"verdict": "passed"}, 1)

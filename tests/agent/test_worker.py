@@ -14,7 +14,7 @@ from callwright.agent.spool import Spool
 from callwright.agent.worker import Worker
 from callwright.dispatch import subject
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import Attempt, Control, Job, Kill, StopOrder, encode
+from callwright.dispatch.messages import Attempt, Control, Job, Kill, SpoolState, StopOrder, encode
 from callwright.phone.intent import Intent, Withheld
 from callwright.scenario.outcome import RunOutcome, Verdict
 from tests.agent.platform import AGENT, POOL, Platform
@@ -29,6 +29,7 @@ class Agent:
 
     def __init__(self, folder: Path, broker: MemoryBroker, capacity: int = 2) -> None:
         self.folder, self.broker, self.capacity = folder, broker, capacity
+        self.spool_limit = 0
         self.act: Act = self.pass_at_once
         self.began: list[int] = []
         self.worker: Worker | None = None
@@ -51,7 +52,13 @@ class Agent:
             lease_seconds=0.6,
             capacity=self.capacity,
         )
-        self.worker = Worker(identity, self.broker, Spool(self.folder / "spool"), self._execute)
+        self.worker = Worker(
+            identity,
+            self.broker,
+            Spool(self.folder / "spool"),
+            self._execute,
+            spool_limit=self.spool_limit,
+        )
         self._task = asyncio.ensure_future(self.worker.run())
         return self.worker
 
@@ -173,6 +180,61 @@ async def test_while_the_store_is_away_the_verdict_goes_first_and_the_files_foll
     while worker.held:
         await asyncio.sleep(0.01)
     assert list((agent.folder / "spool").iterdir()) == []
+
+
+async def leave_a_capture(job: Job, folder: Path, live: Live) -> RunOutcome:
+    (folder / "report.html").write_text("<p>")
+    (folder / "signalling.pcap").write_bytes(bytes(5000))
+    return PASSED
+
+
+async def test_when_too_much_waits_the_oldest_evidence_goes_and_no_result(
+    platform: Platform, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.act, agent.spool_limit = leave_a_capture, 6000
+    platform.store_away = 1_000_000
+    for number in (1, 2):
+        await platform.queue(number)
+        if agent.worker is None:
+            agent.start()
+        await platform.until(lambda number=number: (number, 1) in platform.results)
+    full = SpoolState(5006, 6000, 2, 1)
+    await platform.until(lambda: any(beat.spool == full for beat in platform.heartbeats))
+    assert "1 files (5000 octets) of run 1 were dropped" in caplog.text
+    platform.store_away = 0
+    await platform.until(lambda: len(platform.whole) == 3)
+    assert ((1, 1), "signalling.pcap") not in platform.whole
+    await platform.until(lambda: platform.heartbeats[-1].spool == SpoolState(0, 6000, 0, 1))
+
+
+async def test_a_result_whose_evidence_had_to_go_says_so(platform: Platform, agent: Agent) -> None:
+    async def lose_the_platform(job: Job, folder: Path, live: Live) -> RunOutcome:
+        platform.away = 1_000_000
+        return await leave_a_capture(job, folder, live)
+
+    agent.act, agent.spool_limit = lose_the_platform, 100
+    await platform.queue(1)
+    agent.start()
+    full = SpoolState(3, 100, 1, 1)
+    await platform.until(lambda: any(beat.spool == full for beat in platform.heartbeats))
+    platform.away = 0
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "passed"
+    assert "1 files of evidence were dropped" in platform.results[1, 1]["warnings"][-1]
+    assert {name for _, name in platform.whole} == {"report.html"}
+
+
+async def test_a_file_that_the_platform_never_has_whole_is_kept_and_holds_up_nothing(
+    platform: Platform, agent: Agent
+) -> None:
+    agent.act = leave_a_capture
+    platform.forgets = {"report.html"}
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert {name for _, name in platform.whole} == {"signalling.pcap"}
+    platform.forgets.clear()
+    await platform.until(lambda: len(platform.whole) == 2)
 
 
 async def test_a_refused_claim_is_not_run(platform: Platform, agent: Agent) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from callwright.agent.spool import Entry
+from callwright.agent.waiting import Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages import (
@@ -31,6 +32,7 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _AT_ONCE = 4
+_MOST_STEPS_BACK = 10
 _LARGEST_RESULT = 6 * 1024 * 1024
 _MEDIA_TYPES = {
     ".html": "text/html",
@@ -46,17 +48,36 @@ class _Later(Exception):
     """The platform cannot take it now."""
 
 
-class Delivery:
-    """`pause` limits how long it waits between two tries, in seconds."""
+class _Stuck(Exception):
+    """The platform takes pieces of it, and never has it whole."""
 
-    def __init__(self, broker: Broker, agent_id: str, *, longest_pause: float = _LONGEST_PAUSE) -> None:
+
+class Delivery:
+    """`longest_pause` limits how long it waits between two tries, in seconds."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        agent_id: str,
+        waiting: Waiting | None = None,
+        *,
+        longest_pause: float = _LONGEST_PAUSE,
+    ) -> None:
         self._broker, self._agent_id, self._longest_pause = broker, agent_id, longest_pause
+        self._waiting = waiting or Waiting()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._asking = asyncio.Lock()
 
     async def deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
         """Returns when the platform has it all, or wants none of it. Where the store of evidence is away, the
-        result goes first, and the files wait here until it is back."""
+        result goes first, and the files wait here until it is back, as long as there is room for them."""
+        await self._waiting.add(entry)
+        try:
+            await self._deliver(entry, outcome)
+        finally:
+            self._waiting.remove(entry)
+
+    async def _deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
         async with self._turns:
             kept = not await self._send_files(entry)
             await self._send_result(entry, outcome)
@@ -69,19 +90,24 @@ class Delivery:
                 kept = not await self._send_files(entry)
 
     async def _send_files(self, entry: Entry) -> bool:
-        """False: the platform cannot take them now."""
+        """False: the platform cannot take all of them now."""
+        stuck = False
         for name, path in entry.files():
             try:
                 wanted = await self._send_file(entry.attempt, name, path)
             except OSError as error:
-                _log.warning("%s of run %d cannot be read: %s", name, entry.attempt.run_id, error)
+                if path.exists():  # else it was dropped, and that was told
+                    _log.warning("%s of run %d cannot be read: %s", name, entry.attempt.run_id, error)
+                continue
+            except _Stuck:
+                stuck = True
                 continue
             except _Later:
                 return False
             if not wanted:
                 break
-            entry.mark_sent(name)
-        return True
+            self._waiting.sent(entry, entry.mark_sent(name))
+        return not stuck
 
     async def release(self, attempt: Attempt, reason: str) -> None:
         """Give an attempt back that has placed nothing; returns when the platform knows."""
@@ -89,7 +115,7 @@ class Delivery:
         await self._ask(subject.RELEASE, encode(message), Answer)
 
     async def _send_file(self, attempt: Attempt, name: str, path: Path) -> bool:
-        """False: nothing of this attempt is wanted any more. Raises _Later."""
+        """False: nothing of this attempt is wanted any more. Raises _Later, _Stuck."""
         loop = asyncio.get_running_loop()
         size, digest = await loop.run_in_executor(None, _measure, path)
         offset, steps_back = 0, 0
@@ -105,6 +131,7 @@ class Delivery:
                 sha256=digest,
                 offset=offset,
                 data=data,
+                patient=True,
             )
             answer = await self._ask(subject.EVIDENCE, encode(chunk), ChunkAnswer)
             if answer.superseded:
@@ -117,15 +144,19 @@ class Delivery:
             if answer.done:
                 return True
             if answer.next_offset <= offset:
-                # The platform lost what it had of it. That may happen, but not for ever.
+                # The platform lost what it had of it. That may happen, but not for ever: others first.
                 steps_back += 1
-                if steps_back > 10:
-                    _log.warning("%s of run %d is not taken", name, attempt.run_id)
-                    return True
+                if steps_back > _MOST_STEPS_BACK:
+                    _log.info("%s of run %d is not taken now", name, attempt.run_id)
+                    raise _Stuck
             offset = min(max(0, answer.next_offset), size)
 
     async def _send_result(self, entry: Entry, outcome: dict[str, Any]) -> None:
         attempt = entry.attempt
+        dropped = entry.dropped()
+        if dropped:
+            sentence = f"{len(dropped)} files of evidence were dropped: too much waited at the agent"
+            outcome = {**outcome, "warnings": [*outcome.get("warnings", ()), sentence]}
         packed = await asyncio.get_running_loop().run_in_executor(None, pack_outcome, outcome)
         if len(packed) > _LARGEST_RESULT:
             # The verdict matters; the whole document is in the evidence as run.json.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from callwright.agent.caps import Caps
+from callwright.agent.tasks import Tasks
 from callwright.load.action import (
     outcome_of,
     plan_of,
@@ -72,7 +73,7 @@ class Loads:
         self._open: dict[str, list[Worker]] = {}  # by the address of the accept
         self._refused: dict[str, CannotLoad] = {}
         self._running: dict[str, _Load] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def prepare(self) -> None:
         """What cannot be opened is told when its action begins."""
@@ -103,7 +104,7 @@ class Loads:
     # -- orders
 
     def place(self, order: command.PlaceLoad) -> None:
-        self._spawn(self._place(order))
+        self._tasks.spawn(self._place(order))
 
     def answer(self, order: command.AnswerLoad) -> None:
         refused = self._refused.get(order.address)
@@ -112,7 +113,7 @@ class Loads:
             self._post(event.LoadFinished(order.id, _failed(order, refused or CannotLoad("it has no port"))))
             return
         plan = Plan((Stage(1.0, 1.0),), calls=order.action.max_total_calls)
-        self._spawn(self._run(order, workers, plan, target=""))
+        self._tasks.spawn(self._run(order, workers, plan, target=""))
         self._post(event.Listening(order.address))
 
     def stop(self, order: command.StopLoad) -> None:
@@ -130,16 +131,10 @@ class Loads:
         """At once, whatever still runs."""
         for load in self._running.values():
             load.controls.stop = 3
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5.0)
+        await self._tasks.wait(5.0)
         for workers in self._open.values():
             for worker in workers:
                 worker.close()
-
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # -- a load
 

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from callwright.agent.caps import Caps
 from callwright.agent.loading import Loads
+from callwright.agent.tasks import Tasks
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
 from callwright.net.clock import Clock, SystemClock
@@ -97,7 +98,7 @@ class Runner:
         self._waiting: deque[event.Event] = deque()
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._arrived = 0
         self._outcome: asyncio.Future[RunOutcome] | None = None
         self.warnings: list[str] = []
@@ -173,7 +174,7 @@ class Runner:
             case command.Register():
                 self._register(order)
             case command.Unregister(id=id_):
-                self._spawn(self._unregister(id_))
+                self._tasks.spawn(self._unregister(id_))
             case command.Listen():
                 self._listen(order)
             case command.StopListening(address=address):
@@ -272,7 +273,7 @@ class Runner:
         party = order.account.party
         self._listening[order.address] = phone
         phone.on_invite = lambda received: self._arrive(phone, party, received)
-        self._spawn(self._open(phone, order))
+        self._tasks.spawn(self._open(phone, order))
 
     async def _open(self, phone: Phone, order: command.Listen) -> None:
         """A party that did not register still needs a door, where the route to its domain begins."""
@@ -412,11 +413,6 @@ class Runner:
         )
 
     # -- the end
-
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _close(self) -> None:
         if self._timer is not None:

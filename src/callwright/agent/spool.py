@@ -6,7 +6,8 @@ A folder for each attempt:
     intents        a line for each INVITE, on the disk before the INVITE leaves
     outcome.json   the result, once there is one
     evidence/      the files of the run
-    sent           names of the files that the platform has
+    sent           names of the files that the platform has; they are not here any more
+    dropped        names of the files that nobody will have: too much was waiting
 
 So after a crash it can be told what may have happened: no intent, then no call was placed; an intent without
 an outcome, then one may have been.
@@ -25,7 +26,8 @@ import msgspec
 
 from callwright.dispatch.messages import Attempt
 
-_CLAIM, _INTENTS, _OUTCOME, _EVIDENCE, _SENT = "claim.json", "intents", "outcome.json", "evidence", "sent"
+_CLAIM, _INTENTS, _OUTCOME, _EVIDENCE = "claim.json", "intents", "outcome.json", "evidence"
+_SENT, _DROPPED = "sent", "dropped"
 
 
 class Entry:
@@ -59,23 +61,57 @@ class Entry:
 
     def files(self) -> list[tuple[str, Path]]:
         """(name with / between folders, path) of the evidence that the platform has not got; small first."""
-        sent = self._sent()
+        sent = self._names(_SENT)
+        return [(name, path) for _, name, path in sorted(self._lying()) if name not in sent]
+
+    def _lying(self) -> list[tuple[int, str, Path]]:
+        """(octets, name, path) of all evidence that lies here."""
         found = []
         for path in self.evidence.rglob("*"):
             name = path.relative_to(self.evidence).as_posix()
-            if path.is_file() and not path.is_symlink() and name not in sent and not name.startswith("."):
-                found.append((path.stat().st_size, name, path))
-        return [(name, path) for _, name, path in sorted(found)]
+            if path.is_file() and not path.is_symlink() and not name.startswith("."):
+                with contextlib.suppress(OSError):  # dropped meanwhile
+                    found.append((path.stat().st_size, name, path))
+        return found
 
-    def _sent(self) -> set[str]:
+    def _names(self, list_: str) -> list[str]:
         try:
-            return set((self.folder / _SENT).read_text("utf-8").splitlines())
+            return (self.folder / list_).read_text("utf-8").splitlines()
         except OSError:
-            return set()
+            return []
 
-    def mark_sent(self, name: str) -> None:
-        with contextlib.suppress(OSError):  # it would be sent once more, which does no harm
+    def mark_sent(self, name: str) -> int:
+        """The platform has this file; the octets that are free now."""
+        path = self.evidence / name
+        try:  # the file goes last: else it would be sent once more, which does no harm
+            size = path.stat().st_size
             _append(self.folder / _SENT, name)
+            path.unlink()
+        except OSError:
+            return 0
+        return size
+
+    def weigh(self) -> int:
+        """Octets of evidence."""
+        return sum(size for size, _, _ in self._lying())
+
+    def shed(self, octets: int) -> tuple[int, int]:
+        """Drop files, the largest first, until so much is free: (files, octets) that went."""
+        files = gone = 0
+        for size, name, path in sorted(self._lying(), reverse=True):
+            if gone >= octets:
+                break
+            try:
+                _append(self.folder / _DROPPED, name)
+                path.unlink()
+            except OSError:
+                continue
+            files, gone = files + 1, gone + size
+        return files, gone
+
+    def dropped(self) -> list[str]:
+        """Names of the files that `shed` took."""
+        return self._names(_DROPPED)
 
     def forget(self) -> None:
         """The platform has it, or does not want it."""

@@ -20,6 +20,8 @@ from callwright.agent.held import HeldJob
 from callwright.agent.identity import Identity
 from callwright.agent.live import Live
 from callwright.agent.spool import Entry, Spool
+from callwright.agent.tasks import Tasks
+from callwright.agent.waiting import DEFAULT_LIMIT, Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, QueuedTicket
 from callwright.dispatch.messages import (
@@ -67,7 +69,8 @@ class Abilities:
 
 
 class Worker:
-    """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold."""
+    """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold; `spool_limit`:
+    octets of evidence that may wait for the platform, 0 without limit."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Worker:
         weigh: Callable[[Job], int] = lambda _: 1,
         abilities: Abilities = Abilities(),
         clock: Clock | None = None,
+        spool_limit: int = DEFAULT_LIMIT,
     ) -> None:
         self.identity = identity
         self.lease_seconds = identity.lease_seconds
@@ -91,8 +95,9 @@ class Worker:
         self._room = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._delivery = Delivery(broker, identity.agent_id)
+        self._tasks = Tasks()
+        self._waiting = Waiting(spool_limit)
+        self._delivery = Delivery(broker, identity.agent_id, self._waiting)
 
     # -- how things stand
 
@@ -142,9 +147,7 @@ class Worker:
         if self.revoked:
             await self._hang_up()
             return
-        pending = [task for task in self._tasks if not task.done()]
-        if pending:
-            await asyncio.wait(pending, timeout=LAST_WORDS)
+        await self._tasks.wait(LAST_WORDS)
 
     async def _hang_up(self) -> None:
         """Of a revoked agent nobody takes a result: it ends when its calls have."""
@@ -159,11 +162,6 @@ class Worker:
     def _revoke(self, sentence: str) -> None:
         self.revoked = self.revoked or sentence
         self._stopping.set()
-
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # -- hearing
 
@@ -236,6 +234,7 @@ class Worker:
                 for key, held in self._held.items()
                 if not held.released
             ),
+            spool=self._waiting.state,
         )
 
     # -- taking runs
@@ -302,7 +301,7 @@ class Worker:
         live = Live(self._broker, self.identity.agent_id, attempt, self._clock, lambda: self.lease_seconds)
         held = HeldJob(attempt, live, weight=max(1, self._weigh(job)))
         self._held[held.key] = held
-        self._spawn(self._do(job, held))
+        self._tasks.spawn(self._do(job, held))
 
     # -- doing them
 
@@ -358,13 +357,13 @@ class Worker:
         self._held[held.key] = held
         outcome = entry.outcome()
         if outcome is None and entry.intents == 0:
-            self._spawn(self._give_back(held, entry, "the agent was ended before it placed a call"))
+            self._tasks.spawn(self._give_back(held, entry, "the agent was ended before it placed a call"))
             return
         if outcome is None:
             outcome = failed_by_us(
                 "The agent was ended during the run. A call may have been placed, so it is not tried again."
             )
-        self._spawn(self._conclude(entry, held, outcome))
+        self._tasks.spawn(self._conclude(entry, held, outcome))
 
 
 def failed_by_us(reason: str) -> dict[str, Any]:

@@ -124,6 +124,16 @@ class HeldRun(msgspec.Struct, frozen=True):
     phase: str = "running"
 
 
+class SpoolState(msgspec.Struct, frozen=True):
+    """What waits at an agent for the platform: `octets` of evidence, of `limit` (0: none), of so many `runs`;
+    `dropped`: files that went for want of room since the agent began."""
+
+    octets: int = 0
+    limit: int = 0
+    runs: int = 0
+    dropped: int = 0
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """An agent is alive and holds these runs. `capacity` and `used` count calls at once."""
 
@@ -134,6 +144,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     codecs: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     runs: tuple[HeldRun, ...] = ()
+    spool: SpoolState | None = None
 
 
 class StopOrder(msgspec.Struct, frozen=True):
@@ -175,7 +186,8 @@ class Result(Attempt, frozen=True, kw_only=True):
 
 class EvidenceChunk(Attempt, frozen=True, kw_only=True):
     """A piece of a file of the run's folder. `sha256` and `size` are the whole file's; `offset` the piece's
-    place in it. An empty file is one empty chunk."""
+    place in it. An empty file is one empty chunk. `patient`: the agent knows the answer `later`; one that
+    does not would give the file up, so it is left without an answer."""
 
     name: str
     media_type: str
@@ -183,6 +195,7 @@ class EvidenceChunk(Attempt, frozen=True, kw_only=True):
     sha256: str
     offset: int
     data: bytes
+    patient: bool = False
 
 
 class ChunkAnswer(msgspec.Struct, frozen=True):

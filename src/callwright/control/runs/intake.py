@@ -29,6 +29,7 @@ from callwright.dispatch.messages import (
     IntentNotice,
     Job,
     JobPolicy,
+    NotNow,
     PolicyTarget,
     Release,
     Result,
@@ -41,8 +42,8 @@ _log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Raises StorageUnavailable where the agent is to ask again. `moved` holds the runs that changed by an
-    agent's doing and have not ended, for who wants to tell: take them out with `take_moved`."""
+    """Raises StorageUnavailable and NotNow where the agent is to ask again. `moved` holds the runs that
+    changed by an agent's doing and have not ended, for who wants to tell: take them out with `take_moved`."""
 
     def __init__(
         self,
@@ -145,6 +146,8 @@ class Intake:
             await self._evidence.complete(*place, chunk.size, chunk.sha256, chunk.media_type)
             return ChunkAnswer(chunk.size, done=True)
         except EvidenceAway:
+            if not chunk.patient:
+                raise NotNow("the store of evidence is away") from None
             return ChunkAnswer(chunk.offset, later=True)
         except (QuotaExceeded, StorageUnavailable) as error:
             return ChunkAnswer(refused=error.message)

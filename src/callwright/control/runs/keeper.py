@@ -159,6 +159,8 @@ class Keeper:
         except StorageUnavailable as error:
             self._lose_database(error)
             await message.respond(b"")
+        except messages.NotNow:
+            await message.respond(b"")
         except messages.BadMessage as error:
             _log.warning("%s: %s", message.subject, error)
         except BrokerError as error:
