@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.kit import postgresql
+from tests.kit.served import serving
 
 from callwright.cli.evidence_place import note_place
 from callwright.cli.main import run
@@ -252,6 +253,75 @@ def test_a_backup_of_postgresql_comes_back_row_for_row(data: Path, command: Comm
         assert "--replace" in refused["remedy"]
         command("restore", str(file), "--replace", "--database", elsewhere, on=other)
         assert asyncio.run(_rows(elsewhere)) == before
+        # What was there is kept, for its owner alone.
+        aside = other / "callwright.pgdump.before-restore"
+        assert aside.stat().st_mode & 0o777 == 0o600
+        assert b"PGDMP" in aside.read_bytes()[:5]
+    finally:
+        server.close()
+
+
+@pytest.mark.peer
+def test_a_backup_of_before_an_upgrade_comes_back_over_the_upgraded_database(
+    data: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer schema has tables that refer to those of the older; a table of somebody else stays."""
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        url = server.create("upgraded")
+        on = ("--database", url)
+        with monkeypatch.context() as older:
+            older.setattr(schema, "HISTORY", schema.HISTORY[:1])
+            older.setattr(schema, "HEAD", schema.HISTORY[0])
+            assert command("migrate", *on)["now"] == "0001"
+            asyncio.run(_execute(url, "INSERT INTO settings (name, value) VALUES ('kept', 'of old')"))
+            file = tmp_path / "backup.tar.gz"
+            assert command("backup", "--to", str(file), *on)["schema"] == "0001"
+        command("migrate", *on)
+        asyncio.run(_execute(url, "DELETE FROM settings", "CREATE TABLE of_somebody (n int)"))
+        restored = command("restore", str(file), "--replace", *on)
+        assert (restored["was_schema"], restored["schema"]) == ("0001", schema.HEAD)
+        assert [dict(row) for row in asyncio.run(_rows(url))["settings"]] == [
+            {"name": "kept", "value": "of old"}
+        ]
+        asyncio.run(_execute(url, "INSERT INTO of_somebody VALUES (1)"))
+    finally:
+        server.close()
+
+
+async def _execute(database: str, *statements: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(database)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.peer
+def test_nothing_is_restored_into_postgresql_while_a_platform_runs_on_it(
+    data: Path, command: Command, tmp_path: Path
+) -> None:
+    """Whatever the folder that is named: the platform may run on another machine."""
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        on = ("--database", server.create("busy"))
+        command("users", "create", "ana", "--role", "admin", *on)
+        file = tmp_path / "backup.tar.gz"
+        command("backup", "--to", str(file), *on)
+        flags = ("--no-agent", "--no-pbx", "--no-demo", *on)
+        with serving(tmp_path / "running", *flags):
+            command("users", "create", "bob", "--role", "viewer", *on)
+            refused = command("restore", str(file), "--replace", *on, code=2, on=tmp_path / "elsewhere")
+            assert "running on this database" in refused["reason"]
+            assert "callwright serve" in refused["remedy"]
+            assert len(command("users", "list", *on)["users"]) == 2
+        command("restore", str(file), "--replace", *on, on=tmp_path / "elsewhere")
+        assert [user["username"] for user in command("users", "list", *on)["users"]] == ["ana"]
     finally:
         server.close()
 

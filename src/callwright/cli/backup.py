@@ -131,7 +131,10 @@ there before it has ended.
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `callwright backup` wrote.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put what is there now aside, as NAME.before-restore.")
+        bool,
+        typer.Option(
+            "--replace", help="Put what is there now aside, as NAME.before-restore in the data folder."
+        ),
     ] = False,
     data: DataOption = DEFAULT_DATA,
     database: DatabaseOption = None,
@@ -152,7 +155,8 @@ def restore(
                     *(path for path in (location.path, data / _KEY, data / "evidence") if path)
                 )
             with _reserved(location):
-                _place_records(location, Path(scratch), manifest, replace=replace)
+                aside = data / f"{_DUMP}.before-restore"
+                _place_records(location, Path(scratch), manifest, replace=replace, aside=aside)
                 for name in (_KEY, "evidence"):
                     if (Path(scratch) / name).exists():
                         _put_aside(data / name)
@@ -204,6 +208,7 @@ def _schema(location: Any) -> str | None:
 
 def _copy_records(location: Any, to: Path) -> None:
     if location.path is None:
+        os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         _pg(location.url, "pg_dump", "--format=custom", "--no-owner", f"--file={to}")
         return
     try:
@@ -215,26 +220,68 @@ def _copy_records(location: Any, to: Path) -> None:
         raise Refused(f"{location.path} cannot be copied: {error}", code=EXIT_PLATFORM) from None
 
 
+# Ours, and what refers to them: a database that was brought forward has tables that the backup does not know.
+_DROP = """
+SET client_min_messages = warning;
+DO $$
+DECLARE
+    doomed text;
+BEGIN
+    WITH RECURSIVE ours AS (
+        SELECT oid FROM pg_class
+        WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND relname IN ({names})
+        UNION
+        SELECT conrelid FROM pg_constraint JOIN ours ON confrelid = ours.oid WHERE contype = 'f'
+    )
+    SELECT string_agg(oid::regclass::text, ', ') INTO doomed FROM ours;
+    IF doomed IS NOT NULL THEN
+        EXECUTE 'DROP TABLE ' || doomed;
+    END IF;
+END $$;
+"""
+
+
+def _replace_tables(url: str, scratch: Path) -> None:
+    """All or nothing: when anything fails, what was there is there still."""
+    from callwright.control.storage.sql.tables import metadata
+
+    names = ", ".join(f"'{name}'" for name in (*metadata.tables, "alembic_version"))
+    drop, dump = scratch / "drop.sql", scratch / "dump.sql"
+    drop.write_text(_DROP.format(names=names), encoding="utf-8")
+    _pg_program("pg_restore", "--clean", "--if-exists", "--no-owner", f"--file={dump}", str(scratch / _DUMP))
+    _pg(
+        url,
+        "psql",
+        *("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null"),
+        *(f"--file={drop}", f"--file={dump}"),
+    )
+
+
 def _pg(url: str, program: str, *arguments: str) -> None:
-    """Runs a program of PostgreSQL's. Raises Refused when it is not there or fails."""
+    """Runs a program of PostgreSQL's on a database. Raises Refused when it is not there or fails."""
+    parts = urlsplit(url)
+    environment = {}
+    if parts.password is not None:  # arguments can be seen by every user of the machine
+        environment["PGPASSWORD"] = unquote(parts.password)
+        user, _, place = parts.netloc.rpartition("@")
+        url = urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{place}"))
+    _pg_program(program, *arguments, f"--dbname={url}", **environment)
+
+
+def _pg_program(program: str, *arguments: str, **environment: str) -> None:
     found = shutil.which(program) or next(
         (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)),
         None,
     )
     if found is None:
         raise Refused(f"{program} is not installed.", "Install PostgreSQL's client programs.")
-    parts = urlsplit(url)
-    environment = dict(os.environ)
-    if parts.password is not None:  # arguments can be seen by every user of the machine
-        environment["PGPASSWORD"] = unquote(parts.password)
-        user, _, place = parts.netloc.rpartition("@")
-        url = urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{place}"))
     done = subprocess.run(
-        [found, *arguments, f"--dbname={url}"],
+        [found, *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env={**os.environ, **environment},
     )
     if done.returncode != 0:
         raise Refused(f"{program} failed: {done.stderr.strip()[-500:]}", code=EXIT_PLATFORM)
@@ -273,24 +320,21 @@ def _check_version(manifest: dict[str, Any]) -> None:
         raise Refused(error.message, error.remedy) from None
 
 
-def _place_records(location: Any, scratch: Path, manifest: dict[str, Any], *, replace: bool) -> None:
+def _place_records(
+    location: Any, scratch: Path, manifest: dict[str, Any], *, replace: bool, aside: Path
+) -> None:
+    """``aside``: where a dump of PostgreSQL's records of before is kept."""
     kind = "sqlite" if location.path else "postgresql"
     if manifest["database"] != kind:
         raise Refused(
             f"The backup is of {manifest['database']}, not of {kind}.", "Name the right --database for it."
         )
     if location.path is None:
-        if _schema(location) is not None and not replace:
-            raise Refused("The database has records already.", "Say --replace to put the backup there.")
-        _pg(
-            location.url,
-            "pg_restore",
-            "--clean",
-            "--if-exists",
-            "--no-owner",
-            "--single-transaction",
-            str(scratch / _DUMP),
-        )
+        if _schema(location) is not None:
+            if not replace:
+                raise Refused("The database has records already.", "Say --replace to put the backup there.")
+            _copy_records(location, aside)
+        _replace_tables(location.url, scratch)
         return
     _put_aside(location.path)
     for ending in ("-wal", "-shm"):
