@@ -19,8 +19,9 @@ from callwright.control.api.body import MAX_DEPTH, json_object, refuse_bad_text
 from callwright.control.api.documentation import Documentation
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.problems import ApiProblem
-from callwright.control.api.tests import translate
-from callwright.control.app import PATH, api_routes
+from callwright.control.api.tests import translate, wishes
+from callwright.control.api.tests.translate import PATH
+from callwright.control.app import api_routes
 from tests.control.test_web_health import run
 
 
@@ -128,13 +129,13 @@ def test_basic_credentials_are_read_or_refused(header: str, pair: tuple[str, str
     ],
 )
 def test_tags_come_in_several_spellings(value: object, tags: tuple[str, ...]) -> None:
-    assert translate.tags(value) == tags
+    assert wishes.tags(value) == tags
 
 
 @pytest.mark.parametrize("value", ["[1]", "[", 7, {"a": 1}, [1]])
 def test_tags_that_are_none_name_their_field(value: object) -> None:
     with pytest.raises(ApiProblem) as refused:
-        translate.tags(value)
+        wishes.tags(value)
     assert refused.value.errors[0]["address"] == "test.tags"
 
 
@@ -151,19 +152,19 @@ def test_tags_that_are_none_name_their_field(value: object) -> None:
     ],
 )
 def test_moments_are_read_as_people_write_them(text: str | None, seconds: float | None) -> None:
-    assert translate.moment(text, "since") == seconds
+    assert wishes.moment(text, "since") == seconds
 
 
 @pytest.mark.parametrize("text", ["yesterday", "-1", "nan", "1e99", "2024-13-01", "2024-02-09 25:00:00"])
 def test_a_moment_that_is_none_names_its_field(text: str) -> None:
     with pytest.raises(ApiProblem) as refused:
-        translate.moment(text, "since")
+        wishes.moment(text, "since")
     assert refused.value.errors[0]["address"] == "since"
 
 
 @given(st.dictionaries(st.text(max_size=20), VALUES, max_size=6))
 def test_a_start_is_a_wish_or_a_refusal_that_names_a_field(fields: dict[str, Any]) -> None:
-    wish = outcome(lambda: translate.start({"test.name": "basic_call", **fields}))
+    wish = outcome(lambda: wishes.start({"test.name": "basic_call", **fields}))
     assert wish == 422 or wish.test or wish.project or wish.tags
 
 

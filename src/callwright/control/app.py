@@ -14,13 +14,13 @@ from callwright.control.api.door import Door
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
+from callwright.control.api.tests.translate import PATH
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
 
 _log = logging.getLogger("callwright.http")
 
-PATH = "/api/v2"
 _BURST = 5.0  # seconds' worth of the rate that may come at once
 _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
 

@@ -19,11 +19,19 @@ from callwright.net.entropy import Entropy
 from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import PolicyError
 
-__all__ = ["KIOSK_DAYS", "AccountSource", "RunRecords", "new_session_id", "require", "require_in"]
+__all__ = [
+    "KIOSK_DAYS",
+    "MOST_KIOSK_DAYS",
+    "AccountSource",
+    "RunRecords",
+    "new_session_id",
+    "require",
+    "require_in",
+]
 
 #: How long a public link is good for when nothing else is said.
 KIOSK_DAYS = 30.0
-_MOST_DAYS = 3_660.0
+MOST_KIOSK_DAYS = 3_660.0
 #: RFC 1123 section 2.1, with the underscore that many networks use.
 _HOST_NAME = re.compile(
     r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
@@ -163,9 +171,10 @@ class RunRecords:
         """Unix seconds. Raises Invalid."""
         if days is None:
             return None
-        if not 0 < days <= _MOST_DAYS:
+        if not 0 < days <= MOST_KIOSK_DAYS:
             raise Invalid(
-                f"A public link is good for more than 0 and at most {_MOST_DAYS:,.0f} days, or never ends.",
+                f"A public link is good for more than 0 and at most {MOST_KIOSK_DAYS:,.0f} days, "
+                "or never ends.",
                 field="days",
             )
         return self._clock.wall() + days * _DAY

@@ -14,7 +14,7 @@ from callwright.control.api.body import CSV, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem, field_error, invalid
 from callwright.control.api.request import Id, MaybeWord, services_of
-from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests import schemas, translate, wishes
 from callwright.scenario.parameter import TRANSPORTS
 
 _Request = Request[Any, Any, Any]
@@ -84,7 +84,7 @@ async def create_credential(request: _Request) -> schemas.Data[schemas.Credentia
 async def import_credentials(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.Imported]:
     """They go to the project of the query; without, where a single account would go."""
     found = await read_document(request, CSV)
-    rows = _rows(found if isinstance(found, str) else translate.text(found, "csv", longest=2**21))
+    rows = _rows(found if isinstance(found, str) else wishes.text(found, "csv", longest=2**21))
     accounts, identity = services_of(request).accounts, identity_of(request)
     project_id = await _project_id(request, {"project": project or ""})
     known = {
@@ -111,8 +111,8 @@ async def change_credential(
 ) -> schemas.Data[schemas.Credential]:
     """`project`: of which, where several have one of this name."""
     fields = await read_fields(request)
-    translate.only(fields, [key for key in _CREDENTIAL if key != "name"])
-    wanted = {key: translate.text(fields, key, optional=True) for key in fields}
+    wishes.only(fields, [key for key in _CREDENTIAL if key != "name"])
+    wanted = {key: wishes.text(fields, key, optional=True) for key in fields}
     _transport(wanted.get("transport", ""))
     accounts = services_of(request).accounts
     known = await _known_credential(request, name, project)
@@ -148,17 +148,17 @@ async def _known_credential(request: _Request, name: str, project: str | None) -
 async def _project_id(request: _Request, fields: Fields) -> int | None:
     """Of the field `project`; without it where the caller's accounts go."""
     services, identity = services_of(request), identity_of(request)
-    name = translate.text(fields, "project", optional=True, longest=255)
+    name = wishes.text(fields, "project", optional=True, longest=255)
     if name:
         return (await services.tests.project(identity, name)).id
     return services.accounts.own_project(identity)
 
 
 def _credential(fields: Fields) -> dict[str, str]:
-    translate.only(fields, (*_CREDENTIAL, "project"))
-    translate.text(fields, "name", longest=64)
-    translate.text(fields, "user", longest=255)
-    found = {key: translate.text(fields, key, optional=True) for key in fields if key != "project"}
+    wishes.only(fields, (*_CREDENTIAL, "project"))
+    wishes.text(fields, "name", longest=64)
+    wishes.text(fields, "user", longest=255)
+    found = {key: wishes.text(fields, key, optional=True) for key in fields if key != "project"}
     _transport(found.get("transport", ""))
     return found
 
@@ -237,14 +237,14 @@ async def list_keys(request: _Request) -> schemas.Data[list[schemas.Key]]:
 )
 async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
     fields = await read_fields(request)
-    translate.only(fields, ("name", "project"))
+    wishes.only(fields, ("name", "project"))
     services, identity = services_of(request), identity_of(request)
     accounts = services.accounts
     owner = await accounts.user(identity.user_id)
-    name = translate.text(fields, "project", optional=True, longest=255)
+    name = wishes.text(fields, "project", optional=True, longest=255)
     project = await services.tests.project(identity, name) if name else None
     public, secret = await accounts.create_key(
-        translate.text(fields, "name", longest=200), owner, identity=identity, project=project
+        wishes.text(fields, "name", longest=200), owner, identity=identity, project=project
     )
     record = next(key for key in await accounts.list_keys(identity) if key.public_key == public)
     return schemas.Data(data=translate.key(record, secret), status=201)
@@ -297,22 +297,22 @@ async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
 )
 async def create_user(request: _Request) -> schemas.Data[schemas.User]:
     fields = await read_fields(request)
-    translate.only(fields, ("username", "email", "name", "password", "role", "category", "projects"))
+    wishes.only(fields, ("username", "email", "name", "password", "role", "category", "projects"))
     services, identity = services_of(request), identity_of(request)
-    names = translate.tags(fields.get("projects"), "projects")
+    names = wishes.tags(fields.get("projects"), "projects")
     projects = [await services.tests.project(identity, name) for name in names]
-    role = translate.text(fields, "role", optional=True) or Role.MEMBER.value
-    category = translate.text(fields, "category", optional=True) or Category.NORMAL.value
+    role = wishes.text(fields, "role", optional=True) or Role.MEMBER.value
+    category = wishes.text(fields, "category", optional=True) or Category.NORMAL.value
     if role not in _ROLES:
         raise invalid("role", f"{role!r} is no role.", value=role, permitted=_ROLES)
     if category not in _CATEGORIES:
         raise invalid("category", f"{category!r} is no category.", value=category, permitted=_CATEGORIES)
     record = await services.accounts.create_user(
         identity,
-        username=translate.text(fields, "username", longest=64),
-        email=translate.text(fields, "email", optional=True, longest=255),
-        name=translate.text(fields, "name", optional=True, longest=255),
-        password=translate.text(fields, "password", longest=1_000),
+        username=wishes.text(fields, "username", longest=64),
+        email=wishes.text(fields, "email", optional=True, longest=255),
+        name=wishes.text(fields, "name", optional=True, longest=255),
+        password=wishes.text(fields, "password", longest=1_000),
         role=role,
         category=category,
     )
@@ -354,11 +354,11 @@ async def list_projects(request: _Request) -> schemas.Data[list[schemas.Project]
 )
 async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
     fields = await read_fields(request)
-    translate.only(fields, ("name", "description"))
+    wishes.only(fields, ("name", "description"))
     record = await services_of(request).tests.create_project(
         identity_of(request),
-        translate.text(fields, "name", longest=255),
-        translate.text(fields, "description", optional=True, longest=10_000),
+        wishes.text(fields, "name", longest=255),
+        wishes.text(fields, "description", optional=True, longest=10_000),
     )
     return schemas.Data(data=translate.project(record, identity_of(request)), status=201)
 
@@ -389,8 +389,8 @@ async def put_member(
     request: _Request, name: FromPath[str], username: FromPath[str]
 ) -> schemas.Data[schemas.Member]:
     fields = await read_fields(request)
-    translate.only(fields, ("role",))
-    role = translate.text(fields, "role")
+    wishes.only(fields, ("role",))
+    role = wishes.text(fields, "role")
     if role not in _ROLES_THERE:
         raise invalid("role", f"{role!r} is no role in a project.", value=role, permitted=_ROLES_THERE)
     services, identity = services_of(request), identity_of(request)

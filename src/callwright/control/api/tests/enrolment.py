@@ -9,7 +9,7 @@ import msgspec
 
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, invalid
-from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests import schemas, wishes
 from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
@@ -26,14 +26,14 @@ async def enrol(
 ) -> schemas.Enrolled:
     """Raises 403 for a token that is unknown, used or too old; 503 where no account can be made for it at the
     broker, and the token is good for another try then."""
-    translate.only(fields, _FIELDS)
-    token = translate.text(fields, "token")
-    name = translate.text(fields, "name", optional=True, longest=64) or "agent"
-    capacity = translate.whole(fields, "capacity", default=50) or 1
+    wishes.only(fields, _FIELDS)
+    token = wishes.text(fields, "token")
+    name = wishes.text(fields, "name", optional=True, longest=64) or "agent"
+    capacity = wishes.whole(fields, "capacity", default=50) or 1
     if capacity > _MOST_CALLS:
         raise invalid("capacity", f"At most {_MOST_CALLS:,} calls at once are permitted.", value=capacity)
     info = AgentInfo(
-        version=translate.text(fields, "version", optional=True, longest=64),
+        version=wishes.text(fields, "version", optional=True, longest=64),
         capacity=capacity,
         codecs=_typed(fields, "codecs", tuple[str, ...], ()),
         labels=_typed(fields, "labels", dict[str, str], {}),

@@ -22,7 +22,7 @@ from callwright.control.api.request import (
     services_of,
     settings_of,
 )
-from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests import schemas, translate, wishes
 from callwright.control.api.tests.enrolment import agents_changed, enrol
 from callwright.control.servers.model import Agent
 
@@ -52,8 +52,8 @@ async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
 )
 async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     fields = await read_fields(request)
-    translate.only(fields, ("name",))
-    name = translate.text(fields, "name", longest=64)
+    wishes.only(fields, ("name",))
+    name = wishes.text(fields, "name", longest=64)
     pool = await services_of(request).servers.create_pool(identity_of(request), name)
     return schemas.Data(data=translate.pool(pool, [], 0.0), status=201)
 
@@ -82,8 +82,8 @@ async def get_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[
 )
 async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     fields = await read_fields(request)
-    translate.only(fields, ("state",))
-    state = translate.text(fields, "state")
+    wishes.only(fields, ("state",))
+    state = wishes.text(fields, "state")
     if state not in ("active", "draining"):
         raise invalid("state", f"{state!r} is no state.", value=state, permitted=("active", "draining"))
     servers, identity = services_of(request).servers, identity_of(request)
@@ -131,9 +131,9 @@ async def list_tokens(request: _Request) -> schemas.Data[list[schemas.EnrolmentT
 )
 async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken]:
     fields = await read_fields(request)
-    translate.only(fields, ("pool", "hours"))
-    pool = translate.text(fields, "pool", optional=True, longest=64) or translate.DEFAULT_POOL
-    hours = translate.number(fields, "hours", default=_HOURS) or _HOURS
+    wishes.only(fields, ("pool", "hours"))
+    pool = wishes.text(fields, "pool", optional=True, longest=64) or wishes.DEFAULT_POOL
+    hours = wishes.number(fields, "hours", default=_HOURS) or _HOURS
     token, record = await services_of(request).servers.create_enrolment(
         identity_of(request), pool, min(hours, 24.0 * 365) * 3600.0
     )
@@ -199,16 +199,16 @@ _TARGET = {
 )
 async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
     fields = await read_fields(request)
-    translate.only(fields, tuple(_TARGET))
+    wishes.only(fields, tuple(_TARGET))
     row = await services_of(request).runs.add_target(
         identity_of(request),
-        host=translate.text(fields, "host", optional=True, longest=255) or None,
-        network=translate.text(fields, "network", optional=True, longest=64) or None,
-        number=translate.text(fields, "number", optional=True, longest=64) or None,
-        rate=translate.number(fields, "rate"),
-        concurrency=translate.whole(fields, "concurrency"),
-        minutes=translate.number(fields, "minutes"),
-        note=translate.text(fields, "note", optional=True),
+        host=wishes.text(fields, "host", optional=True, longest=255) or None,
+        network=wishes.text(fields, "network", optional=True, longest=64) or None,
+        number=wishes.text(fields, "number", optional=True, longest=64) or None,
+        rate=wishes.number(fields, "rate"),
+        concurrency=wishes.whole(fields, "concurrency"),
+        minutes=wishes.number(fields, "minutes"),
+        note=wishes.text(fields, "note", optional=True),
     )
     return schemas.Data(data=translate.target(row), status=201)
 
@@ -252,8 +252,8 @@ async def get_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
 )
 async def engage_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
     fields = await read_fields(request)
-    translate.only(fields, ("reason",))
-    reason = translate.text(fields, "reason", optional=True)
+    wishes.only(fields, ("reason",))
+    reason = wishes.text(fields, "reason", optional=True)
     stopped = await services_of(request).runs.kill(identity_of(request), reason)
     return schemas.Data(data=await _kill_state(request, len(stopped)))
 

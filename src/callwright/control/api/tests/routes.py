@@ -14,7 +14,7 @@ from callwright.control.api.body import YAML, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
 from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, next_page, services_of
-from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests import schemas, translate, wishes
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.scenarios.model import Test
@@ -101,7 +101,7 @@ async def list_versions(request: _Request, name: FromPath[str]) -> schemas.Data[
 )
 async def create_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
-    wanted = translate.text(fields, "project", optional=True) or project
+    wanted = wishes.text(fields, "project", optional=True) or project
     test = await services_of(request).tests.create(identity_of(request), document, project=wanted or None)
     return schemas.Data(data=translate.test_detail(test, document), status=201)
 
@@ -122,7 +122,7 @@ async def create_test(request: _Request, project: MaybeWord = None) -> schemas.D
 )
 async def import_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
-    wanted = translate.text(fields, "project", optional=True) or project
+    wanted = wishes.text(fields, "project", optional=True) or project
     test = await _keep(services_of(request).tests, identity_of(request), document, wanted or None)
     return schemas.Data(data=translate.test_detail(test, document))
 
@@ -146,7 +146,7 @@ async def import_test(request: _Request, project: MaybeWord = None) -> schemas.D
 )
 async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "version"))
-    version = translate.whole(fields, "version")
+    version = wishes.whole(fields, "version")
     test = await services_of(request).tests.update(
         identity_of(request), name, document=document, was_version=version
     )
@@ -182,7 +182,7 @@ _OVERRIDE = {"description": "Any parameter by its address, such as `step.1.0.dia
                     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
                 },
                 "report.mode": text("A report link that needs no login.", enum=["kiosk", "private"]),
-                "report.days": translate.DAYS,
+                "report.days": wishes.DAYS,
                 "agentpool.name": text("Run it in this pool."),
             },
             more=_OVERRIDE,
@@ -206,7 +206,7 @@ async def run_test(
 ) -> schemas.Data[schemas.Started | schemas.StartedMany]:
     """Every field that is none of those listed is an override: the address of a parameter and its value."""
     services, identity, links = services_of(request), identity_of(request), links_of(request)
-    wish = translate.start(await read_fields(request))
+    wish = wishes.start(await read_fields(request))
     if idempotency_key is not None and not idempotency_key.isprintable():
         raise invalid("Idempotency-Key", "The key must be printable.")
     mode = "kiosk" if wish.kiosk else None
@@ -275,7 +275,7 @@ async def _document(request: _Request, permitted: tuple[str, ...]) -> tuple[str,
     found = await read_document(request, YAML)
     if isinstance(found, str):
         return found, {}
-    translate.only(found, permitted)
+    wishes.only(found, permitted)
     document = found.get("document")
     if not isinstance(document, str) or not document.strip():
         raise invalid("document", "document is missing: the text of the test, YAML.")

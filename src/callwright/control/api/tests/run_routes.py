@@ -23,7 +23,7 @@ from callwright.control.api.request import (
     next_page,
     services_of,
 )
-from callwright.control.api.tests import schemas, translate
+from callwright.control.api.tests import schemas, translate, wishes
 from callwright.control.api.tests.live import follow
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
@@ -65,8 +65,8 @@ async def list_runs(
         tag=tag,
         blame=blame,
         search=search,
-        since=translate.moment(since, "since"),
-        until=translate.moment(until, "until"),
+        since=wishes.moment(since, "since"),
+        until=wishes.moment(until, "until"),
     )
     rows = await services_of(request).runs.list(identity_of(request), wanted, after=after, limit=limit)
     links = links_of(request)
@@ -164,7 +164,7 @@ async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswe
     "/runs/{run_id:str}/kiosk",
     opt={
         "right": Right.RUN,
-        "body": body_of({"days": translate.DAYS}, optional=True, example={"days": 7}),
+        "body": body_of({"days": wishes.DAYS}, optional=True, example={"days": 7}),
     },
     tags=TAGS,
     summary="Make a public link, or give one another end",
@@ -173,8 +173,8 @@ async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswe
 async def share_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
     """Without `days` a link that is there stays as it is; a new one is good for 30 days."""
     fields = await read_fields(request)
-    translate.only(fields, ("days",))
-    days = translate.days(fields, "days")
+    wishes.only(fields, ("days",))
+    days = wishes.days(fields, "days")
     runs = services_of(request).runs
     run = await runs.share(identity_of(request), run_id, days=days, again="days" in fields)
     return _kiosk(request, run)

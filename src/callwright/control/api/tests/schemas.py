@@ -217,6 +217,16 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     busy: int
 
 
+class AgentSpool(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits at an agent for the platform: bytes of evidence (`limit_bytes` 0: no limit), of so many runs.
+    `dropped_files`: files that went for want of room since the agent began."""
+
+    waiting_bytes: int
+    limit_bytes: int
+    waiting_runs: int
+    dropped_files: int
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
@@ -230,6 +240,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     enrolled_at: str
     last_seen_at: str | None
+    spool: AgentSpool
 
 
 class EnrolmentToken(msgspec.Struct, frozen=True, kw_only=True):
