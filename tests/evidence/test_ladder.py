@@ -278,3 +278,58 @@ class TestExplanations:
         raw = "\n".join(row.raw for row in sample().messages)
         assert "6629fae49393a05397450978507c4ef1" not in raw
         assert 'username="4102"' in raw
+
+
+class TestASecondSocket:
+    """A phone whose peer gives a Contact in another network sends what follows from another address."""
+
+    def ladder(self) -> Ladder:
+        phone, pbx, other, far = A, B, ("198.51.100.9", 40000), ("10.0.0.12", 5060)
+        to = ";tag=t"
+        heard = message(
+            "SIP/2.0 200 OK", "1 INVITE", "Contact: <sip:bo@10.0.0.12:5060>", to_tag=to, call_id="x"
+        )
+
+        def packet(
+            at: float, direction: str, local: tuple[str, int], remote: tuple[str, int], data: bytes
+        ) -> Packet:
+            return Packet(STARTED + at, 100 + at, direction, "sip", "UDP", local, remote, data)  # type: ignore[arg-type]
+
+        return build_ladder(
+            [
+                packet(0.0, "out", phone, pbx, message("INVITE sip:bo@x SIP/2.0", "1 INVITE", call_id="x")),
+                packet(0.1, "in", phone, pbx, heard),
+                packet(
+                    0.2, "out", other, far, message("ACK sip:bo@x SIP/2.0", "1 ACK", to_tag=to, call_id="x")
+                ),
+            ]
+        )
+
+    def test_what_it_sends_from_there_starts_at_its_own_lane(self) -> None:
+        ladder = self.ladder()
+        assert ladder.messages[-1].source == ladder.messages[0].source == 0
+        assert "198.51.100.9:40000" in ladder.parties[0].addresses
+
+    def test_the_address_in_the_contact_is_named_after_whose_it_is(self) -> None:
+        ladder = self.ladder()
+        assert [party.name for party in ladder.parties] == ["Al", "Callee", "Callee Contact"]
+
+
+def test_a_held_call_is_not_talking() -> None:
+    sdp = (
+        "v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+        "m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n"
+    )
+    held = message(
+        "INVITE sip:bo@x SIP/2.0", "2 INVITE", "Content-Type: application/sdp", body=sdp, to_tag=";tag=t"
+    )
+    ladder = build_ladder(
+        [
+            seen(message("INVITE sip:bo@x SIP/2.0", "1 INVITE")),
+            seen(message("SIP/2.0 200 OK", "1 INVITE", to_tag=";tag=t"), 0.1, out=False),
+            seen(held, 3.0),
+            seen(message("SIP/2.0 200 OK", "2 INVITE", to_tag=";tag=t"), 3.1, out=False),
+            seen(message("BYE sip:bo@x SIP/2.0", "3 BYE", to_tag=";tag=t"), 6.0),
+        ]
+    )
+    assert [row.text for row in ladder.rows if isinstance(row, GapRow)] == ["2.9 s talking", "2.9 s on hold"]

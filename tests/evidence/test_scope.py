@@ -69,7 +69,7 @@ def test_a_recording_is_drawn_in_the_direction_of_its_channel() -> None:
     assert received.name == sent.name == "Audio"
     assert received.wave
     assert sent.wave
-    assert (received.summary, sent.summary) == ("-22 dBFS", "recorded")
+    assert (received.summary, sent.summary) == ("−22 dBFS", "recorded")
 
 
 def test_calls_that_never_began_have_no_axis() -> None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callwright.evidence.generator_words import ranged
+from callwright.evidence.naming import heard_silence
 from callwright.scenario.outcome import (
     Blame,
     CallOutcome,
+    Failure,
     RegistrationOutcome,
     RequestOutcome,
     RunOutcome,
@@ -77,8 +80,40 @@ def _proof(outcome: RunOutcome, blame: Blame) -> str:
     if failed:
         count = f"{len(failed)} of {len(outcome.conditions)} conditions failed."
         return f"{failed[0].text}: {failed[0].seen or 'nothing'} was seen. {count}"
-    codes = [f"{p.sip_code} {p.sip_reason or ''}".strip() for p in parts if p.blame is blame and p.sip_code]
-    return f"The answer was {codes[0]}." if codes else "See the verdict."
+    blamed = [part for part in parts if part.blame is blame]
+    facts = [_media_fact(part) for part in blamed if isinstance(part, CallOutcome)]
+    facts += [_answer_fact(part) for part in blamed]
+    if blame is Blame.PLATFORM:
+        facts += [_generator_fact(load) for load in outcome.loads if load.blame == blame.value]
+    return next((fact for fact in facts if fact), "See the verdict.")
+
+
+def _media_fact(call: CallOutcome) -> str:
+    """What was wrong with the audio of an answered call."""
+    if not call.answered or not call.media_expected:
+        return ""
+    heard = call.received
+    if heard_silence(call):
+        came = _count(heard.packets or 0, "packet")
+        return f"{came} came, {heard.lost or 0:,} were lost, and none held a sound."
+    return "" if heard.packets else "It answered, and no RTP packet came from it."
+
+
+def _answer_fact(part: Part) -> str:
+    if part.sip_code:
+        whole = f"{part.sip_code} {part.sip_reason or ''}".strip()
+        return f"{part.peer or 'It'} answered {whole}."
+    if part.failure is Failure.TIMEOUT:
+        return "Not one packet came back, and no error of a host or router."
+    return ""
+
+
+def _generator_fact(load: LoadOutcome) -> str:
+    limited, loaded = load.generator.get("limited_seconds"), load.generator.get("loaded_seconds")
+    if not limited:
+        return ""
+    why = ranged(load.generator.get("why", ()))
+    return f"The generator was late in {limited} of {loaded} seconds" + (f": {why[0]}." if why else ".")
 
 
 def _target(outcome: RunOutcome) -> str:
@@ -143,8 +178,12 @@ def _test(outcome: RunOutcome) -> str:
     if not outcome.conditions:
         return "It ran to its end."
     passed = sum(condition.passed for condition in outcome.conditions)
-    return f"It ran to its end; {passed} of {_count(len(outcome.conditions), 'condition')} hold."
+    if len(outcome.conditions) == 1:
+        return f"It ran to its end; its condition {'holds' if passed else 'does not hold'}."
+    if passed == len(outcome.conditions):
+        return f"It ran to its end; all {passed} conditions hold."
+    return f"It ran to its end; {passed} of {len(outcome.conditions)} conditions hold."
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -4,12 +4,20 @@ elsewhere.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from callwright.evidence.explanation import Narrator, Words, has_to_tag
+from callwright.evidence.explanation import Narrator, Words
 from callwright.evidence.flow import SeenMessage, SeenStream, messages_of, streams_of
+from callwright.evidence.lanes import (
+    Lanes,
+    Parsed,
+    Party,
+    address_text,
+    header_text,
+    parsed_octets,
+    understood_part,
+)
 from callwright.evidence.media_line import (
     STATIC_PAYLOAD_TYPES,
     MediaLine,
@@ -19,25 +27,13 @@ from callwright.evidence.media_line import (
 )
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown_octets
-from callwright.evidence.wire import Endpoint
 from callwright.net.tap import Packet
-from callwright.sip.grammar import SipSyntaxError
-from callwright.sip.message import MalformedMessage, Message, Request, Response, parse_datagram
+from callwright.sip.message import MalformedMessage, Message, Request, Response
 
 GAP = 1.0
 """Seconds of silence from which a gap is drawn."""
 LONGEST_RAW = 16_384
 """Octets of one message that are shown; the capture has all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One lane."""
-
-    name: str
-    role: str
-    addresses: tuple[str, ...]
-    """As "192.0.2.10:5060", the first one is that of its signalling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +130,6 @@ class Ladder:
         return [row for row in self.rows if isinstance(row, StreamRow)]
 
 
-def address_text(endpoint: Endpoint) -> str:
-    """Host and port, IPv6 in brackets."""
-    host, port = endpoint
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def build_ladder(
     packets: Iterable[Packet],
     *,
@@ -157,11 +147,11 @@ def build_ladder(
     packets = list(packets)
     seen = messages_of(packets)
     streams = streams_of(packets)
-    parsed = [_parse(message.data) for message in seen]
+    parsed = [parsed_octets(message.data) for message in seen]
     firsts = [(m.wall, m.at) for m in seen] + [(s.wall, s.first) for s in streams]
     wall, start = min(firsts, key=lambda pair: pair[1], default=(origin or 0.0, 0.0))
     zero = start - (wall - origin) if origin is not None else start
-    lanes = _Lanes()
+    lanes = Lanes()
     lanes.place(seen, parsed)
     rows: list[Row] = list(
         _message_rows(
@@ -180,194 +170,13 @@ def build_ladder(
     return Ladder(tuple(parties), tuple(_with_gaps(rows)), wall if origin is None else origin)
 
 
-Parsed = Message | MalformedMessage
-
-
-def _parse(data: bytes) -> Parsed:
-    try:
-        return parse_datagram(data)
-    except MalformedMessage as error:
-        return error
-
-
-def _understood(parsed: Parsed) -> Message | None:
-    return parsed.message if isinstance(parsed, MalformedMessage) else parsed
-
-
-def _header(message: Message | None, name: str) -> str:
-    return one_line((message.headers.get(name) or "") if message is not None else "")
-
-
-# -- lanes ---------------------------------------------------------------------------------------------------
-
-
-class _Lanes:
-    """Which lane an address belongs to: learned from Via for connections, from SDP for media, else from the
-    host.
-    """
-
-    def __init__(self) -> None:
-        self.order: list[Endpoint] = []
-        self.addresses: dict[Endpoint, list[Endpoint]] = {}
-        self.media_calls: dict[Endpoint, list[str]] = {}
-        self.media_names: dict[Endpoint, dict[int, str]] = {}
-        self._home: dict[Endpoint, Endpoint] = {}
-
-    def place(self, seen: Sequence[SeenMessage], parsed: Sequence[Parsed]) -> None:
-        for message, content in zip(seen, parsed, strict=True):
-            if message.transport != "UDP" and isinstance(content, Request):
-                self._learn_connection(message.source, content)
-        # Calls first, so that the caller stands left and the callee right, whoever registered before.
-        calls = [
-            i
-            for i, content in enumerate(parsed)
-            if isinstance(content, Request) and content.method == "INVITE"
-        ]
-        for index in (*calls, *range(len(seen))):
-            self.lane(seen[index].source)
-            self.lane(seen[index].destination)
-        for message, content in zip(seen, parsed, strict=True):
-            understood = _understood(content)
-            media = media_line(understood.body) if understood is not None and understood.body else None
-            if understood is not None and media is not None and media.port:
-                endpoint = (media.address, media.port)
-                if endpoint not in self._home:
-                    self._adopt(endpoint, self._home[message.source])
-                call_id = _header(understood, "Call-ID")
-                calls_here = self.media_calls.setdefault(endpoint, [])
-                if call_id not in calls_here:
-                    calls_here.append(call_id)
-                self.media_names.setdefault(endpoint, {}).update(media.names)
-
-    def lane(self, endpoint: Endpoint) -> int:
-        """The index of the lane, a new one for an address that nothing is known about."""
-        home = self._home.get(endpoint)
-        if home is None:
-            home = endpoint
-            self._home[endpoint] = endpoint
-        if home not in self.addresses:
-            self.order.append(home)
-            self.addresses[home] = [home]
-        return self.order.index(home)
-
-    def media_lane(self, endpoint: Endpoint) -> int:
-        """As `lane`; an address that no SDP named belongs to the only lane of its host, if there is just
-        one.
-        """
-        if endpoint not in self._home:
-            same_host = [home for home in self.order if home[0] == endpoint[0]]
-            if len(same_host) == 1:
-                self._adopt(endpoint, same_host[0])
-        return self.lane(endpoint)
-
-    def _adopt(self, endpoint: Endpoint, home: Endpoint) -> None:
-        self._home[endpoint] = home
-        self.addresses[home].append(endpoint)
-
-    def _learn_connection(self, source: Endpoint, request: Request) -> None:
-        """A connection is opened from a port of its own; Via says where its owner listens."""
-        if source in self._home:
-            return
-        try:
-            via = request.headers.top_via
-            same = ipaddress.ip_address(via.host) == ipaddress.ip_address(source[0])
-        except (SipSyntaxError, ValueError):
-            return
-        if same:
-            self._home[source] = (source[0], via.port or 5060)
-
-    def parties(
-        self,
-        names: Mapping[str, str],
-        call_names: Mapping[tuple[str, str], str],
-        seen: Sequence[SeenMessage],
-        parsed: Sequence[Parsed],
-    ) -> list[Party]:
-        facts = [_LaneFacts() for _ in self.order]
-        for message, content in zip(seen, parsed, strict=True):
-            understood = _understood(content)
-            if understood is not None:
-                source, destination = facts[self.lane(message.source)], facts[self.lane(message.destination)]
-                source.sends(understood, call_names)
-                destination.receives(understood, call_names)
-        found = []
-        for home, fact in zip(self.order, facts, strict=True):
-            given = next(
-                (names[k] for e in self.addresses[home] for k in (address_text(e), e[0]) if k in names), ""
-            )
-            addresses = tuple(address_text(endpoint) for endpoint in self.addresses[home])
-            found.append(Party(given or fact.name or "Peer", fact.role, addresses))
-        return _told_apart(found)
-
-
-class _LaneFacts:
-    """What messages give away about a lane, for its name."""
-
-    def __init__(self) -> None:
-        self._given = ""
-        self._user = ""
-        self._calls = self._called = self._registers = self._registrar = self._is_asked = False
-        self._product = ""
-
-    def sends(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
-        product = message.headers.get("User-Agent" if isinstance(message, Request) else "Server")
-        self._product = self._product or one_line(product or message.headers.get("User-Agent") or "", 40)
-        if (
-            isinstance(message, Request)
-            and message.method in {"INVITE", "REGISTER"}
-            and not has_to_tag(message)
-        ):
-            self._given = self._given or call_names.get((_header(message, "Call-ID"), "caller"), "")
-            self._calls = self._calls or message.method == "INVITE"
-            self._registers = self._registers or message.method == "REGISTER"
-            try:
-                name = message.headers.from_
-                self._user = self._user or one_line(name.display_name or name.uri.user or "", 24)
-            except SipSyntaxError:
-                pass
-
-    def receives(self, message: Message, call_names: Mapping[tuple[str, str], str]) -> None:
-        if isinstance(message, Request) and message.method in {"INVITE", "REGISTER", "OPTIONS", "MESSAGE"}:
-            self._is_asked = True
-            self._registrar = self._registrar or message.method == "REGISTER"
-            if message.method == "INVITE" and not has_to_tag(message):
-                self._called = True
-                self._given = self._given or call_names.get((_header(message, "Call-ID"), "callee"), "")
-
-    @property
-    def name(self) -> str:
-        if self._given:
-            return self._given
-        if self._is_asked and not self._registers and (self._calls or self._registrar or not self._called):
-            # Who registers phones and is called is a PBX also when it refuses the call.
-            return "PBX" if self._calls or (self._registrar and self._called) else "Server"
-        if self._registers or self._calls:
-            return self._user
-        return "Callee" if self._called else ""
-
-    @property
-    def role(self) -> str:
-        return self._product
-
-
-def _told_apart(parties: list[Party]) -> list[Party]:
-    count: dict[str, int] = {}
-    found = []
-    for party in parties:
-        count[party.name] = count.get(party.name, 0) + 1
-        found.append(
-            party if count[party.name] == 1 else replace(party, name=f"{party.name} {count[party.name]}")
-        )
-    return found
-
-
 # -- rows ----------------------------------------------------------------------------------------------------
 
 
 def _message_rows(
     seen: Sequence[SeenMessage],
     parsed: Sequence[Parsed],
-    lanes: _Lanes,
+    lanes: Lanes,
     zero: float,
     redactor: Redactor,
     names: Mapping[str, str],
@@ -378,7 +187,7 @@ def _message_rows(
     narrator = Narrator()
     for index, (message, content) in enumerate(zip(seen, parsed, strict=True)):
         source, destination = lanes.lane(message.source), lanes.lane(message.destination)
-        understood = _understood(content)
+        understood = understood_part(content)
         lost = message.departed and not message.arrived and message.destination in both_ends
         fault = content.reason if isinstance(content, MalformedMessage) else None
         media = media_line(understood.body) if understood is not None and understood.body else None
@@ -410,7 +219,7 @@ def _row(
     at: float,
     redactor: Redactor,
 ) -> MessageRow:
-    cseq = _header(message, "CSeq")
+    cseq = header_text(message, "CSeq")
     response = message if isinstance(message, Response) else None
     raw = shown_octets(redactor.message(seen.data[:LONGEST_RAW]))
     if len(seen.data) > LONGEST_RAW:
@@ -428,7 +237,7 @@ def _row(
         status=response.status if response is not None else None,
         reason=one_line(response.reason, 80) if response is not None else "",
         cseq=cseq,
-        call_id=_header(message, "Call-ID"),
+        call_id=header_text(message, "Call-ID"),
         media=media,
         repeat_of=None if seen.repeat_of is None else seen.repeat_of + 1,
         lost=lost,
@@ -439,7 +248,7 @@ def _row(
     )
 
 
-def _stream_row(stream: SeenStream, lanes: _Lanes, zero: float) -> StreamRow:
+def _stream_row(stream: SeenStream, lanes: Lanes, zero: float) -> StreamRow:
     source, destination = lanes.media_lane(stream.source), lanes.media_lane(stream.destination)
     calls: dict[str, None] = {}
     names: dict[int, str] = {}
@@ -484,12 +293,15 @@ def _with_gaps(rows: Sequence[Row]) -> Iterable[Row]:
 
 
 def _doing(row: MessageRow, before: str) -> str:
+    if row.label == "re-INVITE" and row.media is not None:
+        return "on hold" if row.media.held else "talking"
+    in_call = before in {"talking", "on hold"}
     if row.method == "INVITE" and row.status is None:
-        return before if before == "talking" else "without an answer"
-    if row.status in {180, 183} and before != "talking":
+        return before if in_call else "without an answer"
+    if row.status in {180, 183} and not in_call:
         return "ringing" if row.status == 180 else "in progress"
     if row.method == "INVITE" and row.status is not None and 200 <= row.status < 300:
-        return "talking"
+        return before if in_call else "talking"
     if row.method in {"BYE", "CANCEL", "REGISTER", "OPTIONS"} or (row.status or 0) >= 300:
         return "waiting"
     return before

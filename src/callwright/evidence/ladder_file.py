@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Party, Row, StreamRow
+from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
+from callwright.evidence.lanes import Party
 
 MOST_ROWS = 5_000
 """Rows that are kept; the capture has the others."""

@@ -8,6 +8,10 @@ from callwright.evidence.ladder import Ladder, StreamRow
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
 from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome
+from callwright.scenario.verdict import SILENT_PCT
+
+SILENCE = "silence"
+"""Instead of a MOS, where packets came without a sound."""
 
 
 def call_names(outcome: RunOutcome) -> dict[tuple[str, str], str]:
@@ -33,6 +37,13 @@ def named_calls(outcome: RunOutcome) -> list[tuple[str, CallOutcome]]:
         count[name] = count.get(name, 0) + 1
         found.append((f"{name} {count[name]}" if names.count(name) > 1 else name, call))
     return found
+
+
+def heard_silence(call: CallOutcome) -> bool:
+    """Whether packets came and none of them held a sound. Their MOS tells how they travelled, and nothing of
+    what a person heard: it is shown as the transport's, without a band."""
+    silent = call.received.silence_pct
+    return bool(call.received.packets) and silent is not None and silent >= SILENT_PCT
 
 
 def has_media(call: CallOutcome) -> bool:
@@ -76,7 +87,10 @@ def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], lane
             )
             == 1
         )
-        stream = call.received if lanes.get(call_id) == row.destination else call.sent
+        to_us = lanes.get(call_id) == row.destination
+        if alone and to_us and heard_silence(call):
+            return SILENCE
+        stream = call.received if to_us else call.sent
         if alone and stream.mos is not None:
             return f"MOS {stream.mos:.2f} {band(stream.mos).name}"
     return counted

@@ -18,7 +18,7 @@ from callwright.evidence import figures
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
 from callwright.evidence.load_charts import shown_loads
-from callwright.evidence.naming import has_media, named_calls, with_quality
+from callwright.evidence.naming import has_media, heard_silence, named_calls, with_quality
 from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import shown
 from callwright.evidence.waterfall import call_phases, run_phases
@@ -68,6 +68,7 @@ def equip(environment: Environment) -> None:
     )
     environment.globals["band_of"] = lambda mos: band(mos).name
     environment.globals["bars_on"] = _bars_on
+    environment.globals["heard_silence"] = heard_silence
 
 
 def _finalize(value: object) -> object:
@@ -119,6 +120,7 @@ def run_page(
         "calls": calls,
         "facts": {call.id: _facts(call) for _, call in calls},
         "heard": [pair for pair in calls if has_media(pair[1])],
+        "silent": {call.id for _, call in calls if heard_silence(call)},
         "call_names": {call.id: name for name, call in calls},
         "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
         "loads": shown_loads(outcome),
@@ -189,6 +191,11 @@ class Place:
     x2: float = 0.0
     middle: float = 0.0
     way: int = 1
+
+    @property
+    def width(self) -> float:
+        """From lane to lane: the room that its words have."""
+        return round(abs(self.x2 - self.x1), 3)
 
 
 def _place(row: object, lanes: int) -> Place:

@@ -19,6 +19,7 @@ from callwright.evidence.charts import (
     wave_path,
 )
 from callwright.evidence.figures import milliseconds, percent
+from callwright.evidence.naming import heard_silence
 from callwright.evidence.waveform import Waveform
 from callwright.quality.bands import band
 from callwright.scenario.outcome import (
@@ -227,13 +228,14 @@ class _Drawer:
         while seconds and self._call_end - seconds[-1][0] < 0.5 and not seconds[-1][1].packets:
             seconds.pop()
         known = any(s.mos is not None or s.lost is not None or s.jitter_ms is not None for _, s in seconds)
+        quiet = _no_sound(call, received, wave)
         plots = []
         if known or received:
             why = "no packet, so nothing to rate" if received else "not reported"
             if not received:  # reports come every few seconds: what was said holds until the next one
                 seconds = _reports(seconds)
             plots = [
-                self._mos(seconds, total, why),
+                self._mos(seconds, total, why, quiet),
                 self._loss(seconds, total, why),
                 self._jitter(seconds, total, why),
             ]
@@ -271,23 +273,32 @@ class _Drawer:
             gaps.append(self._span(start, min(seconds[-1][0] + 1, self._call_end), why))
         return gaps
 
-    def _mos(self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str) -> Plot:
+    def _middle(self, at: float) -> float:
+        """Of the second that begins then; the last one may be cut short by the end of the call."""
+        return self.axis.x((at + max(at, min(at + 1, self._call_end))) / 2)
+
+    def _mos(
+        self, seconds: Sequence[tuple[float, SecondOfStream]], total: StreamOutcome, why: str, quiet: bool
+    ) -> Plot:
+        """Where no sound came, the figures are the transport's and nothing that somebody heard."""
         values = [s.mos for _, s in seconds]
         present = sorted(v for v in values if v is not None)
-        worst = f"worst second {present[0]:.2f}" if present else "no second could be rated"
+        overall = "of the whole call" if total.mos is not None else "no second could be rated"
+        worst = f"worst second {present[0]:.2f}" if present else overall
         summary = f"{total.mos:.2f}" if total.mos is not None else "not known"
+        name = band(total.mos).name.lower() if total.mos is not None else "nodata"
+        if quiet and total.mos is not None:
+            summary, worst, name = "silence", f"transport {total.mos:.2f}", ""
         return Plot(
             "MOS",
-            f"per second, limit {self._min_mos:g}",
+            "of the transport" if quiet else f"per second, limit {self._min_mos:g}",
             summary,
             worst,
-            alarm=total.mos is not None and total.mos < self._min_mos,
-            band=band(total.mos).name.lower() if total.mos is not None else "nodata",
+            alarm=quiet or (total.mos is not None and total.mos < self._min_mos),
+            band=name,
             top=f"{MOS_TOP:g}",
             bottom=f"{MOS_BOTTOM:g}",
-            curve=curve(
-                [(self.axis.x(at + 0.5), None if s.mos is None else mos_y(s.mos)) for at, s in seconds]
-            ),
+            curve=curve([(self._middle(at), None if s.mos is None else mos_y(s.mos)) for at, s in seconds]),
             limit=mos_y(self._min_mos),
             gaps=self._gaps(seconds, values, why),
             says=f"MOS {summary}, {worst}",
@@ -322,21 +333,26 @@ class _Drawer:
                     )
                 )
         lost, packets = total.lost, total.packets
+        nothing = not packets and not lost
         summary = (
             "not known"
             if lost is None
+            else "none came"
+            if nothing
             else f"{lost:,} of {(packets or 0) + lost:,}"
             if packets is not None
             else f"{lost:,}"
         )
         late = f", {total.discarded:,} discarded" if total.discarded else ""
         detail = f"packets lost, {percent(total.loss_pct)}{late}" if lost is not None else "no report"
+        if lost is not None and nothing:
+            detail = "not one packet"
         return Plot(
             "Loss",
             "per second",
             summary,
             detail,
-            alarm=bool(total.loss_pct and total.loss_pct >= 1),
+            alarm=bool(total.loss_pct and total.loss_pct >= 1) or (lost is not None and nothing),
             top="100 %",
             bottom="0",
             base=True,
@@ -362,7 +378,7 @@ class _Drawer:
             bottom="0",
             curve=curve(
                 [
-                    (self.axis.x(at + 0.5), None if s.jitter_ms is None else share_y(s.jitter_ms, top))
+                    (self._middle(at), None if s.jitter_ms is None else share_y(s.jitter_ms, top))
                     for at, s in seconds
                 ]
             ),
@@ -392,7 +408,9 @@ class _Drawer:
         path = wave_path(outline.peaks[channel], self.axis.x(start), self.axis.x(start + outline.seconds))
         silence = total.silence_pct if isinstance(total, ReceivedOutcome) else None
         level = total.level_dbfs if isinstance(total, ReceivedOutcome) else None
-        summary = f"{level:.0f} dBFS" if level is not None else "recorded"
+        summary = f"{level:.0f} dBFS".replace("-", "−") if level is not None else "recorded"
+        if not max(outline.peaks[channel], default=0.0):
+            summary = "no sound"
         detail = f"{percent(silence)} silence" if silence is not None else f"{outline.seconds:.1f} s"
         return Plot(
             "Audio",
@@ -402,6 +420,15 @@ class _Drawer:
             wave=path,
             says=f"Audio, {summary}, {detail}",
         )
+
+
+def _no_sound(call: CallOutcome, received: bool, wave: tuple[str, Waveform] | None) -> bool:
+    """Whether packets went this way without a sound: as it was heard, or as we recorded what we sent."""
+    if received:
+        return heard_silence(call)
+    if wave is None or wave[0] not in {"stereo", "sent"} or not call.sent.packets:
+        return False
+    return not max(wave[1].peaks[0], default=0.0)
 
 
 def _expected(second: SecondOfStream) -> float | None:

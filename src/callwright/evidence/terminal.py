@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from callwright.evidence.figures import UNKNOWN, milliseconds, number, percent
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
-from callwright.evidence.naming import has_media, named_calls, with_quality
+from callwright.evidence.naming import SILENCE, has_media, heard_silence, named_calls, with_quality
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown
 from callwright.quality.bands import band
@@ -187,8 +187,9 @@ def _streams(outcome: RunOutcome, width: int) -> RenderableType:
             who = _text([(f"{arrow} ", "cyan" if way == "received" else "magenta"), (f"{name}, {way}", "")])
             lost = _text([(number(stream.lost), "red" if stream.lost else "")])
             jitter = milliseconds(stream.jitter_ms)
+            mos = _silence(stream) if way == "received" and heard_silence(call) else _mos(stream)
             if not wide:
-                table.add_row(who, lost, jitter, _mos(stream))
+                table.add_row(who, lost, jitter, mos)
                 continue
             table.add_row(
                 who,
@@ -198,7 +199,7 @@ def _streams(outcome: RunOutcome, width: int) -> RenderableType:
                 _text([(number(stream.discarded), "yellow" if stream.discarded else "")]),
                 jitter,
                 percent(stream.loss_pct),
-                _mos(stream),
+                mos,
             )
     for _, call in named_calls(outcome)[:1]:
         table.caption = _timing(call) if len(outcome.calls) == 1 else None
@@ -214,6 +215,11 @@ def _mos(stream: StreamOutcome) -> RenderableType:
     if stream.provisional:
         line.append((" provisional", "dim"))
     return _text(line)
+
+
+def _silence(stream: StreamOutcome) -> RenderableType:
+    transport = f" transport {stream.mos:.2f}" if stream.mos is not None else ""
+    return _text([(SILENCE, "bold red"), (transport, "dim")])
 
 
 def _timing(call: CallOutcome) -> str:

@@ -254,17 +254,22 @@ def _answerer(call: CallOutcome) -> str:
     return _far_end(call) if call.direction is Direction.OUTGOING else _name(call.party, "We")
 
 
+def _answered_but(call: CallOutcome, us: str) -> str:
+    """The one who answered and the one who listens, named once where they are the same."""
+    answerer = _answerer(call)
+    return f"{answerer} answered, but" if answerer.lower() == us.lower() else f"{answerer} answered, but {us}"
+
+
 def _judge_media(call: CallOutcome, min_mos: float, silence_permitted: bool) -> Judgement:
     us, them = _name(call.party, "we"), _far_end(call)
     heard = call.received
     span = f" in {_milliseconds(call.duration_ms)}" if call.duration_ms else ""
     if not heard.packets:
-        reason = f"{_answerer(call)} answered, but {us} heard nothing: no RTP packet came{span}."
+        reason = f"{_answered_but(call, us)} heard nothing: no RTP packet came{span}."
         return Verdict.FAILED, Blame.TARGET, reason
     silent = heard.silence_pct is not None and heard.silence_pct >= SILENT_PCT
     if silent and not silence_permitted:
-        opening = f"{_answerer(call)} answered, but {us} heard silence"
-        reason = f"{opening}: all {heard.packets} packets were without sound."
+        reason = f"{_answered_but(call, us)} heard silence: all {heard.packets} packets were without sound."
         return Verdict.FAILED, Blame.TARGET, reason
     if call.peer_loss_pct is not None and call.peer_loss_pct >= 100:
         reason = f"{them} heard nothing of {us}: its RTCP reported that all our audio was lost."
