@@ -404,6 +404,35 @@ async def test_a_result_is_acknowledged_once_and_known_again(services: Services,
     assert (await services.runs.detail(ended)).outcome == outcome
 
 
+async def test_a_passed_run_keeps_its_sentence(services: Services, demo: Identity) -> None:
+    run = await begun(services, demo)
+    outcome = '{"verdict":"passed","reason":"Alice called Bob, and both heard each other."}'
+    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    ended = await services.runs.known(run.session_id)
+    assert ended.result_description == "Alice called Bob, and both heard each other."
+
+
+@pytest.mark.parametrize(
+    ("received", "mos"),
+    [
+        ('{"mos":4.28,"packets":208,"silence_pct":100.0}', None),
+        ('{"mos":null,"packets":0}', None),
+        ('{"mos":4.28,"packets":208,"silence_pct":30.0}', 4.28),
+    ],
+)
+async def test_a_run_in_which_somebody_heard_nothing_has_no_mos(
+    services: Services, demo: Identity, received: str, mos: float | None
+) -> None:
+    run = await begun(services, demo)
+    well = '{"mos":4.37,"packets":200,"silence_pct":30.0}'
+    calls = ",".join(
+        f'{{"setup_ms":900.0,"media_expected":true,"received":{heard}}}' for heard in (well, received)
+    )
+    outcome = f'{{"verdict":"failed","blame":"target","reason":"Silence.","calls":[{calls}]}}'
+    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    assert (await services.runs.known(run.session_id)).mos == mos
+
+
 @pytest.mark.parametrize("outcome", [b"", b"{}", b'{"verdict":"great"}', b"\xff", b"[" * 100_000])
 async def test_a_result_that_cannot_be_read_ends_the_run_as_our_error(
     services: Services, demo: Identity, outcome: bytes

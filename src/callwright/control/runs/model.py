@@ -53,7 +53,7 @@ class Run(msgspec.Struct, frozen=True):
     stopped_at: float | None
     started_by: str  # user name
     kiosk: int | None  # serial of the public link; None: there is none, or it was revoked
-    mos: float | None  # the lowest of its calls, as received
+    mos: float | None  # the lowest of its calls, as received; None when one that was to hear heard nothing
     kiosk_until: float | None = None  # when the public link ends; None: never
 
     @property

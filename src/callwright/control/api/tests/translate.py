@@ -112,7 +112,7 @@ def _status(run: runs.Run) -> dict[str, Any]:
         "is_finished": int(run.finished),
         "project_id": run.project_id,
         "project_name": run.project_name,
-        "result_description": run.result_description,
+        "result_description": "" if run.status == "passed" else run.result_description,
         "session_id": run.session_id,
         "started_at": utc_or_none(run.started_at),
         "status": status,
