@@ -20,7 +20,10 @@ class Bench:
     """A running pacer, a socket to send from and one to send to."""
 
     def __init__(self) -> None:
-        self.pacer = _media.Pacer()
+        self.alarm, alarm = socket.socketpair()
+        self.alarm.settimeout(3.0)
+        self._alarm = alarm  # open as long as the pacer runs
+        self.pacer = _media.Pacer(alarm.fileno())
         self.thread = threading.Thread(target=self.pacer.run, daemon=True)
         self.thread.start()
         self.near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -42,8 +45,8 @@ def bench() -> Iterator[Bench]:
     made.pacer.close()
     made.thread.join(3.0)
     assert not made.thread.is_alive()
-    made.near.close()
-    made.far.close()
+    for sock in (made.near, made.far, made.alarm, made._alarm):
+        sock.close()
 
 
 def planned(*offsets: float, now: float | None = None) -> list[tuple[float, bytes, None]]:
@@ -102,8 +105,11 @@ def test_a_packet_that_is_too_late_stops_its_stream_until_it_is_withdrawn(bench:
     stream.plan(planned(-0.2, 0.0), bench.name)
     other.plan(planned(0.001), bench.name)
     assert bench.far.recv(100) == b"0"  # of the other
+    assert bench.alarm.recv(100) == b"\0"
+    assert (stream.stalled, other.stalled) == (True, False)
     assert stream.collect() == ([], None, True)
     assert stream.withdraw() == ([], None, True)
+    assert not stream.stalled
     stream.plan([(CLOCK.now(), b"again", None)], bench.name)
     assert bench.far.recv(100) == b"again"
 

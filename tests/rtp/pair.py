@@ -49,6 +49,13 @@ class Counting:
         return self.count.to_bytes(4, "big") * 40
 
 
+class Blocks(Counting):
+    """A source that gives as many frames as are wanted at once."""
+
+    def next_frames(self, count: int) -> list[bytes | None]:
+        return [self.next_frame() for _ in range(count)]
+
+
 @dataclass
 class Wire:
     """What one direction does to packets; `drop` is asked first."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from callwright.rtp.packet import parse
 from callwright.rtp.session import Prepared, Session
-from tests.rtp.pair import A, B, Counting, config, entropy
+from tests.rtp.pair import A, B, Blocks, Counting, config, entropy
 
 Act = Callable[[Session, float], object]
 END = 3.0
@@ -23,6 +23,10 @@ class Halting(Counting):
     def next_frame(self) -> bytes | None:
         frame = super().next_frame()
         return None if self.count % 5 in (2, 3) else frame
+
+
+class HaltingBlocks(Halting, Blocks):
+    pass
 
 
 def acts_by_name() -> dict[str, Act]:
@@ -41,6 +45,8 @@ def acts_by_name() -> dict[str, Act]:
         "silence": lambda session, now: session.set_source(None, now),
         "play": lambda session, now: session.set_source(Counting(), now),
         "halt": lambda session, now: session.set_source(Halting(), now),
+        "play blocks": lambda session, now: session.set_source(Blocks(), now),
+        "halt in blocks": lambda session, now: session.set_source(HaltingBlocks(), now),
         "move": moved,
         "faster": faster,
         "look": lambda session, now: session.report(now),

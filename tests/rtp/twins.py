@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from callwright.rtp.session import Session, SessionConfig
-from tests.rtp.pair import B, config
+from tests.rtp.pair import B, Blocks, Counting, config
 
 _HEADER = Struct("!BBHII")
 STRANGER = ("203.0.113.9", 9999)
@@ -194,6 +194,8 @@ def _act(each: Session, verb: int, amount: int, now: float, on_its_way: int) -> 
             each.relatch(_other_format(amount), now)
         case 9:
             each.set_source(None, now)
+        case 10:
+            each.set_source(Blocks() if amount % 2 else Counting(), now)
         case _:
             pass
     return []

@@ -90,7 +90,7 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
 cdef enum:
-    VECTOR = 8  # datagrams of one call
+    VECTOR = 16  # datagrams of one call
     LARGEST = 65536
     NAME = 32
     CONTROL = 128
@@ -225,15 +225,15 @@ cdef class Reader:
         return 0 if port is None else port.dropped
 
     def read(self, double now, double wall_offset, int rounds):
-        """Two lists: (owner, marked, data, source, arrival) of all datagrams, at most `rounds` batches of a
-        socket, in order of each socket; and (owner, marked) of sockets with an error to be fetched.
+        """Two lists: (owner, marked, [(data, source, arrival), …]) of all datagrams, at most `rounds` batches of
+        a socket, in order of each socket; and (owner, marked) of sockets with an error to be fetched.
 
         `wall_offset` is wall time minus monotonic time. The arrival is monotonic, and lies between the reading
         before and `now`.
         """
         cdef epoll_event events[EVENTS]
-        cdef int ready, index, count, number, done
-        cdef list datagrams = []
+        cdef int ready, index, count, done
+        cdef list batches = []
         cdef list errors = []
         cdef _Port port
         cdef double since = self.last_read
@@ -252,18 +252,17 @@ cdef class Reader:
                 count = receive(self.messages, port.fd)
                 if count < 0 or events[index].events & EPOLLERR:
                     errors.append((port.owner, port.marked))
-                for number in range(count):
-                    datagrams.append(self.take(port, number, now, wall_offset, since))
                 if count > 0:
+                    batches.append(self.take(port, count, now, wall_offset, since))
                     taken = True
             if not taken:
                 break
-        return datagrams, errors
+        return batches, errors
 
     def read_one(self, int fd, double now, double wall_offset, int rounds):
         """As `read`, of one socket only."""
-        cdef int count, number, done
-        cdef list datagrams = []
+        cdef int count, done
+        cdef list batches = []
         cdef list errors = []
         cdef _Port port = self.ports.get(fd)
         if port is None:
@@ -275,13 +274,20 @@ cdef class Reader:
                     errors.append((port.owner, port.marked))
                     continue  # the error is told once; packets may stand behind it
                 break
-            for number in range(count):
-                datagrams.append(self.take(port, number, now, wall_offset, self.last_read))
+            if count > 0:
+                batches.append(self.take(port, count, now, wall_offset, self.last_read))
             if count < VECTOR:
                 break
-        return datagrams, errors
+        return batches, errors
 
-    cdef tuple take(self, _Port port, int number, double now, double wall_offset, double since):
+    cdef tuple take(self, _Port port, int count, double now, double wall_offset, double since):
+        cdef list datagrams = []
+        cdef int number
+        for number in range(count):
+            datagrams.append(self.take_one(port, number, now, wall_offset, since))
+        return port.owner, port.marked, datagrams
+
+    cdef tuple take_one(self, _Port port, int number, double now, double wall_offset, double since):
         cdef mmsghdr *message = &self.messages.headers[number]
         cdef msghdr *header = &message.msg_hdr
         cdef cmsghdr *control = CMSG_FIRSTHDR(header)
@@ -310,7 +316,7 @@ cdef class Reader:
         if length > LARGEST:
             length = LARGEST
         data = PyBytes_FromStringAndSize(<char *>self.messages.vectors[number].iov_base, length)
-        return port.owner, port.marked, data, port.last_source, arrival
+        return data, port.last_source, arrival
 
 
 MOST = VECTOR

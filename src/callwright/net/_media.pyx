@@ -1,6 +1,6 @@
 """The native pacer: a thread without the GIL that sends prepared RTP packets when they are due.
 
-Sessions make their packets some 100 ms ahead (`rtp.Session.prepare`); so a Python thread that is held up by
+Sessions make their packets some 100 ms and more ahead (`rtp.Session.prepare`); so a Python thread that is held up by
 others, or by the collection of garbage, holds up nothing on the wire. Linux only.
 """
 
@@ -26,6 +26,7 @@ cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:
         pass
     int MSG_DONTWAIT
+    ssize_t send(int fd, const void *data, size_t size, int flags)
     ssize_t sendto(int fd, const void *data, size_t size, int flags, const sockaddr *to, unsigned int length)
 
 cdef extern from "<sched.h>" nogil:
@@ -52,7 +53,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const timespec *until)
 
 cdef enum:
-    ROOM = 64  # packets of one stream that may be on their way
+    ROOM = 128  # packets of one stream that may be on their way
     NAME = 32  # octets of the longest socket address
     AT_ONCE = 32  # packets sent before others may have the lock
 
@@ -193,8 +194,9 @@ def sum_frames(list frames not None, dict laws not None, double started, offset,
 
 cdef class Pacer:
     """Sends what its streams have planned. `run` is the body of its thread; all else may be called from any
-    one other thread."""
+    one other thread. `alarm` is a socket that gets an octet when a stream stalls; it outlives `run`."""
 
+    cdef int alarm
     cdef pthread_mutex_t mutex
     cdef pthread_cond_t changed
     cdef bint closing
@@ -204,8 +206,9 @@ cdef class Pacer:
     cdef Py_ssize_t count
     cdef Py_ssize_t room
 
-    def __cinit__(self):
+    def __cinit__(self, int alarm=-1):
         cdef pthread_condattr_t attributes
+        self.alarm = alarm
         pthread_mutex_init(&self.mutex, NULL)
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
@@ -257,27 +260,27 @@ cdef class Pacer:
             if line.queued != due:
                 continue  # moved since
             line.queued = -1
-            self.send(line)
+            now = self.send(line, now)
             sent += 1
-            if sent % AT_ONCE == 0:
-                if self.waiting > 0:
-                    pthread_mutex_unlock(&self.mutex)
-                    sched_yield()
-                    pthread_mutex_lock(&self.mutex)
-            now = now_ns()
+            if sent % AT_ONCE == 0 and self.waiting > 0:
+                pthread_mutex_unlock(&self.mutex)
+                sched_yield()
+                pthread_mutex_lock(&self.mutex)
+                now = now_ns()
 
-    cdef void send(self, Line *line) noexcept nogil:
+    cdef int64_t send(self, Line *line, int64_t now) noexcept nogil:
+        """Sends what is due at `now`; the time behind it."""
         cdef Item *item
-        cdef int64_t now
         cdef int attempt
         while line.next != line.head and not line.stalled:
             item = &line.items[line.next % ROOM]
-            now = now_ns()
             if item.due > now:
                 break
             if now - item.due >= line.patience:
                 line.stalled = True
-                return
+                if self.alarm >= 0:
+                    send(self.alarm, b"", 1, MSG_DONTWAIT)  # its one octet is the zero at the end
+                return now
             item.failed = 0
             for attempt in range(2):
                 # The first error is most likely an ICMP error about a packet before: the kernel tells it at
@@ -290,8 +293,10 @@ cdef class Pacer:
                 if item.failed == EAGAIN:
                     break
             line.next += 1
+            now = now_ns()
         if line.next != line.head and not line.stalled:
             self.queue(line)
+        return now
 
     cdef void queue(self, Line *line) noexcept nogil:
         """Puts a line that has something to send in the heap, for its next packet."""
@@ -440,6 +445,11 @@ cdef class PacedStream:
         finally:
             self.pacer.unlock()
         return added
+
+    @property
+    def stalled(self):
+        """The stream was so late that it stopped, and waits to be withdrawn."""
+        return bool(self.line.stalled)
 
     def collect(self):
         """(times at which packets have left, errnos of those that the kernel did not take, whether the stream

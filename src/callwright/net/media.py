@@ -229,12 +229,16 @@ class MediaEngine:
             for handle in list(self._handles):
                 self._drain([handle])
                 self._remove(handle)
+            self._end()
             with self._lock:
                 self._closing = True
                 self._selector.close()
                 self._control_in.close()
                 self._control_out.close()
             self._obey()  # nobody shall wait for ever for a Future
+
+    def _end(self) -> None:
+        """The last that is done before the thread's own sockets are closed."""
 
     def _obey(self) -> None:
         while self._commands:

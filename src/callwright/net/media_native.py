@@ -32,19 +32,20 @@ from callwright.sip.transport import Address
 
 T = TypeVar("T")
 
-LEAD = 0.400
-"""Seconds ahead for which packets are made: as long may Python be held up."""
-MOST = 48
-GRID = 0.120
+LEAD = 0.720
+"""Seconds ahead for which packets are made: what is above `VISIT`, so long may Python be held up."""
+MOST = 80
+"""Packets of one session on their way: `LEAD` of the shortest, 10 ms."""
+GRID = 0.240
 """Visits and readings fall on multiples of this, so that one awakening serves all sessions."""
-VISIT = 0.240
+VISIT = 0.480
 """Seconds between two visits of a session."""
 EAGER = 0.040
-"""Readings fall on multiples of this while somebody looks on (a tap), and while something is to come for the
-first time: a session may have to send elsewhere as soon as it knows where its packets come from."""
+"""Readings fall on multiples of this while somebody looks on (a tap), and for a session that something is to
+come to for the first time: it may have to send elsewhere as soon as it knows where its packets come from."""
 WATCHED_VISIT = 0.160
 """Seconds between two visits while somebody looks on."""
-PHASES = 0.002
+PHASES = 0.004
 """Streams begin on multiples of this, so that the pacer can send for many whenever it wakes."""
 PATIENCE = 0.060
 """A packet later than this is left to the session, which knows what to skip (`max_catch_up`)."""
@@ -72,8 +73,8 @@ class _Flight:
         self.session = session
         self.stream = stream
         self.live = False  # of the session, as it was when packets were made last
-        self.heard = False
-        self.packets: deque[tuple[float, bytes, tuple[str, int]]] = deque()
+        self.under_way = 0
+        self.packets: deque[tuple[float, bytes, tuple[str, int]]] = deque()  # these, where somebody looks on
         self.address: tuple[str, int] | None = None
         self.name = b""
 
@@ -84,6 +85,9 @@ class NativeMediaEngine(MediaEngine):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._flights: dict[MediaHandle, _Flight] = {}
+        self._punctual: dict[MediaHandle, None] = {}  # those that have to be woken on time
+        self._eager: dict[MediaHandle, None] = {}  # those that are read every `EAGER`
+        self._read_all_after = 0.0
         self._offset = 0.0
 
     # From any thread
@@ -100,6 +104,7 @@ class NativeMediaEngine(MediaEngine):
         def with_nothing_on_its_way() -> T:
             for each in [handle] if handle is not None else list(self._flights):
                 self._withdraw(each)
+                self._expect(each)  # after an act the far end may be another
             return act()
 
         return super().run(with_nothing_on_its_way, handle)
@@ -111,9 +116,7 @@ class NativeMediaEngine(MediaEngine):
     # On the media thread from here on
 
     def _begin(self) -> None:
-        self._pacer, self._reader = Pacer(), Reader()
-        self._pacing = threading.Thread(target=self._pace, name="media pacer", daemon=True)
-        self._pacing.start()
+        self._reader = Reader()
         super()._begin()
 
     def _pace(self) -> None:
@@ -122,15 +125,19 @@ class NativeMediaEngine(MediaEngine):
         self._pacer.run()
 
     def _main(self) -> None:
+        self._pacer = Pacer(self._control_out.fileno())
+        self._pacing = threading.Thread(target=self._pace, name="media pacer", daemon=True)
+        self._pacing.start()
         try:
             super()._main()
         finally:
-            self._pacer.close()
             self._reader.close()
 
+    def _end(self) -> None:
+        self._pacer.close()
+        self._pacing.join()
+
     def _add(self, handle: MediaHandle) -> None:
-        if not self._handles:
-            switch_interval.shorten()
         self._handles[handle] = None
         handle._running = True
         pair = handle.ports
@@ -138,7 +145,29 @@ class NativeMediaEngine(MediaEngine):
         self._reader.add(pair.rtcp.fileno(), handle, True)
         if hasattr(handle.session, "prepare"):
             stream = PacedStream(self._pacer, pair.rtp.fileno(), PATIENCE)
-            self._flights[handle] = _Flight(cast(AheadSession, handle.session), stream)
+            self._flights[handle] = flight = _Flight(cast(AheadSession, handle.session), stream)
+            flight.live = flight.session.live
+            self._expect(handle)
+        self._attend(handle)
+
+    def _attend(self, handle: MediaHandle) -> None:
+        """Threads of Python have to take turns quickly only where one of them wakes a session on time."""
+        flight = self._flights.get(handle)
+        if handle._running and (flight is None or flight.live):
+            if not self._punctual:
+                switch_interval.shorten()
+            self._punctual[handle] = None
+            self._read_after = self._read_all_after = 0.0
+        elif handle in self._punctual:
+            del self._punctual[handle]
+            if not self._punctual:
+                switch_interval.restore()
+
+    def _expect(self, handle: MediaHandle) -> None:
+        """Something is to come, and nobody knows from where."""
+        if handle._running and handle in self._flights:
+            self._eager[handle] = None
+            self._read_after = min(self._read_after, (self._clock.now() // EAGER + 1) * EAGER)
 
     def _remove(self, handle: MediaHandle) -> None:
         if not handle._running:
@@ -150,18 +179,18 @@ class NativeMediaEngine(MediaEngine):
         flight = self._flights.pop(handle, None)
         if flight is not None:
             flight.stream.close()
+        self._eager.pop(handle, None)
+        self._attend(handle)
         for sock in (handle.ports.rtp, handle.ports.rtcp):
             handle.dropped += self._reader.remove(sock.fileno())
         handle.ports.close()
-        if not self._handles:
-            switch_interval.restore()
 
     def _rouse(self, handle: MediaHandle) -> None:
         flight = self._flights.get(handle)
         if flight is not None:
             self._settle(handle, flight)
             due = handle.session.next_wake()
-            if flight.packets and due is not None and due <= self._clock.now():
+            if flight.under_way and due is not None and due <= self._clock.now():
                 # The pacer was held up as long as we were: what it has not sent comes before what is due now,
                 # or numbers would be sent out of their order, and twice.
                 self._withdraw(handle)
@@ -182,7 +211,9 @@ class NativeMediaEngine(MediaEngine):
         session = flight.session
         if session.outdated:
             self._withdraw(handle)
-        flight.live = session.live
+        if flight.live is not session.live:
+            flight.live = session.live
+            self._attend(handle)
         if flight.live:
             return
         now = self._clock.now()
@@ -202,10 +233,13 @@ class NativeMediaEngine(MediaEngine):
             if name is None:  # the slow way tells what is wrong with it
                 session.withdraw(now)
                 self._flights.pop(handle).stream.close()
+                self._attend(handle)
                 return
             flight.address, flight.name = address, name
-        flight.packets.extend(coming)
-        flight.stream.plan(list(coming), flight.name)
+        flight.under_way += len(coming)
+        if self._taps or handle._tap:
+            flight.packets.extend(coming)
+        flight.stream.plan(coming, flight.name)
 
     def _settle(self, handle: MediaHandle, flight: _Flight) -> None:
         """Tells the session what has left."""
@@ -222,6 +256,7 @@ class NativeMediaEngine(MediaEngine):
         times, errors, _ = flight.stream.withdraw()
         try:
             self._account(handle, flight, times, errors)
+            flight.under_way = 0
             flight.packets.clear()
             flight.session.withdraw(self._clock.now())
         except Exception as error:
@@ -233,6 +268,7 @@ class NativeMediaEngine(MediaEngine):
         if not times:
             return
         flight.session.settle(times)
+        flight.under_way -= len(times)
         if errors:
             handle.unsent += len(errors)
             self._refusals(handle, handle.ports.rtp)
@@ -241,8 +277,6 @@ class NativeMediaEngine(MediaEngine):
                 if address is not None:
                     self._refuse(handle, address, refusal(code, Address(*address)))
         if not self._taps and not handle._tap:
-            for _ in times:
-                flight.packets.popleft()
             return
         local = handle.ports.local
         for at in times:
@@ -272,14 +306,25 @@ class NativeMediaEngine(MediaEngine):
         if self._alarmed:
             self._quiet_alarm()
         offset = self._offset = self._wall_offset()
-        heard = self._sort(*self._reader.read(now, offset, READ_ROUNDS))
-        self._last_read = now
-        self._read_after = self._next_reading(now)
+        if now >= self._read_all_after:
+            heard = self._sort(*self._reader.read(now, offset, READ_ROUNDS))
+            self._last_read = now
+            self._read_all_after = self._next_reading(now)
+        else:
+            heard = {}
+            for handle in list(self._eager):
+                for sock in (handle.ports.rtp, handle.ports.rtcp):
+                    heard |= self._sort(*self._reader.read_one(sock.fileno(), now, offset, READ_ROUNDS))
+        for handle in heard:
+            if handle._heard and not handle._tap:
+                self._eager.pop(handle, None)
+        self._read_after = self._read_all_after
+        if self._eager:
+            self._read_after = min(self._read_after, (now // EAGER + 1) * EAGER)
         for handle in heard:
             flight = self._flights.get(handle)
             self._hear(handle)
             if flight is not None and not flight.live and handle._due is not None:
-                flight.heard = True
                 self._tell(handle)
                 if flight.session.outdated:
                     self._drain([handle])
@@ -289,29 +334,43 @@ class NativeMediaEngine(MediaEngine):
             self._drain([handle])
             self._fire()
 
+    def _quiet_alarm(self) -> None:
+        super()._quiet_alarm()
+        for handle, flight in list(self._flights.items()):
+            if flight.stream.stalled:
+                self._resume(handle)
+
+    def _resume(self, handle: MediaHandle) -> None:
+        """The pacer was so late that it has stopped: the session knows what to skip, and goes on."""
+        try:
+            self._rouse(handle)
+        except Exception as error:
+            self._break(handle, error)
+        else:
+            self._drain([handle])
+
     def _next_reading(self, now: float) -> float:
-        if len(self._flights) < len(self._handles):
+        """When all sockets are read again."""
+        if self._punctual:
             return now + GATHER
         grid = EAGER if self._taps else GRID
-        for handle, flight in self._flights.items():
-            if flight.live:
-                return now + GATHER
-            if not flight.heard or handle._tap:
-                grid = EAGER
         return (now // grid + 1) * grid
 
-    def _sort(self, datagrams: Sequence[Any], errors: Sequence[Any]) -> dict[MediaHandle, None]:
+    def _sort(self, batches: Sequence[Any], errors: Sequence[Any]) -> dict[MediaHandle, None]:
         """What the reader found, to those whom it is for; who has something to hear."""
         heard: dict[MediaHandle, None] = {}
         tapped = bool(self._taps)
         offset = self._offset
-        for handle, is_rtcp, data, source, arrival in datagrams:
-            (handle._heard_rtcp if is_rtcp else handle._heard).append((data, source, arrival))
+        for handle, is_rtcp, batch in batches:
+            (handle._heard_rtcp if is_rtcp else handle._heard).extend(batch)
             heard[handle] = None
             if tapped or handle._tap:
                 local = handle.ports.local_rtcp if is_rtcp else handle.ports.local
                 kind: Any = "rtcp" if is_rtcp else "rtp"
-                self._note(handle, Packet(arrival + offset, arrival, "in", kind, "UDP", local, source, data))
+                for data, source, arrival in batch:
+                    self._note(
+                        handle, Packet(arrival + offset, arrival, "in", kind, "UDP", local, source, data)
+                    )
         for handle, is_rtcp in errors:
             self._refusals(handle, handle.ports.rtcp if is_rtcp else handle.ports.rtp)
         return heard

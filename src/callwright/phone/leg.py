@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from callwright.phone.phone import Phone
 
 _WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
-_LOOK_EVERY = 1.0  # the same while it leaves nothing
 
 
 class OutOfPorts(Exception):
@@ -57,7 +57,9 @@ class MediaLeg:
         self._codecs: dict[int, str] = {}
         self._echo: EchoSource | None = None
         self._report: MediaReport | None = None
+        self._loop = asyncio.get_running_loop()
         self._worker: asyncio.TimerHandle | None = None
+        self._works = False  # the event loop looks by itself
         self._started = 0.0
         self._closed = False
 
@@ -112,6 +114,7 @@ class MediaLeg:
     async def close(self) -> tuple[MediaReport | None, Recorder | None]:
         """Stop, give the ports back, finish the recording."""
         self.stop()
+        self._works = True
         if self._worker is not None:
             self._worker.cancel()
         if self._handle is None:
@@ -183,8 +186,10 @@ class MediaLeg:
         self._session = session
         self._started = self.phone.engine.start_time(config.ptime_ms / 1000)
         session.start(self._started)
+        self._works = self.recorder.writing
         self._handle = self.phone.engine.start(session, self._ports)
-        self._work()
+        if self._works:
+            self._work()
 
     def _change(self, config: SessionConfig, negotiated: Negotiated) -> None:
         old, session = self._config, self._session
@@ -221,13 +226,13 @@ class MediaLeg:
 
     def _work(self) -> None:
         recorder = self.recorder
-        waits = recorder is not None and (recorder.writing or recorder.waiting)
-        if recorder is not None and waits:
+        if recorder is None or self._closed:
+            return
+        waits = recorder.writing or recorder.waiting
+        if waits:
             recorder.work()
-        # Where the media thread listens by itself, this only looks whether that is still so.
-        self._worker = asyncio.get_running_loop().call_later(
-            _WORK_EVERY if waits else _LOOK_EVERY, self._work
-        )
+            self._worker = self._loop.call_later(_WORK_EVERY, self._work)
+        self._works = waits  # where the media thread listens by itself, it calls when that is no longer so
 
     # -- on the media thread
 
@@ -243,6 +248,10 @@ class MediaLeg:
                     if frame.payload is not None:
                         self._echo.push(frame.payload)
             recorder.heard(frames, self._codecs, config.ptime_ms, self._started)
+            if not self._works and recorder.waiting:
+                self._works = True
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                    self._loop.call_soon_threadsafe(self._work)
         if config.tap_sent:
             name = self._codecs.get(config.payload_type, recorder.codec_name)
             for sent in session.sent_frames():

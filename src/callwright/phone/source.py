@@ -115,6 +115,15 @@ class ClipSource:
         made = self._made
         return made[index] if index < len(made) else self._frames.frame(index)
 
+    def next_frames(self, count: int) -> list[bytes]:
+        """`count` times `next_frame`."""
+        begin = self._next
+        self._next = end = begin + count
+        made = self._made
+        if end <= len(made):
+            return made[begin:end]
+        return [self._frames.frame(index) for index in range(begin, end)]
+
 
 class EchoSource:
     """An rtp FrameSource that sends back what came, in its order; silent while nothing comes."""

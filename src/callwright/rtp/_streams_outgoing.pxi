@@ -37,6 +37,7 @@ cdef class OutgoingStream:
     cdef bint _tap
     cdef bint _marker
     cdef object _source
+    cdef object _next_frames
     cdef object _digits
     cdef object _ahead
     cdef object _returned
@@ -94,6 +95,7 @@ cdef class OutgoingStream:
         if source is not self._source:
             self._returned.clear()
         self._source = source
+        self._next_frames = getattr(source, "next_frames", None)
 
     def set_sending(self, bint sending, double now):
         if sending and not self.sending:
@@ -177,6 +179,7 @@ cdef class OutgoingStream:
     def prepare(self, double now, double until, Py_ssize_t most, destination):
         cdef list out = []
         cdef double due
+        cdef int64_t wanted, room
         cdef _Slot slot
         if not self.due_for_something() or self.live:
             return out
@@ -184,6 +187,12 @@ cdef class OutgoingStream:
         if due <= now:
             return out
         self.pass_over(now)
+        if self._next_frames is not None and due < until:
+            wanted = <int64_t>((until - due) / self._ptime) + 1
+            room = most - len(self._ahead)
+            wanted = (wanted if wanted < room else room) - len(self._returned)
+            if wanted > 0:
+                self._returned.extend(self._next_frames(wanted))
         while due < until and len(self._ahead) < most and self.due_for_something():
             slot = self.make(due, True)
             self._ahead.append(slot)

@@ -18,7 +18,8 @@ class FrameSource(Protocol):
     """Where the encoded audio comes from. It is asked once each ptime, and not while digits or nothing is
     sent.
 
-    A source with a true attribute `live` makes its audio as it goes on: it is never asked ahead of time.
+    A source with a true attribute `live` makes its audio as it goes on: it is never asked ahead of time. One
+    that has `next_frames(count)` is asked for the next `count` frames at once by `prepare`, which costs less.
     """
 
     def next_frame(self) -> bytes | None:
@@ -75,6 +76,7 @@ class OutgoingStream:
         "_digits",
         "_marker",
         "_max_catch_up",
+        "_next_frames",
         "_ptime",
         "_ptime_ms",
         "_returned",
@@ -112,9 +114,11 @@ class OutgoingStream:
         self._tap = tap
         self._marker = True
         self._source: FrameSource | None = None
+        self._next_frames: Callable[[int], Sequence[bytes | None]] | None = None
         self._digits: EventSender | None = None
         self._ahead: deque[_Slot] = deque()
-        self._returned: deque[bytes | None] = deque()  # frames of slots that were withdrawn
+        # Frames that the source gave and no slot has: of slots that were withdrawn, or of slots to come.
+        self._returned: deque[bytes | None] = deque()
         self._ptime = 0.02
         self._ptime_ms = 20
         self._samples = 160
@@ -159,6 +163,7 @@ class OutgoingStream:
         if source is not self._source:
             self._returned.clear()
         self._source = source
+        self._next_frames = getattr(source, "next_frames", None)
 
     def set_sending(self, sending: bool, now: float) -> None:
         if sending and not self.sending:
@@ -245,6 +250,10 @@ class OutgoingStream:
             return out
         self._pass_over(now)
         ahead = self._ahead
+        if self._next_frames is not None and due < until:
+            wanted = min(int((until - due) / self._ptime) + 1, most - len(ahead)) - len(self._returned)
+            if wanted > 0:
+                self._returned.extend(self._next_frames(wanted))
         while due < until and len(ahead) < most and self._due_for_something():
             slot = self._make(due, undoable=True)
             ahead.append(slot)
