@@ -9,19 +9,22 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from callwright.control.accounts.model import Identity, Right
+from callwright.control.accounts.service import KEY_PREFIX
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.problems import ApiProblem, forbidden, unauthorized
+from callwright.control.api.query import check_query
 from callwright.net.clock import Clock
 
 _LONGEST = 1_024  # characters of a credential
 _STATE = "identity"
+_WRONG = "Too many wrong credentials came from there."
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -37,6 +40,7 @@ class Accounts(Protocol):
 async def pass_gate(connection: Connection, handler: BaseRouteHandler) -> None:
     """The guard of every route of the API; Litestar copies guards, so the gate itself stays in the state."""
     await connection.app.state["gate"](connection, handler)
+    check_query(connection.scope["query_string"], handler)
 
 
 class Gate:
@@ -55,11 +59,18 @@ class Gate:
         now = self._clock.now()
         address = connection.client.host if connection.client else ""
         if self._failures.empty(address, now):
-            raise _too_many(self._failures.wait(address, now), "Too many wrong credentials came from there.")
+            raise _too_many(self._failures.wait(address, now), _WRONG)
+        guess = _is_password(connection.headers)
+        if guess and (pause := self._failures.wait(address, now)) > 0:
+            # Taken before, since a password takes long to compare: those that come meanwhile count too.
+            raise _too_many(pause, _WRONG)
         identity = await self._identify(connection)
         if identity is None:
-            self._failures.wait(address, now)
+            if not guess:
+                self._failures.wait(address, now)
             raise unauthorized()
+        if guess:
+            self._failures.give_back(address)
         who = f"key {identity.key_id}" if identity.key_id is not None else f"user {identity.user_id}"
         pause = self._requests.wait(who, now)
         if pause > 0:
@@ -87,6 +98,15 @@ class Gate:
         if not token.isascii() or not token.isprintable() or len(token) > _LONGEST:
             return None
         return await ask(token)
+
+
+def _is_password(headers: Mapping[str, str]) -> bool:
+    """Whether what was sent may be what a person chose, and not a key or a token."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    if headers.get("x-auth-token") or scheme.lower() != "basic":
+        return False
+    pair = decode_basic(rest)
+    return pair is not None and not pair[0].startswith(KEY_PREFIX) and not pair[0].isdigit()
 
 
 def decode_basic(text: str) -> tuple[str, str] | None:

@@ -39,6 +39,12 @@ class RateLimit:
         bucket.tokens -= cost
         return 0.0
 
+    def give_back(self, who: str, cost: float = 1.0) -> None:
+        """What was taken for something that turned out well."""
+        bucket = self._buckets.get(who)
+        if bucket is not None:
+            bucket.tokens = min(self.burst, bucket.tokens + cost)
+
     def empty(self, who: str, now: float) -> bool:
         """Whether nothing is left, without taking anything."""
         bucket = self._buckets.get(who)

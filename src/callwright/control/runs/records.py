@@ -18,6 +18,7 @@ from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import PolicyError
+from callwright.scenario.outcome import Blame
 
 __all__ = [
     "KIOSK_DAYS",
@@ -37,6 +38,7 @@ _HOST_NAME = re.compile(
     r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
 )
 _DAY = 86_400.0
+_STATUSES = ("running", "passed", "failed")
 
 
 class AccountSource(Protocol):
@@ -96,16 +98,13 @@ class RunRecords:
     ) -> list[Run]:
         """What the identity sees, newest first. ``after``: the id of the last row of the page before."""
         chosen = filter_ or RunFilter()
-        if chosen.status not in (None, "running", "passed", "failed"):
-            raise Invalid(
-                f"status {chosen.status!r} is not known.",
-                "Permitted: running, passed, failed.",
-                field="status",
-            )
-        if chosen.phase is not None and chosen.phase not in list(Phase):
-            raise Invalid(
-                f"phase {chosen.phase!r} is not known.", f"Permitted: {', '.join(Phase)}.", field="phase"
-            )
+        for field, value, permitted in (
+            ("status", chosen.status, _STATUSES),
+            ("phase", chosen.phase, tuple(Phase)),
+            ("blame", chosen.blame, tuple(Blame)),
+        ):
+            if value is not None and value not in permitted:
+                raise _unknown(field, value, [str(one) for one in permitted])
         return await self._store.page(chosen, after, max(1, min(limit, 5000)), identity.project_ids)
 
     async def live(self) -> Sequence[Run]:
@@ -244,6 +243,12 @@ def _is_place(host: str) -> bool:
     if host == "*" or numeric(bare(host)) is not None:
         return host != "*"
     return len(host) < 254 and _HOST_NAME.fullmatch(host.removeprefix("*.")) is not None
+
+
+def _unknown(field: str, value: str, permitted: Sequence[str]) -> Invalid:
+    message = f"{field} {value[:100]!r} is not known."
+    entry = {"field": field, "message": message, "value": value[:200], "permitted": list(permitted)}
+    return Invalid(message, f"Permitted: {', '.join(permitted)}.", field=field, errors=[entry])
 
 
 def new_session_id(entropy: Entropy) -> str:

@@ -13,6 +13,7 @@ from callwright.control.web import rendering
 from callwright.control.web.visitor import Pages, WebRequest, check_origin, go, local_path
 
 _WRONG = "Email or password is wrong. Check both and try again."
+_TOO_MANY = "Too many wrong passwords came from there. Try again in a minute."
 _FAILURES = (0.1, 10.0)  # wrong passwords a second from one address, and at once
 
 
@@ -30,13 +31,13 @@ def routes(pages: Pages) -> list[Any]:
         email, password = str(fields.get("email", "")), str(fields.get("password", ""))
         next_ = local_path(str(fields.get("next", "/")))
         address, now = request.client.host if request.client else "", pages.services.clock.now()
-        if failures.empty(address, now):
-            problem = "Too many wrong passwords came from there. Try again in a minute."
-            return sign_in(pages, request, status=429, next_=next_, email=email, problem=problem)
+        # Taken before, since a password takes long to compare: those that come meanwhile count too.
+        if failures.wait(address, now) > 0:
+            return sign_in(pages, request, status=429, next_=next_, email=email, problem=_TOO_MANY)
         login = await pages.services.accounts.login(email, password)
         if login is None:
-            failures.wait(address, now)
             return sign_in(pages, request, status=401, next_=next_, email=email, problem=_WRONG)
+        failures.give_back(address)
         answer = go(next_)
         answer.cookies.append(pages.cookie(request, login[0]))
         return answer
