@@ -1,10 +1,11 @@
-"""A file of evidence as an answer: streamed, with one byte range at a time (RFC 9110 section 14)."""
+"""A file of evidence as an answer: streamed, with one byte range at a time (RFC 9110 section 14), and not at
+all to who has it."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,8 @@ from callwright.control.api.problems import ApiProblem
 from callwright.control.runs.evidence import RunEvidence
 from callwright.control.runs.model import Evidence
 
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_KEPT = "private, no-store"
 
 
 async def file_answer(
@@ -25,22 +27,30 @@ async def file_answer(
     *,
     attachment: bool = True,
 ) -> Response[Any]:
-    """Raises NotFound when it was removed meanwhile, StorageUnavailable, 416 for a range beyond its end."""
+    """206 for a range, 304 to who has it already.
+
+    Raises NotFound when it was removed meanwhile, StorageUnavailable, 416 for a range beyond its end.
+    """
     size = file.size
     first, last, status = 0, size - 1, 200
-    wanted = request.headers.get("range", "")
-    span = _RANGE.fullmatch(wanted) if wanted else None
-    if span is not None and (span[1] or span[2]):
-        first, last = _span(span[1], span[2], size)
+    tag = f'"{file.sha256}"'
+    if _names(request.headers.get("if-none-match", ""), tag):
+        return Response(
+            b"", status_code=304, headers={"ETag": tag, "Cache-Control": _KEPT}, media_type=file.media_type
+        )
+    span = _wanted(request.headers, tag)
+    if span is not None:
+        first, last = _span(*span, size)
         status = 206
     headers = {
         "Accept-Ranges": "bytes",
+        "ETag": tag,
         "Content-Length": str(last - first + 1),
         "Content-Disposition": _disposition(file.name, attachment),
         # What a stranger's device said may stand in it: it is never a page of ours.
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, no-store",
+        "Cache-Control": _KEPT,
     }
     if status == 206:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
@@ -53,6 +63,23 @@ async def file_answer(
         media_type=file.media_type,
         headers=headers,
     )
+
+
+def _names(condition: str, tag: str) -> bool:
+    """If-None-Match: weakly compared."""
+    given = [item.strip().removeprefix("W/") for item in condition.split(",")]
+    return tag in given or given == ["*"]
+
+
+def _wanted(headers: Mapping[str, str], tag: str) -> tuple[str, str] | None:
+    """First and last octet as they are written; None for the whole: no range that is one, or If-Range names
+    another file."""
+    span = _RANGE.fullmatch(headers.get("range", ""))
+    if span is None or not (span[1] or span[2]) or headers.get("if-range", tag) != tag:
+        return None
+    if span[1] and span[2] and int(span[2]) < int(span[1]):
+        return None
+    return span[1], span[2]
 
 
 def _span(start: str, end: str, size: int) -> tuple[int, int]:

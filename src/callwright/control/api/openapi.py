@@ -1,7 +1,8 @@
 """One OpenAPI document for all chapters: Litestar's own, completed by what it cannot know.
 
-A route that reads its body itself declares it by `opt={"body": body_of(…)}`; the answers to what went wrong
-and the forms of credentials are the same everywhere and are added here.
+A route that reads its body itself declares it by `opt={"body": body_of(…)}`, one that answers with a
+file its media type by `opt={"file": …}`; the answers to what went wrong and the forms of credentials are the
+same everywhere and are added here.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _ERRORS = {
     429: "Too many requests; Retry-After says when to come back.",
     503: "The storage does not answer; nothing was done.",
 }
+_FILE_ERRORS = {416: "The range is beyond the end of the file."}
 _BODY_ERRORS = {
     413: "The body is too large.",
     415: "The type of the body is not taken here.",
@@ -100,6 +102,13 @@ def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
         operation["requestBody"] = body
     responses = operation.setdefault("responses", {})
     errors = dict(_ERRORS) | (_BODY_ERRORS if body is not None else {})
+    kind = handler.opt.get("file")
+    if kind is not None:
+        errors |= _FILE_ERRORS
+        octets: Schema = {kind: {"schema": {}}}
+        responses["200"] = {"description": "The file.", "content": octets}
+        responses["206"] = {"description": "The part of it that Range asks for.", "content": octets}
+        responses["304"] = {"description": "It is the one that If-None-Match names."}
     if handler.opt.get("open"):
         operation["security"] = []
     else:

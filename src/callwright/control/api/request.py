@@ -42,8 +42,8 @@ def links_of(request: Request[Any, Any, Any]) -> Links:
     return Links(f"{request.scope['scheme']}://{host}")
 
 
-def next_page(request: Request[Any, Any, Any], name: str, value: int | str) -> str:
-    """The URL of this list, going on after the row with the key `value`."""
+def next_page(request: Request[Any, Any, Any], **last: int | str) -> str:
+    """The URL of this list, going on after the row with the key `last`."""
     query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
-    kept = [(key, old) for key, old in query if key != name]
-    return f"{links_of(request).base}{request.scope['path']}?{urlencode([*kept, (name, str(value))])}"
+    kept = [(key, old) for key, old in query if key not in last]
+    return f"{links_of(request).base}{request.scope['path']}?{urlencode([*kept, *last.items()])}"

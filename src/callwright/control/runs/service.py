@@ -183,7 +183,10 @@ class Runs(RunRecords):
             )
         if key is not None and not 0 < len(key) <= _MAX_KEY:
             raise Invalid(f"An Idempotency-Key has 1 to {_MAX_KEY} characters.", field="Idempotency-Key")
-        asked = _json([list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool])
+        days = [kiosk_days] if report_mode == "kiosk" and kiosk_days != KIOSK_DAYS else []
+        asked = _json(
+            [list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool, *days]
+        )
         fingerprint = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
         if key is not None:
             earlier = await self._store.earlier(identity.user_id, key, fingerprint)

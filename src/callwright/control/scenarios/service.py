@@ -23,8 +23,8 @@ from callwright.scenario.source import nearest
 __all__ = ["DEMO_PROJECT", "RESERVED_NAMES", "Tests"]
 
 DEMO_PROJECT = "demo"
-#: `/tests/new` is a page, `POST /tests/run` starts a run.
-RESERVED_NAMES = frozenset({"new", "run"})
+#: `/tests/new` is a page, `POST /tests/run` starts a run; `import` and `openapi` are kept for the like.
+RESERVED_NAMES = frozenset({"new", "run", "import", "openapi"})
 _NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 
@@ -70,9 +70,11 @@ class Tests:
         search: str | None = None,
         tag: str | None = None,
         after: str | None = None,
+        after_id: int | None = None,
         limit: int = 100,
     ) -> list[Test]:
-        """What the identity sees, by name; ``after``: the name of the last row of the page before.
+        """What the identity sees, by name; ``after``: the name of the last row of the page before,
+        ``after_id`` its id, since another project may have a test of that name.
 
         Raises NotFound (project).
         """
@@ -82,6 +84,7 @@ class Tests:
             search=search,
             tag=tag,
             after=after,
+            after_id=after_id,
             limit=max(1, min(limit, 5000)),
             visible=identity.project_ids,
         )
@@ -97,12 +100,15 @@ class Tests:
         """By its name, in one project or in all that are seen; ``project:name`` is one where several have the
         name. Raises NotFound with the name that was probably meant, Conflict where it must be said which."""
         wanted = (await self.project(identity, project)).id if project else None
-        found = await self._named(identity, name, wanted)
         before, colon, after = name.partition(":")
-        if not found and colon and wanted is None:
+        found: Sequence[Test] = ()
+        if colon and wanted is None:
+            # First, so that nobody takes the place of another project's test by a name with a colon.
             owner = await self._store.project(before)
             if owner is not None and identity.sees(owner.id):
                 found = await self._named(identity, after, owner.id)
+        if not found:
+            found = await self._named(identity, name, wanted)
         if not found:
             names = await self._store.names(identity.project_ids)
             raise NotFound("test", name, nearest=nearest(name, names))
@@ -304,9 +310,11 @@ def _free(name: str) -> str:
 
 
 def _checked_name(name: str, what: str) -> str:
-    if not _NAME.fullmatch(name.strip()):
+    # A client takes `.` and `..` out of a path before it asks: nobody would reach it.
+    if not _NAME.fullmatch(name.strip()) or name.strip() in (".", ".."):
         raise Invalid(
-            f"{name[:80]!r} is no name for a {what}: 1 to 200 characters without / ? # %.", field="name"
+            f"{name[:80]!r} is no name for a {what}: 1 to 200 characters without / ? # %, not . or .. alone.",
+            field="name",
         )
     return name.strip()
 

@@ -24,10 +24,12 @@ class TestStore(Protocol):
         search: str | None,
         tag: str | None,
         after: str | None,
+        after_id: int | None = None,
         limit: int,
         visible: tuple[int, ...] | None = None,
     ) -> list[Test]:
-        """By name, those whose name comes after ``after``. ``visible``: of these projects alone."""
+        """By name, then id: those whose name comes after ``after``, or is the same with an id above
+        ``after_id``. ``visible``: of these projects alone."""
         ...
 
     async def by_name(self, name: str) -> list[Test]:

@@ -40,7 +40,10 @@ def routes(pages: Pages) -> list[Any]:
     async def tests(request: WebRequest) -> Response[bytes]:
         visitor = await pages.visitor(request)
         q, tag = request.query_params.get("q", "").strip()[:200], request.query_params.get("tag", "")[:200]
-        after = request.query_params.get("after", "")[:200]
+        after, after_id = (
+            request.query_params.get("after", "")[:200],
+            request.query_params.get("after_id", ""),
+        )
         names = [one.name for one in await services.tests.projects(visitor.identity)]
         project = request.query_params.get("project", "")
         project = project if project in names else ""
@@ -50,6 +53,7 @@ def routes(pages: Pages) -> list[Any]:
             search=q or None,
             tag=tag or None,
             after=after or None,
+            after_id=_digits(after_id),
             limit=PAGE + 1,
         )
         rows = found[:PAGE]
@@ -61,7 +65,9 @@ def routes(pages: Pages) -> list[Any]:
         filters = (("q", q), ("tag", tag), ("project", project))
         used = {name: value for name, value in filters if value}
         others = {name: value for name, value in used.items() if name != "project"}
-        more = urlencode({**used, "after": rows[-1].name}) if len(found) > PAGE else ""
+        more = (
+            urlencode({**used, "after": rows[-1].name, "after_id": rows[-1].id}) if len(found) > PAGE else ""
+        )
         return await pages.page(
             request,
             visitor,
@@ -126,7 +132,7 @@ def routes(pages: Pages) -> list[Any]:
         fields = await pages.form(request, visitor)
         text = _document(fields)
         test = await services.tests.get(visitor.identity, name)
-        version = int(fields["version"]) if fields.get("version", "").isdigit() else None
+        version = _digits(fields.get("version", ""))
         if text == (await services.tests.document(test)).document:
             return go(address_of(name))
         try:
@@ -168,8 +174,8 @@ def routes(pages: Pages) -> list[Any]:
         all_versions = await services.tests.versions(test)
         wanted = request.query_params.get("version", "")
         shown = None
-        if wanted.isascii() and wanted.isdigit() and len(wanted) < 9:
-            shown = await services.tests.document(test, int(wanted))
+        if (version := _digits(wanted)) is not None:
+            shown = await services.tests.document(test, version)
         return await pages.page(
             request,
             visitor,
@@ -215,6 +221,10 @@ def routes(pages: Pages) -> list[Any]:
         return {"document": changed, "refused": None, **_checked(editor.read(changed))}
 
     return [tests, new, create, edit, save, run, versions, delete, check, amended]
+
+
+def _digits(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def address_of(name: str) -> str:

@@ -55,6 +55,7 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     wishes.only(fields, ("name",))
     name = wishes.text(fields, "name", longest=64)
     pool = await services_of(request).servers.create_pool(identity_of(request), name)
+    await services_of(request).accounts.audit(identity_of(request), "pool.created", f"pool {pool.name}")
     return schemas.Data(data=translate.pool(pool, [], 0.0), status=201)
 
 
@@ -89,6 +90,8 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
     servers, identity = services_of(request).servers, identity_of(request)
     change = servers.drain if state == "draining" else servers.resume
     agent = await change(identity, agent_id)
+    change_of = "drain" if state == "draining" else "resume"
+    await services_of(request).accounts.audit(identity, f"agent.{change_of}", f"agent {agent.name}")
     await agents_changed(broker_of(request), agent)
     return _agent(request, agent)
 
@@ -103,6 +106,7 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
 async def revoke_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
     agent = await services.servers.revoke(identity_of(request), agent_id)
+    await services.accounts.audit(identity_of(request), "agent.revoke", f"agent {agent.name}")
     await agents_changed(broker_of(request), agent, revoked=True)
     return _agent(request, agent)
 
@@ -134,9 +138,9 @@ async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken
     wishes.only(fields, ("pool", "hours"))
     pool = wishes.text(fields, "pool", optional=True, longest=64) or wishes.DEFAULT_POOL
     hours = wishes.number(fields, "hours", default=_HOURS) or _HOURS
-    token, record = await services_of(request).servers.create_enrolment(
-        identity_of(request), pool, min(hours, 24.0 * 365) * 3600.0
-    )
+    services, identity = services_of(request), identity_of(request)
+    token, record = await services.servers.create_enrolment(identity, pool, min(hours, 24.0 * 365) * 3600.0)
+    await services.accounts.audit(identity, "agent.enrolment", f"pool {pool}")
     return schemas.Data(data=translate.enrolment(record, token), status=201)
 
 
@@ -234,7 +238,7 @@ async def list_audit(
     )
     return schemas.Page(
         data=[translate.audit(entry) for entry in entries],
-        next=next_page(request, "after", entries[-1].id) if len(entries) == limit else None,
+        next=next_page(request, after=entries[-1].id) if len(entries) == limit else None,
     )
 
 

@@ -36,15 +36,23 @@ async def list_tests(
     search: MaybeWord = None,
     tag: MaybeWord = None,
     after: MaybeWord = None,
+    after_id: MaybeId = None,
     limit: Limit = 1_000,
 ) -> schemas.Page[schemas.TestRow]:
-    """By name. `after`: the name of the last row that is known; `next` in the answer has the whole URL."""
+    """By name. `after`: the name of the last row that is known, `after_id`: its id, where several projects
+    have the name; `next` in the answer has the whole URL."""
     rows = await services_of(request).tests.list(
-        identity_of(request), project=project, search=search, tag=tag, after=after, limit=limit
+        identity_of(request),
+        project=project,
+        search=search,
+        tag=tag,
+        after=after,
+        after_id=after_id,
+        limit=limit,
     )
     return schemas.Page(
         data=[translate.test_row(row) for row in rows],
-        next=next_page(request, "after", rows[-1].name) if len(rows) == limit else None,
+        next=next_page(request, after=rows[-1].name, after_id=rows[-1].id) if len(rows) == limit else None,
     )
 
 
@@ -161,7 +169,9 @@ async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[sc
     status_code=200,
 )
 async def delete_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Deleted]:
-    await services_of(request).tests.delete(identity_of(request), name)
+    services = services_of(request)
+    await services.tests.delete(identity_of(request), name)
+    await services.accounts.audit(identity_of(request), "test.deleted", f"test {name}")
     return schemas.Data(data=schemas.Deleted(deleted=name))
 
 
@@ -199,7 +209,6 @@ async def run_test(
         str | None,
         HeaderParameter(
             name="Idempotency-Key",
-            max_length=200,
             description="A second request with it is answered with the first one's run.",
         ),
     ] = None,
@@ -209,6 +218,11 @@ async def run_test(
     wish = wishes.start(await read_fields(request))
     if idempotency_key is not None and not idempotency_key.isprintable():
         raise invalid("Idempotency-Key", "The key must be printable.")
+    if wish.pool != wishes.DEFAULT_POOL:
+        pools = [pool.name for pool in await services.servers.pools()]
+        if wish.pool not in pools:
+            message = f"There is no pool {wish.pool[:100]!r}: no agent would ever take the run."
+            raise invalid("agentpool.name", message, value=wish.pool, permitted=pools)
     mode = "kiosk" if wish.kiosk else None
     more: dict[str, Any] = {
         "report_mode": mode,

@@ -73,7 +73,7 @@ async def list_runs(
     data: list[Any] = [_rows.of(run, links) for run in rows]
     return schemas.Page(
         data=data,
-        next=next_page(request, "after", rows[-1].id) if len(rows) == limit else None,
+        next=next_page(request, after=rows[-1].id) if len(rows) == limit else None,
     )
 
 
@@ -114,17 +114,32 @@ async def get_events(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     )
 
 
-@get("/runs/{run_id:str}/sip", opt=_READ, tags=TAGS, summary="The ladder: every message, explained")
+@get(
+    "/runs/{run_id:str}/sip",
+    opt=_READ | {"file": "application/json"},
+    tags=TAGS,
+    summary="The ladder: every message, explained",
+)
 async def get_sip(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _LADDER, attachment=False)
 
 
-@get("/runs/{run_id:str}/pcap", opt=_READ, tags=TAGS, summary="The capture")
+@get(
+    "/runs/{run_id:str}/pcap",
+    opt=_READ | {"file": "application/vnd.tcpdump.pcap"},
+    tags=TAGS,
+    summary="The capture",
+)
 async def get_pcap(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _CAPTURE)
 
 
-@get("/runs/{run_id:str}/junit", opt=_READ, tags=TAGS, summary="The result as JUnit XML")
+@get(
+    "/runs/{run_id:str}/junit",
+    opt=_READ | {"file": "application/xml"},
+    tags=TAGS,
+    summary="The result as JUnit XML",
+)
 async def get_junit(request: _Request, run_id: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, _JUNIT, attachment=False)
 
@@ -141,7 +156,12 @@ async def list_evidence(request: _Request, run_id: FromPath[str]) -> schemas.Dat
     return schemas.Data(data=await _files(request, run_id))
 
 
-@get("/runs/{run_id:str}/evidence/{name:path}", opt=_READ, tags=TAGS, summary="One file of a run")
+@get(
+    "/runs/{run_id:str}/evidence/{name:path}",
+    opt=_READ | {"file": "*/*"},
+    tags=TAGS,
+    summary="One file of a run",
+)
 async def get_evidence(request: _Request, run_id: FromPath[str], name: FromPath[str]) -> Response[Any]:
     return await _file(request, run_id, str(name).lstrip("/"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from callwright.control.accounts.model import Project
 from callwright.control.scenarios.model import Test, TestDocument, TestVersion
@@ -72,6 +72,10 @@ _FILTERS: dict[str, Any] = {
     # tags are JSON: the quoted word stands in the text
     "tag": contains(tests.c.tags, "tag"),
     "after": tests.c.name > param("after"),
+    "after_id": or_(
+        tests.c.name > param("after"),
+        and_(tests.c.name == param("after"), tests.c.id > param("after_id")),
+    ),
 }
 
 
@@ -117,17 +121,21 @@ class SqlTestStore:
         search: str | None,
         tag: str | None,
         after: str | None,
+        after_id: int | None = None,
         limit: int,
         visible: tuple[int, ...] | None = None,
     ) -> list[Test]:
         seen, count = project_values(visible)
         values: dict[str, Any] = {"project_id": project_id, "after": after}
+        if after is not None:
+            values["after_id"] = after_id
         if search:
             values["search"] = pattern(search)
         if tag:
             values["tag"] = pattern(quoted(tag))
         given = {name: value for name, value in values.items() if value is not None}
-        return await self._db.all(Test, _page(frozenset(given), count), given | seen | {"limit": limit})
+        filters = frozenset(given) - ({"after"} if "after_id" in given else set())
+        return await self._db.all(Test, _page(filters, count), given | seen | {"limit": limit})
 
     async def by_name(self, name: str) -> list[Test]:
         return await self._db.all(Test, _BY_NAME, {"name": name})
