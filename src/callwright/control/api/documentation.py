@@ -96,7 +96,7 @@ def routes(path: str, handlers: Sequence[Any]) -> list[Any]:
     async def try_it() -> Response[str]:
         return Response(
             _PAGE.format(path=path),
-            media_type="text/html; charset=utf-8",
+            media_type=MediaType.HTML,
             headers={"Content-Security-Policy": _POLICY},
         )
 

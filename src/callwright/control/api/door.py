@@ -1,7 +1,9 @@
-"""What every request passes before a route is looked for: texts that nobody could store are refused."""
+"""What every request passes before a route is looked for: texts that nobody could store are refused, and HEAD
+is answered wherever GET is (RFC 9110 section 9.1)."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -25,6 +27,12 @@ class Door:
             if status:
                 await _answer(send, status, message)
                 return
+            if scope["method"] == "HEAD":
+                scope["method"] = "GET"
+                await _without_body(self._app, scope, receive, send)
+                return
+            if scope["method"] != "GET":
+                send = _naming_head(send)
         await self._app(scope, receive, send)
 
 
@@ -45,6 +53,47 @@ def _judge(scope: Any) -> tuple[int, str]:
         if name == b"host" and not _HOST.fullmatch(value):
             return 400, "The Host is not one."
     return 0, ""
+
+
+async def _without_body(app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """The head of the answer alone. A body that comes piece by piece, and may never end, is left."""
+    streams = asyncio.Event()
+    ended = False
+
+    async def answered(message: Any) -> None:
+        nonlocal ended
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if message.get("more_body"):
+                streams.set()
+
+    work = asyncio.ensure_future(app(scope, receive, _naming_head(answered)))
+    left = asyncio.ensure_future(streams.wait())
+    try:
+        await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (work, left):
+            task.cancel()
+        await asyncio.gather(work, left, return_exceptions=True)
+
+
+def _naming_head(send: Any) -> Any:
+    """Allow names HEAD beside GET."""
+
+    async def named(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, value + b", HEAD" if name == b"allow" and b"GET" in value else value)
+                for name, value in message["headers"]
+            ]
+        await send(message)
+
+    return named
 
 
 async def _answer(send: Any, status: int, message: str) -> None:
