@@ -55,6 +55,28 @@ def test_a_run_that_passes_is_0_and_leaves_junit(platform: Served, tmp_path: Pat
     assert ElementTree.parse(junit).getroot().tag in ("testsuites", "testsuite")
 
 
+def test_a_run_that_passed_and_could_not_be_written_down_is_3(platform: Served, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = client(platform, "run", "options_ping", "--junit", str(tmp_path / "file" / "out.xml"), "--json")
+    assert json.loads(done.stdout)["run"]["status"] == "passed"
+    assert done.returncode == 3
+    assert "out.xml" in done.stderr
+
+
+def test_tests_that_would_be_one_file_are_not_pulled(platform: Served, tmp_path: Path) -> None:
+    for project in ("twins-a", "twins-b"):
+        platform.api.post("projects", json={"name": project})
+        answer = platform.api.post("tests", json={"document": PING.format(name="twin"), "project": project})
+        assert answer.status_code == 201, answer.text
+    refused = client(platform, "pull", str(tmp_path))
+    assert refused.returncode == 2
+    assert "twins-a:twin and twins-b:twin" in refused.stderr
+    assert client(platform, "pull", str(tmp_path), "--project", "twins-b").returncode == 0
+    assert (tmp_path / "twin.yaml").read_text() == PING.format(name="twin")
+    for project in ("twins-a", "twins-b"):
+        assert platform.api.delete(f"tests/{project}:twin").status_code == 200
+
+
 def test_a_run_that_fails_is_1(platform: Served) -> None:
     overrides = ("--set", "step.1.0.dial_destination=9999", "--set", "step.1.0.max_duration=1")
     done = client(platform, "run", "basic_call", "--wait", *overrides)
@@ -70,6 +92,7 @@ def test_a_run_that_fails_is_1(platform: Served) -> None:
         ("run", "basic_call", "--set", "nothing"),
         ("run", "basic_call", "--key", "cwk_0:cws_0"),
         ("run", "basic_call", "--key", "nokey"),
+        ("run", "basic_call", "--url", "calls.example.com"),
         ("push", "/does/not/exist"),
     ],
 )

@@ -47,8 +47,12 @@ class Client:
                 "an API key is needed",
                 "Add --key PUBLIC:SECRET, or set CALLWRIGHT_KEY; see `callwright keys`.",
             )
-        base = url.rstrip("/")
-        base = base.removesuffix("/api/v2")
+        base = url.rstrip("/").removesuffix("/api/v2")
+        if not base.startswith(("http://", "https://")):
+            raise Refused(
+                f"--url {url} is no address of a platform: it begins with http:// or https://",
+                f"For example: --url {DEFAULT_URL}",
+            )
         try:
             self._http = httpx.Client(
                 base_url=f"{base}/api/v2", auth=(public, secret), timeout=30.0, follow_redirects=False
@@ -82,10 +86,10 @@ class Client:
                     blame="platform",
                 ) from None
             if response.status_code in _KEEPERS and attempt + 1 < _TRIES:
-                time.sleep(min(10.0, float(response.headers.get("Retry-After", "1"))))
+                time.sleep(_pause(response.headers.get("Retry-After", "")))
                 continue
             break
-        if response.is_success:
+        if response.is_success and (response.status_code == 204 or _is_ours(response)):
             return response
         raise _refusal(response)
 
@@ -100,6 +104,17 @@ class Client:
             if not answer.get("next"):
                 return
             answer = self.request("GET", answer["next"].split("/api/v2", 1)[1]).json()
+
+
+def _pause(retry_after: str) -> float:
+    """Seconds; a proxy may write a date instead, which is not worth to be read."""
+    digits = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 9
+    return min(10.0, float(retry_after)) if digits else 1.0
+
+
+def _is_ours(response: httpx.Response) -> bool:
+    """Not the page of a proxy, or of something else that listens there."""
+    return "html" not in response.headers.get("content-type", "")
 
 
 def quoted(name: str) -> str:

@@ -94,8 +94,11 @@ def pull(
     written: list[str] = []
     with Client(url, key) as api:
         folder.mkdir(parents=True, exist_ok=True)
-        for row in api.pages("/tests", **({"project": project} if project else {})):
-            text = api.request("GET", f"/tests/{quoted(row['name'])}/document").text
+        rows = list(api.pages("/tests", **({"project": project} if project else {})))
+        _refuse_twins(rows)
+        for row in rows:
+            address = quoted(f"{row['project_name']}:{row['name']}")
+            text = api.request("GET", f"/tests/{address}/document").text
             path = folder / _file_name(row["name"])
             path.write_text(text, encoding="utf-8")
             written.append(path.name)
@@ -149,14 +152,14 @@ def run(
         except KeyboardInterrupt:
             api.request("POST", f"/runs/{started['session_id']}/stop")
             raise
-        if junit is not None:
-            _write_junit(api, started["session_id"], junit)
+        written = junit is None or _write_junit(api, started["session_id"], junit)
     if as_json:
         print_json({**started, "run": status})
     else:
         reason = status["result_description"]
         print(f"{status['phase']}{': ' + reason if reason else ''}")
-    return exit_code(status["phase"])
+    # As of `callwright run`: what passed and could not be written down is no success to CI.
+    return exit_code(status["phase"]) or (EXIT_PASSED if written else EXIT_PLATFORM)
 
 
 def _wait_for(api: Client, session_id: str, timeout: float) -> dict[str, Any]:
@@ -179,15 +182,22 @@ def _wait_for(api: Client, session_id: str, timeout: float) -> dict[str, Any]:
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
-def _write_junit(api: Client, session_id: str, path: Path) -> None:
+def _write_junit(api: Client, session_id: str, path: Path) -> bool:
+    """False: it could not be had or written, and that was said. A run that never began has none."""
     from callwright.evidence.folder import problem_sentence, write_whole
 
-    content = api.request("GET", f"/runs/{session_id}/junit").content
+    try:
+        content = api.request("GET", f"/runs/{session_id}/junit").content
+    except Refused as refused:
+        say(f"{path.name} was not written: {refused}")
+        return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
         say(problem_sentence(path, error))
+        return False
+    return True
 
 
 def _overrides(texts: list[str]) -> dict[str, str]:
@@ -211,6 +221,16 @@ def _read(path: Path) -> str:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise Refused(f"{path} is not UTF-8 text") from None
+
+
+def _refuse_twins(rows: list[dict[str, Any]]) -> None:
+    """Two tests would become one file."""
+    seen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        twin = seen.setdefault(_file_name(row["name"]).casefold(), row)
+        if twin is not row:
+            names = " and ".join(f"{one['project_name']}:{one['name']}" for one in (twin, row))
+            raise Refused(f"{names} would be the same file", "Pull a project at a time: --project NAME")
 
 
 def _file_name(name: str) -> str:
