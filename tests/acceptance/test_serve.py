@@ -174,6 +174,21 @@ def test_a_setting_is_a_flag_before_a_variable_before_a_key_of_the_file(tmp_path
     assert report_url(*flags, **more).startswith("https://flag.example.com/")
 
 
+def test_how_much_may_wait_at_the_agent_is_a_key_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "callwright.toml"
+    file.write_text("spool_limit = 0.5\npbx = false\ndemo = false\n")
+    with serving(tmp_path / "data", "--config", str(file)) as served:
+        told = served.until(
+            lambda agents: agents[0]["spool"]["limit_bytes"], lambda: served.get("agents")["data"]
+        )
+        assert told[0]["spool"] == {
+            "waiting_bytes": 0,
+            "limit_bytes": 1024**3 // 2,
+            "waiting_runs": 0,
+            "dropped_files": 0,
+        }
+
+
 def test_an_unknown_key_of_the_file_is_told_with_those_that_are_known(tmp_path: Path) -> None:
     file = tmp_path / "callwright.toml"
     file.write_text("prot = 1\n")

@@ -35,6 +35,7 @@ from callwright.dispatch.messages import (
     IntentNotice,
     Progress,
     Result,
+    SpoolState,
     decode,
     encode,
     pack_outcome,
@@ -148,10 +149,9 @@ class ByHand:
         answer: Answer = await self._ask(subject.RESULT, result, Answer)
         return answer
 
-    async def beat(self, *held: HeldRun) -> HeartbeatAnswer:
-        answer: HeartbeatAnswer = await self._ask(
-            subject.HEARTBEAT, Heartbeat(name="by hand", capacity=10, runs=held), HeartbeatAnswer
-        )
+    async def beat(self, *held: HeldRun, spool: SpoolState | None = None) -> HeartbeatAnswer:
+        beat = Heartbeat(name="by hand", capacity=10, runs=held, spool=spool)
+        answer: HeartbeatAnswer = await self._ask(subject.HEARTBEAT, beat, HeartbeatAnswer)
         return answer
 
 
@@ -182,6 +182,19 @@ async def test_a_real_call_from_the_queue_to_its_evidence(services: Services, wo
     assert any(name.endswith(".wav") for name in files)
     assert all(files.values())
     assert (await services.runs.detail(done)).outcome is not None
+
+
+async def test_a_report_that_cannot_be_made_costs_no_verdict(
+    services: Services, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise ZeroDivisionError("a fault of the report")
+
+    monkeypatch.setattr("callwright.evidence.folder.render_report", fail)
+    run = await services.runs.start(SYSTEM, "ping")
+    done = await until(services, run, lambda now: now.finished)
+    assert (done.phase, done.verdict) == ("passed", "passed")
+    assert "a fault of the report" in str((await services.runs.detail(done)).outcome)
 
 
 async def test_runs_that_waited_for_an_agent_are_done(
@@ -411,6 +424,13 @@ async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_awa
         )
         data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
         assert data == (encode(ChunkAnswer(0, later=True)) if patient else b"")
+
+
+async def test_what_waits_at_an_agent_is_known(services: Services, by_hand: ByHand, agent_id: str) -> None:
+    assert (await services.servers.get(agent_id)).spooled == SpoolState()
+    full = SpoolState(5_000, 6_000, 2, 7)
+    await by_hand.beat(spool=full)
+    assert (await services.servers.get(agent_id)).spooled == full
 
 
 async def test_a_keeper_that_begins_lets_agents_be_heard_first(

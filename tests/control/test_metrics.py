@@ -17,6 +17,7 @@ from callwright.control.errors import StorageUnavailable
 from callwright.control.runs.figures import EndedRuns, LivePhase, RunFigures
 from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services, Settings
+from callwright.dispatch.messages import SpoolState
 from callwright.net.clock import ManualClock
 
 TOKEN = "0123456789abcdef0123"
@@ -143,9 +144,23 @@ async def test_agents_are_alive_until_their_heartbeats_stop(services: Services, 
         40,
         3,
     ]
+    assert [
+        value(text, name, **who) for name in ("agent_spool_bytes", "agent_spool_dropped_files_total")
+    ] == [
+        0,
+        0,
+    ]
+    full = AgentInfo(capacity=40, spool=SpoolState(5_000, 6_000, 2, 7))
+    await services.servers.heartbeat(agent.id, full)
     clock.advance(30)
     text = (await ask(services, app=app)).text
     assert [value(text, name, **who) for name in ("agent_up", "agent_calls")] == [0, 0]
+    assert [
+        value(text, name, **who) for name in ("agent_spool_bytes", "agent_spool_dropped_files_total")
+    ] == [
+        5_000,
+        7,
+    ]
     assert value(text, "agents", state="lost") == 1
 
 

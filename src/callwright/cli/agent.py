@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from callwright.cli import softphone as flags
+from callwright.cli.config_file import read_config
 from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseFlag, say
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _EXAMPLES = """
   callwright agent --url https://calls.example.com --enrol TOKEN --pool lab --data /var/lib/callwright
 
   callwright agent --data /var/lib/callwright
+
+  callwright agent --config /etc/callwright/agent.toml
 
 The token is good for one enrolment; what it gives is kept in DIR/agent.json (readable by its owner alone),
 and the agent finds its way back by itself from then on. Ctrl-C stops the runs it has, and tells. An agent
@@ -82,6 +85,28 @@ def agent(
     ] = None,
     bind: flags.BindOption = None,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
+    spool_limit: Annotated[
+        float,
+        typer.Option(
+            "--spool-limit",
+            envvar="CALLWRIGHT_SPOOL_LIMIT",
+            min=0,
+            metavar="GIB",
+            help="Evidence that may wait for the platform; beyond it the oldest goes, results never. "
+            "0: no limit.",
+        ),
+    ] = 10.0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar="CALLWRIGHT_AGENT_CONFIG",
+            metavar="FILE",
+            is_eager=True,
+            callback=read_config,
+            help="Settings as TOML, a key for each flag.",
+        ),
+    ] = None,
     verbose: VerboseFlag = False,
 ) -> int:
     """Take runs from a platform and carry them out here, until Ctrl-C."""
@@ -93,7 +118,7 @@ def agent(
         stream=sys.stderr,
     )
     logging.getLogger("httpcore").setLevel(logging.WARNING)
-    config = flags.phone_config(bind=bind, rtp_ports=rtp_ports)
+    phone = flags.phone_config(bind=bind, rtp_ports=rtp_ports)
     labels = _labels(label or [])
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,7 +141,11 @@ def agent(
         raise Refused(f"this agent belongs to the pool {identity.pool}, not to {pool}")
     identity = _adjusted(identity, capacity, labels, nats_transport)
     try:
-        flags.run_async(lambda stop: _serve(identity, data, config.bind, config.rtp_ports, stop))
+        flags.run_async(
+            lambda stop: _serve(
+                identity, data, phone.bind, phone.rtp_ports, stop, spool_limit=round(spool_limit * 1024**3)
+            )
+        )
     finally:
         lock.close()
     return EXIT_PASSED
@@ -224,7 +253,13 @@ def _ways(identity: Identity) -> list[Place]:
 
 
 async def _serve(
-    identity: Identity, data: Path, bind: str | None, rtp_ports: tuple[int, int], stop: asyncio.Event
+    identity: Identity,
+    data: Path,
+    bind: str | None,
+    rtp_ports: tuple[int, int],
+    stop: asyncio.Event,
+    *,
+    spool_limit: int,
 ) -> None:
     from callwright import __version__
     from callwright.agent.spool import Spool
@@ -264,6 +299,7 @@ async def _serve(
         Carrier(bind=bind, rtp_ports=rtp_ports),
         weigh=weigh,
         abilities=Abilities(__version__, _codecs()),
+        spool_limit=spool_limit,
     )
     say(
         f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once, "

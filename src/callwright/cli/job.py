@@ -6,6 +6,7 @@ Here the rooms meet that are strangers to one another: the runner, the reference
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -36,6 +37,8 @@ from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
 from callwright.sip.uri import SipSyntaxError, Uri
+
+_log = logging.getLogger(__name__)
 
 _LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
 
@@ -141,7 +144,17 @@ async def _carry_out(
     outcome = replace(outcome, id=job.session_id, version=__version__)
     # Drawing the ladder and the page takes a while, in which other calls want to be served.
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, lambda: evidence.write(outcome, memory.packets()))
+    return await loop.run_in_executor(None, _written, evidence, outcome, memory)
+
+
+def _written(evidence: EvidenceFolder, outcome: RunOutcome, memory: PacketMemory) -> RunOutcome:
+    """A fault of ours in the report does not cost the verdict."""
+    try:
+        return evidence.write(outcome, memory.packets())
+    except Exception as error:
+        _log.exception("the evidence of %s is not whole", outcome.id)
+        sentence = f"The evidence is not whole: writing it failed ({type(error).__name__}: {error})."
+        return replace(outcome, warnings=(*outcome.warnings, sentence))
 
 
 async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:

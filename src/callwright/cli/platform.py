@@ -72,6 +72,7 @@ class PlatformSettings:
     agent: bool
     capacity: int
     rtp_ports: str
+    spool_limit: float
     pbx: bool
     demo: bool
     embedded: bool
@@ -342,6 +343,7 @@ class Platform:
             self._child(
                 "agent",
                 *("callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports),
+                *("--spool-limit", str(settings.spool_limit)),
                 final=frozenset({EXIT_REVOKED}),
             )
         )

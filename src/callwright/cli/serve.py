@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from callwright.cli.config_file import read_config
 from callwright.cli.console import EXIT_PASSED, Refused, VerboseFlag
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -29,32 +30,6 @@ def _variable(name: str) -> str:
     return f"CALLWRIGHT_{name.upper()}"
 
 
-def _read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """The file's keys become the defaults of the flags. Raises Refused for a key that is none."""
-    import tomllib
-
-    if path is None:
-        return None
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refused(f"--config {path} cannot be read: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Refused(f"--config {path} is no TOML: {error}") from None
-    known = {parameter.name for parameter in context.command.params} - {"config", "verbose"}
-    defaults: dict[str, Any] = {}
-    for key, value in found.items():
-        if key not in known:
-            raise Refused(
-                f"--config {path}: {key!r} is no setting", f"Permitted: {', '.join(sorted(map(str, known)))}."
-            )
-        if isinstance(value, dict | list):
-            raise Refused(f"--config {path}: {key} must be one value")
-        defaults[key] = value
-    context.default_map = defaults
-    return path
-
-
 @app.command(epilog=_EXAMPLES)
 def serve(
     host: Annotated[
@@ -74,7 +49,7 @@ def serve(
             envvar=_variable("config"),
             metavar="FILE",
             is_eager=True,
-            callback=_read_config,
+            callback=read_config,
             help="Settings as TOML, a key for each flag.",
         ),
     ] = None,
@@ -247,6 +222,16 @@ def serve(
             help="Ports for RTP of our own agent.",
         ),
     ] = "16384-32767",
+    spool_limit: Annotated[
+        float,
+        typer.Option(
+            "--spool-limit",
+            envvar=_variable("spool_limit"),
+            min=0,
+            metavar="GIB",
+            help="Evidence that may wait at our own agent for the store, the oldest goes; 0: no limit.",
+        ),
+    ] = 10.0,
     pbx: Annotated[
         bool, typer.Option("--pbx/--no-pbx", envvar=_variable("pbx"), help="Run the reference PBX.")
     ] = True,
@@ -325,6 +310,7 @@ def serve(
         agent=agent,
         capacity=capacity,
         rtp_ports=rtp_ports,
+        spool_limit=spool_limit,
         pbx=pbx,
         demo=demo,
         embedded=not strangers,

@@ -161,7 +161,7 @@ def _live_runs(live: Sequence[LivePhase], wall: float) -> Iterator[Any]:
 
 
 def _agents(agents: Sequence[Agent], wall: float, patience: float) -> Iterator[Any]:
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     labels = ("agent", "pool")
     up = GaugeMetricFamily("callwright_agent_up", "1 while its heartbeats come.", labels=labels)
@@ -169,17 +169,27 @@ def _agents(agents: Sequence[Agent], wall: float, patience: float) -> Iterator[A
         "callwright_agent_capacity_calls", "Calls at once it may hold.", labels=labels
     )
     calls = GaugeMetricFamily("callwright_agent_calls", "Calls it holds now; 0 when lost.", labels=labels)
+    waiting = GaugeMetricFamily(
+        "callwright_agent_spool_bytes", "Evidence that waits at it for the platform.", labels=labels
+    )
+    dropped = CounterMetricFamily(
+        "callwright_agent_spool_dropped_files",
+        "Files of evidence that it dropped, since it began, for want of room.",
+        labels=labels,
+    )
     states = {"alive": 0, "draining": 0, "lost": 0}
     for agent in agents:
         who, alive = (agent.name, agent.pool), agent.alive(wall, patience)
         up.add_metric(who, float(alive))
         capacity.add_metric(who, agent.capacity)
         calls.add_metric(who, agent.busy if alive else 0)
+        waiting.add_metric(who, agent.spooled.octets)
+        dropped.add_metric(who, agent.spooled.dropped)
         states["lost" if not alive else "draining" if agent.state == AgentState.DRAINING else "alive"] += 1
     total = GaugeMetricFamily("callwright_agents", "Agents by state.", labels=("state",))
     for state, count in states.items():
         total.add_metric((state,), count)
-    yield from (total, up, capacity, calls)
+    yield from (total, up, capacity, calls, waiting, dropped)
 
 
 def _ended_runs(ended: Sequence[EndedRuns]) -> Iterator[Any]:

@@ -333,7 +333,7 @@ class Keeper:
     # -- what agents say
 
     async def _heartbeat(self, agent_id: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
-        info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels)
+        info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels, spool=beat.spool)
         agent = await self._servers.heartbeat(agent_id, info)
         if agent is None or agent.state == AgentState.REVOKED:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from callwright.dispatch.messages import SpoolState
+
 
 class AgentState(StrEnum):
     ACTIVE = "active"
@@ -20,8 +22,9 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """``labels`` and ``codecs`` are JSON texts (an object of texts; a list of texts). ``busy``: calls now, of
-    ``capacity`` at once. ``nkey``: public NKEY, the agent's identity at the broker."""
+    """``labels``, ``codecs`` and ``spool`` are JSON texts (an object of texts; a list of texts; a
+    `SpoolState`). ``busy``: calls now, of ``capacity`` at once. ``nkey``: public NKEY, the agent's identity
+    at the broker."""
 
     id: str
     name: str
@@ -35,6 +38,12 @@ class Agent(msgspec.Struct, frozen=True):
     state: str
     enrolled_at: float
     last_seen_at: float | None
+    spool: str = "{}"
+
+    @property
+    def spooled(self) -> SpoolState:
+        """What waits at it for the platform, as it said last."""
+        return msgspec.json.decode(self.spool, type=SpoolState)
 
     def alive(self, wall: float, patience: float = 15.0) -> bool:
         """Whether it was heard within ``patience`` seconds."""
@@ -50,6 +59,7 @@ class AgentInfo(msgspec.Struct, frozen=True):
     codecs: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     nkey: str = ""
+    spool: SpoolState | None = None
 
 
 class Enrolment(msgspec.Struct, frozen=True):

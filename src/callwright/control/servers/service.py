@@ -12,6 +12,7 @@ from callwright.control.accounts.model import Identity, Right
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.servers.model import Agent, AgentInfo, AgentState, Enrolment, Pool
 from callwright.control.servers.store import ServerStore
+from callwright.dispatch.messages import SpoolState
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 
@@ -179,6 +180,7 @@ def _described(agent: Agent, info: AgentInfo) -> Agent:
         busy=max(0, min(info.busy, 1_000_000)),
         codecs=msgspec.json.encode(info.codecs[:50]).decode(),
         labels=msgspec.json.encode(dict(list(info.labels.items())[:50])).decode(),
+        spool=msgspec.json.encode(info.spool or SpoolState()).decode(),
     )
 
 

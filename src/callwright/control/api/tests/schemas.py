@@ -218,8 +218,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits at an agent for the platform: bytes of evidence (`limit_bytes` 0: no limit), of so many runs.
-    `dropped_files`: files that went for want of room since the agent began."""
+    """What waits at an agent for the platform: bytes of evidence, of so many runs (`limit_bytes` 0: no
+    limit). `dropped_files`: files that went for want of room since the agent began."""
 
     waiting_bytes: int
     limit_bytes: int

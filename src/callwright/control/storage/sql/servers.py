@@ -30,7 +30,10 @@ _HEARTBEAT = Statement(
     update(agents)
     .where(agents.c.id == param("id"), _KNOWN)
     .values(
-        {name: param(name) for name in ("labels", "version", "capacity", "busy", "codecs", "last_seen_at")}
+        {
+            name: param(name)
+            for name in ("labels", "version", "capacity", "busy", "codecs", "spool", "last_seen_at")
+        }
     )
     .returning(*_AGENT)
 )

@@ -324,6 +324,7 @@ agents = Table(
     _time("enrolled_at"),
     _time("last_seen_at", nullable=True),
     _text("secret_hash"),
+    _text("spool", default="{}"),
 )
 _unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
 
