@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from callwright.evidence.junit import render_junit
 from callwright.evidence.ladder import Ladder
+from callwright.evidence.load_charts import chart, failure_words, round_top
 from callwright.evidence.report import render_report
 from callwright.evidence.terminal import render_text
 from callwright.scenario.outcome import Blame, RunOutcome, Verdict
@@ -61,3 +64,25 @@ def test_junit_has_a_case_of_it() -> None:
     (case,) = root.iter("testcase")
     assert case.get("name") == "load caller alice: 40 calls"
     assert case.find("failure") is not None
+
+
+def test_the_axes_of_a_chart_end_at_round_figures_and_lines_keep_below() -> None:
+    drawn = chart("Calls per second", [1.0, 2.0], [[17.9, 4.0]], ["placed"], [])
+    assert (drawn["axis"], drawn["until"]) == ("20", "2")
+    assert drawn["says"] == "Calls per second: placed at most 17.9, in 2 s"
+    heights = [float(point.split(",")[1]) for point in drawn["lines"][0]["points"].split()]
+    assert min(heights) > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "top"), [(0, 1), (1, 1), (17.9, 20), (88, 100), (10_330, 15_000), (0.03, 0.03)]
+)
+def test_an_axis_is_no_longer_than_it_has_to_be(value: float, top: float) -> None:
+    assert round_top(value) == pytest.approx(top)
+
+
+def test_classes_of_failures_have_names() -> None:
+    page = render_report(RUN, Ladder((), (), 0.0))
+    assert "503 Service Unavailable" in page
+    assert failure_words("bye_timeout") == "BYE not answered"
+    assert failure_words("999") == "999"

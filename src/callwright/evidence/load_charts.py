@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from callwright.scenario.outcome import RunOutcome
 from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.scenario.status import STATUS_NAMES
 
 WIDTH, HEIGHT = 560, 140
 POINTS_SHOWN = 2_000
@@ -16,7 +18,7 @@ _CHARTS = (
     ("Calls per second", ("target_rate", "rate"), ("asked", "placed")),
     ("Calls under way", ("active",), ("under way",)),
     ("Post-dial delay, ms", ("pdd_p50", "pdd_p95", "pdd_p99"), ("p50", "p95", "p99")),
-    ("Failed calls", ("failed",), ("failed",)),
+    ("Failed calls per second", ("failed",), ("failed",)),
 )
 
 
@@ -55,6 +57,43 @@ def _charts(load: LoadOutcome) -> list[dict[str, Any]]:
     return found
 
 
+_WORDS = {
+    "timeout": "no answer at all",
+    "no_answer": "rang for too long",
+    "bye_timeout": "BYE not answered",
+    "refused": "nothing listened there",
+    "unreachable": "no way there",
+    "unexpected": "an answer without tag or Contact",
+    "no_port": "our RTP ports ran out",
+    "no_ack": "no ACK came",
+    "no_media": "answered, and no RTP came",
+    "answered": "answered",
+    "canceled": "canceled",
+}
+
+
+def failure_words(name: str) -> str:
+    """A class of failure as a person says it: "503 Service Unavailable"."""
+    code = int(name) if name.isascii() and name.isdigit() and len(name) < 4 else 0
+    return f"{name} {STATUS_NAMES[code]}" if code in STATUS_NAMES else _WORDS.get(name, name)
+
+
+def round_top(value: float) -> float:
+    """The least round number that holds `value`: where an axis ends."""
+    if value <= 0:
+        return 1.0
+    size: float = 10.0 ** math.floor(math.log10(value))
+    return next((step * size for step in (1, 1.5, 2, 3, 4, 5, 6, 8) if step * size >= value), 10 * size)
+
+
+def _peaks(names: Sequence[str], series: Sequence[Sequence[float | None]]) -> str:
+    told = []
+    for name, line in zip(names, series, strict=True):
+        known = [value for value in line if value is not None]
+        told.append(f"{name} at most {max(known):,.4g}" if known else f"{name} not known")
+    return ", ".join(told)
+
+
 def chart(
     title: str,
     xs: list[float],
@@ -66,7 +105,8 @@ def chart(
     step = max(1, len(xs) // POINTS_SHOWN)
     end = max(xs, default=1.0) or 1.0
     top = max((value for line in series for value in line if value is not None), default=0.0)
-    scale = HEIGHT / (top or 1.0)
+    axis = round_top(top)
+    scale = HEIGHT / axis
     lines = []
     for name, line in zip(names, series, strict=True):
         points = " ".join(
@@ -76,9 +116,13 @@ def chart(
         )
         lines.append({"name": name, "points": points})
     return {
-        "title": title,
+        "title": title.partition(", ")[0],
+        "unit": title.partition(", ")[2],
         "top": top,
+        "axis": f"{axis:,g}" if axis < 1 else f"{axis:,.0f}",
         "end": end,
+        "until": f"{end:,.0f}",
+        "says": f"{title}: {_peaks(names, series)}, in {end:,.0f} s",
         "lines": lines,
         "limited": [(WIDTH * a / end, max(1.0, WIDTH * (b - a) / end)) for a, b in limited],
         "width": WIDTH,

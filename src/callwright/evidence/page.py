@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callwright.evidence import figures
+from callwright.evidence.generator_words import ranged
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
-from callwright.evidence.load_charts import shown_loads
+from callwright.evidence.load_charts import failure_words, shown_loads
 from callwright.evidence.naming import has_media, heard_silence, named_calls, with_quality
 from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import shown
@@ -65,6 +66,8 @@ def equip(environment: Environment) -> None:
         num=figures.number,
         octets=figures.octets,
         row_kind=_row_kind,
+        failure=failure_words,
+        ranged=ranged,
     )
     environment.globals["band_of"] = lambda mos: band(mos).name
     environment.globals["bars_on"] = _bars_on

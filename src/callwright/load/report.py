@@ -14,6 +14,7 @@ from callwright.load.statistics import Second
 if TYPE_CHECKING:
     from callwright.load.engine import Result
 
+SHEETS = ("tokens.css", "components.css", "report.css")
 CSV, JSON, PAGE = "seconds.csv", "load.json", "report.html"
 
 
@@ -73,19 +74,22 @@ class ReportFolder:
 
 def render(document: dict[str, Any], result: Result) -> str:
     """The page: one file, no network, in the look of the other reports."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    from callwright.evidence.page import equip
+
     environment = Environment(
-        loader=PackageLoader("callwright.load"),
+        loader=ChoiceLoader([PackageLoader("callwright.load"), PackageLoader("callwright.evidence")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    equip(environment)
     environment.filters["num"] = _number
     static = resources.files("callwright.evidence").joinpath("static")
-    style = "\n".join(static.joinpath(name).read_text("utf-8") for name in ("tokens.css", "components.css"))
+    style = "\n".join(static.joinpath(name).read_text("utf-8") for name in SHEETS)
     seconds = result.seconds
     return environment.get_template("load.html").render(
         load=document,
