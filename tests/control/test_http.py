@@ -135,6 +135,30 @@ async def test_another_end_of_the_public_link_is_another_request(api: httpx.Asyn
     assert (await start(**{"report.days": "3"})).status_code == 409
 
 
+async def test_a_refusal_by_policy_has_a_remedy_that_can_be_followed_here(
+    api: httpx.AsyncClient, run: Run
+) -> None:
+    async def refused(**fields: str) -> tuple[str, str]:
+        answer = await api.post(
+            "/api/v2/tests/run",
+            data={"test.name": "basic_call", "party.alice": "a:b", "party.bob": "b:c"} | fields,
+        )
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        return error["message"], error["remedy"]
+
+    for target in ("8.8.8.8", "169.254.169.254", "[::ffff:8.8.8.8]"):
+        assert "page Targets" in (await refused(target=target))[1]
+    assert await refused(target="0.0.0.0") == (
+        "0.0.0.0 is the unspecified address; no call goes there.",
+        "",
+    )
+    message, remedy = await refused(**{"target": "127.0.0.1:5999", "step.1.0.dial_destination": "112"})
+    assert "emergency" in message
+    assert "page Targets" in remedy
+    assert "file" not in remedy
+
+
 # -- files
 
 

@@ -17,6 +17,9 @@ __all__ = ["Admission", "admit", "policy_target", "remedy_for_caps", "rules"]
 #: Stands for the built-in PBX, whose address only the agent knows; nothing else listens on port 1.
 _OWN = ("127.0.0.1", 1)
 _REMEDY = "An administrator can permit it on the page Targets."
+_NUMBER_REMEDY = (
+    "If it is safe there, an administrator can permit this number at this host on the page Targets."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ def _makes_sense(row: TargetRow) -> bool:
 
 def _remedy(decision: Decision) -> str:
     """The rules' own words are for the command line; here an administrator is the one who may."""
-    return _REMEDY if decision.remedy.startswith("Add --allow") or not decision.remedy else decision.remedy
+    if decision.remedy.startswith("Add --allow"):
+        return _REMEDY
+    return _NUMBER_REMEDY if "targets file" in decision.remedy else decision.remedy
 
 
 def _use(target_id: int, addresses: Sequence[str], calls: Mapping[str, Call]) -> TargetUse:
