@@ -79,6 +79,31 @@ async def test_a_key_dies_with_its_revocation_or_its_user(stores: Stores) -> Non
     assert await stores.accounts.key_by_public("k2") == two
 
 
+async def test_who_asks_after_a_revocation_is_refused_however_many_ask_meanwhile(stores: Stores) -> None:
+    """Readings of a key are shared by those who wait, never with those who come later."""
+    user = await a_user(stores)
+    for turn in range(10):
+        name = f"k{turn}"
+        key = await stores.accounts.add_key(
+            public_key=name, secret_hash="h", name="ci", user_id=user.id, now=NOW
+        )
+        revoked = asyncio.Event()
+
+        async def ask(name: str, revoked: asyncio.Event) -> None:
+            while not revoked.is_set():
+                await stores.accounts.key_secret(name)
+                await asyncio.sleep(0)  # what is read inline gives nobody a turn
+            assert await stores.accounts.key_secret(name) is None
+
+        async def revoke(key_id: int, name: str, revoked: asyncio.Event) -> None:
+            for _ in range(5):
+                assert await stores.accounts.key_secret(name) is not None
+            assert await stores.accounts.revoke_key(key_id, NOW)
+            revoked.set()
+
+        await asyncio.gather(revoke(key.id, name, revoked), *(ask(name, revoked) for _ in range(6)))
+
+
 async def test_api_tokens_have_names_of_their_own_and_sessions_have_none(stores: Stores) -> None:
     user = await a_user(stores)
 

@@ -188,9 +188,11 @@ def test_a_row_of_a_list_says_what_its_run_says_now_and_is_written_once(most: in
         (run(2, "failed"), links),
         (known, links),
     ):
-        told = json.loads(bytes(rows.of(record, where)))
-        assert told == json.loads(msgspec.json.encode(translate.run_row(record, where)))
-    assert rows.of(known, links) is rows.of(msgspec.structs.replace(known), links)
+        (told,) = rows.of([record], where)
+        assert json.loads(bytes(told)) == json.loads(msgspec.json.encode(translate.run_row(record, where)))
+    assert rows.of([known], links)[0] is rows.of([msgspec.structs.replace(known)], links)[0]
+    both = rows.of([run(2, "failed"), known], links)
+    assert [json.loads(bytes(row))["id"] for row in both] == [2, 1]
 
 
 # -- refusals

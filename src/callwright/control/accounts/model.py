@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -86,6 +87,20 @@ def identity_of(
 ) -> Identity:
     """An administrator sees every project, all others those they are members of. A key that is narrowed to a
     project administers nothing, whoever owns it."""
+    there = tuple((one.project_id, one.role) for one in memberships)
+    return _identity(user_id, username, role, there, key_id, session_id, only_project)
+
+
+@lru_cache(maxsize=1_024)  # the same few ask again and again
+def _identity(
+    user_id: int,
+    username: str,
+    role: str,
+    memberships: tuple[tuple[int, str], ...],
+    key_id: int | None,
+    session_id: int | None,
+    only_project: int | None,
+) -> Identity:
     known = _role(role)
     rights = RIGHTS[known]
     projects: tuple[tuple[int, Role], ...] | None
@@ -95,9 +110,9 @@ def identity_of(
             projects, rights = ((only_project, Role.MEMBER),), RIGHTS[Role.MEMBER]
     else:
         projects = tuple(
-            (one.project_id, _role(one.role))
-            for one in memberships
-            if only_project is None or one.project_id == only_project
+            (project_id, _role(role_there))
+            for project_id, role_there in memberships
+            if only_project is None or project_id == only_project
         )
         given = [RIGHTS[role_there] for _, role_there in projects]
         rights &= frozenset({Right.READ}).union(*given)

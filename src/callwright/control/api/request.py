@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -44,6 +45,13 @@ def links_of(request: Request[Any, Any, Any]) -> Links:
 
 def next_page(request: Request[Any, Any, Any], **last: int | str) -> str:
     """The URL of this list, going on after the row with the key `last`."""
-    query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
-    kept = [(key, old) for key, old in query if key not in last]
-    return f"{links_of(request).base}{request.scope['path']}?{urlencode([*kept, *last.items()])}"
+    kept = _query_without(frozenset(last), request.scope["query_string"])
+    return f"{links_of(request).base}{request.scope['path']}?{kept}{urlencode(last)}"
+
+
+@lru_cache(maxsize=256)  # who polls a list asks with the same words
+def _query_without(names: frozenset[str], query: bytes) -> str:
+    """Ends with an ampersand when anything is left."""
+    given = parse_qsl(query.decode(), keep_blank_values=True)
+    kept = [(name, value) for name, value in given if name not in names]
+    return f"{urlencode(kept)}&" if kept else ""

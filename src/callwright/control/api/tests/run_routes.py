@@ -69,8 +69,7 @@ async def list_runs(
         until=wishes.moment(until, "until"),
     )
     rows = await services_of(request).runs.list(identity_of(request), wanted, after=after, limit=limit)
-    links = links_of(request)
-    data: list[Any] = [_rows.of(run, links) for run in rows]
+    data: list[Any] = [*_rows.of(rows, links_of(request))]
     return schemas.Page(
         data=data,
         next=next_page(request, after=rows[-1].id) if len(rows) == limit else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -152,18 +152,25 @@ class RunRows:
 
     def __init__(self, most: int = 8_192) -> None:
         self._most = most
-        self._known: dict[tuple[int, str], tuple[runs.Run, msgspec.Raw]] = {}
+        self._base = ""  # of the links in what is kept: nearly always the same
+        self._known: dict[int, tuple[runs.Run, msgspec.Raw]] = {}
 
-    def of(self, run: runs.Run, links: Links) -> msgspec.Raw:
-        at = run.id, links.base
-        known = self._known.get(at)
-        if known is not None and known[0] == run:
-            return known[1]
+    def of(self, records: Iterable[runs.Run], links: Links) -> list[msgspec.Raw]:
+        if links.base != self._base:
+            self._known, self._base = {}, links.base
+        known, rows = self._known, []
+        for run in records:
+            kept = known.get(run.id)
+            if kept is None or kept[0] != run:
+                kept = self._keep(run, links)
+            rows.append(kept[1])
+        return rows
+
+    def _keep(self, run: runs.Run, links: Links) -> tuple[runs.Run, msgspec.Raw]:
         if len(self._known) >= self._most:
             self._known.clear()
-        made = msgspec.Raw(msgspec.json.encode(run_row(run, links)))
-        self._known[at] = run, made
-        return made
+        kept = self._known[run.id] = run, msgspec.Raw(msgspec.json.encode(run_row(run, links)))
+        return kept
 
 
 def run_detail(

@@ -85,7 +85,9 @@ _MEMBERSHIPS = (
 )
 _MEMBERSHIPS_BY = {
     (False, False): Statement(_MEMBERSHIPS),
-    (True, False): Statement(_MEMBERSHIPS.where(members.c.user_id == param("user_id"))),
+    (True, False): Statement(
+        _MEMBERSHIPS.where(members.c.user_id == param("user_id")), brief=True, shared=True
+    ),
     (False, True): Statement(_MEMBERSHIPS.where(members.c.project_id == param("project_id"))),
     (True, True): Statement(
         _MEMBERSHIPS.where(members.c.user_id == param("user_id"), members.c.project_id == param("project_id"))
@@ -125,6 +127,7 @@ _KEY_SECRET = Statement(
     .join(users, users.c.id == api_keys.c.user_id)
     .where(api_keys.c.public_key == param("public_key"), api_keys.c.revoked_at.is_(None), _ALIVE),
     brief=True,
+    shared=True,
 )
 _ADD_KEY = Statement(
     inserting(
@@ -149,7 +152,9 @@ _TOKEN_OWNER = Statement(
         tokens.c.last_used_at,
     )
     .join(users, users.c.id == tokens.c.user_id)
-    .where(tokens.c.token_hash == param("token_hash"), tokens.c.revoked_at.is_(None), _ALIVE)
+    .where(tokens.c.token_hash == param("token_hash"), tokens.c.revoked_at.is_(None), _ALIVE),
+    brief=True,
+    shared=True,
 )
 _TOKENS = Statement(
     select(*_TOKEN)

@@ -54,17 +54,24 @@ class Statement:
 
     Compiled at its first use; then executing it costs one pass over the names of its parameters.
 
-    `brief`: reads one row by an index, so that an embedded database is faster asked at once than from a
-    thread.
+    `brief`: reads few rows in the order of an index, so that an embedded database is faster asked at once
+    than from a thread: there each row costs more to hand over than to read.
+
+    `shared`: reads little, and many ask it with the same values at once: those who wait for a server share
+    its next answer, see SharedReadings.
     """
 
-    __slots__ = ("_build", "_compiled", "brief")
+    __slots__ = ("_build", "_compiled", "brief", "shared")
 
     def __init__(
-        self, build: ClauseElement | Callable[[DialectName], ClauseElement], *, brief: bool = False
+        self,
+        build: ClauseElement | Callable[[DialectName], ClauseElement],
+        *,
+        brief: bool = False,
+        shared: bool = False,
     ) -> None:
         self._build = build
-        self.brief = brief
+        self.brief, self.shared = brief, shared
         self._compiled: dict[DialectName, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
 
     def sql(self, dialect: DialectName) -> str:

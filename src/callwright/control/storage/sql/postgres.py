@@ -12,6 +12,7 @@ import asyncpg
 
 from callwright.control.errors import Conflict, StorageUnavailable
 from callwright.control.storage.sql.database import DialectName, Params, Statement
+from callwright.control.storage.sql.sharing import SharedReadings
 
 __all__ = ["PostgresDatabase", "refusals"]
 
@@ -44,6 +45,7 @@ class PostgresDatabase:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._shared = SharedReadings(self._fetch)
 
     @classmethod
     async def open(cls, url: str, *, connections: int = 10) -> PostgresDatabase:
@@ -67,7 +69,7 @@ class PostgresDatabase:
     async def all(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> list[Row]:
         text, values = statement.bind(_PG, params)
         with refusals():
-            rows = await self._again(lambda: self._pool.fetch(text, *values))
+            rows = await (self._shared if statement.shared else self._fetch)(text, *values)
         return list(itertools.starmap(kind, rows))
 
     async def changed(
@@ -79,6 +81,9 @@ class PostgresDatabase:
         return list(itertools.starmap(kind, rows))
 
     async def one(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> Row | None:
+        if statement.shared:
+            found = await self.all(kind, statement, params)
+            return found[0] if found else None
         text, values = statement.bind(_PG, params)
         with refusals():
             row = await self._again(lambda: self._pool.fetchrow(text, *values))
@@ -110,6 +115,9 @@ class PostgresDatabase:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    async def _fetch(self, text: str, *values: Any) -> Any:
+        return await self._again(lambda: self._pool.fetch(text, *values))
 
     @staticmethod
     async def _again(read: Callable[[], Any]) -> Any:

@@ -54,8 +54,8 @@ def _among(phases: Iterable[Phase]) -> ColumnElement[bool]:
 
 _SWITCH_OFF = ~exists().where(settings.c.name == KILL_SWITCH, settings.c.value != "")
 
-BY_SESSION = Statement(select(*_RUN).where(runs.c.session_id == param("session_id")))
-BY_ID = Statement(select(*_RUN).where(runs.c.id == param("id")))
+BY_SESSION = Statement(select(*_RUN).where(runs.c.session_id == param("session_id")), brief=True)
+BY_ID = Statement(select(*_RUN).where(runs.c.id == param("id")), brief=True)
 DETAIL = Statement(
     select(*columns(run_details, StoredDetail, without=("max_seconds",)), runs.c.max_seconds)
     .join(runs, runs.c.id == run_details.c.run_id)
@@ -88,6 +88,8 @@ _FILTERS: dict[str, Any] = {
     "until": runs.c.created_at < param("until"),
     "status": runs.c.status == param("status"),
 }
+#: Each with an index in the order of the list: the newest rows are found at once, and are in memory.
+_IN_ORDER = frozenset(("status", "phase", "project_id", "test_id"))
 
 
 @lru_cache(maxsize=512)
@@ -100,7 +102,9 @@ def page_statement(filters: frozenset[str], projects_seen: int | None = None) ->
     chosen = [newest < param("before") if name == "before" else _FILTERS[name] for name in sorted(filters)]
     if projects_seen is not None:
         chosen.append(in_projects(runs.c.project_id, projects_seen))
-    return Statement(query.where(*chosen).order_by(newest.desc()).limit(param("limit")))
+    narrowed = [*filters, *(["project_id"] if projects_seen == 1 else ["projects"] if projects_seen else [])]
+    brief = not narrowed or (len(narrowed) == 1 and narrowed[0] in _IN_ORDER)
+    return Statement(query.where(*chosen).order_by(newest.desc()).limit(param("limit")), brief=brief)
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""SQLite by the bare ``sqlite3``: one thread writes, some read, none of them is the event loop's.
+"""SQLite by the bare ``sqlite3``: one thread writes, some read; the event loop's own reads what is brief.
 
 WAL, and a full sync for each commit: what was acknowledged outlives a power cut. Other processes (the command
 line, Granian's workers) open the same file; a writer waits its turn.
@@ -74,7 +74,13 @@ class SqliteDatabase:
 
     async def all(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> list[Row]:
         text, values = statement.bind(DialectName.SQLITE, params)
-        return await self._read(lambda c: list(itertools.starmap(kind, c.execute(text, values).fetchall())))
+
+        def work(connection: sqlite3.Connection) -> list[Row]:
+            return list(itertools.starmap(kind, connection.execute(text, values).fetchall()))
+
+        if statement.brief:
+            return self._here(work, read_only=True)
+        return await self._read(work)
 
     async def one(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> Row | None:
         text, values = statement.bind(DialectName.SQLITE, params)
