@@ -6,6 +6,13 @@ import os
 from collections import Counter
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example may take says something of the machine, and nothing of what is tested.
+settings.register_profile(
+    "any machine", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+)
+settings.load_profile("any machine")
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
 BUDGET = {"fast": 900.0, "peer": 900.0, "chaos": 500.0}
