@@ -174,6 +174,75 @@ def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(native: bool, peer: P
     assert methods([ack, bye]) == ["ACK", "BYE"]
     peer.respond(bye, "200 OK")
     assert loop.run(1)
+    assert {"no_answer": 1, "established": 1}.items() <= counts(loop).items()  # too late is not answered
+    loop.close()
+
+
+def inside(peer: Peer, invite: bytes, method: str, cseq: int, body: str = "") -> str:
+    """A request of the far end within the dialog of that INVITE."""
+    return (
+        f"{method} {header(invite, 'Contact').strip('<>')} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKfar{cseq}\r\n"
+        f"From: {header(invite, 'To')};tag=far\r\nTo: {header(invite, 'From')}\r\n"
+        f"Call-ID: {header(invite, 'Call-ID')}\r\nCSeq: {cseq} {method}\r\n{peer.contact()}"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+
+
+def test_who_answers_second_is_acknowledged_and_hung_up_on(native: bool, peer: Peer) -> None:
+    """RFC 3261 section 13.2.2.4: each branch of a proxy that forked has a dialog of its own."""
+    loop = loop_to(peer, native=native, hold=0.3)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact(), tag="one")
+    (ack,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact(), tag="two")
+    second, bye = until(loop, lambda: found if len(found := peer.take()) == 2 else None)
+    assert methods([ack, second, bye]) == ["ACK", "ACK", "BYE"]
+    assert header(ack, "To").endswith(";tag=one")
+    assert header(second, "To").endswith(";tag=two")
+    assert header(bye, "To").endswith(";tag=two")
+    peer.respond(bye, "200 OK")
+    (last,) = until(loop, peer.take)
+    assert last.startswith(b"BYE ")
+    assert header(last, "To").endswith(";tag=one")
+    assert header(last, "Via") != header(bye, "Via")
+    peer.respond(last, "200 OK")
+    assert loop.run(2)
+    assert {"answered": 1, "established": 1, "repeated": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_requests_of_the_far_end_within_a_call_are_agreed_to(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=30)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "180 Ringing", extra=peer.contact())
+    until(loop, lambda: counts(loop).get("received"))
+    peer.send(inside(peer, invite, "INVITE", 10))
+    assert b" 491 " in until(loop, peer.take)[0]
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    until(loop, peer.take)
+    offer = "v=0\r\n"
+    for cseq, method, described in [
+        (11, "INVITE", True),
+        (12, "UPDATE", True),
+        (13, "INFO", False),
+        (14, "OPTIONS", False),
+    ]:
+        peer.send(inside(peer, invite, method, cseq, offer if described else ""))
+        (answer,) = until(loop, peer.take)
+        assert answer.startswith(b"SIP/2.0 200 OK\r\n")
+        assert header(answer, "CSeq") == f"{cseq} {method}"
+        assert (b"m=audio" in answer) == described
+    peer.send(inside(peer, invite, "ACK", 11))
+    loop.run(0.05)
+    loop.stop(2)
+    (bye,) = until(loop, peer.take)
+    peer.send(inside(peer, invite, "INVITE", 15))
+    assert b" 481 " in until(loop, peer.take)[0]
+    peer.respond(bye, "200 OK")
+    assert loop.run(2)
+    assert {"answered": 1, "sent": 9, "received": 10}.items() <= counts(loop).items()
+    assert "repeated" not in counts(loop)
     loop.close()
 
 

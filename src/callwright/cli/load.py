@@ -25,7 +25,6 @@ from callwright.cli.console import (
     print_json,
     say,
 )
-from callwright.cli.hangup import on_hangup
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
@@ -154,6 +153,16 @@ def load(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave page, CSV and JSON in this folder.")
     ] = None,
+    ladders: Annotated[
+        int,
+        typer.Option(
+            "--ladders",
+            min=0,
+            max=50,
+            metavar="N",
+            help="Keep the messages of N failed calls of each class, and of the slowest.",
+        ),
+    ] = 5,
     python: Annotated[
         bool, typer.Option("--python", hidden=True, help="The twin without native code.")
     ] = False,
@@ -220,6 +229,7 @@ def load(
         bind=bind,
         cores=cores,
         calls=calls,
+        ladders=ladders,
     )
     if document is not None:
         wishes = document.wishes(wishes)
@@ -298,7 +308,6 @@ class _Run:
             ) from None
         title = f"load {self.wishes.uri}" if self.remote else f"answer {bracketed(self.workers[0].local)}"
         old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-        forget_hangup = on_hangup(self._end)
         try:
             self.ears = Ears(self.controls, control, keys=not self.quiet)
             self.view = View(title, enabled=not self.quiet)
@@ -311,7 +320,6 @@ class _Run:
         finally:
             signal.signal(signal.SIGINT, old[0])
             signal.signal(signal.SIGTERM, old[1])
-            forget_hangup()
             if self.view is not None:
                 self.view.close()
             if self.ears is not None:
@@ -327,9 +335,6 @@ class _Run:
         if self.interrupted:
             self.controls.stop = 3
             return
-        self._end()
-
-    def _end(self) -> None:
         self.interrupted = True
         self.controls.stop = max(self.controls.stop, 2)
 
@@ -352,6 +357,7 @@ class _Run:
             on_second=self.folder.second if self.folder is not None and record else None,
             on_progress=on_progress,
             registering=registering,
+            ladders=self.wishes.ladders,
         )
         gc.collect()
         gc.freeze()  # what is imported by now stays, and needs no looking at

@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+MOST_LADDERS = 3
+"""Classes of failures of which a terminal shows the first call; report and JSON have all that were kept."""
+
+
+def _print_ladder(call: dict[str, Any], line: Callable[[str], None]) -> None:
+    line(f"{call['outcome']}, call {call['number']} at {call['at']:.3f} s:")
+    if not call["whole"]:
+        line("    earlier messages were not kept")
+    for message in call["messages"]:
+        arrow = "->" if message["direction"] == "sent" else "<-"
+        line(f"    {message['at_ms']:>10.1f} ms {arrow} {message['summary']}")
+
 
 def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
     """The result in some lines for a person."""
@@ -34,6 +46,9 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
             f"{told['retry_after']['responses']:,} responses asked to retry later, "
             f"at most after {told['retry_after']['longest_s']} s"
         )
+    failed = {call["outcome"]: call for call in reversed(told["ladders"]) if call["why"] == "failed"}
+    for call in sorted(failed.values(), key=lambda call: float(call["at"]))[:MOST_LADDERS]:
+        _print_ladder(call, line)
     for why in told["generator"]["why"]:
         line(f"generator: {why}")
     if told.get("evidence", {}).get("report"):

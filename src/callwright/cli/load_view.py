@@ -12,7 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from callwright.cli.console import say
-from callwright.load.outcome import MOS_EDGES, worst_call
+from callwright.load.ladders import told_call
+from callwright.load.outcome import MOS_EDGES
 
 if TYPE_CHECKING:
     from callwright.load.engine import Controls, Progress
@@ -221,7 +222,7 @@ def _worst(progress: Progress, most: int) -> Any:
         column.justify = "left" if column.header in ("worst call", "outcome") else "right"
     decimals = {"at": 1, "pdd_ms": 2, "setup_ms": 2, "mos": 2}
     for call in progress.worst[:most]:
-        told = worst_call(call)
+        told = told_call(call)
         cells = [(told[key], decimals.get(key)) for key in names]
         shown = ("-" if v is None else str(v) if d is None else f"{v:.{d}f}" for v, d in cells)
         table.add_row(str(told["number"]), *shown)

@@ -6,10 +6,11 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from callwright.load.ladders import chosen
 from callwright.load.plan import Plan
 from callwright.load.statistics import Second, Snapshot, second_of, together
 from callwright.load.worker import Reading, Worker, share
-from callwright.net.loading import OUTCOMES, CallNoted
+from callwright.net.loading import OUTCOMES, CallNoted, Ladder
 
 TICK = 0.1
 """Seconds between two looks."""
@@ -56,6 +57,8 @@ class Result:
     interrupted: bool
     stages: list[Snapshot] = field(default_factory=list)
     """By stage of the plan, where it has several."""
+    ladders: list[Ladder] = field(default_factory=list)
+    """Of the first failed calls of each class, and of the slowest call."""
 
     @property
     def limited(self) -> list[str]:
@@ -77,6 +80,7 @@ class Engine:
         on_progress: Callable[[Progress], None] | None = None,
         registering: bool = False,
         stop_seconds: float = STOP_SECONDS,
+        ladders: int = 5,
     ) -> None:
         self._workers = list(workers)
         self._plan = plan
@@ -87,6 +91,7 @@ class Engine:
         self._on_progress = on_progress
         self._registering = registering
         self._stop_seconds = stop_seconds
+        self._ladders = ladders
         self._seconds: list[Second] = []
         self._worst: list[tuple[tuple[int, int, int], int, CallNoted]] = []
         self._noted = 0
@@ -151,6 +156,9 @@ class Engine:
             elapsed=self._now() - started,
             interrupted=self.controls.stop >= 2,
             stages=self._stages,
+            ladders=chosen(
+                (ladder for worker in self._workers for ladder in worker.ladders()), self._ladders
+            ),
         )
 
     def _target(self, elapsed: float) -> float:

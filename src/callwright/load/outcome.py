@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from callwright.evidence.generator_words import ranged
+from callwright.evidence.redaction import Redactor
 from callwright.load.engine import Result
+from callwright.load.ladders import told, told_call
 from callwright.load.statistics import RESPONSE_TIMES, Histogram, Snapshot
 from callwright.load.verdict import Judgement
-from callwright.net.loading import OUTCOMES, CallNoted
 
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 MOS_EDGES = (1.0, 2.6, 3.1, 3.6, 4.0, 4.3)
@@ -125,7 +125,7 @@ def document(
             "native": native,
             "limited_seconds": len(result.limited),
             "loaded_seconds": len(loaded),
-            "why": ranged(result.limited)[:10],
+            "why": sorted(set(result.limited))[:10],
             "lateness_ms": summary(result.total.histogram("lateness")),
             "rtp_lateness_ms": summary(result.total.histogram("rtp_lateness")),
             "drops": result.total["drops"] + result.total["media_drops"],
@@ -136,19 +136,6 @@ def document(
             else None,
         },
         "stages": [numbers(stage) for stage in result.stages],
-        "worst_calls": [worst_call(call) for call in result.worst],
-    }
-
-
-def worst_call(call: CallNoted) -> dict[str, Any]:
-    outcome = OUTCOMES[call.outcome]
-    return {
-        "at": round(call.at, 3),
-        "number": call.number,
-        "account": call.account,
-        "outcome": str(call.code) if outcome == "status" else outcome,
-        "sip_code": call.code or None,
-        "pdd_ms": round(call.pdd / 1000, 3) if call.pdd else None,
-        "setup_ms": round(call.setup / 1000, 3) if call.setup else None,
-        "mos": round(call.mos / 1000, 3) if call.mos >= 0 else None,
+        "worst_calls": [told_call(call) for call in result.worst],
+        "ladders": [told(ladder, Redactor()) for ladder in result.ladders],
     }

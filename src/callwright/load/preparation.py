@@ -67,6 +67,8 @@ class Wishes:
     silent: bool = False
     """The answering side does not ring (180)."""
     contact_user: str = "callwright"
+    ladders: int = 5
+    """Failed calls of each class of which the messages are kept."""
 
 
 def dialled(uri: str, accounts: Accounts | None) -> list[str]:
@@ -251,6 +253,7 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         user_column=accounts.user_column if accounts else -1,
         password_column=accounts.password_column if accounts else -1,
         random_account=wishes.random_accounts,
+        ladders=wishes.ladders,
         networks=permitted_networks(wishes.rules, remote),
         share_port=remote is None and wishes.cores > 1,
         media=media,

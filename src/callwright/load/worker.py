@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callwright.load.statistics import Snapshot
-from callwright.net.loading import CallNoted, Loop, LoopConfig, make_loop
+from callwright.net.loading import CallNoted, Ladder, Loop, LoopConfig, make_loop
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -44,6 +44,10 @@ class Worker(Protocol):
 
     def read(self, *, numbers: bool = True) -> Reading:
         """How it stands; without `numbers` only whether it is done, which costs next to nothing."""
+        ...
+
+    def ladders(self) -> list[Ladder]:
+        """What was said in the calls that failed, once the run is done."""
         ...
 
     def close(self) -> None: ...
@@ -95,6 +99,9 @@ class ThreadWorker:
         told = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
         return Reading(told, loop.take_latest(), notable, done)
 
+    def ladders(self) -> list[Ladder]:
+        return self._loop.ladders()
+
     def close(self) -> None:
         if self._closing:
             return
@@ -110,8 +117,7 @@ def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
     """The life of a process: does what the pipe says."""
     import signal
 
-    for number in (signal.SIGINT, signal.SIGHUP):  # the parent ends the calls in order
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the calls in order
     try:
         worker = ThreadWorker(config, native=native)
     except Exception as error:
@@ -179,6 +185,10 @@ class ProcessWorker:
     def read(self, *, numbers: bool = True) -> Reading:
         reading: Reading = self._ask("read", numbers=numbers)
         return reading
+
+    def ladders(self) -> list[Ladder]:
+        found: list[Ladder] = self._ask("ladders")
+        return found
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

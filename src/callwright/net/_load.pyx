@@ -28,13 +28,14 @@ from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 import os
 import socket as _socket
 
-from callwright.net.loading import COUNTERS, MESSAGES, SLOTS, CallNoted
+from callwright.net.loading import COUNTERS, MESSAGES, SLOTS, CallNoted, Ladder, MessageNoted
 
 
 include "_load_kernel.pxi"
 include "_load_state.pxi"
 include "_load_wire.pxi"
 include "_load_digest.pxi"
+include "_load_ladder.pxi"
 include "_load_calls.pxi"
 include "_load_caller.pxi"
 include "_load_answerer.pxi"
@@ -150,6 +151,12 @@ cdef class LoadLoop:
         L.random_account = config.random_account
         L.rate = config.rate
         L.notable_pdd = 0xFFFFFFFF
+        L.ladders = config.ladders
+        if L.ladders > 0:
+            L.ring = open_ring()
+            L.kept = <Kept *>calloc(KEPT_MOST + 1, sizeof(Kept))
+            if L.ring == NULL or L.kept == NULL:
+                raise MemoryError
         self._templates()
         self._accounts()
         L.network_count = len(config.networks)
@@ -254,6 +261,9 @@ cdef class LoadLoop:
         free(L.table)
         free(L.histogram)
         free(L.notable)
+        forget_kept(L)
+        free(L.kept)
+        free(L.ring)
         free(L.out_header)
         free(L.out_iov)
         free(L.out_to)
@@ -317,6 +327,7 @@ cdef class LoadLoop:
         memset(&L.codes[0], 0, sizeof(L.codes))
         memset(L.histogram, 0, HISTOGRAMS * BUCKETS * sizeof(uint64_t))
         L.notables = 0
+        forget_kept(L)
 
     def stop(self, int how, double seconds=8.0):
         self.L.stop_seconds = seconds
@@ -379,10 +390,18 @@ cdef class LoadLoop:
         found = []
         for i in range(first, last):
             n = &self.L.notable[i & (NOTABLE - 1)]
-            found.append(
-                CallNoted(n.at / 1e9, n.number, n.account, n.outcome, n.code, n.pdd, n.setup, n.mos)
-            )
+            found.append(told_call(n))
         return last, found
+
+    def ladders(self):
+        cdef Loop *L = self.L
+        cdef int i
+        if self.running or L.kept == NULL:
+            return []  # the slowest call may be replaced while it is read
+        found = [told_ladder(L, &L.kept[i]) for i in range(L.kept_n)]
+        if L.kept[KEPT_MOST].messages:
+            found.append(told_ladder(L, &L.kept[KEPT_MOST]))
+        return found
 
     def close(self):
         if self.running:

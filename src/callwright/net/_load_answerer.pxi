@@ -68,6 +68,8 @@ cdef void put_status(Writer *w, int status) noexcept nogil:
         put_text(w, b"SIP/2.0 486 Busy Here\r\n")
     elif status == 487:
         put_text(w, b"SIP/2.0 487 Request Terminated\r\n")
+    elif status == 491:
+        put_text(w, b"SIP/2.0 491 Request Pending\r\n")
     elif status == 503:
         put_text(w, b"SIP/2.0 503 Service Unavailable\r\n")
     elif status == 501:
@@ -112,6 +114,8 @@ cdef void reply_in(
         f.call = call_at(L, slot)
     fill(L, &w, tail, &f)
     reply_address(m, source, &to)
+    if L.about != NULL:
+        keep_sent(L, L.about, &w)
     send_message(L, &w, &to)
 
 
@@ -138,6 +142,7 @@ cdef void send_answer(Loop *L, uint32_t slot, Call *c, int status, int tail) noe
     f.call = c
     f.slot = slot
     fill(L, &w, tail, &f)
+    keep_sent(L, c, &w)
     send_message(L, &w, &d.peer)
 
 
@@ -226,6 +231,28 @@ cdef void refuse(Loop *L, uint32_t slot, Call *c, int status) noexcept nogil:
     timer_in(L, slot, c, L.t1)
 
 
+cdef void on_reinvite(Loop *L, Parsed *m, Address *source) noexcept nogil:
+    """INVITE to the side that calls: agreed to as it is within a call, else we are busy."""
+    cdef uint32_t slot = 0
+    cdef bint ours = False
+    cdef Span none = span(NULL, NULL)
+    cdef Call *c
+    if tag_of(m.to_value).n == 0:
+        reply(L, m, source, 486, T_EMPTY, span(<const uint8_t *>b"cw0", <const uint8_t *>b"cw0" + 3))
+        return
+    if not find_dialog(L, m, &slot, &ours):
+        reply(L, m, source, 481, T_EMPTY, none)
+        return
+    c = L.about = call_at(L, slot)
+    keep_received(L, c, m)
+    if c.state == S_TALKING:
+        reply_in(L, m, source, 200, T_OK, none, slot)
+    elif c.state == S_ENDING or c.state == S_FREE:
+        reply(L, m, source, 481, T_EMPTY, none)
+    else:
+        reply(L, m, source, 491, T_EMPTY, none)  # our own INVITE is not answered (14.2)
+
+
 cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     cdef uint64_t key
     cdef uint32_t slot
@@ -235,13 +262,14 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     cdef Span tag = tag_of(m.from_value)
     cdef bint inside = tag_of(m.to_value).n > 0
     if not L.answerer:
-        reply(L, m, source, 486, T_EMPTY, span(<const uint8_t *>b"cw0", <const uint8_t *>b"cw0" + 3))
+        on_reinvite(L, m, source)
         return
     key = mixed(mixed(L.random_seed, m.call_id.p, m.call_id.n), tag.p, tag.n)
     slot = table_find(L, key)
     if slot != NONE:
         L.count[C_REPEATED] += 1
-        c = call_at(L, slot)
+        c = L.about = call_at(L, slot)
+        keep_received(L, c, m)
         if inside:
             # In the dialog: agreed to as it is.
             if c.state == S_CONFIRMED or c.state == S_ANSWERED:
@@ -268,6 +296,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
         reply(L, m, source, 503, T_EMPTY, span(<const uint8_t *>b"cw0", <const uint8_t *>b"cw0" + 3))
         return
     c = call_at(L, slot)
+    keep_received(L, c, m)
     c.started = L.now
     c.key = key
     c.account = <uint32_t>L.count[C_ATTEMPTED]
@@ -342,7 +371,8 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
         if slot == NONE:
             reply(L, m, source, 481, T_EMPTY, tag)
             return
-        c = call_at(L, slot)
+        c = L.about = call_at(L, slot)
+        keep_received(L, c, m)
         reply(L, m, source, 200, T_EMPTY, tag)
         if c.state == S_RINGING:
             refuse(L, slot, c, 487)
@@ -359,7 +389,8 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
         else:
             reply(L, m, source, 481, T_EMPTY, tag)
         return
-    c = call_at(L, slot)
+    c = L.about = call_at(L, slot)
+    keep_received(L, c, m)
     if m.method == M_ACK:
         if c.state == S_ANSWERED:
             c.state = S_CONFIRMED
@@ -378,7 +409,7 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
                 finish(L, slot, c, O_NO_PORT, False)
             else:
                 finish(L, slot, c, O_STATUS, False)
-        else:
+        elif c.incoming:  # else of a re-INVITE
             L.count[C_REPEATED] += 1
         return
     if m.method == M_BYE:
@@ -401,7 +432,12 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
             if c.state == S_RINGING:
                 refuse(L, slot, c, 487)
         return
-    reply(L, m, source, 200 if c.state != S_FREE else 481, T_EMPTY, none)
+    if c.state == S_FREE:
+        reply(L, m, source, 481, T_EMPTY, none)
+    elif m.method == M_UPDATE and m.body.n:
+        reply_in(L, m, source, 200, T_OK, none, slot)  # an offer needs an answer (RFC 3311 section 5.2)
+    else:
+        reply(L, m, source, 200, T_EMPTY, none)
 
 
 cdef void on_register(Loop *L, Parsed *m, Address *source, Span tag) noexcept nogil:

@@ -249,6 +249,7 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         return
     send_request(L, T_ACK, slot, c, 97, c.cseq)
     if c.state == S_CANCELING or c.stopped:
+        c.late = not (c.stopped or L.cancel_after)
         say_bye(L, slot, c)
         return
     if c.stream >= 0:
@@ -260,6 +261,24 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         return
     c.state = S_TALKING
     timer_in(L, slot, c, c.hold)
+
+
+cdef bint same_dialog(Call *c, Parsed *m) noexcept nogil:
+    """Whether a 2xx is of the dialog that we took, or of another branch of a proxy that forked (13.2.2.4)."""
+    cdef Span ours = tag_of(part(c.dialog, c.dialog.remote))
+    cdef Span theirs = tag_of(m.to_value)
+    return ours.n == theirs.n and memcmp(ours.p, theirs.p, ours.n) == 0
+
+
+cdef void end_fork(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
+    """Who answered second is acknowledged and hung up on; each repeat of that answer brings both again."""
+    cdef Dialog *first = c.dialog
+    c.dialog = NULL
+    if tag_of(m.to_value).n > 0 and store_dialog(L, c, m):
+        send_request(L, T_ACK, slot, c, 97, c.cseq)
+        send_request(L, T_BYE, slot, c, 120, c.cseq + 1)
+        free(c.dialog)
+    c.dialog = first
 
 
 cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
@@ -293,9 +312,12 @@ cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcep
         if state == S_CALLING or state == S_PROCEEDING or state == S_CANCELING:
             answered_by_peer(L, slot, c, m)
         elif c.answered and c.dialog != NULL:
-            # Repeated, so our ACK was lost.
             L.count[C_REPEATED] += 1
-            send_request(L, T_ACK, slot, c, 97, c.cseq)
+            if same_dialog(c, m):
+                # Repeated, so our ACK was lost.
+                send_request(L, T_ACK, slot, c, 97, c.cseq)
+            else:
+                end_fork(L, slot, c, m)
         else:
             L.count[C_STRAY] += 1
         return
@@ -405,6 +427,9 @@ cdef void on_response(Loop *L, Parsed *m) noexcept nogil:
     if c.generation != generation:
         L.count[C_STRAY] += 1
         return
+    keep_received(L, c, m)
+    if p[34] == 120:
+        return  # to the BYE of a second answer
     if m.method == M_INVITE:
         on_invite_response(L, slot, c, m)
     elif m.method == M_BYE:

@@ -148,6 +148,7 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
         f.to = part(c.dialog, c.dialog.remote)
     begin_message(L, &w)
     fill(L, &w, which, &f)
+    keep_sent(L, c, &w)
     if c.dialog != NULL and not c.dialog.direct:
         send_message(L, &w, &c.dialog.peer)
     else:
@@ -203,6 +204,7 @@ cdef void send_with_credentials(
     f.proxy_challenge = c.dialog.cseq != 0
     begin_message(L, &w)
     fill(L, &w, which, &f)
+    keep_sent(L, c, &w)
     send_message(L, &w, NULL)
 
 
@@ -218,6 +220,7 @@ cdef void send_failed_ack(Loop *L, uint32_t slot, Call *c, uint32_t cseq, Span t
     f.to = to
     begin_message(L, &w)
     fill(L, &w, T_ACK_FAILED, &f)
+    keep_sent(L, c, &w)
     send_message(L, &w, NULL)
 
 
@@ -225,7 +228,11 @@ cdef void send_failed_ack(Loop *L, uint32_t slot, Call *c, uint32_t cseq, Span t
 
 
 cdef void note(Loop *L, uint32_t slot, Call *c, int outcome, int mos) noexcept nogil:
-    cdef Notable *n = &L.notable[L.notables & (NOTABLE - 1)]
+    describe(L, &L.notable[L.notables & (NOTABLE - 1)], slot, c, outcome, mos)
+    L.notables += 1
+
+
+cdef void describe(Loop *L, Notable *n, uint32_t slot, Call *c, int outcome, int mos) noexcept nogil:
     n.at = L.now - L.began
     n.number = slot
     n.account = c.account
@@ -234,7 +241,6 @@ cdef void note(Loop *L, uint32_t slot, Call *c, int outcome, int mos) noexcept n
     n.mos = mos
     n.code = c.code
     n.outcome = <uint8_t>outcome
-    L.notables += 1
 
 
 cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexcept nogil:
@@ -247,9 +253,13 @@ cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexce
             mos = -1
             if outcome == O_ANSWERED and not c.stopped:
                 outcome = O_NO_MEDIA
+    if outcome == O_ANSWERED and c.late:
+        outcome = O_NO_ANSWER
     L.count[C_OUTCOME + outcome] += 1
     if outcome == O_STATUS and c.code < CODES:
         L.codes[c.code] += 1
+    if L.kept != NULL and (outcome > O_CANCELED or c.setup > L.slowest):
+        keep_call(L, slot, c, outcome, mos)
     if outcome > O_CANCELED or c.setup > L.notable_pdd or (mos >= 0 and mos < L.m.notable_mos):
         note(L, slot, c, outcome, mos)
     L.count[C_ACTIVE] -= 1

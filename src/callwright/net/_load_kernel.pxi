@@ -27,6 +27,7 @@ cdef extern from *:
     #include <linux/errqueue.h>
     """
     int __builtin_clzll(unsigned long long) nogil
+    void __builtin_prefetch(const void *, int, int) noexcept nogil
     void *memmem(const void *, size_t, const void *, size_t) nogil
     ctypedef unsigned int socklen_t
     struct timespec:
@@ -115,3 +116,10 @@ cdef extern from *:
     short POLLIN
     short POLLOUT
     short POLLERR
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef extern from "<sys/mman.h>" nogil:
+    int madvise(void *p, size_t size, int advice)
+    int MADV_HUGEPAGE

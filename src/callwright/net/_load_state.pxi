@@ -129,6 +129,7 @@ cdef struct Call:
     uint64_t marked             # ns: when the request now waited for was sent first
     Dialog *dialog
     uint64_t key                # of the table of incoming calls
+    uint64_t said               # position of its newest message in the ring, and one; 0 without
     uint32_t chain
     uint32_t next
     uint32_t prev
@@ -149,6 +150,7 @@ cdef struct Call:
     bint tried                  # credentials were sent
     bint stopped                # ended early by us
     bint incoming
+    bint late                   # answered after we gave up ringing
 
 cdef struct Segment:
     int kind
@@ -175,6 +177,19 @@ cdef struct Notable:
     int32_t mos                 # thousandths, -1 without
     uint16_t code
     uint8_t outcome
+
+cdef struct Entry:              # of the ring of messages; followed by the message
+    uint64_t at                 # ns
+    uint64_t before             # position of the entry before it in the same call, and one; 0 without
+    uint32_t size
+    uint32_t sent
+
+cdef struct Kept:
+    Notable call
+    bint whole                  # no message is missing
+    uint32_t messages
+    uint32_t size
+    uint8_t *text               # entries with their messages, the newest first
 
 cdef struct Loop:
     # settings
@@ -243,6 +258,15 @@ cdef struct Loop:
     uint64_t *histogram         # HISTOGRAMS × BUCKETS
     Notable *notable
     uint64_t notables
+    # messages of calls that failed
+    uint8_t *ring
+    uint64_t said               # the position behind the newest entry
+    Kept *kept                  # KEPT_MOST, and the slowest call
+    int kept_n
+    int ladders                 # of each class of failures
+    int kept_by_class[OUTCOMES + CODES]
+    uint32_t slowest            # µs
+    Call *about                 # the call of the request that is answered now
     uint64_t last_drops, last_wild_drops
     uint32_t busy               # sixteenths of packets in a millisecond, weighted over the last ones
     uint32_t window             # packets of this millisecond

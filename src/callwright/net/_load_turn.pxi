@@ -7,6 +7,7 @@
 cdef void dispatch(Loop *L, const uint8_t *data, uint32_t size, Address *source) noexcept nogil:
     cdef Parsed m
     L.count[C_RECEIVED] += 1
+    L.about = NULL
     if not parse(data, size, &m):
         if size > 4:  # a keep-alive is no message
             L.count[C_MALFORMED] += 1

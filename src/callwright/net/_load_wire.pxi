@@ -42,6 +42,7 @@ cdef struct Parsed:
     bint proxy_challenge
     Span authorization
     Span body
+    Span whole              # the datagram
 
 
 cdef inline uint8_t lower(uint8_t c) noexcept nogil:
@@ -372,6 +373,7 @@ cdef bint parse(const uint8_t *data, uint32_t size, Parsed *m) noexcept nogil:
     cdef Span name
     memset(m, 0, sizeof(Parsed))
     m.retry_after = -1
+    m.whole = span(data, data + size)
     while p < end and (p[0] == 13 or p[0] == 10):  # keep-alive before a message
         p += 1
     if end - p < 16:

@@ -38,7 +38,10 @@ class Answerer:
             m.call_id,
             m.cseq_value,
         )
-        self._wire.send(data + self._wire.fill(tail, call, m.cseq, b""), _reply_address(m, source))
+        data += self._wire.fill(tail, call, m.cseq, b"")
+        if call is not None:
+            self._calls.say(call, data)
+        self._wire.send(data, _reply_address(m, source))
 
     def respond(self, call: Call, status: int, tail: str) -> None:
         """To the INVITE of a call, as often as it is needed."""
@@ -50,7 +53,7 @@ class Answerer:
             call.call_id,
             call.invite_cseq,
         )
-        self._wire.send(data + self._wire.fill(tail, call, 0, b""), call.peer)
+        self._wire.send(self._calls.say(call, data + self._wire.fill(tail, call, 0, b"")), call.peer)
 
     def answer(self, call: Call) -> None:
         calls = self._calls
@@ -79,13 +82,13 @@ class Answerer:
             return
         if m.method == 4:
             call = self._calls.by_key.get((m.call_id, tag_of(m.from_value)))
-            self._reply(m, source, 481 if call is None else 200, tag=b"cw0")
+            if call is not None:
+                self._calls.heard(call, m)
+            self._reply(m, source, 481 if call is None else 200, tag=b"cw0", call=call)
             if call is not None and call.state == "ringing":
                 self.refuse(call, 487)
             return
-        found = self._calls.named(tag_of(m.to_value))
-        if found is None and m.call_id.startswith(b"cw"):
-            found = self._calls.named(m.call_id[2:])
+        found = self._named(m)
         if found is None or isinstance(found, bool):
             if m.method == 2:
                 self._numbers.add("stray")
@@ -94,12 +97,38 @@ class Answerer:
                 self._reply(m, source, 200)
             else:
                 self._reply(m, source, 200 if m.method == 5 else 481, tag=b"cw0")
-        elif m.method == 2:
+            return
+        self._calls.heard(found, m)
+        if m.method == 2:
             self._on_ack(found)
         elif m.method == 3:
             self._on_bye(found, m, source)
+        elif found.state == "free":
+            self._reply(m, source, 481, call=found)
         else:
-            self._reply(m, source, 481 if found.state == "free" else 200)
+            # An offer needs an answer (RFC 3311 section 5.2).
+            self._reply(m, source, 200, "ok" if m.method == 8 and m.body else "empty", call=found)
+
+    def _named(self, m: LoadMessage) -> Call | bool | None:
+        """The call of an in-dialog request, by the tag or the Call-ID that we made."""
+        found = self._calls.named(tag_of(m.to_value))
+        if found is None and m.call_id.startswith(b"cw"):
+            found = self._calls.named(m.call_id[2:])
+        return found
+
+    def _on_reinvite(self, m: LoadMessage, source: Address) -> None:
+        """INVITE to the side that calls: agreed to as it is within a call, else we are busy."""
+        call = self._named(m)
+        if not tag_of(m.to_value):
+            self._reply(m, source, 486, tag=b"cw0")
+        elif call is None or isinstance(call, bool):
+            self._reply(m, source, 481)
+        else:
+            self._calls.heard(call, m)
+            if call.state == "talking":
+                self._reply(m, source, 200, "ok", call=call)
+            else:  # 491: our own INVITE is not answered (14.2)
+                self._reply(m, source, 481 if call.state in ("ending", "free") else 491, call=call)
 
     def _on_register(self, m: LoadMessage, source: Address) -> None:
         if not self._config.answerer:
@@ -113,7 +142,7 @@ class Answerer:
 
     def _on_invite(self, m: LoadMessage, source: Address) -> None:
         if not self._config.answerer:
-            self._reply(m, source, 486, tag=b"cw0")
+            self._on_reinvite(m, source)
             return
         key, inside = (m.call_id, tag_of(m.from_value)), bool(tag_of(m.to_value))
         call = self._calls.by_key.get(key)
@@ -130,6 +159,7 @@ class Answerer:
         """A call that is new."""
         calls, config = self._calls, self._config
         call = calls.new()
+        calls.heard(call, m)
         call.incoming, call.key, call.peer = True, key, _reply_address(m, source)
         call.headers = _via_lines(m, source) + b"".join(
             b"Record-Route: %b\r\n" % route for route in m.record_routes
@@ -160,13 +190,14 @@ class Answerer:
             self.answer(call)
 
     def _on_known_invite(self, call: Call, m: LoadMessage, source: Address, inside: bool) -> None:
+        self._calls.heard(call, m)
         if inside:
             if call.state in ("confirmed", "answered"):
                 call.invite_cseq = m.cseq
                 self._reply(m, source, 200, "ok", call=call)
             else:
                 self._numbers.add("repeated")
-                self._reply(m, source, 481)
+                self._reply(m, source, 481, call=call)
             return
         self._numbers.add("repeated")
         if call.state == "ringing":
@@ -190,11 +221,11 @@ class Answerer:
         elif call.state == "rejected":
             missing = "no_port" if call.for_want_of_port else "status"
             calls.finish(call, "canceled" if call.code == 487 else missing)
-        else:
+        elif call.incoming:  # else of a re-INVITE
             self._numbers.add("repeated")
 
     def _on_bye(self, call: Call, m: LoadMessage, source: Address) -> None:
-        self._reply(m, source, 200)
+        self._reply(m, source, 200, call=call)
         if call.state in ("free", "completed"):
             self._numbers.add("repeated")
             return

@@ -83,7 +83,11 @@ class Caller:
         call = self._calls.named(branch[7:]) if mine else None
         if call is None or isinstance(call, bool):
             self._numbers.add("stray")
-        elif m.method == 1:
+            return
+        self._calls.heard(call, m)
+        if branch[34:35] == b"x":
+            return  # to the BYE of a second answer
+        if m.method == 1:
             self._on_invite_response(call, m)
         elif m.method == 3:
             self._on_bye_response(call, m)
@@ -93,7 +97,8 @@ class Caller:
             self._numbers.add("stray")
 
     def _ack_failed(self, call: Call, m: LoadMessage) -> None:
-        self._wire.send(self._wire.fill("ack_failed", call, m.cseq, m.to_value), None)
+        data = self._wire.fill("ack_failed", call, m.cseq, m.to_value)
+        self._wire.send(self._calls.say(call, data), None)
 
     def _note_retry_after(self, m: LoadMessage) -> None:
         if m.retry_after >= 0:
@@ -129,7 +134,10 @@ class Caller:
                 self._answered_by_peer(call, m)
             elif call.answered and call.target:
                 self._numbers.add("repeated")
-                self._wire.request("ack", call, call.cseq)
+                if tag_of(m.to_value) == tag_of(call.remote):
+                    self._wire.request("ack", call, call.cseq)
+                else:
+                    self._end_fork(call, m)
             else:
                 self._numbers.add("stray")
         elif call.state == "completed":
@@ -139,6 +147,25 @@ class Caller:
             self._on_refusal(call, m)
         else:
             self._numbers.add("stray")
+
+    def _end_fork(self, call: Call, m: LoadMessage) -> None:
+        """Who answered second is acknowledged and hung up on; each repeat of the answer brings both again."""
+        kept = call.remote, call.target, call.routes, call.peer
+        if tag_of(m.to_value) and self._store_dialog(call, m):
+            self._wire.request("ack", call, call.cseq)
+            bye = self._wire.fill("bye", call, call.cseq + 1, call.remote, letter=b"x")
+            self._wire.send(self._calls.say(call, bye), call.peer)
+        call.remote, call.target, call.routes, call.peer = kept
+
+    def _store_dialog(self, call: Call, m: LoadMessage) -> bool:
+        """What ACK and BYE need: To with its tag, remote target, route set in reverse order (12.1.2)."""
+        target, routes = address_uri(m.contact_value), m.routes
+        if not target:
+            return False
+        call.remote, call.target = m.to_value, target
+        call.routes = b"".join(b"Route: %b\r\n" % value for value in reversed(routes))
+        call.peer = self._wire.next_hop(address_uri(routes[-1]) if routes else target)
+        return True
 
     def _on_provisional(self, call: Call, m: LoadMessage) -> None:
         if call.state == "calling":
@@ -178,16 +205,12 @@ class Caller:
             numbers.record("pdd", call.pdd * 1e6)
         numbers.record("setup", call.setup * 1e6)
         numbers.add("established")
-        target = address_uri(m.contact_value)
-        if not tag_of(m.to_value) or not target:
+        if not tag_of(m.to_value) or not self._store_dialog(call, m):
             calls.finish(call, "unexpected")
             return
-        routes = m.routes
-        call.remote, call.target = m.to_value, target
-        call.routes = b"".join(b"Route: %b\r\n" % value for value in reversed(routes))
-        call.peer = self._wire.next_hop(address_uri(routes[-1]) if routes else target)
         self._wire.request("ack", call, call.cseq)
         if call.state == "canceling" or call.stopped:
+            call.late = not (call.stopped or self._config.cancel_after)
             calls.bye(call)
             return
         if call.stream is not None and calls.media is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from callwright.net.load_media import Media, Stream
+from callwright.net.load_message import LoadMessage
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_wire import Wire
-from callwright.net.loading import LoopConfig
+from callwright.net.loading import LADDER_MESSAGES, LoopConfig, MessageNoted
 from callwright.sip.transport import Address
 
 _WORD = 2**64 - 1
@@ -55,6 +57,9 @@ class Call:
     proxy_challenge: bool = False
     key: tuple[bytes, bytes] = (b"", b"")
     stream: Stream | None = None
+    late: bool = False
+    """Answered after we gave up ringing."""
+    said: deque[MessageNoted] = field(default_factory=lambda: deque(maxlen=LADDER_MESSAGES + 1))
 
 
 def unended(call: Call, outcome: str) -> str:
@@ -68,8 +73,9 @@ class Calls:
     def __init__(self, config: LoopConfig, numbers: Numbers) -> None:
         self.config = config
         self.numbers = numbers
+        numbers.ladders_each = config.ladders
         self._random = int.from_bytes(config.seed[8:16], "little")
-        self.wire = Wire(config, numbers)
+        self.wire = Wire(config, numbers, self.say)
         self.media: Media | None = None
         if config.media is not None:
             try:
@@ -176,6 +182,17 @@ class Calls:
         self.numbers.add("resent")
         return False
 
+    def heard(self, call: Call, m: LoadMessage) -> None:
+        """A message of the call has come."""
+        if self.config.ladders:
+            call.said.append(MessageNoted(self.now - self.began, False, m.whole))
+
+    def say(self, call: Call, data: bytes) -> bytes:
+        """A message of the call that is sent now."""
+        if self.config.ladders:
+            call.said.append(MessageNoted(self.now - self.began, True, data))
+        return data
+
     # -- the end of a call
 
     def finish(self, call: Call, outcome: str, *, keep: bool = False) -> None:
@@ -188,6 +205,8 @@ class Calls:
                 mos = -1
                 if outcome == "answered" and not call.stopped:
                     outcome = "no_media"
+        if outcome == "answered" and call.late:
+            outcome = "no_answer"
         self.numbers.note(
             outcome,
             at=self.now - self.began,
@@ -197,6 +216,8 @@ class Calls:
             pdd=call.pdd,
             setup=call.setup,
             mos=mos,
+            said=call.said if self.config.ladders else None,
+            incoming=call.incoming,
         )
         self.numbers.ended(outcome, call.code)
         if not keep:

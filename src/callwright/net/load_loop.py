@@ -16,7 +16,7 @@ from callwright.net.load_caller import Caller
 from callwright.net.load_calls import Call, Calls, unended
 from callwright.net.load_message import parse
 from callwright.net.load_numbers import Numbers
-from callwright.net.loading import CallNoted, LoopConfig
+from callwright.net.loading import CallNoted, Ladder, LoopConfig
 from callwright.net.udp import read_error_queue
 from callwright.sip.transport import Address
 
@@ -36,6 +36,7 @@ class LoadLoop:
         self._stop_seconds = 8.0
         self._stop_deadline = 0.0
         self._heard = 0.0
+        self._running = False
 
     # -- what another thread asks
 
@@ -105,12 +106,22 @@ class LoadLoop:
     def notables(self, since: int) -> tuple[int, list[CallNoted]]:
         return self._numbers.notables(since)
 
+    def ladders(self) -> list[Ladder]:
+        return [] if self._running else self._numbers.ladders()
+
     def close(self) -> None:
         self._calls.close()
 
     # -- the loop
 
     def run(self, seconds: float | None = None) -> bool:
+        self._running = True
+        try:
+            return self._run(seconds)
+        finally:
+            self._running = False
+
+    def _run(self, seconds: float | None) -> bool:
         calls, media = self._calls, self._calls.media
         calls.now = time.monotonic()
         if not calls.began:

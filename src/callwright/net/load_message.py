@@ -38,6 +38,8 @@ class LoadMessage:
     proxy_challenge: bool = False
     authorization: bytes = b""
     body: bytes = b""
+    whole: bytes = b""
+    """The datagram."""
 
     @property
     def branch(self) -> bytes:
@@ -185,12 +187,12 @@ def number(text: bytes) -> int | None:
 
 def parse(data: bytes) -> LoadMessage | None:
     """Reads a datagram; None when it is not a SIP message that can be matched or answered."""
-    data = data.lstrip(b"\r\n")
+    datagram, data = data, data.lstrip(b"\r\n")
     if len(data) < 16 or b"\n" not in data:
         return None
     first, _, rest = data.partition(b"\n")
     first = first.removesuffix(b"\r")
-    m = LoadMessage()
+    m = LoadMessage(whole=datagram)
     if first.startswith(b"SIP/2.0 "):
         status = _STATUS_LINE.fullmatch(first)
         if status is None:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter, deque
 
-from callwright.net.loading import BUCKETS, COUNTERS, HISTOGRAMS, OUTCOMES, CallNoted
+from callwright.net.loading import (
+    BUCKETS,
+    COUNTERS,
+    HISTOGRAMS,
+    LADDER_MESSAGES,
+    LADDERS,
+    OUTCOMES,
+    CallNoted,
+    Ladder,
+    MessageNoted,
+)
 
 _NOTABLE = 1024
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
 _HISTOGRAM = {name: index for index, name in enumerate(HISTOGRAMS)}
+
+
+def _ladder(call: CallNoted, said: deque[MessageNoted]) -> Ladder:
+    return Ladder(call, len(said) <= LADDER_MESSAGES, tuple(said)[-LADDER_MESSAGES:])
 
 
 class Numbers:
@@ -18,6 +33,7 @@ class Numbers:
         self.slower_us = 0xFFFFFFFF
         self.worse_mos = 0
         """Thousandths: calls below it are noted."""
+        self.ladders_each = 0
         self.clear()
 
     def clear(self) -> None:
@@ -25,6 +41,10 @@ class Numbers:
         self._codes: dict[int, int] = {}
         self._histograms = [array("Q", bytes(8 * BUCKETS)) for _ in HISTOGRAMS]
         self._noted: list[CallNoted] = []
+        self._ladders: list[Ladder] = []
+        self._slowest: Ladder | None = None
+        self._slowest_us = 0
+        self._by_class: Counter[tuple[str, int]] = Counter()
 
     def add(self, name: str, by: int = 1) -> None:
         self._count[_INDEX[name]] += by
@@ -64,13 +84,30 @@ class Numbers:
         pdd: float,
         setup: float,
         mos: int,
+        said: deque[MessageNoted] | None = None,
+        incoming: bool = False,
     ) -> None:
         """Keeps a call that failed, was slow or sounded bad. Times in seconds, `mos` in thousandths or -1."""
         index, pdd_us, setup_us = OUTCOMES.index(outcome), int(pdd * 1e6), int(setup * 1e6)
+        call = CallNoted(at, number, account, index, code, pdd_us, setup_us, mos)
         if index > 1 or setup_us > self.slower_us or 0 <= mos < self.worse_mos:
-            self._noted.append(CallNoted(at, number, account, index, code, pdd_us, setup_us, mos))
+            self._noted.append(call)
+        if said is not None:
+            self._keep(call, outcome, said, incoming)
+
+    def _keep(self, call: CallNoted, outcome: str, said: deque[MessageNoted], incoming: bool) -> None:
+        if call.outcome > 1:
+            kind = outcome, call.code if outcome == "status" else 0
+            if self._by_class[kind] < self.ladders_each and len(self._ladders) < LADDERS:
+                self._by_class[kind] += 1
+                self._ladders.append(_ladder(call, said))
+        elif outcome == "answered" and not incoming and call.setup > self._slowest_us:
+            self._slowest_us, self._slowest = call.setup, _ladder(call, said)
 
     # -- what is read
+
+    def ladders(self) -> list[Ladder]:
+        return [*self._ladders, *([self._slowest] if self._slowest is not None else ())]
 
     def counters(self) -> list[int]:
         return list(self._count)

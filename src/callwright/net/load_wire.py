@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from callwright.net.address import numeric_host, sockaddr
@@ -22,8 +23,11 @@ _NOBODY = 9
 class Wire:
     """Fills messages and sends them. Raises OSError when no socket can be opened."""
 
-    def __init__(self, config: LoopConfig, numbers: Numbers) -> None:
+    def __init__(
+        self, config: LoopConfig, numbers: Numbers, say: Callable[[Call, bytes], bytes] = lambda _, data: data
+    ) -> None:
         self._config = config
+        self._say = say
         self._numbers = numbers
         self.sockets = open_sockets(config)
 
@@ -34,9 +38,11 @@ class Wire:
     def id(self, call: Call) -> bytes:
         return b"%08x-%08x" % (call.number, 1)
 
-    def fill(self, name: str, call: Call | None, cseq: int, to: bytes, line: bytes = b"") -> bytes:
+    def fill(
+        self, name: str, call: Call | None, cseq: int, to: bytes, line: bytes = b"", letter: bytes = b""
+    ) -> bytes:
         config, parts = self._config, []
-        letter = _LETTERS.get(name, b"b")
+        letter = letter or _LETTERS.get(name, b"b")
         for kind, value in config.messages[name]:
             if isinstance(value, int):
                 row = config.accounts[call.account] if call and config.accounts else ()
@@ -70,7 +76,7 @@ class Wire:
         if call.tried and name in ("invite", "register"):
             method, uri, _ = self.fill(name, call, cseq, b"").split(b" ", 2)
             line = self._credentials(call, method, uri)
-        self.send(self.fill(name, call, cseq, call.remote, line), call.peer)
+        self.send(self._say(call, self.fill(name, call, cseq, call.remote, line)), call.peer)
 
     def _credentials(self, call: Call, method: bytes, uri: bytes) -> bytes:
         config = self._config

@@ -25,13 +25,17 @@ __all__ = [
     "BUCKETS",
     "COUNTERS",
     "HISTOGRAMS",
+    "LADDERS",
+    "LADDER_MESSAGES",
     "MESSAGES",
     "OUTCOMES",
     "SLOTS",
     "CallNoted",
+    "Ladder",
     "Loop",
     "LoopConfig",
     "MediaConfig",
+    "MessageNoted",
     "Segments",
     "bucket_value",
     "compile_message",
@@ -158,6 +162,31 @@ class CallNoted(NamedTuple):
     """Thousandths, -1 without media."""
 
 
+class MessageNoted(NamedTuple):
+    """A message of a call, as it was on the wire."""
+
+    at: float
+    """Seconds since the loop began."""
+    sent: bool
+    """By us; else received."""
+    data: bytes
+
+
+class Ladder(NamedTuple):
+    """What was said in one call."""
+
+    call: CallNoted
+    whole: bool
+    """No message is missing. Of a long or old call only the newest are there."""
+    messages: tuple[MessageNoted, ...]
+
+
+LADDER_MESSAGES = 40
+"""The most messages of one call that are kept."""
+LADDERS = 256
+"""The most calls of which a loop keeps the messages."""
+
+
 def compile_message(text: str) -> Segments:
     """A message with `{slot}` and `{field:N}` as the segments that a loop fills. Raises ValueError."""
     segments: list[tuple[str, bytes | int]] = []
@@ -261,6 +290,8 @@ class LoopConfig:
     user_column: int = -1
     password_column: int = -1
     random_account: bool = False
+    ladders: int = 5
+    """Calls of each class of failures of which the messages are kept, besides the slowest call; 0: none."""
     networks: tuple[tuple[bytes, int], ...] = ()
     """Where in-dialog requests may go besides the target."""
     share_port: bool = False
@@ -319,6 +350,12 @@ class Loop(Protocol):
 
     def notables(self, since: int) -> tuple[int, list[CallNoted]]:
         """Calls noted after the first `since`, and how many there have been; at most the last 1,024."""
+        ...
+
+    def ladders(self) -> list[Ladder]:
+        """The messages of calls that failed, the first of each class, and last those of the slowest call that
+        we placed. Nothing while the loop runs.
+        """
         ...
 
     def close(self) -> None: ...
