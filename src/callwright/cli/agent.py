@@ -290,13 +290,14 @@ async def _serve(
         raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
     try:
         spool = Spool(data / "spool")
+        (data / "sounds").mkdir(exist_ok=True)
     except OSError as error:
         raise Refused(f"the spool cannot be made: {error}", code=EXIT_PLATFORM, blame="platform") from None
     worker = Worker(
         identity,
         broker,
         spool,
-        Carrier(bind=bind, rtp_ports=rtp_ports),
+        Carrier(bind=bind, rtp_ports=rtp_ports, sounds=data / "sounds"),
         weigh=weigh,
         abilities=Abilities(__version__, _codecs()),
         spool_limit=spool_limit,

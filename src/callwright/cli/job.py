@@ -44,7 +44,8 @@ _LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
 
 
 class Carrier:
-    """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`."""
+    """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`;
+    `sounds`: the folder of the .wav files that documents may play, None: there are none."""
 
     def __init__(
         self,
@@ -52,7 +53,9 @@ class Carrier:
         bind: str | None = None,
         rtp_ports: tuple[int, int] = (16384, 32767),
         entropy: Entropy = system_entropy,
+        sounds: Path | None = None,
     ) -> None:
+        self._sounds = sounds
         self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
         self._caps = Caps(SystemClock())  # over all runs
 
@@ -62,6 +65,11 @@ class Carrier:
         except DocumentError as error:
             shown = "; ".join(str(problem) for problem in error.problems[:5])
             return _failed(job, Blame.TEST, f"The document cannot be run: {shown}")
+        try:
+            scenario = scenario.with_sounds(str(self._sounds or folder / "sounds"))
+        except ValueError as error:
+            remedy = f"Put the file into {self._sounds} of the agent and name it from there."
+            return _failed(job, Blame.TEST, f"{error} {remedy if self._sounds else ''}".strip())
         if live.stopped is not None:
             return _stopped(job, live)
         passwords = {
