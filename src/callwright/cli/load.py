@@ -25,6 +25,7 @@ from callwright.cli.console import (
     print_json,
     say,
 )
+from callwright.cli.hangup import on_hangup
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
@@ -308,6 +309,7 @@ class _Run:
             ) from None
         title = f"load {self.wishes.uri}" if self.remote else f"answer {bracketed(self.workers[0].local)}"
         old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        forget_hangup = on_hangup(self._end)
         try:
             self.ears = Ears(self.controls, control, keys=not self.quiet)
             self.view = View(title, enabled=not self.quiet)
@@ -320,6 +322,7 @@ class _Run:
         finally:
             signal.signal(signal.SIGINT, old[0])
             signal.signal(signal.SIGTERM, old[1])
+            forget_hangup()
             if self.view is not None:
                 self.view.close()
             if self.ears is not None:
@@ -335,6 +338,9 @@ class _Run:
         if self.interrupted:
             self.controls.stop = 3
             return
+        self._end()
+
+    def _end(self) -> None:
         self.interrupted = True
         self.controls.stop = max(self.controls.stop, 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from callwright.evidence.generator_words import ranged
 from callwright.evidence.redaction import Redactor
 from callwright.load.engine import Result
 from callwright.load.ladders import told, told_call
@@ -125,7 +126,7 @@ def document(
             "native": native,
             "limited_seconds": len(result.limited),
             "loaded_seconds": len(loaded),
-            "why": sorted(set(result.limited))[:10],
+            "why": ranged(result.limited)[:10],
             "lateness_ms": summary(result.total.histogram("lateness")),
             "rtp_lateness_ms": summary(result.total.histogram("rtp_lateness")),
             "drops": result.total["drops"] + result.total["media_drops"],

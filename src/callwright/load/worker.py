@@ -117,7 +117,8 @@ def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
     """The life of a process: does what the pipe says."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the calls in order
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent ends the calls in order
+        signal.signal(number, signal.SIG_IGN)
     try:
         worker = ThreadWorker(config, native=native)
     except Exception as error:
