@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -27,6 +26,7 @@ from callwright.control.accounts.model import (
     User,
     identity_of,
 )
+from callwright.control.accounts.passwords import Passwords, check_password
 from callwright.control.accounts.store import AccountStore
 from callwright.control.accounts.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
@@ -39,9 +39,6 @@ KEY_PREFIX = "cwk_"
 SECRET_PREFIX = "cws_"
 SESSION_IDLE = 1800.0  # seconds
 _NOTE_EVERY = 60.0  # seconds between two notes of "last used"
-_MIN_PASSWORD = 10
-_MAX_PASSWORD = 1024
-_HASHED_AT_ONCE = 2  # argon2id takes 64 MiB each
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _EMAIL = re.compile(r"[^@\s]{1,200}@[^@\s]{1,200}")
@@ -54,8 +51,7 @@ class Accounts:
 
     def __init__(self, store: AccountStore, vault: Vault, *, clock: Clock, entropy: Entropy) -> None:
         self._store, self._vault, self._clock, self._entropy = store, vault, clock, entropy
-        self._dummy: str | None = None
-        self._hashing = asyncio.Semaphore(_HASHED_AT_ONCE)
+        self._passwords = Passwords()
 
     # -- authentication
 
@@ -71,7 +67,7 @@ class Accounts:
             return identity if identity is not None and identity.user_id == int(name) else None
         user = await self._store.user_secret(name)
         usable = user is not None and user.category == Category.API
-        if not await self._password_fits(user.password_hash if user and usable else None, secret):
+        if not await self._passwords.fits(user.password_hash if user and usable else None, secret):
             return None
         return await self._identity(user.id, user.username, user.role) if user else None
 
@@ -139,7 +135,7 @@ class Accounts:
         if not _keepable(name, password):
             return None
         user = await self._store.user_secret(name)
-        if not await self._password_fits(user.password_hash if user else None, password) or user is None:
+        if not await self._passwords.fits(user.password_hash if user else None, password) or user is None:
             return None
         now = self._clock.wall()
         await self._store.note_login(user.id, now)
@@ -162,20 +158,6 @@ class Accounts:
                 f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
                 "Ask an administrator.",
             )
-
-    async def _password_fits(self, password_hash: str | None, password: str) -> bool:
-        """Off the event loop: argon2id is slow by intent. None: the same work, and False."""
-        if self._dummy is None:
-            self._dummy = await self._hash_password("nobody has this password")
-        async with self._hashing:
-            fits = await asyncio.to_thread(
-                _argon2_fits, password_hash or self._dummy, password[:_MAX_PASSWORD]
-            )
-        return fits and password_hash is not None
-
-    async def _hash_password(self, password: str) -> str:
-        async with self._hashing:
-            return await asyncio.to_thread(_argon2_hash, password)
 
     # -- users
 
@@ -209,8 +191,8 @@ class Accounts:
         """Raises Invalid, Conflict, Forbidden."""
         self.require(identity, Right.ADMINISTER)
         _check_user(username, email, role, category)
-        _check_password(password)
-        hashed = await self._hash_password(password)
+        check_password(password)
+        hashed = await self._passwords.hash(password)
         now = self._clock.wall()
         user = User(0, username, name or username, email, role, category, time_zone, now, None, None)
         try:
@@ -250,8 +232,8 @@ class Accounts:
         """One's own, or an administrator anybody's. Every session of the user ends."""
         if identity.user_id != user_id or identity.only_project is not None:
             self.require(identity, Right.ADMINISTER)
-        _check_password(password)
-        hashed = await self._hash_password(password)
+        check_password(password)
+        hashed = await self._passwords.hash(password)
         if not await self._store.set_password(user_id, hashed):
             raise NotFound("user", user_id)
         await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())
@@ -565,24 +547,3 @@ def _check_user(username: str, email: str, role: str, category: str) -> None:
 def _among(value: str, permitted: Sequence[str], field: str) -> None:
     if value not in permitted:
         raise Invalid(f"{value[:80]!r} is no {field}.", f"Permitted: {', '.join(permitted)}.", field=field)
-
-
-def _check_password(password: str) -> None:
-    if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
-        raise Invalid(f"A password has {_MIN_PASSWORD} to {_MAX_PASSWORD} characters.", field="password")
-
-
-def _argon2_hash(password: str) -> str:
-    from argon2 import PasswordHasher
-
-    return PasswordHasher().hash(password.encode("utf-8", "surrogatepass"))
-
-
-def _argon2_fits(hashed: str, password: str) -> bool:
-    from argon2 import PasswordHasher
-    from argon2.exceptions import Argon2Error, InvalidHashError
-
-    try:
-        return PasswordHasher().verify(hashed, password.encode("utf-8", "surrogatepass"))
-    except (Argon2Error, InvalidHashError):
-        return False
