@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# RFC 3261 section 21 and the IANA registry of SIP response codes.
+# RFC 3261 section 21 and the IANA registry of SIP response codes. Our own copy, since rooms on one floor are
+# strangers; a test holds it equal to that of sip/.
 STATUS_NAMES = {
     100: "Trying",
     180: "Ringing",
@@ -33,12 +34,16 @@ STATUS_NAMES = {
     414: "Request-URI Too Long",
     415: "Unsupported Media Type",
     416: "Unsupported URI Scheme",
+    417: "Unknown Resource-Priority",
     420: "Bad Extension",
     421: "Extension Required",
     422: "Session Interval Too Small",
     423: "Interval Too Brief",
+    424: "Bad Location Information",
+    425: "Bad Alert Message",
     428: "Use Identity Header",
     429: "Provide Referrer Identity",
+    430: "Flow Failed",
     433: "Anonymity Disallowed",
     436: "Bad Identity Info",
     437: "Unsupported Credential",
