@@ -127,8 +127,7 @@ class Engine:
             full = self._now() - marked >= 1.0
             readings = [worker.read(numbers=full) for worker in self._workers]
             done = all(reading.done for reading in readings)
-            if done and not full:
-                full, readings = True, [worker.read() for worker in self._workers]
+            full = full or done  # who is done tells its numbers with it, and what it has noted only once
             now = self._now()
             if full:
                 latest = max(reading.latest_us for reading in readings)
