@@ -22,13 +22,16 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import BigInteger, text
 
 from benchmarks import noise
-from callwright.control.runs.model import NewRun, Run, RunFilter
+from callwright.control.runs.model import Run, RunFilter
 from callwright.control.scenarios.model import Test, TestDocument
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
+from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.stores import Stores, open_stores
 
 ROWS = 100
@@ -43,73 +46,61 @@ Ask = Callable[[], Awaitable[list[Run]]]
 
 
 class Figures(NamedTuple):
-    """Requests a second, and the 99th percentile of their times in ms; medians of the turns."""
+    """Requests a second, and the 99th percentile of their times in ms; medians of the turns, and of the
+    quotients of ours and by hand in each."""
 
     ours: float
     ours_p99: float
     by_hand: float
     by_hand_p99: float
     ratio: float
+    p99_ratio: float
+
+    @classmethod
+    def of(cls, ours: list[tuple[float, float]], by_hand: list[tuple[float, float]]) -> Self:
+        """From the (rate, p99) of each turn."""
+        pairs = list(zip(ours, by_hand, strict=True))
+        return cls(
+            median(rate for rate, _ in ours),
+            median(p99 for _, p99 in ours),
+            median(rate for rate, _ in by_hand),
+            median(p99 for _, p99 in by_hand),
+            median(one[0] / other[0] for one, other in pairs),
+            median(one[1] / other[1] for one, other in pairs),
+        )
+
+    @property
+    def met(self) -> bool:
+        return self.ratio >= GOAL and self.p99_ratio <= 1 / GOAL
 
 
 async def fill(stores: Stores, count: int) -> None:
-    """Runs of one test, in batches, each with its document."""
+    """Runs of one test that have ended; the database makes them up itself, since that is fast."""
     project = await stores.tests.add_project("p", "", 0.0)
     test = await stores.tests.add(
         Test(0, project.id, "p", "basic_call", "Basic call", "", "[]", 1, 0.0, 0.0, "[]"),
         TestDocument(0, 1, "name: basic_call", "ana", 0.0),
     )
-    batch: list[NewRun] = []
-    for number in range(count):
-        batch.append(
-            NewRun(
-                session_id=f"00000000-0000-4000-8000-{number:012d}",
-                test_id=test.id,
-                test_name=test.name,
-                testcase_name=test.title,
-                project_id=project.id,
-                project_name=project.name,
-                pool="default",
-                tags='["media","prod","validation"]',
-                created_at=1.7e9 + number,
-                started_by="ci",
-                kiosk=None,
-                deadline_at=2e9,
-                max_seconds=600.0,
-                test_version=1,
-                document="x" * 500,
-                sealed_overrides="",
-                shown="{}",
-            )
-        )
-        if len(batch) == 1000 or number == count - 1:
-            await _add(stores, batch)
-            batch = []
+    for first in range(0, count, _PIECE):
+        values = {"first": first, "upto": min(count, first + _PIECE), "test": test.id, "project": project.id}
+        await stores.database.run(_ENDED_RUNS, values)
 
 
-async def _add(stores: Stores, batch: list[NewRun]) -> None:
-    from callwright.control.storage.sql import run_statements as sql
-    from callwright.control.storage.sql.database import Statement
-    from callwright.control.storage.sql.tables import runs
-    from callwright.control.storage.sql.writing import inserting, values_of
-
-    names = [
-        *sql.BORN,
-        "phase",
-        "attempt",
-        "verdict",
-        "result_description",
-        "started_at",
-        "stopped_at",
-        "mos",
-    ]
-    rows = [
-        values_of(run)
-        | {"phase": "passed", "attempt": 1, "verdict": "passed", "result_description": ""}
-        | {"started_at": run.created_at + 1, "stopped_at": run.created_at + 9, "mos": 4.3}
-        for run in batch
-    ]
-    await stores.database.run_many(Statement(inserting(runs, names)), rows)
+_PIECE = 10_000  # runs of one statement
+_ENDED_RUNS = Statement(
+    text("""
+    WITH RECURSIVE numbers(n) AS
+        (SELECT :p_first + 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :p_upto)
+    INSERT INTO runs (session_id, test_id, test_name, testcase_name, project_id, project_name, pool, phase,
+        verdict, result_description, attempt, tags, created_at, started_at, stopped_at, started_by,
+        deadline_at, max_seconds, mos)
+    SELECT '00000000-0000-4000-8000-' || substr(CAST(1000000000000 + n AS TEXT), 2), :p_test, 'basic_call',
+        'Basic call', :p_project, 'p', 'default', 'passed', 'passed', '', 1,
+        '["media","prod","validation"]', 1700000000.0 + n, 1700000001.0 + n, 1700000009.0 + n, 'ci',
+        2000000000.0, 600.0, 4.3
+    FROM numbers
+    """).bindparams(*(param(name, BigInteger()) for name in ("first", "upto", "test", "project")))
+)
 
 
 async def measure(ours: Ask, by_hand: Ask, seconds: float) -> Figures:
@@ -118,14 +109,7 @@ async def measure(ours: Ask, by_hand: Ask, seconds: float) -> Figures:
     for turn in range(TURNS):
         for ask, figures in sides if turn % 2 else sides[::-1]:
             figures.append(await _turn(ask, seconds / TURNS))
-    mine, hand = (figures for _, figures in sides)
-    return Figures(
-        median(rate for rate, _ in mine),
-        median(p99 for _, p99 in mine),
-        median(rate for rate, _ in hand),
-        median(p99 for _, p99 in hand),
-        median(one[0] / other[0] for one, other in zip(mine, hand, strict=True)),
-    )
+    return Figures.of(*(figures for _, figures in sides))
 
 
 async def _turn(ask: Ask, seconds: float) -> tuple[float, float]:
@@ -214,7 +198,7 @@ def sentences(found: dict[str, Figures], runs: int) -> list[str]:
     return [
         f"{name}: {ROWS} of {runs:,} runs, ours {figures.ours:,.0f}/s, p99 {figures.ours_p99:.1f} ms; "
         f"by hand {figures.by_hand:,.0f}/s, p99 {figures.by_hand_p99:.1f} ms; "
-        f"ratio {figures.ratio:.2f} (goal {GOAL:.2f})"
+        f"ratio {figures.ratio:.2f} (goal {GOAL:.2f}), of p99 {figures.p99_ratio:.2f} (at most {1 / GOAL})"
         for name, figures in found.items()
     ]
 
@@ -228,7 +212,7 @@ def main() -> int:
     print(noise.sentence())
     found = measure_all(options.runs, options.seconds, options.database)
     print("\n".join(sentences(found, options.runs)))
-    met = all(figures.ratio >= GOAL for figures in found.values())
+    met = all(figures.met for figures in found.values())
     print(f"goal {GOAL:.2f}: {'met' if met else 'missed'}; {noise.sentence()}")
     return 0 if met else 1
 
