@@ -73,6 +73,13 @@ def test_secrets_of_the_first_start_are_for_the_owner_and_in_no_log(platform: Se
         assert (platform.data / private).stat().st_mode & 0o077 == 0, private
 
 
+def test_where_the_secrets_are_is_told_with_the_address(platform: Served) -> None:
+    said = platform.log.read_text().splitlines()
+    first, second = [n for n, line in enumerate(said) if line.startswith(("First start", "Callwright is at"))]
+    assert second == first + 1
+    assert said[first].startswith("First start")
+
+
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, *LIGHT, "--demo") as served:

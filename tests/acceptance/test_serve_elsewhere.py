@@ -136,7 +136,11 @@ def commands(served: Served) -> list[bytes]:
 def refused(data: Path, url: str) -> str:
     served = start(data, "--nats", url, "--no-demo")
     assert served.process.wait(60) == 3
-    return " ".join(served.log.read_text().split())
+    said = " ".join(served.log.read_text().split())
+    assert "First start" not in said  # nothing was begun: the next start is the first
+    assert "Callwright is at" not in said
+    assert not (data / "callwright.db").exists()
+    return said
 
 
 def test_a_nats_that_cannot_be_used_is_told_with_what_is_wrong(tmp_path: Path) -> None:

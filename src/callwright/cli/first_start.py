@@ -20,9 +20,10 @@ DEMO_TEST = "basic_call"
 _PBX_USERS = ("1001", "1002", "1003", "1004")
 
 
-@dataclass(frozen=True)
+@dataclass
 class FirstStart:
-    """`password` None: it was given to us, and nobody needs to be told."""
+    """`password` None: it was given to us, and nobody needs to be told. `file`: where the secrets are, when
+    they are not for a terminal. `told`: of them was said."""
 
     username: str
     email: str
@@ -30,6 +31,8 @@ class FirstStart:
     public_key: str
     secret: str
     demo: bool
+    file: Path | None = None
+    told: bool = False
 
     def __repr__(self) -> str:
         return f"FirstStart(username={self.username!r}, …)"
@@ -56,21 +59,36 @@ async def prepare(services: Services, email: str, password: str | None, *, demo:
     return FirstStart(USERNAME, email, None if password else made, public, secret, demo)
 
 
-def tell(new: FirstStart, data: Path) -> None:
-    """The secrets, once: to the person at the terminal, else to a file that only its owner reads."""
+def keep(new: FirstStart, data: Path) -> None:
+    """Where nobody is at a terminal, the secrets go at once to a file that only its owner reads."""
+    if sys.stderr.isatty():
+        return
+    new.file = data / FILE
+    with os.fdopen(os.open(new.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write("\n".join(_lines(new)) + "\n")
+
+
+def tell(new: FirstStart) -> None:
+    """The secrets, once, to the person at the terminal; else where they are."""
+    if new.told:
+        return
+    new.told = True
+    if new.file is not None:
+        say(
+            f"First start: the administrator's password and an API key are in {new.file}. "
+            "Keep them, delete it."
+        )
+        return
+    say("First start. These are shown once:")
+    for line in _lines(new):
+        say(f"  {line}")
+
+
+def _lines(new: FirstStart) -> list[str]:
     lines = [f"username: {new.username}", f"email: {new.email}"]
     if new.password is not None:
         lines.append(f"password: {new.password}")
-    lines += [f"public_key: {new.public_key}", f"secret: {new.secret}"]
-    if sys.stderr.isatty():
-        say("First start. These are shown once:")
-        for line in lines:
-            say(f"  {line}")
-        return
-    path = data / FILE
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write("\n".join(lines) + "\n")
-    say(f"First start: the administrator's password and an API key are in {path}. Keep them, delete it.")
+    return [*lines, f"public_key: {new.public_key}", f"secret: {new.secret}"]
 
 
 async def run_demo(services: Services) -> Run | None:

@@ -109,8 +109,8 @@ class Platform:
             broker = await self._start_broker(exits)
             if stop.is_set():
                 return
-            services, new = await self._open_services(exits, broker)
             connection = await self._connect(exits, broker)
+            services, new = await self._open_services(exits, broker)
             exits.push_async_callback(self._supervisor.stop)
             own = (("127.0.0.1", await self._start_pbx(services)),) if self.settings.pbx else ()
             keeper = self._keeper(services, connection, own)
@@ -175,7 +175,10 @@ class Platform:
             await server.start()
         except (BrokerError, OSError) as error:
             await server.close()
-            raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
+            remedy = (
+                f"Its log is {server.folder / 'nats-server.log'}; see that --nats-listen names a free port."
+            )
+            raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(server.close)
         self._nats = server
         shown = server.credentials()
@@ -200,7 +203,10 @@ class Platform:
             remedy = "Put them into the URL: --nats nats://user:password@host:port."
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         except (BrokerError, ValueError) as error:
-            raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
+            remedy = "See the page on deployment, A NATS of your own; without --nats we start one ourselves."
+            raise Refused(
+                str(error), remedy if self._nats is None else "", code=EXIT_PLATFORM, blame="platform"
+            ) from None
         return connection
 
     # -- the records
@@ -242,7 +248,8 @@ class Platform:
             services, settings.admin_email, settings.admin_password, demo=settings.demo
         )
         if new is not None:
-            first_start.tell(new, settings.data)
+            first_start.keep(new, settings.data)
+            exits.callback(first_start.tell, new)  # where we end before it was told
         return services, new
 
     def _keeper(self, services: Services, broker: NatsBroker, own: tuple[tuple[str, int], ...]) -> Keeper:
@@ -360,11 +367,13 @@ class Platform:
         to look at."""
         base = self.settings.public_url or f"http://{_authority(self.settings.host, self.port)}"
         local = f"http://{_authority(_reachable(self.settings.host), self.port)}"
-        missing = await _until_healthy(f"{local}/healthz", stop)
+        while not stop.is_set() and (missing := await _until_healthy(f"{local}/healthz", stop)):
+            if not stop.is_set():
+                say(f"not ready yet: {missing} (logs are in {self.settings.data / 'log'}; pages at {base})")
         if stop.is_set():
             return
-        if missing:
-            say(f"not ready yet: {missing}")
+        if new is not None:
+            first_start.tell(new)
         say(f"Callwright is at {base}  ·  API {base}/api/v2/  ·  try it {base}/api/v2/docs")
         if new is not None and new.demo:
             run = await first_start.run_demo(services)

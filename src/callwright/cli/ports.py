@@ -10,6 +10,12 @@ from callwright.cli.console import EXIT_PLATFORM, Refused
 
 _PATIENCE = 2.0  # seconds: a platform that was killed a moment ago leaves its port at once, not before
 
+_NO_HOST = "Such as --host 127.0.0.1, or 0.0.0.0 for all addresses."
+_REMEDIES = {
+    errno.EACCES: "Ports below 1024 need rights: choose another, and put a proxy before it.",
+    errno.EADDRNOTAVAIL: _NO_HOST,
+}
+
 
 def claim_port(host: str, port: int) -> int:
     """The TCP port, a free one for 0. Raises Refused (exit code 3) when somebody else listens there."""
@@ -24,7 +30,9 @@ def claim_port(host: str, port: int) -> int:
                 found: int = probe.getsockname()[1]
                 return found
         except socket.gaierror as error:
-            raise Refused(f"--host {host} is no address of this machine: {error.strerror}") from None
+            raise Refused(
+                f"--host {host} is no address of this machine: {error.strerror}", _NO_HOST
+            ) from None
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(0.1)
@@ -38,6 +46,7 @@ def claim_port(host: str, port: int) -> int:
                 ) from None
             raise Refused(
                 f"--host {host} --port {port}: {error.strerror or error}",
+                _REMEDIES.get(error.errno or 0, ""),
                 code=EXIT_PLATFORM,
                 blame="platform",
             ) from None
@@ -58,4 +67,9 @@ def free_udp_port(host: str, wanted: int = 0) -> int:
                 return found
         except OSError:
             continue
-    raise Refused(f"{host} has no free port for the PBX", code=EXIT_PLATFORM, blame="platform")
+    raise Refused(
+        f"{host} has no free port for the PBX",
+        "End what holds them, or start without it: --no-pbx",
+        code=EXIT_PLATFORM,
+        blame="platform",
+    )

@@ -19,6 +19,7 @@ import msgspec
 from callwright.control.storage.evidence.location import EvidenceLocation
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
+_MASTER = "CALLWRIGHT_WEB_MASTER"  # pid of the process that starts the workers
 SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when it is imported
 MAX_CONNECTIONS = 2_048
 
@@ -66,7 +67,7 @@ def application() -> Any:
     from callwright.cli.composition import web_application
     from callwright.net.process import die_with_parent
 
-    die_with_parent()
+    die_with_parent(int(os.environ[_MASTER]))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -81,6 +82,7 @@ def main() -> None:
     path = sys.argv[1]
     settings = read_settings(path)
     os.environ[SETTINGS] = path
+    os.environ[_MASTER] = str(os.getpid())
     os.environ[SHARED_FIGURES] = str(figures_folder(Path(settings.data)))
     Granian(
         "callwright.cli.web_worker:application",

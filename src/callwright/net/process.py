@@ -47,10 +47,13 @@ def bound_to_parent(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), *command]
 
 
-def die_with_parent() -> bool:
+def die_with_parent(parent: int | None = None) -> bool:
     """This process is killed when the one that started it ends. Does nothing, and says False, where the
-    kernel has no such thing."""
+    kernel has no such thing. `parent`: pid of that one; if it has ended before the kernel was told, this
+    process ends now, for nobody would end it any more."""
     if not sys.platform.startswith("linux"):
         return False
     done: int = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
     return done == 0
