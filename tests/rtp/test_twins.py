@@ -52,7 +52,7 @@ def test_any_stream_gives_the_same_figures_packet_by_packet(script: bytes) -> No
     twins.receive_alike(*pair(), script)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_long_lossy_reordered_streams_give_the_same_figures(seed: int, tap: bool) -> None:
     chance = random.Random(seed)
