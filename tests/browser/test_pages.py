@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
@@ -201,3 +203,64 @@ def test_the_charts_of_a_load_have_the_width_of_the_page(visits: Visits, platfor
         assert visit.page.evaluate("document.getElementById('load').offsetWidth") == width
         expect(visit.page.locator("#load svg").first).to_be_visible()
         expect(visit.page.locator("#load td[data-label=p95]").first).to_be_visible()
+
+
+SILENT = """name: silent
+title: A callee without a sound
+parties: {alice: , bob: }
+steps:
+  - - register: {party: bob}
+    - accept: {party: bob, ring: 0.2 s}
+  - - call: {from: alice, dial_destination: bob, max_duration: 2 s}
+"""
+
+
+def test_silence_is_no_quality_and_what_changed_goes_into_the_report(
+    visits: Visits, platform: Served, tmp_path: Path
+) -> None:
+    assert platform.api.post("tests", json={"document": SILENT}).status_code < 300
+    assert platform.finished(platform.run("silent"))["status"] == "passed"
+    session_id = platform.run("silent", **{"step.0.1.play": "silence"})
+    assert platform.finished(session_id)["status"] == "failed"
+
+    visit = visits.open()
+    visit.go("/runs?test=silent")
+    failed, passed = visit.page.locator("#list tbody tr").all()
+    expect(passed).to_contain_text("both heard each other")
+    expect(failed).to_contain_text("heard silence")
+    expect(failed.locator("[data-label=MOS]")).to_have_text("no data")
+
+    for size, scheme in (("narrow", "light"), ("wide", "dark")):
+        visit = visits.open(size, scheme)
+        visit.go(f"/run/details/{session_id}")
+        assert faults(visit.page) == []
+        visit.shot("run-silent")
+    page = visit.page
+    expect(page.locator("#calls tr.bad .silence")).to_contain_text("silence")
+    expect(page.locator("#calls tr.bad .band")).to_have_count(0)
+    expect(page.locator(".say", has_text="silence").first).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Report with the changes").click()
+    report = tmp_path / "report.html"
+    download.value.save_as(report)
+    page.goto(report.as_uri())
+    expect(page.locator("#changes li.cause").last).to_contain_text("heard silence")
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_the_words_of_a_ladder_stay_between_their_lanes(visits: Visits, platform: Served, size: str) -> None:
+    first = platform.get("runs")["data"][-1]["session_id"]
+    platform.finished(first)
+    visit = visits.open(size)
+    visit.go(f"/run/details/{first}")
+    words = visit.page.locator(".say", has_text="407 Proxy Authentication Required").first
+    expect(words).to_be_visible()
+    inside = """element => { const words = element.firstElementChild.getBoundingClientRect(),
+        row = element.closest(".lrow"), lane = row.querySelector("svg").getBoundingClientRect(),
+        clock = row.querySelector("time").getBoundingClientRect();
+        return words.left >= clock.right - 1 && words.right <= lane.right + 1
+            && words.top >= row.getBoundingClientRect().top - 1
+            && element.scrollWidth <= element.clientWidth + 1 }"""
+    for each in visit.page.locator(".say").all():
+        assert each.evaluate(inside), each.inner_text()

@@ -7,6 +7,7 @@ import pytest
 from callwright.control.runs.differences import Difference, Seen, differences
 from callwright.evidence.ladder import Ladder, build_ladder
 from callwright.evidence.naming import call_names
+from callwright.evidence.report import render_report
 from callwright.net.tap import Packet
 from callwright.scenario.outcome import RunOutcome, Verdict
 from tests.evidence.sample import STARTED, packets, run
@@ -120,6 +121,29 @@ def test_quality_that_fell_and_a_parameter_that_changed() -> None:
     assert "ended with 486 Busy Here, not 200" in joined
     assert "The test itself changed: version 3 became 4" in joined
     assert "step.1.0.play is tone" in joined
+
+
+def test_silence_is_a_difference_however_well_its_packets_came() -> None:
+    before = run()
+    call = before.calls[0]
+    well = dataclasses.replace(call.received, packets=200, mos=4.37, silence_pct=30.0)
+    mute = dataclasses.replace(well, silence_pct=100.0)
+    then = dataclasses.replace(before, calls=(dataclasses.replace(call, received=well),))
+    now = dataclasses.replace(before, calls=(dataclasses.replace(call, received=mute),))
+    (told,) = [d for d in differences(Seen(then), Seen(now)) if "silence" in d.text]
+    assert told.cause
+    assert told.detail == "It was MOS 4.37, Excellent."
+    assert not [d for d in differences(Seen(now), Seen(now)) if "silence" in d.text]
+
+
+def test_the_differences_stand_in_the_report_of_one_file_and_lead_to_their_messages() -> None:
+    said = found(packets(), changed("ExamplePBX 4.3.0", "ExamplePBX 4.4.0"))
+    page = render_report(run(), ladder(packets()), differences=said, beside="Of 22 Nov 2026")
+    body = page[page.index("<main") :]
+    assert "Changed since the last passing run" in body
+    assert said[0].text in body
+    assert "Of 22 Nov 2026" in body
+    assert "Changed since the last passing run" not in render_report(run(), ladder(packets()))
 
 
 def test_a_refusal_instead_of_an_answer_is_told_once_and_not_what_follows_from_it() -> None:

@@ -64,6 +64,7 @@ def test_the_page_gives_no_band_to_silence() -> None:
 def test_the_terminal_gives_no_band_to_silence() -> None:
     text = render_text(silent_run())
     assert "silence transport 4.28" in text
+    assert "4.281 of the transport" in text
     assert "4.28 Good" not in text
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from callwright.evidence.ladder import Ladder
 from callwright.evidence.page import EvidenceFile, equip, run_page, static_text
@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["EvidenceFile", "render_report", "script_safe"]
 
 
+class Change(Protocol):
+    """A difference to an earlier run, in words."""
+
+    @property
+    def sign(self) -> str: ...
+    @property
+    def word(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def cause(self) -> bool: ...
+    @property
+    def message(self) -> int | None: ...
+
+
 def render_report(
     outcome: RunOutcome,
     ladder: Ladder,
@@ -32,9 +49,12 @@ def render_report(
     notes: Sequence[str] = (),
     min_mos: float = 3.5,
     redactor: Redactor | None = None,
+    differences: Sequence[Change] = (),
+    beside: str = "",
+    evidence_note: str = "Beside this page.",
 ) -> str:
     """The page. Recordings are looked for in `folder`; `notes` are about the capture; `min_mos` is the limit
-    line.
+    line; `differences` are what changed since the run that `beside` names.
     """
     redactor = redactor if redactor is not None else Redactor()
     document = redactor.document(outcome.to_json())
@@ -45,6 +65,9 @@ def render_report(
             **run_page(RunOutcome.from_json(document), ladder, folder=folder, min_mos=min_mos),
             files=list(files),
             notes=list(notes),
+            differences=list(differences),
+            beside=beside,
+            evidence_note=evidence_note,
             document=script_safe(json.dumps(document, ensure_ascii=True, separators=(",", ":"))),
         )
     )

@@ -132,7 +132,9 @@ def _conditions(outcome: RunOutcome) -> RenderableType:
     table.add_column("")
     for title in ("Condition", "Expected", "Seen"):
         table.add_column(title, overflow="fold")
+    silent = {call.id for call in outcome.calls if heard_silence(call)}
     for condition in sorted(outcome.conditions, key=lambda c: c.passed):
+        of_transport = condition.passed and condition.call in silent and "mos" in condition.text
         style = "" if condition.passed else "red"
         seen = "nothing to look at" if condition.seen is None else condition.seen
         where = f"  {one_line(condition.address)}" if condition.address else ""
@@ -140,7 +142,12 @@ def _conditions(outcome: RunOutcome) -> RenderableType:
             _text([("✓" if condition.passed else "✘", "green" if condition.passed else "red")]),
             _text([(one_line(condition.text), style), (where, "dim")]),
             _text([(one_line(condition.expected), style)]),
-            _text([(one_line(seen), f"bold {style}".strip() if not condition.passed else "")]),
+            _text(
+                [
+                    (one_line(seen), f"bold {style}".strip() if not condition.passed else ""),
+                    (" of the transport" if of_transport else "", "dim"),
+                ]
+            ),
         )
     return table
 

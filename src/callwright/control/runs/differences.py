@@ -14,7 +14,7 @@ from typing import Literal
 from callwright.control.runs.volatile_headers import OWN_EACH_TIME, VALUE_MATTERS
 from callwright.evidence.explanation import duration
 from callwright.evidence.ladder import Ladder, MessageRow
-from callwright.evidence.naming import has_media, named_calls
+from callwright.evidence.naming import has_media, heard_silence, named_calls
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
 from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome, Verdict
@@ -446,7 +446,10 @@ def _codec_used(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:
 def _quality(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:
     for name, old, new in _both(before, after):
         one, two = old.received, new.received
-        if one.mos is not None and two.mos is None and has_media(old) and new.answered:
+        if heard_silence(new) and not heard_silence(old) and one.packets:
+            told = f"It was MOS {one.mos:.2f}, {band(one.mos).name}." if one.mos is not None else ""
+            yield Difference("~", f"{name} heard silence: packets came without a sound", told, True)
+        elif one.mos is not None and two.mos is None and has_media(old) and new.answered:
             text = f"Nothing that {name} heard could be rated"
             yield Difference("~", text, f"It was MOS {one.mos:.2f}, {band(one.mos).name}.", True)
         elif one.mos is not None and two.mos is not None and abs(two.mos - one.mos) >= NOTICEABLE_MOS:

@@ -25,6 +25,7 @@ from callwright.evidence.ladder import Ladder
 from callwright.evidence.ladder_file import read_ladder
 from callwright.evidence.page import EvidenceFile, run_page
 from callwright.evidence.redaction import Redactor
+from callwright.evidence.report import render_report
 from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 
 LADDER = "ladder.json"
@@ -87,6 +88,12 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         return await _file(pages, request, await runs.get(visitor.identity, session_id), name)
 
+    @get("/run/details/{session_id:str}/report")
+    async def report(request: WebRequest, session_id: str) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        run = await runs.get(visitor.identity, session_id)
+        return await _report(pages, run, f"{pages.base_url(request)}/run/details/{run.session_id}")
+
     @post("/run/details/{session_id:str}/{what:str}", status_code=303)
     async def act(request: WebRequest, session_id: FromPath[str], what: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
@@ -138,7 +145,12 @@ def routes(pages: Pages) -> list[Any]:
         run = await _shared(pages, token, session_id)
         return await _file(pages, request, run, name) if isinstance(run, Run) else run
 
-    return [show, events, file, act, kiosk, kiosk_events, kiosk_file]
+    @get("/kiosk/{token:str}/{session_id:str}/report")
+    async def kiosk_report(token: str, session_id: str) -> Response[bytes]:
+        run = await _shared(pages, token, session_id)
+        return await _report(pages, run, "") if isinstance(run, Run) else run
+
+    return [show, events, file, report, act, kiosk, kiosk_events, kiosk_file, kiosk_report]
 
 
 async def _shared(pages: Pages, token: str, session_id: str) -> Run | Response[bytes]:
@@ -231,14 +243,11 @@ def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
 
 
 async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) -> dict[str, Any]:
-    agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
-    this = await stored(pages, run, agents)
-    before = await pages.services.runs.previous_pass(run)
-    earlier = await stored(pages, before, agents) if before is not None else None
+    this, earlier, before = await _compared(pages, run)
     drawn, unread = await _draw(pages, this, earlier, f"{base}/files/")
     facts = [("Started by", run.started_by)]
     if run.agent_id:
-        facts.append(("Agent", agents.get(run.agent_id, "one that is gone")))
+        facts.append(("Agent", this.agent or "one that is gone"))
     facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]
     shown = msgspec.json.decode(this.detail.shown, type=dict[str, Any]) if this.detail.shown else {}
     return {
@@ -273,6 +282,44 @@ async def _draw(
         except StorageUnavailable as error:
             unread = error.message
     return await asyncio.to_thread(_drawn, this, earlier, files_at, None), unread
+
+
+async def _report(pages: Pages, run: Run, address: str) -> Response[bytes]:
+    """The page of a run that has ended as one file, with what changed since the last passing run: the stored
+    report was written by the agent, which knows of no other run. `address`: where its files are."""
+    if not run.finished:
+        raise NotFound("report", run.session_id)
+    this, earlier, before = await _compared(pages, run)
+    found = differences(earlier.seen, this.seen) if earlier is not None else []
+    notes = [f"The files cannot be read now. {this.unread}"] if this.unread else []
+
+    def drawn(folder: Path | None) -> str:
+        return render_report(
+            this.outcome,
+            this.ladder,
+            folder=folder,
+            notes=notes,
+            differences=found,
+            beside=f"Of {rendering.moment(before.created_at)} UTC" if before is not None else "",
+            evidence_note=f"The files are at {address}" if address else "The files stay where it was shared.",
+        )
+
+    try:
+        audio = [entry for entry in this.files if entry.media_type.startswith("audio/")]
+        async with pages.services.evidence.folder([] if this.unread else audio) as folder:
+            html = await asyncio.to_thread(drawn, folder)
+    except StorageUnavailable:
+        html = await asyncio.to_thread(drawn, None)
+    headers = {"Content-Disposition": f'attachment; filename="callwright-run-{run.id}.html"'}
+    return Response(html.encode(), media_type="text/html; charset=utf-8", headers=headers)
+
+
+async def _compared(pages: Pages, run: Run) -> tuple[Stored, Stored | None, Run | None]:
+    """The run, and the last one of its test that passed before it."""
+    agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
+    before = await pages.services.runs.previous_pass(run)
+    earlier = await stored(pages, before, agents) if before is not None else None
+    return await stored(pages, run, agents), earlier, before
 
 
 def _drawn(this: Stored, earlier: Stored | None, files_at: str, folder: Path | None) -> dict[str, Any]:
