@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -13,6 +14,8 @@ from sqlalchemy import Connection, create_engine, text
 from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
+from callwright.control.storage.sql.database import DialectName
+from callwright.control.storage.sql.run_statements import page_statement
 from callwright.control.storage.sql.tables import metadata
 from callwright.control.storage.stores import open_stores
 from tests.kit import postgresql
@@ -224,3 +227,17 @@ def test_a_postgresql_of_before_projects_had_members_keeps_what_it_has() -> None
         asyncio.run(work())
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("name", [None, "status", "phase", "project_id", "test_id", "test_name", "tag"])
+def test_a_list_with_one_filter_is_read_in_the_order_of_an_index(
+    empty_database: Path, name: str | None
+) -> None:
+    """The newest rows are found without reading all runs, and without sorting them."""
+    statement = page_statement(frozenset((name,) if name else ()))
+    query, values = statement.bind(DialectName.SQLITE, {"limit": 100, **({name: "1"} if name else {})})
+    with contextlib.closing(sqlite3.connect(empty_database)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert not [step for step in plan if "TEMP B-TREE" in step], plan
+    assert [step for step in plan if step.startswith("SEARCH")] or name is None, plan
+    assert not [step for step in plan if step.startswith("SCAN")] or name is None, plan

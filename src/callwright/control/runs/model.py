@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to it
     """A row of the list. ``tags`` is a JSON text (a list of texts). ``attempt`` counts from 1."""
 
     id: int

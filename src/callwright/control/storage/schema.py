@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "HISTORY", "Location", "check", "current", "migrate"]
 
 #: Every version from the first to the newest, as in migrations/versions.
-HISTORY = ("0001", "0002", "0003")
+HISTORY = ("0001", "0002", "0003", "0004")
 HEAD = HISTORY[-1]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -122,7 +122,7 @@ def _migrate_sqlite(path: Path) -> None:
             # The driver would commit before DDL by itself; so the transaction is ours.
             event.listen(engine, "connect", _manual_transactions)
             event.listen(engine, "begin", _begin_exclusively)
-            with engine.connect() as connection:
+            with _refusals(str(path)), engine.connect() as connection:
                 _upgrade(connection)
                 connection.commit()
         finally:
@@ -146,11 +146,34 @@ async def _migrate_postgres(url: str) -> None:
 
     engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2], poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            await connection.run_sync(_upgrade)
+        with _refusals("The database"):
+            async with engine.begin() as connection:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+                await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+@contextlib.contextmanager
+def _refusals(where: str) -> Iterator[None]:
+    """What the machine or the server of the database refuses; bugs of ours stay what they are."""
+    from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+
+    try:
+        yield
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state == "42501":  # insufficient_privilege
+            remedy = "Make the role the owner of the database: ALTER DATABASE name OWNER TO role."
+        elif isinstance(error, IntegrityError | ProgrammingError) or not (
+            isinstance(error, OperationalError) or state[:2] in ("08", "53", "57", "58")
+        ):
+            raise
+        else:
+            remedy = "See that the disk has room and can be written. Nothing was changed; start it again."
+        raise StorageUnavailable(
+            f"{where} could not be brought to the schema {HEAD}: {error.orig}.", remedy
+        ) from error
 
 
 def _upgrade(connection: Connection) -> None:

@@ -89,7 +89,7 @@ _FILTERS: dict[str, Any] = {
     "status": runs.c.status == param("status"),
 }
 #: Each with an index in the order of the list: the newest rows are found at once, and are in memory.
-_IN_ORDER = frozenset(("status", "phase", "project_id", "test_id"))
+_IN_ORDER = frozenset(("status", "phase", "project_id", "test_id", "test_name"))
 
 
 @lru_cache(maxsize=512)

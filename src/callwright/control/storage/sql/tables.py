@@ -231,6 +231,7 @@ runs = Table(
     UniqueConstraint("session_id"),
 )
 Index("ix_runs_test_id_id", runs.c.test_id, runs.c.id)
+Index("ix_runs_test_name_id", runs.c.test_name, runs.c.id)
 Index("ix_runs_project_id_id", runs.c.project_id, runs.c.id)
 Index("ix_runs_phase_id", runs.c.phase, runs.c.id)
 Index("ix_runs_created_at", runs.c.created_at)
