@@ -63,6 +63,13 @@ def test_a_run_that_passed_and_could_not_be_written_down_is_3(platform: Served, 
     assert "out.xml" in done.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_3_with_a_sentence(platform: Served, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = client(platform, "pull", str(tmp_path / "file"), "--project", "demo", "--json")
+    assert done.returncode == 3
+    assert "cannot be written" in json.loads(done.stdout)["reason"]
+
+
 def test_tests_that_would_be_one_file_are_not_pulled(platform: Served, tmp_path: Path) -> None:
     for project in ("twins-a", "twins-b"):
         platform.api.post("projects", json={"name": project})

@@ -110,6 +110,7 @@ def agent(
     verbose: VerboseFlag = False,
 ) -> int:
     """Take runs from a platform and carry them out here, until Ctrl-C."""
+    os.umask(0o077)  # what waits in the spool is nobody else's, also in a folder that others may enter
     from callwright.agent.identity import IdentityError, read_identity, write_identity
 
     logging.basicConfig(

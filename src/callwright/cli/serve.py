@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -281,6 +282,7 @@ def serve(
     verbose: VerboseFlag = False,
 ) -> int:
     """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
+    os.umask(0o077)  # records and recordings are nobody else's, also in a folder that others may enter
     from callwright.cli import softphone as flags
     from callwright.cli.evidence_place import evidence_limits, evidence_location
     from callwright.cli.platform import Platform, PlatformSettings

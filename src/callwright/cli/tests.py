@@ -93,14 +93,21 @@ def pull(
     """Write the stored documents into a folder, a file each."""
     written: list[str] = []
     with Client(url, key) as api:
-        folder.mkdir(parents=True, exist_ok=True)
         rows = list(api.pages("/tests", **({"project": project} if project else {})))
         _refuse_twins(rows)
         for row in rows:
             address = quoted(f"{row['project_name']}:{row['name']}")
             text = api.request("GET", f"/tests/{address}/document").text
             path = folder / _file_name(row["name"])
-            path.write_text(text, encoding="utf-8")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise Refused(
+                    f"{path} cannot be written: {error.strerror or error}",
+                    code=EXIT_PLATFORM,
+                    blame="platform",
+                ) from None
             written.append(path.name)
             if not as_json:
                 print(path)
