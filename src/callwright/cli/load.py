@@ -155,14 +155,7 @@ def load(
         Path | None, typer.Option("--report", metavar="DIR", help="Leave page, CSV and JSON in this folder.")
     ] = None,
     ladders: Annotated[
-        int,
-        typer.Option(
-            "--ladders",
-            min=0,
-            max=50,
-            metavar="N",
-            help="Keep the messages of N failed calls of each class, and of the slowest.",
-        ),
+        int, typer.Option("--ladders", min=0, max=50, metavar="N", help="Failed calls of each class to show.")
     ] = 5,
     python: Annotated[
         bool, typer.Option("--python", hidden=True, help="The twin without native code.")
@@ -183,6 +176,16 @@ def load(
     document = setup.read_document(scenario, answer=answer)
     if (uri is not None) if answer else (uri is None and document is None):
         raise Refused("load takes a URI to call, or --answer", "See `callwright load --help`.")
+    given: dict[str, object] = {
+        "rate": rate,
+        "ramp": ramp,
+        "steps": steps,
+        "concurrent": concurrent,
+        "accounts": accounts,
+    }
+    given |= {"register": register, "find-capacity": find_capacity, "listen": listen, "ring-time": ring_time}
+    given |= {"reject": reject, "challenge": challenge, "calls": calls, "for": for_, "fail-if": fail_if}
+    setup.refuse_conflicts(given, answer=answer)
     if media not in ("none", "shared", "ports"):
         raise Refused(f"--media is none, shared or ports, not {media!r}")
     if reject and not 300 <= reject <= 699:

@@ -20,6 +20,9 @@ def _print_ladder(call: dict[str, Any], line: Callable[[str], None]) -> None:
 
 def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
     """The result in some lines for a person."""
+    failed = {call["outcome"]: call for call in reversed(told["ladders"]) if call["why"] == "failed"}
+    for call in sorted(failed.values(), key=lambda call: float(call["at"]))[:MOST_LADDERS]:
+        _print_ladder(call, line)
     line(f"{told['verdict'].upper()}: {told['reason']}")
     line(
         f"attempted {told['attempted']:,} = answered {told['answered']:,} + failed {told['failed']:,} "
@@ -46,9 +49,6 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
             f"{told['retry_after']['responses']:,} responses asked to retry later, "
             f"at most after {told['retry_after']['longest_s']} s"
         )
-    failed = {call["outcome"]: call for call in reversed(told["ladders"]) if call["why"] == "failed"}
-    for call in sorted(failed.values(), key=lambda call: float(call["at"]))[:MOST_LADDERS]:
-        _print_ladder(call, line)
     for why in told["generator"]["why"]:
         line(f"generator: {why}")
     if told.get("evidence", {}).get("report"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,27 @@ def refusing() -> Iterator[None]:
         if error.blame is None:
             raise Refused(error.reason, error.remedy) from None
         raise Refused(error.reason, error.remedy, code=EXIT_PLATFORM, blame=error.blame) from None
+
+
+_ANSWERING = ("listen", "ring-time", "reject", "challenge")
+_CALLING = ("rate", "ramp", "steps", "concurrent", "accounts", "register", "find-capacity")
+_PLANNED = ("ramp", "steps", "calls", "for", "fail-if")
+
+
+def refuse_conflicts(given: Mapping[str, object], *, answer: bool) -> None:
+    """Flags that would be of no effect beside the others. Raises Refused."""
+    names = {name for name, value in given.items() if value}
+    for name in _CALLING if answer else _ANSWERING:
+        if name in names:
+            side = "for the side that calls, not for --answer" if answer else "for the other side, --answer"
+            raise Refused(f"--{name} is {side}")
+    if "find-capacity" in names:
+        for name in _PLANNED:
+            if name in names:
+                raise Refused(
+                    f"--find-capacity and --{name} exclude each other",
+                    "It has conditions of its own, and chooses rates from --rate on, --trial seconds each.",
+                )
 
 
 def read_text(path: Path, what: str) -> str:
