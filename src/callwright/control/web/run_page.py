@@ -89,7 +89,7 @@ def routes(pages: Pages) -> list[Any]:
         return await _file(pages, request, await runs.get(visitor.identity, session_id), name)
 
     @get("/run/details/{session_id:str}/report")
-    async def report(request: WebRequest, session_id: str) -> Response[bytes]:
+    async def report(request: WebRequest, session_id: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
         run = await runs.get(visitor.identity, session_id)
         return await _report(pages, run, f"{pages.base_url(request)}/run/details/{run.session_id}")
@@ -146,7 +146,7 @@ def routes(pages: Pages) -> list[Any]:
         return await _file(pages, request, run, name) if isinstance(run, Run) else run
 
     @get("/kiosk/{token:str}/{session_id:str}/report")
-    async def kiosk_report(token: str, session_id: str) -> Response[bytes]:
+    async def kiosk_report(token: FromPath[str], session_id: FromPath[str]) -> Response[bytes]:
         run = await _shared(pages, token, session_id)
         return await _report(pages, run, "") if isinstance(run, Run) else run
 
