@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -110,6 +111,31 @@ def test_a_data_folder_that_cannot_be_is_told_in_a_sentence(tmp_path: Path) -> N
     done = serve_once("--port", "0", "--data", str(tmp_path / "file" / "data"))
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("room", ["4k", "32k", "200k", "400k"])
+def test_a_full_disk_at_the_start_is_told_in_a_sentence_with_its_folder(tmp_path: Path, room: str) -> None:
+    """On a disk of this size; it is another step of the start that fails on each."""
+    if os.geteuid() != 0 and not os.environ.get("CI"):
+        pytest.skip("only root mounts a disk")
+    data = tmp_path / "data"
+    data.mkdir()
+    line = [sys.executable, "-m", "callwright", "serve", "--port", "0", "--data", str(data), *LIGHT]
+    mounted = f"mount -t tmpfs -o size={room} tmpfs {data} && exec {shlex.join(line)}"
+    # The mount is seen by this one process, and goes with it.
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 3, done.stderr
+    assert str(data) in done.stderr
+    assert "room" in done.stderr
+    assert "itself failed" not in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -187,6 +189,23 @@ async def test_without_the_database_it_answers_and_says_so(
     assert (value(answer.text, "up"), value(answer.text, "database_up")) == (0, 0)
     assert "callwright_build_info" in answer.text
     assert "callwright_runs" not in answer.text
+
+
+async def test_a_full_disk_of_the_data_folder_is_told_before_a_run_is_refused(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path, agent_expected=False)
+    app = create_app(services, settings)
+    assert (value((await ask(services, app=app)).text, "data_free_bytes") or 0) > 0
+    assert (await ask(services, "/healthz", app=app)).status_code == 200
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    full = await ask(services, "/healthz", app=app)
+    assert full.status_code == 503
+    assert full.json()["missing"] == ["the disk of the data folder is full: 3 MiB left"]
+    assert (
+        value((await ask(services, app=create_app(services, settings))).text, "data_free_bytes") == 3 * 2**20
+    )
 
 
 async def test_a_database_that_hangs_does_not_hang_the_scrape(

@@ -95,6 +95,7 @@ def _assemble(services: Services, settings: WebSettings) -> Any:
             lease=settings.lease,
             metrics_token=settings.metrics_token,
             proxies=settings.proxies,
+            data=Path(settings.data),
         ),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -49,6 +50,7 @@ _PRIVATE = (
     "CALLWRIGHT_NATS",
 )
 _FOR_WEB = "AWS_"
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,14 @@ class Platform:
         self.port = settings.port
 
     async def run(self, stop: asyncio.Event) -> None:
+        try:
+            await self._run(stop)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            raise _no_place(error, self.settings.data) from None
+
+    async def _run(self, stop: asyncio.Event) -> None:
         self._prepare()
         async with contextlib.AsyncExitStack() as exits:
             broker = await self._start_broker(exits)
@@ -175,6 +185,8 @@ class Platform:
             await server.start()
         except (BrokerError, OSError) as error:
             await server.close()
+            if isinstance(error, OSError) and error.errno in _NO_PLACE:
+                raise
             remedy = (
                 f"Its log is {server.folder / 'nats-server.log'}; see that --nats-listen names a free port."
             )
@@ -238,6 +250,8 @@ class Platform:
                 migrate=True,
             )
         except (DomainError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _NO_PLACE:
+                raise
             remedy = getattr(error, "remedy", "")
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(services.close)
@@ -379,6 +393,18 @@ class Platform:
             run = await first_start.run_demo(services)
             if run is not None:
                 say(f"A first call is on its way: {base}/run/details/{run.session_id}")
+
+
+def _no_place(error: OSError, data: Path) -> Refused:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Refused(
+        f"{error.filename or data} cannot be written: {error.strerror}",
+        f"Make room on the disk of {data}."
+        if full
+        else "Give the folder and all in it to the user that Callwright runs as.",
+        code=EXIT_PLATFORM,
+        blame="platform",
+    )
 
 
 def _tell_of_restore() -> None:

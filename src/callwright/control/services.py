@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,7 +30,7 @@ class Settings:
     ``public_url``: what links begin with; without it, what the client called us. ``rate_limit``: requests a
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
     ``metrics_token``: who shows it may read /metrics. ``proxies``: addresses and networks whose
-    X-Forwarded-For is believed.
+    X-Forwarded-For is believed. ``data``: the folder whose disk must have room.
     """
 
     public_url: str | None = None
@@ -38,6 +39,16 @@ class Settings:
     agent_expected: bool = True
     metrics_token: str | None = None
     proxies: tuple[str, ...] = ()
+    data: Path | None = None
+
+    def room(self) -> int | None:
+        """Octets that may still be written to the data folder; None when that cannot be told."""
+        if self.data is None:
+            return None
+        try:
+            return shutil.disk_usage(self.data).free
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import hmac
 import os
@@ -36,7 +37,14 @@ class Vault:
                 _create(path, entropy(32))
             key = bytes.fromhex(path.read_text("ascii").strip())
             return cls(key, entropy)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The key file {path} cannot be used: {error.strerror}.",
+                f"Make room on the disk of {path.parent}."
+                if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                else "Give it to the user that Callwright runs as.",
+            ) from None
+        except ValueError as error:
             raise StorageUnavailable(
                 f"The key file {path} cannot be used: {error}.", "Restore it from the backup."
             ) from None
@@ -74,10 +82,12 @@ def _create(path: Path, key: bytes) -> None:
     """Whole or not at all, and never over a key that is there."""
     handle, name = tempfile.mkstemp(dir=path.parent)  # made 0600
     draft = Path(name)
-    with os.fdopen(handle, "w") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(key.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -12,6 +12,9 @@ from callwright.control.errors import DomainError
 from callwright.control.services import Services, Settings
 from callwright.dispatch.broker import Broker
 
+#: Octets: with less SQLite, NATS and the agent begin to refuse what they are given.
+LEAST_ROOM = 16 * 2**20
+
 
 async def missing(services: Services, broker: Broker | None, settings: Settings) -> list[str]:
     """What keeps a run from being accepted and done, in words; nothing when all is well."""
@@ -25,6 +28,9 @@ async def missing(services: Services, broker: Broker | None, settings: Settings)
             found.append("no agent is alive")
     except (DomainError, OSError) as error:
         found.append(f"the storage does not answer: {error}")
+    room = settings.room()
+    if room is not None and room < LEAST_ROOM:
+        found.append(f"the disk of the data folder is full: {room // 2**20} MiB left")
     if broker is not None and not broker.connected:
         found.append("there is no connection to NATS")
     return found

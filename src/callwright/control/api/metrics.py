@@ -102,6 +102,9 @@ class Metrics:
         except (DomainError, OSError, TimeoutError):
             records = None
         families = [*_state(records is not None, connected), *(records or [])]
+        room = await asyncio.to_thread(self._settings.room)
+        if room is not None:
+            families.append(_gauge("data_free_bytes", "Room on the disk of the data folder.", room))
         return await asyncio.to_thread(self._encode, families)
 
     async def _records(self) -> list[Any]:
