@@ -205,22 +205,29 @@ def test_a_target_that_asks_to_come_back_later(tmp_path: Path) -> None:
 
 def test_a_target_that_stops_answering_in_the_middle(tmp_path: Path) -> None:
     uas, port = sipp_server(tmp_path, "-sn", "uas")
+    control = tmp_path / "control"
     ours = peers.start_callwright(
-        tmp_path, "load", f"sip:x@127.0.0.1:{port}", "--rate", "20", "--for", "6", "--hold", "1", "--json"
-    )
+        tmp_path, "load", f"sip:x@127.0.0.1:{port}", "--rate", "20", "--for", "200", "--hold", "1", "--json",
+        "--control", str(control),
+    )  # fmt: skip
     with ours, uas:
-        uas.until(
-            lambda: (tmp_path / "uas.csv").exists() and sipp_counts(tmp_path, "uas.csv")["successful"] > 10,
-            "calls",
-        )
+        ours.until(lambda: status(control).get("answered", 0) > 10, "calls")
         uas.process.send_signal(signal.SIGSTOP)  # its port stays open, so no ICMP error tells
-        assert ours.wait(90) == 1
+        attempted = status(control)["attempted"]
+        ours.until(lambda: status(control).get("attempted", 0) > attempted + 20, "more calls")
+        steer(control, "stop")  # gently: those under way are waited for
+        code = ours.wait(90)
     told = ours.document()
-    assert told["verdict"] == "failed"
+    # On a machine that is too busy the generator says so, and nothing of the target.
+    limited = told["generator"]["limited_seconds"]
+    assert (code, told["verdict"]) in ([(1, "failed"), (3, "invalid")] if limited else [(1, "failed")])
     assert told["answered"] > 10
     assert set(told["failures"]) <= {"timeout", "bye_timeout"}
     assert sum(told["failures"].values()) > 10
     assert told["attempted"] == told["answered"] + told["failed"] + told["canceled"]
+    timed_out = next(call for call in told["ladders"] if call["outcome"] == "timeout")
+    assert {message["direction"] for message in timed_out["messages"]} == {"sent"}
+    assert {message["summary"].split()[0] for message in timed_out["messages"]} == {"INVITE"}
 
 
 def test_ctrl_c_ends_every_call_and_counts_it(tmp_path: Path) -> None:
