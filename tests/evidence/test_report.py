@@ -15,7 +15,7 @@ import pytest
 from callwright.evidence.ladder import build_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.report import EvidenceFile, render_report
-from callwright.scenario.outcome import Blame, CallOutcome, RunOutcome, Verdict
+from callwright.scenario.outcome import Blame, CallOutcome, PhaseOutcome, RunOutcome, Verdict
 from tests.evidence.sample import STARTED, packets, run, write_wav
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -175,3 +175,13 @@ def test_the_page_never_scrolls_sideways(tmp_path: Path, width: int) -> None:
     found = re.search(r"<title>width (\d+)</title>", done.stdout)
     assert found is not None
     assert int(found[1]) <= width
+
+
+def test_the_phases_of_a_run_have_words() -> None:
+    outcome = dataclasses.replace(
+        run(), phases=(PhaseOutcome("step.0", 0.0, 80.0), PhaseOutcome("teardown", 0.08, 20.0))
+    )
+    said = words(page(outcome))
+    assert "Step 0" in said
+    assert "The end hang up, unregister" in said
+    assert "teardown" not in said

@@ -50,8 +50,8 @@ def run_phases(outcome: RunOutcome) -> Waterfall | None:
     end = max(phase.at + phase.duration_ms / 1000 for phase in outcome.phases) or 1.0
     phases = [
         Phase(
-            phase.name,
-            "",
+            _phase_words(phase.name),
+            "hang up, unregister" if phase.name == "teardown" else "",
             phase.at,
             phase.duration_ms / 1000,
             round(phase.at / end * 100, 2),
@@ -60,6 +60,14 @@ def run_phases(outcome: RunOutcome) -> Waterfall | None:
         for phase in outcome.phases
     ]
     return Waterfall("The run", phases, f"0 to {milliseconds(end * 1000)}")
+
+
+def _phase_words(name: str) -> str:
+    """ "Step 0" of "step.0", "The end" of "teardown"."""
+    kind, _, number = name.partition(".")
+    return (
+        f"Step {number}" if kind == "step" and number.isdigit() else "The end" if kind == "teardown" else name
+    )
 
 
 def call_phases(name: str, call: CallOutcome, ladder: Ladder) -> Waterfall | None:
