@@ -106,7 +106,7 @@ def test_a_packet_that_is_too_late_stops_its_stream_until_it_is_withdrawn(bench:
     other.plan(planned(0.001), bench.name)
     assert bench.far.recv(100) == b"0"  # of the other
     assert bench.alarm.recv(100) == b"\0"
-    assert (stream.stalled, other.stalled) == (True, False)
+    assert (stream.stalled, other.stalled, bench.pacer.stalls) == (True, False, 1)
     assert stream.collect() == ([], None, True)
     assert stream.withdraw() == ([], None, True)
     assert not stream.stalled

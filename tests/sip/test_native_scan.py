@@ -103,6 +103,8 @@ def test_the_twins_agree_on_every_prefix_and_on_every_octet_at_every_place() -> 
     ("old", "new"),
     [
         (b"192.0.2.10:5060;branch", b"203.0.113.255:65535;branch"),
+        (b"192.0.2.10:5060;branch", b"203.0.113.255:60999;branch"),
+        (b"192.0.2.10:5060;branch", b"203.0.113.255:65536;branch"),
         (b"192.0.2.10:5060;branch", b"203.0.113.256:5060;branch"),
         (b"192.0.2.10:5060;branch", b"192.0.2.010:5060;branch"),
         (b"192.0.2.10:5060;branch", b"[2001:db8::1]:5060;branch"),

@@ -197,6 +197,7 @@ cdef class Pacer:
     one other thread. `alarm` is a socket that gets an octet when a stream stalls; it outlives `run`."""
 
     cdef int alarm
+    cdef readonly unsigned int stalls  # so often has one stalled
     cdef pthread_mutex_t mutex
     cdef pthread_cond_t changed
     cdef bint closing
@@ -278,6 +279,7 @@ cdef class Pacer:
                 break
             if now - item.due >= line.patience:
                 line.stalled = True
+                self.stalls += 1
                 if self.alarm >= 0:
                     send(self.alarm, b"", 1, MSG_DONTWAIT)  # its one octet is the zero at the end
                 return now

@@ -88,6 +88,7 @@ class NativeMediaEngine(MediaEngine):
         self._punctual: dict[MediaHandle, None] = {}  # those that have to be woken on time
         self._eager: dict[MediaHandle, None] = {}  # those that are read every `EAGER`
         self._read_all_after = 0.0
+        self._stalls = 0
         self._offset = 0.0
 
     # From any thread
@@ -336,6 +337,9 @@ class NativeMediaEngine(MediaEngine):
 
     def _quiet_alarm(self) -> None:
         super()._quiet_alarm()
+        if self._pacer.stalls == self._stalls:
+            return
+        self._stalls = self._pacer.stalls
         for handle, flight in list(self._flights.items()):
             if flight.stream.stalled:
                 self._resume(handle)

@@ -133,8 +133,7 @@ class Connection:
     @property
     def is_unspecified(self) -> bool:
         """Nowhere: ``0.0.0.0`` or ``::``, the hold of RFC 2543 (RFC 3264 section 8.4)."""
-        address = _numeric(self.address)
-        return address is not None and address.is_unspecified
+        return _unspecified(self.address)
 
     @property
     def is_numeric(self) -> bool:
@@ -304,7 +303,7 @@ class SessionDescription:
             yield from (Line("c", str(value)) for value in media.connections)
             yield from (Line("b", str(value)) for value in media.bandwidths)
             yield from _optional("k", media.key)
-            yield from (Line("a", str(value)) for value in media.attributes)
+            yield from _attribute_lines(media.attributes)
             yield from media.unknown
 
     def connection_of(self, media: Media) -> Connection | None:
@@ -314,6 +313,11 @@ class SessionDescription:
     def direction_of(self, media: Media) -> str:
         """The m-line's own direction, else that of the session, else sendrecv (RFC 8866 section 6.7)."""
         return media.direction or _direction(self.attributes) or "sendrecv"
+
+
+@lru_cache(maxsize=64)  # nearly all calls say the same
+def _attribute_lines(attributes: tuple[Attribute, ...]) -> tuple[Line, ...]:
+    return tuple(Line("a", str(value)) for value in attributes)
 
 
 def _optional(kind: str, value: object | None) -> Iterator[Line]:
@@ -348,6 +352,7 @@ def token(text: str, what: str) -> str:
     return text
 
 
+@lru_cache(maxsize=256)  # what follows are the same few lines in every call
 def parse_rtpmap(value: str) -> Rtpmap | None:
     """``97 opus/48000/2``; clock rate at most 10 MHz, channels at most 255.
 
@@ -370,6 +375,7 @@ def parse_rtpmap(value: str) -> Rtpmap | None:
     return Rtpmap(payload_type, name, number(rest[0], 1, 10_000_000, "clock rate"), channels)
 
 
+@lru_cache(maxsize=256)
 def parse_fmtp(value: str) -> tuple[int, str]:
     """``101 0-16`` to the payload type and its parameters as text."""
     first, _, parameters = value.strip().partition(" ")
@@ -393,6 +399,7 @@ def parse_rtcp(value: str) -> RtcpAddress:
     return RtcpAddress(port, check_host(parts[3], parts[2]) if len(parts) == 4 else None)
 
 
+@lru_cache(maxsize=256)
 def parse_connection(value: str) -> Connection:
     """``IN IP4 224.2.1.1/127/3`` (RFC 8866 section 5.7)."""
     parts = value.split()
@@ -430,6 +437,7 @@ def parse_origin(value: str) -> Origin:
     )
 
 
+@lru_cache(maxsize=64)
 def parse_timing(value: str) -> tuple[int, int]:
     parts = value.split()
     if len(parts) != 2:
@@ -459,6 +467,12 @@ def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=512)
+def _unspecified(host: str) -> bool:
+    address = _numeric(host)
+    return address is not None and address.is_unspecified
 
 
 def check_host(host: str, address_type: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from callwright.sdp.description import Media, SdpError, number
+from callwright.sdp.description import Attribute, Media, SdpError, number
 
 __all__ = [
     "CODECS",
@@ -35,7 +36,11 @@ class AudioFormat:
 
     def matches(self, other: AudioFormat) -> bool:
         """The same encoding: names without regard to case, clock rate, channels."""
-        return self._identity == other._identity
+        return (
+            self.clock_rate == other.clock_rate
+            and self.channels == other.channels
+            and (self.name == other.name or self.name.lower() == other.name.lower())
+        )
 
     @property
     def _identity(self) -> tuple[str, int, int]:
@@ -83,6 +88,8 @@ STATIC_PAYLOAD_TYPES: dict[int, AudioFormat] = {
     )
 }
 
+_STATIC = {known._identity: number_ for number_, known in STATIC_PAYLOAD_TYPES.items()}
+
 CODECS: dict[str, AudioFormat] = {
     **{known.name.lower(): replace(known, payload_type=None) for known in STATIC_PAYLOAD_TYPES.values()},
     "l16": AudioFormat("L16", 8000),
@@ -116,6 +123,14 @@ def audio_format(name: str) -> AudioFormat:
 
 def formats_of(media: Media) -> tuple[AudioFormat, ...]:
     """What the payload types of an m-line mean, in its order; types that nobody explains are left out."""
+    return _formats_of(media.protocol, media.formats, media.attributes)
+
+
+@lru_cache(maxsize=64)  # nearly all calls describe the same
+def _formats_of(
+    protocol: str, formats: tuple[str, ...], attributes: tuple[Attribute, ...]
+) -> tuple[AudioFormat, ...]:
+    media = Media("audio", 0, protocol, formats, attributes=attributes)
     rtpmaps, fmtps = media.rtpmaps, media.fmtps
     found: list[AudioFormat] = []
     for payload_type in media.payload_types:
@@ -141,9 +156,12 @@ def allocate(formats: Iterable[AudioFormat], taken: Sequence[AudioFormat] = ()) 
     Dynamic types are 96..127; 101 is kept for telephone-event at 8000 since some gateways look no further.
     A number that ``taken`` used for another format is not used again (RFC 3264 section 8.3.2).
     """
-    wanted = list(formats)
+    return _allocated(tuple(formats), tuple(taken))
+
+
+@lru_cache(maxsize=64)
+def _allocated(wanted: tuple[AudioFormat, ...], taken: tuple[AudioFormat, ...]) -> tuple[AudioFormat, ...]:
     used = {f.payload_type for f in (*wanted, *taken) if f.payload_type is not None}
-    statics = {f._identity: number_ for number_, f in STATIC_PAYLOAD_TYPES.items()}
     free = [n for n in (*range(96, 101), *range(102, 128), *range(35, 64)) if n not in used]
     free.reverse()
     result: list[AudioFormat] = []
@@ -152,7 +170,7 @@ def allocate(formats: Iterable[AudioFormat], taken: Sequence[AudioFormat] = ()) 
         if payload_type is None:
             payload_type = next((t.payload_type for t in taken if t.matches(one)), None)
         if payload_type is None:
-            payload_type = statics.get(one._identity)
+            payload_type = _STATIC.get(one._identity)
         if payload_type is None and one.is_telephone_event and 101 not in used:
             payload_type = 101
             used.add(101)

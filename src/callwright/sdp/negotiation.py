@@ -13,6 +13,7 @@ concludes on the ACK; whoever sent it puts ``answer`` into the ACK.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from callwright.sdp.description import (
     DIRECTIONS,
@@ -208,7 +209,7 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
     problem = _problem(theirs, audio, ours.connection_of(mine))
     if problem is not None:
         raise NotAcceptable(f"The answer cannot be used: {problem}.", 302)
-    send = tuple(a for a in accepted if any(a.matches(o) for o in offered))
+    send = _named_too(accepted, offered)
     if not any(not f.is_telephone_event for f in send):
         raise NotAcceptable(_nothing_common("the answer", accepted, "the offer", offered), 305)
     if len(send) < len(accepted):
@@ -231,6 +232,12 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
     return _negotiated(theirs, index, send, receive, direction, mine.ptime, rejected, tuple(remarks))
 
 
+@lru_cache(maxsize=64)
+def _named_too(formats: tuple[AudioFormat, ...], others: tuple[AudioFormat, ...]) -> tuple[AudioFormat, ...]:
+    """Those that are among the others, by whatever number."""
+    return tuple(one for one in formats if any(one.matches(other) for other in others))
+
+
 # -- making descriptions
 
 
@@ -243,20 +250,33 @@ def _describe(
 
 
 def _audio(local: LocalMedia, formats: tuple[AudioFormat, ...], direction: str) -> Media:
+    rtcp_port = local.rtcp_port if local.rtcp_port != local.port + 1 else None
+    attributes = _attributes(formats, local.ptime, local.maxptime, rtcp_port, direction)
+    numbers = tuple(str(one.payload_type) for one in formats)
+    return Media("audio", local.port, PROTOCOL, numbers, attributes=attributes)
+
+
+@lru_cache(maxsize=64)  # of all that is said only ports change from call to call
+def _attributes(
+    formats: tuple[AudioFormat, ...],
+    ptime: int,
+    maxptime: int | None,
+    rtcp_port: int | None,
+    direction: str,
+) -> tuple[Attribute, ...]:
     attributes: list[Attribute] = []
     for one in formats:
         # Static types are mapped too: RFC 3264 section 5.1 recommends it, and it reads better in a trace.
         attributes.append(Attribute("rtpmap", f"{one.payload_type} {one.rtpmap}"))
         if one.fmtp:
             attributes.append(Attribute("fmtp", f"{one.payload_type} {one.fmtp}"))
-    attributes.append(Attribute("ptime", str(local.ptime)))
-    if local.maxptime is not None:
-        attributes.append(Attribute("maxptime", str(local.maxptime)))
-    if local.rtcp_port is not None and local.rtcp_port != local.port + 1:
-        attributes.append(Attribute("rtcp", str(local.rtcp_port)))
+    attributes.append(Attribute("ptime", str(ptime)))
+    if maxptime is not None:
+        attributes.append(Attribute("maxptime", str(maxptime)))
+    if rtcp_port is not None:
+        attributes.append(Attribute("rtcp", str(rtcp_port)))
     attributes.append(Attribute(direction))
-    numbers = tuple(str(one.payload_type) for one in formats)
-    return Media("audio", local.port, PROTOCOL, numbers, attributes=tuple(attributes))
+    return tuple(attributes)
 
 
 def _refused(media: Media) -> Media:

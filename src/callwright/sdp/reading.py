@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 from callwright.sdp.description import (
+    DEFAULT_LIMITS,
     Attribute,
     Bandwidth,
     Connection,
@@ -31,6 +33,8 @@ from callwright.sdp.description import (
 
 _Value = TypeVar("_Value")
 
+_KEPT_OCTETS = 256  # of the longest attribute that is remembered
+
 _CHECKS: dict[str, Callable[[str], object]] = {
     "rtpmap": parse_rtpmap,
     "ptime": parse_ptime,
@@ -50,11 +54,15 @@ def read(data: bytes | str, limits: Limits) -> SessionDescription:
     session = _Session()
     section: _Session | _Section = session
     medias: list[_Section] = []
+    kept = min(_KEPT_OCTETS, limits.line_octets)
     for at, raw in enumerate(lines, 1):
         line = raw.removesuffix(b"\r")
         if not line.strip():
             continue
         try:
+            if medias and line[:2] == b"a=" and len(line) <= kept:
+                medias[-1].attributes.append(_attribute(line, medias[-1].is_rtp))
+                continue
             kind, value = _split(line, limits)
             if kind == "m":
                 if len(medias) == limits.media:
@@ -77,6 +85,23 @@ def _split(line: bytes, limits: Limits) -> tuple[str, str]:
     if len(text) < 2 or text[1] != "=" or not ("a" <= text[0] <= "z" or "A" <= text[0] <= "Z"):
         raise SdpError(f"{text[:40]!r} is not of the form 'type=value'")
     return text[0], text[2:]
+
+
+@lru_cache(maxsize=512)  # the same few lines in every call
+def _attribute(line: bytes, is_rtp: bool) -> Attribute:
+    """Of an m-line; judged once."""
+    attribute = parse_attribute(_split(line, DEFAULT_LIMITS)[1])
+    _check(attribute, is_rtp)
+    return attribute
+
+
+def _check(attribute: Attribute, is_rtp: bool) -> None:
+    if attribute.value is None:
+        return
+    if attribute.name in _CHECKS:
+        _CHECKS[attribute.name](attribute.value)
+    elif attribute.name == "fmtp" and is_rtp:
+        parse_fmtp(attribute.value)
 
 
 def _once(old: _Value | None, new: _Value, kind: str) -> _Value:
@@ -156,6 +181,19 @@ class _Session:
         )
 
 
+@lru_cache(maxsize=128)
+def _is_rtp(kind: str, protocol: str, formats: tuple[str, ...]) -> bool:
+    """Judges an m-line but for its port."""
+    token(kind, "kind of media")
+    for part in protocol.split("/"):
+        token(part, "protocol")
+    if "RTP/" not in protocol.upper():
+        return False
+    for text in formats:
+        number(text, 0, 127, "payload type")
+    return True
+
+
 class _Section:
     """Collects one m-line and the lines below it."""
 
@@ -167,15 +205,11 @@ class _Section:
         if len(formats) > limits.formats:
             raise SdpError(f"the m-line has {len(formats)} formats, more than the {limits.formats} we read")
         port, slash, count = ports.partition("/")
-        self.kind = token(kind, "kind of media")
+        self.formats = tuple(formats)
         self.port = number(port, 0, 65535, "port")
         self.port_count = number(count, 1, 65535, "number of ports") if slash else None
-        self.protocol = "/".join(token(part, "protocol") for part in protocol.split("/"))
-        self.formats = tuple(formats)
-        self.is_rtp = "RTP/" in protocol.upper()
-        if self.is_rtp:
-            for text in formats:
-                number(text, 0, 127, "payload type")
+        self.kind, self.protocol = kind, protocol
+        self.is_rtp = _is_rtp(kind, protocol, self.formats)
         self.title: str | None = None
         self.key: str | None = None
         self.connections: list[Connection] = []
@@ -195,20 +229,12 @@ class _Section:
                 self.key = _once(self.key, value, kind)
             case "a":
                 attribute = parse_attribute(value)
-                self._check(attribute)
+                _check(attribute, self.is_rtp)
                 self.attributes.append(attribute)
             case "v" | "o" | "s":
                 raise SdpError(f"a {kind}= line belongs above the first m-line")
             case _:
                 self.unknown.append(Line(kind, value))
-
-    def _check(self, attribute: Attribute) -> None:
-        if attribute.value is None:
-            return
-        if attribute.name in _CHECKS:
-            _CHECKS[attribute.name](attribute.value)
-        elif attribute.name == "fmtp" and self.is_rtp:
-            parse_fmtp(attribute.value)
 
     def finish(self) -> Media:
         return Media(

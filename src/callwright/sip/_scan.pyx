@@ -130,14 +130,17 @@ cdef Py_ssize_t past_host(const Text *text, Py_ssize_t index) noexcept nogil:
 
 cdef Py_ssize_t past_port(const Text *text, Py_ssize_t index) noexcept nogil:
     """A colon with a port, or nothing."""
-    cdef Py_ssize_t end
+    cdef Py_ssize_t end, place
+    cdef int value = 0
     if at(text, index) != c":":
         return index
     index += 1
     end = skip(text, index, DIGIT)
-    if end == index or end - index > 5 or (end - index == 5 and not c"1" <= at(text, index) <= c"5"):
+    if end == index or end - index > 5 or (end - index == 5 and at(text, index) == c"0"):
         return -1
-    return end
+    for place in range(index, end):
+        value = 10 * value + at(text, place) - c"0"
+    return end if value < 65536 else -1
 
 
 cdef Py_ssize_t past_parameters(const Text *text, Py_ssize_t index, unsigned char value) noexcept nogil:
