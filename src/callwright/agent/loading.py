@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
 from callwright.sip.transport import Address, Transport
 from callwright.sip.uri import Uri
+
+_log = logging.getLogger(__name__)
 
 GENTLY_S = 2.5
 """For which calls that are up may end by themselves."""
@@ -221,9 +224,10 @@ class Loads:
         )
         try:
             result = await asyncio.to_thread(engine.run)
-        except OSError as error:
-            reason = f"the load engine stopped: {error.strerror or error}"
-            self._post(event.LoadFinished(order.id, _failed(order, CannotLoad(reason, blame="platform"))))
+        except Exception as error:  # of native code that is older than this too: the run is to end with it
+            if not isinstance(error, OSError):
+                _log.exception("the load engine broke")
+            self._post(event.LoadFinished(order.id, _failed(order, _broken(error))))
             return
         judgement = judge(
             result.total,
@@ -252,6 +256,19 @@ def _opened(configs: Sequence[LoopConfig]) -> list[Worker]:
         return make_workers(configs)
     except OSError as error:
         raise CannotLoad(f"no port for the load: {error.strerror or error}", blame="platform") from None
+    except Exception as error:
+        _log.exception("the load engine does not start")
+        raise _broken(error) from None
+
+
+def _broken(error: Exception) -> CannotLoad:
+    if isinstance(error, OSError):
+        return CannotLoad(f"the load engine stopped: {error.strerror or error}", blame="platform")
+    return CannotLoad(
+        f"the load engine broke: {type(error).__name__}: {error}",
+        "If Callwright was brought up to date here, build its native code again: make install.",
+        blame="platform",
+    )
 
 
 def _end(load: _Load) -> None:
