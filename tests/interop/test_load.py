@@ -92,8 +92,10 @@ def sipp_counts(folder: Path, name: str) -> dict[str, int]:
     """The last line of SIPp's statistics."""
     with (folder / name).open() as file:
         rows = list(csv.reader(file, delimiter=";"))
-    last = dict(zip(rows[0], rows[-1], strict=False))
     wanted = {"successful": "SuccessfulCall(C)", "failed": "FailedCall(C)", "created": "TotalCallCreated"}
+    if len(rows) < 2 or len(rows[-1]) < len(rows[0]) - 1:  # it has just begun the file, or the line
+        return dict.fromkeys(wanted, 0)
+    last = dict(zip(rows[0], rows[-1], strict=False))
     return {name: int(last[column]) for name, column in wanted.items()}
 
 
