@@ -34,7 +34,7 @@ def scrape(url: str, **more: str) -> dict[tuple[str, frozenset[tuple[str, str]]]
 
 
 def scrape_now(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Of this moment, whichever worker answers: each gives its page out for a second before the next."""
+    """Of this moment, whichever worker answers: each gives its page out for a second before another."""
     time.sleep(1.1)
     return scrape(url)
 
