@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 _CLAIM_SECONDS = 5.0
 _TAKE_SECONDS = 5.0
 _CLAIM_TRIES = 3
+_LONGEST_BEAT = 100.0  # a third of the longest lease
 _BEAT_AGAIN = 1.0  # seconds after which a heartbeat that was not answered is repeated
 _AGAIN = 0.2  # seconds before something is tried again that the broker refused
 _REVOKED = "An administrator revoked this agent"
@@ -196,7 +197,7 @@ class Worker:
         """Three in each lease; at once after a reconnection, and when a run was taken or is over."""
         while True:
             self._beat_now.clear()
-            pause = self.lease_seconds / 3
+            longest = _LONGEST_BEAT
             try:
                 answer = await self._broker.request(
                     subject.of_agent(self.identity.agent_id, subject.HEARTBEAT),
@@ -206,12 +207,12 @@ class Worker:
                 self._heed(decode(HeartbeatAnswer, answer))
             except (BrokerError, NotNow) as error:
                 # A platform that starts is not to wait for us; nor are leases that are counted again.
-                pause = min(pause, _BEAT_AGAIN)
+                longest = _BEAT_AGAIN
                 _log.debug("the heartbeat was not answered: %s", error)
             except BadMessage as error:
                 _log.warning("the heartbeat's answer cannot be read: %s", error)
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(min(longest, self.lease_seconds / 3)):  # as it is known now
                     await self._beat_now.wait()
             except TimeoutError:
                 continue
