@@ -455,7 +455,7 @@ async def _until_healthy(url: str, stop: asyncio.Event) -> str:
                 answer = await client.get(url)
                 if answer.status_code == 200:
                     return ""
-                missing = ", ".join(answer.json().get("missing", []))
+                missing = ", ".join(answer.json().get("missing", [])) or f"status {answer.status_code}"
             except (httpx.HTTPError, ValueError):
                 missing = "nothing answers"
             await asyncio.sleep(0.05)
