@@ -133,10 +133,9 @@ def test_we_hang_up_on_sipp(tmp_path: Path) -> None:
 def test_calls_survive_loss_of_their_signalling(tmp_path: Path) -> None:
     with (
         Answering(tmp_path, "--no-media", calls=6) as answer,
-        scenarios.client(tmp_path, "uac", answer.port, "-lost", "10", "-r", "3", calls=6) as peer,
+        scenarios.client(tmp_path, "uac", answer.port, "-lost", "10", "-r", "3", calls=6),
     ):
         document = answer.finished(seconds=45)
-        assert "INVITE" in peer.peer.log
     assert len(document["calls"]) == 6
     assert document["verdict"] == "passed"
     assert all(call["sip_code"] == 200 for call in document["calls"])
