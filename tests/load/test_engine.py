@@ -14,7 +14,7 @@ from callwright.net.ports import free_udp_port
 def test_calls_that_failed_in_the_last_part_of_a_second_are_among_the_worst() -> None:
     """Nobody listens there: each call is refused at once, long before the first second is full."""
     uri = f"sip:x@127.0.0.1:{free_udp_port('127.0.0.1')}"
-    configs, _ = loop_configs(Wishes(uri=uri, calls=3))
+    configs, _ = loop_configs(Wishes(uri=uri, calls=3, ladders=2))
     workers = make_workers(configs)
     try:
         engine = Engine(

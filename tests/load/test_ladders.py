@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callwright.cli.load_result import print_result
 from callwright.evidence.redaction import Redactor
+from callwright.load.accounts import parse_accounts
 from callwright.load.ladders import chosen, told
 from callwright.net.loading import OUTCOMES, CallNoted, Ladder, MessageNoted
 
@@ -40,6 +41,19 @@ def test_the_answer_to_a_challenge_is_masked_and_nothing_in_a_message_can_act() 
     assert 'response="****************"' in first["text"]
     assert (second["direction"], second["at_ms"], second["summary"]) == ("received", 500.0, "SIP/2.0 403 No")
     assert "\x1b" not in second["text"]
+
+
+def test_a_password_of_the_accounts_is_masked_wherever_it_stands() -> None:
+    accounts = parse_accounts("username,password\n1001,opensesame\n1002,swordfish\n1003,abracadabra\n")
+    call = CallNoted(1.0, 1, 0, OUTCOMES.index("status"), 403, 0, 0, -1)
+    sent = b"INVITE sip:pbx SIP/2.0\r\nX-A: opensesame\r\nX-B: swordfish\r\n\r\n"
+    kept = Ladder(call, True, (MessageNoted(0.5, True, sent),))
+    # Of two processes each has its own first account.
+    text = told(kept, Redactor(accounts.passwords(0, 2)))["messages"][0]["text"]
+    assert "X-A: **********" in text
+    assert "X-B: *********" in text
+    assert accounts.passwords(1, 2) == ["abracadabra"]
+    assert accounts.passwords(-1, 2) == []
 
 
 def test_a_terminal_shows_the_first_call_of_each_class() -> None:

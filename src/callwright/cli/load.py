@@ -483,6 +483,7 @@ class _Run:
             native=is_native() if self.native is None else self.native,
             version=__version__,
             started_at=self.started_at,
+            accounts=self.wishes.accounts,
         )
         told |= {"capacity": None, "listen": bracketed(self.workers[0].local)} | more
         if self.folder is not None:

@@ -48,6 +48,14 @@ class Accounts:
         """Every `parts`-th account, from `index`: what one process of several has."""
         return Accounts(self.columns, self.rows[index::parts])
 
+    def passwords(self, account: int, parts: int) -> list[str]:
+        """Those that the account of this number has in any of so many parts: a number is that of its part."""
+        column = self.password_column
+        if column < 0 or account < 0:
+            return []
+        rows = self.rows[account * parts : (account + 1) * parts]
+        return [row[column].decode("utf-8", "surrogateescape") for row in rows]
+
 
 def parse_accounts(text: str) -> Accounts:
     """Columns are parted by commas or semicolons, as the header line has it. Raises AccountsError."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from callwright.evidence.generator_words import ranged
 from callwright.evidence.redaction import Redactor
+from callwright.load.accounts import Accounts
 from callwright.load.engine import Result
 from callwright.load.ladders import told, told_call
 from callwright.load.statistics import RESPONSE_TIMES, Histogram, Snapshot
@@ -95,9 +95,9 @@ def document(
     native: bool,
     version: str,
     started_at: float,
-    account: Sequence[str] = (),
+    accounts: Accounts | None = None,
 ) -> dict[str, Any]:
-    """Every key is always there; what was not measured is null."""
+    """Every key is always there; what was not measured is null. No message tells a password of `accounts`."""
     seconds = result.seconds
     loaded = [second for second in seconds if second.attempted or second.active]
     return {
@@ -138,5 +138,8 @@ def document(
         },
         "stages": [numbers(stage) for stage in result.stages],
         "worst_calls": [told_call(call) for call in result.worst],
-        "ladders": [told(ladder, Redactor()) for ladder in result.ladders],
+        "ladders": [
+            told(ladder, Redactor(accounts.passwords(ladder.call.account, cores) if accounts else ()))
+            for ladder in result.ladders
+        ],
     }
