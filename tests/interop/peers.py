@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,20 +27,11 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
+from tests.kit.programs import program
+
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 15.0
 _HANDED_OUT: set[int] = set()
-
-
-def program(name: str) -> str:
-    """Path of an installed program; else the test is skipped, or fails where CI is set."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        reason = f"{name} is not installed: `make peers` installs it"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 def free_port(host: str = LOOPBACK, *, pair: bool = False) -> int:
@@ -333,6 +323,24 @@ class Kamailio(PeerProcess):
     """Kamailio on one loopback port, UDP and TCP."""
 
     port: int
+
+
+#: Of a routing script: whoever registers or calls is asked for the password, which is "secret".
+WHO_IS_IT = """
+    if (is_method("REGISTER")) {
+        if (!pv_www_authenticate("kamailio.test", "secret", "0")) {
+            www_challenge("kamailio.test", "1");
+            exit;
+        }
+        save("location");
+        exit;
+    }
+    if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
+    if (!pv_proxy_authenticate("kamailio.test", "secret", "0")) {
+        proxy_challenge("kamailio.test", "1");
+        exit;
+    }
+"""
 
 
 def kamailio(folder: Path, routing: str, *, modules: Sequence[str], parameters: str = "") -> Kamailio:

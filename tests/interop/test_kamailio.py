@@ -14,12 +14,13 @@ from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, Phon
 from callwright.scenario.outcome import CallOutcome, EndedBy
 from callwright.scenario.verdict import judge_call
 from callwright.sip.transport import Transport
-from tests.interop.peers import LOOPBACK, Kamailio, kamailio, run_callwright
+from tests.interop.peers import LOOPBACK, WHO_IS_IT, Kamailio, kamailio, run_callwright
 
 pytestmark = pytest.mark.peer
 
 MODULES = ("tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog")
-ROUTING = """
+ROUTING = (
+    """
 request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
     if (is_method("CANCEL")) { if (t_check_trans()) { t_relay(); } exit; }
@@ -35,25 +36,16 @@ request_route {
         exit;
     }
     t_check_trans();
-    if (is_method("REGISTER")) {
-        if (!pv_www_authenticate("kamailio.test", "secret", "0")) {
-            www_challenge("kamailio.test", "1");
-            exit;
-        }
-        save("location");
-        exit;
-    }
-    if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
-    if (!pv_proxy_authenticate("kamailio.test", "secret", "0")) {
-        proxy_challenge("kamailio.test", "1");
-        exit;
-    }
+"""
+    + WHO_IS_IT
+    + """
     consume_credentials();
     record_route();
     if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
     t_relay();
 }
 """
+)
 
 
 @pytest.fixture

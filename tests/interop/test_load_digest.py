@@ -7,29 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.interop.peers import LOOPBACK, free_port, kamailio, run_callwright, start_callwright
+from tests.interop.peers import LOOPBACK, WHO_IS_IT, free_port, kamailio, run_callwright, start_callwright
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(120)]
 
-ROUTING = """
+ROUTING = (
+    """
 request_route {
     if (is_method("ACK")) { exit; }
-    if (is_method("REGISTER")) {
-        if (!pv_www_authenticate("kamailio.test", "secret", "0")) {
-            www_challenge("kamailio.test", "1");
-            exit;
-        }
-        save("location");
-        exit;
-    }
-    if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
-    if (!pv_proxy_authenticate("kamailio.test", "secret", "0")) {
-        proxy_challenge("kamailio.test", "1");
-        exit;
-    }
+"""
+    + WHO_IS_IT
+    + """
     sl_send_reply("480", "Knows Who Calls");
 }
 """
+)
 MODULES = ("tm", "sl", "pv", "usrloc", "registrar", "textops", "siputils", "auth")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import pytest
+from tests.kit.programs import missing
 
 USER = "callwright"
 _PATIENCE = 15.0  # seconds
@@ -32,10 +32,7 @@ def programs() -> Path | None:
 def require() -> None:
     """Skips the test where there is no PostgreSQL; fails it in CI."""
     if programs() is None:
-        message = "PostgreSQL is not installed; tools/install-peers does it"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("PostgreSQL")
 
 
 class PostgreSql:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import textwrap
@@ -13,23 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.kit.programs import program
 from tests.net.certificates import Authority
 
 _GUIDE = Path(__file__).parents[2] / "docs" / "deployment.md"
 NAME = "localhost"  # stands for the guide's calls.example.com
-
-
-def _program(name: str) -> str:
-    """Skips the test where it is not installed; fails it in CI."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        message = f"{name} is not installed; tools/install-peers does it"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
 
 
 def _printed(start: str) -> str:
@@ -71,7 +58,7 @@ def _nginx(folder: Path, port: int, platform: int, nats: int, authority: Authori
         f"{user}daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nevents {{}}\n"
         f"http {{\naccess_log off;\n{temporary}\n{server}}}\n"
     )
-    return [_program("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)]
+    return [program("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)]
 
 
 def _caddy(folder: Path, port: int, platform: int, nats: int, authority: Authority) -> list[str]:
@@ -86,7 +73,7 @@ def _caddy(folder: Path, port: int, platform: int, nats: int, authority: Authori
         site = site.replace(old, new)
     file = folder / "Caddyfile"
     file.write_text(f"{{\nadmin off\nauto_https disable_redirects\nskip_install_trust\n}}\n{site}")
-    return [_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
 
 
 KINDS = {"nginx": _nginx, "caddy": _caddy}

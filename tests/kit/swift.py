@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
+from tests.kit.programs import missing
 
 PYTHON = "/usr/bin/python3"  # Debian's: it has python3-swift
 _PATIENCE = 30.0  # seconds
@@ -114,10 +114,7 @@ def require() -> None:
     """Skips the test where there is no Swift; fails it in CI."""
     there = subprocess.run([PYTHON, "-c", "import swift.common.wsgi"], capture_output=True, check=False)
     if there.returncode != 0:
-        message = "python3-swift is not installed; tools/install-peers does it"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("python3-swift")
 
 
 class Swift:

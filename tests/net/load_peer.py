@@ -7,7 +7,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from callwright.load.messages import Wording, answerer_messages, caller_messages
+from callwright.net import loading
 from callwright.net.loading import COUNTERS, LoopConfig, compile_message, make_loop, networks_of
 from callwright.sip.transport import Address
 
@@ -15,6 +18,8 @@ __all__ = ["Peer", "compile_message", "counts", "loop_to", "until"]
 
 SALT = 0x0BADCAFE
 SEED = bytes(range(16))
+
+needs_native = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
 
 
 class Peer:

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from callwright.net import loading
 from callwright.net.loading import LADDER_MESSAGES, OUTCOMES, Ladder
-from tests.net.load_peer import Peer, counts, loop_to, until
-
-needs_native = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
-
-
-@pytest.fixture(
-    params=[pytest.param(True, marks=needs_native, id="native"), pytest.param(False, id="python")]
-)
-def native(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer()
-    yield made
-    made.close()
+from tests.net.load_peer import Peer, counts, loop_to, needs_native, until
 
 
 def first_words(ladder: Ladder) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.net import load_message, loading
+from callwright.net import load_message
 from callwright.sip.digest import compute_response, parse_parameters
-from tests.net.load_peer import Peer, counts, loop_to, until
-
-needs_native = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
-
-
-@pytest.fixture(
-    params=[pytest.param(True, marks=needs_native, id="native"), pytest.param(False, id="python")]
-)
-def native(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer()
-    yield made
-    made.close()
+from tests.net.load_peer import Peer, counts, loop_to, needs_native, until
 
 
 def methods(messages: list[bytes]) -> list[str]:

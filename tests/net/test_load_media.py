@@ -18,11 +18,10 @@ from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.net.load_media import read_audio
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
-from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, is_native, networks_of
+from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, networks_of
 from callwright.sip.transport import Address
-from tests.net.load_peer import SALT, Peer, counts, loop_to, until
+from tests.net.load_peer import SALT, Peer, counts, loop_to, needs_native, until
 
-needs_native = pytest.mark.skipif(not is_native(), reason="the native loop was not built here")
 SOMEWHERE = (20_000, 29_999)
 PAYLOAD = bytes(range(160)) + bytes(160)
 THEIRS = 0x11223344
@@ -36,23 +35,9 @@ def media(mode: str = "ports", low: int = SOMEWHERE[0], high: int = SOMEWHERE[1]
     return MediaConfig(mode=mode, host="127.0.0.1", low=low, high=high, payload=PAYLOAD)
 
 
-@pytest.fixture(
-    params=[pytest.param(True, marks=needs_native, id="native"), pytest.param(False, id="python")]
-)
-def native(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.fixture(params=["ports", "shared"])
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer()
-    yield made
-    made.close()
 
 
 class Ear:
