@@ -57,12 +57,14 @@ bench: $(VENV)/.installed-test   ## figures, with the machine's noise
 	$(BIN)/python -m benchmarks
 
 FUZZ_SECONDS ?= 60
+EXAMPLES ?= 20
 
-fuzz: $(VENV)/.installed-test   ## look for what the native rooms and their pure twins read differently
+fuzz: $(VENV)/.installed-test   ## native rooms against their pure twins; property tests with EXAMPLES times the examples
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3'
 	$(BIN)/python tools/fuzz_scan.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_rtp.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_load.py -max_total_time=$(FUZZ_SECONDS)
+	CALLWRIGHT_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 3600 $(shell grep -rlE '^@given' tests --include='test_*.py')
 
 bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU per call, alternating runs
 	$(BIN)/python -m benchmarks.sipp

@@ -8,11 +8,14 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example may take says something of the machine, and nothing of what is tested.
-settings.register_profile(
-    "any machine", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-)
-settings.load_profile("any machine")
+from tests.kit.examples import FACTOR, examples
+
+# How long an example may take says something of the machine, and nothing of what is tested. The examples are
+# the same at each run, so that no test depends on luck; `make fuzz` draws others.
+_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same examples", _ANY_MACHINE, derandomize=True, database=None)
+settings.register_profile("search", _ANY_MACHINE, max_examples=examples(100), print_blob=True)
+settings.load_profile("search" if FACTOR else "same examples")
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
 BUDGET = {"fast": 960.0, "peer": 960.0, "chaos": 440.0}

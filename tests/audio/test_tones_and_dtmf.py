@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kit import dtmf
 from tests.kit.dtmf import DIGITS, DtmfDetector
+from tests.kit.examples import examples
 
 from callwright.audio.codecs import PCMA, PCMU
 from callwright.audio.level import level_dbfs
@@ -88,7 +89,7 @@ def test_what_is_no_digit_is_refused_by_name() -> None:
         dtmf.generate("1X")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.text(DIGITS, min_size=1, max_size=5), st.integers(1, 500))
 def test_the_size_of_the_pieces_does_not_matter(digits: str, size: int) -> None:
     pcm = dtmf.generate(digits, tone_ms=60, pause_ms=60) + bytes(1600)

@@ -14,6 +14,7 @@ from callwright.audio.wav import read_wav
 from callwright.net.media_choice import frame_sums
 from callwright.phone.recorder import Recorder
 from callwright.rtp.session import PlayedFrame, SentFrame
+from tests.kit.examples import examples
 
 FRAMES = list(PCMU.frames(tone(seconds=0.4, level=-10.0), 20))
 SILENCE = PCMU.silence(20)
@@ -91,7 +92,7 @@ FRAME = st.builds(
 
 
 @pytest.mark.skipif(frame_sums() is None, reason="callwright.net._media was not built")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(FRAME, max_size=12), max_size=4))
 def test_frames_listened_to_together_are_heard_as_one_by_one(batches: list[list[PlayedFrame]]) -> None:
     codecs = {0: "PCMU", 8: "PCMA", 9: "no such codec"}

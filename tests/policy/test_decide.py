@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from callwright.policy.destination import (
     decide,
     parse_allow,
 )
+from callwright.policy.numbers import number_matches
 
 EMPTY = Rules()
 
@@ -246,6 +249,17 @@ def test_to_register_as_110_is_no_call(purpose: Purpose) -> None:
 def test_a_target_permits_the_number_it_means(target: Target, user: str, allowed: bool) -> None:
     decision = decide(Purpose.RUN, Destination("192.168.1.7", user=user), Rules(targets=(target,)))
     assert decision.allowed is allowed
+
+
+@pytest.mark.parametrize("pattern", ["*1*1*1*1", "*1" * 200, "*?" * 200 + "x", "*" * 500 + "#"])
+def test_no_pattern_of_a_target_makes_a_question_slow(pattern: str) -> None:
+    assert not number_matches(pattern, "1" * 1_000 + "2" + "," * 24)
+
+
+@given(st.text("1*?2#", max_size=7), st.text("12#+a", max_size=8))
+def test_wildcards_of_numbers_mean_what_a_regular_expression_would(pattern: str, user: str) -> None:
+    expression = pattern.replace("*", "[0-9a-z+_]*").replace("?", "[0-9a-z+_]")
+    assert number_matches(pattern, user) == (re.fullmatch(expression, user) is not None)
 
 
 def test_a_number_permits_no_place() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from callwright.rtp.packet import parse
 from callwright.rtp.session import Prepared, Session
+from tests.kit.examples import examples
 from tests.rtp.pair import A, B, Blocks, Counting, config, entropy
 
 Act = Callable[[Session, float], object]
@@ -121,7 +122,7 @@ def rounded(sent: Sent) -> list[tuple[float, bytes, tuple[str, int]]]:
     return [(round(at, 6), data, address) for at, data, address in sent]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(scripts)
 def test_whatever_is_done_the_same_packets_leave_at_the_same_times(script: list[tuple[float, str]]) -> None:
     one, expected = woken(script)
@@ -132,7 +133,7 @@ def test_whatever_is_done_the_same_packets_leave_at_the_same_times(script: list[
     assert one.report(END).scheduling_error.packets == other.report(END).scheduling_error.packets
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(scripts, st.sampled_from([0.02, 0.05, 0.2]), st.sampled_from([0.005, 0.02, 0.04]))
 def test_how_far_ahead_makes_no_difference(script: list[tuple[float, str]], lead: float, tick: float) -> None:
     _, sent = ahead(script, lead, min(tick, lead / 2))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from callwright.rtp.packet import RtpPacket, serialize
 from callwright.rtp.session import Session
+from tests.kit.examples import examples
 from tests.rtp.pair import B, config, entropy
 
 word = st.integers(0, 0xFFFFFFFF)
@@ -34,7 +35,7 @@ def listening() -> Session:
     return session
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(arrivals)
 def test_any_octets_at_any_time_never_raise_and_the_sums_hold(batch: list[tuple[bytes, float]]) -> None:
     session = listening()

@@ -16,6 +16,7 @@ from callwright.rtp import incoming, outgoing, session
 from callwright.rtp.loss_pattern import Ledger
 from callwright.rtp.reception import MAX_DROPOUT, MAX_EARLIER, MAX_JUMP, MAX_MISORDER, SequenceCount
 from callwright.rtp.session import Session
+from tests.kit.examples import examples
 from tests.rtp import twins
 from tests.rtp.pair import B, Counting, config, entropy
 
@@ -45,21 +46,21 @@ def pair(**changes: Any) -> tuple[Session, Session]:
     return made[0], made[1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.binary(min_size=0, max_size=160))
 @example(bytes(range(160)))
 def test_any_stream_gives_the_same_figures_packet_by_packet(script: bytes) -> None:
     twins.receive_alike(*pair(), script)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_long_lossy_reordered_streams_give_the_same_figures(seed: int, tap: bool) -> None:
     chance = random.Random(seed)
     twins.receive_alike(*pair(tap_received=tap), chance.randbytes(chance.randrange(400, 2500)), every=100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 200)), max_size=60), st.booleans())
 def test_what_is_sent_is_the_same_octet_by_octet(script: list[tuple[int, int]], tap: bool) -> None:
     twins.send_alike(*pair(tap_sent=tap), script)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,9 +9,19 @@ from hypothesis import strategies as st
 
 from callwright.scenario import catalogue
 from callwright.scenario.actions import Accept, Call, Register, Wait
-from callwright.scenario.document import check, load, read_credentials
+from callwright.scenario.document import (
+    MAX_ACTIONS,
+    MAX_CONDITIONS,
+    MAX_PARTIES,
+    MAX_TAGS,
+    check,
+    load,
+    read_credentials,
+)
+from callwright.scenario.fields import MAX_PROBLEMS
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import MAX_DEPTH, DocumentError, Problem
+from tests.kit.examples import examples
 
 BASIC = catalogue.text("basic_call")
 
@@ -336,14 +347,14 @@ def test_extra_headers_are_a_block_or_a_list() -> None:
     assert listed == (("X-Test", "a: b"),)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_a_document_or_a_list_of_problems(text: str) -> None:
     for problem in check(text):
         assert problem.message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.text(alphabet="0123456789eE+-._xsm, naif", max_size=12), st.sampled_from(["max_duration", "call_rate"])
 )
@@ -353,3 +364,54 @@ def test_any_value_is_a_number_in_range_or_a_problem(value: str, name: str) -> N
     except DocumentError:
         return
     assert 0 < getattr(call_of(scenario), name) <= 86400
+
+
+def _steps(count: int) -> str:
+    return "name: t\nsteps:\n" + "  - wait: 1 s\n" * count
+
+
+def _under(key: str, lines: Iterable[str]) -> str:
+    return f"name: t\nsteps: [wait: 1 s]\n{key}:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_steps(MAX_ACTIONS + 1), "more than 1000 actions"),
+        ("name: t\nsteps:\n  - [" + "wait: 1 s, " * (MAX_ACTIONS + 1) + "]\n", "more than 1000 actions"),
+        (_under("parties", (f"p{n}:" for n in range(MAX_PARTIES + 1))), "1001 parties; at most 1000"),
+        (_under("conditions", ["- calls >= 0"] * (MAX_CONDITIONS + 1)), "more than 1000 conditions"),
+        (_under("tags", (f"- t{n}" for n in range(MAX_TAGS + 1))), "101 tags; at most 100"),
+        (
+            one_call("to: a, headers: {" + ", ".join(f"X-{n}: 1" for n in range(101)) + "}"),
+            "At most 100 headers",
+        ),
+        (_under("title", ["t" * 201]), "201 characters; at most 200"),
+        (_under("description", ["d" * 10_001]), "10001 characters; at most 10000"),
+        (one_call("to: a, headers: {X-A: " + "a" * 17_000 + "}"), "16384 characters"),
+    ],
+)
+def test_what_a_document_may_ask_for_is_bounded(text: str, words: str) -> None:
+    (problem,) = check(text)
+    assert words in problem.message
+    assert problem.line
+
+
+def test_a_document_at_its_bounds_is_read() -> None:
+    assert len(load(_steps(MAX_ACTIONS)).steps) == MAX_ACTIONS
+    assert len(load(_under("conditions", ["- calls >= 0"] * MAX_CONDITIONS)).conditions) == MAX_CONDITIONS
+
+
+def test_a_document_that_is_wrong_everywhere_tells_the_first_hundred_problems() -> None:
+    text = "name: t\nsteps:\n" + "".join(f"  - wiat{n}: 1 s\n" for n in range(3_000))
+    problems = check(text)
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert problems[-1].message == "There are more than 100 problems; the rest is not listed."
+
+
+def test_the_environment_cannot_blow_a_document_up() -> None:
+    text = "name: t\nsteps: [wait: 1 s]\nparties:\n" + "".join(
+        f"  p{n}: {{user: '{'${A}' * 200}'}}\n" for n in range(100)
+    )
+    problems = check(text, environment={"A": "x" * 100_000})
+    assert "adds more than 262144 characters" in problems[-1].message

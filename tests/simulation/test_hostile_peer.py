@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from callwright.sip.events import CallAnswered, CallReceived, OfferReceived
 from callwright.sip.transport import Transport
+from tests.kit.examples import examples
 from tests.kit.peer import LOCAL, Peer
 from tests.kit.wire import Wire
 
@@ -66,7 +67,7 @@ def changed(data: bytes, how: int, header: str, value: str) -> bytes:
     return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(script=steps())
 def test_messages_of_a_call_changed_and_said_again_at_any_time_do_no_harm(
     script: list[tuple[int, int, str, str]],
@@ -109,7 +110,7 @@ def test_the_torture_messages_do_no_harm(path: Path, transport: Transport) -> No
     assert sum(peer.endpoint.pending()) == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(chunks=st.lists(st.binary(max_size=80), max_size=20), transport=st.sampled_from(list(Transport)))
 def test_noise_does_no_harm(chunks: list[bytes], transport: Transport) -> None:
     peer = Peer(transport=transport)

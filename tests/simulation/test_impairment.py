@@ -19,6 +19,7 @@ from callwright.sip.events import (
     RequestReceived,
 )
 from callwright.sip.transport import Transport
+from tests.kit.examples import examples
 from tests.kit.wire import Fate, Party, Wire, impaired, lose
 
 FINAL = (CallEnded, CallFailed, CallCanceled, CallRedirected)
@@ -115,7 +116,7 @@ def test_a_call_over_a_dead_wire_fails_cleanly() -> None:
     assert wire.bob.heard == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     loss=st.sampled_from([0.0, 0.1, 0.3, 0.6]),
@@ -134,7 +135,7 @@ def test_a_call_over_any_wire_ends_and_leaves_nothing_behind(
     assert len([event for event in wire.alice.heard if isinstance(event, FINAL)]) == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(

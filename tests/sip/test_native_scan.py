@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from callwright.sip import scan as pure
 from callwright.sip.message import DEFAULT_LIMITS, Limits, Message, serialize
 from callwright.sip.validity import find_faults, is_sound
+from tests.kit.examples import examples
 from tests.sip.test_wire_properties import SEEDS, messages, mutated
 from tests.sip.twins import NATIVE, needs_native, outcome
 from tests.sip.wire import INVITE, changed, torture_cases
@@ -64,7 +65,7 @@ def test_the_twins_agree_on_the_torture_set(case: object) -> None:
     assert_same(case.data)  # type: ignore[attr-defined]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(messages(), st.binary(max_size=20))
 def test_the_twins_agree_on_generated_messages(message: Message, noise: bytes) -> None:
     assert_same(serialize(message))
@@ -73,19 +74,19 @@ def test_the_twins_agree_on_generated_messages(message: Message, noise: bytes) -
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed[:20].decode("latin-1"))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(draw=st.data())
 def test_the_twins_agree_on_mutilated_messages(seed: bytes, draw: st.DataObject) -> None:
     assert_same(mutated(draw, seed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(SEEDS), small_limits)
 def test_the_twins_agree_on_every_limit(seed: bytes, limits: Limits) -> None:
     assert_same(seed, limits)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=200))
 def test_the_twins_agree_on_any_octets(data: bytes) -> None:
     assert_same(data)

@@ -24,11 +24,12 @@ from callwright.sip.message import (
     serialize,
 )
 from callwright.sip.uri import NameAddr, Uri
+from tests.kit.examples import examples
 from tests.sip.wire import INVITE, torture_cases
 
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~"
 WORD = "abcdefghijklmnopqrstuvwxyz0123456789"
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 tokens = st.text(TOKEN, min_size=1, max_size=12)
 words = st.text(WORD, min_size=1, max_size=10)
@@ -178,20 +179,20 @@ def test_a_stream_is_the_same_byte_by_byte(sent: list[Message]) -> None:
     assert [parse_datagram(each) for each in single] == sent
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.binary(max_size=300))
 def test_any_octets_raise_nothing_but_malformed(data: bytes) -> None:
     never_raises_but_malformed(data)
     lint(data)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_after_a_start_line_raises_nothing_but_malformed(text: str) -> None:
     never_raises_but_malformed(b"OPTIONS sip:a@b SIP/2.0\r\n" + text.encode("utf-8", "replace") + b"\r\n\r\n")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_any_chunks_break_a_stream_in_one_way_only(chunks: list[bytes]) -> None:
     framer = StreamFramer()
@@ -204,7 +205,7 @@ def test_any_chunks_break_a_stream_in_one_way_only(chunks: list[bytes]) -> None:
 @pytest.mark.parametrize(
     "parse", [Uri.parse, NameAddr.parse, Via.parse, CSeq.parse, MediaType.parse, Challenge.parse]
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(text=st.text(max_size=60) | texts | st.text('<>";,=:@[]?&%\\ \tsipa1', max_size=40))
 def test_any_value_raises_nothing_but_a_syntax_error(parse: Callable[[str], object], text: str) -> None:
     try:
@@ -297,7 +298,7 @@ def mutated(draw: st.DataObject, seed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed[:20].decode("latin-1"))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(draw=st.data())
 def test_a_mutilated_message_is_refused_or_survives_a_round_trip(seed: bytes, draw: st.DataObject) -> None:
     data = mutated(draw, seed)

@@ -23,6 +23,7 @@ _PREMIUM = re.compile(
       | 0900\d\d | 0930\d\d | 0137\d\d | 1900\d{7}\Z | 900\d{7}\Z""",
     re.VERBOSE,
 )
+_DIALLED = frozenset("0123456789abcdefghijklmnopqrstuvwxyz+_")  # what a wildcard stands for
 _SEPARATORS = re.compile(r"[\s.()/-]+")
 
 
@@ -60,10 +61,23 @@ def number_matches(pattern: str, user: str, *, kind: str | None = None) -> bool:
         return False
     if kind == "premium" and sum(character.isdigit() for character in wanted) < 3:
         return False
-    expression = "".join(
-        "[0-9a-z+_]*" if character == "*" else "[0-9a-z+_]" if character == "?" else re.escape(character)
-        for character in re.sub(r"\*+", "*", wanted)
-    )
-    if expression.count("*") > 4:  # nobody needs more, and each costs
-        return False
-    return re.fullmatch(expression, normalize(user)) is not None
+    return _wildcards_match(wanted, normalize(user))
+
+
+def _wildcards_match(wanted: str, number: str) -> bool:
+    """`*` any digits, `?` one. Only the last `*` is tried again, so it takes no longer than both lengths
+    multiplied."""
+    at, star, resumed = 0, -1, 0
+    position = 0
+    while position < len(number):
+        symbol = wanted[at : at + 1]
+        if symbol == "*":
+            star, resumed, at = at, position, at + 1
+        elif number[position] in _DIALLED if symbol == "?" else symbol == number[position]:
+            at, position = at + 1, position + 1
+        elif star >= 0 and number[resumed] in _DIALLED:
+            resumed += 1
+            at, position = star + 1, resumed
+        else:
+            return False
+    return not wanted[at:].strip("*")

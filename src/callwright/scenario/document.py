@@ -39,6 +39,10 @@ from callwright.scenario.source import (
 )
 
 VERSION = 1
+MAX_ACTIONS = 1_000
+MAX_PARTIES = 1_000
+MAX_CONDITIONS = 1_000  # of the document and of its actions, all together
+MAX_TAGS = 100
 _KEYS = (
     "name",
     "title",
@@ -106,6 +110,8 @@ def read_credentials(text: str) -> dict[str, dict[str, str]]:
 
 
 class _Reader(Fields):
+    _conditions_read = 0
+
     def scenario(self, root: Node) -> Scenario:
         if not isinstance(root, Block):
             empty = isinstance(root, Text) and not root.value
@@ -145,13 +151,16 @@ class _Reader(Fields):
         name = self.line(root.get("name"), "name")
         if not name:
             self.wrong("The document needs a name.", (root.key("name") or root).mark, None, "name")
+        title = self.line(root.get("title"), "title") or name
+        description = self.line(root.get("description"), "description", limit=10_000)
+        tags = self._tags(root.get("tags"))
         if self.problems:
             raise DocumentError(self.problems)
         return Scenario(
             name=name,
-            title=self.line(root.get("title"), "title") or name,
-            description=self.line(root.get("description"), "description", limit=10_000),
-            tags=self._tags(root.get("tags")),
+            title=title,
+            description=description,
+            tags=tags,
             parties=parties,
             steps=built,
             conditions=conditions,
@@ -176,6 +185,9 @@ class _Reader(Fields):
             if isinstance(node, Items)
             else [Text(part, node.mark) for part in node.value.split(",")]
         )
+        if len(items) > MAX_TAGS:
+            self.wrong(f"There are {len(items)} tags; at most {MAX_TAGS}.", node.mark, None, "tags")
+            return ()
         return tuple(tag for item in items if (tag := self.line(item, "tag")))
 
     def _steps(self, root: Block) -> list[tuple[str, list[tuple[str, Text, Node, Node | None]]]]:
@@ -186,6 +198,7 @@ class _Reader(Fields):
             self.wrong(message, mark, None, "steps")
             return []
         steps = []
+        actions_so_far = 0
         for number, step in enumerate(node.items):
             name, actions = "", step
             if isinstance(step, Block) and step.get("actions") is not None:
@@ -200,6 +213,11 @@ class _Reader(Fields):
                 raw for i, item in enumerate(items) if (raw := self._raw_action(item, f"step.{number}.{i}"))
             ]
             steps.append((name, found))
+            actions_so_far += len(found)
+            if actions_so_far > MAX_ACTIONS:
+                message = f"The document has more than {MAX_ACTIONS} actions."
+                self.wrong(message, step.mark, f"step.{number}", "steps")
+                raise DocumentError(self.problems)
         return steps
 
     def _raw_action(self, node: Node, address: str) -> tuple[str, Text, Node, Node | None] | None:
@@ -303,6 +321,12 @@ class _Reader(Fields):
         self, node: Node | None, steps: Sequence[tuple[str, list[tuple[str, Text, Node, Node | None]]]]
     ) -> dict[str, Party]:
         blocks: dict[str, tuple[Text, Block]] = {}
+        given = len(
+            node.entries if isinstance(node, Block) else node.items if isinstance(node, Items) else ()
+        )
+        if node is not None and given > MAX_PARTIES:
+            self.wrong(f"There are {given} parties; at most {MAX_PARTIES}.", node.mark, "parties", "parties")
+            raise DocumentError(self.problems)
         if isinstance(node, Block):
             for key, value in node.entries:
                 block = self._party_block(key, value)
@@ -413,6 +437,11 @@ class _Reader(Fields):
             return ()
         found: list[Condition] = []
         for text in self._condition_texts(node, address):
+            self._conditions_read += 1
+            if self._conditions_read > MAX_CONDITIONS:
+                message = f"The document has more than {MAX_CONDITIONS} conditions."
+                self.wrong(message, text.mark, address, text.value)
+                raise DocumentError(self.problems)
             expanded = self.expand(text)
             assert isinstance(expanded, Text)
             try:
@@ -421,7 +450,7 @@ class _Reader(Fields):
                     condition_on(actions, expanded, address, tuple(parties), addresses, all_known=known)
                 )
             except Refusal as refusal:
-                self.problems.append(refusal.at(text.mark, address, text.value))
+                self.tell(refusal.at(text.mark, address, text.value))
         return tuple(found)
 
     def _condition_texts(self, node: Node, address: str | None) -> list[Text]:

@@ -11,6 +11,7 @@ from callwright.scenario.parameter import Parameter, Words, parameters_of
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import (
     Block,
+    DocumentError,
     Items,
     Mark,
     Node,
@@ -26,11 +27,17 @@ from callwright.scenario.source import (
 Overrides = Mapping[str, Any]
 Credentials = Mapping[str, Mapping[str, str]]
 DOCUMENT_PARAMETERS = {spec.name: spec for spec in parameters_of(Scenario)}
+MAX_PROBLEMS = 100
+MAX_EXPANDED = 262_144  # characters that the environment adds to a document
 _VARIABLE = re.compile(r"\$(\$)?\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Fields:
-    """Collects problems; knows the overrides, the environment and the credentials."""
+    """Collects problems; knows the overrides, the environment and the credentials.
+
+    Every verb raises DocumentError for the problem after MAX_PROBLEMS: each may cost a search for the name
+    that was meant.
+    """
 
     def __init__(
         self, overrides: Overrides, environment: Mapping[str, str] | None, credentials: Credentials | None
@@ -38,6 +45,8 @@ class Fields:
         self.environment = environment
         self.credentials = credentials
         self.problems: list[Problem] = []
+        self._told: set[Problem] = set()
+        self._expanded = 0
         self.given: dict[str, str | None] = {}
         # the first parts of an address ("step.1.0", "party.alice", "") to parameter to node
         self.overrides: dict[str, dict[str, Node]] = {}
@@ -55,9 +64,16 @@ class Fields:
         near: str | None = None,
         permitted: Sequence[str] = (),
     ) -> None:
-        problem = Problem(message, mark.line, mark.column, address, key, near, tuple(permitted), mark.origin)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.tell(Problem(message, mark.line, mark.column, address, key, near, tuple(permitted), mark.origin))
+
+    def tell(self, problem: Problem) -> None:
+        if problem in self._told:
+            return
+        if len(self.problems) >= MAX_PROBLEMS:
+            message = f"There are more than {MAX_PROBLEMS} problems; the rest is not listed."
+            raise DocumentError([*self.problems, Problem(message)])
+        self._told.add(problem)
+        self.problems.append(problem)
 
     def unknown(self, key: Text, what: str, names: Sequence[str], address: str | None) -> None:
         tail, near = did_you_mean(key.value, names)
@@ -117,7 +133,12 @@ class Fields:
                 message = f"The environment variable {match[2]} is not set.{hint}"
                 self.wrong(message, node.mark, None, match[2], near)
                 return ""
-            return self.environment[match[2]]
+            value = self.environment[match[2]]
+            self._expanded += len(value)
+            if self._expanded > MAX_EXPANDED:
+                message = f"The environment adds more than {MAX_EXPANDED} characters to this document."
+                raise DocumentError([*self.problems, Problem(message, node.mark.line, node.mark.column)])
+            return value
 
         return Text(_VARIABLE.sub(value_of, node.value), node.mark, node.plain, written=node.value)
 
@@ -168,7 +189,7 @@ class Fields:
             if not unresolved:
                 problem = refusal.at(node.mark, address, spec.name)
                 values_permitted = problem.permitted or spec.type.choices
-                self.problems.append(dataclasses.replace(problem, permitted=values_permitted))
+                self.tell(dataclasses.replace(problem, permitted=values_permitted))
                 return
             values[spec.name] = spec.default
         self.given[address] = _as_written(expanded)

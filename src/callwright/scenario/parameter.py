@@ -383,6 +383,8 @@ class Headers(ParameterType):
     """Extra headers: a block ``{X-Test: yes}``, or a list of ``Name: value`` texts."""
 
     name: ClassVar[str] = "headers"
+    MOST: ClassVar[int] = 100
+    MOST_CHARACTERS: ClassVar[int] = 16_384
     OURS: ClassVar[frozenset[str]] = frozenset(
         {"via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route"}
         | {"content-length", "content-type"}
@@ -400,6 +402,13 @@ class Headers(ParameterType):
                     raise Refusal(message, mark=item.mark, key=name)
                 assert isinstance(item, Text)
                 found.append(self._one(name.strip(), value.strip(), item))
+        if (
+            len(found) > self.MOST
+            or sum(len(name) + len(value) for name, value in found) > self.MOST_CHARACTERS
+        ):
+            raise Refusal(
+                f"At most {self.MOST} headers of {self.MOST_CHARACTERS} characters together are permitted."
+            )
         return tuple(found)
 
     def _one(self, name: str, value: str, at: Text) -> tuple[str, str]:

@@ -176,6 +176,16 @@ too. A condition on `mos` that asks for less than `min_mos` takes its place, and
 | `has [a, b]`, `lacks [a, b]` | all of these states in any order, none of them |
 | `= [a, b]` (states) | exactly these states; `trying` and `confirmed` may be left out |
 
+Regular expressions are [RE2's](https://github.com/google/re2/wiki/Syntax), so no pattern makes a search
+slow: look-around, back-references and possessive repeats are errors of the document. The first 2,048
+characters of a value are searched.
+
+## Limits
+
+A document has at most 262,144 characters, 20,000 values (each alias counted as what it stands for), 24
+levels, 1,000 actions, 1,000 parties, 1,000 conditions, 100 tags, and for each action 100 extra headers of
+16,384 characters together. `${NAME}` adds at most 262,144 characters. The first 100 problems are listed.
+
 """
 
 
