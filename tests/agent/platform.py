@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import msgspec
@@ -46,6 +47,9 @@ class Platform:
         self.releases: list[Release] = []
         self.results: dict[Key, dict[str, Any]] = {}
         self.result_intents: dict[Key, int] = {}
+        self.files_due: dict[Key, int] = {}
+        self.pieces: dict[Key, list[bytes]] = {}
+        self.forgets_pieces = 0  # so many times the pieces of a result are lost before the last
         self.files: dict[tuple[Key, str], bytes] = {}
         self.whole: set[tuple[Key, str]] = set()
         self.heartbeats: list[Heartbeat] = []
@@ -125,8 +129,21 @@ class Platform:
             return Answer(False, reason=self.temporary.pop())
         if subject.RESULT in self.refuses:
             return Answer(False, superseded=True)
-        self.results[key(result)] = unpack_outcome(result.outcome)
+        pieces = self.pieces.setdefault(key(result), [])
+        if result.part == 0:
+            pieces.clear()
+        if result.part != len(pieces):
+            return Answer(False, reason="pieces are missing")
+        pieces.append(result.outcome)
+        if len(pieces) < result.parts:
+            return Answer(True)
+        if self.forgets_pieces:
+            self.forgets_pieces -= 1
+            pieces.clear()
+            return Answer(False, reason="pieces are missing")
+        self.results[key(result)] = json.loads(unpack_outcome(b"".join(pieces)))
         self.result_intents[key(result)] = result.intents
+        self.files_due[key(result)] = result.files
         return Answer(True)
 
     def _chunk(self, data: bytes) -> ChunkAnswer:

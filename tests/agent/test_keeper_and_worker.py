@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from callwright.agent.identity import Identity
@@ -25,6 +27,7 @@ from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages import (
     Answer,
+    Attempt,
     ChunkAnswer,
     Claim,
     ClaimAnswer,
@@ -39,10 +42,11 @@ from callwright.dispatch.messages import (
     decode,
     encode,
     pack_outcome,
+    result_pieces,
 )
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
-from callwright.scenario.outcome import RunOutcome, Verdict
+from callwright.scenario.outcome import CallOutcome, RunOutcome, Verdict
 
 LEASE = 0.6
 
@@ -143,11 +147,13 @@ class ByHand:
         answer: Answer = await self._ask(subject.INTENT, notice, Answer)
         return answer
 
-    async def finish(self, run: Run, attempt: int = 1, verdict: Verdict = Verdict.PASSED) -> Answer:
-        outcome = pack_outcome(RunOutcome(verdict=verdict, blame=None, reason="").to_json())
-        result = Result(run.id, run.session_id, attempt, outcome=outcome)
+    async def say(self, result: Result) -> Answer:
         answer: Answer = await self._ask(subject.RESULT, result, Answer)
         return answer
+
+    async def finish(self, run: Run, attempt: int = 1, verdict: Verdict = Verdict.PASSED) -> Answer:
+        outcome = pack_outcome(RunOutcome(verdict=verdict, blame=None, reason="").to_json())
+        return await self.say(Result(run.id, run.session_id, attempt, outcome=outcome))
 
     async def beat(self, *held: HeldRun, spool: SpoolState | None = None) -> HeartbeatAnswer:
         beat = Heartbeat(name="by hand", capacity=10, runs=held, spool=spool)
@@ -177,11 +183,30 @@ async def test_a_real_call_from_the_queue_to_its_evidence(services: Services, wo
     run = await services.runs.start(SYSTEM, "short_call")
     done = await until(services, run, lambda run: run.finished)
     assert (done.phase, done.attempt, done.intent_at is not None) == ("passed", 1, True), done
-    files = {entry.name: entry.size for entry in await services.evidence.list(done)}
+    files = {entry.name: entry.size for entry in await services.evidence.arrived(done)}
+    assert len(files) == done.files_due
     assert {"report.html", "run.json", "junit.xml", "signalling.pcap"} <= files.keys()
     assert any(name.endswith(".wav") for name in files)
     assert all(files.values())
     assert (await services.runs.detail(done)).outcome is not None
+
+
+async def test_a_result_in_pieces_is_whole_or_is_sent_again(services: Services, by_hand: ByHand) -> None:
+    run = await services.runs.start(SYSTEM, "ping")
+    await by_hand.claim(run)
+    entropy = random.Random(2)
+    calls = tuple(CallOutcome(id=entropy.randbytes(1_000).hex()) for _ in range(1_500))
+    outcome = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="Fine.", calls=calls).to_json()
+    attempt = Attempt(run.id, run.session_id, 1)
+    first, second, *rest = result_pieces(attempt, pack_outcome(outcome), intents=0, files=3)
+    assert rest
+    assert not (await by_hand.say(rest[-1])).accepted  # the platform began again, and lost what it had
+    assert not (await services.runs.known(run.session_id)).finished
+    for piece in (first, second, second, *rest, first, second, *rest):  # answers may get lost
+        assert (await by_hand.say(piece)).accepted
+    done = await services.runs.known(run.session_id)
+    assert (done.phase, done.files_due) == ("passed", 3)
+    assert msgspec.json.decode((await services.runs.detail(done)).outcome or "") == outcome
 
 
 async def test_a_report_that_cannot_be_made_costs_no_verdict(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,11 +14,21 @@ from callwright.agent.identity import Identity, IdentityError, read_identity, wr
 from callwright.agent.live import Live
 from callwright.agent.spool import Spool
 from callwright.agent.worker import Worker
-from callwright.dispatch import subject
+from callwright.dispatch import messages, subject
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import Attempt, Control, Job, Kill, SpoolState, StopOrder, encode
+from callwright.dispatch.messages import (
+    Attempt,
+    Control,
+    Job,
+    Kill,
+    SpoolState,
+    StopOrder,
+    encode,
+    pack_outcome,
+    unpack_outcome,
+)
 from callwright.phone.intent import Intent, Withheld
-from callwright.scenario.outcome import RunOutcome, Verdict
+from callwright.scenario.outcome import CallOutcome, ReceivedOutcome, RunOutcome, Verdict
 from tests.agent.platform import AGENT, POOL, Platform
 
 PASSED = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.")
@@ -127,7 +139,7 @@ async def test_when_the_result_is_home_nothing_is_left(platform: Platform, agent
     assert list((agent.folder / "spool").iterdir()) == []
 
 
-async def test_evidence_arrives_whole_and_before_the_result(platform: Platform, agent: Agent) -> None:
+async def test_evidence_arrives_whole(platform: Platform, agent: Agent) -> None:
     large = bytes(range(256)) * 6_000  # three chunks
 
     async def leave_evidence(job: Job, folder: Path, live: Live) -> RunOutcome:
@@ -139,13 +151,61 @@ async def test_evidence_arrives_whole_and_before_the_result(platform: Platform, 
     agent.act = leave_evidence
     await platform.queue(1)
     agent.start()
-    await platform.until(lambda: platform.results)
+    await platform.until(lambda: len(platform.whole) == 3)
     assert platform.files[(1, 1), "signalling.pcap"] == large
     assert platform.whole == {
         ((1, 1), "report.html"),
         ((1, 1), "signalling.pcap"),
         ((1, 1), "empty.txt"),
     }
+
+
+async def test_the_verdict_waits_for_no_file_and_says_how_many_follow(
+    platform: Platform, agent: Agent
+) -> None:
+    agent.act = leave_a_capture
+    platform.deaf.add(subject.EVIDENCE)
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results)
+    assert platform.files == {}
+    assert platform.files_due[1, 1] == 2
+
+
+async def test_a_result_of_many_megabytes_arrives_whole_in_pieces(platform: Platform, agent: Agent) -> None:
+    large = many_calls()
+
+    async def leave_much(job: Job, folder: Path, live: Live) -> RunOutcome:
+        return large
+
+    agent.act = leave_much
+    platform.forgets_pieces = 1
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.results, 30)
+    assert len(platform.pieces[1, 1]) > 10
+    assert platform.results[1, 1] == large.to_json()
+
+
+def many_calls() -> RunOutcome:
+    """An outcome whose JSON does not shrink below 6 MiB."""
+    entropy = random.Random(1)
+    calls = tuple(
+        CallOutcome(id=entropy.randbytes(5_000).hex(), received=ReceivedOutcome(mos=4.4))
+        for _ in range(1_400)
+    )
+    return RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.", calls=calls)
+
+
+def test_only_the_figures_of_each_second_are_left_out_of_a_result_that_is_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages, "MAX_OUTCOME", 2_000)
+    call = {"received": {"mos": 4.4}, "seconds": [{"at": n} for n in range(1_000)]}
+    found = json.loads(unpack_outcome(pack_outcome({"calls": [call], "warnings": ["one"]})))
+    assert found["calls"] == [{"received": {"mos": 4.4}, "seconds": []}]
+    assert found["warnings"][0] == "one"
+    assert "only in run.json" in found["warnings"][1]
 
 
 async def test_evidence_that_is_not_wanted_does_not_hold_the_result(platform: Platform, agent: Agent) -> None:
@@ -221,6 +281,7 @@ async def test_a_result_whose_evidence_had_to_go_says_so(platform: Platform, age
     await platform.until(lambda: platform.results)
     assert platform.results[1, 1]["verdict"] == "passed"
     assert "1 files of evidence were dropped" in platform.results[1, 1]["warnings"][-1]
+    await platform.until(lambda: platform.whole)
     assert {name for _, name in platform.whole} == {"report.html"}
 
 
@@ -231,7 +292,7 @@ async def test_a_file_that_the_platform_never_has_whole_is_kept_and_holds_up_not
     platform.forgets = {"report.html"}
     await platform.queue(1)
     agent.start()
-    await platform.until(lambda: platform.results)
+    await platform.until(lambda: platform.whole)
     assert {name for _, name in platform.whole} == {"signalling.pcap"}
     platform.forgets.clear()
     await platform.until(lambda: len(platform.whole) == 2)

@@ -313,7 +313,7 @@ async def test_evidence_is_listed_counted_and_forgotten(stores: Stores) -> None:
     assert await stores.runs.evidence(old.id, 2) == []
     assert await stores.runs.evidence_size() == 24
     assert await stores.runs.oldest_evidence(10) == [(old.id, old.session_id, NOW + 1, 19)]
-    await stores.runs.forget_evidence(old.id)
+    await stores.runs.forget_evidence([old.id])
     assert await stores.runs.evidence_size() == 5
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from callwright.control.accounts.model import Identity
 from callwright.control.errors import Invalid, NotFound, QuotaExceeded, StorageUnavailable
-from callwright.control.runs.evidence import EvidenceLimits, media_type
+from callwright.control.runs.evidence import ARRIVAL, EvidenceLimits, media_type
 from callwright.control.runs.model import Evidence, Run
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock
@@ -28,9 +29,9 @@ async def keep(services: Services, run: Run, name: str, data: bytes = DATA) -> E
     return await services.evidence.complete(run.session_id, 1, name, len(data), digest)
 
 
-async def end(services: Services, run: Run) -> None:
+async def end(services: Services, run: Run, files: int = 0) -> None:
     await services.runs.claim(run.id, 1, "ag", 15)
-    await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag", files=files)
 
 
 async def test_a_file_comes_in_chunks_and_is_there_when_it_is_whole(services: Services, run: Run) -> None:
@@ -128,6 +129,33 @@ async def test_old_evidence_goes_and_the_record_of_its_run_stays(
         await services.evidence.find(run, "a")
     assert (await services.runs.known(run.session_id)).phase == "passed"
     assert await services.evidence.find(young, "b")
+
+
+async def test_one_sweep_removes_all_that_is_too_old(
+    services: Services, admin: Identity, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callwright.control.runs.evidence._SWEPT_AT_ONCE", 2)
+    await services.tests.ensure_demo(admin)
+    for _ in range(5):
+        run = await services.runs.start(admin, "basic_call")
+        await keep(services, run, "a")
+        await end(services, run)
+    clock.advance(31 * 86_400)
+    assert await services.evidence.sweep() == 5 * len(DATA)
+
+
+async def test_a_file_that_was_announced_is_waited_for_and_no_longer_than_promised(
+    services: Services, run: Run, clock: ManualClock
+) -> None:
+    await end(services, run, files=1)
+    ended = await services.runs.known(run.session_id)
+    asked = asyncio.ensure_future(services.evidence.find(ended, "a.pcap"))
+    await asyncio.sleep(0)
+    await keep(services, run, "a.pcap")
+    assert (await asked).name == "a.pcap"
+    clock.advance(ARRIVAL)
+    with pytest.raises(NotFound):
+        await services.evidence.find(ended, "b.pcap")
 
 
 async def test_the_oldest_goes_when_there_is_too_much_but_none_of_a_living_run(

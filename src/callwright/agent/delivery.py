@@ -1,4 +1,4 @@
-"""Brings what a run left to the platform: files in pieces, then the result, each until it is answered."""
+"""Brings what a run left to the platform: the result, then its files, each piece until it is answered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from callwright.dispatch.messages import (
     ChunkAnswer,
     EvidenceChunk,
     Release,
-    Result,
     decode,
     encode,
     pack_outcome,
+    result_pieces,
 )
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ _ANSWER_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _AT_ONCE = 4
 _MOST_STEPS_BACK = 10
-_LARGEST_RESULT = 6 * 1024 * 1024
 _MEDIA_TYPES = {
     ".html": "text/html",
     ".json": "application/json",
@@ -69,8 +68,9 @@ class Delivery:
         self._asking = asyncio.Lock()
 
     async def deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
-        """Returns when the platform has it all, or wants none of it. Where the store of evidence is away, the
-        result goes first, and the files wait here until it is back, as long as there is room for them."""
+        """Returns when the platform has it all, or wants none of it. The result goes first and waits for no
+        file. Where the store of evidence is away, the files wait here until it is back, as long as there is
+        room for them."""
         await self._waiting.add(entry)
         try:
             await self._deliver(entry, outcome)
@@ -78,9 +78,10 @@ class Delivery:
             self._waiting.remove(entry)
 
     async def _deliver(self, entry: Entry, outcome: dict[str, Any]) -> None:
+        if not await self._send_result(entry, outcome):
+            return
         async with self._turns:
             kept = not await self._send_files(entry)
-            await self._send_result(entry, outcome)
         pause = _FIRST_PAUSE
         while kept:
             _log.info("the files of run %d wait for the store of evidence", entry.attempt.run_id)
@@ -151,26 +152,27 @@ class Delivery:
                     raise _Stuck
             offset = min(max(0, answer.next_offset), size)
 
-    async def _send_result(self, entry: Entry, outcome: dict[str, Any]) -> None:
-        attempt = entry.attempt
+    async def _send_result(self, entry: Entry, outcome: dict[str, Any]) -> bool:
+        """False: the platform wants nothing of this attempt any more."""
+        attempt, loop = entry.attempt, asyncio.get_running_loop()
         dropped = entry.dropped()
         if dropped:
             sentence = f"{len(dropped)} files of evidence were dropped: too much waited at the agent"
             outcome = {**outcome, "warnings": [*outcome.get("warnings", ()), sentence]}
-        packed = await asyncio.get_running_loop().run_in_executor(None, pack_outcome, outcome)
-        if len(packed) > _LARGEST_RESULT:
-            # The verdict matters; the whole document is in the evidence as run.json.
-            packed = pack_outcome({**outcome, "calls": []})
-        result = encode(
-            Result(attempt.run_id, attempt.session_id, attempt.attempt, outcome=packed, intents=entry.intents)
-        )
+        files = len(await loop.run_in_executor(None, entry.files))
+        packed = await loop.run_in_executor(None, pack_outcome, outcome)
+        pieces = result_pieces(attempt, packed, intents=entry.intents, files=files)
         pause = _FIRST_PAUSE
         while True:
-            answer = await self._ask(subject.RESULT, result, Answer)
-            if answer.accepted or answer.superseded:
-                if answer.superseded:
-                    _log.info("the result of run %d came too late: %s", attempt.run_id, answer.reason)
-                return
+            for piece in pieces:
+                answer = await self._ask(subject.RESULT, encode(piece), Answer)
+                if not answer.accepted:
+                    break
+            if answer.superseded:
+                _log.info("the result of run %d came too late: %s", attempt.run_id, answer.reason)
+                return False
+            if answer.accepted:
+                return True
             _log.warning("the result of run %d was not taken: %s", attempt.run_id, answer.reason)
             await asyncio.sleep(pause)
             pause = min(self._longest_pause, 2 * pause)

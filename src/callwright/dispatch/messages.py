@@ -6,7 +6,7 @@ version.
 
 The way of a run: a `Ticket` lies in the queue of a pool; the agent that takes it sends a `Claim`; the answer
 holds the `Job`, with its secrets, which therefore never lie in the broker's store. Before the first INVITE an
-`IntentNotice` is answered; chunks of evidence go, then the `Result`, each repeated until it is answered. An
+`IntentNotice` is answered; the `Result` goes, then chunks of evidence, each repeated until it is answered. An
 answer says that the database has it; an empty one, that it cannot be asked now.
 """
 
@@ -20,7 +20,8 @@ import msgspec
 T = TypeVar("T")
 
 CHUNK_BYTES = 512 * 1024
-_MAX_OUTCOME = 256 * 1024 * 1024
+MAX_OUTCOME = 256 * 1024 * 1024
+"""Octets of a run.json that goes to the platform."""
 
 
 class BadMessage(ValueError):
@@ -177,11 +178,18 @@ class Kill(msgspec.Struct, frozen=True):
 
 
 class Result(Attempt, frozen=True, kw_only=True):
-    """`outcome`: the document run.json, packed; see `pack_outcome`. `intents`: INVITEs that were written
-    down."""
+    """`outcome`: the document run.json, packed (see `pack_outcome`), or piece `part` of `parts` of it, at
+    most `CHUNK_BYTES` each. `intents`: INVITEs that were written down. `files`: how many files of evidence
+    follow.
+
+    A piece is accepted when it is remembered, the last one when the database has the result. A platform that
+    lost earlier pieces does not accept the last; the agent then sends all of them again."""
 
     outcome: bytes
     intents: int = 0
+    files: int = 0
+    part: int = 0
+    parts: int = 1
 
 
 class EvidenceChunk(Attempt, frozen=True, kw_only=True):
@@ -278,17 +286,42 @@ def decode(kind: type[T], data: bytes) -> T:
 
 
 def pack_outcome(outcome: dict[str, Any]) -> bytes:
-    """A run.json of an hour has per-second figures of many calls: it shrinks to a tenth."""
-    return zlib.compress(_json_encoder.encode(outcome), 3)
+    """A run.json of an hour has per-second figures of many calls: it shrinks to a tenth. Beyond `MAX_OUTCOME`
+    the figures of each second are left to the evidence, and a warning says so; calls and their MOS stay."""
+    document = _json_encoder.encode(outcome)
+    if len(document) > MAX_OUTCOME:
+        sentence = "The figures of each second are only in run.json: there were too many for the result."
+        calls = [{**call, "seconds": []} for call in outcome.get("calls", ())]
+        warnings = [*outcome.get("warnings", ()), sentence]
+        document = _json_encoder.encode({**outcome, "calls": calls, "warnings": warnings})
+    return zlib.compress(document, 3)
 
 
-def unpack_outcome(packed: bytes) -> dict[str, Any]:
-    """Raises BadMessage; bounded, whatever the octets claim."""
+def result_pieces(attempt: Attempt, packed: bytes, *, intents: int, files: int) -> list[Result]:
+    """The messages that carry a packed outcome, in order."""
+    parts = max(1, -(-len(packed) // CHUNK_BYTES))
+    return [
+        Result(
+            attempt.run_id,
+            attempt.session_id,
+            attempt.attempt,
+            outcome=packed[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES],
+            intents=intents,
+            files=files,
+            part=part,
+            parts=parts,
+        )
+        for part in range(parts)
+    ]
+
+
+def unpack_outcome(packed: bytes) -> bytes:
+    """The octets of run.json. Raises BadMessage; bounded, whatever the octets claim."""
     try:
         unpacker = zlib.decompressobj()
-        data = unpacker.decompress(packed, _MAX_OUTCOME)
+        data = unpacker.decompress(packed, MAX_OUTCOME)
     except zlib.error as error:
         raise BadMessage(f"the outcome cannot be unpacked: {error}") from None
     if unpacker.unconsumed_tail:
-        raise BadMessage(f"the outcome is larger than {_MAX_OUTCOME:,} octets")
-    return decode(dict[str, Any], data)
+        raise BadMessage(f"the outcome is larger than {MAX_OUTCOME:,} octets")
+    return data

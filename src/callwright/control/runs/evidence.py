@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import mimetypes
@@ -13,7 +14,7 @@ from callwright.control.runs.model import Evidence, Run
 from callwright.control.runs.store import EvidenceStore, RunStore
 from callwright.net.clock import Clock
 
-__all__ = ["EvidenceLimits", "RunEvidence", "media_type"]
+__all__ = ["ARRIVAL", "EvidenceLimits", "RunEvidence", "media_type"]
 
 _TYPES = {
     ".pcap": "application/vnd.tcpdump.pcap",
@@ -27,6 +28,9 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _SWEPT_AT_ONCE = 200
+_LOOK_AGAIN = 0.1  # seconds
+ARRIVAL = 10.0
+"""Seconds after the end of a run in which files that were announced are waited for."""
 _MOST_IN_FOLDER = 128 * 1024 * 1024  # octets
 
 
@@ -87,9 +91,24 @@ class RunEvidence:
         """By name; of the last attempt unless said otherwise."""
         return await self._store.evidence(run.id, run.attempt if attempt is None else attempt)
 
+    async def arrived(
+        self, run: Run, *, patience: float = ARRIVAL, name: str | None = None
+    ) -> Sequence[Evidence]:
+        """As `list`, once all files that the agent announced with its result are here, or the one with this
+        `name`. The verdict comes before the files, so a run that has just ended is waited for, `patience`
+        seconds at most; one that ended longer ago is not."""
+        began = self._clock.now()
+        while True:
+            files = await self.list(run)
+            ended_ago = self._clock.wall() - (run.stopped_at or 0.0)
+            here = any(entry.name == name for entry in files) or len(files) >= (run.files_due or 0)
+            if here or ended_ago >= ARRIVAL or self._clock.now() - began >= patience:
+                return files
+            await asyncio.sleep(_LOOK_AGAIN)
+
     async def find(self, run: Run, name: str) -> Evidence:
-        """Raises NotFound."""
-        for entry in await self.list(run):
+        """Waits as `arrived`. Raises NotFound."""
+        for entry in await self.arrived(run, name=name):
             if entry.name == name:
                 return entry
         raise NotFound("file", name)
@@ -132,15 +151,20 @@ class RunEvidence:
         holds; the octets that were freed. To be called now and then by the keeper."""
         freed, total = 0, await self._store.evidence_size()
         now = self._clock.wall()
-        for run_id, session_id, created_at, size in await self._store.oldest_evidence(_SWEPT_AT_ONCE):
-            old = self.limits.retention is not None and created_at < now - self.limits.retention
-            too_much = self.limits.quota is not None and total - freed > self.limits.quota
-            if not (old or too_much):
-                break
-            await self._files.remove(session_id)
-            await self._store.forget_evidence(run_id)
-            freed += size
-        return freed
+        while True:
+            batch = await self._store.oldest_evidence(_SWEPT_AT_ONCE)
+            gone = []
+            for run_id, session_id, created_at, size in batch:
+                old = self.limits.retention is not None and created_at < now - self.limits.retention
+                too_much = self.limits.quota is not None and total - freed > self.limits.quota
+                if not (old or too_much):
+                    break
+                await self._files.remove(session_id)
+                gone.append(run_id)
+                freed += size
+            await self._store.forget_evidence(gone)
+            if len(gone) < _SWEPT_AT_ONCE:
+                return freed
 
 
 def media_type(name: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-
-import msgspec
 
 from callwright.control.errors import (
     DomainError,
@@ -40,6 +39,11 @@ __all__ = ["Intake", "who_stopped"]
 
 _log = logging.getLogger(__name__)
 
+_MOST_PIECES = 64 * 1024 * 1024
+"""Octets of results of which not all pieces have come yet."""
+_LARGE = 256 * 1024
+"""Octets of a packed result that is read beside the event loop."""
+
 
 class Intake:
     """Raises StorageUnavailable and NotNow where the agent is to ask again. `moved` holds the runs that
@@ -57,6 +61,7 @@ class Intake:
         self.lease, self.own = lease, own
         self._runs, self._servers, self._evidence = runs, servers, evidence
         self._moved: list[Run] = []
+        self._pieces: dict[tuple[str, int, int], dict[int, bytes]] = {}  # the one that moved last at the end
 
     def take_moved(self) -> list[Run]:
         moved, self._moved = self._moved, []
@@ -108,22 +113,51 @@ class Intake:
         return Answer(run is not None, superseded=run is None)
 
     async def result(self, agent_id: str, result: Result) -> Answer:
+        """Pieces are remembered in this process until the last has come."""
+        if result.parts > 1 and not self._remember(agent_id, result):
+            return Answer(False, reason="earlier pieces of the result are not here any more")
+        if result.part < result.parts - 1:
+            return Answer(True)
+        key = (agent_id, result.run_id, result.attempt)
+        packed = b"".join(data for _, data in sorted(self._pieces.get(key, {0: result.outcome}).items()))
         try:
-            outcome = unpack_outcome(result.outcome)
+            if len(packed) < _LARGE:
+                outcome = unpack_outcome(packed)
+            else:
+                outcome = await asyncio.to_thread(unpack_outcome, packed)
             acceptance = await self._runs.finish(
                 result.session_id,
                 result.attempt,
-                msgspec.json.encode(outcome),
+                outcome,
                 agent_id=agent_id,
                 intents=result.intents,
+                files=result.files,
             )
         except StorageUnavailable:
             raise
         except (DomainError, BadMessage) as error:
+            self._pieces.pop(key, None)
             return Answer(False, True, str(error))
+        self._pieces.pop(key, None)
         if acceptance is Acceptance.SUPERSEDED:
             return Answer(False, True, "the run has ended otherwise")
         return Answer(True)
+
+    def _remember(self, agent_id: str, result: Result) -> bool:
+        """Whether all pieces up to this one are here. What waits longest goes when there is too much: its
+        agent sends it again."""
+        key = (agent_id, result.run_id, result.attempt)
+        found = self._pieces.pop(key, {})
+        if result.part == 0:
+            found = {}
+        if result.part > len(found) or result.part >= result.parts:
+            return False
+        found[result.part] = result.outcome
+        self._pieces[key] = found
+        while sum(len(data) for pieces in self._pieces.values() for data in pieces.values()) > _MOST_PIECES:
+            oldest = next(iter(self._pieces))
+            del self._pieces[oldest]
+        return key in self._pieces
 
     async def chunk(self, agent_id: str, chunk: EvidenceChunk) -> ChunkAnswer:
         """A piece of a file of a run that this agent holds; with the last one the file is checked and listed.

@@ -55,6 +55,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
     kiosk: int | None  # serial of the public link; None: there is none, or it was revoked
     mos: float | None  # the lowest of its calls, as received; None when one that was to hear heard nothing
     kiosk_until: float | None = None  # when the public link ends; None: never
+    files_due: int | None = None  # files of evidence that its agent announced with the result
 
     @property
     def finished(self) -> bool:
@@ -188,6 +189,7 @@ class Ending(msgspec.Struct, frozen=True):
     reason: str
     mos: float | None = None
     outcome: str | None = None
+    files_due: int | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,7 @@ from callwright.scenario.scenario import Scenario
 
 __all__ = ["KILL_SWITCH", "RunSettings", "Runs", "new_session_id"]
 
+_LARGE_OUTCOME = 1024 * 1024  # octets of a run.json that is read beside the event loop
 _CLOCK_STEP = 2.0  # seconds by which calendar and interval may differ between two looks
 _MAX_KEY = 255
 
@@ -302,14 +304,24 @@ class Runs(RunRecords):
         return await self._store.renew(pairs, agent_id, self._clock.wall() + lease)
 
     async def finish(
-        self, session_id: str, attempt: int, outcome: bytes | str, *, agent_id: str, intents: int = 0
+        self,
+        session_id: str,
+        attempt: int,
+        outcome: bytes | str,
+        *,
+        agent_id: str,
+        intents: int = 0,
+        files: int = 0,
     ) -> Acceptance:
         """The agent's result: the document run.json. When this returns it is durable.
 
         ``intents``: how many requests it had announced; only for the record of a run that ends as error.
+        ``files``: how many files of evidence the agent sends after it.
         """
         run = await self.known(session_id)
-        ending = read_outcome(outcome)
+        large = len(outcome) > _LARGE_OUTCOME
+        ending = await asyncio.to_thread(read_outcome, outcome) if large else read_outcome(outcome)
+        ending = msgspec.structs.replace(ending, files_due=files)
         ended = await self._store.finish(run.id, attempt, agent_id, ending, self._clock.wall())
         if ended is not None:
             self._tell([ended])

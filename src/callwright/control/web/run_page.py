@@ -29,6 +29,7 @@ from callwright.evidence.report import render_report
 from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 
 LADDER = "ladder.json"
+_PATIENCE = 3.0  # seconds that a page waits for files of a run that has just ended
 _CAPTIONS = {
     "signalling.pcap": "SIP and RTP, opens in Wireshark",
     "run.json": "verdict, conditions, calls: for programs",
@@ -204,7 +205,7 @@ async def stored(pages: Pages, run: Run, agents: Mapping[str, str]) -> Stored:
     to name."""
     services = pages.services
     detail = await services.runs.detail(run)
-    files = tuple(await services.evidence.list(run))
+    files = tuple(await services.evidence.arrived(run, patience=_PATIENCE))
     ladder, unread = Ladder((), (), run.started_at or run.created_at), ""
     for entry in files:
         if entry.name == LADDER:
@@ -265,8 +266,17 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         "document": this.detail.document if visitor is not None else None,
         "overrides": shown,
         "can_share": visitor is not None and visitor.can_in(Right.RUN, run.project_id),
-        "notes": [f"The files cannot be read now. {unread}"] if unread else [],
+        "notes": [*_missing(this), *([f"The files cannot be read now. {unread}"] if unread else [])],
     }
+
+
+def _missing(this: Stored) -> list[str]:
+    """Says that files that the agent announced are not here."""
+    missing = (this.run.files_due or 0) - len(this.files)
+    if missing <= 0 or (not this.files and this.unread):
+        return []
+    files = "1 file" if missing == 1 else f"{missing} files"
+    return [f"{files} of evidence did not arrive from the agent yet. Reload the page to look again."]
 
 
 async def _draw(

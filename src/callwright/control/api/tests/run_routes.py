@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -84,7 +85,7 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sche
     detail = await runs.detail(run)
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
-    files = await services.evidence.list(run)
+    files = await services.evidence.arrived(run)
     return schemas.Data(data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run)))
 
 
@@ -223,10 +224,10 @@ def _kiosk(request: _Request, run: Run) -> schemas.Data[schemas.Kiosk]:
     )
 
 
-async def _evidence(request: _Request, run_id: str) -> tuple[Run, list[Evidence]]:
+async def _evidence(request: _Request, run_id: str) -> tuple[Run, Sequence[Evidence]]:
     services = services_of(request)
     run = await services.runs.get(identity_of(request), run_id)
-    return run, await services.evidence.list(run)
+    return run, await services.evidence.arrived(run)
 
 
 async def _files(request: _Request, run_id: str) -> list[schemas.EvidenceFile]:

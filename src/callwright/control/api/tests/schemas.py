@@ -163,7 +163,8 @@ class EvidenceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(RunRow, frozen=True, kw_only=True):
-    """`conditions` and `calls` as in run.json; empty until the run has ended."""
+    """`conditions` and `calls` as in run.json; empty until the run has ended. `evidence_due`: how many files
+    the agent announced with its result; they follow the verdict."""
 
     kiosk_url: str | None
     kiosk_expires_at: str | None
@@ -175,6 +176,7 @@ class RunDetail(RunRow, frozen=True, kw_only=True):
     phases: list[dict[str, Any]]
     warnings: list[str]
     evidence: list[EvidenceFile]
+    evidence_due: int | None = None
 
 
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):

@@ -194,6 +194,7 @@ def run_detail(
         phases=list(outcome.get("phases") or ()),
         warnings=list(outcome.get("warnings") or ()),
         evidence=[evidence_file(run, file, links) for file in evidence],
+        evidence_due=run.files_due,
     )
 
 

@@ -212,7 +212,7 @@ _ENDING = {
 FINISH = Statement(
     _move(Event.FINISH)
     .where(_OF_AGENT)
-    .values(_ENDING | {"outcome_attempt": runs.c.attempt})
+    .values(_ENDING | {"outcome_attempt": runs.c.attempt, "files_due": param("files_due")})
     .returning(*_RUN)
 )
 END = Statement(update(runs).where(_SEEN).values(_ENDING).returning(*_RUN))

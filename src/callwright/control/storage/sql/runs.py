@@ -233,8 +233,9 @@ class SqlRunStore:
         rows = await self._db.all(_as_is, sql.OLDEST_EVIDENCE, {"limit": limit})
         return [(run_id, session_id, created_at, int(size)) for run_id, session_id, created_at, size in rows]
 
-    async def forget_evidence(self, run_id: int) -> None:
-        await self._db.run(sql.FORGET_EVIDENCE, {"run_id": run_id})
+    async def forget_evidence(self, run_ids: Sequence[int]) -> None:
+        async with self._db.transaction() as transaction:
+            await transaction.run_many(sql.FORGET_EVIDENCE, [{"run_id": run_id} for run_id in run_ids])
 
     async def forget_idempotency(self, before: float) -> None:
         await self._db.run(sql.FORGET_KEYS, {"before": before})

@@ -223,6 +223,7 @@ runs = Table(
     Column("kiosk", Number, nullable=True),
     _time("kiosk_until", nullable=True),
     Column("mos", Double(), nullable=True),
+    Column("files_due", Number, nullable=True),
     # not in a list:
     Column("deadline_at", Double(), nullable=False),
     Column("max_seconds", Double(), nullable=False),
