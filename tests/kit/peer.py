@@ -7,7 +7,7 @@ from typing import TypeVar
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.events import Event
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr
 from tests.kit.clock import Clock
 from tests.kit.wire import Sent, seeded_entropy
@@ -31,7 +31,7 @@ class Peer:
     ) -> None:
         self.clock = Clock()
         self.endpoint = Endpoint(config or EndpointConfig(), seeded_entropy(7))
-        self.hop = Hop(transport, ours, theirs)
+        self.hop = PermittedHop(transport, ours, theirs)
         self.heard: list[Event] = []
         self.told: list[Sent] = []
         self.clock.timed.append(self)

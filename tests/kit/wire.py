@@ -22,7 +22,7 @@ from callwright.sip.call import Call
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.events import Event
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr
 from tests.kit.clock import Clock
 
@@ -101,9 +101,9 @@ class Party:
         self.identity = NameAddr.parse(f"<sip:{name}@{_host(address)}>")
         self.peer: Address = address
 
-    def hop(self, remote: Address | None = None) -> Hop:
+    def hop(self, remote: Address | None = None) -> PermittedHop:
         """The way from here to `remote`, by default the other party."""
-        return Hop(self.transport, self.address, remote or self.peer)
+        return PermittedHop(self.transport, self.address, remote or self.peer)
 
     def invite(self, target: str | None = None, **options: Any) -> Call:
         """Call the other party."""

@@ -15,11 +15,15 @@ from callwright.net.tls import TlsSettings
 from callwright.sip import events
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Endpoint
-from callwright.sip.transport import Transport
+from callwright.sip.transport import Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr
 from tests.net.certificates import Authority
 
 OFFER = b"v=0\r\n" + b"a=filler\r\n" * 200  # over 1,300 octets: two fragments over UDP
+
+
+def permitted(hop: Hop) -> PermittedHop:
+    return PermittedHop(hop.transport, hop.local, hop.remote, hop.name)
 
 
 class Agent:
@@ -79,7 +83,7 @@ async def test_a_call_is_placed_answered_and_hung_up(
     caller.endpoint.invite(
         f"sip:callee@{address}",
         local=NameAddr.parse("<sip:caller@example.org>"),
-        hop=hop,
+        hop=permitted(hop),
         now=caller.now,
         body=OFFER,
     )
@@ -112,7 +116,7 @@ async def test_a_call_to_a_closed_port_fails_within_a_second_and_says_why(
     caller.endpoint.invite(
         f"sip:callee@127.0.0.1:{port}",
         local=NameAddr.parse("<sip:caller@example.org>"),
-        hop=caller.driver.hop_for("127.0.0.1", port, transport),
+        hop=permitted(caller.driver.hop_for("127.0.0.1", port, transport)),
         now=caller.now,
     )
     caller.driver.drain()

@@ -24,7 +24,7 @@ from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint, Transmission
 from callwright.sip.events import Event
 from callwright.sip.registration import Registration
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr
 from tests.kit.clock import Clock
 from tests.kit.wire import Fate, Sent, at_once, seeded_entropy
@@ -61,7 +61,7 @@ class PhoneAt:
         self.exchange = exchange
         self.user = user
         self.address = address
-        self.hop = Hop(transport, address, PBX)
+        self.hop = PermittedHop(transport, address, PBX)
         self.endpoint = Endpoint(config, seeded_entropy(100 + len(exchange.phones)))
         self.credentials = Credentials(user, f"secret of {user}")
         self.identity = NameAddr.parse(f'"Phone {user}" <sip:{user}@{DOMAIN}>')

@@ -14,7 +14,7 @@ from callwright.sip.events import (
     OfferAnswered,
     RequestReceived,
 )
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import Uri
 from tests.kit.peer import LOCAL, Peer, request, tag_of
 from tests.kit.wire import Sent
@@ -95,9 +95,9 @@ def test_a_strict_router_is_put_into_the_request_uri() -> None:
 def test_a_name_in_the_contact_is_looked_up_by_the_driver_or_goes_the_way_the_dialog_came() -> None:
     for found in (None, Address("192.0.2.77", 5060)):
 
-        def hop_for(uri: Uri, base: Hop, found: Address | None = found) -> Hop | None:
+        def hop_for(uri: Uri, base: Hop, found: Address | None = found) -> PermittedHop | None:
             assert uri.host == "pbx.example"
-            return found and Hop(base.transport, base.local, found)
+            return found and PermittedHop(base.transport, base.local, found)
 
         peer = Peer(EndpointConfig(hop_for=hop_for))
         call, sent = invite(peer)
@@ -121,7 +121,7 @@ def test_use_hop_and_the_hop_of_acknowledge_win_over_the_route_set() -> None:
     peer = Peer()
     call, sent = invite(peer)
     peer.answer(sent, 200, tag="b", extra="Contact: <sip:bob@10.0.0.9>")
-    other = Hop(Transport.UDP, peer.hop.local, Address("192.0.2.50", 5080))
+    other = PermittedHop(Transport.UDP, peer.hop.local, Address("192.0.2.50", 5080))
     call.acknowledge(now=peer.now, hop=other)
     assert peer.listen()[0].hop == other
     call.use_hop(peer.hop)

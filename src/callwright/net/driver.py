@@ -201,6 +201,14 @@ class Driver(Generic[EventT]):
             raise ResolutionFailed(host, reason or f"the host {host} has no address")
         return hops
 
+    async def addresses(
+        self, host: str, port: int | None = None, transport: Transport | None = None, scheme: str = "sip"
+    ) -> list[Address]:
+        """What the host of a URI resolves to (RFC 3263), reachable or not. Opens nothing. Raises
+        ResolutionFailed."""
+        found = await resolve(host, port, transport, scheme, entropy=self._entropy, names=self._names)
+        return [target.address for target in found]
+
     def _checked_bind(self, bind: str | None) -> str | None:
         if bind is None or bind in WILDCARDS:
             return None

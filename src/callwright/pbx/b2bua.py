@@ -31,8 +31,9 @@ from callwright.pbx.record import (
     CallRecord,
     PbxEvent,
 )
-from callwright.pbx.registrar import Change, Registrar
+from callwright.pbx.registrar import Binding, Change, Registrar
 from callwright.pbx.routing import Refusal, Ring, Strategy, route
+from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
 from callwright.sip.client_request import ClientRequest
@@ -43,7 +44,7 @@ from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request
 from callwright.sip.timers import Agenda, Timers
 from callwright.sip.transaction.server import ServerTransaction
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["B2bua", "B2buaConfig"]
@@ -56,6 +57,7 @@ _REMEMBERED_CALLS = 1_000
 class B2buaConfig:
     """What is decided once for a PBX. Durations in seconds.
 
+    `permission` is asked before anything is sent to a binding, or along a flow that its Contact contradicts.
     `advertise_host` stands in Via, Contact and, with a relay, SDP, in place of the local address.
     `algorithms` are challenged with, one header each: MD5 alone by default, since phones of before RFC 7616
     (baresip 1.0) give up at an algorithm they do not know, even where MD5 is offered first.
@@ -71,6 +73,7 @@ class B2buaConfig:
     max_calls_per_account: int = 100
     advertise_host: str | None = None
     hop_for: HopFor | None = None
+    permission: Permission = field(default_factory=Permission)
     timers: Timers = field(default_factory=Timers)
     algorithms: tuple[str, ...] = ("MD5",)
 
@@ -188,6 +191,10 @@ class B2bua:
         """Our address for media towards the other end of `hop`."""
         return self.config.advertise_host or hop.local.host
 
+    def way_to(self, binding: Binding) -> PermittedHop:
+        """Where requests to a binding go: always to the host that it registered from."""
+        return self.config.permission.led(binding.next_hop, binding.hop)
+
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
         """Have `errand` told what becomes of `handle`."""
         self._errands[handle] = errand
@@ -270,7 +277,8 @@ class B2bua:
             self._turn_away(call, found, record, now)
             return
         if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
-            call.use_hop(call.hop)  # behind a NAT, and no proxy in between: back the way it came
+            # Behind a NAT, and no proxy in between: back the way it came.
+            call.use_hop(self.config.permission.led(call.hop, call.hop))
         hops = [binding.next_hop for group in found.groups for binding in group]
         try:
             path = self._paths.open(call.hop, hops, now)
@@ -376,7 +384,7 @@ class B2bua:
                 binding.contact,
                 local=caller_address(request, account, self._accounts.domain),
                 remote=NameAddr("", self._address_of(found.account)),
-                hop=binding.next_hop,
+                hop=self.way_to(binding),
                 now=now,
                 body=request.body,
                 content_type=content_type_of(request.headers),

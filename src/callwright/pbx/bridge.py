@@ -23,7 +23,7 @@ from callwright.sip.call import Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.timers import Agenda, Alarm
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 
 __all__ = ["Bridge", "BridgeHost", "Invitation"]
@@ -54,6 +54,10 @@ class BridgeHost(Protocol):
 
     def media_host(self, hop: Hop) -> str:
         """Our address for media towards the other end of `hop`."""
+        ...
+
+    def way_to(self, binding: Binding) -> PermittedHop:
+        """Where requests to a binding go."""
         ...
 
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
@@ -118,7 +122,7 @@ class Bridge:
     def _place(self, binding: Binding, now: float) -> None:
         if self.over:
             return
-        hop = binding.next_hop
+        hop = self._host.way_to(binding)
         offer = self.caller.request.body
         try:
             body = self._described(offer, Side.CALLER, self.caller.hop, hop) if offer else b""

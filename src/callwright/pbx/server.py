@@ -29,9 +29,9 @@ from callwright.pbx.record import CallRecord, PbxEvent
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
+from callwright.phone.permission import NotPermitted, Permission
 from callwright.policy.destination import Purpose, Rules
-from callwright.policy.following import contact_allowed
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import Uri
 
 __all__ = ["Listen", "Pbx", "PbxConfig"]
@@ -98,6 +98,7 @@ class Pbx:
     ) -> None:
         self.config = config
         self.listening: list[tuple[Transport, Address]] = []
+        self._permission = Permission(Purpose.CALL, config.rules)
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
         self._taps = tuple(taps)
@@ -203,6 +204,7 @@ class Pbx:
             max_calls=config.max_calls,
             advertise_host=config.advertise,
             hop_for=self._hop_for,
+            permission=self._permission,
             algorithms=config.algorithms,
         )
         paths: MediaPaths = DirectPaths()
@@ -243,21 +245,21 @@ class Pbx:
                     return True
         return False
 
-    def _hop_for(self, uri: Uri, along: Hop) -> Hop | None:
+    def _hop_for(self, uri: Uri, along: Hop) -> PermittedHop | None:
         """The way to a Contact or Route within a call, as far as the rules allow; else the way it came."""
-        if numeric_host(uri.host) is None or self._driver is None:
+        host = numeric_host(uri.destination)
+        if host is None or self._driver is None:
             return None
         asked = (uri.parameter("transport") or "").upper()
         transport = Transport(asked) if asked in Transport.__members__ else along.transport
         if uri.is_secure:
             transport = Transport.TLS
         port = uri.port or transport.default_port
-        if transport is along.transport and Address(uri.host, port) == along.remote:
-            return along
-        rules, peer = self.config.rules, along.remote.host
-        if not contact_allowed(uri.host, port, peer=peer, purpose=Purpose.CALL, rules=rules).allowed:
-            return along
+        if transport is along.transport and Address(host, port) == along.remote:
+            return None
         try:
-            return self._driver.hop_for(uri.host, uri.port, transport, name=along.name)
-        except (Unreachable, BindFailed, ValueError):
+            return self._permission.led(
+                self._driver.hop_for(host, uri.port, transport, name=along.name), along
+            )
+        except (NotPermitted, Unreachable, BindFailed):
             return None

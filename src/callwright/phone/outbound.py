@@ -10,12 +10,13 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.call import PhoneCall
 from callwright.phone.intent import Capped, Intent, Withheld
+from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import CallPlan
-from callwright.policy.destination import Decision, Target
+from callwright.policy.destination import Target
 from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sip import events
 from callwright.sip.digest import Credentials
-from callwright.sip.transport import Hop, Transport
+from callwright.sip.transport import Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
@@ -33,26 +34,26 @@ class OutboundCall(PhoneCall):
         super().__init__(phone, plan)
         self.plan: CallPlan = plan
         self.target = Uri.parse(plan.destination)
-        self._hops: list[Hop] = []
+        self._hops: list[PermittedHop] = []
         self._redirects = 0
         self._entered: dict[Target, Callable[[], None]] = {}
         self._spawn(self._place())
 
     async def _place(self) -> None:
         """Find the way, then send the INVITE to the first hop of it."""
-        next_hop = Uri.parse(as_uri(self.plan.proxy)) if self.plan.proxy else self.target
         try:
-            self._hops = await self.phone.locate(next_hop, self.plan.transport)
+            way = await self.phone.way(self.target, proxy_of(self.plan.proxy), self.plan.transport)
         except ResolutionFailed as error:
             self.facts.fail(Failure.UNRESOLVED, error.reason)
+        except NotPermitted as refused:
+            self.facts.fail(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
             self.facts.fail(Failure.PLATFORM, str(error))
         else:
-            allowed = self.phone.permits_hops(next_hop, self._hops)
-            if not allowed.allowed:
-                self.facts.fail(Failure.POLICY, refusal(allowed))
-            elif allowed.target is not None:
-                await self._enter(allowed.target)
+            self._hops = list(way.hops)
+            for target in way.targets:
+                if self.facts.failure is None:
+                    await self._enter(target)
         if self._concluding or self._hanging_up:
             return
         if self.facts.failure is not None:
@@ -89,7 +90,7 @@ class OutboundCall(PhoneCall):
                 return
         self._invite(hop)
 
-    def _invite(self, hop: Hop) -> None:
+    def _invite(self, hop: PermittedHop) -> None:
         now = self.phone.clock.now()
         if not self.open_leg(hop.local.host, hop.remote.host):
             return
@@ -170,7 +171,10 @@ class OutboundCall(PhoneCall):
         self.facts.sip_code, self.facts.sip_reason = event.response.status, event.response.reason
         self.facts.reach(CallState.ANSWERED, now, event.response.status)
         assert self.sip is not None
-        await self.phone.find_way(self.sip)
+        refused = await self.phone.find_way(self.sip)
+        if refused is not None:
+            self.facts.remarks.append(refused)
+            self.phone.on_warning(refused)
         body = b""
         usable = True
         if self.plan.late_offer:
@@ -264,13 +268,13 @@ def _about_tls(reason: str) -> bool:
     return any(word in reason.lower() for word in ("tls", "certificate", "handshake"))
 
 
-def refusal(decision: Decision) -> str:
-    """The reason and the remedy of a policy's no, as one text."""
-    return f"{decision.reason} {decision.remedy}".strip()
-
-
 def as_uri(text: str) -> str:
     return text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}"
+
+
+def proxy_of(text: str | None) -> Uri | None:
+    """The outbound proxy of a plan. Raises SipSyntaxError."""
+    return Uri.parse(as_uri(text)) if text else None
 
 
 def as_name_addr(text: str) -> str:

@@ -1,12 +1,52 @@
-"""Where a phone may send: asked before the first request leaves, and again for every address of an SDP."""
+"""Where a phone may send: asked before the first request leaves, for every hop that a peer names, and for
+every address of an SDP.
+
+Nothing sends a request without a `PermittedHop`, and only this module makes one. The policy is asked about
+the very addresses that packets will go to, whatever named them: a URI, its maddr, a proxy, DNS, a Contact, a
+route.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from callwright.policy.destination import Decision, Destination, Purpose, Rules, decide
+from callwright.policy.addresses import bare, numeric
+from callwright.policy.destination import Decision, Destination, Purpose, Rules, Target, decide, flag
 from callwright.policy.following import contact_allowed, media_allowed
-from callwright.sip.transport import Address
+from callwright.sip.transport import Address, Hop, PermittedHop
+from callwright.sip.uri import Uri
+
+__all__ = ["Directory", "NotPermitted", "Permission", "Way"]
+
+
+class NotPermitted(Exception):
+    """The policy refuses; `decision` has the reason and the remedy."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"{decision.reason} {decision.remedy}".strip())
+        self.decision = decision
+
+
+class Directory(Protocol):
+    """Who knows addresses: DNS and the routing table."""
+
+    async def hops(self, uri: Uri) -> Sequence[Hop]:
+        """The hops to `uri.destination`, in the order to try them (RFC 3263)."""
+        ...
+
+    async def addresses(self, uri: Uri) -> Sequence[Address]:
+        """The addresses of `uri.host`; none when it has none. Nothing is opened, nothing sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a request may go: hops in the order to try them. `targets`: those whose caps hold."""
+
+    hops: tuple[PermittedHop, ...]
+    targets: tuple[Target, ...]
 
 
 class Permission:
@@ -17,15 +57,62 @@ class Permission:
         self.rules = rules or Rules()
         self._signalling: dict[str, Decision] = {}
 
-    def signalling(self, host: str, user: str | None, addresses: Sequence[Address]) -> Decision:
-        """May requests go to `addresses`, which `host` resolved to, for the number or name `user`?"""
-        numeric = tuple(address.host for address in addresses)
-        port = addresses[0].port if addresses else None
-        decision = decide(self.purpose, Destination(host, numeric, port, user or ""), self.rules)
-        if decision.allowed:
-            for address in numeric:
-                self._signalling[address] = decision
-        return decision
+    async def way(self, target: Uri, directory: Directory, proxy: Uri | None = None) -> Way:
+        """The way of a request to `target`, by the `proxy` if there is one.
+
+        Asks about every address that a packet may go to, and about the number at each of them. A host that
+        the request names without going there (the Request-URI's behind a proxy, any behind a maddr) is asked
+        about too: by its name, and by its addresses when the name alone does not permit it. Raises
+        NotPermitted, and what `directory` raises.
+        """
+        next_hop = proxy or target
+        user = target.user or ""
+        hops = await directory.hops(next_hop)
+        decisions = [
+            self._decide(next_hop.destination, (hop.remote.host,), hop.remote.port, user) for hop in hops
+        ]
+        for uri in dict.fromkeys((target, next_hop)):
+            if uri.host and not _same(next_hop.destination, uri.host):  # a tel: URI has a number and no host
+                decisions += await self._named(uri, user, directory)
+        for decision in decisions:
+            if not decision.allowed:
+                raise NotPermitted(decision)
+        for hop, decision in zip(hops, decisions, strict=False):
+            self._signalling[hop.remote.host] = decision
+        targets = dict.fromkeys(decision.target for decision in decisions if decision.target is not None)
+        return Way(tuple(_permitted(hop) for hop in hops), tuple(targets))
+
+    async def _named(self, uri: Uri, user: str, directory: Directory) -> list[Decision]:
+        by_name = self._decide(uri.host, (), uri.port, user)
+        if not by_name.undecided:
+            return [by_name]
+        found = await directory.addresses(uri)
+        if not found:
+            reason = f"{uri.host} is not permitted by name, and has no address that could be."
+            return [Decision(False, reason, flag(uri.host))]
+        return [self._decide(uri.host, (address.host,), address.port, user) for address in found]
+
+    def _decide(self, host: str, addresses: tuple[str, ...], port: int | None, user: str) -> Decision:
+        return decide(self.purpose, Destination(host, addresses, port, user), self.rules)
+
+    def led(self, hop: Hop, along: Hop, name: str = "") -> PermittedHop:
+        """`hop`, where a peer wants requests of its dialog, when it may be followed there.
+
+        `along`: the flow that the peer speaks over. `name`: what it said, where that was a name. Raises
+        NotPermitted; then the requests go back along that flow.
+        """
+        decision = contact_allowed(
+            hop.remote.host,
+            hop.remote.port,
+            peer=along.remote.host,
+            purpose=self.purpose,
+            rules=self.rules,
+            signalling=self._signalling.get(along.remote.host),
+            name=name,
+        )
+        if not decision.allowed:
+            raise NotPermitted(decision)
+        return _permitted(hop)
 
     def media(self, address: str, port: int, peer: str) -> Decision:
         """May RTP go to `address`, which the peer at numeric host `peer` asked for?"""
@@ -38,13 +125,13 @@ class Permission:
             signalling=self._signalling.get(peer),
         )
 
-    def following(self, address: str, port: int, peer: str) -> Decision:
-        """May ACK, BYE and the like go to a Contact or route at `address`, which `peer` told us?"""
-        return contact_allowed(
-            address,
-            port,
-            peer=peer,
-            purpose=self.purpose,
-            rules=self.rules,
-            signalling=self._signalling.get(peer),
-        )
+
+def _permitted(hop: Hop) -> PermittedHop:
+    return PermittedHop(hop.transport, hop.local, hop.remote, hop.name)
+
+
+def _same(one: str, other: str) -> bool:
+    literal = numeric(bare(one))
+    if literal is not None:
+        return literal == numeric(bare(other))
+    return one.lower().removesuffix(".") == other.lower().removesuffix(".")

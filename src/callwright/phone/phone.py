@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from callwright.net.address import Unreachable, numeric_host
@@ -13,22 +14,21 @@ from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.media import MediaEngine
 from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
-from callwright.net.resolver import ResolutionFailed
+from callwright.net.resolver import NameService, ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
 from callwright.phone.inbound import InboundCall
 from callwright.phone.intent import Gate, OnIntent
 from callwright.phone.outbound import OutboundCall
-from callwright.phone.permission import Permission
+from callwright.phone.permission import NotPermitted, Permission, Way
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.request import PhoneRequest
-from callwright.policy.destination import Decision
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Endpoint
-from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
 AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
@@ -46,7 +46,7 @@ class Phone:
 
     `taps` see every SIP, RTP and RTCP packet; `permission` says where calls and media may go; `engine` may be
     shared between phones of one process (then its owner closes it); `on_intent` is awaited before an INVITE
-    leaves, and may withhold it.
+    leaves, and may withhold it; `names` stands in for the system's resolver.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Phone:
         engine: MediaEngine | None = None,
         on_intent: OnIntent | None = None,
         gate: Gate | None = None,
+        names: NameService | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
     ) -> None:
@@ -107,6 +108,7 @@ class Phone:
             bind=config.bind,
             tls=config.tls,
             entropy=entropy,
+            names=names,
             on_warning=on_warning,
             on_error=on_error,
         )
@@ -185,29 +187,45 @@ class Phone:
     async def locate(self, uri: Uri, transport: Transport | None = None) -> list[Hop]:
         """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
         transport = _transport_of(uri) or transport or self.config.transport
-        host = uri.parameter("maddr") or uri.host
-        if not host:
+        if not uri.destination:
             raise ResolutionFailed(str(uri), f"{uri} names no host to send to")
-        return await self.driver.locate(host, uri.port, transport, uri.scheme.lower())
+        return await self.driver.locate(uri.destination, uri.port, transport, uri.scheme.lower())
 
-    def permits_hops(self, uri: Uri, hops: Sequence[Hop]) -> Decision:
-        return self.permission.signalling(uri.host, uri.user, [hop.remote for hop in hops])
+    async def way(self, target: Uri, proxy: Uri | None = None, transport: Transport | None = None) -> Way:
+        """The permitted way of a request to `target`, by the `proxy` if there is one. Raises NotPermitted,
+        ResolutionFailed, BindFailed."""
+        return await self.permission.way(target, _Directory(self, transport), proxy)
 
-    async def find_way(self, call: Call) -> None:
-        """Look up the next hop of a dialog when it is a name; where that fails, the dialog stays as it is."""
+    async def find_way(self, call: Call) -> str | None:
+        """Follow the Contact or route of a new dialog where the policy permits it, a name after DNS.
+
+        Else its requests go back the way the answer came. Returns why it may not be followed, in sentences.
+        """
         if call.dialog is None:
-            return
+            return None
+        along = call.dialog.hop
         try:
             next_hop = Uri.parse(call.dialog.way().next_hop)
-        except SipSyntaxError:
-            return
-        if not next_hop.host or numeric_host(next_hop.host) is not None:
-            return
-        try:
+            if not next_hop.destination:
+                return None
+            if numeric_host(next_hop.destination) is not None:
+                if not along.transport.reliable:
+                    self._followed(next_hop, along)  # the endpoint asks `_hop_for` for each request
+                return None
             hops = await self.locate(next_hop)
-        except (ResolutionFailed, BindFailed):
-            return  # where the dialog came from is the best there is
-        call.use_hop(hops[0])
+        except (SipSyntaxError, ResolutionFailed, Unreachable, BindFailed):
+            return None  # where the dialog came from is the best there is
+        except NotPermitted as refused:
+            return f"{refused} Till then they go back the way its answer came."
+        refusal: str | None = None
+        for hop in hops:
+            try:
+                call.use_hop(self.permission.led(hop, along, next_hop.destination))
+            except NotPermitted as refused:
+                refusal = refusal or f"{refused} Till then they go back the way its answer came."
+            else:
+                return None
+        return refusal
 
     def forget(self, call: PhoneCall) -> None:
         if call in self.calls:
@@ -221,21 +239,26 @@ class Phone:
 
     # -- events
 
-    def _hop_for(self, uri: Uri, along: Hop) -> Hop | None:
-        if numeric_host(uri.host) is None:
+    def _hop_for(self, uri: Uri, along: Hop) -> PermittedHop | None:
+        try:
+            return self._followed(uri, along)
+        except (NotPermitted, Unreachable, BindFailed):
+            return None
+
+    def _followed(self, uri: Uri, along: Hop) -> PermittedHop | None:
+        """The hop to a numeric Contact or route; None for a name, and where the flow `along` serves.
+
+        Raises NotPermitted, Unreachable, BindFailed.
+        """
+        host = numeric_host(uri.destination)
+        if host is None:
             return None
         transport = _transport_of(uri) or along.transport
         if transport is along.transport and (
-            transport.reliable or (uri.host, uri.port or transport.default_port) == along.remote
+            transport.reliable or (host, uri.port or transport.default_port) == along.remote
         ):
-            return along  # the same flow serves: also where a NAT leaves no other way
-        port = uri.port or transport.default_port
-        if not self.permission.following(uri.host, port, along.remote.host).allowed:
-            return along
-        try:
-            return self.driver.hop_for(uri.host, uri.port, transport, name=along.name)
-        except (Unreachable, BindFailed, ValueError):
-            return None
+            return None  # also where a NAT leaves no other way
+        return self.permission.led(self.driver.hop_for(host, uri.port, transport, name=along.name), along)
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CallReceived):
@@ -278,6 +301,24 @@ class Phone:
             self.on_incoming(call)
         call.begin()
         return call
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """What the permission asks of DNS and the routing table, for one request of a phone."""
+
+    phone: Phone
+    transport: Transport | None
+
+    async def hops(self, uri: Uri) -> list[Hop]:
+        return await self.phone.locate(uri, self.transport)
+
+    async def addresses(self, uri: Uri) -> list[Address]:
+        transport = _transport_of(uri) or self.transport or self.phone.config.transport
+        try:
+            return await self.phone.driver.addresses(uri.host, uri.port, transport, uri.scheme.lower())
+        except ResolutionFailed:
+            return []
 
 
 def _transport_of(uri: Uri) -> Transport | None:

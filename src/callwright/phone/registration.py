@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
-from callwright.phone.outbound import as_uri, failure_of, refusal, route_to
+from callwright.phone.outbound import as_uri, failure_of, proxy_of, route_to
+from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.scenario.outcome import CapturedMessage, Failure, RegistrationOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
 from callwright.sip.message import Response
-from callwright.sip.transport import Hop
+from callwright.sip.transport import PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class PhoneRegistration:
         self._elsewhere = Uri.parse(contact) if contact else None
         self._identifier, self._party, self._on_change = identifier, party, on_change
         self._sip: Registration | None = None
-        self._hop: Hop | None = None
-        self._hops: list[Hop] = []
+        self._hop: PermittedHop | None = None
+        self._hops: list[PermittedHop] = []
         self._started, self._wall = phone.clock.now(), phone.clock.wall()
         self._registered_at: float | None = None
         self._failure: Failure | None = None
@@ -99,22 +100,19 @@ class PhoneRegistration:
         return self._unregistered
 
     async def _begin(self) -> None:
-        next_hop = Uri.parse(as_uri(self._proxy)) if self._proxy else self.registrar
         try:
-            self._hops = await self.phone.locate(next_hop)
+            way = await self.phone.way(self.registrar, proxy_of(self._proxy))
         except ResolutionFailed as error:
             self._fail(Failure.UNRESOLVED, error.reason)
-            return
+        except NotPermitted as refused:
+            self._fail(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
             self._fail(Failure.PLATFORM, str(error))
-            return
-        decision = self.phone.permits_hops(next_hop, self._hops)
-        if not decision.allowed:
-            self._fail(Failure.POLICY, refusal(decision))
-            return
-        self._register(self._hops.pop(0))
+        else:
+            self._hops = list(way.hops)
+            self._register(self._hops.pop(0))
 
-    def _register(self, hop: Hop) -> None:
+    def _register(self, hop: PermittedHop) -> None:
         now = self.phone.clock.now()
         if self._hop is None:
             self._started, self._wall = now, self.phone.clock.wall()

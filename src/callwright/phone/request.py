@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
-from callwright.phone.outbound import as_name_addr, as_uri, failure_of, refusal, route_to
+from callwright.phone.outbound import as_name_addr, as_uri, failure_of, proxy_of, route_to
+from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.scenario.outcome import CapturedMessage, Failure, RequestOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class PhoneRequest:
         self._headers, self._body, self._content_type = tuple(headers), body, content_type
         self._identifier, self._party = identifier, party
         self._handle: ClientRequest | None = None
-        self._hops: list[Hop] = []
+        self._hops: list[PermittedHop] = []
         self._wall = phone.clock.wall()
         self._started = phone.clock.now()
         self._timer = (
@@ -62,22 +63,20 @@ class PhoneRequest:
         self._finish(failure=failure)
 
     async def _send(self) -> None:
-        next_hop = Uri.parse(as_uri(self._proxy)) if self._proxy else self.target
         try:
-            self._hops = await self.phone.locate(next_hop)
+            way = await self.phone.way(self.target, proxy_of(self._proxy))
         except ResolutionFailed as error:
             self._finish(failure=Failure.UNRESOLVED, detail=error.reason)
-            return
+        except NotPermitted as refused:
+            self._finish(failure=Failure.POLICY, detail=str(refused))
         except (BindFailed, TlsConfigurationError) as error:
             self._finish(failure=Failure.PLATFORM, detail=str(error))
-            return
-        decision = self.phone.permits_hops(next_hop, self._hops)
-        if not decision.allowed:
-            self._finish(failure=Failure.POLICY, detail=refusal(decision))
-        elif not self.finished.done():
-            self._request(self._hops.pop(0))
+        else:
+            self._hops = list(way.hops)
+            if not self.finished.done():
+                self._request(self._hops.pop(0))
 
-    def _request(self, hop: Hop) -> None:
+    def _request(self, hop: PermittedHop) -> None:
         now = self.phone.clock.now()
         account = self._account
         self._started, self._wall = now, self.phone.clock.wall()

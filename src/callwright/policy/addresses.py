@@ -5,12 +5,22 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-__all__ = ["Address", "bare", "impossible", "is_private", "numeric", "plain"]
+__all__ = ["Address", "bare", "impossible", "is_inside", "is_private", "is_shared", "numeric", "plain"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_LOCAL = tuple(  # of the registries of special-purpose addresses (RFC 6890): "globally reachable: false"
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # RFC 6890 section 2.1; some clouds have their metadata there
+        "198.18.0.0/15",  # RFC 2544: benchmarks
+        "fec0::/10",  # RFC 3879: site-local, deprecated
+        "64:ff9b:1::/48",  # RFC 8215: NAT64 within a network
+    )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 section 2.1
 _COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1, deprecated and still routed by some
@@ -61,3 +71,23 @@ def impossible(address: Address) -> str | None:
 def is_private(address: Address) -> bool:
     """RFC 1918 and RFC 4193; not shared space (RFC 6598), which belongs to carriers."""
     return any(address.version == network.version and address in network for network in _PRIVATE)
+
+
+def is_shared(address: Address) -> bool:
+    """Carrier-grade NAT space, RFC 6598."""
+    return address.version == 4 and address in _SHARED
+
+
+def is_inside(address: Address) -> bool:
+    """What only a machine inside of a network reaches: loopback, private, link-local, carrier-grade NAT space
+    and the like. A name that a stranger may point anywhere must not lead there.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and address.sixtofour is not None:  # RFC 3056
+        return is_inside(address.sixtofour)
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or is_private(address)
+        or is_shared(address)
+        or any(address.version == network.version and address in network for network in _LOCAL)
+    )

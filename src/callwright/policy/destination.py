@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callwright.policy.addresses import Address, bare, impossible, is_private, numeric, plain
+from callwright.policy.addresses import Address, bare, impossible, is_inside, is_private, numeric, plain
 from callwright.policy.numbers import danger, number_matches
 
 __all__ = [
@@ -234,7 +234,7 @@ def _by_name(purpose: Purpose, destination: Destination, host: str, rules: Rules
 
 def _place(purpose: Purpose, destination: Destination, host: str, address: Address, rules: Rules) -> Decision:
     near = _near(address)
-    by_name = rules.embedded or near is None  # a stranger's name may not lead into our own network
+    by_name = rules.embedded or not is_inside(address)  # a stranger's name may not lead into our network
     if by_name and _is_typed(purpose, host, rules):
         return Decision(True, "A person typed it.", ground=Ground.TYPED)
     target = target_for(host if by_name else "", address, destination.user, rules)

@@ -6,7 +6,7 @@ the machine we run on.
 
 from __future__ import annotations
 
-from callwright.policy.addresses import bare, impossible, is_private, numeric
+from callwright.policy.addresses import bare, impossible, is_inside, is_private, is_shared, numeric
 from callwright.policy.destination import Decision, Ground, Purpose, Rules, flag, target_for
 
 __all__ = ["contact_allowed", "media_allowed"]
@@ -40,50 +40,68 @@ def contact_allowed(
     purpose: Purpose,
     rules: Rules,
     signalling: Decision | None = None,
+    name: str = "",
 ) -> Decision:
-    """May ACK, BYE and the like go to this address of a Contact or Record-Route? See media_allowed."""
+    """May ACK, BYE and the like go to this address of a Contact or Record-Route? See media_allowed.
+
+    ``name``: what the peer said, where that was a name; ``address`` is what it resolved to.
+    """
     if not 1 <= port <= 65535:
         return Decision(False, f"The peer wants requests at port {port}, which does not exist.")
-    return _led("requests", address, peer, purpose, rules, signalling)
+    return _led("requests", address, peer, purpose, rules, signalling, name)
 
 
 def _led(
-    what: str, address: str, peer: str, purpose: Purpose, rules: Rules, signalling: Decision | None
+    what: str,
+    address: str,
+    peer: str,
+    purpose: Purpose,
+    rules: Rules,
+    signalling: Decision | None,
+    name: str = "",
 ) -> Decision:
     there, speaker = numeric(bare(address)), numeric(bare(peer))
+    shown = f"{name} ({address})" if name else address
     if there is None or speaker is None:
         return Decision(False, f"{address} is not a numeric address; the peer gets {what} at no other.")
     unreachable = impossible(there)
     if unreachable:
-        return Decision(False, f"The peer wants {what} at {address}, which is {unreachable}.")
+        return Decision(False, f"The peer wants {what} at {shown}, which is {unreachable}.")
     if there == speaker:
         return Decision(True, f"The peer gets {what} where it signals from.", ground=Ground.PEER)
-    target = target_for(address, there, "", rules)
+    by_name = name if rules.embedded or not is_inside(there) else ""
+    target = target_for(by_name or address, there, "", rules)
     if target is not None:
-        return Decision(True, f"{address} is permitted by name.", ground=Ground.TARGET, target=target)
+        return Decision(True, f"{shown} is permitted by name.", ground=Ground.TARGET, target=target)
+    place = by_name or address
+    typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
+    typed_call = typed and purpose is Purpose.CALL
+    # `callwright call` has no --allow.
+    remedy = f"`callwright run --allow {place}` permits it." if typed_call else flag(place)
     ours = {numeric(host) for host in (*rules.local, *(host for host, _ in rules.own))}
     if there.is_loopback or there in ours:
         if speaker.is_loopback or speaker in ours:
-            return Decision(True, f"{address} and the peer are both on this machine.", ground=Ground.LOOPBACK)
+            return Decision(True, f"{shown} and the peer are both on this machine.", ground=Ground.LOOPBACK)
         if there.is_loopback:
             return Decision(
                 False,
-                f"The peer {peer} wants {what} at {address}, which is this machine itself.",
+                f"The peer {peer} wants {what} at {shown}, which is this machine itself.",
                 "Correct the address that the peer puts into its messages.",
             )
-    if there.is_link_local and not (speaker.is_link_local or speaker.is_loopback):
-        return _refusal(what, address, peer, "a link-local address")
+    if there.is_link_local:
+        if rules.embedded and speaker.is_link_local:
+            return Decision(True, f"{shown} is on the peer's own link.", ground=Ground.PEER)
+        return _refusal(what, shown, peer, "a link-local address", remedy)
     if is_private(there):
         if rules.embedded or (signalling is not None and is_private(speaker)):
-            return Decision(True, f"{address} is in a private range.", ground=Ground.PRIVATE)
-        return _refusal(what, address, peer, "an address in a private range")
-    typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
-    if typed and purpose is Purpose.CALL and not there.is_link_local:
+            return Decision(True, f"{shown} is in a private range.", ground=Ground.PRIVATE)
+        return _refusal(what, shown, peer, "an address in a private range", remedy)
+    if is_shared(there) and not is_shared(speaker):
+        return _refusal(what, shown, peer, "an address in carrier-grade NAT space", remedy)
+    if typed_call:
         return Decision(True, "The callee of a typed call wants it there.", ground=Ground.CALLEE)
-    if there.is_link_local:
-        return Decision(True, f"{address} is on the peer's own link.", ground=Ground.PEER)
-    return _refusal(what, address, peer, "neither the peer itself nor permitted")
+    return _refusal(what, shown, peer, "neither the peer itself nor permitted", remedy)
 
 
-def _refusal(what: str, address: str, peer: str, because: str) -> Decision:
-    return Decision(False, f"The peer {peer} wants {what} at {address}: {because}.", flag(address))
+def _refusal(what: str, shown: str, peer: str, because: str, remedy: str) -> Decision:
+    return Decision(False, f"The peer {peer} wants {what} at {shown}: {because}.", remedy)

@@ -22,7 +22,7 @@ from callwright.sip.message import Request, Response, serialize
 from callwright.sip.modification import Modification
 from callwright.sip.timeline import Timeline
 from callwright.sip.timers import Alarm
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Call:
         self.credentials = credentials
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
         self.modification = Modification(self)
-        self._hop_override: Hop | None = None
+        self._hop_override: PermittedHop | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
         agent.calls[(self.call_id, local_tag)] = self
 
@@ -190,7 +190,7 @@ class Call:
         raise WrongDirection("cancel is for outbound calls")
 
     def acknowledge(
-        self, body: bytes = b"", *, now: float, hop: Hop | None = None, content_type: str = SDP
+        self, body: bytes = b"", *, now: float, hop: PermittedHop | None = None, content_type: str = SDP
     ) -> bool:
         """Send the ACK to the 2xx of the INVITE, or of a re-INVITE that had no offer. Repeats are sent by the
         endpoint. `hop` overrides where it goes."""
@@ -248,7 +248,7 @@ class Call:
         handle.start(branch, now)
         return handle
 
-    def use_hop(self, hop: Hop) -> None:
+    def use_hop(self, hop: PermittedHop) -> None:
         """From now on send the requests of this call there, whatever the route set says."""
         self.hop = hop
         self._hop_override = hop
@@ -322,17 +322,17 @@ class Call:
         return self.direction is Direction.OUTBOUND
 
     def send_ack(
-        self, dialog: Dialog, invite: Request, body: bytes, content_type: str, hop: Hop | None
+        self, dialog: Dialog, invite: Request, body: bytes, content_type: str, hop: PermittedHop | None
     ) -> tuple[bytes, Hop]:
         """Send the ACK to a 2xx: a new branch, the credentials of the INVITE (13.2.2.4, 22.1). Returns what
         was sent, to be sent again for every repeated 2xx."""
         credentials = [field for field in invite.headers if field[0] in _CREDENTIALS]
         branch = self.agent.branch()
         cseq = cseq_of(invite.headers)[0]
-        request, hop = self.compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
+        request, to = self.compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
         data = serialize(request)
-        self.agent.layer.transmit(data, hop)
-        return data, hop
+        self.agent.layer.transmit(data, to)
+        return data, to
 
     def lost(self, response: Response | None, now: float, reason: str | None = None) -> None:
         """The peer does not know the dialog any more (481), or does not answer in it (12.2.1.2)."""
@@ -382,12 +382,11 @@ class Call:
         body: bytes = b"",
         content_type: str | None = None,
         headers: HeaderPairs = (),
-        hop: Hop | None = None,
+        given: PermittedHop | None = None,
     ) -> tuple[Request, Hop]:
         """The message of a request in a dialog, and where it goes."""
         way = dialog.way()
-        if hop is None:
-            hop = self._hop_override or self.agent.hop_towards(way.next_hop, dialog.hop)
+        hop: Hop = given or self._hop_override or self.agent.hop_towards(way.next_hop, dialog.hop)
         request = self.agent.build_request(
             method,
             way.request_uri,

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callwright.sip.timers import Timers
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import Uri
 
-HopFor = Callable[[Uri, Hop], Hop | None]
-"""Finds the way to a URI whose host is a numeric address, given the hop of the dialog; None
-when it cannot."""
+HopFor = Callable[[Uri, Hop], PermittedHop | None]
+"""Finds the permitted way to a URI that a peer named, given the hop of the dialog; None: the dialog's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.registration import Registration
 from callwright.sip.transaction.layer import Transmission
 from callwright.sip.transaction.server import ServerTransaction
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 from callwright.sip.user_agent import UserAgent
 
@@ -94,7 +94,7 @@ class Endpoint:
         target: Uri | str,
         *,
         local: NameAddr,
-        hop: Hop,
+        hop: PermittedHop,
         now: float,
         remote: NameAddr | None = None,
         body: bytes = b"",
@@ -135,7 +135,7 @@ class Endpoint:
         target: Uri | str,
         *,
         local: NameAddr,
-        hop: Hop,
+        hop: PermittedHop,
         now: float,
         remote: NameAddr | None = None,
         body: bytes = b"",
@@ -178,7 +178,7 @@ class Endpoint:
         registrar: Uri | str,
         *,
         local: NameAddr,
-        hop: Hop,
+        hop: PermittedHop,
         now: float,
         credentials: Credentials | None = None,
         expires: int = 3600,

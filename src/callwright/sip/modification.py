@@ -17,7 +17,7 @@ from callwright.sip.message import Request, Response
 from callwright.sip.success import Success
 from callwright.sip.timers import Alarm
 from callwright.sip.transaction.server import ServerTransaction
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 
 if TYPE_CHECKING:
     from callwright.sip.call import Call
@@ -53,7 +53,7 @@ class Modification:
         handle.start(branch, now)
         return True
 
-    def acknowledge(self, body: bytes, content_type: str, hop: Hop | None, now: float) -> bool:
+    def acknowledge(self, body: bytes, content_type: str, hop: PermittedHop | None, now: float) -> bool:
         """Send the ACK that the user owes."""
         handle = self._ack_due
         if handle is None:
@@ -212,7 +212,9 @@ class Modification:
             return 2.1 + (number % 191) / 100
         return (number % 201) / 100
 
-    def _send_ack(self, handle: ClientRequest, body: bytes, content_type: str, hop: Hop | None) -> None:
+    def _send_ack(
+        self, handle: ClientRequest, body: bytes, content_type: str, hop: PermittedHop | None
+    ) -> None:
         call = self._call
         dialog = call.dialog
         if dialog is None:

@@ -21,7 +21,7 @@ from callwright.sip.glance import to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
 
@@ -78,7 +78,7 @@ class OutboundCall(Call):
         return True
 
     def acknowledge(
-        self, body: bytes = b"", *, now: float, hop: Hop | None = None, content_type: str = SDP
+        self, body: bytes = b"", *, now: float, hop: PermittedHop | None = None, content_type: str = SDP
     ) -> bool:
         """Send the ACK to the 2xx; see Call.acknowledge."""
         if self.dialog is None or self._ack is not None:

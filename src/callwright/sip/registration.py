@@ -19,7 +19,7 @@ from callwright.sip.events import (
 from callwright.sip.grammar import SipSyntaxError, parse_number
 from callwright.sip.message import Response
 from callwright.sip.timers import Alarm
-from callwright.sip.transport import Hop
+from callwright.sip.transport import PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Registration:
         agent: UserAgent,
         registrar: str,
         local: NameAddr,
-        hop: Hop,
+        hop: PermittedHop,
         *,
         contact: Uri,
         credentials: Credentials | None,

@@ -48,5 +48,20 @@ class Hop:
     remote: Address
     name: str = field(default="", compare=False)
 
+    def __eq__(self, other: object) -> bool:
+        """A permitted hop and the flow that comes back over it are the same way."""
+        if not isinstance(other, Hop):
+            return NotImplemented
+        return (self.transport, self.local, self.remote) == (other.transport, other.local, other.remote)
+
     def __str__(self) -> str:
         return f"{self.transport.value} {self.local} -> {self.remote}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PermittedHop(Hop):
+    """A hop whose remote address the policy was asked about, and permitted.
+
+    Every verb that sends a request somewhere takes one. `phone/permission` alone makes it: a test reads the
+    code for that.
+    """

@@ -85,6 +85,12 @@ class Uri:
             return self.user
         return unescape(self.user, errors="surrogateescape")
 
+    @property
+    def destination(self) -> str:
+        """The host that a request to this URI is sent to: its maddr, else its host (RFC 3261 section
+        19.1.1)."""
+        return (self.parameter("maddr") or self.host) if self.parameters else self.host
+
     def parameter(self, name: str) -> str | None:
         """Value of a URI parameter, "" where it has none (`;lr`), None where it is absent."""
         return find_parameter(self.parameters, name)

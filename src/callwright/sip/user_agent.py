@@ -98,9 +98,9 @@ class UserAgent:
     def hop_towards(self, uri: str, base: Hop) -> Hop:
         """The hop for a request in a dialog to `uri`, given the flow of the dialog.
 
-        A stream that lives is kept: the other end of it may not listen anywhere. Over UDP a numeric URI is
-        followed; a name only if the driver knows it (`hop_for`), else the request goes the way the dialog
-        came.
+        A stream that lives is kept: the other end of it may not listen anywhere. Else the driver's `hop_for`
+        says whether the URI may be followed; what it refuses goes the way the dialog came. An endpoint
+        without `hop_for` is in a simulation, where a numeric URI is followed unasked.
         """
         try:
             target = Uri.parse(uri)
@@ -267,8 +267,8 @@ def refuse_line_ends(fields: Iterable[tuple[str, str]]) -> None:
 
 def numeric_hop(uri: Uri, base: Hop) -> Hop | None:
     """The hop for a URI with a numeric host, from the local address of `base`; None for names, and for an
-    address of the other family."""
-    host = uri.host
+    address of the other family. Asks no policy: for simulations only."""
+    host = uri.destination
     if not _is_numeric(host) or (":" in host) != (":" in base.local.host):
         return None
     asked = (uri.parameter("transport") or "").upper()
