@@ -277,6 +277,11 @@ def test_a_target_permits_what_policy_refused(platform: Served) -> None:
     data(platform.api.delete(f"targets/{target['id']}"))
     assert platform.api.post("tests/run", json=wish).status_code == 422
     assert platform.api.post("targets", json={"network": "not one"}).status_code == 422
+    assert platform.api.post("targets", json={"host": "a.example", "country": "XX"}).status_code == 422
+    french = data(platform.api.post("targets", json={"host": "198.51.100.7", "country": "fr"}), 201)
+    assert french["country"] == "FR"
+    assert [row["country"] for row in data(platform.api.get("targets"))] == ["FR"]
+    data(platform.api.delete(f"targets/{french['id']}"))
     assert platform.api.post("targets", json={}).status_code == 422
 
 

@@ -131,8 +131,10 @@ def test_what_is_set_up_can_be_added_and_removed(visits: Visits) -> None:
     expect(page.get_by_role("alert")).to_contain_text("many")
     expect(page.locator("#f-host")).to_have_value("pbx.example.com")
     page.locator("#f-concurrency").fill("4")
+    page.locator("#f-country").fill("at")
     page.get_by_role("button", name="Permit the target").click()
     expect(page.locator("tbody")).to_contain_text("pbx.example.com")
+    expect(page.locator("tbody")).to_contain_text("AT")
     visit.go("/audit?q=target")
     expect(page.locator("tbody")).to_contain_text("target.added")
 

@@ -319,8 +319,9 @@ async def test_evidence_is_listed_counted_and_forgotten(stores: Stores) -> None:
 
 async def test_what_runs_take_of_a_target_is_summed(stores: Stores) -> None:
     target = await stores.runs.add_target(
-        TargetRow(0, "pbx.example.com", None, None, 2.5, 3, 60.0, "ours", "ana", NOW)
+        TargetRow(0, "pbx.example.com", None, None, 2.5, 3, 60.0, "ours", "ana", NOW, "AT")
     )
+    assert target.country == "AT"
     assert await stores.runs.targets() == [target]
     use = TargetUse(target.id, 2, 0.5, 10.0)
     test = await a_test(stores)

@@ -207,6 +207,21 @@ async def test_an_emergency_number_needs_a_target_of_its_own_outside_the_built_i
     assert await services.runs.start(demo, "basic_call", {"step.1.0.dial_destination": "112"})
 
 
+async def test_the_country_of_a_target_adds_to_the_numbers_that_are_refused(
+    services: Services, demo: Identity
+) -> None:
+    await services.tests.create(demo, OUTSIDE % "15")
+    target = await services.runs.add_target(demo, host="203.0.113.9")
+    assert await services.runs.start(demo, "outside")
+    await services.runs.remove_target(demo, target.id)
+    target = await services.runs.add_target(demo, network="203.0.113.0/24", country=" fr ")
+    assert target.country == "FR"
+    with pytest.raises(RefusedByPolicy, match="15 is an emergency number in FR"):
+        await services.runs.start(demo, "outside")
+    with pytest.raises(Invalid, match="'XX' is not a country"):
+        await services.runs.add_target(demo, host="pbx.example.com", country="XX")
+
+
 async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clock: ManualClock) -> None:
     await services.tests.create(demo, OUTSIDE % "4101")
     await services.runs.add_target(demo, host="203.0.113.9", concurrency=3, minutes=9)

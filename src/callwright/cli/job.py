@@ -225,7 +225,7 @@ def _overlap(call: Call) -> int:
 def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
     """Raises PolicyError."""
     targets = tuple(
-        Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes)
+        Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)
         for row in policy.targets
     )
     return Rules(targets=targets, own=own, embedded=policy.embedded)

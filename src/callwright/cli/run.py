@@ -191,22 +191,29 @@ def _allowed(texts: Sequence[str]) -> list[Target]:
 
 
 def _from_file(path: Path | None) -> list[Target]:
-    """The targets file: one host, network or CIDR on a line, maybe `number=PATTERN` after it; # comments."""
+    """The targets file: one host, network or CIDR on a line, maybe `number=PATTERN` and `country=CODE` after
+    it; a # at the start of a word begins a comment."""
+    import re
     from dataclasses import replace
+
+    from callwright.policy.destination import PolicyError
 
     if path is None:
         return []
     targets = []
     for line in _read(path, "--targets").splitlines():
-        words = line.partition("#")[0].split()
+        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()  # a number may have one in it: 112#
         if not words:
             continue
         target = _allowed([words[0]])[0]
         for word in words[1:]:
             name, _, value = word.partition("=")
-            if name != "number" or not value:
-                raise Refused(f"--targets {path}: {word!r} is not number=PATTERN")
-            target = replace(target, number=value)
+            if name not in ("number", "country") or not value:
+                raise Refused(f"--targets {path}: {word!r} is neither number=PATTERN nor country=CODE")
+            try:
+                target = replace(target, number=value) if name == "number" else replace(target, country=value)
+            except PolicyError as error:
+                raise Refused(f"--targets {path}: {error}") from None
         targets.append(target)
     return targets
 

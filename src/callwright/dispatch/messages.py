@@ -57,6 +57,7 @@ class PolicyTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     rate: float | None = None
     concurrency: int | None = None
     minutes: float | None = None
+    country: str | None = None
 
 
 class JobPolicy(msgspec.Struct, frozen=True):

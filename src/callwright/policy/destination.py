@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from callwright.policy.addresses import Address, bare, impossible, is_inside, is_private, numeric, plain
-from callwright.policy.numbers import danger, number_matches
+from callwright.policy.numbering import is_country
+from callwright.policy.numbers import LONGEST, danger, number_matches
 
 __all__ = [
     "Decision",
@@ -74,6 +75,8 @@ class Target:
     ``host``: a name (``*.example.com``: all below it). ``number``: only this number, ``*`` and ``?`` as
     wildcards. Alone it permits a dangerous number at hosts that are permitted otherwise. Caps: ``rate``
     calls per second, ``concurrency`` calls at once, ``minutes`` of calls in a day; None is no cap.
+    ``country``: where its numbers are dialled (ISO 3166-1, two letters): emergency and premium numbers that
+    only this country has are refused there; None: they are numbers like others.
     """
 
     host: str | None = None
@@ -82,6 +85,7 @@ class Target:
     rate: float | None = None
     concurrency: int | None = None
     minutes: float | None = None
+    country: str | None = None
 
     def __post_init__(self) -> None:
         if self.host is not None and self.network is not None:
@@ -96,6 +100,17 @@ class Target:
         for name, cap in (("rate", self.rate), ("concurrency", self.concurrency), ("minutes", self.minutes)):
             if cap is not None and not cap > 0:
                 raise PolicyError(f"The cap {name} of a target is above 0, not {cap}.")
+        if self.country is not None:
+            self._check_country(self.country)
+
+    def _check_country(self, text: str) -> None:
+        if not self.permits_places:
+            raise PolicyError("A country belongs to a host or a network; a number alone has none.")
+        country = text.upper()
+        if not is_country(country):
+            hint = " Great Britain is GB." if country == "UK" else ""
+            raise PolicyError(f"{text!r} is not a country: use two letters of ISO 3166, such as AT.{hint}")
+        object.__setattr__(self, "country", country)
 
     @property
     def permits_places(self) -> bool:
@@ -165,6 +180,8 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
     """May we signal to this destination? With several addresses only if every one is permitted."""
     if destination.port is not None and not 1 <= destination.port <= 65535:
         return Decision(False, f"Port {destination.port} does not exist.", "Use a port from 1 to 65535.")
+    if len(destination.user) > LONGEST:
+        return Decision(False, f"A user part has at most {LONGEST} characters, not {len(destination.user)}.")
     host = bare(destination.host)
     literal = numeric(host)
     try:
@@ -201,7 +218,7 @@ def _refused_number(
 ) -> Decision | None:
     if purpose in (Purpose.REGISTER, Purpose.OPTIONS, Purpose.MEDIA) or not destination.user:
         return None
-    kind = danger(destination.user)
+    kind, country = _kind(destination, host, addresses, rules)
     if kind is None:
         return None
     for target in rules.targets:
@@ -211,13 +228,37 @@ def _refused_number(
             return None
         if target.at(host, None) or (addresses and all(target.at(host, a) for a in addresses)):
             return None
-    article = "an emergency number" if kind == "emergency" else "a premium-rate number"
+    where = f" in {country}" if country else ""
     return Decision(
         False,
-        f"{destination.user} is {article}; it is called only on the built-in PBX.",
+        f"{destination.user} {_DANGERS[kind]}{where}; it is called only on the built-in PBX.",
         f"If it is safe there, name the number itself in the targets file of a test: "
         f"{host} number={''.join(destination.user.split())}",
     )
+
+
+_DANGERS = {
+    "emergency": "is an emergency number",
+    "emergency prefix": "begins with an emergency number",
+    "premium": "is a premium-rate number",
+    "satellite": "is a satellite number",
+}
+
+
+def _kind(
+    destination: Destination, host: str, addresses: Sequence[Address], rules: Rules
+) -> tuple[str | None, str | None]:
+    """What the number is, and the country in which alone it is that."""
+    kind = danger(destination.user)
+    if kind is not None:
+        return kind, None
+    for country in dict.fromkeys(target.country for target in rules.targets if target.country):
+        here = [target for target in rules.targets if target.country == country]
+        if any(target.at(host, address) for target in here for address in (None, *addresses)):
+            kind = danger(destination.user, country)
+            if kind is not None:
+                return kind, country
+    return None, None
 
 
 def _by_name(purpose: Purpose, destination: Destination, host: str, rules: Rules) -> Decision:

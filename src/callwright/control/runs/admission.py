@@ -31,7 +31,7 @@ class Admission:
 
 def policy_target(row: TargetRow) -> Target:
     """Raises PolicyError for a row that makes no sense."""
-    return Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes)
+    return Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)
 
 
 def rules(rows: Sequence[TargetRow], *, embedded: bool) -> Rules:

@@ -83,7 +83,9 @@ class Intake:
     async def _job(self, run: Run) -> Job:
         job = await self._runs.job(run.id)
         targets = tuple(
-            PolicyTarget(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes)
+            PolicyTarget(
+                row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country
+            )
             for row in job.targets
         )
         return Job(

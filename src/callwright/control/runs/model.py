@@ -133,6 +133,7 @@ class TargetRow(msgspec.Struct, frozen=True):
     note: str
     created_by: str
     created_at: float
+    country: str | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True):

@@ -201,6 +201,7 @@ class RunRecords:
         concurrency: int | None = None,
         minutes: float | None = None,
         note: str = "",
+        country: str | None = None,
     ) -> TargetRow:
         """Permits a destination. Raises Invalid with the policy's own sentence."""
         require(identity, Right.ADMINISTER)
@@ -221,6 +222,7 @@ class RunRecords:
             note,
             identity.username,
             self._clock.wall(),
+            country.strip().upper() if country else None,
         )
         try:
             policy_target(row)

@@ -116,6 +116,7 @@ def _targets(pages: Pages) -> list[Any]:
                 host=fields.get("host", "").strip() or None,
                 network=fields.get("network", "").strip() or None,
                 number=fields.get("number", "").strip() or None,
+                country=fields.get("country", "").strip() or None,
                 rate=_number(fields, "rate"),
                 concurrency=_whole(fields, "concurrency"),
                 minutes=_number(fields, "minutes"),

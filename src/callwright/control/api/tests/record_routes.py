@@ -187,6 +187,10 @@ _TARGET = {
     "host": text("A name, or *.name for all below it."),
     "network": text("An address or a network such as 192.0.2.0/24."),
     "number": text("Only this number; * and ? are wildcards."),
+    "country": text(
+        "Where its numbers are dialled, such as AT (ISO 3166-1): emergency and premium numbers that only "
+        "this country has are refused too."
+    ),
     "rate": {"type": "number", "description": "Calls a second, at most."},
     "concurrency": {"type": "integer", "description": "Calls at once, at most."},
     "minutes": {"type": "number", "description": "Minutes of calls in a day, at most."},
@@ -209,6 +213,7 @@ async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
         host=wishes.text(fields, "host", optional=True, longest=255) or None,
         network=wishes.text(fields, "network", optional=True, longest=64) or None,
         number=wishes.text(fields, "number", optional=True, longest=64) or None,
+        country=wishes.text(fields, "country", optional=True, longest=64) or None,
         rate=wishes.number(fields, "rate"),
         concurrency=wishes.whole(fields, "concurrency"),
         minutes=wishes.number(fields, "minutes"),

@@ -353,6 +353,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     network: str | None
     number: str | None
+    country: str | None
     rate: float | None
     concurrency: int | None
     minutes: float | None

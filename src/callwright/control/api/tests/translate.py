@@ -347,6 +347,7 @@ def target(record: runs.TargetRow) -> schemas.Target:
         host=record.host,
         network=record.network,
         number=record.number,
+        country=record.country,
         rate=record.rate,
         concurrency=record.concurrency,
         minutes=record.minutes,

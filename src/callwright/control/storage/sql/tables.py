@@ -295,6 +295,7 @@ targets = Table(
     _text("created_by"),
     _time("created_at"),
     _time("deleted_at", nullable=True),
+    _text("country", nullable=True),
 )
 
 run_targets = Table(
