@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callwright.cli import console, main
+from callwright.cli.softphone import headers_of
+from callwright.sip.headers import COMPACT_NAMES
 
 FLAGS = ("--json", "--verbose", "--trace-sip")
 LISTENING = ("call", "answer", "register", "options", "run", "catalogue", "pbx", "mos")
@@ -71,6 +74,10 @@ def test_a_verb_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         (["call", "sip:a@127.0.0.1", "--rtp-ports", "9"], ["--rtp-ports"]),
         (["call", "sip:a@127.0.0.1", "--header", "no colon"], ["--header"]),
         (["call", "sip:a@127.0.0.1", "--header", "X: a\r\nVia: b"], ["--header"]),
+        (["call", "sip:a@127.0.0.1", "--header", "X\u212a: a"], ["--header"]),
+        (["options", "sip:127.0.0.1", "--header", " M : <sip:x@203.0.113.9>"], ["--header M"]),
+        (["load", "sip:a@127.0.0.1", "--header", "m: <sip:x@203.0.113.9>"], ["--header m"]),
+        (["load", "sip:a@127.0.0.1", "--header", "Max-Forwards: 5"], ["--header Max-Forwards"]),
         (["call", "sip:a@127.0.0.1", "--password", "x"], ["--user"]),
         (["call", "sip:a@127.0.0.1", "--bind", "nobody"], ["--bind"]),
         (["call", "sip:a@127.0.0.1", "--ca", "/nowhere.pem"], ["--ca", "/nowhere.pem"]),
@@ -97,6 +104,18 @@ def test_a_refused_call_has_every_key_of_a_call(capsys: pytest.CaptureFixture[st
     assert {*keys, "sent", "received"} <= document.keys()
     assert document["verdict"] == "error"
     assert document["received"]["dtmf"] is None
+
+
+@pytest.mark.parametrize("form", [str, str.upper, str.title])
+def test_header_that_a_call_writes_itself_is_refused_in_every_form(form: Callable[[str], str]) -> None:
+    full = {"via", "from", "to", "call-id", "cseq", "contact", "route", "record-route"}
+    full |= {"content-length", "content-type"}
+    for name in (*full, *(compact for compact, name in COMPACT_NAMES.items() if name in full)):
+        with pytest.raises(console.Refused, match="the call writes this header itself"):
+            headers_of([f"{form(name)} \t: x"])
+    others = [compact for compact, name in COMPACT_NAMES.items() if name not in full]
+    written = [f"{form(name)}: x" for name in ("Max-Forwards", "X-Test", "Supported", *others)]
+    assert [name for name, _ in headers_of(written)] == [text.partition(":")[0] for text in written]
 
 
 def test_an_early_ctrl_c_is_exit_code_130_and_still_json(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from callwright.scenario.document import (
 from callwright.scenario.fields import MAX_PROBLEMS
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import MAX_DEPTH, DocumentError, Problem
+from callwright.sip.headers import COMPACT_NAMES
 from tests.kit.examples import examples
 
 BASIC = catalogue.text("basic_call")
@@ -338,6 +339,20 @@ def test_parameters_list_every_address_with_type_default_value_and_help() -> Non
 @pytest.mark.parametrize("header", ["Via: x", "no colon", "Bad Name: x", "X-A: a\r\nX-B: b"])
 def test_headers_that_would_break_the_message_are_refused(header: str) -> None:
     assert check(BASIC, overrides={"step.1.0.headers": [header]})
+
+
+@pytest.mark.parametrize("form", [str, str.upper, str.title])
+def test_compact_form_of_a_header_is_refused_where_its_full_name_is(form: Callable[[str], str]) -> None:
+    refused = set()
+    for compact, full in COMPACT_NAMES.items():
+        for written in (f"{form(compact)}: x", f" {form(compact)}  : x", {form(compact): "x"}):
+            by_compact = [str(problem) for problem in check(BASIC, overrides={"step.1.0.headers": [written]})]
+            by_full = check(BASIC, overrides={"step.1.0.headers": [f"{full}: x"]})
+            assert bool(by_compact) == bool(by_full)
+            if by_compact:
+                assert "is written by the call itself" in by_compact[0]
+                refused.add(compact)
+    assert refused == set("vftimlc")
 
 
 def test_extra_headers_are_a_block_or_a_list() -> None:

@@ -215,7 +215,7 @@ def load(
         uri=flags.sip_uri(uri) if uri is not None else None,
         listen=setup.listen_address(listen),
         from_=from_,
-        headers=tuple(flags.headers_of(header or ())),
+        headers=tuple(flags.headers_of(header or (), hops=False)),
         hold=hold,
         ring_for=ring,
         ring_time=ring_time,

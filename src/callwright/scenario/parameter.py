@@ -388,6 +388,7 @@ class Headers(ParameterType):
     OURS: ClassVar[frozenset[str]] = frozenset(
         {"via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route"}
         | {"content-length", "content-type"}
+        | {"v", "f", "t", "i", "m", "l", "c"}  # the same in their compact form (RFC 3261 section 7.3.3)
     )
 
     def read(self, node: Node) -> tuple[tuple[str, str], ...]:
