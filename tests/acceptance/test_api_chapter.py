@@ -308,3 +308,11 @@ def test_the_audit_log_says_who_did_what(platform: Served) -> None:
     entries = platform.get("audit", params={"limit": 500})["data"]
     assert {"key.created", "user.created"} <= {entry["action"] for entry in entries}
     assert all(entry["user"] for entry in entries)
+
+
+def test_an_agent_that_asks_without_its_token_learns_nothing(platform: Served) -> None:
+    agent = platform.get("agents")["data"][0]["id"]
+    for asked in ({"agent_id": agent, "token": "0" * 64}, {"agent_id": "nobody", "token": "é"}):
+        assert httpx.post(f"{platform.url}/api/v2/agents/ask", json=asked).status_code == 401
+    wrong = {"agent_id": agent, "token": "0" * 64, "runs": [{"run_id": -1, "attempt": 1}]}
+    assert httpx.post(f"{platform.url}/api/v2/agents/ask", json=wrong).status_code == 422

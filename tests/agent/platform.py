@@ -56,6 +56,7 @@ class Platform:
         self.progress: list[Progress] = []
         self.stops: tuple[StopOrder, ...] = ()
         self.draining = False
+        self.cannot_write = False  # heartbeats find no database
         self.deaf: set[str] = set()
         self.refuses: set[str] = set()
         self.temporary: list[str] = []
@@ -85,6 +86,12 @@ class Platform:
             if self.away and kind != subject.HEARTBEAT:
                 self.away -= 1
                 await message.respond(b"")
+                return
+            if self.cannot_write and kind == subject.HEARTBEAT:
+                self.heartbeats.append(decode(Heartbeat, message.data))
+                await message.respond(b"")
+                async with self._changed:
+                    self._changed.notify_all()
                 return
             answer = act(message.data)
             async with self._changed:
@@ -167,7 +174,7 @@ class Platform:
 
     def _heartbeat(self, data: bytes) -> HeartbeatAnswer:
         self.heartbeats.append(decode(Heartbeat, data))
-        return HeartbeatAnswer(self.lease, self.stops, self.draining)
+        return HeartbeatAnswer(self.lease, self.stops, self.draining, ask_token="the token")
 
     def _progress(self, data: bytes) -> None:
         self.progress.append(decode(Progress, data))

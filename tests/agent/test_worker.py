@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,16 +14,20 @@ import pytest
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
 from callwright.agent.live import Live
 from callwright.agent.spool import Spool
+from callwright.agent.worker import Platform as SecondWay
 from callwright.agent.worker import Worker
 from callwright.dispatch import messages, subject
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages import (
+    Ask,
     Attempt,
     Control,
+    HeartbeatAnswer,
     Job,
     Kill,
     SpoolState,
     StopOrder,
+    Word,
     encode,
     pack_outcome,
     unpack_outcome,
@@ -42,6 +47,7 @@ class Agent:
     def __init__(self, folder: Path, broker: MemoryBroker, capacity: int = 2) -> None:
         self.folder, self.broker, self.capacity = folder, broker, capacity
         self.spool_limit = 0
+        self.platform: SecondWay | None = None
         self.act: Act = self.pass_at_once
         self.began: list[int] = []
         self.worker: Worker | None = None
@@ -70,6 +76,7 @@ class Agent:
             Spool(self.folder / "spool"),
             self._execute,
             spool_limit=self.spool_limit,
+            platform=self.platform,
         )
         self._task = asyncio.ensure_future(self.worker.run())
         return self.worker
@@ -596,3 +603,136 @@ async def test_a_platform_without_its_database_is_asked_again_soon(platform: Pla
     agent.start()
     await platform.until(lambda: platform.results, 3.0)
     assert platform.away == 0
+
+
+# -- the dead-man's switch, and the second way
+
+
+async def call_for_ever(live: Live) -> None:
+    while True:
+        await live.intend(CALL)
+        await asyncio.sleep(0.01)
+
+
+def silent(platform: Platform) -> None:
+    platform.deaf = {subject.HEARTBEAT, subject.CLAIM}
+
+
+async def test_without_an_answer_for_two_leases_no_call_is_placed_and_with_one_they_are_again(
+    platform: Platform, agent: Agent
+) -> None:
+    platform.lease = 0.6
+    withheld, placed, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    told: list[str] = []
+
+    async def call_again_and_again(job: Job, folder: Path, live: Live) -> RunOutcome:
+        live.has_calls = lambda: False
+        live.on_hold.append(lambda holding: told.append("hold" if holding else "free"))
+        await live.intend(CALL)
+        with pytest.raises(Withheld, match="while the platform does not answer"):
+            await call_for_ever(live)
+        withheld.set()
+        await go_on.wait()
+        while True:
+            with contextlib.suppress(Withheld):
+                await live.intend(CALL)
+                placed.set()
+                return PASSED
+            await asyncio.sleep(0.01)
+
+    agent.act = call_again_and_again
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.intents)
+    silent(platform)
+    await asyncio.wait_for(withheld.wait(), 10)
+    platform.deaf = set()
+    go_on.set()
+    await asyncio.wait_for(placed.wait(), 10)
+    assert told == ["hold", "free"]
+
+
+async def test_without_an_answer_for_four_leases_calls_are_ended_and_what_places_none_goes_on(
+    platform: Platform, agent: Agent
+) -> None:
+    platform.lease = 0.4
+    stopped: list[str] = []
+    probing = asyncio.Event()
+
+    async def call_or_probe(job: Job, folder: Path, live: Live) -> RunOutcome:
+        if job.run_id == 2:
+            await probing.wait()
+            assert live.stopped is None
+            return PASSED
+        await live.intend(CALL)
+        await live.stopping.wait()
+        stopped.append(live.stopped or "")
+        probing.set()
+        return PASSED
+
+    agent.act = call_or_probe
+    await platform.queue(1)
+    await platform.queue(2)
+    agent.start()
+    await platform.until(lambda: platform.intents and len(platform.claims) == 2)
+    silent(platform)
+    await asyncio.wait_for(probing.wait(), 10)
+    assert "without an answer of the platform" in stopped[0]
+    platform.deaf = set()
+    await platform.until(lambda: len(platform.results) == 2)
+
+
+async def test_an_answer_that_nothing_can_be_written_now_is_one(platform: Platform, agent: Agent) -> None:
+    platform.lease = 0.4
+    agent.act = until_stopped
+
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: platform.claims)
+    platform.cannot_write = True
+    begun = len(platform.heartbeats)
+    await platform.until(lambda: len(platform.heartbeats) > begun + 6, 20)
+    assert worker.used == 1
+    assert platform.results == {}
+
+
+async def test_the_second_way_brings_the_kill_switch_where_the_broker_brings_nothing(
+    platform: Platform, agent: Agent
+) -> None:
+    platform.lease = 30.0
+    asked: list[Ask] = []
+    confirmed = asyncio.Event()
+
+    async def over_http(question: Ask) -> HeartbeatAnswer:
+        asked.append(question)
+        if not question.runs:
+            confirmed.set()
+        return HeartbeatAnswer(30.0, killed="by the kill switch of ana")
+
+    agent.act = until_stopped
+    agent.platform = over_http
+    await platform.queue(1)
+    agent.start()
+    await platform.until(lambda: platform.claims)
+    silent(platform)
+    await asyncio.wait_for(confirmed.wait(), 10)
+    assert {question.token for question in asked} == {"the token"}
+    assert [run.run_id for run in asked[0].runs] == [1]
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["reason"] == "The run was stopped by the kill switch of ana."
+
+
+async def test_the_word_of_the_supervisor_is_an_order_and_an_answer(platform: Platform, agent: Agent) -> None:
+    platform.lease = 0.4
+    agent.act = until_stopped
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: platform.claims)
+    silent(platform)
+    for _ in range(40):  # four leases
+        worker.told(Word())
+        await asyncio.sleep(0.05)
+    assert worker.used == 1
+    worker.told(Word("by the kill switch of ana"))
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["reason"] == "The run was stopped by the kill switch of ana."

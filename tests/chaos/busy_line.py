@@ -13,13 +13,17 @@ RINGS = 0.15  # seconds
 
 class BusyLine:
     """`calls`: number that was dialled -> the Call-IDs it was dialled with; a repeated INVITE is the same
-    call. `first`: when it was dialled first, `ended`: when CANCEL or BYE came, in monotonic seconds.
+    call. `first`: when it was dialled first, `ended`: when CANCEL or BYE came, in monotonic seconds. `up`:
+    Call-IDs of those neither refused nor ended, and their numbers; `placed`: when each came, repetitions not
+    counted.
 
     A number that begins with `answer` is answered and held, one with `ring` rings on; others are busy.
     """
 
     def __init__(self, rings: float = RINGS) -> None:
         self.first: dict[str, float] = {}
+        self.up: dict[str, str] = {}
+        self.placed: list[float] = []
         self.ended: dict[str, float] = {}
         self._numbers: dict[str, str] = {}  # Call-ID -> what was dialled
         self._invites: dict[str, list[str]] = {}  # Call-ID -> the INVITE's lines
@@ -49,6 +53,9 @@ class BusyLine:
                 headers = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
                 number = uri.partition(":")[2].partition("@")[0]
                 self.first.setdefault(number, time.monotonic())
+                if headers["Call-ID"] not in self.calls[number]:
+                    self.placed.append(time.monotonic())
+                    self.up[headers["Call-ID"]] = number
                 self.calls[number].add(headers["Call-ID"])
                 self._numbers[headers["Call-ID"]], self._invites[headers["Call-ID"]] = number, head
                 self._answer(head, source, "180 Ringing")
@@ -56,16 +63,21 @@ class BusyLine:
                     self._answer(head, source, "200 OK", self._session)
                 if number.startswith(("answer", "ring")):
                     continue
-                later = threading.Timer(self._rings, self._answer, (head, source, "486 Busy Here"))
+                later = threading.Timer(self._rings, self._refuse, (head, source, headers["Call-ID"]))
                 later.daemon = True
                 later.start()
             elif method != "ACK":
                 if method in ("BYE", "CANCEL"):
                     call = next(line.partition(": ")[2] for line in head if line.startswith("Call-ID"))
                     self.ended.setdefault(self._numbers[call], time.monotonic())
+                    self.up.pop(call, None)
                 self._answer(head, source, "200 OK")
                 if method == "CANCEL":
                     self._answer(self._invites[call], source, "487 Request Terminated")
+
+    def _refuse(self, head: list[str], source: tuple[str, int], call: str) -> None:
+        self.up.pop(call, None)
+        self._answer(head, source, "486 Busy Here")
 
     @property
     def _session(self) -> str:

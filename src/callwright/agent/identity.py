@@ -13,7 +13,8 @@
     lease_seconds  number
     capacity       integer  calls at once
     labels         object   of texts
-    platform_url   text     where it was enrolled; "" for the embedded one
+    platform_url   text     where it was enrolled, and asks beside the broker; "": it does not
+    platform_ca    text|null  PEM of the authority to trust there; null: the system's
 
 Whoever writes it by hand or program (`serve` does for its embedded agent) may leave out what has a default.
 """
@@ -49,6 +50,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 50
     labels: dict[str, str] = {}
     platform_url: str = ""
+    platform_ca: str | None = None
 
     def __repr__(self) -> str:
         return f"Identity(agent_id={self.agent_id!r}, pool={self.pool!r}, nats_url={self.nats_url!r}, …)"

@@ -28,6 +28,8 @@ class Live:
 
     `stopped` is the reason to stop, once there is one, and `stopping` is set then. `superseded`: the platform
     did not give leave for the first INVITE, as the attempt is another's business by now; none has left.
+    `withheld`: why no call is placed now, the end of a sentence; `on_hold` hears of it (True) and of its end.
+    `has_calls` tells whether any is on, or may be.
     """
 
     def __init__(
@@ -43,6 +45,9 @@ class Live:
         self.stopped: str | None = None
         self.stopping = asyncio.Event()
         self.superseded = False
+        self.withheld: str | None = None
+        self.on_hold: list[Callable[[bool], None]] = []
+        self.has_calls: Callable[[], bool] = lambda: self.journal is not None and self.journal.intents > 0
         self._broker, self._agent_id, self._clock = broker, agent_id, clock
         self._lease_seconds = lease_seconds
         self._began = clock.now()
@@ -58,12 +63,19 @@ class Live:
             self.stopped = reason
             self.stopping.set()
 
+    def hold(self, reason: str | None) -> None:
+        """No call is placed until it is said again with None."""
+        changed = (reason is None) != (self.withheld is None)
+        self.withheld = reason
+        if changed:
+            for listener in self.on_hold:
+                listener(reason is not None)
+
     # -- before an INVITE
 
     async def intend(self, intent: Intent) -> None:
         """On our disk, and for the first of the run in the platform's database. Raises Withheld."""
-        if self.stopped is not None:
-            raise Withheld(f"the run was stopped {self.stopped}")
+        self._check()
         if self.journal is None:
             raise Withheld("the run has no journal")
         record = {"call": intent.call, "destination": intent.destination, "at": self._clock.wall()}
@@ -74,8 +86,13 @@ class Live:
         if self._announced is None:
             self._announced = asyncio.ensure_future(self._announce(intent))
         await asyncio.shield(self._announced)
+        self._check()
+
+    def _check(self) -> None:
         if self.stopped is not None:
             raise Withheld(f"the run was stopped {self.stopped}")
+        if self.withheld is not None:
+            raise Withheld(f"no call is placed {self.withheld}")
 
     async def _announce(self, intent: Intent) -> None:
         attempt = self.attempt

@@ -53,6 +53,7 @@ class _Load:
     controls: Controls = field(default_factory=Controls)
     stopped: bool = False
     """From outside, before its time."""
+    over: bool = False
 
 
 class Loads:
@@ -130,6 +131,15 @@ class Loads:
             load.stopped = True
             _end(load)
 
+    def hold(self, holding: bool) -> None:
+        """Loads that place calls pause, or go on; one that is begun meanwhile is withheld by `on_intent`."""
+        for load in self._running.values():
+            load.controls.paused = holding
+
+    @property
+    def busy(self) -> bool:
+        return any(not load.over for load in self._running.values())
+
     async def close(self) -> None:
         """At once, whatever still runs."""
         for load in self._running.values():
@@ -143,6 +153,12 @@ class Loads:
 
     async def _place(self, order: command.PlaceLoad) -> None:
         load = self._running[order.id] = _Load()
+        try:
+            await self._prepare_and_begin(order, load)
+        finally:
+            load.over = True
+
+    async def _prepare_and_begin(self, order: command.PlaceLoad, load: _Load) -> None:
         uri = order.uri
         if self._scenario.is_direct(order.action):
             called = order.action.dial_destination
@@ -229,6 +245,8 @@ class Loads:
                 _log.exception("the load engine broke")
             self._post(event.LoadFinished(order.id, _failed(order, _broken(error))))
             return
+        finally:
+            load.over = True
         judgement = judge(
             result.total,
             result.clean,

@@ -126,6 +126,15 @@ class Runner:
         self.interpreter.stop(reason, self._clock.now())
         self._pump()
 
+    def hold(self, holding: bool) -> None:
+        """No new call of a load that runs, until it is said again with False; other calls ask `on_intent`."""
+        self._loads.hold(holding)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call or a load is on."""
+        return bool(self._calls) or self._loads.busy
+
     @property
     def calls(self) -> Mapping[str, PhoneCall]:
         """The calls that are on now, by their id in events."""

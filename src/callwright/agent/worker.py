@@ -19,12 +19,14 @@ from callwright.agent.delivery import Delivery
 from callwright.agent.held import HeldJob
 from callwright.agent.identity import Identity
 from callwright.agent.live import Live
+from callwright.agent.silence import Patience, Standing
 from callwright.agent.spool import Entry, Spool
 from callwright.agent.tasks import Tasks
 from callwright.agent.waiting import DEFAULT_LIMIT, Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, QueuedTicket
 from callwright.dispatch.messages import (
+    Ask,
     Attempt,
     BadMessage,
     Claim,
@@ -38,6 +40,7 @@ from callwright.dispatch.messages import (
     NotNow,
     StopOrder,
     Ticket,
+    Word,
     decode,
     encode,
 )
@@ -52,8 +55,23 @@ _CLAIM_TRIES = 3
 _LONGEST_BEAT = 100.0  # a third of the longest lease
 _BEAT_AGAIN = 1.0  # seconds after which a heartbeat that was not answered is repeated
 _AGAIN = 0.2  # seconds before something is tried again that the broker refused
+_ASK_EVERY = 2.0  # seconds between two questions over HTTP while the broker brings no answer
 _REVOKED = "An administrator revoked this agent"
+_PATIENCE = Patience()
+_SILENT = {
+    Standing.FREE: "it is heard again",
+    Standing.HOLD: "no call is placed",
+    Standing.END: "calls that are on are ended",
+}
 LAST_WORDS = 5.0  # seconds that results have to get home when the agent is ended
+
+
+class Platform(Protocol):
+    """The second way to the platform, beside the broker."""
+
+    async def __call__(self, question: Ask) -> HeartbeatAnswer:
+        """Raises NotNow when the platform says that it cannot write now, BrokerError when nobody answers."""
+        ...
 
 
 class Execution(Protocol):
@@ -72,7 +90,8 @@ class Abilities:
 
 class Worker:
     """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold; `spool_limit`:
-    octets of evidence that may wait for the platform, 0 without limit."""
+    octets of evidence that may wait for the platform, 0 without limit. `platform`: how it is asked beside the
+    broker, None: it is not. `patience`: how long it goes on when nobody answers."""
 
     def __init__(
         self,
@@ -85,6 +104,8 @@ class Worker:
         abilities: Abilities = Abilities(),
         clock: Clock | None = None,
         spool_limit: int = DEFAULT_LIMIT,
+        platform: Platform | None = None,
+        patience: Patience = _PATIENCE,
     ) -> None:
         self.identity = identity
         self.lease_seconds = identity.lease_seconds
@@ -99,6 +120,12 @@ class Worker:
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._waiting = Waiting(spool_limit)
+        self._platform, self._patience = platform, patience
+        self._ask_token = ""
+        self._heard_at = self._broker_heard_at = self._clock.now()
+        self._killed = ""
+        self._standing = Standing.FREE
+        self._ask_now = asyncio.Event()
         self._delivery = Delivery(broker, identity.agent_id, self._waiting)
 
     # -- how things stand
@@ -126,7 +153,11 @@ class Worker:
             await self._broker.subscribe(subject.control(agent), self._on_control),
             await self._broker.subscribe(subject.KILL, self._on_kill),
         ]
-        loops = [asyncio.ensure_future(self._beat()), asyncio.ensure_future(self._fetch())]
+        self._heard()
+        work = [self._beat(), self._fetch(), self._mind_the_silence()]
+        if self._platform is not None:
+            work.append(self._keep_asking(self._platform))
+        loops = [asyncio.ensure_future(one) for one in work]
         try:
             await self._stopping.wait()
             await self._end()
@@ -177,9 +208,26 @@ class Worker:
         self._obey(control.stop)
 
     async def _on_kill(self, message: Message) -> None:
-        reason = decode(Kill, message.data).reason
-        for held in list(self._held.values()):
-            held.live.stop(reason)
+        self._kill(decode(Kill, message.data).reason)
+
+    def told(self, word: Word) -> None:
+        """By the supervisor of this process, which is the platform's."""
+        self._heard()
+        self._kill(word.killed)
+
+    def _kill(self, reason: str) -> None:
+        """Empty: the switch is released. The platform is told at once that all has ended."""
+        before, self._killed = self._killed, reason
+        if reason:
+            for held in list(self._held.values()):
+                held.live.stop(reason)
+        if bool(before) != bool(reason):
+            self._speak()
+            self._room.set()
+
+    def _speak(self) -> None:
+        self._beat_now.set()
+        self._ask_now.set()
 
     def _obey(self, orders: tuple[StopOrder, ...]) -> None:
         for order in orders:
@@ -204,8 +252,11 @@ class Worker:
                     encode(self._heartbeat()),
                     max(0.5, self.lease_seconds / 3),
                 )
+                self._broker_heard_at = self._clock.now()
                 self._heed(decode(HeartbeatAnswer, answer))
             except (BrokerError, NotNow) as error:
+                if isinstance(error, NotNow):
+                    self._heard()  # "I cannot write now" is an answer
                 # A platform that starts is not to wait for us; nor are leases that are counted again.
                 longest = _BEAT_AGAIN
                 _log.debug("the heartbeat was not answered: %s", error)
@@ -218,13 +269,72 @@ class Worker:
                 continue
 
     def _heed(self, answer: HeartbeatAnswer) -> None:
+        self._heard()
         self.lease_seconds = max(0.3, answer.lease_seconds)
+        self._ask_token = answer.ask_token or self._ask_token
         if answer.revoked:
             self._revoke(_REVOKED)
             return
         if answer.draining != self.draining:
             self._drain(answer.draining)
         self._obey(answer.stop)
+        self._kill(answer.killed)
+
+    async def _keep_asking(self, platform: Platform) -> None:
+        """By the second way, while there are calls and the first brings nothing, and when the platform waits
+        for a word: NATS or the keeper may be away, and the platform not."""
+        while True:
+            self._ask_now.clear()
+            try:
+                async with asyncio.timeout(min(_ASK_EVERY, self.lease_seconds / 3)):
+                    await self._ask_now.wait()
+            except TimeoutError:
+                silent = self._clock.now() - self._broker_heard_at
+                busy = any(held.running for held in self._held.values())
+                if silent < (min(_ASK_EVERY, self.lease_seconds / 3) if busy else 0.7 * self.lease_seconds):
+                    continue
+            if not self._ask_token:
+                continue
+            running = tuple(HeldRun(*key) for key, held in self._held.items() if held.running)
+            try:
+                self._heed(await platform(Ask(self.identity.agent_id, self._ask_token, running)))
+            except NotNow:
+                self._heard()
+            except (BrokerError, BadMessage) as error:
+                _log.debug("the platform was not reached over HTTP: %s", error)
+
+    # -- the dead-man's switch
+
+    def _heard(self) -> None:
+        self._heard_at = self._clock.now()
+        if self._standing is not Standing.FREE:
+            self._stand(Standing.FREE)
+
+    async def _mind_the_silence(self) -> None:
+        while True:
+            await asyncio.sleep(max(0.05, min(0.5, self.lease_seconds / 8)))
+            silent = self._clock.now() - self._heard_at
+            standing = self._patience.standing(silent, self.lease_seconds)
+            if standing is not self._standing:
+                _log.warning("the platform has not answered for %.0f s: %s", silent, _SILENT[standing])
+                self._stand(standing)
+            if standing is Standing.END:
+                for held in list(self._held.values()):
+                    if held.running and held.live.has_calls():
+                        held.live.stop(f"after {silent:.0f} s without an answer of the platform")
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing = standing
+        for held in list(self._held.values()):
+            held.live.hold(self._withheld())
+        self._room.set()
+
+    def _withheld(self) -> str | None:
+        return None if self._standing is Standing.FREE else "while the platform does not answer"
+
+    @property
+    def _may_take(self) -> bool:
+        return not (self.draining or self._killed) and self._standing is Standing.FREE
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
@@ -246,7 +356,7 @@ class Worker:
 
     async def _fetch(self) -> None:
         while True:
-            while self.draining or self.used >= self.identity.capacity:
+            while not self._may_take or self.used >= self.identity.capacity:
                 self._room.clear()
                 await self._room.wait()
             try:
@@ -257,7 +367,7 @@ class Worker:
                 continue
             if ticket is None:
                 continue
-            if self.draining or self._stopping.is_set():
+            if not self._may_take or self._stopping.is_set():
                 await ticket.put_back()
                 continue
             await self._consider(ticket)
@@ -305,6 +415,7 @@ class Worker:
         attempt = Attempt(job.run_id, job.session_id, job.attempt)
         live = Live(self._broker, self.identity.agent_id, attempt, self._clock, lambda: self.lease_seconds)
         held = HeldJob(attempt, live, weight=max(1, self._weigh(job)))
+        live.hold(self._withheld())
         self._held[held.key] = held
         self._tasks.spawn(self._do(job, held))
 
@@ -328,6 +439,8 @@ class Worker:
             held.running = False
             held.live.close()
             self._room.set()
+            if self._killed:
+                self._speak()
         if held.live.superseded:
             await self._give_back(held, entry, "the platform did not give leave to place the call")
         else:

@@ -19,6 +19,7 @@ from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseF
 
 if TYPE_CHECKING:
     from callwright.agent.identity import Identity, Transport
+    from callwright.agent.silence import Patience
     from callwright.dispatch.nats import Place
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -96,6 +97,27 @@ def agent(
             "0: no limit.",
         ),
     ] = 10.0,
+    hold_after: Annotated[
+        float,
+        typer.Option(
+            "--hold-after",
+            envvar="CALLWRIGHT_HOLD_AFTER",
+            min=0,
+            metavar="LEASES",
+            help="Without an answer of the platform for so long no call is placed; 0: go on for ever.",
+        ),
+    ] = 2.0,
+    end_after: Annotated[
+        float,
+        typer.Option(
+            "--end-after",
+            envvar="CALLWRIGHT_END_AFTER",
+            min=0,
+            metavar="LEASES",
+            help="Without an answer for so long the calls that are on are ended; 0: never.",
+        ),
+    ] = 4.0,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -112,6 +134,7 @@ def agent(
     """Take runs from a platform and carry them out here, until Ctrl-C."""
     os.umask(0o077)  # what waits in the spool is nobody else's, also in a folder that others may enter
     from callwright.agent.identity import IdentityError, read_identity, write_identity
+    from callwright.agent.silence import Patience
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
@@ -144,7 +167,14 @@ def agent(
     try:
         flags.run_async(
             lambda stop: _serve(
-                identity, data, phone.bind, phone.rtp_ports, stop, spool_limit=round(spool_limit * 1024**3)
+                identity,
+                data,
+                phone.bind,
+                phone.rtp_ports,
+                stop,
+                spool_limit=round(spool_limit * 1024**3),
+                patience=Patience(hold_after, end_after),
+                supervised=supervised,
             )
         )
     finally:
@@ -225,6 +255,8 @@ def _enrol(
         identity = msgspec.convert({"platform_url": url, **told}, type=Identity)
     except (msgspec.MsgspecError, TypeError) as error:
         raise Refused(f"the platform's answer to the enrolment cannot be used: {error}") from None
+    if ca is not None:
+        identity = msgspec.structs.replace(identity, platform_ca=ca.read_text())
     if ca is not None and identity.websocket_url and identity.websocket_ca is None:
         # It stands behind the same proxy as the pages.
         identity = msgspec.structs.replace(identity, websocket_ca=ca.read_text())
@@ -261,10 +293,14 @@ async def _serve(
     stop: asyncio.Event,
     *,
     spool_limit: int,
+    patience: Patience,
+    supervised: bool,
 ) -> None:
     from callwright import __version__
     from callwright.agent.spool import Spool
     from callwright.agent.worker import Abilities, Worker
+    from callwright.cli import supervised as line
+    from callwright.cli.asking import HttpPlatform
     from callwright.cli.job import Carrier, weigh
     from callwright.dispatch.broker import CredentialsRefused, Unavailable
     from callwright.dispatch.nats import NatsBroker
@@ -294,6 +330,7 @@ async def _serve(
         (data / "sounds").mkdir(exist_ok=True)
     except OSError as error:
         raise Refused(f"the spool cannot be made: {error}", code=EXIT_PLATFORM, blame="platform") from None
+    asked = HttpPlatform(identity.platform_url, identity.platform_ca) if identity.platform_url else None
     worker = Worker(
         identity,
         broker,
@@ -302,7 +339,10 @@ async def _serve(
         weigh=weigh,
         abilities=Abilities(__version__, _codecs()),
         spool_limit=spool_limit,
+        platform=asked,
+        patience=patience,
     )
+    hearing = asyncio.ensure_future(line.listen(worker.told)) if supervised else None
     say(
         f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once, "
         f"connected to {broker.place.url}; Ctrl-C ends"
@@ -312,6 +352,10 @@ async def _serve(
     if await flags.first_of(stop, working):
         worker.stop()
     await working
+    if hearing is not None:
+        hearing.cancel()
+    if asked is not None:
+        await asked.close()
     await broker.close()
     if worker.revoked:
         raise _revoked(worker.revoked, identity)

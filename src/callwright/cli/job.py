@@ -166,6 +166,8 @@ def _written(evidence: EvidenceFolder, outcome: RunOutcome, memory: PacketMemory
 
 
 async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:
+    live.has_calls = lambda: runner.busy
+    live.on_hold.append(runner.hold)
     running = asyncio.ensure_future(runner.run())
     stopping = asyncio.ensure_future(live.stopping.wait())
     seconds = asyncio.ensure_future(tell_seconds(runner, live.report))

@@ -23,7 +23,9 @@ from callwright.cli import first_start
 from callwright.cli.agent import EXIT_REVOKED
 from callwright.cli.console import EXIT_PLATFORM, Refused, say
 from callwright.cli.evidence_place import note_place
+from callwright.cli.hearing import agent_hears, pbx_hears, web_hears
 from callwright.cli.ports import claim_port, free_udp_port
+from callwright.cli.supervised import Line
 from callwright.cli.supervisor import Child, Supervisor
 from callwright.cli.web_worker import WebSettings, figures_folder, write_settings
 
@@ -75,6 +77,8 @@ class PlatformSettings:
     capacity: int
     rtp_ports: str
     spool_limit: float
+    hold_after: float
+    end_after: float
     pbx: bool
     demo: bool
     embedded: bool
@@ -318,7 +322,9 @@ class Platform:
         figures = figures_folder(settings.data)
         shutil.rmtree(figures, ignore_errors=True)  # counters begin anew with the platform
         figures.mkdir(parents=True)
-        await self._supervisor.start(self._child("web", "callwright.cli.web_worker", str(path)))
+        child = self._child("web", "callwright.cli.web_worker", str(path))
+        child.hears = web_hears(_reachable(settings.host), self.port)
+        await self._supervisor.start(child)
 
     async def _start_pbx(self, services: Services) -> int:
         """Its port; the same at each start where that is free."""
@@ -327,11 +333,11 @@ class Platform:
         kept = folder / "port"
         port = free_udp_port("127.0.0.1", int(kept.read_text()) if kept.is_file() else 0)
         kept.write_text(str(port))
-        await self._supervisor.start(
-            self._child(
-                "pbx", "callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts)
-            )
+        child = self._child(
+            "pbx", "callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts)
         )
+        child.hears = pbx_hears("127.0.0.1", port)
+        await self._supervisor.start(child)
         await first_start.keep_pbx_credentials(services, folder, port)
         return port
 
@@ -358,16 +364,19 @@ class Platform:
                 ca=broker.ca,
                 lease_seconds=settings.lease,
                 capacity=settings.capacity,
+                platform_url=f"http://{_authority(_reachable(settings.host), self.port)}",
             ),
         )
-        await self._supervisor.start(
-            self._child(
-                "agent",
-                *("callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports),
-                *("--spool-limit", str(settings.spool_limit)),
-                final=frozenset({EXIT_REVOKED}),
-            )
+        child = self._child(
+            "agent",
+            *("callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports),
+            *("--spool-limit", str(settings.spool_limit), "--supervised"),
+            *("--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)),
+            final=frozenset({EXIT_REVOKED}),
         )
+        child.line = Line()
+        child.hears = agent_hears(child.line, services.runs)
+        await self._supervisor.start(child)
 
     def _fell(self, child: Child, how: str) -> None:
         say(f"{child.name} {how} (see {child.log})")

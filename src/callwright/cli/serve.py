@@ -233,6 +233,26 @@ def serve(
             help="Evidence that may wait at our own agent for the store, the oldest goes; 0: no limit.",
         ),
     ] = 10.0,
+    hold_after: Annotated[
+        float,
+        typer.Option(
+            "--hold-after",
+            envvar=_variable("hold_after"),
+            min=0,
+            metavar="LEASES",
+            help="Our own agent places no call when nobody has answered it for so long; 0: it goes on.",
+        ),
+    ] = 2.0,
+    end_after: Annotated[
+        float,
+        typer.Option(
+            "--end-after",
+            envvar=_variable("end_after"),
+            min=0,
+            metavar="LEASES",
+            help="And ends its calls when nobody has for so long; 0: never.",
+        ),
+    ] = 4.0,
     pbx: Annotated[
         bool, typer.Option("--pbx/--no-pbx", envvar=_variable("pbx"), help="Run the reference PBX.")
     ] = True,
@@ -313,6 +333,8 @@ def serve(
         capacity=capacity,
         rtp_ports=rtp_ports,
         spool_limit=spool_limit,
+        hold_after=hold_after,
+        end_after=end_after,
         pbx=pbx,
         demo=demo,
         embedded=not strangers,

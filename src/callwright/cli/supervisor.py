@@ -1,7 +1,8 @@
 """Children of `serve`: started in order, started again when they fall, ended together.
 
-A child that ends by itself is started again, after a pause that grows while it keeps falling. Nothing here
-outlives the parent: every child is bound to it.
+A child that ends by itself is started again, after a pause that grows while it keeps falling. One that lives
+and hears nothing any more is killed, and started again like any other. Nothing here outlives the parent:
+every child is bound to it.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from callwright.cli.supervised import Line
 from callwright.net.process import bound_to_parent
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _STEADY = 30.0  # seconds after which a child that fell is forgiven its earlier falls
 _NO_ROOM = 65_536  # octets
+ASK_EVERY, ANSWER_SECONDS = 1.0, 4.0
+DEAF_AFTER = 5  # questions in a row without an answer; each has its own time, so that a pause of ours is one
 _LOG_TAIL = 2_000  # octets of a child's log that are shown when it falls
 
 
@@ -33,9 +37,12 @@ class Child:
     log: Path
     final: frozenset[int] = frozenset()  # exit codes after which it is not started again
     patience: float = 3.0  # seconds from SIGTERM to SIGKILL
+    hears: Callable[[], Awaitable[bool]] | None = None  # asks it something; False or no answer: it is deaf
+    line: Line | None = None  # for its standard input
     process: asyncio.subprocess.Process | None = None
     falls: int = 0
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
+    _asking: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
     def pid(self) -> int | None:
@@ -43,9 +50,18 @@ class Child:
 
 
 class Supervisor:
-    """`on_fall(child, what)` hears of each end that nobody asked for."""
+    """`on_fall(child, what)` hears of each end that nobody asked for. A child is asked every `ask_every`
+    seconds whether it hears, has `answer_seconds` for it, and is replaced after `deaf_after` in a row without."""
 
-    def __init__(self, on_fall: Callable[[Child, str], None]) -> None:
+    def __init__(
+        self,
+        on_fall: Callable[[Child, str], None],
+        *,
+        ask_every: float = ASK_EVERY,
+        answer_seconds: float = ANSWER_SECONDS,
+        deaf_after: int = DEAF_AFTER,
+    ) -> None:
+        self._asks = (ask_every, answer_seconds, deaf_after)
         self._on_fall = on_fall
         self._children: list[Child] = []
         self._ending = False
@@ -55,18 +71,51 @@ class Supervisor:
         await self._spawn(child)
         self._children.append(child)
         child._task = asyncio.ensure_future(self._keep(child))
+        if child.hears is not None:
+            child._asking = asyncio.ensure_future(self._keep_asking(child, child.hears))
 
     async def _spawn(self, child: Child) -> None:
         child.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(child.log, "ab") as log:
-            child.process = await asyncio.create_subprocess_exec(
-                *bound_to_parent(child.command()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(child.environment),
-                start_new_session=True,  # Ctrl-C is the parent's business
-            )
+        theirs = child.line.open() if child.line is not None else None
+        try:
+            with open(child.log, "ab") as log:
+                child.process = await asyncio.create_subprocess_exec(
+                    *bound_to_parent(child.command()),
+                    stdin=theirs.fileno() if theirs is not None else asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=dict(child.environment),
+                    start_new_session=True,  # Ctrl-C is the parent's business
+                )
+        finally:
+            if theirs is not None:
+                theirs.close()
+
+    async def _keep_asking(self, child: Child, hears: Callable[[], Awaitable[bool]]) -> None:
+        """Counted from its first answer: what starts is slow to hear."""
+        every, seconds, most = self._asks
+        asked, unheard, heard_once = child.process, 0, False
+        while not self._is_ending():
+            await asyncio.sleep(every)
+            if child.process is not asked:
+                asked, unheard, heard_once = child.process, 0, False
+            if child.pid is None:
+                continue
+            try:
+                async with asyncio.timeout(seconds):
+                    heard = await hears()
+            except (TimeoutError, OSError):
+                heard = False
+            if heard:
+                unheard, heard_once = 0, True
+                continue
+            if asked is None or child.process is not asked or child.pid is None or not heard_once:
+                continue
+            unheard += 1
+            if unheard >= most and not self._is_ending():
+                self._on_fall(child, "is alive and hears nothing; it is killed and started again")
+                with contextlib.suppress(ProcessLookupError):
+                    asked.kill()
 
     async def _keep(self, child: Child) -> None:
         while True:
@@ -106,8 +155,11 @@ class Supervisor:
                     child.process.kill()
                 await child.process.wait()
         for child in self._children:
-            if child._task is not None:
-                child._task.cancel()
+            for task in (child._task, child._asking):
+                if task is not None:
+                    task.cancel()
+            if child.line is not None:
+                child.line.close()
         self._children.clear()
 
 

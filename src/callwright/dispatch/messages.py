@@ -158,12 +158,37 @@ class StopOrder(msgspec.Struct, frozen=True):
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):
-    """Leases are renewed for all runs that are not among `stop`. `revoked`: this agent is one no more."""
+    """Leases are renewed for all runs that are not among `stop`. `revoked`: this agent is one no more.
+    `killed`: the kill switch is engaged, by whom ends a sentence; empty: it is not. `ask_token`: what the
+    agent shows when it asks over HTTP; empty: as before."""
 
     lease_seconds: float = 15.0
     stop: tuple[StopOrder, ...] = ()
     draining: bool = False
     revoked: bool = False
+    killed: str = ""
+    ask_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"HeartbeatAnswer(stop={self.stop!r}, killed={self.killed!r}, …)"
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """The second way beside the broker, over HTTP: what may I do? `runs` are those that are carried out now:
+    of all others it has no calls any more. Answered by a HeartbeatAnswer."""
+
+    agent_id: str
+    token: str
+    runs: tuple[HeldRun, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Ask(agent_id={self.agent_id!r}, runs={self.runs!r}, …)"
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What the supervisor tells its embedded agent, a line of JSON each. `killed` as in a HeartbeatAnswer."""
+
+    killed: str = ""
 
 
 class Control(msgspec.Struct, frozen=True):

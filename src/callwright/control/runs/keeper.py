@@ -325,9 +325,7 @@ class Keeper:
     async def _announce_kill(self) -> None:
         switch = await self._runs.kill_switch()
         if switch is not None and switch.engaged_at != self._killed_at:
-            await self._broker.publish(
-                subject.KILL, encode(messages.Kill(f"by the kill switch of {switch.by}"))
-            )
+            await self._broker.publish(subject.KILL, encode(messages.Kill(switch.to_agents)))
         self._killed_at = switch.engaged_at if switch is not None else None
 
     # -- what agents say
@@ -347,7 +345,14 @@ class Keeper:
             for run in beat.runs
             if run.run_id not in kept and run.phase == "running"
         ]
-        return messages.HeartbeatAnswer(self.lease, tuple(orders), agent.state != AgentState.ACTIVE)
+        switch = await self._runs.kill_switch()
+        return messages.HeartbeatAnswer(
+            self.lease,
+            tuple(orders),
+            agent.state != AgentState.ACTIVE,
+            killed=switch.to_agents if switch is not None else "",
+            ask_token=self._runs.ask_token(agent_id),
+        )
 
     def _answering(
         self, kind: type[T], answer: Callable[[str, T], Awaitable[msgspec.Struct]]

@@ -15,6 +15,7 @@ __all__ = [
     "Ending",
     "Evidence",
     "Job",
+    "KillStanding",
     "KillSwitch",
     "NewRun",
     "Phase",
@@ -207,9 +208,29 @@ KILL_SWITCH = "kill_switch"
 
 
 class KillSwitch(msgspec.Struct, frozen=True):
+    """``canceled``: runs that waited and were canceled by it; ``told``: ids of those whose agents were to end
+    them."""
+
     engaged_at: float
     by: str
     reason: str = ""
+    canceled: int = 0
+    told: tuple[int, ...] = ()
+
+    @property
+    def to_agents(self) -> str:
+        """The end of a sentence."""
+        return f"by the kill switch of {self.by}"
+
+
+class KillStanding(msgspec.Struct, frozen=True):
+    """What came of the switch. ``stopped``: runs of which it is confirmed that they have ended; ``waiting``:
+    those of which it is not; ``silent``: names of agents that were not heard since and may have calls."""
+
+    switch: KillSwitch | None = None
+    stopped: int = 0
+    waiting: int = 0
+    silent: tuple[str, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True):

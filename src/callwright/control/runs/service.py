@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
+import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -345,6 +347,31 @@ class Runs(RunRecords):
         self._tell(changed)
         return changed
 
+    async def confirm_ended(self, agent_id: str, running: Iterable[tuple[int, int]]) -> Sequence[Run]:
+        """The agent says over HTTP what it carries out: of all else that it was to stop, nothing is on any
+        more, so these runs end here, though their results are still on the way."""
+        still, now, changed = set(running), self._clock.wall(), []
+        for run in await self._store.live():
+            if run.agent_id != agent_id or run.stop_requested_at is None or (run.id, run.attempt) in still:
+                continue
+            reason = f"{run.result_description} Its agent confirmed the end.".strip()
+            moved = await self._store.end(run, Ending(_CANCELED, _CANCELED, None, reason), now)
+            if moved is not None:
+                changed.append(moved)
+        self._tell(changed)
+        return changed
+
+    async def orders(self, agent_id: str, running: Iterable[tuple[int, int]]) -> list[Run]:
+        """Of the runs that this agent carries out, those that it is to stop."""
+        pairs = set(running)
+        return [
+            run
+            for run in await self._store.live()
+            if (run.id, run.attempt) in pairs
+            and run.agent_id == agent_id
+            and run.stop_requested_at is not None
+        ]
+
     async def lose_agent(self, agent_id: str) -> Sequence[Run]:
         """Its runs as if their leases were over: for an agent that was revoked, whatever it does still."""
         now, changed = self._clock.wall(), []
@@ -368,8 +395,9 @@ class Runs(RunRecords):
         """`lost`: why its agent counts as lost whatever the lease says."""
         lease_over = run.lease_until is not None and (bool(lost) or run.lease_until < now)
         if run.stop_requested_at is not None:
-            reason = run.result_description or "The run was stopped."
-            return await self._store.end(run, Ending(_CANCELED, _CANCELED, None, reason), now)
+            switch = await self.kill_switch()
+            killed = switch is not None and run.id in switch.told
+            return await self._store.end(run, _stopped_unheard(run, killed), now)
         if run.phase == Phase.STARTING and lease_over and run.attempt < self.settings.attempts:
             if not await self._may_be_tried_again(run):
                 return await self._store.end(run, _not_again(f"was {lost or 'lost'}"), now)
@@ -426,9 +454,41 @@ class Runs(RunRecords):
         switch = KillSwitch(now, identity.username, reason)
         await self._store.set_setting(KILL_SWITCH, _json(switch))
         changed = await self._store.stop(None, now, f"The kill switch was engaged by {identity.username}.")
+        told = tuple(run.id for run in await self._store.live())
+        canceled = sum(run.finished for run in changed)
+        told += tuple(run.id for run in changed if not run.finished and run.id not in told)
+        switch = msgspec.structs.replace(switch, canceled=canceled, told=told)
+        await self._store.set_setting(KILL_SWITCH, _json(switch))
         await self._accounts.audit(identity, "kill.engaged", f"{len(changed)} runs", reason)
         self._tell(changed)
         return changed
+
+    async def unended(self, switch: KillSwitch) -> list[Run]:
+        """Of the runs whose agents were told: those that have not ended."""
+        told = set(switch.told)
+        return [run for run in await self._store.live() if run.id in told] if told else []
+
+    async def kill_counts(self, switch: KillSwitch) -> tuple[int, list[Run]]:
+        """(how many are confirmed to have ended, those that are not: they go on, or their agent was lost)."""
+        open_ = {run.id: run for run in await self.unended(switch)}
+        ended = 0
+        for run_id in switch.told:
+            if run_id in open_:
+                continue
+            with contextlib.suppress(NotFound):
+                run = await self.by_id(run_id)
+                if _unconfirmed(run):
+                    open_[run_id] = run
+                else:
+                    ended += 1
+        return switch.canceled + ended, list(open_.values())
+
+    def ask_token(self, agent_id: str) -> str:
+        """What this agent shows when it asks over HTTP; it hears it in the answer to its heartbeat."""
+        return self._vault.derive(f"agent asks {agent_id}").hex()
+
+    def knows(self, agent_id: str, token: str) -> bool:
+        return hmac.compare_digest(self.ask_token(agent_id).encode(), token.encode("utf-8", "replace"))
 
     async def release_kill_switch(self, identity: Identity) -> None:
         require(identity, Right.ADMINISTER)
@@ -453,6 +513,20 @@ class Runs(RunRecords):
 
 
 _CANCELED = Phase.CANCELED.value
+
+
+def _stopped_unheard(run: Run, killed: bool) -> Ending:
+    """Nobody but its agent knows whether the calls of a run that was begun have ended: the blame says so."""
+    reason = run.result_description or "The run was stopped."
+    if run.phase != Phase.RUNNING:
+        return Ending(_CANCELED, _CANCELED, None, reason)
+    if killed:
+        reason = f"{reason} Its agent did not confirm that it ended its calls: they may be up."
+    return Ending(_CANCELED, _CANCELED, "platform", reason)
+
+
+def _unconfirmed(run: Run) -> bool:
+    return run.phase == Phase.CANCELED and run.blame == "platform"
 
 
 def _not_again(how: str) -> Ending:

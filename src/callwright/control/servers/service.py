@@ -132,6 +132,13 @@ class Servers:
         seen = msgspec.structs.replace(_described(known, info), last_seen_at=self._clock.wall())
         return await self._store.heartbeat(seen)
 
+    async def seen(self, agent_id: str) -> Agent | None:
+        """It was heard by another way than its heartbeat; the rest of its record stays."""
+        known = await self._store.agent(agent_id)
+        if known is None:
+            return None
+        return await self._store.heartbeat(msgspec.structs.replace(known, last_seen_at=self._clock.wall()))
+
     async def list(self) -> list[Agent]:
         return await self._store.agents()
 

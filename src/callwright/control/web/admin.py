@@ -9,6 +9,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.params import FromPath
 
+from callwright.control import killing
 from callwright.control.accounts.model import Right
 from callwright.control.api.tests.enrolment import agents_changed
 from callwright.control.errors import DomainError, Invalid, NotFound
@@ -89,6 +90,7 @@ def _targets(pages: Pages) -> list[Any]:
     async def shown(
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
     ) -> Response[bytes]:
+        standing = await killing.standing(pages.services)
         return await pages.page(
             request,
             visitor,
@@ -96,7 +98,8 @@ def _targets(pages: Pages) -> list[Any]:
             "Targets",
             status=422 if refusal else 200,
             targets=await runs.targets(),
-            switch=await runs.kill_switch(),
+            switch=standing.switch,
+            standing=standing,
             embedded=runs.settings.embedded,
             fields=kept(fields),
             refusal=refusal,
@@ -137,7 +140,7 @@ def _targets(pages: Pages) -> list[Any]:
     async def kill(request: WebRequest) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        await runs.kill(visitor.identity, fields.get("reason", "").strip()[:500])
+        await killing.engage(pages.services, visitor.identity, fields.get("reason", "").strip()[:500])
         return go("/targets", "killed")
 
     @post("/kill/release", status_code=303)

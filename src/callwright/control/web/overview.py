@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Response, get
 
+from callwright.control import killing
 from callwright.control.accounts.model import Right
 from callwright.control.runs.model import Run, RunFilter
 from callwright.control.web import health, rendering
@@ -48,6 +49,7 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
     steps = health.steps(await services.runs.history(visitor.identity, since, step), runs, since, step, now)
     known = {test.id for test in tests}
     failing = [h for h in health.by_test(runs) if h.failing and h.latest.test_id in known]
+    standing = await killing.standing(services)
     alive = sum(agent.alive(now) for agent in agents)
     recent = [run for run in runs if run.created_at >= since]
     return {
@@ -58,7 +60,8 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
         "periods": [period[:2] for period in _PERIODS],
         "period": key,
         "period_text": text,
-        "switch": await services.runs.kill_switch(),
+        "switch": standing.switch,
+        "standing": standing,
         "live": [run for run in runs if not run.finished],
         "failing": failing,
         "stats": _stats(steps, recent, now, (alive, len(agents))),

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
+from callwright.control import killing
 from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
@@ -23,7 +24,9 @@ from callwright.control.api.request import (
     settings_of,
 )
 from callwright.control.api.tests import schemas, translate, wishes
+from callwright.control.api.tests.asking import answer_ask
 from callwright.control.api.tests.enrolment import agents_changed, enrol
+from callwright.control.runs.model import KillStanding
 from callwright.control.servers.model import Agent
 
 _Request = Request[Any, Any, Any]
@@ -170,6 +173,40 @@ async def enrol_agent(request: _Request) -> schemas.Data[schemas.Enrolled]:
     return schemas.Data(data=enrolled)
 
 
+@post(
+    "/agents/ask",
+    opt={
+        "open": True,
+        "body": body_of(
+            {
+                "agent_id": text("Who asks."),
+                "token": text("What the platform told this agent with its heartbeat."),
+                "runs": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "run_id": {"type": "integer"},
+                            "attempt": {"type": "integer"},
+                            "phase": {"type": "string"},
+                        },
+                        "required": ["run_id", "attempt"],
+                    },
+                    "description": "Runs that it carries out now; of all others it has no calls.",
+                },
+            },
+            required=("agent_id", "token"),
+        ),
+    },
+    tags=_AGENTS,
+    summary="What an agent may do, asked beside the broker: the second way of the kill switch",
+    status_code=200,
+)
+async def agent_asks(request: _Request) -> schemas.Data[schemas.Answered]:
+    fields = await read_fields(request)
+    return schemas.Data(data=await answer_ask(services_of(request), settings_of(request), fields))
+
+
 def _agent(request: _Request, agent: Agent) -> schemas.Data[schemas.Agent]:
     return schemas.Data(data=translate.agent(agent, services_of(request).clock.wall()))
 
@@ -249,7 +286,7 @@ async def list_audit(
 
 @get("/kill", opt=_READ, tags=_SAFETY, summary="Whether the kill switch is engaged")
 async def get_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
-    return schemas.Data(data=await _kill_state(request))
+    return schemas.Data(data=_switch(await killing.standing(services_of(request))))
 
 
 @post(
@@ -263,24 +300,27 @@ async def engage_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
     fields = await read_fields(request)
     wishes.only(fields, ("reason",))
     reason = wishes.text(fields, "reason", optional=True)
-    stopped = await services_of(request).runs.kill(identity_of(request), reason)
-    return schemas.Data(data=await _kill_state(request, len(stopped)))
+    return schemas.Data(
+        data=_switch(await killing.engage(services_of(request), identity_of(request), reason))
+    )
 
 
 @delete("/kill", opt=_ADMINISTER, tags=_SAFETY, summary="Release the kill switch", status_code=200)
 async def release_kill(request: _Request) -> schemas.Data[schemas.KillSwitch]:
     await services_of(request).runs.release_kill_switch(identity_of(request))
-    return schemas.Data(data=await _kill_state(request))
+    return schemas.Data(data=_switch(await killing.standing(services_of(request))))
 
 
-async def _kill_state(request: _Request, stopped: int = 0) -> schemas.KillSwitch:
-    switch = await services_of(request).runs.kill_switch()
+def _switch(standing: KillStanding) -> schemas.KillSwitch:
+    switch = standing.switch
     return schemas.KillSwitch(
         engaged=switch is not None,
         by=switch.by if switch else None,
         reason=switch.reason if switch else None,
         engaged_at=translate.utc(switch.engaged_at) if switch else None,
-        stopped=stopped,
+        stopped=standing.stopped,
+        waiting=standing.waiting,
+        silent=list(standing.silent),
     )
 
 
@@ -291,6 +331,7 @@ ROUTES: list[Any] = [
     list_tokens,
     create_token,
     enrol_agent,
+    agent_asks,
     get_agent,
     change_agent,
     revoke_agent,

@@ -274,6 +274,25 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
 
 
+class StopOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """`reason` ends a sentence."""
+
+    run_id: int
+    attempt: int
+    reason: str
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent may do. `killed`: by whom the kill switch is engaged, the end of a sentence; empty: it is
+    not."""
+
+    lease_seconds: float
+    stop: list[StopOrder]
+    draining: bool
+    revoked: bool
+    killed: str
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """A SIP account. Its password never leaves. `project` null: every project may use it."""
 
@@ -372,13 +391,17 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):
-    """`stopped`: how many runs were told to stop."""
+    """`stopped`: runs of which it is confirmed that they have ended. `waiting`: runs that were told to end,
+    and of which it is not. `silent`: names of agents that were not heard since the switch was engaged and may
+    have calls; each ends them by itself when it has heard nothing for four leases."""
 
     engaged: bool
     by: str | None
     reason: str | None
     engaged_at: str | None
     stopped: int = 0
+    waiting: int = 0
+    silent: list[str] = []
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
