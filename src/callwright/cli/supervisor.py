@@ -51,7 +51,7 @@ class Child:
 
 class Supervisor:
     """`on_fall(child, what)` hears of each end that nobody asked for. A child is asked every `ask_every`
-    seconds whether it hears, has `answer_seconds` for it, and is replaced after `deaf_after` in a row without."""
+    seconds whether it hears, has `answer_seconds` for it, and is replaced after `deaf_after` in a row."""
 
     def __init__(
         self,
