@@ -36,6 +36,48 @@ async def test_a_transaction_that_is_canceled_frees_the_database(stores: Stores)
     assert (await stores.tests.add_project("after", "", NOW)).name == "after"
 
 
+async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: Stores) -> None:
+    async def elsewhere() -> str | None:
+        return await stores.runs.setting("inside")
+
+    async def fails() -> None:
+        async with stores.database.transaction():
+            await stores.runs.set_setting("inside", "x")
+            await stores.tests.add_project("inside", "", NOW)
+            assert await stores.runs.setting("inside") == "x"
+            async with stores.database.transaction():
+                await stores.servers.add_pool("inside", NOW)
+            # Another task is in no transaction, though this one started it: it sees what is committed.
+            assert await asyncio.ensure_future(elsewhere()) is None
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    assert await stores.runs.setting("inside") is None
+    assert await stores.tests.project("inside") is None
+    assert await stores.servers.pools() == []
+    async with stores.database.transaction():
+        await stores.runs.set_setting("inside", "y")
+        await stores.servers.add_pool("inside", NOW)
+    assert await elsewhere() == "y"
+    assert [pool.name for pool in await stores.servers.pools()] == ["inside"]
+
+
+async def test_a_refusal_in_a_transaction_is_one_of_the_domain_where_it_happens(stores: Stores) -> None:
+    await stores.tests.add_project("there", "", NOW)
+
+    async def fails() -> None:
+        async with stores.database.transaction():
+            await stores.runs.set_setting("a", "b")
+            with pytest.raises(Conflict, match="there already"):
+                await stores.tests.add_project("there", "", NOW)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    assert await stores.runs.setting("a") is None
+
+
 async def test_a_write_that_is_canceled_while_it_waits_harms_nobody(stores: Stores) -> None:
     for _ in range(20):
         task = asyncio.ensure_future(stores.runs.set_setting("a", "b"))

@@ -148,7 +148,7 @@ async def test_a_credential_is_replaced_only_when_asked_for(stores: Stores) -> N
 async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
     for number in range(5):
         entry = AuditEntry(0, NOW + number, 1, "ana", "key.created", f"key {number}", "")
-        await stores.accounts.add_audit(entry)
+        await stores.audit.add_audit(entry)
     page = await stores.accounts.audit(None, 2, None)
     assert [entry.object for entry in page] == ["key 4", "key 3"]
     assert [e.object for e in await stores.accounts.audit(page[-1].id, 9, None)] == [

@@ -296,6 +296,13 @@ async def test_the_previous_pass_is_of_the_same_test(stores: Stores) -> None:
         await stores.runs.finish(run.id, 1, "ag", Ending(phase, phase, None, ""), NOW + 5)
         ids.append(run.id)
     other = await in_phase(stores, Phase.PASSED, 77)
+    # The test moved to another project, and passed there: what it did elsewhere stays there.
+    elsewhere = await stores.tests.add_project("elsewhere", "", NOW)
+    moved = await a_run(stores, test, 78, project_id=elsewhere.id, project_name="elsewhere")
+    await stores.runs.claim(moved.id, 1, "ag", NOW, LEASE, 60)
+    await stores.runs.finish(moved.id, 1, "ag", PASSED, NOW + 5)
+    back = await a_run(stores, test, 79)
+    assert (await stores.runs.previous_pass(back) or moved).id == ids[0]
     last = await stores.runs.by_id(ids[-1])
     assert last is not None
     previous = await stores.runs.previous_pass(last)
@@ -329,12 +336,17 @@ async def test_what_runs_take_of_a_target_is_summed(stores: Stores) -> None:
     done = await a_run(stores, test, 2, usage=(use,))
     await stores.runs.claim(done.id, 1, "ag", NOW, LEASE, 60)
     await stores.runs.finish(done.id, 1, "ag", PASSED, NOW)
-    assert await stores.runs.target_usage(target.id, NOW) == TargetUse(target.id, 2, 0.5, 20.0)
-    assert await stores.runs.target_usage(target.id, NOW + 100) == TargetUse(target.id, 2, 0.5, 10.0)
-    assert await stores.runs.target_usage(999, NOW) == TargetUse(999)
+    for _ in range(2):
+        await stores.runs.count_minutes(target.id, 11, 10.0)
+    await stores.runs.count_minutes(target.id, 12, 10.0)
+    assert await stores.runs.target_usage(target.id, 11) == TargetUse(target.id, 2, 0.5, 20.0)
+    assert await stores.runs.target_usage(target.id, 12) == TargetUse(target.id, 2, 0.5, 10.0)
+    assert await stores.runs.target_usage(999, 11) == TargetUse(999)
+    assert await stores.runs.reserve_target(target.id) == target
     assert await stores.runs.remove_target(target.id, NOW)
     assert not await stores.runs.remove_target(target.id, NOW)
     assert await stores.runs.targets() == []
+    assert await stores.runs.reserve_target(target.id) is None
 
 
 async def test_a_public_link_is_set_and_revoked(stores: Stores) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
 from callwright.control.errors import (
+    CapReached,
     Forbidden,
     IdempotencyConflict,
     Invalid,
@@ -226,13 +227,83 @@ async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clo
     await services.tests.create(demo, OUTSIDE % "4101")
     await services.runs.add_target(demo, host="203.0.113.9", concurrency=3, minutes=9)
     first = await services.runs.start(demo, "outside")
-    with pytest.raises(RefusedByPolicy, match="calls at once"):
+    with pytest.raises(CapReached, match="limited to 3 concurrent calls; this run needs 2, and 2 are in use"):
         await services.runs.start(demo, "outside")
     await services.runs.stop(demo, first.session_id)
-    await services.runs.start(demo, "outside")
+    second = await services.runs.start(demo, "outside")
+    await services.runs.stop(demo, second.session_id)
+    with pytest.raises(CapReached, match="limited to 9 minutes of calls a day; this run needs 4, and 8 are"):
+        await services.runs.start(demo, "outside")
     clock.advance(86_400)
-    await services.runs.expire_leases()
     await services.runs.start(demo, "outside")
+
+
+async def test_a_cap_that_one_run_alone_exceeds_is_a_refusal_that_waiting_does_not_help(
+    services: Services, demo: Identity
+) -> None:
+    await services.tests.create(demo, OUTSIDE % "4101")
+    await services.runs.add_target(demo, host="203.0.113.9", concurrency=1)
+    with pytest.raises(RefusedByPolicy, match="limited to 1 concurrent call; this run needs 2"):
+        await services.runs.start(demo, "outside")
+    assert await services.runs.list(PLATFORM) == []
+
+
+REQUESTS = """
+name: requests
+parties:
+  alice: {user: "1", domain: 203.0.113.9}
+steps:
+  - - %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "rate"),
+    [
+        ("register: {party: alice}", 1.0),
+        ("message: {from: alice, to: '2', text: hello}", 1.0),
+        ("options: {party: alice, to: 203.0.113.9, count: 300, interval: 10ms}", 3.0),
+        ("options: {party: alice, to: 203.0.113.9, count: 2, interval: 10ms}", 2.0),
+        ("call: {from: alice, to: '2', max_duration: 60}", 1.0),
+    ],
+)
+async def test_every_request_that_opens_something_counts_for_the_rate(
+    services: Services, demo: Identity, action: str, rate: float
+) -> None:
+    """And what softphones pace never takes more than the cap; only calls take lines and minutes."""
+    await services.tests.create(demo, REQUESTS % action)
+    target = await services.runs.add_target(demo, host="203.0.113.9", rate=3, concurrency=9, minutes=9)
+    await services.runs.start(demo, "requests")
+    taken = await services.stores.runs.target_usage(target.id, int(services.clock.wall() // 86_400))
+    is_call = action.startswith("call")
+    assert (taken.rate, taken.concurrency, taken.minutes) == (rate, int(is_call), float(is_call))
+    while taken.rate + rate <= 3:
+        await services.runs.start(demo, "requests")
+        taken = await services.stores.runs.target_usage(target.id, 0)
+    with pytest.raises(CapReached, match="limited to 3 requests per second; this run needs"):
+        await services.runs.start(demo, "requests")
+
+
+async def test_a_project_cannot_fill_the_queue_of_all(services: Services, demo: Identity) -> None:
+    other = await services.tests.create_project(demo, "other")
+    await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project=other.name)
+    limited = await services.tests.limit_project(demo, "demo", max_running=None, max_queued=2)
+    assert limited.max_queued == 2
+    for _ in range(2):
+        await services.runs.start(demo, "basic_call")
+    with pytest.raises(QuotaExceeded, match="demo is limited to 2 waiting runs; this adds 1, and 2 wait"):
+        await services.runs.start(demo, "basic_call")
+    with pytest.raises(QuotaExceeded):
+        await services.runs.start_all(demo, "demo")
+    await services.runs.start(demo, "mine")
+    services.runs.settings = RunSettings(project_queue_length=1)
+    with pytest.raises(QuotaExceeded, match="other is limited to 1 waiting run;"):
+        await services.runs.start(demo, "mine")
+    for wrong in (0, -1, 10**9):
+        with pytest.raises(Invalid):
+            await services.tests.limit_project(demo, "demo", max_running=wrong, max_queued=None)
+    with pytest.raises(Forbidden):
+        await services.tests.limit_project(VIEWER, "demo", max_running=None, max_queued=None)
 
 
 async def test_a_platform_of_strangers_permits_nothing_near_by_itself(
@@ -503,7 +574,7 @@ async def test_the_kill_switch_ends_everything_until_it_is_released(
     await services.runs.release_kill_switch(demo)
     assert await services.runs.start(demo, "basic_call")
     actions = [entry.action for entry in await services.accounts.audit_log(demo)]
-    assert actions[:2] == ["kill.released", "kill.engaged"]
+    assert actions[:3] == ["run.started", "kill.released", "kill.engaged"]
 
 
 # -- the public link

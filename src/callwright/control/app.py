@@ -38,6 +38,7 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
         services.clock,
         requests=RateLimit(settings.rate_limit, settings.rate_limit * _BURST),
         failures=RateLimit(*_FAILURES),
+        on_failure=services.accounts.note_failed_login,
     )
     chapters = api_routes()
     pages = create_router(services, settings)

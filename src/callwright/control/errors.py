@@ -8,6 +8,7 @@ from typing import Any
 from callwright.scenario.source import Problem
 
 __all__ = [
+    "CapReached",
     "Conflict",
     "DomainError",
     "EvidenceAway",
@@ -96,6 +97,10 @@ class KillSwitchEngaged(DomainError):
 
 class QuotaExceeded(DomainError):
     """There is no room for more evidence, or for more runs in the queue."""
+
+
+class CapReached(QuotaExceeded):
+    """A cap of a target is used up by other runs."""
 
 
 class StorageUnavailable(DomainError):

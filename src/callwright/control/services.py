@@ -9,6 +9,7 @@ from typing import Self
 
 from callwright.control.accounts.service import Accounts
 from callwright.control.accounts.vault import Vault
+from callwright.control.audit.service import Audit
 from callwright.control.runs.evidence import EvidenceLimits, RunEvidence
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.scenarios.service import Tests
@@ -89,12 +90,22 @@ class Services:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         stores = await open_stores(Location.of(data, database), migrate=migrate, connections=connections)
         vault = Vault.open_file(data / "secret.key", entropy)
-        accounts = Accounts(stores.accounts, vault, clock=clock, entropy=entropy)
-        tests = Tests(stores.tests, clock=clock)
-        runs = Runs(stores.runs, tests, accounts, vault, clock=clock, entropy=entropy, settings=settings)
+        audit = Audit(stores.audit, clock=clock)
+        accounts = Accounts(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
+        tests = Tests(stores.tests, audit=audit, clock=clock)
+        servers = Servers(stores.servers, audit=audit, clock=clock, entropy=entropy)
+        runs = Runs(
+            stores.runs,
+            tests,
+            accounts,
+            vault,
+            audit=audit,
+            clock=clock,
+            entropy=entropy,
+            settings=settings,
+        )
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
-        servers = Servers(stores.servers, clock=clock, entropy=entropy)
         return cls(stores, accounts, tests, runs, kept, servers, clock, entropy, broker)
 
     async def close(self) -> None:

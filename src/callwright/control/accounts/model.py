@@ -129,10 +129,15 @@ PLATFORM = Identity(0, "callwright", Role.ADMIN, RIGHTS[Role.ADMIN])
 
 
 class Project(msgspec.Struct, frozen=True):
+    """``max_running``: runs that agents carry out at once; ``max_queued``: runs that wait. None: the
+    platform's own limits."""
+
     id: int
     name: str
     description: str
     created_at: float
+    max_running: int | None = None
+    max_queued: int | None = None
 
 
 class User(msgspec.Struct, frozen=True):
@@ -180,6 +185,19 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: float | None
     project_id: int | None = None  # what it is narrowed to
     project_name: str | None = None
+    created_by: str = ""  # user name of who made it; empty: it is older than the record of that
+    made_by_key: int | None = None  # the key with which it was made
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What a key made, and what could be used still. ``kind``: key, token, enrolment or agent. ``id``: of the
+    record; ``user_id``: its owner, None where only administrators may take it away."""
+
+    kind: str
+    id: str
+    name: str
+    user_id: int | None
+    project_id: int | None = None
 
 
 class KeySecret(msgspec.Struct, frozen=True):
@@ -257,3 +275,4 @@ class AuditEntry(msgspec.Struct, frozen=True):
     action: str  # "key.created", "kill.engaged"
     object: str  # "key 3", "test basic_call"
     detail: str
+    key_id: int | None = None  # the API key that was used

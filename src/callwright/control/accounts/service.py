@@ -16,6 +16,7 @@ from callwright.control.accounts.model import (
     Category,
     Credential,
     Identity,
+    Made,
     Membership,
     Project,
     Right,
@@ -29,6 +30,7 @@ from callwright.control.accounts.model import (
 from callwright.control.accounts.passwords import Passwords, check_password
 from callwright.control.accounts.store import AccountStore
 from callwright.control.accounts.vault import Vault
+from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
@@ -39,6 +41,13 @@ KEY_PREFIX = "cwk_"
 SECRET_PREFIX = "cws_"
 SESSION_IDLE = 1800.0  # seconds
 _NOTE_EVERY = 60.0  # seconds between two notes of "last used"
+#: How the log says that what a key made was taken away.
+_REVOKED = {
+    "key": "key.revoked",
+    "token": "token.revoked",
+    "enrolment": "enrolment.revoked",
+    "agent": "agent.revoke",
+}
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _EMAIL = re.compile(r"[^@\s]{1,200}@[^@\s]{1,200}")
@@ -49,8 +58,11 @@ class Accounts:
     """Secrets and tokens are shown once and kept as hashes: SHA-256 for what holds at least 128 random bits,
     argon2id for what people choose."""
 
-    def __init__(self, store: AccountStore, vault: Vault, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, store: AccountStore, vault: Vault, *, audit: Audit, clock: Clock, entropy: Entropy
+    ) -> None:
         self._store, self._vault, self._clock, self._entropy = store, vault, clock, entropy
+        self._audit = audit
         self._passwords = Passwords()
 
     # -- authentication
@@ -130,17 +142,36 @@ class Accounts:
             return await self.authenticate_basic(public, secret)
         return await self.authenticate_token(text)
 
-    async def login(self, name: str, password: str) -> tuple[str, Identity] | None:
-        """(session token, identity) for a username or e-mail address and its password."""
+    async def login(self, name: str, password: str, *, source: str = "") -> tuple[str, Identity] | None:
+        """(session token, identity) for a username or e-mail address and its password. ``source``: the
+        address it came from, for the audit log."""
         if not _keepable(name, password):
             return None
         user = await self._store.user_secret(name)
         if not await self._passwords.fits(user.password_hash if user else None, password) or user is None:
+            await self.note_failed_login(name, source)
             return None
         now = self._clock.wall()
-        await self._store.note_login(user.id, now)
-        token, row = await self._new_token(TokenKind.SESSION, "", user.id, SESSION_IDLE)
-        return token, await self._identity(user.id, user.username, user.role, session_id=row.id)
+        async with self._audit.change():
+            await self._store.note_login(user.id, now)
+            token, row = await self._new_token(TokenKind.SESSION, "", user.id, SESSION_IDLE)
+            identity = await self._identity(user.id, user.username, user.role, session_id=row.id)
+            await self._audit.note(
+                identity, "login.succeeded", f"user {user.username}", f"from {source}" if source else ""
+            )
+        return token, identity
+
+    async def note_failed_login(self, name: str, source: str = "") -> None:
+        """Of a name or public key whose secret was wrong, or that is nobody's; in the audit log."""
+        if not _keepable(name):
+            return
+        if name.startswith(KEY_PREFIX):
+            key = await self._store.key_by_public(name)
+            user_id = key.user_id if key else 0
+        else:
+            user = await self._store.user_secret(name)
+            user_id, name = (user.id, user.username) if user else (0, name)
+        await self._audit.note_failed_login(user_id, name, source)
 
     async def logout(self, identity: Identity) -> None:
         if identity.session_id is not None:
@@ -196,10 +227,11 @@ class Accounts:
         now = self._clock.wall()
         user = User(0, username, name or username, email, role, category, time_zone, now, None, None)
         try:
-            added = await self._store.add_user(user, hashed)
+            async with self._audit.change():
+                added = await self._store.add_user(user, hashed)
+                await self._audit.note(identity, "user.created", f"user {username}", role)
         except Conflict:
             raise Conflict(f"The name {username!r} or the address {email!r} is taken.") from None
-        await self.audit(identity, "user.created", f"user {username}", role)
         return added
 
     async def change_user(self, identity: Identity, user_id: int, **changes: Any) -> User:
@@ -208,25 +240,28 @@ class Accounts:
         Raises Invalid, Conflict, NotFound, Forbidden.
         """
         self.require(identity, Right.ADMINISTER)
-        user = await self.user(user_id)
-        changed = msgspec.structs.replace(user, **changes)
-        _check_user(changed.username, changed.email, changed.role, changed.category)
-        if user.role == Role.ADMIN and changed.role != Role.ADMIN:
-            await self._keep_an_admin()
-        kept = await self._store.replace_user(changed)
-        if kept is None:
-            raise NotFound("user", user_id)
-        await self.audit(identity, "user.changed", f"user {user.username}", ", ".join(sorted(changes)))
+        async with self._audit.change():
+            user = await self.user(user_id)
+            changed = msgspec.structs.replace(user, **changes)
+            _check_user(changed.username, changed.email, changed.role, changed.category)
+            if user.role == Role.ADMIN and changed.role != Role.ADMIN:
+                await self._keep_an_admin()
+            kept = await self._store.replace_user(changed)
+            if kept is None:
+                raise NotFound("user", user_id)
+            what = ", ".join(sorted(changes))
+            await self._audit.note(identity, "user.changed", f"user {user.username}", what)
         return kept
 
     async def delete_user(self, identity: Identity, user_id: int) -> None:
         """Keys, tokens and sessions of the user die at once; the record stays, with its time of deletion."""
         self.require(identity, Right.ADMINISTER)
-        user = await self.user(user_id)
-        if user.role == Role.ADMIN:
-            await self._keep_an_admin()
-        await self._store.replace_user(msgspec.structs.replace(user, deleted_at=self._clock.wall()))
-        await self.audit(identity, "user.deleted", f"user {user.username}")
+        async with self._audit.change():
+            user = await self.user(user_id)
+            if user.role == Role.ADMIN:
+                await self._keep_an_admin()
+            await self._store.replace_user(msgspec.structs.replace(user, deleted_at=self._clock.wall()))
+            await self._audit.note(identity, "user.deleted", f"user {user.username}")
 
     async def set_password(self, identity: Identity, user_id: int, password: str) -> None:
         """One's own, or an administrator anybody's. Every session of the user ends."""
@@ -234,10 +269,11 @@ class Accounts:
             self.require(identity, Right.ADMINISTER)
         check_password(password)
         hashed = await self._passwords.hash(password)
-        if not await self._store.set_password(user_id, hashed):
-            raise NotFound("user", user_id)
-        await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())
-        await self.audit(identity, "user.password", f"user {user_id}")
+        async with self._audit.change():
+            if not await self._store.set_password(user_id, hashed):
+                raise NotFound("user", user_id)
+            await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())
+            await self._audit.note(identity, "user.password", f"user {user_id}")
 
     async def _keep_an_admin(self) -> None:
         if await self._store.count_admins() <= 1:
@@ -263,15 +299,19 @@ class Accounts:
         _among(role, [one for one in Role if one is not Role.ADMIN], "role in a project")
         if user.role == Role.ADMIN:
             raise Invalid(f"{user.username} is an administrator and sees every project.", field="username")
-        await self._store.put_member(user.id, project.id, role, self._clock.wall())
-        await self.audit(identity, "member.put", f"user {user.username}", f"{role} of {project.name}")
+        async with self._audit.change():
+            await self._store.put_member(user.id, project.id, role, self._clock.wall())
+            what = f"{role} of {project.name}"
+            await self._audit.note(identity, "member.put", f"user {user.username}", what)
 
     async def remove_member(self, identity: Identity, user: User, project: Project) -> None:
         """Raises NotFound when the user is no member."""
         self.require(identity, Right.ADMINISTER)
-        if not await self._store.remove_member(user.id, project.id):
-            raise NotFound(f"member of {project.name}", user.username)
-        await self.audit(identity, "member.removed", f"user {user.username}", f"of {project.name}")
+        async with self._audit.change():
+            if not await self._store.remove_member(user.id, project.id):
+                raise NotFound(f"member of {project.name}", user.username)
+            what = f"of {project.name}"
+            await self._audit.note(identity, "member.removed", f"user {user.username}", what)
 
     # -- API keys
 
@@ -299,16 +339,20 @@ class Accounts:
         if not name.strip() or len(name) > 200:
             raise Invalid("A key has a name of 1 to 200 characters, such as ci.", field="name")
         public, secret = KEY_PREFIX + self._entropy(10).hex(), SECRET_PREFIX + self._entropy(24).hex()
-        key = await self._store.add_key(
-            public_key=public,
-            secret_hash=_hash(secret),
-            name=name.strip(),
-            user_id=user.id,
-            now=self._clock.wall(),
-            project_id=narrowed,
-        )
-        where = f", for {key.project_name} alone" if key.project_name else ""
-        await self.audit(maker, "key.created", f"key {key.id}", f"{key.name}{where}")
+        async with self._audit.change():
+            key = await self._store.add_key(
+                public_key=public,
+                secret_hash=_hash(secret),
+                name=name.strip(),
+                user_id=user.id,
+                now=self._clock.wall(),
+                project_id=narrowed,
+                created_by=maker.username,
+                made_by_key=maker.key_id,
+            )
+            of = f" of {user.username}" if maker.user_id != user.id else ""
+            where = f", for {key.project_name} alone" if key.project_name else ""
+            await self._audit.note(maker, "key.created", f"key {key.id}", f"{key.name}{of}{where}")
         return public, secret
 
     async def list_keys(self, identity: Identity, *, of_everybody: bool = False) -> list[ApiKey]:
@@ -318,16 +362,53 @@ class Accounts:
         found = await self._store.keys(None if of_everybody else identity.user_id)
         return [key for key in found if identity.only_project in (None, key.project_id)]
 
-    async def revoke_key(self, identity: Identity, key: int | str) -> None:
-        """By id or public key. Raises NotFound, also for somebody else's."""
+    async def revoke_key(
+        self, identity: Identity, key: int | str, *, with_made: bool = False
+    ) -> Sequence[Made]:
+        """By id or public key. ``with_made``: and what it made, see `made_by`, which is returned; agents
+        among it are to be told. Raises NotFound, also for somebody else's."""
+        found = await self._key(identity, key)
+        now = self._clock.wall()
+        async with self._audit.change():
+            if await self._store.revoke_key(found.id, now):
+                await self._audit.note(identity, "key.revoked", f"key {found.id}", found.name)
+            made = await self._made(identity, found.id) if with_made else []
+            for one in made:
+                if await self._store.revoke_made(one, now):
+                    what = f"{one.name}, made by key {found.id}".removeprefix(", ")
+                    await self._audit.note(identity, _REVOKED[one.kind], f"{one.kind} {one.id}", what)
+        return made
+
+    async def made_by(self, identity: Identity, key: int | str) -> Sequence[Made]:
+        """What can be used still of all that the key made, by itself or by a key that it made: keys, tokens,
+        tokens for agents, and agents that enrolled with those. Raises NotFound as `revoke_key`."""
+        return await self._made(identity, (await self._key(identity, key)).id)
+
+    async def _made(self, identity: Identity, key_id: int) -> list[Made]:
+        made: list[Made] = []
+        known, waiting = {key_id}, [key_id]
+        while waiting:
+            maker = waiting.pop()
+            made += await self._store.made_by_key(maker, self._clock.wall())
+            more = [one for one in await self._store.key_ids_made_by(maker) if one not in known]
+            known.update(more)
+            waiting += more
+        if identity.can(Right.ADMINISTER):
+            return made
+        return [
+            one
+            for one in made
+            if one.user_id == identity.user_id and identity.only_project in (None, one.project_id)
+        ]
+
+    async def _key(self, identity: Identity, key: int | str) -> ApiKey:
         found = await (self._store.key(key) if isinstance(key, int) else self._store.key_by_public(key))
         mine = found is not None and (
             found.user_id == identity.user_id and identity.only_project in (None, found.project_id)
         )
         if found is None or not (mine or identity.can(Right.ADMINISTER)):
             raise NotFound("key", key)
-        if await self._store.revoke_key(found.id, self._clock.wall()):
-            await self.audit(identity, "key.revoked", f"key {found.id}", found.name)
+        return found
 
     # -- tokens
 
@@ -345,10 +426,13 @@ class Accounts:
         if not 0 <= idle_seconds <= 1e10:
             raise Invalid("expiry is the idle time in seconds, 0 for never.", field="expiry")
         try:
-            token, row = await self._new_token(TokenKind.API, name.strip(), identity.user_id, idle_seconds)
+            async with self._audit.change():
+                token, row = await self._new_token(
+                    TokenKind.API, name.strip(), identity.user_id, idle_seconds, identity.key_id
+                )
+                await self._audit.note(identity, "token.created", f"token {row.id}", row.name)
         except Conflict:
             raise Conflict(f"You have a token {name.strip()!r} already.") from None
-        await self.audit(identity, "token.created", f"token {row.id}", row.name)
         return token, row
 
     async def tokens(self, identity: Identity) -> list[Token]:
@@ -360,12 +444,18 @@ class Accounts:
         if isinstance(token, str):
             owner = await self._store.token_owner(_hash(token)) if _keepable(token) else None
             token = owner.id if owner else 0
-        if token not in mine or not await self._store.revoke_token(token, self._clock.wall()):
-            raise NotFound("token", token)
-        await self.audit(identity, "token.revoked", f"token {token}")
+        async with self._audit.change():
+            if token not in mine or not await self._store.revoke_token(token, self._clock.wall()):
+                raise NotFound("token", token)
+            await self._audit.note(identity, "token.revoked", f"token {token}")
 
     async def _new_token(
-        self, kind: TokenKind, name: str, user_id: int, idle_seconds: float
+        self,
+        kind: TokenKind,
+        name: str,
+        user_id: int,
+        idle_seconds: float,
+        made_by_key: int | None = None,
     ) -> tuple[str, Token]:
         token = self._entropy(20).hex()
         row = await self._store.add_token(
@@ -375,6 +465,7 @@ class Accounts:
             user_id=user_id,
             idle_seconds=idle_seconds,
             now=self._clock.wall(),
+            made_by_key=made_by_key,
         )
         return token, row
 
@@ -466,17 +557,21 @@ class Accounts:
         given = {field: fields.get(field, "") for field in _CREDENTIAL_FIELDS}
         row = SealedCredential(id=0, name=name, sealed_password=sealed, project_id=project_id, **given)
         try:
-            kept = await self._store.put_credential(row, self._clock.wall(), replace=replace)
+            async with self._audit.change():
+                there = await self._store.has_credential(name, project_id)
+                kept = await self._store.put_credential(row, self._clock.wall(), replace=replace)
+                action = "credential.changed" if there else "credential.created"
+                await self._audit.note(identity, action, name)
         except Conflict:
             raise Conflict(f"There is a credential {name!r} already.") from None
-        await self.audit(identity, "credential.changed" if replace else "credential.created", name)
         return kept
 
     async def delete_credential(self, identity: Identity, name: str, project_id: int | None = None) -> None:
         self._require_credentials(identity, project_id)
-        if not await self._store.delete_credential(name, project_id):
-            raise NotFound("credential", name)
-        await self.audit(identity, "credential.deleted", name)
+        async with self._audit.change():
+            if not await self._store.delete_credential(name, project_id):
+                raise NotFound("credential", name)
+            await self._audit.note(identity, "credential.deleted", name)
 
     async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]:
         """The accounts of a project with their passwords, for jobs alone: name to fields, as
@@ -494,14 +589,6 @@ class Accounts:
         return revealed
 
     # -- the audit log
-
-    async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None:
-        """Secrets never stand in ``detail``."""
-        await self._store.add_audit(
-            AuditEntry(
-                0, self._clock.wall(), identity.user_id, identity.username, action, object_, detail[:1000]
-            )
-        )
 
     async def audit_log(
         self, identity: Identity, *, after: int | None = None, limit: int = 100, search: str | None = None

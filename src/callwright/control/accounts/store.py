@@ -9,6 +9,7 @@ from callwright.control.accounts.model import (
     AuditEntry,
     Credential,
     KeySecret,
+    Made,
     Membership,
     SealedCredential,
     Token,
@@ -62,8 +63,19 @@ class AccountStore(Protocol):
         user_id: int,
         now: float,
         project_id: int | None = None,
+        created_by: str = "",
+        made_by_key: int | None = None,
     ) -> ApiKey: ...
     async def revoke_key(self, key_id: int, now: float) -> bool: ...
+    async def made_by_key(self, key_id: int, now: float) -> list[Made]:
+        """What can be used still of what was made with this very key."""
+        ...
+
+    async def key_ids_made_by(self, key_id: int) -> list[int]:
+        """Of keys, revoked ones too."""
+        ...
+
+    async def revoke_made(self, made: Made, now: float) -> bool: ...
     async def note_key_use(self, key_id: int, now: float) -> None: ...
 
     async def token_owner(self, token_hash: str) -> TokenOwner | None:
@@ -72,7 +84,15 @@ class AccountStore(Protocol):
 
     async def tokens(self, user_id: int) -> list[Token]: ...
     async def add_token(
-        self, *, kind: str, name: str, token_hash: str, user_id: int, idle_seconds: float, now: float
+        self,
+        *,
+        kind: str,
+        name: str,
+        token_hash: str,
+        user_id: int,
+        idle_seconds: float,
+        now: float,
+        made_by_key: int | None = None,
     ) -> Token: ...
     async def token_lives(self, token_id: int) -> bool:
         """Whether it was not revoked."""
@@ -87,13 +107,13 @@ class AccountStore(Protocol):
         ...
 
     async def sealed_credentials(self) -> list[SealedCredential]: ...
+    async def has_credential(self, name: str, project_id: int | None) -> bool: ...
     async def put_credential(self, credential: SealedCredential, now: float, *, replace: bool) -> Credential:
         """By project and name. Raises Conflict when it is there and shall not be replaced."""
         ...
 
     async def delete_credential(self, name: str, project_id: int | None = None) -> bool: ...
 
-    async def add_audit(self, entry: AuditEntry) -> None: ...
     async def audit(self, before: int | None, limit: int, search: str | None) -> list[AuditEntry]:
         """Newest first."""
         ...

@@ -48,9 +48,19 @@ class Gate:
     the entry it is open to anybody who is known, and `open=True` to all.
     """
 
-    def __init__(self, accounts: Accounts, clock: Clock, *, requests: RateLimit, failures: RateLimit) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        clock: Clock,
+        *,
+        requests: RateLimit,
+        failures: RateLimit,
+        on_failure: Callable[[str, str], Awaitable[None]] | None = None,
+    ) -> None:
+        """``on_failure``: hears of the name and the address of each wrong pair."""
         self._accounts, self._clock = accounts, clock
         self._requests, self._failures = requests, failures
+        self._on_failure = on_failure
 
     async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
         opt = handler.opt
@@ -68,6 +78,7 @@ class Gate:
         if identity is None:
             if not guess:
                 self._failures.wait(address, now)
+            await self._tell_failure(connection.headers, address)
             raise unauthorized()
         if guess:
             self._failures.give_back(address)
@@ -79,6 +90,22 @@ class Gate:
         if right is not None and not identity.can(right):
             raise forbidden(right.value)
         connection.scope["state"][_STATE] = identity
+
+    async def _tell_failure(self, headers: Mapping[str, str], address: str) -> None:
+        """Of a name and a secret; a token that is over happens to everybody."""
+        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        if self._on_failure is None or headers.get("x-auth-token"):
+            return
+        match scheme.lower():
+            case "basic":
+                pair = decode_basic(rest)
+            case "bearer":
+                public, colon, secret = rest.strip().partition(":")
+                pair = (public, secret) if colon else None
+            case _:
+                pair = None
+        if pair is not None and not pair[0].isdigit():
+            await self._on_failure(pair[0], address)
 
     async def _identify(self, connection: Connection) -> Identity | None:
         token = connection.headers.get("x-auth-token")

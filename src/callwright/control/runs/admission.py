@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from callwright.control.errors import RefusedByPolicy
+from callwright.control.errors import CapReached, RefusedByPolicy
 from callwright.control.runs.model import TargetRow, TargetUse
 from callwright.policy.destination import Decision, Destination, PolicyError, Purpose, Rules, Target, decide
-from callwright.scenario.actions import Call
+from callwright.scenario.actions import Action, Call, Options
 from callwright.scenario.scenario import Scenario
 from callwright.sip.uri import SipSyntaxError, Uri
 
-__all__ = ["Admission", "admit", "policy_target", "remedy_for_caps", "rules"]
+__all__ = ["Admission", "admit", "check_caps", "policy_target", "rules", "summed"]
 
 #: Stands for the built-in PBX, whose address only the agent knows; nothing else listens on port 1.
 _OWN = ("127.0.0.1", 1)
+_ROUNDING = 1e-9  # sums of rates such as 0.1
+_WAIT = "Wait for other runs to end, or ask for a larger cap."
+_WAIT_A_DAY = "The day ends at midnight UTC. Wait for it, or ask for a larger cap."
 _REMEDY = "An administrator can permit it on the page Targets."
 _NUMBER_REMEDY = (
     "If it is safe there, an administrator can permit this number at this host on the page Targets."
@@ -52,7 +55,7 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
     """
     aimed = scenario.on_pbx(f"{_OWN[0]}:{_OWN[1]}", {}) if scenario.needs_pbx else scenario
     policy = rules(rows, embedded=embedded)
-    by_target = {policy_target(row): row for row in rows if _makes_sense(row)}
+    by_target = {policy_target(row): row for row in reversed(rows) if _makes_sense(row)}
     used: dict[int, list[str]] = {}
     for address, text in aimed.destinations():
         try:
@@ -65,8 +68,11 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
             raise RefusedByPolicy(address, decision.reason, _remedy(decision))
         if decision.target is not None:
             used.setdefault(by_target[decision.target].id, []).append(address)
-    calls = {action.address: action for action in scenario.actions() if isinstance(action, Call)}
-    return Admission(tuple(_use(target_id, addresses, calls) for target_id, addresses in used.items()))
+    by_id = {row.id: row for row in rows}
+    actions = {action.address: action for action in scenario.actions()}
+    return Admission(
+        tuple(_use(by_id[target_id], addresses, actions) for target_id, addresses in used.items())
+    )
 
 
 def _makes_sense(row: TargetRow) -> bool:
@@ -84,28 +90,64 @@ def _remedy(decision: Decision) -> str:
     return _NUMBER_REMEDY if "targets file" in decision.remedy else decision.remedy
 
 
-def _use(target_id: int, addresses: Sequence[str], calls: Mapping[str, Call]) -> TargetUse:
-    made = [calls[address] for address in dict.fromkeys(addresses) if address in calls]
+def _use(row: TargetRow, addresses: Sequence[str], actions: Mapping[str, Action]) -> TargetUse:
+    """Calls hold lines and minutes; every request that opens something counts for the rate. What softphones
+    send is paced by the agent, so that one run takes the whole cap at most; a load is not."""
+    senders = [actions[address] for address in dict.fromkeys(addresses)]
+    made = [action for action in senders if isinstance(action, Call)]
+    loads = sum(_rate(action) for action in senders if action.is_load)
+    paced = sum(_rate(action) for action in senders if not action.is_load)
+    if row.rate is not None:
+        paced = min(paced, max(row.rate - loads, 0.0))
     return TargetUse(
-        target_id,
+        row.id,
         sum(call.concurrent or call.max_total_calls for call in made),
-        sum(min(call.highest_rate, call.max_total_calls) for call in made),
+        loads + paced,
         sum(call.max_total_calls * call.max_duration for call in made) / 60,
     )
 
 
-def remedy_for_caps(row: TargetRow, asked: TargetUse, taken: TargetUse) -> str | None:
-    """Which cap of a target the run would break, as a sentence; None when there is room."""
+def _rate(action: Action) -> float:
+    """Requests a second at most: INVITE, OPTIONS, MESSAGE, REGISTER, SUBSCRIBE, PUBLISH."""
+    if isinstance(action, Call):
+        return min(action.highest_rate, action.max_total_calls)
+    if isinstance(action, Options):
+        return min(1 / action.interval, action.count)
+    return 1.0
+
+
+def summed(uses: Iterable[TargetUse]) -> dict[int, TargetUse]:
+    """What several runs may take of each target together."""
+    found: dict[int, TargetUse] = {}
+    for use in uses:
+        had = found.get(use.target_id, TargetUse(use.target_id))
+        found[use.target_id] = TargetUse(
+            use.target_id, had.concurrency + use.concurrency, had.rate + use.rate, had.minutes + use.minutes
+        )
+    return found
+
+
+def check_caps(row: TargetRow, asked: TargetUse, taken: TargetUse, *, runs: int = 1) -> None:
+    """``asked``: by ``runs`` runs that start together; ``taken``: by all others.
+
+    Raises CapReached when there is no room now, RefusedByPolicy when there never will be for this run.
+    """
     place = row.host or row.network or row.number
-    for name, unit, cap in (
-        ("concurrency", "calls at once", row.concurrency),
-        ("rate", "calls per second", row.rate),
-        ("minutes", "minutes of calls in a day", row.minutes),
+    for name, one, many, cap in (
+        ("concurrency", "concurrent call", "concurrent calls", row.concurrency),
+        ("rate", "request per second", "requests per second", row.rate),
+        ("minutes", "minute of calls a day", "minutes of calls a day", row.minutes),
     ):
         wanted, used = getattr(asked, name), getattr(taken, name)
-        if cap is not None and wanted + used > cap:
-            return (
-                f"The target {place} permits {cap:g} {unit}; this run may take {wanted:g}, "
-                f"and others have {used:g}."
+        if cap is None or wanted <= 0 or wanted + used <= cap + _ROUNDING:
+            continue
+        who = "this run needs" if runs == 1 else f"these {runs} runs need"
+        limit = f"The target {place} is limited to {cap:g} {one if cap == 1 else many}"
+        if runs == 1 and wanted > cap + _ROUNDING:
+            raise RefusedByPolicy(
+                "", f"{limit}; {who} {wanted:g}.", "Let the test do less, or ask for a larger cap."
             )
-    return None
+        raise CapReached(
+            f"{limit}; {who} {wanted:g}, and {used:g} {'is' if used == 1 else 'are'} in use.",
+            _WAIT_A_DAY if name == "minutes" else _WAIT,
+        )

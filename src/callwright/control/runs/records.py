@@ -9,6 +9,7 @@ from typing import Protocol
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
+from callwright.control.audit.service import Audit
 from callwright.control.errors import Forbidden, Invalid, LinkExpired, NotFound
 from callwright.control.runs.admission import policy_target
 from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow
@@ -45,12 +46,14 @@ class AccountSource(Protocol):
     """What runs need of accounts."""
 
     async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]: ...
-    async def audit(self, identity: Identity, action: str, object_: str, detail: str = "") -> None: ...
 
 
 class RunRecords:
-    def __init__(self, store: RunStore, accounts: AccountSource, vault: Vault, *, clock: Clock) -> None:
+    def __init__(
+        self, store: RunStore, accounts: AccountSource, vault: Vault, *, audit: Audit, clock: Clock
+    ) -> None:
         self._store, self._accounts, self._vault, self._clock = store, accounts, vault, clock
+        self._audit = audit
 
     # -- look
 
@@ -161,9 +164,10 @@ class RunRecords:
             return run
         # Seconds since the epoch only grow, so that no serial is used twice.
         serial = run.kiosk if run.kiosk is not None and not over else max(2, int(self._clock.wall()))
-        shared = await self._store.set_kiosk(run.id, serial, until)
         detail = "never ends" if days is None else f"ends after {days:g} days"
-        await self._accounts.audit(identity, "kiosk.shared", f"run {run.session_id}", detail)
+        async with self._audit.change():
+            shared = await self._store.set_kiosk(run.id, serial, until)
+            await self._audit.note(identity, "kiosk.shared", f"run {run.session_id}", detail)
         return shared or run
 
     def link_end(self, days: float | None) -> float | None:
@@ -181,8 +185,9 @@ class RunRecords:
     async def revoke_kiosk(self, identity: Identity, session_id: str) -> Run:
         run = await self.get(identity, session_id)
         require_in(identity, Right.RUN, run.project_id)
-        revoked = await self._store.set_kiosk(run.id, None)
-        await self._accounts.audit(identity, "kiosk.revoked", f"run {run.session_id}")
+        async with self._audit.change():
+            revoked = await self._store.set_kiosk(run.id, None)
+            await self._audit.note(identity, "kiosk.revoked", f"run {run.session_id}")
         return revoked or run
 
     # -- targets
@@ -228,17 +233,18 @@ class RunRecords:
             policy_target(row)
         except PolicyError as error:
             raise Invalid(str(error)) from None
-        added = await self._store.add_target(row)
-        await self._accounts.audit(
-            identity, "target.added", f"target {added.id}", added.host or added.network or added.number or ""
-        )
+        async with self._audit.change():
+            added = await self._store.add_target(row)
+            place = added.host or added.network or added.number or ""
+            await self._audit.note(identity, "target.added", f"target {added.id}", place)
         return added
 
     async def remove_target(self, identity: Identity, target_id: int) -> None:
         require(identity, Right.ADMINISTER)
-        if not await self._store.remove_target(target_id, self._clock.wall()):
-            raise NotFound("target", target_id)
-        await self._accounts.audit(identity, "target.removed", f"target {target_id}")
+        async with self._audit.change():
+            if not await self._store.remove_target(target_id, self._clock.wall()):
+                raise NotFound("target", target_id)
+            await self._audit.note(identity, "target.removed", f"target {target_id}")
 
 
 def _is_place(host: str) -> bool:

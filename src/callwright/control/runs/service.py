@@ -15,6 +15,7 @@ import msgspec
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
+from callwright.control.audit.service import Audit
 from callwright.control.errors import (
     Invalid,
     KillSwitchEngaged,
@@ -22,7 +23,7 @@ from callwright.control.errors import (
     QuotaExceeded,
     RefusedByPolicy,
 )
-from callwright.control.runs.admission import admit, remedy_for_caps
+from callwright.control.runs.admission import admit, check_caps, summed
 from callwright.control.runs.model import (
     KILL_SWITCH,
     Acceptance,
@@ -31,8 +32,6 @@ from callwright.control.runs.model import (
     KillSwitch,
     NewRun,
     Run,
-    TargetRow,
-    TargetUse,
 )
 from callwright.control.runs.records import (
     KIOSK_DAYS,
@@ -68,6 +67,7 @@ class RunSettings:
     grace: float = 60.0  # beyond what the document may last
     attempts: int = 3
     queue_length: int = 10_000
+    project_queue_length: int = 5_000  # of a project that has no limit of its own
     idempotency_kept: float = 86_400.0
 
 
@@ -91,12 +91,13 @@ class Runs(RunRecords):
         accounts: AccountSource,
         vault: Vault,
         *,
+        audit: Audit,
         clock: Clock,
         entropy: Entropy,
         settings: RunSettings | None = None,
         on_change: Callable[[Run], None] | None = None,
     ) -> None:
-        super().__init__(store, accounts, vault, clock=clock)
+        super().__init__(store, accounts, vault, audit=audit, clock=clock)
         self._tests, self._entropy = tests, entropy
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
@@ -214,7 +215,6 @@ class Runs(RunRecords):
             credentials = await self._accounts.revealed_credentials(test.project_id)
             scenario = read_scenario(document.document, overrides, credentials)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
-            await self._check_caps(usage, targets, now)
             session_id = new_session_id(self._entropy)
             sealed = self._vault.seal(_texts(overrides), session_id) if overrides else ""
             born.append(
@@ -240,18 +240,54 @@ class Runs(RunRecords):
                     usage=usage,
                 )
             )
-        runs, new = await self._store.add(born, user_id=identity.user_id, key=key, fingerprint=fingerprint)
+
+        async def reserve() -> None:
+            await self._reserve_room(born)
+            await self._reserve_caps(born, now)
+
+        async with self._audit.change():
+            runs, new = await self._store.add(
+                born, user_id=identity.user_id, key=key, fingerprint=fingerprint, reserve=reserve
+            )
+            for run in runs if new else ():
+                what = f"test {run.test_name} of the project {run.project_name}"
+                await self._audit.note(identity, "run.started", f"run {run.session_id}", what)
         if new:
             self._tell(runs)
         return runs
 
-    async def _check_caps(self, usage: Iterable[TargetUse], rows: Sequence[TargetRow], now: float) -> None:
-        by_id = {row.id: row for row in rows}
-        for asked in usage:
-            taken = await self._store.target_usage(asked.target_id, now - now % 86_400)
-            broken = remedy_for_caps(by_id[asked.target_id], asked, taken)
-            if broken is not None:
-                raise RefusedByPolicy("", broken, "Wait for other runs to end, or ask for a larger cap.")
+    async def _reserve_room(self, born: Sequence[NewRun]) -> None:
+        """One project cannot fill the queue that all share."""
+        names = {run.project_id: run.project_name for run in born}
+        for project_id in sorted(names):
+            limit = await self._store.reserve_queue(project_id)
+            most = self.settings.project_queue_length if limit is None else limit
+            waiting = await self._store.count_queued(project_id)
+            more = sum(run.project_id == project_id for run in born)
+            if waiting + more > most:
+                raise QuotaExceeded(
+                    f"The project {names[project_id]} is limited to {most:,} waiting "
+                    f"{'run' if most == 1 else 'runs'}; this adds {more:,}, and {waiting:,} "
+                    f"{'waits' if waiting == 1 else 'wait'}.",
+                    "Try again when some have begun.",
+                )
+
+    async def _reserve_caps(self, born: Sequence[NewRun], now: float) -> None:
+        """In the transaction that inserts the runs: what they may take of each target is theirs, or they are
+        not started."""
+        day = int(now // 86_400)
+        asked = summed(use for run in born for use in run.usage)
+        for target_id in sorted(asked):  # in one order: two that reserve never wait for each other
+            row = await self._store.reserve_target(target_id)
+            if row is None:
+                raise RefusedByPolicy(
+                    "",
+                    "The target of this test was removed meanwhile.",
+                    "Start it again to see what holds now.",
+                )
+            runs = sum(any(use.target_id == target_id for use in run.usage) for run in born)
+            check_caps(row, asked[target_id], await self._store.target_usage(target_id, day), runs=runs)
+            await self._store.count_minutes(target_id, day, asked[target_id].minutes)
 
     # -- what agents do, by the keeper
 
@@ -435,10 +471,11 @@ class Runs(RunRecords):
         """A queued run is canceled at once; of a running one the wish is noted, for its agent to be told."""
         run = await self.get(identity, session_id)
         require_in(identity, Right.RUN, run.project_id)
-        changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
+        async with self._audit.change():
+            changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
+            if changed:
+                await self._audit.note(identity, "run.stopped", f"run {run.session_id}")
         self._tell(changed)
-        if changed:
-            await self._accounts.audit(identity, "run.stopped", f"run {run.session_id}")
         return changed[0] if changed else await self.by_id(run.id)
 
     async def kill_switch(self) -> KillSwitch | None:
@@ -452,14 +489,16 @@ class Runs(RunRecords):
         require(identity, Right.ADMINISTER)
         now = self._clock.wall()
         switch = KillSwitch(now, identity.username, reason)
-        await self._store.set_setting(KILL_SWITCH, _json(switch))
-        changed = await self._store.stop(None, now, f"The kill switch was engaged by {identity.username}.")
-        told = tuple(run.id for run in await self._store.live())
-        canceled = sum(run.finished for run in changed)
-        told += tuple(run.id for run in changed if not run.finished and run.id not in told)
-        switch = msgspec.structs.replace(switch, canceled=canceled, told=told)
-        await self._store.set_setting(KILL_SWITCH, _json(switch))
-        await self._accounts.audit(identity, "kill.engaged", f"{len(changed)} runs", reason)
+        async with self._audit.change():
+            await self._store.set_setting(KILL_SWITCH, _json(switch))
+            reason_told = f"The kill switch was engaged by {identity.username}."
+            changed = await self._store.stop(None, now, reason_told)
+            told = tuple(run.id for run in await self._store.live())
+            canceled = sum(run.finished for run in changed)
+            told += tuple(run.id for run in changed if not run.finished and run.id not in told)
+            switch = msgspec.structs.replace(switch, canceled=canceled, told=told)
+            await self._store.set_setting(KILL_SWITCH, _json(switch))
+            await self._audit.note(identity, "kill.engaged", f"{len(changed)} runs", reason)
         self._tell(changed)
         return changed
 
@@ -492,8 +531,9 @@ class Runs(RunRecords):
 
     async def release_kill_switch(self, identity: Identity) -> None:
         require(identity, Right.ADMINISTER)
-        await self._store.set_setting(KILL_SWITCH, None)
-        await self._accounts.audit(identity, "kill.released", "")
+        async with self._audit.change():
+            await self._store.set_setting(KILL_SWITCH, None)
+            await self._audit.note(identity, "kill.released", "")
 
     async def forget_old_keys(self) -> None:
         """Idempotency keys are kept for a day."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -25,10 +25,17 @@ __all__ = ["EvidenceStore", "RunStore"]
 
 class RunStore(Protocol):
     async def add(
-        self, runs: Sequence[NewRun], *, user_id: int, key: str | None, fingerprint: str
+        self,
+        runs: Sequence[NewRun],
+        *,
+        user_id: int,
+        key: str | None,
+        fingerprint: str,
+        reserve: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[list[Run], bool]:
         """(the runs, whether they are new). With an idempotency ``key`` that this user has sent before: the
-        runs of then. Raises IdempotencyConflict when it came with another ``fingerprint``."""
+        runs of then. ``reserve`` is awaited in the transaction before new runs are inserted; what it raises
+        leaves nothing. Raises IdempotencyConflict when the key came with another ``fingerprint``."""
         ...
 
     async def earlier(self, user_id: int, key: str, fingerprint: str) -> list[Run] | None:
@@ -54,6 +61,12 @@ class RunStore(Protocol):
         ...
 
     async def count_live(self) -> int: ...
+    async def reserve_queue(self, project_id: int) -> int | None:
+        """How many runs of the project may wait, None without a limit of its own; a limit is nobody else's
+        to reserve until the transaction ends."""
+        ...
+
+    async def count_queued(self, project_id: int) -> int: ...
     async def previous_pass(self, run: Run) -> Run | None:
         """Of the same test in the same project."""
         ...
@@ -127,9 +140,16 @@ class RunStore(Protocol):
     async def targets(self) -> list[TargetRow]: ...
     async def add_target(self, row: TargetRow) -> TargetRow: ...
     async def remove_target(self, target_id: int, now: float) -> bool: ...
-    async def target_usage(self, target_id: int, since: float) -> TargetUse:
-        """Calls at once and a second of live runs; minutes of all since ``since``."""
+    async def reserve_target(self, target_id: int) -> TargetRow | None:
+        """The target, nobody else's to reserve until the transaction ends; None when it was removed."""
         ...
+
+    async def target_usage(self, target_id: int, day: int) -> TargetUse:
+        """Calls at once and requests a second of live runs; minutes of all that were started on this day (of
+        UTC, counted from the epoch)."""
+        ...
+
+    async def count_minutes(self, target_id: int, day: int, minutes: float) -> None: ...
 
 
 class EvidenceStore(Protocol):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from callwright.control.accounts.model import Identity, Project, Right
+from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.scenarios.model import CatalogueEntry, Test, TestDocument, TestVersion
 from callwright.control.scenarios.store import TestStore
@@ -25,6 +26,7 @@ __all__ = ["DEMO_PROJECT", "RESERVED_NAMES", "Tests"]
 DEMO_PROJECT = "demo"
 #: `/tests/new` is a page, `POST /tests/run` starts a run; `import` and `openapi` are kept for the like.
 RESERVED_NAMES = frozenset({"new", "run", "import", "openapi"})
+_MOST_RUNS = 1_000_000
 _NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 
@@ -33,8 +35,8 @@ class Tests:
 
     __test__: ClassVar[bool] = False
 
-    def __init__(self, store: TestStore, *, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: TestStore, *, audit: Audit, clock: Clock) -> None:
+        self._store, self._audit, self._clock = store, audit, clock
 
     # -- projects
 
@@ -54,11 +56,40 @@ class Tests:
         """By an administrator, who says who belongs to it. Raises Conflict when there is one of this name."""
         _require(identity, Right.ADMINISTER)
         try:
-            return await self._store.add_project(
-                _checked_name(name, "project"), description, self._clock.wall()
-            )
+            return await self._add_project(identity, _checked_name(name, "project"), description)
         except Conflict:
             raise Conflict(f"There is a project {name.strip()!r} already.", "Choose another name.") from None
+
+    async def _add_project(self, identity: Identity, name: str, description: str) -> Project:
+        async with self._audit.change():
+            added = await self._store.add_project(name, description, self._clock.wall())
+            await self._audit.note(identity, "project.created", f"project {added.name}")
+        return added
+
+    async def limit_project(
+        self, identity: Identity, name: str, *, max_running: int | None, max_queued: int | None
+    ) -> Project:
+        """How many runs of the project agents carry out at once, and how many may wait; None: only the
+        platform's own limits hold. Raises NotFound, Invalid, Forbidden."""
+        _require(identity, Right.ADMINISTER)
+        for field, limit in (("max_running", max_running), ("max_queued", max_queued)):
+            if limit is not None and not 1 <= limit <= _MOST_RUNS:
+                raise Invalid(
+                    f"{field} is a number from 1 to {_MOST_RUNS:,}, not {limit}.",
+                    "Leave it out for no limit.",
+                    field=field,
+                )
+        project = await self.project(identity, name)
+        shown = ", ".join(
+            f"{field} {'none' if limit is None else limit}"
+            for field, limit in (("max_running", max_running), ("max_queued", max_queued))
+        )
+        async with self._audit.change():
+            changed = await self._store.limit_project(project.id, max_running, max_queued)
+            if changed is None:
+                raise NotFound("project", name)
+            await self._audit.note(identity, "project.changed", f"project {name}", shown)
+        return changed
 
     # -- tests
 
@@ -149,7 +180,11 @@ class Tests:
         now = self._clock.wall()
         test = _row(scenario, owner, _free(name or scenario.name), 1, now, now)
         try:
-            return await self._store.add(test, TestDocument(0, 1, document, identity.username, now))
+            async with self._audit.change():
+                added = await self._store.add(test, TestDocument(0, 1, document, identity.username, now))
+                where = f"in the project {added.project_name}"
+                await self._audit.note(identity, "test.created", f"test {added.name}", where)
+            return added
         except Conflict:
             raise Conflict(
                 f"There is a test {test.name!r} already.", "Change that one, or choose another name."
@@ -190,7 +225,12 @@ class Tests:
         version = TestDocument(test.id, changed.version, text, identity.username, now)
         kept = None
         if was_version is None or was_version == test.version:
-            kept = await self._store.replace(changed, version, test.version)
+            async with self._audit.change():
+                kept = await self._store.replace(changed, version, test.version)
+                if kept is not None:
+                    await self._audit.note(
+                        identity, "test.changed", f"test {test.name}", _what_changed(test, kept)
+                    )
         if kept is None:
             raise Conflict(
                 f"The test {test.name!r} was changed by somebody else meanwhile.",
@@ -203,7 +243,11 @@ class Tests:
         _require(identity, Right.EDIT)
         test = await self.get(identity, name)
         _require_in(identity, await self.project(identity, test.project_name))
-        await self._store.delete(test.id, self._clock.wall())
+        async with self._audit.change():
+            if not await self._store.delete(test.id, self._clock.wall()):
+                raise NotFound("test", name)
+            where = f"in the project {test.project_name}"
+            await self._audit.note(identity, "test.deleted", f"test {test.name}", where)
 
     async def versions(self, test: Test) -> Sequence[TestVersion]:
         """Newest first."""
@@ -232,7 +276,7 @@ class Tests:
         found = await self._store.project(project)
         if found is None:
             description = "The ready-made tests, against the built-in PBX."
-            found = await self._store.add_project(project, description, self._clock.wall())
+            found = await self._add_project(identity, project, description)
         known = {test.name for test in await self.list(identity, project=project, limit=5000)}
         for name in catalogue.NAMES:
             if name not in known:
@@ -249,7 +293,7 @@ class Tests:
                 f"{identity.username} may edit in no project.",
                 "Ask an administrator to be made a member of one.",
             )
-        return await self._store.add_project("default", "", self._clock.wall())
+        return await self._add_project(identity, "default", "")
 
 
 @lru_cache(maxsize=1)
@@ -292,6 +336,16 @@ def _row(
         updated_at,
         _parameters(scenario),
     )
+
+
+def _what_changed(before: Test, after: Test) -> str:
+    """For the log: the new version, and the name and the project where they are others."""
+    parts = [f"version {after.version}"]
+    if after.name != before.name:
+        parts.append(f"now {after.name}")
+    if after.project_id != before.project_id:
+        parts.append(f"moved from the project {before.project_name} to {after.project_name}")
+    return ", ".join(parts)
 
 
 def _parameters(scenario: Scenario) -> str:

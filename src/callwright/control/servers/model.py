@@ -16,9 +16,12 @@ class AgentState(StrEnum):
 
 
 class Pool(msgspec.Struct, frozen=True):
+    """``project_id`` None: runs of every project may use it."""
+
     id: int
     name: str
     created_at: float
+    project_id: int | None = None
 
 
 class Agent(msgspec.Struct, frozen=True):

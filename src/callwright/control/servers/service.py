@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from callwright.control.accounts.model import Identity, Right
+from callwright.control.accounts.model import PLATFORM, Identity, Project, Right
+from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.servers.model import Agent, AgentInfo, AgentState, Enrolment, Pool
 from callwright.control.servers.store import ServerStore
@@ -21,29 +22,85 @@ __all__ = ["DEFAULT_POOL", "TOKEN_PREFIX", "Servers"]
 DEFAULT_POOL = "default"
 TOKEN_PREFIX = "cwe_"
 _ENROLMENT_LASTS = 3600.0  # seconds
+_CHANGES = {
+    AgentState.ACTIVE: "agent.resume",
+    AgentState.DRAINING: "agent.drain",
+    AgentState.REVOKED: "agent.revoke",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Servers:
-    def __init__(self, store: ServerStore, *, clock: Clock, entropy: Entropy) -> None:
-        self._store, self._clock, self._entropy = store, clock, entropy
+    def __init__(self, store: ServerStore, *, audit: Audit, clock: Clock, entropy: Entropy) -> None:
+        self._store, self._audit, self._clock, self._entropy = store, audit, clock, entropy
 
     # -- pools
 
     async def pools(self) -> Sequence[Pool]:
         return await self._store.pools()
 
-    async def create_pool(self, identity: Identity, name: str) -> Pool:
+    async def pools_seen(self, identity: Identity) -> Sequence[Pool]:
+        """Those of projects that the identity sees, and those of all."""
+        return [pool for pool in await self._store.pools() if _sees(identity, pool)]
+
+    async def agents_seen(self, identity: Identity) -> list[Agent]:
+        """Of the pools that the identity sees."""
+        hidden = {pool.name for pool in await self._store.pools() if not _sees(identity, pool)}
+        return [agent for agent in await self._store.agents() if agent.pool not in hidden]
+
+    async def seen(self, identity: Identity, agent_id: str) -> Agent:
+        """Raises NotFound, for an agent of another project's pool too."""
+        agent = await self.get(agent_id)
+        if not await self.may_use(agent.pool, identity.project_ids):
+            raise NotFound("agent", agent_id)
+        return agent
+
+    async def may_use(self, pool: str, project_ids: Sequence[int] | None) -> bool:
+        """Whether runs of one of these projects may go to the pool; None: of all. A pool without a record
+        belongs to nobody."""
+        if project_ids is None:
+            return True
+        return all(
+            one.project_id is None or one.project_id in project_ids
+            for one in await self._store.pools()
+            if one.name == pool
+        )
+
+    async def create_pool(self, identity: Identity, name: str, project: Project | None = None) -> Pool:
+        """``project``: runs of this one alone may use it. A pool that is there stays as it is."""
         _require_administrator(identity)
-        return await self._store.add_pool(_checked(name, "pool"), self._clock.wall())
+        _checked(name, "pool")
+        async with self._audit.change():
+            there = [pool for pool in await self._store.pools() if pool.name == name]
+            if there and (project is None or there[0].project_id == project.id):
+                return there[0]
+            if there:
+                raise Conflict(f"There is a pool {name} already.", "Change that one.")
+            pool = await self._store.add_pool(name, self._clock.wall(), project.id if project else None)
+            await self._audit.note(identity, "pool.created", f"pool {name}", _of(project))
+        return pool
+
+    async def give_pool(self, identity: Identity, name: str, project: Project | None) -> Pool:
+        """To a project, or with None to all. Waiting runs of others find no agent then. Raises NotFound."""
+        _require_administrator(identity)
+        async with self._audit.change():
+            pool = await self._store.give_pool(name, project.id if project else None)
+            if pool is None:
+                raise NotFound("pool", name)
+            await self._audit.note(
+                identity, "pool.changed", f"pool {name}", _of(project) or "of all projects"
+            )
+        return pool
 
     async def delete_pool(self, identity: Identity, name: str) -> None:
         """Raises Conflict while agents are in it, NotFound."""
         _require_administrator(identity)
-        if any(agent.pool == name for agent in await self._store.agents()):
-            raise Conflict(f"The pool {name} has agents.", "Revoke them first.")
-        if not await self._store.delete_pool(name):
-            raise NotFound("pool", name)
+        async with self._audit.change():
+            if any(agent.pool == name for agent in await self._store.agents()):
+                raise Conflict(f"The pool {name} has agents.", "Revoke them first.")
+            if not await self._store.delete_pool(name):
+                raise NotFound("pool", name)
+            await self._audit.note(identity, "pool.deleted", f"pool {name}")
 
     # -- enrolment
 
@@ -52,9 +109,15 @@ class Servers:
     ) -> tuple[str, Enrolment]:
         """(token, its record); the token enrols one agent within ``lasts`` seconds, and is told only now."""
         _require_administrator(identity)
-        await self._store.add_pool(_checked(pool, "pool"), self._clock.wall())
+        _checked(pool, "pool")
         token, now = TOKEN_PREFIX + self._entropy(20).hex(), self._clock.wall()
-        return token, await self._store.add_enrolment(pool, _hash(token), now, now + lasts)
+        async with self._audit.change():
+            await self._store.add_pool(pool, now)
+            made = await self._store.add_enrolment(
+                pool, _hash(token), now, now + lasts, made_by_key=identity.key_id
+            )
+            await self._audit.note(identity, "agent.enrolment", f"pool {pool}")
+        return token, made
 
     async def enrolments(self, identity: Identity) -> Sequence[Enrolment]:
         _require_administrator(identity)
@@ -89,11 +152,13 @@ class Servers:
         if prepare is not None:
             await prepare(agent)
         try:
-            spent = await self._store.enrol(_hash(token), agent, _hash(secret), now)
+            async with self._audit.change():
+                if not await self._store.enrol(_hash(token), agent, _hash(secret), now):
+                    raise _no_token()
+                what = f"into the pool {agent.pool} with the token {enrolment.id}"
+                await self._audit.note(PLATFORM, "agent.enrolled", f"agent {agent.name}", what)
         except Conflict:
             raise _name_taken(name) from None
-        if not spent:
-            raise _no_token()
         return agent, secret
 
     async def ensure_embedded(
@@ -161,10 +226,20 @@ class Servers:
 
     async def _set_state(self, identity: Identity, agent_id: str, state: AgentState) -> Agent:
         _require_administrator(identity)
-        changed = await self._store.set_state(agent_id, state)
-        if changed is None:
-            raise NotFound("agent", agent_id)
+        async with self._audit.change():
+            changed = await self._store.set_state(agent_id, state)
+            if changed is None:
+                raise NotFound("agent", agent_id)
+            await self._audit.note(identity, _CHANGES[state], f"agent {changed.name}")
         return changed
+
+
+def _sees(identity: Identity, pool: Pool) -> bool:
+    return pool.project_id is None or identity.sees(pool.project_id)
+
+
+def _of(project: Project | None) -> str:
+    return f"of the project {project.name}" if project is not None else ""
 
 
 def _no_token() -> Forbidden:

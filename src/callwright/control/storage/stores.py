@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callwright.control.accounts.store import AccountStore
+from callwright.control.audit.service import AuditStore
 from callwright.control.errors import Unmigrated
 from callwright.control.runs.store import RunStore
 from callwright.control.scenarios.store import TestStore
@@ -22,6 +23,7 @@ class Stores:
 
     database: Database
     accounts: AccountStore
+    audit: AuditStore
     tests: TestStore
     runs: RunStore
     servers: ServerStore
@@ -54,9 +56,11 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.servers import SqlServerStore
     from callwright.control.storage.sql.tests import SqlTestStore
 
+    accounts = SqlAccountStore(database)
     return Stores(
         database,
-        SqlAccountStore(database),
+        accounts,
+        accounts,
         SqlTestStore(database),
         SqlRunStore(database),
         SqlServerStore(database),

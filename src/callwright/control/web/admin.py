@@ -62,7 +62,6 @@ def _agents(pages: Pages) -> list[Any]:
             token, _ = await servers.create_enrolment(visitor.identity, pool)
         except Invalid as error:
             return await shown(request, visitor, refusal=error)
-        await pages.services.accounts.audit(visitor.identity, "agent.enrolment", f"pool {pool}")
         return await shown(request, visitor, enrolment=token, pool=pool)
 
     @post("/agents/{agent_id:str}/{change:str}", status_code=303)
@@ -75,7 +74,6 @@ def _agents(pages: Pages) -> list[Any]:
         agent = await acts[change](visitor.identity, agent_id)
         broker = pages.services.broker
         await agents_changed(broker, agent, revoked=change == "revoke")
-        await pages.services.accounts.audit(visitor.identity, f"agent.{change}", f"agent {agent.name}")
         return go("/agents", {"drain": "draining", "revoke": "revoked"}.get(change, "changed"))
 
     return [agents, enrol, change]

@@ -34,7 +34,7 @@ def routes(pages: Pages) -> list[Any]:
         # Taken before, since a password takes long to compare: those that come meanwhile count too.
         if failures.wait(address, now) > 0:
             return sign_in(pages, request, status=429, next_=next_, email=email, problem=_TOO_MANY)
-        login = await pages.services.accounts.login(email, password)
+        login = await pages.services.accounts.login(email, password, source=address)
         if login is None:
             return sign_in(pages, request, status=401, next_=next_, email=email, problem=_WRONG)
         failures.give_back(address)

@@ -144,10 +144,9 @@ def _projects(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         try:
-            made = await services.tests.create_project(
+            await services.tests.create_project(
                 visitor.identity, fields.get("name", ""), fields.get("description", "").strip()[:10_000]
             )
-            await accounts.audit(visitor.identity, "project.created", f"project {made.name}")
         except DomainError as error:
             return await shown(request, visitor, fields, error)
         return go("/projects", "added")

@@ -193,7 +193,6 @@ def routes(pages: Pages) -> list[Any]:
         visitor.need(Right.EDIT)
         await pages.form(request, visitor)
         await services.tests.delete(visitor.identity, name)
-        await services.accounts.audit(visitor.identity, "test.deleted", f"test {name}")
         return go("/tests", "deleted")
 
     @post("/editor/check", status_code=200)

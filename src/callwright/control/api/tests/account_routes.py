@@ -360,9 +360,6 @@ async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
         wishes.text(fields, "name", longest=255),
         wishes.text(fields, "description", optional=True, longest=10_000),
     )
-    await services_of(request).accounts.audit(
-        identity_of(request), "project.created", f"project {record.name}"
-    )
     return schemas.Data(data=translate.project(record, identity_of(request)), status=201)
 
 

@@ -58,7 +58,6 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     wishes.only(fields, ("name",))
     name = wishes.text(fields, "name", longest=64)
     pool = await services_of(request).servers.create_pool(identity_of(request), name)
-    await services_of(request).accounts.audit(identity_of(request), "pool.created", f"pool {pool.name}")
     return schemas.Data(data=translate.pool(pool, [], 0.0), status=201)
 
 
@@ -93,8 +92,6 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
     servers, identity = services_of(request).servers, identity_of(request)
     change = servers.drain if state == "draining" else servers.resume
     agent = await change(identity, agent_id)
-    change_of = "drain" if state == "draining" else "resume"
-    await services_of(request).accounts.audit(identity, f"agent.{change_of}", f"agent {agent.name}")
     await agents_changed(broker_of(request), agent)
     return _agent(request, agent)
 
@@ -109,7 +106,6 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
 async def revoke_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
     agent = await services.servers.revoke(identity_of(request), agent_id)
-    await services.accounts.audit(identity_of(request), "agent.revoke", f"agent {agent.name}")
     await agents_changed(broker_of(request), agent, revoked=True)
     return _agent(request, agent)
 
@@ -143,7 +139,6 @@ async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken
     hours = wishes.number(fields, "hours", default=_HOURS) or _HOURS
     services, identity = services_of(request), identity_of(request)
     token, record = await services.servers.create_enrolment(identity, pool, min(hours, 24.0 * 365) * 3600.0)
-    await services.accounts.audit(identity, "agent.enrolment", f"pool {pool}")
     return schemas.Data(data=translate.enrolment(record, token), status=201)
 
 

@@ -171,7 +171,6 @@ async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[sc
 async def delete_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Deleted]:
     services = services_of(request)
     await services.tests.delete(identity_of(request), name)
-    await services.accounts.audit(identity_of(request), "test.deleted", f"test {name}")
     return schemas.Data(data=schemas.Deleted(deleted=name))
 
 

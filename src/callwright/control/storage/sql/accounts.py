@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import func, literal, null, or_, select, update
 
 from callwright.control.accounts.model import (
     ApiKey,
     AuditEntry,
     Credential,
     KeySecret,
+    Made,
     Membership,
     Role,
     SealedCredential,
@@ -23,9 +25,11 @@ from callwright.control.accounts.model import (
 )
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.tables import (
+    agents,
     api_keys,
     audit,
     credentials,
+    enrolments,
     members,
     projects,
     tokens,
@@ -131,7 +135,17 @@ _KEY_SECRET = Statement(
 )
 _ADD_KEY = Statement(
     inserting(
-        api_keys, ["public_key", "secret_hash", "name", "user_id", "created_at", "project_id"]
+        api_keys,
+        [
+            "public_key",
+            "secret_hash",
+            "name",
+            "user_id",
+            "created_at",
+            "project_id",
+            "created_by",
+            "made_by_key",
+        ],
     ).returning(api_keys.c.id)
 )
 _REVOKE_KEY = Statement(
@@ -139,6 +153,48 @@ _REVOKE_KEY = Statement(
     .where(api_keys.c.id == param("id"), api_keys.c.revoked_at.is_(None))
     .values(revoked_at=param("now"))
 )
+_KEYS_MADE_BY = Statement(
+    select(api_keys.c.id).where(api_keys.c.made_by_key == param("key_id")).order_by(api_keys.c.id)
+)
+_MADE = (
+    Statement(
+        select(literal("key"), api_keys.c.id, api_keys.c.name, api_keys.c.user_id, api_keys.c.project_id)
+        .where(api_keys.c.made_by_key == param("key_id"), api_keys.c.revoked_at.is_(None))
+        .order_by(api_keys.c.id)
+    ),
+    Statement(
+        select(literal("token"), tokens.c.id, tokens.c.name, tokens.c.user_id)
+        .where(tokens.c.made_by_key == param("key_id"), tokens.c.revoked_at.is_(None))
+        .order_by(tokens.c.id)
+    ),
+    Statement(
+        select(literal("enrolment"), enrolments.c.id, enrolments.c.pool, null())
+        .where(
+            enrolments.c.made_by_key == param("key_id"),
+            enrolments.c.used_at.is_(None),
+            enrolments.c.expires_at > param("now"),
+        )
+        .order_by(enrolments.c.id)
+    ),
+    Statement(
+        select(literal("agent"), agents.c.id, agents.c.name, null())
+        .join(enrolments, enrolments.c.agent_id == agents.c.id)
+        .where(enrolments.c.made_by_key == param("key_id"), agents.c.state != literal("revoked"))
+        .order_by(agents.c.name)
+    ),
+)
+_REVOKE_MADE = {
+    "enrolment": Statement(
+        update(enrolments)
+        .where(enrolments.c.id == param("id"), enrolments.c.used_at.is_(None))
+        .values(expires_at=param("now"))
+    ),
+    "agent": Statement(
+        update(agents)
+        .where(agents.c.id == param("id"), agents.c.state != literal("revoked"))
+        .values(state=literal("revoked"))
+    ),
+}
 _NOTE_KEY = Statement(update(api_keys).where(api_keys.c.id == param("id")).values(last_used_at=param("now")))
 
 _TOKEN = columns(tokens, Token)
@@ -163,7 +219,17 @@ _TOKENS = Statement(
 )
 _ADD_TOKEN = Statement(
     inserting(
-        tokens, ["kind", "name", "token_hash", "user_id", "idle_seconds", "created_at", "last_used_at"]
+        tokens,
+        [
+            "kind",
+            "name",
+            "token_hash",
+            "user_id",
+            "idle_seconds",
+            "created_at",
+            "last_used_at",
+            "made_by_key",
+        ],
     ).returning(*_TOKEN)
 )
 _TOKEN_LIVES = Statement(select(tokens.c.id).where(tokens.c.id == param("id"), tokens.c.revoked_at.is_(None)))
@@ -243,8 +309,12 @@ def _credential(*values: Any) -> Credential:
     return Credential(*row)
 
 
+def _made(kind: str, id_: object, name: str, user_id: int | None, project_id: int | None = None) -> Made:
+    return Made(kind, str(id_), name, user_id, project_id)
+
+
 class SqlAccountStore:
-    """AccountStore on any Database."""
+    """AccountStore and AuditStore on any Database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -321,9 +391,12 @@ class SqlAccountStore:
         user_id: int,
         now: float,
         project_id: int | None = None,
+        created_by: str = "",
+        made_by_key: int | None = None,
     ) -> ApiKey:
         values: dict[str, Any] = {"public_key": public_key, "secret_hash": secret_hash, "name": name}
         values |= {"user_id": user_id, "project_id": project_id}
+        values |= {"created_by": created_by, "made_by_key": made_by_key}
         async with self._db.transaction() as transaction:
             key_id = await transaction.value(_ADD_KEY, values | {"created_at": now})
             added = await transaction.one(ApiKey, _KEY_BY_ID, {"id": key_id})
@@ -332,6 +405,26 @@ class SqlAccountStore:
 
     async def revoke_key(self, key_id: int, now: float) -> bool:
         return await self._db.run(_REVOKE_KEY, {"id": key_id, "now": now}) > 0
+
+    async def made_by_key(self, key_id: int, now: float) -> list[Made]:
+        found: list[Made] = []
+        for statement in _MADE:
+            found += await self._db.all(_made, statement, {"key_id": key_id, "now": now})
+        return found
+
+    async def key_ids_made_by(self, key_id: int) -> list[int]:
+        return await self._db.all(int, _KEYS_MADE_BY, {"key_id": key_id})
+
+    async def revoke_made(self, made: Made, now: float) -> bool:
+        match made.kind:
+            case "key":
+                return await self.revoke_key(int(made.id), now)
+            case "token":
+                return await self.revoke_token(int(made.id), now)
+            case "agent":
+                return await self._db.run(_REVOKE_MADE["agent"], {"id": made.id}) > 0
+            case _:
+                return await self._db.run(_REVOKE_MADE[made.kind], {"id": int(made.id), "now": now}) > 0
 
     async def note_key_use(self, key_id: int, now: float) -> None:
         await self._db.run(_NOTE_KEY, {"id": key_id, "now": now})
@@ -345,9 +438,18 @@ class SqlAccountStore:
         return await self._db.all(Token, _TOKENS, {"user_id": user_id})
 
     async def add_token(
-        self, *, kind: str, name: str, token_hash: str, user_id: int, idle_seconds: float, now: float
+        self,
+        *,
+        kind: str,
+        name: str,
+        token_hash: str,
+        user_id: int,
+        idle_seconds: float,
+        now: float,
+        made_by_key: int | None = None,
     ) -> Token:
-        values = {"kind": kind, "name": name, "token_hash": token_hash, "user_id": user_id}
+        values: dict[str, Any] = {"kind": kind, "name": name, "token_hash": token_hash, "user_id": user_id}
+        values |= {"made_by_key": made_by_key}
         values |= {"idle_seconds": idle_seconds, "created_at": now, "last_used_at": now}
         (added,) = await self._db.changed(Token, _ADD_TOKEN, values)
         return added
@@ -372,6 +474,10 @@ class SqlAccountStore:
     async def sealed_credentials(self) -> list[SealedCredential]:
         return await self._db.all(SealedCredential, _SEALED)
 
+    async def has_credential(self, name: str, project_id: int | None) -> bool:
+        wanted = {"name": name, "project_id": project_id}
+        return await self._db.one(_credential, _CREDENTIAL_BY_NAME, wanted) is not None
+
     async def put_credential(self, credential: SealedCredential, now: float, *, replace: bool) -> Credential:
         values = values_of(credential, without=("id",)) | {"created_at": now, "updated_at": now}
         async with self._db.transaction() as transaction:
@@ -385,6 +491,9 @@ class SqlAccountStore:
         return await self._db.run(_DELETE_CREDENTIAL, {"name": name, "project_id": project_id}) > 0
 
     # -- the audit log
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        return self._db.transaction()
 
     async def add_audit(self, entry: AuditEntry) -> None:
         await self._db.run(_ADD_AUDIT, values_of(entry))

@@ -6,8 +6,11 @@ that is three times as fast as going through its result layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from callwright.control.errors import Invalid
 
-__all__ = ["Database", "DialectName", "Executor", "Statement", "param"]
+__all__ = ["Database", "DialectName", "Executor", "Statement", "current", "inside", "param"]
 
 Row = TypeVar("Row")
 Params = Mapping[str, Any]
@@ -155,7 +158,12 @@ class Database(Executor, Protocol):
     def dialect(self) -> DialectName: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Executor]:
-        """All or nothing; it may write from its first statement on, and is durable when it is left."""
+        """All or nothing; it may write from its first statement on, and is durable when it is left.
+
+        Everything that the same task asks of this database meanwhile belongs to it, another transaction too:
+        so a service holds a change and its audit entry together. An exception that comes out of a statement
+        must leave the transaction as well.
+        """
         ...
 
     async def changed(
@@ -165,3 +173,32 @@ class Database(Executor, Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    owner: object
+    executor: Executor
+    task: asyncio.Task[Any] | None
+
+
+_open: ContextVar[_Open | None] = ContextVar("transaction", default=None)
+
+
+def current(owner: object) -> Executor | None:
+    """The transaction on this database that the current task is in; a task that it started is in none."""
+    found = _open.get()
+    if found is None or found.owner is not owner or found.task is not asyncio.current_task():
+        return None
+    return found.executor
+
+
+@contextmanager
+def inside(owner: object, executor: Executor) -> Iterator[None]:
+    """Makes the transaction the current one of this task."""
+    before = _open.get()
+    _open.set(_Open(owner, executor, asyncio.current_task()))
+    try:
+        yield
+    finally:
+        _open.set(before)

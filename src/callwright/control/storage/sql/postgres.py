@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from callwright.control.errors import Conflict, StorageUnavailable
-from callwright.control.storage.sql.database import DialectName, Params, Statement
+from callwright.control.storage.sql.database import DialectName, Executor, Params, Statement, current, inside
 from callwright.control.storage.sql.sharing import SharedReadings
 
 __all__ = ["PostgresDatabase", "refusals"]
@@ -67,6 +67,9 @@ class PostgresDatabase:
         return _PG
 
     async def all(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> list[Row]:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.all(kind, statement, params)
         text, values = statement.bind(_PG, params)
         with refusals():
             rows = await (self._shared if statement.shared else self._fetch)(text, *values)
@@ -75,12 +78,18 @@ class PostgresDatabase:
     async def changed(
         self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE
     ) -> list[Row]:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.all(kind, statement, params)
         text, values = statement.bind(_PG, params)
         with refusals():
             rows = await self._pool.fetch(text, *values)
         return list(itertools.starmap(kind, rows))
 
     async def one(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> Row | None:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.one(kind, statement, params)
         if statement.shared:
             found = await self.all(kind, statement, params)
             return found[0] if found else None
@@ -90,11 +99,17 @@ class PostgresDatabase:
         return None if row is None else kind(*row)
 
     async def value(self, statement: Statement, params: Params = _NONE) -> Any:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.value(statement, params)
         text, values = statement.bind(_PG, params)
         with refusals():
             return await self._again(lambda: self._pool.fetchval(text, *values))
 
     async def run(self, statement: Statement, params: Params = _NONE) -> int:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.run(statement, params)
         text, values = statement.bind(_PG, params)
         with refusals():
             return _count(await self._pool.execute(text, *values))
@@ -104,10 +119,16 @@ class PostgresDatabase:
             await transaction.run_many(statement, rows)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[_Transaction]:
+    async def transaction(self) -> AsyncIterator[Executor]:
+        outer = current(self)
+        if outer is not None:
+            yield outer
+            return
         with refusals():
             async with self._pool.acquire() as connection, connection.transaction():
-                yield _Transaction(connection)
+                begun = _Transaction(connection)
+                with inside(self, begun):
+                    yield begun
 
     async def close(self) -> None:
         try:
@@ -134,25 +155,30 @@ class _Transaction:
 
     async def all(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> list[Row]:
         text, values = statement.bind(_PG, params)
-        return list(itertools.starmap(kind, await self._connection.fetch(text, *values)))
+        with refusals():
+            return list(itertools.starmap(kind, await self._connection.fetch(text, *values)))
 
     async def one(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> Row | None:
         text, values = statement.bind(_PG, params)
-        row = await self._connection.fetchrow(text, *values)
+        with refusals():
+            row = await self._connection.fetchrow(text, *values)
         return None if row is None else kind(*row)
 
     async def value(self, statement: Statement, params: Params = _NONE) -> Any:
         text, values = statement.bind(_PG, params)
-        return await self._connection.fetchval(text, *values)
+        with refusals():
+            return await self._connection.fetchval(text, *values)
 
     async def run(self, statement: Statement, params: Params = _NONE) -> int:
         text, values = statement.bind(_PG, params)
-        return _count(await self._connection.execute(text, *values))
+        with refusals():
+            return _count(await self._connection.execute(text, *values))
 
     async def run_many(self, statement: Statement, rows: Sequence[Params]) -> None:
         if rows:
             bound = [statement.bind(_PG, row) for row in rows]
-            await self._connection.executemany(bound[0][0], [values for _, values in bound])
+            with refusals():
+                await self._connection.executemany(bound[0][0], [values for _, values in bound])
 
 
 async def _nothing_to_reset(_: Any) -> None:

@@ -35,11 +35,13 @@ from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.sql.tables import (
     evidence,
     idempotency,
+    projects,
     run_details,
     run_tags,
     run_targets,
     runs,
     settings,
+    target_days,
     targets,
 )
 from callwright.control.storage.sql.writing import columns, contains, in_projects, inserting, upsert
@@ -63,6 +65,16 @@ DETAIL = Statement(
 )
 ALL_LIVE = Statement(select(*_RUN).where(_LIVE).order_by(runs.c.id))
 COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(_LIVE))
+COUNT_QUEUED = Statement(
+    select(func.count())
+    .select_from(runs)
+    .where(runs.c.phase == literal(Phase.QUEUED.value), runs.c.project_id == param("project_id"))
+)
+RESERVE_QUEUE = Statement(
+    select(projects.c.max_queued)
+    .where(projects.c.id == param("id"), projects.c.max_queued.is_not(None))
+    .with_for_update()
+)
 PREVIOUS_PASS = Statement(
     select(*_RUN)
     .where(
@@ -351,14 +363,28 @@ REMOVE_TARGET = Statement(
     .where(targets.c.id == param("id"), targets.c.deleted_at.is_(None))
     .values(deleted_at=param("now"))
 )
+#: In PostgreSQL its row is locked; in SQLite the transaction has the only writer anyway.
+RESERVE_TARGET = Statement(
+    select(*_TARGET).where(targets.c.id == param("id"), targets.c.deleted_at.is_(None)).with_for_update()
+)
+#: By way of the runs that live, which are few: history is not read.
 USAGE = Statement(
     select(
-        run_targets.c.target_id,
-        func.coalesce(func.sum(case((_LIVE, run_targets.c.concurrency), else_=0)), 0),
-        func.coalesce(func.sum(case((_LIVE, run_targets.c.rate), else_=0.0)), 0.0),
-        func.coalesce(func.sum(run_targets.c.minutes), 0.0),
+        func.coalesce(func.sum(run_targets.c.concurrency), 0),
+        func.coalesce(func.sum(run_targets.c.rate), 0.0),
+    ).where(
+        run_targets.c.target_id == param("target_id"),
+        run_targets.c.run_id.in_(select(runs.c.id).where(_LIVE)),
     )
-    .join(runs, runs.c.id == run_targets.c.run_id)
-    .where(run_targets.c.target_id == param("target_id"), or_(_LIVE, runs.c.created_at >= param("since")))
-    .group_by(run_targets.c.target_id)
 )
+MINUTES = Statement(
+    select(target_days.c.minutes).where(
+        target_days.c.target_id == param("target_id"), target_days.c.day == param("day")
+    )
+)
+COUNT_MINUTES = Statement(
+    update(target_days)
+    .where(target_days.c.target_id == param("target_id"), target_days.c.day == param("day"))
+    .values(minutes=target_days.c.minutes + param("minutes", target_days.c.minutes.type))
+)
+FIRST_MINUTES = Statement(inserting(target_days, ["target_id", "day", "minutes"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -43,13 +43,21 @@ class SqlRunStore:
         return await _earlier(self._db, user_id, key, fingerprint)
 
     async def add(
-        self, runs: Sequence[NewRun], *, user_id: int, key: str | None, fingerprint: str
+        self,
+        runs: Sequence[NewRun],
+        *,
+        user_id: int,
+        key: str | None,
+        fingerprint: str,
+        reserve: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[list[Run], bool]:
         async with self._db.transaction() as transaction:
             if key is not None and runs:
                 kept = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "run_ids": "[]"}
                 if not await transaction.run(sql.KEEP_KEY, kept | {"created_at": runs[0].created_at}):
                     return await _earlier(transaction, user_id, key, fingerprint) or [], False
+            if reserve is not None:
+                await reserve()
             born = [await self._add_one(transaction, run) for run in runs]
             if key is not None:
                 ids = msgspec.json.encode([run.id for run in born]).decode()
@@ -106,6 +114,13 @@ class SqlRunStore:
 
     async def count_live(self) -> int:
         return int(await self._db.value(sql.COUNT_LIVE))
+
+    async def reserve_queue(self, project_id: int) -> int | None:
+        found = await self._db.value(sql.RESERVE_QUEUE, {"id": project_id})
+        return None if found is None else int(found)
+
+    async def count_queued(self, project_id: int) -> int:
+        return int(await self._db.value(sql.COUNT_QUEUED, {"project_id": project_id}))
 
     async def previous_pass(self, run: Run) -> Run | None:
         values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
@@ -250,11 +265,19 @@ class SqlRunStore:
     async def remove_target(self, target_id: int, now: float) -> bool:
         return await self._db.run(sql.REMOVE_TARGET, {"id": target_id, "now": now}) > 0
 
-    async def target_usage(self, target_id: int, since: float) -> TargetUse:
-        row = await self._db.one(_as_is, sql.USAGE, {"target_id": target_id, "since": since})
-        if row is None:
-            return TargetUse(target_id)
-        return TargetUse(target_id, int(row[1]), float(row[2]), float(row[3]))
+    async def reserve_target(self, target_id: int) -> TargetRow | None:
+        return await self._db.one(TargetRow, sql.RESERVE_TARGET, {"id": target_id})
+
+    async def target_usage(self, target_id: int, day: int) -> TargetUse:
+        row = await self._db.one(_as_is, sql.USAGE, {"target_id": target_id})
+        minutes = await self._db.value(sql.MINUTES, {"target_id": target_id, "day": day})
+        concurrency, rate = row or (0, 0.0)
+        return TargetUse(target_id, int(concurrency), float(rate), float(minutes or 0.0))
+
+    async def count_minutes(self, target_id: int, day: int, minutes: float) -> None:
+        values = {"target_id": target_id, "day": day, "minutes": minutes}
+        if minutes and not await self._db.run(sql.COUNT_MINUTES, values):
+            await self._db.run(sql.FIRST_MINUTES, values)
 
 
 async def _earlier(executor: Executor, user_id: int, key: str, fingerprint: str) -> list[Run] | None:

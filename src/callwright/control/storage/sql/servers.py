@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import delete, select, update
 
 from callwright.control.servers.model import Agent, AgentState, Enrolment, Pool
@@ -14,7 +16,13 @@ __all__ = ["SqlServerStore"]
 _POOL = columns(pools, Pool)
 _POOLS = Statement(select(*_POOL).order_by(pools.c.name))
 _POOL_BY_NAME = Statement(select(*_POOL).where(pools.c.name == param("name")))
-_ADD_POOL = upsert(pools, ("name",), ("name", "created_at"), keep=True)
+_ADD_POOL = upsert(pools, ("name",), ("name", "created_at", "project_id"), keep=True)
+_GIVE_POOL = Statement(
+    update(pools)
+    .where(pools.c.name == param("name"))
+    .values(project_id=param("project_id", pools.c.project_id.type))
+    .returning(*_POOL)
+)
 _DELETE_POOL = Statement(delete(pools).where(pools.c.name == param("name")))
 
 _AGENT = columns(agents, Agent)
@@ -43,7 +51,9 @@ _SET_STATE = Statement(
 
 _ENROLMENT = columns(enrolments, Enrolment)
 _ADD_ENROLMENT = Statement(
-    inserting(enrolments, ["pool", "token_hash", "created_at", "expires_at"]).returning(*_ENROLMENT)
+    inserting(enrolments, ["pool", "token_hash", "created_at", "expires_at", "made_by_key"]).returning(
+        *_ENROLMENT
+    )
 )
 _ENROLMENTS = Statement(select(*_ENROLMENT).order_by(enrolments.c.id.desc()))
 _OPEN = (
@@ -66,12 +76,16 @@ class SqlServerStore:
     async def pools(self) -> list[Pool]:
         return await self._db.all(Pool, _POOLS)
 
-    async def add_pool(self, name: str, now: float) -> Pool:
+    async def add_pool(self, name: str, now: float, project_id: int | None = None) -> Pool:
         async with self._db.transaction() as transaction:
-            await transaction.run(_ADD_POOL, {"name": name, "created_at": now})
+            await transaction.run(_ADD_POOL, {"name": name, "created_at": now, "project_id": project_id})
             pool = await transaction.one(Pool, _POOL_BY_NAME, {"name": name})
         assert pool is not None
         return pool
+
+    async def give_pool(self, name: str, project_id: int | None) -> Pool | None:
+        found = await self._db.changed(Pool, _GIVE_POOL, {"name": name, "project_id": project_id})
+        return found[0] if found else None
 
     async def delete_pool(self, name: str) -> bool:
         return await self._db.run(_DELETE_POOL, {"name": name}) > 0
@@ -99,8 +113,11 @@ class SqlServerStore:
         rows = await self._db.changed(Agent, statement, values)
         return rows[0] if rows else None
 
-    async def add_enrolment(self, pool: str, token_hash: str, now: float, expires_at: float) -> Enrolment:
-        values = {"pool": pool, "token_hash": token_hash, "created_at": now, "expires_at": expires_at}
+    async def add_enrolment(
+        self, pool: str, token_hash: str, now: float, expires_at: float, *, made_by_key: int | None = None
+    ) -> Enrolment:
+        values: dict[str, Any] = {"pool": pool, "token_hash": token_hash, "created_at": now}
+        values |= {"expires_at": expires_at, "made_by_key": made_by_key}
         (added,) = await self._db.changed(Enrolment, _ADD_ENROLMENT, values)
         return added
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from callwright.control.errors import Conflict, DomainError, StorageUnavailable
-from callwright.control.storage.sql.database import DialectName, Params, Statement
+from callwright.control.storage.sql.database import DialectName, Executor, Params, Statement, current, inside
 
 __all__ = ["SqliteDatabase", "connect"]
 
@@ -73,6 +73,9 @@ class SqliteDatabase:
         return DialectName.SQLITE
 
     async def all(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> list[Row]:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.all(kind, statement, params)
         text, values = statement.bind(DialectName.SQLITE, params)
 
         def work(connection: sqlite3.Connection) -> list[Row]:
@@ -83,6 +86,9 @@ class SqliteDatabase:
         return await self._read(work)
 
     async def one(self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE) -> Row | None:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.one(kind, statement, params)
         text, values = statement.bind(DialectName.SQLITE, params)
 
         def work(connection: sqlite3.Connection) -> Row | None:
@@ -99,6 +105,9 @@ class SqliteDatabase:
         return await self.one(_first, statement, params)
 
     async def run(self, statement: Statement, params: Params = _NONE) -> int:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.run(statement, params)
         text, values = statement.bind(DialectName.SQLITE, params)
         async with self._turn:
             return await self._write(lambda c: c.execute(text, values).rowcount)
@@ -110,6 +119,9 @@ class SqliteDatabase:
     async def changed(
         self, kind: Callable[..., Row], statement: Statement, params: Params = _NONE
     ) -> list[Row]:
+        transaction = current(self)
+        if transaction is not None:
+            return await transaction.all(kind, statement, params)
         text, values = statement.bind(DialectName.SQLITE, params)
         async with self._turn:
             return await self._write(
@@ -117,11 +129,17 @@ class SqliteDatabase:
             )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[_Transaction]:
+    async def transaction(self) -> AsyncIterator[Executor]:
+        outer = current(self)
+        if outer is not None:
+            yield outer
+            return
         async with self._turn:
             try:
                 await self._write(lambda c: c.execute("BEGIN IMMEDIATE"))
-                yield _Transaction(self._write)
+                begun = _Transaction(self._write)
+                with inside(self, begun):
+                    yield begun
                 await self._write(lambda c: c.execute("COMMIT"))
             except BaseException:
                 # The writer's thread does one thing after another, so this follows whatever was cut short.

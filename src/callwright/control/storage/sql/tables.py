@@ -63,6 +63,8 @@ projects = Table(
     _text("name"),
     _text("description"),
     _time("created_at"),
+    Column("max_running", Number, nullable=True),
+    Column("max_queued", Number, nullable=True),
     UniqueConstraint("name"),
 )
 
@@ -96,6 +98,8 @@ api_keys = Table(
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
     _to("project_id", "projects.id", nullable=True),
+    _text("created_by"),
+    Column("made_by_key", Id, nullable=True),
     UniqueConstraint("public_key"),
 )
 
@@ -121,6 +125,7 @@ tokens = Table(
     _time("created_at"),
     _time("last_used_at"),
     _time("revoked_at", nullable=True),
+    Column("made_by_key", Id, nullable=True),
     UniqueConstraint("token_hash"),
 )
 Index("ix_tokens_user_id", tokens.c.user_id)
@@ -157,6 +162,7 @@ audit = Table(
     _text("action"),
     _text("object"),
     _text("detail"),
+    Column("key_id", Id, nullable=True),
 )
 
 settings = Table("settings", metadata, Column("name", Text(), primary_key=True), _text("value"))
@@ -237,6 +243,7 @@ Index("ix_runs_project_id_id", runs.c.project_id, runs.c.id)
 Index("ix_runs_phase_id", runs.c.phase, runs.c.id)
 Index("ix_runs_created_at", runs.c.created_at)
 Index("ix_runs_status_id", runs.c.status, runs.c.id)
+Index("ix_runs_pool_id", runs.c.pool, runs.c.id)
 
 run_details = Table(
     "run_details",
@@ -309,7 +316,24 @@ run_targets = Table(
 )
 Index("ix_run_targets_run_id", run_targets.c.run_id)
 
-pools = Table("pools", metadata, _id(), _text("name"), _time("created_at"), UniqueConstraint("name"))
+#: Minutes of calls that the runs of a day (of UTC, counted from the epoch) may take of a target.
+target_days = Table(
+    "target_days",
+    metadata,
+    Column("target_id", Id, ForeignKey("targets.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Number, primary_key=True),
+    Column("minutes", Double(), nullable=False),
+)
+
+pools = Table(
+    "pools",
+    metadata,
+    _id(),
+    _text("name"),
+    _time("created_at"),
+    _to("project_id", "projects.id", nullable=True),
+    UniqueConstraint("name"),
+)
 
 agents = Table(
     "agents",
@@ -341,5 +365,6 @@ enrolments = Table(
     _time("expires_at"),
     _time("used_at", nullable=True),
     _text("agent_id", nullable=True),
+    Column("made_by_key", Id, nullable=True),
     UniqueConstraint("token_hash"),
 )

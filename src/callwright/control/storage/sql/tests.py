@@ -27,6 +27,12 @@ _PROJECT = columns(projects, Project)
 _PROJECTS = Statement(select(*_PROJECT).order_by(projects.c.id))
 _PROJECT_BY_NAME = Statement(select(*_PROJECT).where(projects.c.name == param("name")))
 _ADD_PROJECT = Statement(inserting(projects, ["name", "description", "created_at"]).returning(*_PROJECT))
+_LIMIT_PROJECT = Statement(
+    update(projects)
+    .where(projects.c.id == param("id"))
+    .values(max_running=param("max_running"), max_queued=param("max_queued"))
+    .returning(*_PROJECT)
+)
 
 _TEST = [
     projects.c.name.label("project_name") if name == "project_name" else tests.c[name]
@@ -113,6 +119,13 @@ class SqlTestStore:
         values = {"name": name, "description": description, "created_at": now}
         (added,) = await self._db.changed(Project, _ADD_PROJECT, values)
         return added
+
+    async def limit_project(
+        self, project_id: int, max_running: int | None, max_queued: int | None
+    ) -> Project | None:
+        values = {"id": project_id, "max_running": max_running, "max_queued": max_queued}
+        found = await self._db.changed(Project, _LIMIT_PROJECT, values)
+        return found[0] if found else None
 
     async def page(
         self,

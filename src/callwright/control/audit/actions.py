@@ -1,0 +1,63 @@
+"""Every action that the audit log knows, as a table: the services, the tests and the docs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["ACTIONS", "render_markdown"]
+
+ACTIONS: Mapping[str, str] = {
+    "login.succeeded": "Somebody signed in with a password.",
+    "login.failed": "A password or the secret of an API key was wrong, or its owner is unknown.",
+    "user.created": "An administrator added a user.",
+    "user.changed": "An administrator changed a user; the detail names the fields.",
+    "user.deleted": "An administrator removed a user.",
+    "user.password": "A password was set; every session of the user ended.",
+    "member.put": "A user joined a project, or got another role there.",
+    "member.removed": "A user left a project.",
+    "key.created": "An API key was made; the detail says for whom.",
+    "key.revoked": "An API key was revoked, alone or with what it had made.",
+    "token.created": "An API token was made.",
+    "token.revoked": "An API token was revoked.",
+    "credential.created": "A SIP account was added.",
+    "credential.changed": "A SIP account was changed.",
+    "credential.deleted": "A SIP account was removed.",
+    "project.created": "A project was made.",
+    "project.changed": "The limits of a project were changed.",
+    "test.created": "A test was added.",
+    "test.changed": "A test got a new version, another name or another project.",
+    "test.deleted": "A test was removed; its runs stay.",
+    "run.started": "A run was queued.",
+    "run.stopped": "Somebody stopped a run.",
+    "kiosk.shared": "A run got a public link, or its link another end.",
+    "kiosk.revoked": "A public link was revoked.",
+    "target.added": "An administrator permitted a destination.",
+    "target.removed": "An administrator took a destination back.",
+    "kill.engaged": "The kill switch was engaged.",
+    "kill.released": "The kill switch was released.",
+    "pool.created": "A pool of agents was made.",
+    "pool.changed": "A pool was given to a project, or to all.",
+    "pool.deleted": "A pool was removed.",
+    "agent.enrolment": "A token was made with which an agent enrols.",
+    "agent.enrolled": "An agent enrolled with a token.",
+    "enrolment.revoked": "A token for an agent was taken back with the key that had made it.",
+    "agent.drain": "An agent was told to take nothing new.",
+    "agent.resume": "An agent works again.",
+    "agent.revoke": "An agent may do nothing any more.",
+}
+
+
+def render_markdown() -> str:
+    """The table as a page of documentation, in Markdown."""
+    lines = ["# The audit log", ""]
+    lines += [
+        "Made from the table in `callwright/control/audit/actions.py`. An entry is written in the",
+        "transaction of its change: where the entry cannot be kept, the change is not made. Each has the",
+        "time, the user, the API key that was used, the action, what it was done to, and a detail without",
+        "secrets.",
+        "",
+        "| action | what happened |",
+        "|---|---|",
+    ]
+    lines += [f"| `{action}` | {meaning} |" for action, meaning in ACTIONS.items()]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,134 @@
+"""The caps of a target hold whatever is started at once, on every database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from callwright.control.accounts.model import RIGHTS, Identity, Role
+from callwright.control.errors import CapReached, DomainError, QuotaExceeded
+from callwright.control.runs.model import Run
+from callwright.control.services import Services
+from callwright.control.storage.schema import Location
+from callwright.net.clock import ManualClock
+from callwright.net.entropy import seeded_entropy
+
+ANA = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
+CALL = """
+name: {name}
+parties:
+  alice: {{user: "1", domain: 203.0.113.9}}
+steps:
+  - - call: {{from: alice, to: "2", max_duration: 60}}
+"""
+OPTIONS = """
+name: {name}
+parties:
+  alice: {{user: "1", domain: 203.0.113.9}}
+steps:
+  - - options: {{party: alice, to: 203.0.113.9}}
+"""
+
+
+@pytest.fixture
+async def both(location: Location, tmp_path: Path) -> AsyncIterator[tuple[Services, Services]]:
+    """Two processes of one platform."""
+    where = location.url or f"sqlite:///{location.path}"
+    clock = ManualClock()
+    opened = [
+        await Services.open(tmp_path, database=where, clock=clock, entropy=seeded_entropy(n)) for n in (1, 2)
+    ]
+    yield opened[0], opened[1]
+    for services in opened:
+        await services.close()
+
+
+async def started(both: tuple[Services, Services], names: list[str]) -> tuple[list[Run], list[DomainError]]:
+    """All at once, in turn by one process and the other."""
+    results = await asyncio.gather(
+        *(both[n % 2].runs.start(ANA, name) for n, name in enumerate(names)), return_exceptions=True
+    )
+    wrong = [r for r in results if not isinstance(r, Run | CapReached | QuotaExceeded)]
+    assert wrong == []
+    return [r for r in results if isinstance(r, Run)], [r for r in results if isinstance(r, DomainError)]
+
+
+@pytest.mark.parametrize(
+    ("document", "cap", "fit"),
+    [
+        (CALL, {"concurrency": 1}, 1),
+        (CALL, {"concurrency": 3}, 3),
+        (CALL, {"minutes": 2.5}, 2),
+        (CALL, {"rate": 1}, 1),
+        (OPTIONS, {"rate": 0.5}, 1),
+        (OPTIONS, {"rate": 2}, 2),
+        (OPTIONS, {"concurrency": 1, "minutes": 1}, 12),
+    ],
+)
+async def test_simultaneous_requests_never_exceed_a_cap(
+    both: tuple[Services, Services], document: str, cap: dict[str, float], fit: int
+) -> None:
+    await both[0].tests.create(ANA, document.format(name="t"))
+    await both[0].runs.add_target(ANA, host="203.0.113.9", **cap)  # type: ignore[arg-type]
+    runs, refused = await started(both, ["t"] * 12)
+    assert len(runs) == fit
+    assert len(refused) == 12 - fit
+    assert len(await both[0].runs.live()) == fit
+    entries = await both[0].accounts.audit_log(ANA, search="run.started")
+    assert {entry.object for entry in entries} == {f"run {run.session_id}" for run in runs}
+
+
+async def test_a_project_starts_within_the_caps_or_not_at_all(both: tuple[Services, Services]) -> None:
+    for n in range(5):
+        await both[0].tests.create(ANA, CALL.format(name=f"t{n}"))
+    target = await both[0].runs.add_target(ANA, host="203.0.113.9", concurrency=4, minutes=100)
+    with pytest.raises(
+        CapReached, match="limited to 4 concurrent calls; these 5 runs need 5, and 0 are in use"
+    ):
+        await both[0].runs.start_all(ANA, "default")
+    assert await both[0].runs.live() == []
+    assert (await both[0].stores.runs.target_usage(target.id, 0)).minutes == 0
+    await both[0].tests.delete(ANA, "t4")
+    results = await asyncio.gather(
+        *(services.runs.start_all(ANA, "default") for services in (*both, *both)), return_exceptions=True
+    )
+    assert sorted(isinstance(result, CapReached) for result in results) == [False, True, True, True]
+    assert len(await both[0].runs.live()) == 4
+
+
+async def test_the_same_idempotency_key_takes_of_a_cap_once(both: tuple[Services, Services]) -> None:
+    await both[0].tests.create(ANA, CALL.format(name="t"))
+    target = await both[0].runs.add_target(ANA, host="203.0.113.9", concurrency=1, minutes=9)
+    runs = await asyncio.gather(*(both[n % 2].runs.start(ANA, "t", idempotency_key="k") for n in range(8)))
+    assert len({run.id for run in runs}) == 1
+    day = int(both[0].clock.wall() // 86_400)
+    assert (await both[0].stores.runs.target_usage(target.id, day)).minutes == 1
+
+
+async def test_two_targets_are_reserved_in_one_order(both: tuple[Services, Services]) -> None:
+    """Runs that go to both, in either order, never wait for each other for ever."""
+    for name, first, second in (("ab", "203.0.113.1", "203.0.113.2"), ("ba", "203.0.113.2", "203.0.113.1")):
+        document = f"""
+name: {name}
+parties:
+  a: {{user: "1", domain: {first}}}
+  b: {{user: "1", domain: {second}}}
+steps:
+  - - call: {{from: a, to: "2", max_duration: 60}}
+    - call: {{from: b, to: "2", max_duration: 60}}
+"""
+        await both[0].tests.create(ANA, document)
+    for host in ("203.0.113.1", "203.0.113.2"):
+        await both[0].runs.add_target(ANA, host=host, concurrency=7, minutes=1000)
+    runs, _ = await started(both, ["ab", "ba"] * 10)
+    assert len(runs) == 7
+
+
+async def test_a_limit_of_waiting_runs_holds_at_once_too(both: tuple[Services, Services]) -> None:
+    await both[0].tests.create(ANA, OPTIONS.format(name="t").replace("203.0.113.9", "127.0.0.1"))
+    await both[0].tests.limit_project(ANA, "default", max_running=None, max_queued=3)
+    runs, _ = await started(both, ["t"] * 10)
+    assert len(runs) == 3

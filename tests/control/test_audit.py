@@ -1,0 +1,337 @@
+"""Every action of the audit log, by table: it is written, by whom, and never apart from its change."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callwright.control.accounts.model import PLATFORM, AuditEntry, Identity, Role, User
+from callwright.control.accounts.passwords import Passwords
+from callwright.control.audit.actions import ACTIONS, render_markdown
+from callwright.control.errors import StorageUnavailable
+from callwright.control.servers.model import AgentInfo
+from callwright.control.services import Services
+from callwright.net.clock import ManualClock
+
+PASSWORD = "correct horse battery"
+HASHED = asyncio.run(Passwords().hash(PASSWORD))  # once, since it takes a while
+TEST = "name: mine\nsteps: [{options: {party: a}}]"
+
+
+@dataclass(frozen=True)
+class World:
+    """A platform in which everything that can be changed is there once."""
+
+    services: Services
+    ana: Identity  # an administrator
+
+    @classmethod
+    async def made(cls, services: Services, ana: Identity) -> World:
+        row = User(0, "bob", "Bob", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
+        await services.stores.accounts.add_user(row, HASHED)
+        await services.tests.create_project(ana, "office")
+        await services.tests.create(ana, TEST, project="office")
+        project = await services.tests.project(ana, "office")
+        bob = await services.accounts.user_by_name("bob")
+        await services.accounts.put_member(ana, bob, project, Role.MEMBER)
+        await services.accounts.create_key("ci", await services.accounts.user(ana.user_id), identity=ana)
+        await services.accounts.create_token(ana, "laptop")
+        await services.accounts.put_credential(ana, "line", {"user": "4101", "password": "s3cret-word"})
+        await services.runs.start(ana, "mine", report_mode="kiosk")
+        await services.runs.add_target(ana, host="sbc.example.com")
+        await services.servers.create_pool(ana, "lab")
+        await services.servers.create_pool(ana, "empty")
+        token, _ = await services.servers.create_enrolment(ana, "lab")
+        await services.servers.enrol(token, "one", AgentInfo())
+        return cls(services, ana)
+
+    async def agent(self) -> str:
+        return (await self.services.servers.list())[0].id
+
+    async def run(self) -> str:
+        return (await self.services.runs.list(PLATFORM))[0].session_id
+
+    async def key(self) -> int:
+        return (await self.services.accounts.list_keys(self.ana))[0].id
+
+    async def token(self) -> int:
+        return (await self.services.accounts.tokens(self.ana))[0].id
+
+    async def enrol(self) -> None:
+        token = (await self.services.servers.create_enrolment(PLATFORM, "lab"))[0]
+        await self.services.servers.enrol(token, "two", AgentInfo())
+
+
+async def _member(w: World, *, leaves: bool) -> None:
+    project = await w.services.tests.project(w.ana, "office")
+    bob = await w.services.accounts.user_by_name("bob")
+    if leaves:
+        await w.services.accounts.remove_member(w.ana, bob, project)
+    else:
+        await w.services.accounts.put_member(w.ana, bob, project, Role.VIEWER)
+
+
+async def _user(w: World) -> int:
+    return (await w.services.accounts.user_by_name("bob")).id
+
+
+async def _key(w: World) -> None:
+    await w.services.accounts.create_key("x", await w.services.accounts.user(w.ana.user_id), identity=w.ana)
+
+
+async def _made(w: World) -> None:
+    """Revokes a key with the token for an agent that was made with it."""
+    key = await w.key()
+    by_key = Identity(w.ana.user_id, "ana", Role.ADMIN, w.ana.rights, key_id=key)
+    await w.services.servers.create_enrolment(by_key, "lab")
+    await w.services.accounts.revoke_key(PLATFORM, key, with_made=True)
+
+
+async def _agent(w: World, act: str) -> None:
+    await getattr(w.services.servers, act)(w.ana, await w.agent())
+
+
+async def _run(w: World, act: str) -> None:
+    await getattr(w.services.runs, act)(w.ana, await w.run())
+
+
+Act = Callable[[World], Awaitable[Any]]
+
+#: How each is done, what it is done to, and by whom.
+CASES: dict[str, tuple[Act, str, str]] = {
+    "login.succeeded": (lambda w: w.services.accounts.login("bob", PASSWORD), "user bob", "bob"),
+    "login.failed": (lambda w: w.services.accounts.login("BOB", "wrong"), "user bob", "bob"),
+    "user.created": (
+        lambda w: w.services.accounts.create_user(w.ana, username="eve", password=PASSWORD),
+        "user eve",
+        "ana",
+    ),
+    "user.changed": (lambda w: _changed_user(w), "user bob", "ana"),
+    "user.deleted": (lambda w: _deleted_user(w), "user bob", "ana"),
+    "user.password": (lambda w: _password(w), "user 2", "ana"),
+    "member.put": (lambda w: _member(w, leaves=False), "user bob", "ana"),
+    "member.removed": (lambda w: _member(w, leaves=True), "user bob", "ana"),
+    "key.created": (_key, "key 2", "ana"),
+    "key.revoked": (lambda w: w.services.accounts.revoke_key(w.ana, 1), "key 1", "ana"),
+    "token.created": (lambda w: w.services.accounts.create_token(w.ana, "y"), "token 2", "ana"),
+    "token.revoked": (lambda w: w.services.accounts.revoke_token(w.ana, 1), "token 1", "ana"),
+    "credential.created": (
+        lambda w: w.services.accounts.put_credential(w.ana, "new", {"user": "1"}),
+        "new",
+        "ana",
+    ),
+    "credential.changed": (
+        lambda w: w.services.accounts.put_credential(w.ana, "line", {"user": "2"}, replace=True),
+        "line",
+        "ana",
+    ),
+    "credential.deleted": (lambda w: w.services.accounts.delete_credential(w.ana, "line"), "line", "ana"),
+    "project.created": (lambda w: w.services.tests.create_project(w.ana, "lab"), "project lab", "ana"),
+    "project.changed": (
+        lambda w: w.services.tests.limit_project(w.ana, "office", max_running=2, max_queued=None),
+        "project office",
+        "ana",
+    ),
+    "test.created": (
+        lambda w: w.services.tests.create(w.ana, TEST, project="office", name="other"),
+        "test other",
+        "ana",
+    ),
+    "test.changed": (
+        lambda w: w.services.tests.update(w.ana, "mine", document=TEST + "\n"),
+        "test mine",
+        "ana",
+    ),
+    "test.deleted": (lambda w: w.services.tests.delete(w.ana, "mine"), "test mine", "ana"),
+    "run.started": (lambda w: w.services.runs.start(w.ana, "mine"), "run ", "ana"),
+    "run.stopped": (lambda w: _run(w, "stop"), "run ", "ana"),
+    "kiosk.shared": (lambda w: _run(w, "share"), "run ", "ana"),
+    "kiosk.revoked": (lambda w: _run(w, "revoke_kiosk"), "run ", "ana"),
+    "target.added": (
+        lambda w: w.services.runs.add_target(w.ana, network="192.0.2.0/24"),
+        "target 2",
+        "ana",
+    ),
+    "target.removed": (lambda w: w.services.runs.remove_target(w.ana, 1), "target 1", "ana"),
+    "kill.engaged": (lambda w: w.services.runs.kill(w.ana, "smoke"), "1 runs", "ana"),
+    "kill.released": (lambda w: w.services.runs.release_kill_switch(w.ana), "", "ana"),
+    "pool.created": (lambda w: w.services.servers.create_pool(w.ana, "far"), "pool far", "ana"),
+    "pool.changed": (lambda w: _give_pool(w), "pool lab", "ana"),
+    "pool.deleted": (lambda w: w.services.servers.delete_pool(w.ana, "empty"), "pool empty", "ana"),
+    "agent.enrolment": (lambda w: w.services.servers.create_enrolment(w.ana, "lab"), "pool lab", "ana"),
+    "agent.enrolled": (lambda w: w.enrol(), "agent two", "callwright"),
+    "enrolment.revoked": (_made, "enrolment 2", "callwright"),
+    "agent.drain": (lambda w: _agent(w, "drain"), "agent one", "ana"),
+    "agent.resume": (lambda w: _agent(w, "resume"), "agent one", "ana"),
+    "agent.revoke": (lambda w: _agent(w, "revoke"), "agent one", "ana"),
+}
+
+
+async def _changed_user(w: World) -> None:
+    await w.services.accounts.change_user(w.ana, await _user(w), role=Role.RUNNER)
+
+
+async def _deleted_user(w: World) -> None:
+    await w.services.accounts.delete_user(w.ana, await _user(w))
+
+
+async def _password(w: World) -> None:
+    await w.services.accounts.set_password(w.ana, await _user(w), PASSWORD + "!")
+
+
+async def _give_pool(w: World) -> None:
+    await w.services.servers.give_pool(w.ana, "lab", await w.services.tests.project(w.ana, "office"))
+
+
+def records(data: Path) -> list[str]:
+    """Everything that is kept but the log."""
+    with sqlite3.connect(data / "data" / "callwright.db") as connection:
+        return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "audit"')]
+
+
+def test_every_action_has_its_case() -> None:
+    assert set(CASES) == set(ACTIONS)
+
+
+def test_the_page_of_the_docs_is_made_from_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "audit-log.md"
+    assert page.read_text(encoding="utf-8") == render_markdown(), "run `make docs`"
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_an_action_is_in_the_log_with_who_did_it_and_to_what(
+    services: Services, admin: Identity, clock: ManualClock, action: str
+) -> None:
+    world = await World.made(services, admin)
+    before = (await services.accounts.audit_log(PLATFORM))[0].id
+    clock.advance(5)
+    act, object_, who = CASES[action]
+    await act(world)
+    log = [entry for entry in await services.accounts.audit_log(PLATFORM) if entry.id > before]
+    found = [entry for entry in log if entry.action == action]
+    assert len(found) == 1, log
+    assert found[0].object == object_ or (object_.endswith(" ") and found[0].object.startswith(object_))
+    assert (found[0].username, found[0].at) == (who, clock.wall())
+    assert not any(secret in str(log) for secret in (PASSWORD, "s3cret-word"))
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "login.failed"])
+async def test_a_change_whose_entry_cannot_be_kept_is_not_made(
+    services: Services, admin: Identity, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await World.made(services, admin)
+    act, _, _ = CASES[action]
+    kept = services.stores.audit.add_audit
+
+    async def full(entry: AuditEntry) -> None:
+        if entry.action != action:
+            await kept(entry)
+        else:
+            raise StorageUnavailable("The disk is full.")
+
+    monkeypatch.setattr(services.stores.audit, "add_audit", full)
+    if action in ("agent.enrolled", "enrolment.revoked"):  # they begin with an entry that is kept
+        with pytest.raises(StorageUnavailable):
+            await act(world)
+        states = [(a.name, a.state) for a in await services.servers.list()]
+        assert states == [("one", "active")]
+        assert (await services.servers.enrolments(PLATFORM))[0].used_at is None
+        return
+    before = records(tmp_path)
+    with pytest.raises(StorageUnavailable):
+        await act(world)
+    assert records(tmp_path) == before
+
+
+async def test_a_change_that_is_refused_is_not_in_the_log(services: Services, admin: Identity) -> None:
+    await World.made(services, admin)
+    count = len(await services.accounts.audit_log(PLATFORM, limit=1000))
+    for attempt in (
+        services.runs.remove_target(admin, 99),
+        services.accounts.revoke_key(admin, 99),
+        services.tests.delete(admin, "nothing"),
+        services.tests.create(admin, TEST, project="office"),
+        services.servers.revoke(admin, "nobody"),
+        services.accounts.create_user(admin, username="bob", password=PASSWORD),
+        services.runs.start(admin, "nothing"),
+    ):
+        with pytest.raises(Exception, match=r"There is|taken"):
+            await attempt
+    assert len(await services.accounts.audit_log(PLATFORM, limit=1000)) == count
+
+
+async def test_the_log_says_which_key_was_used_and_from_where_somebody_came(
+    services: Services, admin: Identity
+) -> None:
+    owner = await services.accounts.user(admin.user_id)
+    public, secret = await services.accounts.create_key("ci", owner, identity=admin)
+    by_key = await services.accounts.authenticate_basic(public, secret)
+    assert by_key is not None
+    await services.runs.add_target(by_key, host="sbc.example.com")
+    await services.accounts.login("nobody", "wrong", source="192.0.2.7")
+    await services.accounts.note_failed_login(public, "192.0.2.8")
+    key, unknown, target = (await services.accounts.audit_log(admin))[:3]
+    assert (target.username, target.key_id) == ("ana", by_key.key_id)
+    assert (unknown.user_id, unknown.object, unknown.detail) == (0, "user nobody", "from 192.0.2.7")
+    assert (key.user_id, key.object) == (admin.user_id, f"user {public}")
+
+
+async def test_guesses_by_the_thousand_do_not_fill_the_log(
+    services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    for _ in range(500):
+        await services.accounts.note_failed_login("ana", "192.0.2.7")
+    clock.advance(1)
+    await services.accounts.note_failed_login("ana", "192.0.2.7")
+    log = await services.accounts.audit_log(admin, limit=1000)
+    assert len(log) == 21
+    assert log[0].detail == "from 192.0.2.7, 480 more before it were not listed"
+
+
+async def test_a_key_is_revoked_with_all_that_it_made(services: Services, admin: Identity) -> None:
+    """Also with what a key made that it made, and with agents that came by its tokens."""
+    accounts, servers = services.accounts, services.servers
+    owner = await accounts.user(admin.user_id)
+
+    async def made(maker: Identity) -> Identity:
+        found = await accounts.authenticate_basic(*await accounts.create_key("ci", owner, identity=maker))
+        assert found is not None
+        return found
+
+    first = await made(admin)
+    second = await made(first)
+    third = await made(second)
+    stranger = await made(admin)
+    await accounts.create_token(third, "laptop")
+    token, _ = await servers.create_enrolment(second, "lab")
+    agent, _ = await servers.enrol(token, "one", AgentInfo())
+    await servers.create_enrolment(second, "lab")
+    assert second.key_id is not None
+    # One in the middle was revoked alone: what it made is found all the same.
+    assert await accounts.revoke_key(admin, second.key_id) == []
+    assert await accounts.authenticate_basic("x", "y") is None
+    assert first.key_id is not None
+    listed = await accounts.made_by(admin, first.key_id)
+    assert sorted((one.kind, one.name) for one in listed) == [
+        ("agent", "one"),
+        ("enrolment", "lab"),
+        ("key", "ci"),
+        ("token", "laptop"),
+    ]
+    assert sorted(map(str, await accounts.revoke_key(admin, first.key_id, with_made=True))) == sorted(
+        map(str, listed)
+    )
+    living = [key.id for key in await accounts.list_keys(admin) if key.revoked_at is None]
+    assert living == [stranger.key_id]
+    assert await accounts.tokens(admin) == []
+    assert (await servers.get(agent.id)).state == "revoked"
+    assert await accounts.made_by(admin, first.key_id) == []
+    keys = {key.id: key for key in await accounts.list_keys(admin)}
+    assert second.key_id in keys
+    assert (keys[second.key_id].created_by, keys[second.key_id].made_by_key) == ("ana", first.key_id)
