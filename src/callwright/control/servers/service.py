@@ -48,7 +48,7 @@ class Servers:
         hidden = {pool.name for pool in await self._store.pools() if not _sees(identity, pool)}
         return [agent for agent in await self._store.agents() if agent.pool not in hidden]
 
-    async def seen(self, identity: Identity, agent_id: str) -> Agent:
+    async def agent_seen(self, identity: Identity, agent_id: str) -> Agent:
         """Raises NotFound, for an agent of another project's pool too."""
         agent = await self.get(agent_id)
         if not await self.may_use(agent.pool, identity.project_ids):
