@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from math import inf
 
 import pytest
 from hypothesis import example, given
@@ -156,9 +157,8 @@ def test_a_leap_of_the_timestamp_is_no_jitter_and_media_time_goes_on_by_arrival(
     assert timing.media_time == pytest.approx(49 * 0.02)
 
 
-def test_silence_between_packets_is_a_gap() -> None:
+def test_a_packet_that_is_none_of_the_stream_is_forgotten() -> None:
     watch = SilenceWatch()
-    for arrival in (1.0, 1.02, 3.02, 3.04):
-        watch.receive(arrival)
-    assert [(gap.start, gap.duration_s) for gap in watch.gaps] == [(1.02, 2.0)]
-    assert watch.longest == 2.0
+    assert [watch.receive(arrival) for arrival in (1.0, 1.5, 3.5)] == [inf, 0.5, 2.0]
+    watch.forget(2.0)
+    assert (watch.first, watch.last) == (1.0, 1.5)

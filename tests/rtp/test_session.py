@@ -303,8 +303,8 @@ def test_a_silence_is_told_as_a_gap() -> None:
     for n in [*range(50), *range(200, 250)]:
         session.receive(packet(n), B, 0.02 * n)
     received = session.report(10.0).received
-    assert [round(gap.duration_s, 2) for gap in received.gaps] == [3.02, 5.02]
-    assert received.longest_gap_s == pytest.approx(5.02)
+    assert [round(gap.duration_s, 2) for gap in received.timeline.gaps] == [3.02, 5.02]
+    assert received.timeline.longest_gap_s == pytest.approx(5.02)
 
 
 def test_sequence_and_timestamp_wrap_in_the_middle_of_a_call() -> None:

@@ -85,8 +85,8 @@ def test_the_script_reaches_every_kind_of_trouble() -> None:
     for figure in (
         received.lost, received.late, received.duplicated, received.reordered, received.ssrc_changes,
         received.restarts, received.timestamp_jumps, received.comfort_noise, received.telephone_event_packets,
-        received.unknown_payload, received.audio_packets, received.gaps, report.malformed, report.strays,
-        report.digits,
+        received.unknown_payload, received.audio_packets, received.timeline.gaps, report.malformed,
+        report.strays, report.digits,
     ):  # fmt: skip
         assert figure
 

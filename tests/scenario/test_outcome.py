@@ -29,7 +29,7 @@ def test_a_call_shows_the_well_known_keys_first_and_in_order() -> None:
     assert list(CallOutcome().to_json())[:10] == CALL_KEYS.split()
 
 
-def test_a_stream_has_exactly_its_keys_and_received_adds_four() -> None:
+def test_a_stream_has_exactly_its_keys_and_received_adds_eight() -> None:
     document = CallOutcome().to_json()
     assert list(document["sent"]) == STREAM_KEYS.split()
     assert list(document["received"]) == [
@@ -38,6 +38,10 @@ def test_a_stream_has_exactly_its_keys_and_received_adds_four() -> None:
         "clipping_pct",
         "level_dbfs",
         "dtmf",
+        "heard_pct",
+        "dtx_pct",
+        "gaps",
+        "missing",
     ]
 
 

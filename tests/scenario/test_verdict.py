@@ -16,6 +16,7 @@ from callwright.scenario.outcome import (
     ReceivedOutcome,
     RegistrationOutcome,
     RequestOutcome,
+    SilentGap,
     StateReached,
     Verdict,
 )
@@ -256,3 +257,42 @@ def test_a_passed_run_says_that_both_heard_each_other() -> None:
 
 def test_an_unmet_condition_is_named_with_what_was_seen() -> None:
     assert judge_run([PASSED], [UNMET])[2] == "The condition loss < 1 % (step.1.0) did not hold: it was 5 %."
+
+
+def gapped(heard_pct: float, *gaps: SilentGap, **facts: object) -> CallOutcome:
+    return heard(heard_pct=heard_pct, gaps=gaps, **facts)
+
+
+def test_a_stream_that_stops_fails_whatever_the_mos_of_what_came() -> None:
+    call = gapped(8.0, SilentGap(0.48, 8.0, "stopped"))
+    verdict, blame, reason = judge_call(call, min_mos=1.0)
+    assert (verdict, blame) == (Verdict.FAILED, Blame.TARGET)
+    assert reason == (
+        "Alice heard 1002 for 8 % of the call, where 90 % was asked for: silent from 0:01 to the end."
+    )
+
+
+@pytest.mark.parametrize(("heard_pct", "least", "passed"), [
+    (89.9, 90.0, False), (90.0, 90.0, True), (50.0, 50.0, True), (1.0, 0.0, True), (99.0, 100.0, False),
+])  # fmt: skip
+def test_a_call_passes_with_the_least_that_has_to_be_heard(
+    heard_pct: float, least: float, passed: bool
+) -> None:
+    call = gapped(heard_pct, SilentGap(1.0, 2.0, "paused"))
+    assert (judge_call(call, min_heard=least)[0] is Verdict.PASSED) is passed
+
+
+def test_gaps_whose_packets_were_lost_are_the_networks() -> None:
+    gaps = (SilentGap(0.0, 1.0, "began late"), SilentGap(2.0, 6.0, "lost"))
+    _, blame, reason = judge_call(gapped(40.0, *gaps))
+    assert blame is Blame.NETWORK
+    assert reason.endswith("where 90 % was asked for: silent from 0:02 to 0:06, and 1 more gap.")
+
+
+def test_a_loud_stream_with_gaps_is_not_called_packets_without_sound() -> None:
+    call = gapped(0.5, SilentGap(0.04, 8.0, "stopped"), silence_pct=99.5)
+    verdict, _, reason = judge_call(call, min_heard=0.0)
+    assert verdict is Verdict.PASSED
+    assert "silence" not in reason
+    quiet = gapped(50.0, SilentGap(4.0, 8.0, "stopped"), silence_pct=99.9)
+    assert "heard silence" in judge_call(quiet, min_heard=0.0)[2]

@@ -95,6 +95,16 @@ def answer(
     min_mos: Annotated[
         float, typer.Option("--min-mos", min=1, max=5, metavar="MOS", help="Fail below this received MOS.")
     ] = 3.5,
+    min_heard: Annotated[
+        float,
+        typer.Option(
+            "--min-heard",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Fail when less of the call was without an unexplained gap in what is heard; 0: do not ask.",
+        ),
+    ] = 90,
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
@@ -151,7 +161,7 @@ def answer(
             plan,
             (host, 5060 if port is None else port, config.transport or Transport.UDP),
             stop,
-            _Wishes(calls, min_mos, report, as_json, trace_sip, registrar, account),
+            _Wishes(calls, min_mos, min_heard, report, as_json, trace_sip, registrar, account),
         )
     )
     verdict = _overall(outcomes, interrupted)
@@ -170,6 +180,7 @@ def answer(
 class _Wishes:
     calls: int | None
     min_mos: float
+    min_heard: float
     report: Path | None
     as_json: bool
     trace_sip: bool
@@ -213,7 +224,8 @@ class _Desk:
         # Refusing was what was asked for, so a refused call is as expected.
         if self._plan.reject is not None and outcome.sip_code == self._plan.reject:
             return outcome.judged(*judge_expected(outcome, ()))
-        return outcome.judged(*judge_call(outcome, min_mos=self._wishes.min_mos))
+        wishes = self._wishes
+        return outcome.judged(*judge_call(outcome, min_mos=wishes.min_mos, min_heard=wishes.min_heard))
 
 
 async def _wait(

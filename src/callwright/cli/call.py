@@ -74,6 +74,16 @@ def call(
     min_mos: Annotated[
         float, typer.Option("--min-mos", min=1, max=5, metavar="MOS", help="Fail below this received MOS.")
     ] = 3.5,
+    min_heard: Annotated[
+        float,
+        typer.Option(
+            "--min-heard",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Fail when less of the call was without an unexplained gap in what is heard; 0: do not ask.",
+        ),
+    ] = 90,
     no_media: Annotated[
         bool, typer.Option("--no-media", help="Signalling only: neither send nor expect audio.")
     ] = False,
@@ -129,7 +139,7 @@ def call(
         late_offer=late_offer,
     )
     outcome, interrupted, lost = flags.run_async(
-        lambda stop: _place(config, plan, stop, min_mos, report, as_json, trace_sip)
+        lambda stop: _place(config, plan, stop, (min_mos, min_heard), report, as_json, trace_sip)
     )
     if as_json:
         flags.print_result(outcome.to_json(), [password])
@@ -166,7 +176,7 @@ async def _place(
     config: PhoneConfig,
     plan: CallPlan,
     stop: asyncio.Event,
-    min_mos: float,
+    least: tuple[float, float],  # MOS, percent heard
     report: Path | None,
     as_json: bool,
     trace_sip: bool,
@@ -195,7 +205,8 @@ async def _place(
         outcome = await call.finished
         await phone.close(linger=LINGER)
     progress.done()
-    verdict, blame, reason = judge_call(outcome, min_mos=min_mos)
+    min_mos, min_heard = least
+    verdict, blame, reason = judge_call(outcome, min_mos=min_mos, min_heard=min_heard)
     outcome = outcome.judged(verdict, blame, reason)
     collection.finish_calls([outcome], min_mos=min_mos)
     return outcome, interrupted, collection.lost

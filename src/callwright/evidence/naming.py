@@ -8,7 +8,6 @@ from callwright.evidence.ladder import Ladder, StreamRow
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
 from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome
-from callwright.scenario.verdict import SILENT_PCT
 
 SILENCE = "silence"
 """Instead of a MOS, where packets came without a sound."""
@@ -42,8 +41,7 @@ def named_calls(outcome: RunOutcome) -> list[tuple[str, CallOutcome]]:
 def heard_silence(call: CallOutcome) -> bool:
     """Whether packets came and none of them held a sound. Their MOS tells how they travelled, and nothing of
     what a person heard: it is shown as the transport's, without a band."""
-    silent = call.received.silence_pct
-    return bool(call.received.packets) and silent is not None and silent >= SILENT_PCT
+    return call.received.without_sound
 
 
 def has_media(call: CallOutcome) -> bool:

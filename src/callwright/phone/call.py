@@ -72,6 +72,7 @@ class PhoneCall:
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = self._held_by_peer = False
+        self._talked = False  # both have promised audio once: what the peer sends alone after it is a hold
         self._reoffers_left = 0
         self._hanging_up = False
         self._concluding = False
@@ -222,11 +223,20 @@ class PhoneCall:
         if not negotiated.disabled and numeric_host(negotiated.remote_host) is None:
             self._spawn(self._start_named_media(negotiated, sending))
             return True
-        refusal = self.leg.adjust(negotiated, sending=sending and negotiated.sends)
+        refusal = self.leg.adjust(
+            negotiated, sending=sending and negotiated.sends, due=self.answered and self._promised(negotiated)
+        )
         if refusal is not None:
             self.hangup(Failure.POLICY, refusal)
             return False
         return True
+
+    def _promised(self, negotiated: Negotiated) -> bool:
+        """Whether the peer is to send audio (RFC 3264 section 5.1). On a hold of its own it need not."""
+        if not negotiated.remote_held and negotiated.direction == "sendrecv":
+            self._talked = True
+        nowhere = negotiated.remote_host in ("0.0.0.0", "::")  # as hold was said before RFC 3264
+        return negotiated.receives and not nowhere and not (negotiated.remote_held and self._talked)
 
     async def _start_named_media(self, negotiated: Negotiated, sending: bool) -> None:
         """The SDP names its host (RFC 8866 section 5.7 permits it): look it up first."""

@@ -65,12 +65,15 @@ class MediaLeg:
 
     # -- from the event loop
 
-    def adjust(self, negotiated: Negotiated, *, sending: bool) -> str | None:
-        """Start the stream, or change it after a new offer and answer. Returns why it must not, or None."""
+    def adjust(self, negotiated: Negotiated, *, sending: bool, due: bool) -> str | None:
+        """Start the stream, or change it after a new offer and answer. Returns why it must not, or None.
+
+        `due`: audio is due from now on, so that where none comes is a gap.
+        """
         if negotiated.disabled:
             self._run_direction(False, False)
             return None
-        config = self._make(negotiated, sending)
+        config = self._make(negotiated, sending, due)
         if sending:
             decision = self.phone.permission.media(*config.remote, self.peer_host)
             if not decision.allowed:
@@ -126,7 +129,7 @@ class MediaLeg:
             self.recorder.close()
         return report, self.recorder
 
-    def _make(self, negotiated: Negotiated, sending: bool) -> SessionConfig:
+    def _make(self, negotiated: Negotiated, sending: bool, due: bool) -> SessionConfig:
         row = codec(negotiated.format.name)
         held = numeric_host(negotiated.remote_host) is None or negotiated.remote_host in ("0.0.0.0", "::")
         old = self._config
@@ -163,7 +166,7 @@ class MediaLeg:
             wall_offset=self.phone.clock.wall() - self.phone.clock.now(),
             telephone_event=negotiated.telephone_event_payload_type,
             sending=sending and not held,
-            receiving=True,
+            receiving=due,
             permits=permits,
             tap_received=True,
             tap_sent=self.plan.record is not None,

@@ -7,16 +7,17 @@ delay is half the round trip (unknown without RTCP, and then left out), the jitt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from callwright.phone.coming import Coming, coming
 from callwright.phone.plan import CallPlan
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
 from callwright.quality.codec_table import impairment, scale_of
-from callwright.quality.e_model import EModel, EModelInput, path, rate
+from callwright.quality.e_model import EModel, EModelInput, mos_from_r, path, rate
 from callwright.rtp.report import BufferReport, LossPattern, MediaReport
 from callwright.rtp.report import Second as Row
 from callwright.scenario.outcome import (
@@ -67,9 +68,20 @@ class Score:
 
 @lru_cache(maxsize=4096)
 def score(
-    codec: str, *, ppl: float, burst_r: float | None, delay_ms: float, rtt_ms: float | None, ptime: float
+    codec: str,
+    *,
+    ppl: float,
+    burst_r: float | None,
+    delay_ms: float,
+    rtt_ms: float | None,
+    ptime: float,
+    rated: float = 1.0,
 ) -> Score | None:
     """Rate one direction; None for a codec that nobody has values for.
+
+    `rated` is the share of the time that the E-model speaks of. The rest was silence in which packets were
+    due: it is rated with R = 0, and R is the mean over time, as ETSI TS 101 329-5 annex E has it
+    between bursts and gaps.
 
     A call asks for each of its seconds, and nearly all of them are alike: so answers are kept.
     """
@@ -82,6 +94,9 @@ def score(
     model = rate(
         path(ie=found.ie, bpl=found.bpl, ta=ta, ppl=min(100.0, ppl), burst_r=burst_r or 1.0, scale=scale)
     )
+    if rated < 1.0:
+        r = max(0.0, model.r) * rated
+        model = replace(model, r=r, mos=mos_from_r(r, scale))
     # A burst ratio that nobody told is taken for random: that is a guess, and said to be one.
     provisional = found.provisional(ppl) or (burst_r is None and ppl > 0)
     return Score(model, found.ie, found.bpl, ta, burst_r, ppl, provisional, scale.value)
@@ -102,7 +117,10 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
     negotiated = call.negotiated
     codec = negotiated.format.name if negotiated and not negotiated.disabled else None
     ptime = float(negotiated.ptime) if negotiated else 20.0
-    received = _received(report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits)
+    came = coming(report, facts.ended_by, ptime)
+    received = _received(
+        report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits, came, answered
+    )
     placed = call.plan if isinstance(call.plan, CallPlan) else None
     account = placed.account if placed else None
     return CallOutcome(
@@ -145,13 +163,13 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         silence_at_end_ms=_silence_at_end(report),
         rtt_ms=report.rtt_ms if report else None,
         band=band(received.mos).name if received.mos is not None else None,
-        causes=_causes(report, codec, ptime),
-        jitter_buffers=_buffers(report, codec, ptime),
+        causes=_causes(report, codec, ptime, came),
+        jitter_buffers=_buffers(report, codec, ptime, came),
         seconds=_seconds(report, codec, ptime, facts.started, recorder.levels if recorder else {}),
         audio=_audio(recorder),
         measurement=_measurement(report),
         recording_error=recorder.error if recorder else None,
-        remarks=tuple(facts.remarks),
+        remarks=(*facts.remarks, *_unheard(report, answered)),
     )
 
 
@@ -159,7 +177,9 @@ def _ms(later: float | None, earlier: float | None) -> float | None:
     return None if later is None or earlier is None else max(0.0, (later - earlier) * 1000)
 
 
-def _score_of(buffer: BufferReport, codec: str, rtt_ms: float | None, ptime: float) -> Score | None:
+def _score_of(
+    buffer: BufferReport, codec: str, rtt_ms: float | None, ptime: float, came: Coming | None
+) -> Score | None:
     if not buffer.expected:
         return None
     return score(
@@ -169,6 +189,7 @@ def _score_of(buffer: BufferReport, codec: str, rtt_ms: float | None, ptime: flo
         delay_ms=buffer.nominal_delay_ms,
         rtt_ms=rtt_ms,
         ptime=ptime,
+        rated=came.rated if came is not None else 1.0,
     )
 
 
@@ -178,12 +199,18 @@ def _received(
     ptime: float,
     sound: Sound | None,
     info_digits: str,
+    came: Coming | None,
+    answered: float | None,
 ) -> ReceivedOutcome:
     if report is None:
         return ReceivedOutcome()
     stream = report.received
     name = stream.codec or codec
-    found = _score_of(stream.buffers[0], name, report.rtt_ms, ptime) if name and stream.packets else None
+    found = None
+    if name and stream.packets:
+        found = _score_of(stream.buffers[0], name, report.rtt_ms, ptime, came)
+    missing = came.missing if came is not None else 0
+    due = stream.expected + missing
     heard = sound if sound is not None and stream.audio_packets else None
     return ReceivedOutcome(
         codec=name if stream.packets else codec,
@@ -195,14 +222,36 @@ def _received(
         reordered=stream.reordered,
         jitter_ms=stream.jitter_ms,
         max_jitter_ms=stream.max_jitter_ms,
-        loss_pct=stream.loss_pct if stream.expected else None,
+        loss_pct=100.0 * (stream.lost + missing) / due if stream.expected else None,
         burst_ratio=burst_ratio(stream.buffers[0].pattern),
         **_rated(found),
-        silence_pct=heard.silence_pct if heard else None,
+        heard_pct=came.heard_pct if came is not None else None,
+        dtx_pct=came.dtx_pct if came is not None else None,
+        gaps=came.since(answered) if came is not None and answered is not None else (),
+        missing=came.missing if came is not None else None,
+        silence_pct=_silence(heard, came),
         clipping_pct=heard.clipping_pct if heard else None,
         level_dbfs=heard.level_dbfs if heard else None,
         dtmf=report.dtmf + info_digits,
     )
+
+
+def _silence(sound: Sound | None, came: Coming | None) -> float | None:
+    """Share of the time in which nothing was to be heard: quiet audio, gaps, and what DTX left out."""
+    if sound is None or sound.silence_pct is None:
+        return None
+    empty = came.gap_s + came.dtx_s if came is not None else 0.0
+    return 100.0 * (sound.seconds * sound.silence_pct / 100.0 + empty) / (sound.seconds + empty)
+
+
+def _unheard(report: MediaReport | None, answered: float | None) -> tuple[str, ...]:
+    """A remark where the far end's reports say that our audio does not arrive."""
+    if report is None or answered is None or report.sent.unheard_since is None:
+        return ()
+    if report.sent.loss_pct == 100.0:
+        return ("the peer's RTCP says that nothing of our audio arrived: it has seen no number of ours",)
+    at = max(0.0, report.sent.unheard_since - answered)
+    return (f"the peer's RTCP says that our audio arrived no more from {at:.0f} s on",)
 
 
 def _rated(found: Score | None) -> dict[str, Any]:
@@ -245,13 +294,15 @@ def _sent(report: MediaReport | None, codec: str | None, ptime: float) -> Stream
     )
 
 
-def _buffers(report: MediaReport | None, codec: str | None, ptime: float) -> tuple[JitterBufferOutcome, ...]:
+def _buffers(
+    report: MediaReport | None, codec: str | None, ptime: float, came: Coming | None
+) -> tuple[JitterBufferOutcome, ...]:
     if report is None or not report.received.packets:
         return ()
     name = report.received.codec or codec
     judged = []
     for buffer in report.received.buffers:
-        found = _score_of(buffer, name, report.rtt_ms, ptime) if name else None
+        found = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
         judged.append(
             JitterBufferOutcome(
                 name=_BUFFER_NAMES.get(buffer.name, buffer.name),
@@ -272,17 +323,24 @@ def _buffers(report: MediaReport | None, codec: str | None, ptime: float) -> tup
     return tuple(judged)
 
 
-def _causes(report: MediaReport | None, codec: str | None, ptime: float) -> LostMos:
+def _causes(report: MediaReport | None, codec: str | None, ptime: float, came: Coming | None) -> LostMos:
     if report is None or not report.received.packets:
         return LostMos()
     name = report.received.codec or codec
     buffer = report.received.buffers[0]
-    found = _score_of(buffer, name, report.rtt_ms, ptime) if name else None
-    if found is None:
+    found = _score_of(buffer, name, report.rtt_ms, ptime, None) if name else None
+    whole = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
+    if found is None or whole is None:
         return LostMos()
     discard = min(found.inputs.ppl, 100.0 * buffer.discarded / buffer.expected)
     causes = _split(found.inputs, discard=discard)
-    return LostMos(codec=causes.codec, delay=causes.delay, loss=causes.loss, discard=causes.discard)
+    return LostMos(
+        codec=causes.codec,
+        delay=causes.delay,
+        loss=causes.loss,
+        discard=causes.discard,
+        gaps=max(0.0, found.mos - whole.mos),
+    )
 
 
 def _seconds(

@@ -16,7 +16,7 @@ from collections import deque
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -27,12 +27,13 @@ from callwright.rtp.outgoing import SentFrame as _SentFrame
 from callwright.rtp.packet import RtpError as _RtpError
 from callwright.rtp.packet import payload_bounds as _payload_bounds
 from callwright.rtp.play_out import PlayedFrame as _PlayedFrame
-from callwright.rtp.report import Gap as _Gap
 from callwright.rtp.report import SchedulingError as _SchedulingError
 from callwright.rtp.series import second_rows as _second_rows
 from callwright.rtp.series import sent_rows as _sent_rows
 from callwright.rtp.telephone_event import EventReceiver as _EventReceiver
 from callwright.rtp.telephone_event import EventSender as _EventSender
+from callwright.rtp.timeline import Timeline as _Timeline
+from callwright.rtp.timeline import cause_of as _cause_of
 
 cdef object new_tuple = tuple.__new__  # a named tuple's own constructor takes three times as long
 

@@ -11,6 +11,7 @@ cdef enum:
 cdef Py_ssize_t FORMER = 8
 cdef double TALKSPURT = 0.2
 cdef double EVENT_DELAY = 0.05
+cdef double PAUSE = 0.2
 
 
 cdef inline uint32_t read32(const uint8_t *octets) noexcept nogil:
@@ -22,6 +23,8 @@ cdef class IncomingStream:
     cdef readonly SequenceCount sequence
     cdef readonly ArrivalTiming timing
     cdef readonly SilenceWatch silence
+    cdef readonly object timeline
+    cdef readonly bint quiet
     cdef readonly SecondSeries series
     cdef readonly PlayOut play_out
     cdef readonly Judges judges
@@ -54,6 +57,7 @@ cdef class IncomingStream:
         self.sequence = SequenceCount(self.ledger)
         self.timing = ArrivalTiming()
         self.silence = SilenceWatch()
+        self.timeline = _Timeline()
         self.series = SecondSeries()
         self.play_out = PlayOut()
         self.digits = _EventReceiver(8000)
@@ -113,7 +117,8 @@ cdef class IncomingStream:
         cdef Py_ssize_t end = length
         cdef int payload_type, kind
         cdef int64_t number16, timestamp, ssrc, number, step
-        cdef double elapsed
+        cdef double elapsed = 0.0
+        cdef bint fresh
         if length < HEADER:
             self.malformed += 1
             return 0
@@ -136,11 +141,16 @@ cdef class IncomingStream:
                 return 0
             if not self.follow(ssrc, number16, payload_type, arrival):
                 return 0
-        elapsed = self.silence.receive(arrival)
+        if kind != UNKNOWN:
+            elapsed = self.silence.receive(arrival)
+        fresh = not self.sequence._started
         number = self.sequence.receive(number16, elapsed)
         if number <= HELD:
+            self.silence.forget(elapsed)
             self.implausible(number, data, arrival)
             return 0
+        if elapsed >= PAUSE:
+            self.paused(elapsed, number, fresh, timestamp, arrival, self._rate_of[payload_type], octets[1])
         self.octets += end - start
         self.series.packet(arrival)
         if number == DUPLICATE:
@@ -155,12 +165,14 @@ cdef class IncomingStream:
         elif step == 0:
             self.series.find()
         if kind == AUDIO:
+            self.quiet = False
             self.audio(data, start, end, number, timestamp, arrival, octets[1], step > 0)
             return 0
         if kind == UNKNOWN:
             self.unknown_payload += 1
         elif kind == NOISE:
             self.comfort_noise += 1
+            self.quiet = True
         else:
             self.event_packets += 1
             digit = self.digits.receive(timestamp, data[start:end], arrival)
@@ -169,6 +181,29 @@ cdef class IncomingStream:
         if self.tap:
             self.play_out.push(number, arrival + EVENT_DELAY, 0.0, None, payload_type)
         return 0
+
+    cdef paused(
+        self, double elapsed, int64_t number, bint fresh, int64_t timestamp, double arrival, int64_t rate, int second
+    ):
+        cdef int64_t step = self.sequence.step
+        cdef bint new = number != DUPLICATE and step > 0
+        cause = _cause_of(
+            first=elapsed == INFINITY,
+            quiet=self.quiet,
+            fresh=fresh,
+            new=new,
+            step=step,
+            marker=second & 0x80 != 0,
+            skew=self.timing.skew(timestamp, arrival, rate),
+            known=self.timeline.knows_dtx,
+        )
+        self.timeline.paused(arrival - elapsed, arrival, cause, step - 1 if new and not fresh else 0)
+
+    def expect(self, double now):
+        self.timeline.expect(now)
+
+    def excuse(self, double now):
+        self.timeline.excuse(now, self.silence.last if self.silence._begun else None, self.quiet)
 
     cdef int audio(
         self, bytes data, Py_ssize_t start, Py_ssize_t end, int64_t number, int64_t timestamp, double arrival,

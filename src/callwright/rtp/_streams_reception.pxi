@@ -15,8 +15,6 @@ cdef int64_t DUPLICATE = -0x100001
 cdef int64_t HELD = -0x100002
 cdef int64_t RESTARTED = -0x100003
 cdef double DISCONTINUITY = 5.0
-cdef double SILENCE = 0.5
-cdef Py_ssize_t MAX_GAPS = 200
 
 
 @cython.final
@@ -181,6 +179,10 @@ cdef class SequenceCount:
         return True
 
     @property
+    def fresh(self):
+        return not self._started
+
+    @property
     def expected(self):
         return self._earlier_expected + (self.highest - self._base + 1 if self._started else 0)
 
@@ -214,6 +216,13 @@ cdef class ArrivalTiming:
         if forget_jitter:
             self.jitter = 0.0
 
+    cpdef skew(self, int64_t timestamp, double arrival, int64_t rate):
+        cdef double step
+        if self._broken or rate != self.rate:
+            return None
+        step = <double>(((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000) / <double>rate
+        return arrival - self.arrival - step
+
     cpdef double receive(
         self, int64_t timestamp, double arrival, int64_t rate, bint marker, int64_t earlier
     ) except? -1.0:
@@ -245,13 +254,8 @@ cdef class ArrivalTiming:
 @cython.final
 cdef class SilenceWatch:
     cdef readonly double last
-    cdef readonly list gaps
-    cdef readonly double longest
     cdef bint _begun
     cdef double _first
-
-    def __cinit__(self):
-        self.gaps = []
 
     @property
     def first(self):
@@ -262,12 +266,12 @@ cdef class SilenceWatch:
         if not self._begun:
             self._begun = True
             self._first = self.last = arrival
-            return 0.0
+            return INFINITY
         elapsed = arrival - self.last
         if elapsed > 0.0:
             self.last = arrival
-            if elapsed > self.longest:
-                self.longest = elapsed
-            if elapsed >= SILENCE and len(self.gaps) < MAX_GAPS:
-                self.gaps.append(_Gap(arrival - elapsed, elapsed))
         return elapsed
+
+    cpdef forget(self, double elapsed):
+        if 0.0 < elapsed < INFINITY:
+            self.last -= elapsed

@@ -28,6 +28,8 @@ _COMPENSATION = 2.718281828459045 - 1.5  # RFC 3550 6.3.1
 _REMEMBERED = 32
 _MAX_REPORTS = 5000
 _MAX_ROUND_TRIP = 60.0
+_STILL = 25  # packets that we sent between two reports whose highest number is the same: none of them came
+_AHEAD = 200  # packets that may have left and are not settled yet
 
 
 class RtcpControl:
@@ -45,6 +47,7 @@ class RtcpControl:
         "_lost_before",
         "_outgoing",
         "_packets_before",
+        "_progress",
         "_sent_at",
         "_wall_offset",
         "bye",
@@ -60,6 +63,8 @@ class RtcpControl:
         "rtt_sum",
         "sent",
         "started",
+        "unheard",
+        "unheard_since",
     )
 
     def __init__(
@@ -87,6 +92,11 @@ class RtcpControl:
         self.malformed = 0
         self.reflected = 0  # our own reports, come back from an echo
         self.reports: list[FarEndReport] = []
+        self._progress: tuple[int, int, float] | None = (
+            None  # (highest number, packets sent, when) it moved last
+        )
+        self.unheard = 0  # packets that we sent since
+        self.unheard_since: float | None = None
         self.reported: dict[
             int, tuple[int, float]
         ] = {}  # second -> (lost since the report before, jitter in ms)
@@ -206,6 +216,7 @@ class RtcpControl:
             1000.0 * block.jitter / clock_rate,
             None if rtt is None else 1000.0 * rtt,
         )
+        self._follow(block.highest_sequence, now)
         before = self.reports[-1].cumulative_lost if self.reports else 0
         if len(self.reports) < _MAX_REPORTS:
             self.reports.append(report)
@@ -217,17 +228,40 @@ class RtcpControl:
             self.reports[-1] = report
         return report
 
+    def _follow(self, highest: int, now: float) -> None:
+        """Whether the highest number that the far end has seen moves with what we send (RFC 3550 6.4.1).
+
+        One that is none of ours, as 0 is for many who have got nothing, is no number that was seen.
+        """
+        sent = self._outgoing.packets
+        before, sent_before, since = self._progress or (self._outgoing.first_sequence - 1, 0, self.started)
+        moved = (highest - before) & 0xFFFF
+        if 0 < moved <= sent - sent_before + _AHEAD:
+            self._progress = (highest, sent, now)
+            self.unheard, self.unheard_since = 0, None
+        elif sent - sent_before >= _STILL:
+            self.unheard, self.unheard_since = sent - sent_before, since
+
     def sent_quality(self) -> tuple[int | None, float | None, float | None, float | None]:
         """(lost, loss_pct, mean jitter_ms, largest jitter_ms) of our stream as the far end saw it last, or
-        Nones."""
+        Nones.
+
+        What we sent while its highest number stood still, has not arrived, whatever it says of losses.
+        """
         if not self.reports or not self._outgoing.packets:
             return None, None, None, None
         last = self.reports[-1]
         sent = self._outgoing.packets
-        lost = max(0, min(last.cumulative_lost, sent))
+        lost = max(0, min(last.cumulative_lost + self.unheard, sent))
+        if self._progress is None:
+            lost = sent = min(self.unheard, sent)
+            if not sent:
+                return None, None, None, None
         # How many it had reason to expect by then; a far end that counts its own way cannot make it more than
         # sent.
-        covered = ((last.highest_sequence - self._outgoing.first_sequence) & 0xFFFFFFFF) + 1
+        covered = ((last.highest_sequence - self._outgoing.first_sequence) & 0xFFFFFFFF) + 1 + self.unheard
         expected = min(max(covered, lost, 1), sent)
+        if self._progress is None:
+            return lost, 100.0, None, None
         jitters = [report.jitter_ms for report in self.reports]
         return lost, 100.0 * lost / expected, sum(jitters) / len(jitters), max(jitters)

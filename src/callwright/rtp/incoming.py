@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from callwright.rtp.jitter_buffer import Judges, standard_buffers
 from callwright.rtp.loss_pattern import RECEIVED, Ledger
@@ -21,6 +22,7 @@ from callwright.rtp.reception import DUPLICATE, HELD, ArrivalTiming, SequenceCou
 from callwright.rtp.report import ReceivedReport
 from callwright.rtp.series import SecondSeries
 from callwright.rtp.telephone_event import EventReceiver
+from callwright.rtp.timeline import PAUSE, Timeline, cause_of
 
 _FORMER = 8
 _TALKSPURT = 0.2  # seconds of media time without a packet, with which a marker begins a talkspurt
@@ -47,6 +49,7 @@ class IncomingStream:
         "octets",
         "payload_type",
         "play_out",
+        "quiet",
         "sequence",
         "series",
         "silence",
@@ -54,6 +57,7 @@ class IncomingStream:
         "ssrc_changes",
         "started",
         "tap",
+        "timeline",
         "timing",
         "unknown_payload",
     )
@@ -69,6 +73,8 @@ class IncomingStream:
         self.sequence = SequenceCount(self.ledger)
         self.timing = ArrivalTiming()
         self.silence = SilenceWatch()
+        self.timeline = Timeline()
+        self.quiet = False  # comfort noise was the last that came
         self.series = SecondSeries()
         self.play_out = PlayOut()
         self.digits = EventReceiver(8000)
@@ -137,9 +143,16 @@ class IncomingStream:
             if not self._follow(ssrc, number16, payload_type, arrival):
                 return
         sequence = self.sequence
-        number = sequence.receive(number16, self.silence.receive(arrival))
-        if number <= HELD and self._implausible(number, data, arrival):
+        # What cannot be played is not heard either.
+        elapsed = self.silence.receive(arrival) if kind is not None else 0.0
+        fresh = elapsed >= PAUSE and sequence.fresh
+        number = sequence.receive(number16, elapsed)
+        if number <= HELD:
+            self.silence.forget(elapsed)
+            self._implausible(number, data, arrival)
             return
+        if elapsed >= PAUSE and kind is not None:
+            self._paused(elapsed, number, fresh, timestamp, arrival, kind[1], second)
         self.octets += end - start
         series = self.series
         series.packet(arrival)
@@ -156,10 +169,12 @@ class IncomingStream:
         if kind is None:
             self.unknown_payload += 1
         elif kind[0] == AUDIO:
+            self.quiet = False
             self._audio(data[start:end], number, timestamp, arrival, kind[1], second, step > 0)
             return
         elif kind[0] == NOISE:
             self.comfort_noise += 1
+            self.quiet = True
         else:
             self.event_packets += 1
             digit = self.digits.receive(timestamp, data[start:end], arrival)
@@ -167,6 +182,32 @@ class IncomingStream:
                 self.new_digits.append((digit, arrival))
         if self.tap:
             self.play_out.push(number, arrival + _EVENT_DELAY, 0.0, None, payload_type)
+
+    def _paused(
+        self, elapsed: float, number: int, fresh: bool, timestamp: int, arrival: float, rate: int, second: int
+    ) -> None:
+        """No packet came for a while before this one, which is not counted yet."""
+        step = self.sequence.step
+        new = number != DUPLICATE and step > 0
+        cause = cause_of(
+            first=elapsed == inf,
+            quiet=self.quiet,
+            fresh=fresh,
+            new=new,
+            step=step,
+            marker=second & MARKER != 0,
+            skew=self.timing.skew(timestamp, arrival, rate),
+            known=self.timeline.knows_dtx,
+        )
+        self.timeline.paused(arrival - elapsed, arrival, cause, step - 1 if new and not fresh else 0)
+
+    def expect(self, now: float) -> None:
+        """Audio is due from now on: where none comes is a gap."""
+        self.timeline.expect(now)
+
+    def excuse(self, now: float) -> None:
+        """Audio is no longer due."""
+        self.timeline.excuse(now, self.silence.last if self.silence.first is not None else None, self.quiet)
 
     def _audio(
         self,
@@ -219,18 +260,17 @@ class IncomingStream:
         self.started.append((ssrc, payload_type, arrival))
         return True
 
-    def _implausible(self, number: int, data: bytes, arrival: float) -> bool:
+    def _implausible(self, number: int, data: bytes, arrival: float) -> None:
         """A leap of the sequence number: wait for the next packet, which confirms a restart or does not."""
         if number == HELD:
             self._held = (data, arrival)
-            return True
+            return
         held, self._held = self._held, None
         self.timing.discontinue()
         self.play_out.begin()
         if held is not None:
             self.receive(*held)
         self.receive(data, arrival)
-        return True
 
     def resume(self) -> None:
         """After a hold the far end's timestamps may or may not have gone on: neither is jitter."""

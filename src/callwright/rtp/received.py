@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from callwright.rtp.packet import RtpError, payload_bounds
-from callwright.rtp.report import BufferReport, Gap, ReceivedReport
+from callwright.rtp.report import BufferReport, ReceivedReport
 from callwright.rtp.telephone_event import EventReceiver
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def received_report(stream: IncomingStream, source: tuple[str, int] | None, now:
         )
         for buffer, pattern in zip(stream.judges.buffers, patterns[1:], strict=True)
     )
-    gaps, longest = list(silence.gaps), silence.longest
-    if silence.first is not None and now - silence.last >= 1.0:
-        gaps.append(Gap(silence.last, now - silence.last))
-        longest = max(longest, now - silence.last)
+    last = silence.last if silence.first is not None else None
     kind = stream.kinds.get(stream.payload_type) if stream.payload_type is not None else None
     jitter = timing.measured
     return ReceivedReport(
@@ -90,9 +87,8 @@ def received_report(stream: IncomingStream, source: tuple[str, int] | None, now:
         pattern=patterns[0],
         buffers=buffers,
         first_packet=silence.first,
-        last_packet=silence.last if silence.first is not None else None,
-        gaps=tuple(gaps),
-        longest_gap_s=longest,
+        last_packet=last,
+        timeline=stream.timeline.report(now, last, stream.quiet),
         ssrc_changes=stream.ssrc_changes,
         restarts=sequence.restarts,
         timestamp_jumps=timing.jumps,

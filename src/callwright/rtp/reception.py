@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from callwright.rtp.loss_pattern import RECEIVED, Ledger
-from callwright.rtp.report import Gap
 
 # RFC 3550 A.1 takes 3000 and 100 at 50 packets a second. We hold further back, since a packet ten seconds
 # late is to be told from a lost one, and we let an outage of any length be a loss rather than a restart.
@@ -20,8 +21,6 @@ RESTARTED = -0x100003  # the next one came in sequence: feed the held packet aga
 
 # A timestamp further than this from the arrival is a new time line, not a delay.
 DISCONTINUITY = 5.0
-SILENCE = 0.5  # seconds without RTP that are worth a Gap
-MAX_GAPS = 200
 
 
 class SequenceCount:
@@ -140,6 +139,11 @@ class SequenceCount:
         return True
 
     @property
+    def fresh(self) -> bool:
+        """The next packet is the first of a run of numbers."""
+        return not self._started
+
+    @property
     def expected(self) -> int:
         current = self.highest - self._base + 1 if self._started else 0
         return self._earlier_expected + current
@@ -192,6 +196,14 @@ class ArrivalTiming:
         if forget_jitter:
             self.jitter = 0.0
 
+    def skew(self, timestamp: int, arrival: float, rate: int) -> float | None:
+        """Seconds by which the clock went further than the timestamps since the audio packet before; None
+        where no time line goes on."""
+        if self._broken or rate != self.rate:
+            return None
+        step = (((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000) / rate
+        return arrival - self.arrival - step
+
     def receive(self, timestamp: int, arrival: float, rate: int, marker: bool, earlier: int) -> float:
         """The media time of an audio packet, a duplicate too.
 
@@ -226,26 +238,25 @@ class ArrivalTiming:
 
 
 class SilenceWatch:
-    """Times in which no RTP came at all."""
+    """When packets of the far end came."""
 
-    __slots__ = ("first", "gaps", "last", "longest")
+    __slots__ = ("first", "last")
 
     def __init__(self) -> None:
         self.first: float | None = None
         self.last = 0.0
-        self.gaps: list[Gap] = []
-        self.longest = 0.0
 
     def receive(self, arrival: float) -> float:
-        """Seconds since the packet before; 0 for the first."""
+        """Seconds since the packet before; infinite for the first."""
         if self.first is None:
             self.first = self.last = arrival
-            return 0.0
+            return inf
         elapsed = arrival - self.last
         if elapsed > 0.0:
             self.last = arrival
-            if elapsed > self.longest:
-                self.longest = elapsed
-            if elapsed >= SILENCE and len(self.gaps) < MAX_GAPS:
-                self.gaps.append(Gap(arrival - elapsed, elapsed))
         return elapsed
+
+    def forget(self, elapsed: float) -> None:
+        """The packet that came last is none of the stream; `elapsed` is what was said of it."""
+        if 0.0 < elapsed < inf:
+            self.last -= elapsed

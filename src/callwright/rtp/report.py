@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,45 @@ class Second:
     jitter_ms: float | None  # the largest running jitter of the second; None when no packet told
 
 
+class GapCause(StrEnum):
+    """Why no packet came for a while, as far as the packets around it tell."""
+
+    NEVER = "never began"  # no packet came at all
+    LATE = "began late"
+    STOPPED = "stopped"  # and nothing came after it
+    LOST = "lost"  # numbers are missing
+    PAUSED = "paused"  # the numbers go on, the clock of the sender does not, or nothing says that it does
+    REPLACED = "replaced"  # another stream goes on after it: other numbers, another SSRC
+    ELSEWHERE = "from elsewhere"  # packets came meanwhile, from an address that is not the far end's
+    DTX = "dtx"
+    NOISE = "comfort noise"
+
+    @property
+    def explained(self) -> bool:
+        """The sender left it out on purpose: this is no gap."""
+        return self in (GapCause.DTX, GapCause.NOISE)
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without any RTP between two packets (or after the last one, at the end of the session)."""
+    """Half a second or more, in which audio was due and no packet came."""
 
     start: float
     duration_s: float
+    cause: GapCause
+    to_end: bool = False  # nothing came after it
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineReport:
+    """What became of the time in which audio was due: from the answer to the end, but for holds."""
+
+    due_s: float
+    gap_s: float  # sum of all gaps
+    dtx_s: float  # left out on purpose, by DTX or comfort noise
+    gaps: tuple[Gap, ...]  # the first 200, and the one at the end
+    longest_gap_s: float
+    lost: int  # packets whose numbers are missing in gaps: these are in `ReceivedReport.lost` as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +165,7 @@ class ReceivedReport:
     buffers: tuple[BufferReport, ...]  # primary first
     first_packet: float | None
     last_packet: float | None
-    gaps: tuple[Gap, ...]
-    longest_gap_s: float
+    timeline: TimelineReport
     ssrc_changes: int
     restarts: int  # of sequence numbers
     timestamp_jumps: int
@@ -168,6 +201,7 @@ class SentReport:
     jitter_ms: float | None  # mean of the reports
     max_jitter_ms: float | None
     far_end_reports: tuple[FarEndReport, ...]
+    unheard_since: float | None  # from then on its reports say that nothing of it arrives any more
     series: tuple[Second, ...]
 
 

@@ -45,7 +45,7 @@ class SessionConfig:
     wall_offset: float = 0.0  # unix seconds = now + wall_offset
     telephone_event: int | None = None  # payload type to send
     sending: bool = True
-    receiving: bool = True
+    receiving: bool = True  # the far end has promised audio: where none comes is a gap
     permits: Callable[[tuple[str, int]], bool] | None = None  # may RTP come from, and go to, this address?
     symmetric: bool = True  # send to where RTP comes from
     rtcp_mux: bool = False
@@ -184,6 +184,8 @@ class Session:
             self._outgoing.start(now)
             self._incoming.series.begin(now)
             self._control.start(now)
+            if self._receiving:
+                self._incoming.expect(now)
 
     # -- the five verbs
 
@@ -317,12 +319,20 @@ class Session:
         self._outgoing.set_source(source, now)
 
     def set_direction(self, now: float, *, sending: bool, receiving: bool) -> None:
-        """Hold and resume. On hold nothing goes out but RTCP; what still comes in is counted."""
+        """Hold and resume. On hold nothing goes out but RTCP; what still comes in is counted.
+
+        `receiving`: audio is due from now on, so that where none comes is a gap; it is not due on hold, and
+        not before the answer.
+        """
         self._sending = sending
         self._outgoing.set_sending(sending and not self.refused, now)
         if receiving and not self._receiving:
             self._incoming.resume()
         self._receiving = receiving
+        if not receiving:
+            self._incoming.excuse(now)
+        elif self._started is not None:
+            self._incoming.expect(now)
 
     def relatch(self, config: SessionConfig, now: float) -> None:
         """A new offer and answer: all of `config` but taps and CNAME counts from now.
@@ -399,6 +409,7 @@ class Session:
             jitter_ms=jitter,
             max_jitter_ms=max_jitter,
             far_end_reports=tuple(control.reports),
+            unheard_since=control.unheard_since,
             series=outgoing.series.sent(control.reported),
         )
         return MediaReport(

@@ -75,6 +75,12 @@ def _heard(call: CallOutcome) -> float | None:
     return None if silence is None else 100 - silence
 
 
+def _longest_gap(call: CallOutcome) -> float | None:
+    if call.received.heard_pct is None:
+        return None
+    return 1000 * max((gap.to_s - gap.from_s for gap in call.received.gaps), default=0.0)
+
+
 def _table(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
@@ -83,7 +89,7 @@ METRICS = _table(
     Metric("mos", "number", lambda c: c.received.mos, "MOS of what this party heard"),
     Metric("sent.mos", "number", lambda c: c.sent.mos, "MOS of what the peer heard of this party"),
     Metric("r", "number", lambda c: c.received.r_factor, "R factor of what this party heard"),
-    Metric("loss", "percent", lambda c: c.received.loss_pct, "RTP packets lost on the way to this party"),
+    Metric("loss", "percent", lambda c: c.received.loss_pct, "RTP packets due to this party that never came"),
     Metric(
         "sent.loss", "percent", lambda c: c.sent.loss_pct, "RTP packets of this party that the peer missed"
     ),
@@ -95,9 +101,14 @@ METRICS = _table(
     Metric("packets", "number", lambda c: c.received.packets, "RTP packets received"),
     Metric("sent.packets", "number", lambda c: c.sent.packets, "RTP packets sent"),
     Metric(
-        "silence", "percent", lambda c: c.received.silence_pct, "part of the received audio that was silent"
+        "silence",
+        "percent",
+        lambda c: c.received.silence_pct,
+        "part of the received audio that was silent, gaps included",
     ),
     Metric("heard", "percent", _heard, "part of the received audio that was not silent"),
+    Metric("dtx", "percent", lambda c: c.received.dtx_pct, "part of the call left out on purpose, by DTX"),
+    Metric("longest_gap", "time", _longest_gap, "longest time without a packet where audio was due"),
     Metric("clipping", "percent", lambda c: c.received.clipping_pct, "part of the audio that was clipped"),
     Metric("level", "level", lambda c: c.received.level_dbfs, "level of the received audio"),
     Metric("pdd", "time", lambda c: c.pdd_ms, "post-dial delay: INVITE to first ringing or answer"),

@@ -24,6 +24,7 @@ from callwright.scenario.outcome import (
 from callwright.scenario.progress import AcceptProgress, Leg, Progress
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.verdict import (
+    MIN_HEARD,
     MIN_MOS,
     Judgement,
     judge_call,
@@ -132,6 +133,7 @@ def _judged_call(
         return call.judged(*judge_expected(call, results))
     # What the author has conditions on is left to them: a lower MOS, silence.
     min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else MIN_MOS
+    min_heard = action.min_heard_pct if isinstance(action, actions.Call | actions.Accept) else MIN_HEARD
     asked = [
         condition.value if condition.operator in (">=", ">") else 0.0
         for condition in wanted
@@ -140,6 +142,7 @@ def _judged_call(
     judgement = judge_call(
         call,
         min_mos=min([min_mos, *asked]),
+        min_heard=min_heard,
         silence_permitted=bool(named & {"silence", "heard"}),
     )
     return call.judged(*judgement)

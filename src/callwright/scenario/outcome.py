@@ -24,6 +24,8 @@ from callwright.scenario.outcome_of_load import LoadOutcome
 
 Json = dict[str, Any]
 
+SILENT_PCT = 99.0  # of the audio: from here on nobody heard anything
+
 
 class Verdict(StrEnum):
     PASSED = "passed"
@@ -178,7 +180,7 @@ class StreamOutcome(_Document):
     reordered: int | None = None
     jitter_ms: float | None = None  # mean of the running estimate, RFC 3550 A.8
     max_jitter_ms: float | None = None
-    loss_pct: float | None = None
+    loss_pct: float | None = None  # of what was due: lost by number, and missing in gaps
     burst_ratio: float | None = None  # G.107 BurstR; 1 = random loss
     mos: float | None = None
     r_factor: float | None = None
@@ -190,11 +192,35 @@ class StreamOutcome(_Document):
 
 
 @dataclass(frozen=True, slots=True)
+class SilentGap:
+    """Half a second or more without a packet, in seconds since the answer.
+
+    `why`: "never began", "began late", "stopped", "lost", "paused", "replaced" or "from elsewhere".
+    """
+
+    from_s: float
+    to_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedOutcome(StreamOutcome):
-    silence_pct: float | None = None
+    silence_pct: float | None = None  # of the audio and of the gaps in it
     clipping_pct: float | None = None
     level_dbfs: float | None = None
     dtmf: str | None = None  # digits in order of arrival, "" when none came
+    heard_pct: float | None = None  # of the time in which audio was due: what was not in a gap
+    dtx_pct: float | None = None  # of the same time: left out by the sender on purpose, DTX or comfort noise
+    gaps: tuple[SilentGap, ...] = ()
+    missing: int | None = None  # packets that the gaps would have held and that no number tells of
+
+    @property
+    def without_sound(self) -> bool:
+        """Whether packets came, and nothing but silence was in them."""
+        if not self.packets or self.silence_pct is None:
+            return False
+        came = 100.0 if self.heard_pct is None else self.heard_pct - (self.dtx_pct or 0.0)
+        return 100.0 - self.silence_pct <= (100.0 - SILENT_PCT) / 100.0 * max(came, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +257,7 @@ class LostMos:
     delay: float | None = None
     loss: float | None = None
     discard: float | None = None
+    gaps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

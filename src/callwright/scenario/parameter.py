@@ -190,6 +190,20 @@ class Mos(Number):
     maximum: float = 5
 
 
+@dataclass(frozen=True)
+class Percent(Number):
+    """Percent, with or without the sign: ``90``, ``90 %``."""
+
+    name: ClassVar[str] = "percentage"
+    unit: ClassVar[str | None] = "%"
+    minimum: float = 0
+    maximum: float = 100
+
+    def read(self, node: Node) -> float:
+        figure = _text(node, "a percentage").removesuffix("%").rstrip()
+        return self._bounded(_number(figure, "a percentage"))
+
+
 _SECONDS_IN = {"": 1.0, "ms": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}
 _SECONDS_IN |= {"m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0}
 

@@ -164,7 +164,9 @@ receive it; a party named before it is always the one that is meant.
 A call that is meant to fail says so by a condition that no answered call can satisfy (`code = 486`,
 `states lacks [answered]`); it then passes when its conditions hold. `cancel_after` and `reject` say it
 too. A condition on `mos` that asks for less than `min_mos` takes its place, and one on `silence` or
-`heard` that of the check for silence.
+`heard` that of the check for silence. Every answered call with audio has to be heard for `min_heard_pct` of
+its time besides: a stream that stops, pauses or begins late is a gap, and conditions on `mos`, `loss`,
+`silence` and `heard` see it ([what the figures mean](streams.md)).
 
 | operator | meaning |
 |---|---|

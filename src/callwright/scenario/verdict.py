@@ -7,6 +7,7 @@ names the SIP status with its name or the host, and has at most 30 words; advice
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +20,7 @@ from callwright.scenario.outcome import (
     Failure,
     RegistrationOutcome,
     RequestOutcome,
+    SilentGap,
     Verdict,
 )
 from callwright.scenario.outcome_of_load import LoadOutcome
@@ -28,7 +30,7 @@ Judgement = tuple[Verdict, Blame | None, str]
 Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
 
 MIN_MOS = 3.5
-SILENT_PCT = 99.0  # from here on nobody heard anything
+MIN_HEARD = 90.0  # percent of the time in which audio was due; 0 does not ask
 OWN_ERROR_LIMIT_MS = 10.0  # p99 of our own sending; beyond half a packet a poor MOS may be our doing
 
 # What a status usually means, after the colon. Only where one may say so.
@@ -230,11 +232,18 @@ def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
     return verdict, blame, reason
 
 
-def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS, silence_permitted: bool = False) -> Judgement:
+def judge_call(
+    call: CallOutcome,
+    *,
+    min_mos: float = MIN_MOS,
+    min_heard: float = MIN_HEARD,
+    silence_permitted: bool = False,
+) -> Judgement:
     """The verdict of a call that was meant to be answered and to carry audio (RFC 3261 and our own rules).
 
     It passes when it was answered, audio came (an echo of our own SSRC is audio), the peer reports no
-    total loss, and the received MOS, where one can be rated, is at least ``min_mos``.
+    total loss, the received MOS, where one can be rated, is at least ``min_mos``, and no more of the time
+    than ``min_heard`` leaves was an unexplained gap.
     """
     if call.failure is not None:
         return _judge_failure(call, call.failure)
@@ -247,7 +256,7 @@ def judge_call(call: CallOutcome, *, min_mos: float = MIN_MOS, silence_permitted
     if not call.media_expected:
         after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
         return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; no audio was asked for."
-    return _judge_media(call, min_mos, silence_permitted)
+    return _judge_media(call, min_mos, min_heard, silence_permitted)
 
 
 def _answerer(call: CallOutcome) -> str:
@@ -260,15 +269,16 @@ def _answered_but(call: CallOutcome, us: str) -> str:
     return f"{answerer} answered, but" if answerer.lower() == us.lower() else f"{answerer} answered, but {us}"
 
 
-def _judge_media(call: CallOutcome, min_mos: float, silence_permitted: bool) -> Judgement:
+def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_permitted: bool) -> Judgement:
     us, them = _name(call.party, "we"), _far_end(call)
     heard = call.received
     span = f" in {_milliseconds(call.duration_ms)}" if call.duration_ms else ""
     if not heard.packets:
         reason = f"{_answered_but(call, us)} heard nothing: no RTP packet came{span}."
         return Verdict.FAILED, Blame.TARGET, reason
-    silent = heard.silence_pct is not None and heard.silence_pct >= SILENT_PCT
-    if silent and not silence_permitted:
+    if heard.heard_pct is not None and heard.heard_pct < min_heard:
+        return _unheard(call, us, them, heard.heard_pct, min_heard)
+    if heard.without_sound and not silence_permitted:
         reason = f"{_answered_but(call, us)} heard silence: all {heard.packets} packets were without sound."
         return Verdict.FAILED, Blame.TARGET, reason
     if call.peer_loss_pct is not None and call.peer_loss_pct >= 100:
@@ -290,6 +300,40 @@ def _judge_media(call: CallOutcome, min_mos: float, silence_permitted: bool) -> 
     return _poor(call, us, them, heard.mos, min_mos)
 
 
+def _unheard(call: CallOutcome, us: str, them: str, heard_pct: float, min_heard: float) -> Judgement:
+    subject = us[0].upper() + us[1:]
+    reason = (
+        f"{subject} heard {them} for {heard_pct:.0f} % of the call, where {min_heard:g} % was asked for"
+        f"{silent_in_words(call)}."
+    )
+    longest = max(call.received.gaps, key=lambda gap: gap.to_s - gap.from_s, default=None)
+    lost = longest is not None and longest.why == "lost"
+    return Verdict.FAILED, Blame.NETWORK if lost else Blame.TARGET, reason
+
+
+def silent_in_words(call: CallOutcome) -> str:
+    """`: silent from 0:01 to the end`: the longest gap of a call, and how many there were besides."""
+    gaps = call.received.gaps
+    if not gaps:
+        return ""
+    longest = max(gaps, key=lambda gap: gap.to_s - gap.from_s)
+    others = len(gaps) - 1
+    more = f", and {others} more {'gap' if others == 1 else 'gaps'}" if others else ""
+    return f": silent from {gap_in_words(longest, call.duration_ms)}{more}"
+
+
+def gap_in_words(gap: SilentGap, duration_ms: float | None) -> str:
+    """`0:01 to the end`, in minutes and seconds of the call."""
+    to_end = duration_ms is not None and gap.to_s >= duration_ms / 1000 - 0.25
+    # A part of a second that was heard is not silent.
+    since = math.ceil(gap.from_s - 0.05)
+    return f"{_minutes(since)} to {'the end' if to_end else _minutes(max(since, round(gap.to_s)))}"
+
+
+def _minutes(whole: int) -> str:
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
 def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> Judgement:
     subject = us[0].upper() + us[1:]
     opening = f"{subject} heard {them} at MOS {mos:.1f}, {band(mos)}, where {min_mos:g} was asked for"
@@ -304,6 +348,7 @@ def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> 
         "discard": call.causes.discard,
         "delay": call.causes.delay,
         "codec": call.causes.codec,
+        "gaps": call.causes.gaps,
     }
     known = {name: share for name, share in shares.items() if share}
     worst = max(known, key=lambda name: known[name]) if known else ("loss" if call.received.lost else "")
@@ -312,6 +357,7 @@ def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> 
     why = {
         "loss": f": {call.received.loss_pct or 0:.1f} % of the packets were lost",
         "discard": f": {call.received.discarded or 0} packets came too late for the jitter buffer",
+        "gaps": silent_in_words(call),
         "delay": f": the delay was {call.received.ta_ms or 0:.0f} ms",
     }.get(worst, "")
     return Verdict.FAILED, Blame.NETWORK, f"{opening}{why}."

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from callwright.control.runs.model import Ending
-from callwright.scenario.outcome import Blame, Verdict
-from callwright.scenario.verdict import SILENT_PCT
+from callwright.scenario.outcome import SILENT_PCT, Blame, Verdict
 
 __all__ = ["read_outcome"]
 

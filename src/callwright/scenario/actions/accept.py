@@ -16,6 +16,7 @@ from callwright.scenario.parameter import (
     Headers,
     Integer,
     Mos,
+    Percent,
     Sound,
     Words,
     parameter,
@@ -72,6 +73,11 @@ class Accept(Action):
     timeout: float = parameter(Duration(1), "In the last step: how long to wait for the calls.", default=60.0)
     media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)
     min_mos: float = parameter(Mos(), "Lowest MOS at which the call passes.", default=3.5)
+    min_heard_pct: float = parameter(
+        Percent(),
+        "Least share of the call, from the answer on, without an unexplained gap in what is heard; 0: any.",
+        default=90.0,
+    )
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()

@@ -26,6 +26,7 @@ from callwright.scenario.parameter import (
     Headers,
     Integer,
     Mos,
+    Percent,
     Rate,
     Sound,
     Words,
@@ -101,6 +102,11 @@ class Call(Action):
     follow: bool = parameter(Boolean(), "Whether to follow a redirection (3xx).", default=False)
     media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)
     min_mos: float = parameter(Mos(), "Lowest MOS at which the call passes.", default=3.5)
+    min_heard_pct: float = parameter(
+        Percent(),
+        "Least share of the call, from the answer on, without an unexplained gap in what is heard; 0: any.",
+        default=90.0,
+    )
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
 
     @property
