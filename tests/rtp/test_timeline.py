@@ -61,7 +61,8 @@ def test_a_stream_that_never_pauses_has_no_gap() -> None:
     line = Line()
     line.talk(3.0)
     found = line.timeline()
-    assert (found.due_s, found.gap_s, found.dtx_s, found.gaps) == (pytest.approx(3.0), 0.0, 0.0, ())
+    assert (found.gap_s, found.dtx_s, found.gaps) == (0.0, 0.0, ())
+    assert found.due_s == pytest.approx(3.0)
 
 
 def test_a_stream_that_ends_is_silent_to_the_end() -> None:
@@ -263,7 +264,8 @@ def test_early_media_is_not_due_and_does_not_stand_in_for_audio_after_the_answer
     line.session.set_direction(line.now, sending=True, receiving=True)
     line.pause(2.0)
     found = line.timeline()
-    assert (found.due_s, told(found)) == (pytest.approx(2.0), [(3.0, 5.0, "stopped")])
+    assert told(found) == [(3.0, 5.0, "stopped")]
+    assert found.due_s == pytest.approx(2.0)
 
 
 def test_a_stream_that_was_never_promised_has_no_timeline() -> None:
