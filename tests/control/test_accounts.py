@@ -198,6 +198,9 @@ def test_a_vault_opens_only_its_own_and_only_where_it_was_sealed(tmp_path: Path)
             opener.open(text, context)
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [tmp_path / "secret.key"]
+    with pytest.raises(StorageUnavailable, match=r"nowhere\.key is missing"):
+        Vault.open_file(tmp_path / "nowhere.key", system_entropy, create=False)
+    assert not (tmp_path / "nowhere.key").exists()
     (tmp_path / "secret.key").write_text("damaged")
     with pytest.raises(StorageUnavailable):
         Vault.open_file(tmp_path / "secret.key", system_entropy)

@@ -99,6 +99,8 @@ def backup(
                 archive.add(records, records.name)
                 if (data / _KEY).exists():
                     archive.add(data / _KEY, _KEY)
+                else:
+                    say(f"{data / _KEY} is missing: what it sealed does not open after a restore")
                 if evidence and not elsewhere and folder.is_dir():
                     _add_evidence(archive, folder)
             os.replace(draft, to)

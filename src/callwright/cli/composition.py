@@ -76,6 +76,7 @@ async def _open(settings: WebSettings) -> Services:
         database=settings.database,
         evidence=settings.evidence,
         settings=RunSettings(embedded=settings.embedded),
+        new_secret_key=False,
         broker=broker,
     )
     services.runs.on_change.append(Announcer(broker))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FILE = "first-start-credentials.txt"
 USERNAME = "admin"
 DEMO_TEST = "basic_call"
+PBX_PREFIX = "pbx_"
 _PBX_USERS = ("1001", "1002", "1003", "1004")
 
 
@@ -122,10 +123,11 @@ async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> N
 
     shared = [row for row in await services.accounts.credentials(PLATFORM) if row.project_id is None]
     known = {record.name: record for record in shared}
+    closed = {name for name, _ in await services.accounts.unopened_credentials()}
     domain = f"127.0.0.1:{port}"
     for row in csv.DictReader((folder / "accounts.csv").read_text().splitlines()):
-        name = f"pbx_{row['user']}"
-        if name in known and known[name].domain == domain:
+        name = f"{PBX_PREFIX}{row['user']}"
+        if name in known and known[name].domain == domain and name not in closed:
             continue
         fields = {"user": row["user"], "password": row["secret"], "domain": domain}
         await services.accounts.put_credential(PLATFORM, name, fields, replace=True)

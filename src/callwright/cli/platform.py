@@ -84,6 +84,7 @@ class PlatformSettings:
     embedded: bool
     admin_email: str
     admin_password: str | None
+    new_secret_key: bool = False
     metrics_token: str | None = None
     proxies: tuple[str, ...] = ()
     verbose: bool = False
@@ -252,6 +253,7 @@ class Platform:
                 limits=settings.evidence_limits,
                 settings=RunSettings(embedded=settings.embedded),
                 migrate=True,
+                new_secret_key=settings.new_secret_key,
             )
         except (DomainError, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _NO_PLACE:
@@ -260,6 +262,7 @@ class Platform:
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(services.close)
         note_place(settings.data, settings.evidence)
+        await _tell_of_closed_secrets(services)
         looking = asyncio.ensure_future(_look_at_evidence(services))
         exits.callback(looking.cancel)
         new = await first_start.prepare(
@@ -421,6 +424,14 @@ def _tell_of_restore() -> None:
         "the database was away, and a backup is being restored into it now: end this platform, and start it "
         "when the restore has ended"
     )
+
+
+async def _tell_of_closed_secrets(services: Services) -> None:
+    lost = await services.accounts.unopened_credentials()
+    own = [name for name, project in lost if project is None and name.startswith(first_start.PBX_PREFIX)]
+    others = [name for name, _ in lost if name not in own]
+    if others:
+        say(f"secret.key does not open the passwords of the SIP accounts {', '.join(others)}: set them again")
 
 
 async def _look_at_evidence(services: Services) -> None:

@@ -94,6 +94,7 @@ def with_services(
             entropy=system_entropy,
             database=database,
             migrate=create,
+            new_secret_key=False,
             connections=2,
         )
         try:

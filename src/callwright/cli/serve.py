@@ -282,6 +282,14 @@ def serve(
             help="Its password, better given as variable; generated without.",
         ),
     ] = None,
+    new_secret_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-secret-key",
+            envvar=_variable("new_secret_key"),
+            help="Go on with a new secret.key where the database's is lost; what it sealed stays closed.",
+        ),
+    ] = False,
     metrics_token: Annotated[
         str | None,
         typer.Option(
@@ -340,6 +348,7 @@ def serve(
         embedded=not strangers,
         admin_email=admin_email,
         admin_password=admin_password,
+        new_secret_key=new_secret_key,
         metrics_token=_metrics_token(metrics_token),
         proxies=_proxies(proxies, public_url),
         verbose=verbose,

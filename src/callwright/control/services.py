@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import Self
 from callwright.control.accounts.service import Accounts
 from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
+from callwright.control.errors import StorageUnavailable
 from callwright.control.runs.evidence import EvidenceLimits, RunEvidence
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.scenarios.service import Tests
 from callwright.control.servers.service import Servers
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
-from callwright.control.storage.schema import Location
+from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
@@ -79,17 +82,27 @@ class Services:
         limits: EvidenceLimits | None = None,
         evidence: EvidenceLocation | None = None,
         migrate: bool = False,
+        new_secret_key: bool = True,
         connections: int = 10,
         broker: Broker | None = None,
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
         ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
+        ``new_secret_key``: make the key where a database has none, else that is refused.
 
         Raises NewerSchema, Unmigrated, StorageUnavailable.
         """
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stores = await open_stores(Location.of(data, database), migrate=migrate, connections=connections)
-        vault = Vault.open_file(data / "secret.key", entropy)
+        location = Location.of(data, database)
+        if migrate and await current(location) is None:
+            await asyncio.to_thread(_refuse_orphans, data, location)
+        stores = await open_stores(location, migrate=migrate, connections=connections)
+        try:
+            create = new_secret_key or not await _has_sealed(stores, location)
+            vault = Vault.open_file(data / "secret.key", entropy, create=create)
+        except BaseException:
+            await stores.close()
+            raise
         audit = Audit(stores.audit, clock=clock)
         accounts = Accounts(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
         tests = Tests(stores.tests, audit=audit, clock=clock)
@@ -111,3 +124,28 @@ class Services:
     async def close(self) -> None:
         await self.evidence.close()
         await self.stores.close()
+
+
+async def _has_sealed(stores: Stores, location: Location) -> bool:
+    """Whether somebody may miss the key: a file of SQLite stands beside it, a server's database may be used
+    from a new folder as long as it has no secrets."""
+    if location.path is not None and await stores.accounts.users():
+        return True
+    return any(row.sealed_password for row in await stores.accounts.sealed_credentials())
+
+
+def _refuse_orphans(data: Path, location: Location) -> None:
+    """Evidence of runs beside a database without any is a database that was lost, and no first start."""
+    folder = data / "evidence"
+    try:
+        with os.scandir(folder) as entries:
+            runs = sum(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return
+    if runs:
+        empty = location.path is not None and location.path.exists()
+        what = f"{location.path or 'The database'} has {'0 octets' if empty else 'no records'}"
+        raise StorageUnavailable(
+            f"{what}, but {folder} has files of {runs} run{'s' if runs > 1 else ''}: this is no first start.",
+            f"Restore the database from a backup: callwright restore. To begin anew, move {folder} away.",
+        )

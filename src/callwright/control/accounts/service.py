@@ -584,9 +584,19 @@ class Accounts:
             fields = {field: getattr(row, field) for field in _CREDENTIAL_FIELDS if getattr(row, field)}
             if row.sealed_password:
                 context = _sealed_for(row.name, row.project_id)
-                fields["password"] = self._vault.open(row.sealed_password, context)
+                if self._vault.opens(row.sealed_password, context):
+                    fields["password"] = self._vault.open(row.sealed_password, context)
             revealed[row.name] = fields
         return revealed
+
+    async def unopened_credentials(self) -> list[tuple[str, int | None]]:
+        """Name and project of the accounts whose password was sealed with another key."""
+        return [
+            (row.name, row.project_id)
+            for row in await self._store.sealed_credentials()
+            if row.sealed_password
+            and not self._vault.opens(row.sealed_password, _sealed_for(row.name, row.project_id))
+        ]
 
     # -- the audit log
 

@@ -30,10 +30,16 @@ class Vault:
         self._key, self._entropy = key, entropy
 
     @classmethod
-    def open_file(cls, path: Path, entropy: Entropy) -> Vault:
-        """Reads the key, or makes it (0600) when there is none. Raises StorageUnavailable."""
+    def open_file(cls, path: Path, entropy: Entropy, *, create: bool = True) -> Vault:
+        """Reads the key; with ``create`` makes it (0600) when there is none. Raises StorageUnavailable."""
         try:
             if not path.exists():
+                if not create:
+                    raise StorageUnavailable(
+                        f"The key file {path} is missing, and there is a database whose secrets it sealed.",
+                        "Restore it from the backup. Without one, --new-secret-key goes on with a new key: "
+                        "passwords of SIP accounts must then be set again, and public links end.",
+                    )
                 _create(path, entropy(32))
             key = bytes.fromhex(path.read_text("ascii").strip())
             return cls(key, entropy)
@@ -72,6 +78,14 @@ class Vault:
             raise StorageUnavailable(
                 "A secret does not open with this key file.", "Restore secret.key from the same backup."
             ) from None
+
+    def opens(self, sealed: str, context: str) -> bool:
+        """Whether it was sealed with this key, for this record."""
+        try:
+            self.open(sealed, context)
+        except StorageUnavailable:
+            return False
+        return True
 
     def derive(self, purpose: str) -> bytes:
         """32 octets that only the holder of the key can tell for this purpose."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import MediaType, Request, Response, get
 
+from callwright.control.api.metrics import is_local
 from callwright.control.api.request import broker_of, services_of, settings_of
 from callwright.control.errors import DomainError
 from callwright.control.services import Services, Settings
@@ -36,10 +37,27 @@ async def missing(services: Services, broker: Broker | None, settings: Settings)
     return found
 
 
+async def cannot_open(services: Services, *, names: bool) -> list[str]:
+    """What secret.key does not open, a sentence a kind. ``names``: say which, not only how many."""
+    try:
+        lost = [name for name, _ in await services.accounts.unopened_credentials()]
+    except (DomainError, OSError):
+        return []
+    if not lost:
+        return []
+    which = ", ".join(lost) if names else str(len(lost))
+    return [f"secret.key does not open the passwords of these SIP accounts, set them again: {which}"]
+
+
 @get("/healthz", include_in_schema=False)
 async def healthz(request: Request[Any, Any, Any]) -> Response[bytes]:
-    problems = await missing(services_of(request), broker_of(request), settings_of(request))
-    body = {"status": "unavailable", "missing": problems} if problems else {"status": "ok"}
+    services, settings = services_of(request), settings_of(request)
+    problems = await missing(services, broker_of(request), settings)
+    body: dict[str, Any] = {"status": "unavailable", "missing": problems} if problems else {"status": "ok"}
+    peer = request.client.host if request.client else ""
+    closed = await cannot_open(services, names=is_local(peer, request.headers, settings))
+    if closed:
+        body["cannot_open"] = closed
     return Response(
         msgspec.json.encode(body), status_code=503 if problems else 200, media_type=MediaType.JSON
     )

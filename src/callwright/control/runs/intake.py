@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from callwright.control.errors import (
+    Conflict,
     DomainError,
     EvidenceAway,
     Invalid,
@@ -78,7 +79,11 @@ class Intake:
         if run is None:
             return ClaimAnswer(None, "It is taken, stopped, or of another attempt.", self.lease)
         self._moved.append(run)
-        return ClaimAnswer(await self._job(run), lease_seconds=self.lease)
+        try:
+            return ClaimAnswer(await self._job(run), lease_seconds=self.lease)
+        except Conflict as error:
+            await self._runs.give_up(run, f"{error.message} {error.remedy}")
+            return ClaimAnswer(None, error.message, self.lease)
 
     async def _job(self, run: Run) -> Job:
         job = await self._runs.job(run.id)

@@ -73,7 +73,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
 class RunDetail(msgspec.Struct, frozen=True):
     """What is too large for a list. ``overrides`` and ``shown`` are JSON objects, address to value; secrets
     are in the first only. ``outcome`` is the document run.json, None until there is one.
-    ``parameters`` as in Test."""
+    ``parameters`` as in Test. ``sealed``: the overrides do not open with our key, and ``{}`` stands for them.
+    """
 
     run_id: int
     test_version: int
@@ -81,6 +82,7 @@ class RunDetail(msgspec.Struct, frozen=True):
     overrides: str
     shown: str
     outcome: str | None
+    sealed: bool = False
 
 
 class RunFilter(msgspec.Struct, frozen=True):

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
-from callwright.control.errors import Forbidden, Invalid, LinkExpired, NotFound
+from callwright.control.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    LinkExpired,
+    NotFound,
+    StorageUnavailable,
+)
 from callwright.control.runs.admission import policy_target
 from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow
 from callwright.control.runs.store import RunStore
@@ -46,6 +55,7 @@ class AccountSource(Protocol):
     """What runs need of accounts."""
 
     async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]: ...
+    async def unopened_credentials(self) -> Sequence[tuple[str, int | None]]: ...
 
 
 class RunRecords:
@@ -84,12 +94,25 @@ class RunRecords:
         stored = await self._store.detail(run.id)
         if stored is None:
             raise NotFound("run", run.session_id)
-        overrides = (
-            self._vault.open(stored.sealed_overrides, run.session_id) if stored.sealed_overrides else "{}"
-        )
+        overrides, sealed = "{}", False
+        if stored.sealed_overrides:
+            try:
+                overrides = self._vault.open(stored.sealed_overrides, run.session_id)
+            except StorageUnavailable:
+                sealed = True
         return RunDetail(
-            run.id, stored.test_version, stored.document, overrides, stored.shown, stored.outcome
+            run.id, stored.test_version, stored.document, overrides, stored.shown, stored.outcome, sealed
         )
+
+    async def overrides(self, run: Run) -> dict[str, Any]:
+        """What it was started with, to start it again. Holds secrets. Raises Conflict: they do not open."""
+        detail = await self.detail(run)
+        if detail.sealed:
+            raise Conflict(
+                "The parameters that this run was started with do not open with secret.key.",
+                "Start the test with parameters, or restore secret.key from the backup.",
+            )
+        return msgspec.json.decode(detail.overrides, type=dict[str, Any])
 
     async def list(
         self,

@@ -17,6 +17,7 @@ from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
 from callwright.control.errors import (
+    Conflict,
     Invalid,
     KillSwitchEngaged,
     NotFound,
@@ -214,6 +215,7 @@ class Runs(RunRecords):
             document = await self._tests.document(test)
             credentials = await self._accounts.revealed_credentials(test.project_id)
             scenario = read_scenario(document.document, overrides, credentials)
+            await self._require_opened(scenario, test.project_id)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
             session_id = new_session_id(self._entropy)
             sealed = self._vault.seal(_texts(overrides), session_id) if overrides else ""
@@ -289,17 +291,30 @@ class Runs(RunRecords):
             check_caps(row, asked[target_id], await self._store.target_usage(target_id, day), runs=runs)
             await self._store.count_minutes(target_id, day, asked[target_id].minutes)
 
+    async def _require_opened(self, scenario: Scenario, project_id: int | None) -> None:
+        """Raises Conflict for an account whose password does not open: without it the test would be wrong."""
+        named = {party.credentials for party in scenario.parties.values() if party.credentials}
+        if not named:
+            return
+        for name, owner in await self._accounts.unopened_credentials():
+            if name in named and owner in (None, project_id):
+                raise Conflict(
+                    f"The password of the SIP account {name!r} does not open with secret.key.",
+                    "Set it again, or restore secret.key from the backup.",
+                )
+
     # -- what agents do, by the keeper
 
     async def job(self, run_id: int) -> Job:
-        """All that an agent needs. Holds secrets. Raises NotFound."""
+        """All that an agent needs. Holds secrets. Raises NotFound; Conflict for secrets that do not open."""
         run = await self.by_id(run_id)
         detail = await self.detail(run)
         stored = await self._store.detail(run_id)
-        overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any])
+        overrides = await self.overrides(run)
         known = await self._accounts.revealed_credentials(run.project_id)
         try:
             scenario = read_scenario(detail.document, overrides, known)
+            await self._require_opened(scenario, run.project_id)
             named = {party.credentials for party in scenario.parties.values() if party.credentials}
         except ValueError:  # an account was removed since; the agent will say so
             named = set(known)
@@ -457,8 +472,15 @@ class Runs(RunRecords):
         job = await self.job(run.id)
         try:
             return read_scenario(job.document, job.overrides, job.credentials).retry != "never"
-        except ValueError:
+        except (ValueError, Conflict):
             return True
+
+    async def give_up(self, run: Run, reason: str) -> None:
+        """Ends a run that the platform itself cannot hand to an agent."""
+        ending = Ending(Phase.ERROR.value, Phase.ERROR.value, "platform", reason)
+        ended = await self._store.end(run, ending, self._clock.wall())
+        if ended is not None:
+            self._tell([ended])
 
     async def extend_leases(self, seconds: float) -> None:
         """For a keeper that begins, or whose database was away: no lease ends within ``seconds``, so that

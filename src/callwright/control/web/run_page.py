@@ -113,7 +113,7 @@ def routes(pages: Pages) -> list[Any]:
                 return go(here, "unshared")
             case "again":
                 run = await runs.get(visitor.identity, session_id)
-                overrides = msgspec.json.decode((await runs.detail(run)).overrides, type=dict[str, Any])
+                overrides = await runs.overrides(run)
                 test = await pages.services.tests.by_id(visitor.identity, run.test_id)
                 again = await runs.start(
                     visitor.identity, test.name, overrides, project=test.project_name, pool=run.pool
