@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from callwright.load.accounts import parse_accounts
 from callwright.load.action import plan_of, series_of, thresholds_of, wishes_of_accept, wishes_of_call
+from callwright.load.document import Flow
 from callwright.load.messages import Wording, caller_messages
 from callwright.load.plan import Plan, Stage
-from callwright.load.preparation import CannotLoad, dialled, locate
+from callwright.load.preparation import CannotLoad, Wishes, dialled, locate, loop_configs
 from callwright.load.statistics import Snapshot, second_of
 from callwright.load.verdict import judge
 from callwright.net.loading import COUNTERS
-from callwright.policy.destination import Rules
+from callwright.policy.destination import Rules, parse_allow
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.document import load
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.scenario import Scenario
+from callwright.sip.transport import Address
 
 
 def scenario(parameters: str, *conditions: str, party: str = "") -> Scenario:
@@ -87,6 +92,47 @@ def test_every_number_that_a_column_dials_is_asked_about() -> None:
     assert dialled("sip:x@127.0.0.1", accounts) == ["x"]
     with pytest.raises(CannotLoad, match="112 is an emergency number"):
         locate("sip:{number}@127.0.0.1", dialled("sip:{number}@127.0.0.1", accounts), Rules())
+
+
+ACCOUNTS = parse_accounts(
+    "username,number,server,odd\n1001,4711,127.0.0.1,1\n1002,4712,203.0.113.9,112@x\n1003,4713,127.0.0.1,1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"uri": "sip:x@127.0.0.1;maddr=203.0.113.9"}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:x@203.0.113.9;maddr=127.0.0.1"}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:x@203.0.113.9", "proxy": "127.0.0.1"}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:x@none.invalid", "proxy": "127.0.0.1"}, "none.invalid is not permitted by name"),
+        ({"uri": "sip:112@localhost", "proxy": "127.0.0.1"}, "112 is an emergency number"),
+        ({"uri": "sip:{number}@{server}"}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:{number}@{server}", "proxy": "127.0.0.1"}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:{odd}@127.0.0.1"}, "a load calls SIP URIs"),
+        ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:x@203.0.113.9")}, "203.0.113.9 is not permitted"),
+        ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:112@127.0.0.1")}, "112 is an emergency number"),
+        ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:{number}@{server}")}, "203.0.113.9 is not permitted"),
+    ],
+)
+def test_no_part_of_a_load_leads_to_a_stranger(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(CannotLoad, match=re.escape(told)):
+        loop_configs(Wishes(**settings, accounts=ACCOUNTS))
+
+
+def test_a_load_goes_to_one_address() -> None:
+    both = Rules(targets=(parse_allow("203.0.113.9"),))
+    with pytest.raises(CannotLoad, match="lead to 2 addresses"):
+        loop_configs(Wishes(uri="sip:{number}@{server}", accounts=ACCOUNTS, rules=both))
+    wishes = Wishes(uri="sip:{number}@{server}", accounts=ACCOUNTS, rules=both, proxy="127.0.0.1:5070")
+    (config,), remote = loop_configs(wishes)
+    assert remote == config.remote == Address("127.0.0.1", 5070)
+
+
+def test_our_own_pbx_is_permitted_to_a_load_with_its_port_alone() -> None:
+    hosted = Rules(own=(("127.0.0.1", 5070),), embedded=False)
+    (config,), _ = loop_configs(Wishes(uri="sip:x@127.0.0.1:5070", rules=hosted))
+    assert (config.networks, config.own, config.near) == ((), (Address("127.0.0.1", 5070),), False)
 
 
 def test_a_display_name_is_quoted() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callwright.load.accounts import Accounts, AccountsError
@@ -18,9 +17,10 @@ from callwright.net.entropy import system_entropy
 from callwright.net.loading import LoopConfig, MediaConfig, networks_of
 from callwright.net.ports import free_udp_port
 from callwright.net.resolver import ResolutionFailed, resolve
+from callwright.phone.permission import NotPermitted, Permission
 from callwright.policy.destination import Destination, Purpose, Rules, decide
-from callwright.sip.transport import Address, Transport
-from callwright.sip.uri import Uri
+from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.uri import SipSyntaxError, Uri
 
 _COLUMN = re.compile(r"\{(\w+)\}")
 
@@ -73,16 +73,50 @@ class Wishes:
 
 def dialled(uri: str, accounts: Accounts | None) -> list[str]:
     """Every user part that a load calls: one, or one of each account where the URI names a column."""
-    user = uri.partition(":")[2].rpartition("@")[0].partition(":")[0]
-    if "{" not in user or accounts is None:
-        return [user]
+    return _each(uri.partition(":")[2].rpartition("@")[0].partition(":")[0], accounts)
+
+
+def _each(text: str, accounts: Accounts | None) -> list[str]:
+    """A text, or that of each account where it names columns."""
+    if "{" not in text or accounts is None:
+        return [text]
     found: dict[str, None] = {}
     for row in accounts.rows:
-        filled = user
+        filled = text
         for column, value in zip(accounts.columns, row, strict=True):
-            filled = filled.replace(f"{{{column}}}", value.decode())
+            filled = filled.replace(f"{{{column}}}", value.decode("utf-8", "surrogateescape"))
         found[filled] = None
     return list(found)
+
+
+def _parsed(text: str) -> Uri:
+    try:
+        return Uri.parse(text)
+    except SipSyntaxError as error:
+        raise CannotLoad(f"a load calls SIP URIs, and here {error.reason}") from None
+
+
+class _Directory:
+    """What the permission asks of DNS. A load goes to the first address of a name, whichever URI has it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, int | None], list[Address]] = {}
+
+    async def hops(self, uri: Uri) -> list[Hop]:
+        first, *_ = await self._resolve(uri.destination, uri.port)
+        return [Hop(Transport.UDP, Address("", 0), first)]
+
+    async def addresses(self, uri: Uri) -> list[Address]:
+        try:
+            return await self._resolve(uri.host, uri.port)
+        except ResolutionFailed:
+            return []
+
+    async def _resolve(self, host: str, port: int | None) -> list[Address]:
+        if (host, port) not in self._found:
+            targets = await resolve(host, port, Transport.UDP, "sip")
+            self._found[host, port] = [target.address for target in targets]
+        return self._found[host, port]
 
 
 def locate(uri: str, users: Sequence[str], rules: Rules, proxy: str | None = None) -> Address:
@@ -90,38 +124,62 @@ def locate(uri: str, users: Sequence[str], rules: Rules, proxy: str | None = Non
 
     Blocks while names are resolved, and has a loop of its own: not to be called from one.
     """
-    parsed = Uri.parse(_COLUMN.sub("x", uri))
-    wanted = (parsed.parameter("transport") or "udp").lower()
-    if parsed.scheme == "sips" or wanted != "udp":
-        raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
-    hops = [(parsed.host, parsed.port)]
-    if proxy is not None:
-        by_way = Uri.parse(f"sip:{proxy}")
-        hops.append((by_way.host, by_way.port))
-    for (host, port), user in itertools.product(hops, users):
-        before = decide(Purpose.LOAD, Destination(host, (), port, user), rules)
-        if not before.allowed and not before.undecided:
-            raise CannotLoad(before.reason, before.remedy, policy=True)
-    host, port = hops[-1]
+    parsed = _parsed(_COLUMN.sub("x", uri))
+    called = [replace(parsed, user=_parsed(f"sip:{user}@x").user if user else None) for user in users]
+    return _located(called, rules, _parsed(f"sip:{proxy}") if proxy is not None else None)
+
+
+def _locate(wishes: Wishes, uri: str) -> Address:
+    """The same for all that accounts and a flow make of the URI."""
+    text, accounts = wishes.flow.to or uri, wishes.accounts
+    _filled(accounts, text)
+    host = text.rpartition("@")[2]
+    if text == uri and "{" not in host:
+        return locate(uri, dialled(uri, accounts), wishes.rules, wishes.proxy)
+    called = [_parsed(each) for each in _each(text, accounts)]
+    if wishes.proxy is not None:
+        return _located(called, wishes.rules, _parsed(f"sip:{wishes.proxy}"))
+    if text == uri:
+        return _located(called, wishes.rules, None)
+    # A flow calls another than the URI, which is then the way there.
+    return _located(called, wishes.rules, _parsed(_COLUMN.sub("x", uri)))
+
+
+def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> Address:
+    for uri in called:
+        if uri.is_secure or (uri.parameter("transport") or "udp").lower() != "udp":
+            raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
+        for hop in (uri, proxy or uri):
+            before = decide(Purpose.LOAD, Destination(hop.host, (), hop.port, uri.user or ""), rules)
+            if hop.host and not before.allowed and not before.undecided:
+                raise CannotLoad(before.reason, before.remedy, policy=True)
     try:
-        targets = asyncio.run(resolve(host, port, Transport.UDP, "sip"))
+        found = asyncio.run(_ways(called, rules, proxy))
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
-    address = targets[0].address
-    for user in users:
-        after = decide(Purpose.LOAD, Destination(host, (address.host,), address.port, user), rules)
-        if not after.allowed:
-            raise CannotLoad(after.reason, after.remedy, policy=True)
-    return address
+    except NotPermitted as refused:
+        raise CannotLoad(refused.decision.reason, refused.decision.remedy, policy=True) from None
+    if len(found) > 1:
+        shown = ", ".join(sorted(bracketed(address) for address in found)[:3])
+        raise CannotLoad(
+            f"the accounts lead to {len(found)} addresses ({shown}), and a load goes to one",
+            "Name the one that knows the way with --proxy.",
+        )
+    return found.pop()
+
+
+async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None) -> set[Address]:
+    permission, directory = Permission(Purpose.LOAD, rules), _Directory()
+    return {(await permission.way(uri, directory, proxy)).hops[0].remote for uri in uris}
 
 
 def permitted_networks(rules: Rules, target: Address | None) -> tuple[tuple[bytes, int], ...]:
-    """Where a Contact or a Record-Route may send our ACK and BYE: the target, what is named, and this machine
-    where one person has it to himself.
+    """Where a peer may lead our ACK, BYE and RTP at any port: the target's host, and what is named.
+
+    Our own PBX is no such host: its port alone is permitted, for requests (`LoopConfig.own`).
     """
-    texts = ["127.0.0.0/8", "::1/128"] if rules.embedded else []
-    texts += [host for host, _ in rules.own]
-    if target is not None:
+    texts = []
+    if target is not None and tuple(target) not in rules.own:
         texts.append(target.host.split("%")[0])
     for rule in rules.targets:
         if rule.network is not None:
@@ -186,8 +244,7 @@ def loop_configs(wishes: Wishes) -> tuple[list[LoopConfig], Address | None]:
     """A configuration for each core, and where the load goes. Raises CannotLoad."""
     remote = None
     if wishes.uri is not None:
-        users = dialled(wishes.flow.to or wishes.uri, wishes.accounts)
-        remote = locate(wishes.uri, users, wishes.rules, wishes.proxy)
+        remote = _locate(wishes, wishes.uri)
     return [_config(wishes, remote, index) for index in range(wishes.cores)], remote
 
 
@@ -255,6 +312,8 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         random_account=wishes.random_accounts,
         ladders=wishes.ladders,
         networks=permitted_networks(wishes.rules, remote),
+        own=tuple(Address(host, port) for host, port in wishes.rules.own),
+        near=wishes.rules.embedded,
         share_port=remote is None and wishes.cores > 1,
         media=media,
     )
@@ -265,10 +324,8 @@ def _caller(wishes: Wishes, accounts: Accounts | None, local: Address) -> str:
     if text is not None:
         return text if text.startswith(("sip:", "sips:", "tel:")) else f"sip:{text}"
     if accounts is not None and accounts.user_column >= 0 and wishes.uri is not None:
-        parsed = Uri.parse(wishes.uri)
-        host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-        port = f":{parsed.port}" if parsed.port else ""
-        return f"sip:{{{accounts.columns[accounts.user_column]}}}@{host}{port}"
+        host = re.split("[;?]", wishes.uri.partition(":")[2].rpartition("@")[2])[0]  # may be a column
+        return f"sip:{{{accounts.columns[accounts.user_column]}}}@{host}"
     return f"sip:callwright@{bracketed(local)}"
 
 

@@ -169,6 +169,13 @@ cdef class LoadLoop:
             network[0] = length
             for j in range(16):
                 network[1 + j] = packed[j]
+        L.near = config.near
+        L.own_count = len(config.own)
+        L.own = <Address *>calloc(L.own_count + 1, sizeof(Address))
+        if L.own == NULL:
+            raise MemoryError
+        for i in range(L.own_count):
+            _address(config.own[i][0], config.own[i][1], &L.own[i])
         self._open()
         media_prepare(L, config)
         if L.has_media and L.m.shared:
@@ -275,6 +282,7 @@ cdef class LoadLoop:
         free(L.in_control)
         free(L.scratch)
         free(L.networks)
+        free(L.own)
         free(L.field_text)
         free(L.field_part)
         free(L)
@@ -526,6 +534,29 @@ def audio(LoadLoop loop, bytes body):
         )
     media_close(L, stream)
     return found
+
+
+def permits(LoadLoop loop, address, peer):
+    """Whether packets may go to the host of an address that a peer named; for the test that holds it equal to its
+    twin."""
+    cdef Address there, speaker
+    _address(address[0], address[1], &there)
+    _address(peer[0], peer[1], &speaker)
+    return bool(permitted(loop.L, &there, &speaker))
+
+
+def leads_to(LoadLoop loop, bytes uri):
+    """Host and port where the URI of a Contact or route leads, else None; for the same test."""
+    cdef Address found
+    cdef const uint8_t *p = <const uint8_t *><const char *>uri
+    if not next_hop(loop.L, span(p, p + len(uri)), &found):
+        return None
+    four = found.size == sizeof(sockaddr_in)
+    host = (<const char *>found.raw)[4:8] if four else (<const char *>found.raw)[8:24]
+    return (
+        _socket.inet_ntop(AF_INET if four else AF_INET6, host),
+        ntohs((<sockaddr_in *>&found.raw[0]).sin_port),
+    )
 
 
 digest_prepare()

@@ -136,20 +136,60 @@ cdef int split_routes(Parsed *m, Span *values, int most) noexcept nogil:
     return count
 
 
-cdef bint permitted(Loop *L, Address *a) noexcept nogil:
-    """Whether an in-dialog request may go there: a callee must not send our load to a stranger."""
-    cdef uint8_t six[16]
-    cdef int i, bits, whole
-    cdef uint8_t *network
+cdef bint as_six(Address *a, uint8_t *six) noexcept nogil:
+    """An address as one of IPv6; True for one of IPv4, mapped ones too."""
     cdef sockaddr_in *four
-    cdef uint8_t mask
+    cdef int i
     if a.size == sizeof(sockaddr_in):
         four = <sockaddr_in *>&a.raw[0]
         memset(six, 0, 10)
         six[10] = six[11] = 0xFF
         memcpy(six + 12, &four.sin_addr, 4)
-    else:
-        memcpy(six, &(<sockaddr_in6 *>&a.raw[0]).sin6_addr, 16)
+        return True
+    memcpy(six, &(<sockaddr_in6 *>&a.raw[0]).sin6_addr, 16)
+    for i in range(10):
+        if six[i]:
+            return False
+    return six[10] == 0xFF and six[11] == 0xFF
+
+
+cdef bint is_loopback(Address *a) noexcept nogil:
+    cdef uint8_t six[16]
+    cdef int i
+    if as_six(a, six):
+        return six[12] == 127
+    for i in range(15):
+        if six[i]:
+            return False
+    return six[15] == 1
+
+
+cdef bint is_impossible(Address *a) noexcept nogil:
+    """Unspecified, multicast, broadcast or reserved: no network permits them."""
+    cdef uint8_t six[16]
+    cdef int i
+    if as_six(a, six):
+        return six[12] == 0 or six[12] >= 224
+    if six[0] == 0xFF:
+        return True
+    for i in range(16):
+        if six[i]:
+            return False
+    return True
+
+
+cdef bint permitted(Loop *L, Address *a, Address *peer) noexcept nogil:
+    """Whether our packets may go there, where `peer` wants them: it must not send our load to a stranger, nor one
+    from outside to this machine."""
+    cdef uint8_t six[16]
+    cdef int i, bits, whole
+    cdef uint8_t *network
+    cdef uint8_t mask
+    if is_impossible(a):
+        return False
+    if L.near and peer.size and is_loopback(a) and is_loopback(peer):
+        return True
+    as_six(a, six)
     for i in range(L.network_count):
         network = L.networks + 17 * i
         bits = network[0]
@@ -165,13 +205,14 @@ cdef bint permitted(Loop *L, Address *a) noexcept nogil:
 
 
 cdef bint next_hop(Loop *L, Span uri, Address *out) noexcept nogil:
-    """True with an address other than the target's, where the host is numeric and permitted."""
+    """True with an address other than the target's, where the host is numeric and the target may lead there."""
     cdef uint8_t host[64]
     cdef const uint8_t *p = uri.p
     cdef const uint8_t *end = uri.p + uri.n
     cdef const uint8_t *start
     cdef const uint8_t *q
     cdef uint32_t port = 0, n
+    cdef int i
     cdef sockaddr_in four
     cdef sockaddr_in6 six
     memset(out, 0, sizeof(Address))
@@ -226,7 +267,10 @@ cdef bint next_hop(Loop *L, Span uri, Address *out) noexcept nogil:
             return False
     elif L.remote.size:
         return False
-    return permitted(L, out)
+    for i in range(L.own_count):
+        if same_host(out, &L.own[i]) and memcmp(out.raw + 2, L.own[i].raw + 2, 2) == 0:  # and the port
+            return True
+    return permitted(L, out, &L.remote)
 
 
 cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:

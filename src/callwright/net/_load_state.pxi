@@ -271,9 +271,12 @@ cdef struct Loop:
     uint32_t busy               # sixteenths of packets in a millisecond, weighted over the last ones
     uint32_t window             # packets of this millisecond
     uint32_t turn
-    # permitted networks of in-dialog requests
+    # permitted networks of in-dialog requests and RTP
     uint8_t *networks           # 17 octets each: prefix length (of 128), address as IPv6
     int network_count
+    Address *own                # of in-dialog requests, with their ports
+    int own_count
+    bint near                   # a peer on this machine may lead to any loopback address
     Media *m
 
 

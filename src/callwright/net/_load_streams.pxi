@@ -10,6 +10,7 @@ cdef enum:
     DRAIN = 7                   # a mask: every so many packets the queue of a stream is read to its end
     RUN = 44                    # packets in one piece: 44 of 1,412 octets are below 64 KiB
     RTP_HEADER = 12
+    LOWEST_PORT = 1024          # to which RTP is sent: ports below belong to services
     SILENT_MS = 200             # a stream that was open for less is not called silent
 
 cdef struct Stream:
@@ -307,10 +308,10 @@ cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept no
                 s.theirs = v
     if own.size == 0:
         own = session
-    if own.size == 0 or port == 0 or own.size != m.local.size:
+    if own.size == 0 or port < LOWEST_PORT or own.size != m.local.size:
         return False
     (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>port)
-    if not (same_host(&own, peer) or permitted(L, &own)):
+    if not (same_host(&own, peer) or permitted(L, &own, peer)):
         return False
     if s.addressed and m.shared:
         index_drop(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)

@@ -28,6 +28,8 @@ __all__ = ["Media", "Stream"]
 _Key = TypeVar("_Key")
 
 PHASES = 40
+LOWEST_PORT = 1024
+"""To which RTP is sent: ports below belong to services."""
 SILENT = 0.2
 """Seconds: a stream that was open for less is not called silent."""
 _MOST_STREAMS = 65_536
@@ -41,7 +43,8 @@ _EXPEDITED = 46 << 2
 
 
 class Media:
-    """All streams of a loop. `random()` gives 64 bits; `permitted(host)`: whether our RTP may go there."""
+    """All streams of a loop. `random()` gives 64 bits; `permitted(host, peer)`: whether our RTP may go to the
+    host that `peer` named."""
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Media:
         *,
         salt: int,
         random: Callable[[], int],
-        permitted: Callable[[str], bool],
+        permitted: Callable[[str, Address | None], bool],
     ) -> None:
         if not 0 < config.frame <= 1400 or not config.payload or len(config.payload) % config.frame:
             raise ValueError("the payload is a whole number of frames")
@@ -170,9 +173,9 @@ class Media:
         host, port, ssrc = read_audio(body)
         if ssrc is not None and not stream.told:
             stream.told, stream.theirs = True, ssrc
-        if not host or not port or (":" in host) != (":" in self._config.host):
+        if not host or port < LOWEST_PORT or (":" in host) != (":" in self._config.host):
             return False
-        if (peer is None or peer.host != host) and not self._permitted(host):
+        if (peer is None or peer.host != host) and not self._permitted(host, peer):
             return False
         to = Address(host, port)
         if self._shared is not None:

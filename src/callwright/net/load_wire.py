@@ -118,7 +118,7 @@ class Wire:
     # -- where it may go
 
     def next_hop(self, uri: bytes) -> Address | None:
-        """An address other than the target's, where the host is numeric and permitted."""
+        """An address other than the target's, where the host is numeric and the target may lead there."""
         text = uri.partition(b":")[2].split(b";")[0].split(b"?")[0].rpartition(b"@")[2].decode("latin-1")
         host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
         if not colon:
@@ -127,17 +127,43 @@ class Wire:
         if numeric is None or not port.isdigit() or int(port) > 65535:
             return None
         address = Address(numeric, int(port) or 5060)
-        if address == self._config.remote or not self.permitted(numeric):
+        if address == self._config.remote:
+            return None
+        if address not in self._config.own and not self.permitted(numeric, self._config.remote):
             return None
         return address
 
-    def permitted(self, host: str) -> bool:
-        """Whether our packets may go to this numeric host: a callee must not send our load to a stranger."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        packed = socket.inet_pton(family, host.split("%")[0])
-        six = packed if len(packed) == 16 else bytes(10) + b"\xff\xff" + packed
+    def permitted(self, host: str, peer: Address | None) -> bool:
+        """Whether our packets may go to this numeric host, which `peer` named: a peer must not send our load
+        to a stranger, nor one from outside to this machine."""
+        six = _six(host)
+        if _is_impossible(six):
+            return False
+        if self._config.near and peer is not None and _is_loopback(six) and _is_loopback(_six(peer.host)):
+            return True
         wanted = int.from_bytes(six, "big")
         for network, bits in self._config.networks:
             if (wanted ^ int.from_bytes(network, "big")) >> (128 - bits) == 0:
                 return True
         return False
+
+
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def _six(host: str) -> bytes:
+    """A numeric host as an IPv6 address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host.split("%")[0])
+    return packed if len(packed) == 16 else _MAPPED + packed
+
+
+def _is_loopback(six: bytes) -> bool:
+    return six == bytes(15) + b"\x01" or (six.startswith(_MAPPED) and six[12] == 127)
+
+
+def _is_impossible(six: bytes) -> bool:
+    """Unspecified, multicast, broadcast or reserved: no network permits them."""
+    if six.startswith(_MAPPED):
+        return six[12] == 0 or six[12] >= 224
+    return six[0] == 0xFF or six == bytes(16)

@@ -293,7 +293,11 @@ class LoopConfig:
     ladders: int = 5
     """Calls of each class of failures of which the messages are kept, besides the slowest call; 0: none."""
     networks: tuple[tuple[bytes, int], ...] = ()
-    """Where in-dialog requests may go besides the target."""
+    """Where in-dialog requests and RTP may go besides the target, at any port."""
+    own: tuple[Address, ...] = ()
+    """Where in-dialog requests may go at this port alone: our own PBX."""
+    near: bool = False
+    """A peer that is on this machine may lead to any loopback address; one from outside never may."""
     share_port: bool = False
     """Several processes answer on one port (SO_REUSEPORT)."""
     media: MediaConfig | None = None
