@@ -27,10 +27,18 @@ class Capped(Withheld):
 
 
 class Gate(Protocol):
-    """Caps of targets: asked before a call is begun at one."""
+    """Caps of targets: asked before a call is begun at one, and before any request that opens something."""
 
     async def enter(self, target: Target) -> Callable[[], None]:
         """Waits for the call's turn; the result is called when the call has ended. Raises Capped."""
+        ...
+
+    async def send(self, target: Target) -> None:
+        """Waits for the turn of a request that begins no call, or of a call's next INVITE. Raises Capped."""
+        ...
+
+    def count(self, target: Target) -> None:
+        """A request that waits for nothing, such as a refresh."""
         ...
 
 

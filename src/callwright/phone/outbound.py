@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.call import PhoneCall
-from callwright.phone.intent import Capped, Intent, Withheld
+from callwright.phone.intent import Capped, Gate, Intent, Withheld
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import CallPlan
 from callwright.policy.destination import Target
@@ -37,7 +39,15 @@ class OutboundCall(PhoneCall):
         self._hops: list[PermittedHop] = []
         self._redirects = 0
         self._entered: dict[Target, Callable[[], None]] = {}
+        self._targets: tuple[Target, ...] = ()  # whose caps the next INVITE counts for
+        self._at_gate: asyncio.Task[None] | None = None
+        self._sent = False  # an INVITE along this way
         self._spawn(self._place())
+
+    def hangup(self, failure: Failure | None = None, detail: str | None = None) -> None:
+        super().hangup(failure, detail)
+        if self._at_gate is not None:
+            self._at_gate.cancel()  # who gives up waiting leaves its turn to the next
 
     async def _place(self) -> None:
         """Find the way, then send the INVITE to the first hop of it."""
@@ -50,10 +60,8 @@ class OutboundCall(PhoneCall):
         except (BindFailed, TlsConfigurationError) as error:
             self.facts.fail(Failure.PLATFORM, str(error))
         else:
-            self._hops = list(way.hops)
-            for target in way.targets:
-                if self.facts.failure is None:
-                    await self._enter(target)
+            self._hops, self._targets, self._sent = list(way.hops), way.targets, False
+            await self._pass_gate()
         if self._concluding or self._hanging_up:
             return
         if self.facts.failure is not None:
@@ -61,24 +69,43 @@ class OutboundCall(PhoneCall):
             return
         await self._invite_next()
 
-    async def _enter(self, target: Target) -> None:
-        """Once for each target, be it called at several addresses."""
-        gate = self.phone.gate
-        if gate is None or target in self._entered:
+    async def _pass_gate(self) -> None:
+        """In a task of its own, so that hanging up ends the waiting and nothing else."""
+        if self.phone.gate is None or not self._targets or self._concluding or self._hanging_up:
             return
+        passing = self._at_gate = asyncio.ensure_future(self._enter(self.phone.gate))
         try:
-            leave = self._entered[target] = await gate.enter(target)
+            await asyncio.wait([passing])
+        finally:
+            passing.cancel()
+            self._at_gate = None
+        if not passing.cancelled():
+            passing.result()
+
+    async def _enter(self, gate: Gate) -> None:
+        """As a call once for each target, be it called at several addresses; each INVITE in its turn."""
+        try:
+            with self.phone.at_gate():
+                for target in self._targets:
+                    if target in self._entered:
+                        await gate.send(target)
+                    else:
+                        self._entered[target] = await gate.enter(target)
+                        self.finished.add_done_callback(partial(_leave, self._entered[target]))
         except Capped as reason:
             self.facts.fail(Failure.POLICY, str(reason))
-            return
-        if self._concluding:
-            leave()
-        else:
-            self.finished.add_done_callback(lambda _: leave())
 
     async def _invite_next(self) -> None:
         """The INVITE leaves once who asked for it knows that it does."""
+        if self._sent:
+            await self._pass_gate()
+            if self._concluding or self._hanging_up:
+                return
+            if self.facts.failure is not None:
+                self._conclude(EndedBy.LOCAL)
+                return
         hop = self._hops.pop(0)
+        self._sent = True
         if self.phone.on_intent is not None:
             try:
                 await self.phone.on_intent(Intent(self.identifier, self.party, str(self.target)))
@@ -243,6 +270,10 @@ class OutboundCall(PhoneCall):
     @property
     def _hop(self) -> Hop | None:
         return self.sip.hop if self.sip is not None else None
+
+
+def _leave(leave: Callable[[], None], _: object) -> None:
+    leave()
 
 
 def failure_of(

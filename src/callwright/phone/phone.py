@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -66,6 +67,7 @@ class Phone:
     ) -> None:
         self.config = config
         self.on_intent, self.gate = on_intent, gate
+        self._at_gate: set[asyncio.Task[object]] = set()
         self.clock: Clock = clock or SystemClock()
         self.entropy = entropy
         self.permission: Permission = permission or Permission()
@@ -152,6 +154,8 @@ class Phone:
     async def close(self, *, linger: float = 0.0) -> None:
         """Close everything. `linger`: wait for what is still owed (the ACK of a refusal), then stay that long
         to answer repetitions when a loss was seen."""
+        for task in list(self._at_gate):
+            task.cancel()
         if linger:
             await self._settle()
             if self.endpoint.loss_seen:
@@ -167,6 +171,17 @@ class Phone:
             await asyncio.sleep(_LOOK_EVERY)
 
     # -- for the calls
+
+    @contextlib.contextmanager
+    def at_gate(self) -> Iterator[None]:
+        """Around what waits for its turn: it ends with the phone."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._at_gate.add(task)
+        try:
+            yield
+        finally:
+            self._at_gate.discard(task)
 
     def drain(self) -> None:
         self.driver.drain()

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
+from callwright.phone.intent import Capped
 from callwright.phone.outbound import as_uri, failure_of, proxy_of, route_to
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
+from callwright.policy.destination import Target
 from callwright.scenario.outcome import CapturedMessage, Failure, RegistrationOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
@@ -67,6 +69,7 @@ class PhoneRegistration:
         self._sip: Registration | None = None
         self._hop: PermittedHop | None = None
         self._hops: list[PermittedHop] = []
+        self._targets: tuple[Target, ...] = ()
         self._started, self._wall = phone.clock.now(), phone.clock.wall()
         self._registered_at: float | None = None
         self._failure: Failure | None = None
@@ -85,6 +88,7 @@ class PhoneRegistration:
     def abandon(self) -> None:
         """Wait no longer for the first answer."""
         if not self.first.done():
+            self._task.cancel()  # who gives up waiting leaves its turn to the next
             self._fail(Failure.STOPPED, None)
 
     async def unregister(self) -> bool:
@@ -109,8 +113,26 @@ class PhoneRegistration:
         except (BindFailed, TlsConfigurationError) as error:
             self._fail(Failure.PLATFORM, str(error))
         else:
-            self._hops = list(way.hops)
+            self._hops, self._targets = list(way.hops), way.targets
+            await self._register_next()
+
+    async def _register_next(self) -> None:
+        """At the next hop, when the caps of its target let it."""
+        try:
+            if self.phone.gate is not None:
+                with self.phone.at_gate():
+                    for target in self._targets:
+                        await self.phone.gate.send(target)
+        except Capped as reason:
+            self._fail(Failure.POLICY, str(reason))
+        else:
             self._register(self._hops.pop(0))
+
+    def _count_refresh(self) -> None:
+        """A refresh never waits: without it the binding would run out."""
+        if self.phone.gate is not None:
+            for target in self._targets:
+                self.phone.gate.count(target)
 
     def _register(self, hop: PermittedHop) -> None:
         now = self.phone.clock.now()
@@ -142,6 +164,7 @@ class PhoneRegistration:
                     self._registered_at = event.at
                 else:
                     self.refreshes += 1
+                    self._count_refresh()
                 self._settle(True)
             case events.RegistrationRemoved(response=response):
                 self._answered(response)
@@ -159,7 +182,7 @@ class PhoneRegistration:
         if event.response is not None:
             self._answered(event.response)
         elif self._hops and self._registered_at is None:
-            self._register(self._hops.pop(0))
+            self._task = asyncio.ensure_future(self._register_next())
             return
         if not self.removed.done():
             self.removed.set_result(False)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
+from callwright.phone.intent import Capped
 from callwright.phone.outbound import as_name_addr, as_uri, failure_of, proxy_of, route_to
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
+from callwright.policy.destination import Target
 from callwright.scenario.outcome import CapturedMessage, Failure, RequestOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
@@ -51,6 +53,7 @@ class PhoneRequest:
         self._identifier, self._party = identifier, party
         self._handle: ClientRequest | None = None
         self._hops: list[PermittedHop] = []
+        self._targets: tuple[Target, ...] = ()
         self._wall = phone.clock.wall()
         self._started = phone.clock.now()
         self._timer = (
@@ -72,9 +75,20 @@ class PhoneRequest:
         except (BindFailed, TlsConfigurationError) as error:
             self._finish(failure=Failure.PLATFORM, detail=str(error))
         else:
-            self._hops = list(way.hops)
-            if not self.finished.done():
-                self._request(self._hops.pop(0))
+            self._hops, self._targets = list(way.hops), way.targets
+            await self._send_next()
+
+    async def _send_next(self) -> None:
+        """To the next hop, when the caps of its target let it."""
+        try:
+            if self.phone.gate is not None:
+                with self.phone.at_gate():
+                    for target in self._targets:
+                        await self.phone.gate.send(target)
+        except Capped as reason:
+            self._finish(failure=Failure.POLICY, detail=str(reason))
+        if not self.finished.done():
+            self._request(self._hops.pop(0))
 
     def _request(self, hop: PermittedHop) -> None:
         now = self.phone.clock.now()
@@ -118,7 +132,7 @@ class PhoneRequest:
                 self._finish(failure=Failure.TIMEOUT, detail=str(hop.remote) if hop else event.reason)
             case events.RequestFailed():
                 if self._hops:
-                    self._request(self._hops.pop(0))
+                    self._task = asyncio.ensure_future(self._send_next())
                     return
                 failure, detail = failure_of(
                     events.FailureCause.TRANSPORT, None, event.reason, event.hop, bool(self._account)
@@ -137,6 +151,8 @@ class PhoneRequest:
     ) -> None:
         if self.finished.done():
             return
+        if self._task is not asyncio.current_task():
+            self._task.cancel()  # who gives up waiting leaves its turn to the next
         if self._timer is not None:
             self._timer.cancel()
         handle = self._handle
