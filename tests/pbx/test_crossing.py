@@ -30,14 +30,64 @@ def test_rtp_and_rtcp_go_to_the_other_side() -> None:
     assert relay.heard_at == 3.0
 
 
-def test_a_source_is_latched_and_nobody_else_gets_in() -> None:
+def rtp(number: int, ssrc: int = 7) -> bytes:
+    return bytes([0x80, 0]) + number.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + b"audio"
+
+
+def send(
+    relay: Crossing, side: int, source: tuple[str, int], numbers: range, start: float, *, ssrc: int = 7
+) -> list[tuple[str, int] | None]:
+    """Where each of some packets, 20 ms apart, goes."""
+    return [
+        relay.route(side, False, rtp(number, ssrc), source, start + 0.02 * index)
+        for index, number in enumerate(numbers)
+    ]
+
+
+def test_a_side_behind_a_nat_is_heard_and_answered_once_it_has_proved_itself() -> None:
     relay = crossing()
     behind_nat = ("192.0.2.10", 61_000)
-    assert relay.route(0, False, RTP, behind_nat, 1.0) == BOB
-    assert relay.route(1, False, RTP, BOB, 1.0) == behind_nat, "back where it came from"
-    assert relay.route(0, False, RTP, ALICE, 1.1) is None
-    assert relay.route(0, False, RTP, ("192.0.2.66", 61_000), 1.2) is None
-    assert relay.tallies[0].refused == 2
+    assert send(relay, 0, behind_nat, range(10), 1.0) == [None] * 4 + [BOB] * 6
+    assert relay.route(1, False, RTP, BOB, 1.2) == behind_nat, "back where it came from"
+    assert send(relay, 0, ("192.0.2.66", 61_000), range(10, 20), 1.3) == [None] * 10
+
+
+def test_a_stray_packet_decides_nothing_for_either_side() -> None:
+    relay = crossing()
+    stray = ("192.0.2.10", 7777)
+    assert send(relay, 0, stray, range(3), 1.0, ssrc=9) == [None] * 3
+    assert send(relay, 0, ALICE, range(50), 1.1) == [BOB] * 50
+    assert send(relay, 0, stray, range(3, 6), 1.5, ssrc=9) == [None] * 3
+    assert relay.route(1, False, RTP, BOB, 2.0) == ALICE
+
+
+def test_the_port_of_a_nat_may_change_in_the_middle_of_a_call() -> None:
+    relay = crossing()
+    rebound = ("192.0.2.10", 61_000)
+    send(relay, 0, ALICE, range(50), 1.0)
+    assert send(relay, 0, rebound, range(50, 60), 2.0) == [None] + [BOB] * 9
+    assert relay.route(1, False, RTP, BOB, 2.5) == rebound
+
+
+def test_stragglers_of_the_old_port_do_not_lead_back_after_a_new_description() -> None:
+    relay = crossing()
+    send(relay, 0, ALICE, range(50), 1.0)
+    moved = ("192.0.2.10", 4444)
+    relay.describe(0, endpoint(moved))
+    assert relay.route(1, False, RTP, BOB, 2.0) == moved
+    assert send(relay, 0, ALICE, range(50, 70), 2.0) == [None] * 20
+    assert relay.route(1, False, RTP, BOB, 2.4) == moved
+    assert send(relay, 0, moved, range(9000, 9010), 2.4, ssrc=8) == [BOB] * 10
+
+
+def test_hold_sends_nothing_and_what_was_proved_stands_after_it() -> None:
+    relay = crossing()
+    behind_nat = ("192.0.2.10", 61_000)
+    send(relay, 0, behind_nat, range(10), 1.0)
+    relay.describe(0, Endpoint(None, None, frozenset({"192.0.2.10"}), held=True))
+    assert relay.route(1, False, RTP, BOB, 2.0) is None
+    relay.describe(0, endpoint(ALICE))
+    assert relay.route(1, False, RTP, BOB, 3.0) == behind_nat
 
 
 def test_neither_strangers_nor_garbage_are_latched() -> None:

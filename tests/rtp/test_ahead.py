@@ -200,17 +200,18 @@ def test_a_slot_that_is_due_is_left_to_wake() -> None:
 
 def test_a_far_end_that_speaks_from_elsewhere_outdates_what_was_prepared() -> None:
     session = started()
-    coming = session.prepare(0.001, 0.1)
+    coming = session.prepare(0.001, 0.2)
     assert not session.outdated
     session.receive(coming[0].data, B, 0.002)
     assert not session.outdated  # it is where we send to
     other = started()
-    other.prepare(0.001, 0.1)
-    other.receive(coming[0].data, A, 0.002)
+    other.prepare(0.001, 0.2)
+    for packet in coming:
+        other.receive(packet.data, A, 0.002)
     assert [other.outdated] == [True]
     other.withdraw(0.003)
     assert [other.outdated] == [False]
-    again = other.prepare(0.003, 0.1)
+    again = other.prepare(0.003, 0.2)
     assert {each.address for each in again} == {A}
     assert [each.due for each in again] == [each.due for each in coming]
 

@@ -193,17 +193,18 @@ def test_frames_are_played_in_order_with_gaps_told() -> None:
 # -- who may speak to us
 
 
-def test_the_first_valid_source_is_latched_and_others_are_strays() -> None:
+def test_the_first_source_that_talks_is_latched_and_others_are_strays() -> None:
     session = listening()
     moved, stranger = ("198.51.100.7", 6000), ("203.0.113.9", 7000)
     session.receive(b"\x80", stranger, 0.0)
     session.receive(packet(1, payload_type=77), stranger, 0.0)
-    session.receive(packet(1), moved, 0.01)
-    session.receive(packet(1), stranger, 0.02)
+    for number in range(5):
+        session.receive(packet(number), moved, 0.02 * number)
+    session.receive(packet(1), stranger, 0.1)
     report = session.report(1.0)
-    assert (report.received.source, report.strays, report.received.packets) == (moved, 1, 1)
+    assert (report.received.source, report.strays, report.received.packets) == (moved, 1, 5)
     assert report.sent.destination == moved
-    assert session.events() == [SourceLatched(moved, 0.01), StreamStarted(7, 0, 0.01)]
+    assert session.events() == [SourceLatched(moved, 0.08), StreamStarted(7, 0, 0.0)]
 
 
 def test_a_source_that_policy_refuses_is_never_latched() -> None:
@@ -225,7 +226,8 @@ def test_nothing_is_sent_where_policy_forbids_it() -> None:
     assert session.transmissions() == []
     session = Session(config(B, permits=lambda address: address[0] != B[0]), entropy(1), Counting())
     session.start(0.0)
-    session.receive(packet(1), allowed, 0.5)  # latched, and so the destination
+    for number in range(5):  # latched, and so the destination
+        session.receive(packet(number), allowed, 0.5)
     session.wake(0.5)
     assert [transmission.address for transmission in session.transmissions()] == [allowed]
 

@@ -1,12 +1,14 @@
 """One relayed stream, pure: what comes from one side goes to the other, if it comes from who it should.
 
-The source of a side is latched on its first valid packet (a NAT may have changed what the description says)
-and anew only when an offer and answer change the description.
+RTP of a side comes from where its description says, or from another port or host that has proved to be that
+side's (`rtp.latch`: a NAT may have changed the address, before or in the middle of the call).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from callwright.rtp.latch import Latch
 
 __all__ = ["Crossing", "Endpoint", "Tally"]
 
@@ -19,11 +21,12 @@ _RTCP_HEADER = 8
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a side receives by its description, None where it may not or cannot be sent to; and the hosts
-    that its packets may come from."""
+    that its packets may come from. `held`: it wants nothing sent to it (RFC 3264 section 8.4)."""
 
     rtp: AddressTuple | None
     rtcp: AddressTuple | None
     hosts: frozenset[str]
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -38,8 +41,17 @@ class Tally:
 @dataclass(slots=True)
 class _Party:
     endpoint: Endpoint
-    rtp: AddressTuple | None = None  # latched
-    rtcp: AddressTuple | None = None
+    latch: Latch
+    rtcp: AddressTuple | None = None  # latched
+    # of the RTP stream that comes from it
+    ssrc: int | None = None
+    highest: int = 0
+    heard: float | None = None
+
+    @property
+    def where(self) -> AddressTuple | None:
+        """Where RTP for this side goes."""
+        return None if self.endpoint.held else self.latch.source or self.endpoint.rtp
 
 
 @dataclass(slots=True)
@@ -51,10 +63,18 @@ class Crossing:
     _parties: list[_Party | None] = field(default_factory=lambda: [None, None])
 
     def describe(self, side: int, endpoint: Endpoint) -> None:
-        """What offer and answer say of a side. The latch stays where nothing changed."""
+        """What offer and answer say of a side. The latch stays on hold, and where the address is the same."""
         party = self._parties[side]
-        if party is None or party.endpoint != endpoint:
-            self._parties[side] = _Party(endpoint)  # replaced whole: another thread may be routing
+        if party is None:
+            self._parties[side] = _Party(endpoint, Latch(endpoint.rtp))
+        elif party.endpoint != endpoint:
+            latch = party.latch
+            if not endpoint.held and endpoint.rtp != latch.remote:
+                latch = latch.moved(endpoint.rtp, self.heard_at)
+            # Replaced whole: another thread may be routing.
+            self._parties[side] = _Party(
+                endpoint, latch, ssrc=party.ssrc, highest=party.highest, heard=party.heard
+            )
 
     def route(
         self, side: int, is_rtcp: bool, data: bytes, source: AddressTuple, now: float
@@ -62,7 +82,8 @@ class Crossing:
         """Where a packet that came from `side` goes; None: nowhere."""
         party, other = self._parties[side], self._parties[1 - side]
         tally = self.tallies[side]
-        if party is None or not _admit(party, is_rtcp, data, source):
+        admit = _admit_rtcp if is_rtcp else _admit_rtp
+        if party is None or not admit(party, data, source, now):
             tally.refused += 1
             return None
         self.heard_at = now
@@ -70,18 +91,32 @@ class Crossing:
             tally.rtcp += 1
             return None if other is None else other.rtcp or other.endpoint.rtcp
         tally.rtp += 1
-        return None if other is None else other.rtp or other.endpoint.rtp
+        return None if other is None else other.where
 
 
-def _admit(party: _Party, is_rtcp: bool, data: bytes, source: AddressTuple) -> bool:
-    latched = party.rtcp if is_rtcp else party.rtp
-    if latched is not None:
-        return source == latched
-    shortest = _RTCP_HEADER if is_rtcp else _RTP_HEADER
-    if source[0] not in party.endpoint.hosts or len(data) < shortest or data[0] >> 6 != _RTP_VERSION:
+def _admit_rtcp(party: _Party, data: bytes, source: AddressTuple, now: float) -> bool:
+    if party.rtcp is not None:
+        return source == party.rtcp
+    if source[0] not in party.endpoint.hosts or len(data) < _RTCP_HEADER or data[0] >> 6 != _RTP_VERSION:
         return False
-    if is_rtcp:
-        party.rtcp = source
-    else:
-        party.rtp = source
+    party.rtcp = source
+    return True
+
+
+def _admit_rtp(party: _Party, data: bytes, source: AddressTuple, now: float) -> bool:
+    """Whether it is of this side. Packets that were the proof are not sent after: they are late by then."""
+    whole = len(data) >= _RTP_HEADER and data[0] >> 6 == _RTP_VERSION
+    if source != party.latch.source:
+        if not whole or source[0] not in party.endpoint.hosts:
+            return False
+        proof = party.latch.consider(
+            data, source, now, ssrc=party.ssrc, highest=party.highest, heard=party.heard
+        )
+        if proof is None:
+            return False
+    if whole:
+        number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
+        if ssrc != party.ssrc or (number - party.highest) & 0xFFFF < 0x8000:
+            party.ssrc, party.highest = ssrc, number
+        party.heard = now
     return True

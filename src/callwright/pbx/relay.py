@@ -172,7 +172,7 @@ class RelayPath:
             rtcp_port = said.port if said is not None else media.port + 1
             if self._allowed(rtcp_host, rtcp_port, peer):
                 rtcp = (rtcp_host, rtcp_port)
-        return Endpoint(rtp, rtcp, frozenset(hosts))
+        return Endpoint(rtp, rtcp, frozenset(hosts), held=not media.port or connection.is_unspecified)
 
     def _allowed(self, host: str, port: int, peer: str) -> bool:
         return media_allowed(host, port, peer=peer, purpose=Purpose.MEDIA, rules=self._rules).allowed

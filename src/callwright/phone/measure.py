@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from callwright.net.address import bracketed
 from callwright.phone.coming import Coming, coming
 from callwright.phone.plan import CallPlan
 from callwright.quality.bands import band
@@ -169,7 +170,7 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         audio=_audio(recorder),
         measurement=_measurement(report),
         recording_error=recorder.error if recorder else None,
-        remarks=(*facts.remarks, *_unheard(report, answered)),
+        remarks=(*facts.remarks, *_sources(report, answered), *_unheard(report, answered)),
     )
 
 
@@ -242,6 +243,26 @@ def _silence(sound: Sound | None, came: Coming | None) -> float | None:
         return None
     empty = came.gap_s + came.dtx_s if came is not None else 0.0
     return 100.0 * (sound.seconds * sound.silence_pct / 100.0 + empty) / (sound.seconds + empty)
+
+
+def _sources(report: MediaReport | None, answered: float | None) -> tuple[str, ...]:
+    """A remark for each change of the address that audio comes from, and for what came from elsewhere."""
+    if report is None:
+        return ()
+    found = []
+    for change in report.sources:
+        there = bracketed(change.source)
+        if change.before is not None:
+            at = "" if answered is None else f" at {max(0.0, change.at - answered):.1f} s"
+            found.append(f"RTP moved from {bracketed(change.before)} to {there}{at}, and ours goes there too")
+        elif change.source != change.described:
+            said = bracketed(change.described)
+            found.append(f"RTP comes from {there}, where the SDP says {said}, and ours goes there")
+    for stray in report.stray_sources:
+        why = "the SDP in force says another address" if stray.permitted else "the policy does not permit it"
+        packets = f"{stray.packets} RTP {'packet' if stray.packets == 1 else 'packets'}"
+        found.append(f"{packets} from {bracketed(stray.source)} were not heard: {why}")
+    return tuple(found)
 
 
 def _unheard(report: MediaReport | None, answered: float | None) -> tuple[str, ...]:

@@ -119,6 +119,27 @@ class TimelineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceChange:
+    """Audio comes from another address than before, or, the first time, than the SDP said."""
+
+    at: float
+    source: tuple[str, int]
+    before: tuple[str, int] | None  # None: it is the first
+    described: tuple[str, int]  # by the SDP in force
+
+
+@dataclass(frozen=True, slots=True)
+class StraySource:
+    """Packets that were not heard, since they came from an address that is not the far end's."""
+
+    source: tuple[str, int]
+    packets: int
+    first: float
+    last: float
+    permitted: bool  # by the policy
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedDigit:
     """A telephone-event (RFC 4733): its key, when the first packet of it came, how long it lasted."""
 
@@ -231,6 +252,8 @@ class MediaReport:
     max_rtt_ms: float | None
     scheduling_error: SchedulingError
     strays: int  # RTP from another source than the latched one, or refused by policy
+    sources: tuple[SourceChange, ...]
+    stray_sources: tuple[StraySource, ...]
     malformed: int  # RTP that is none
     rtcp_received: int
     rtcp_sent: int

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from callwright.rtp.control import RtcpControl
+from callwright.rtp.latch import PROOF, Latch
 from callwright.rtp.outgoing import FrameSource, Prepared, SentFrame
 from callwright.rtp.packet import RTCP_TYPES
 from callwright.rtp.play_out import PlayedFrame
-from callwright.rtp.report import MediaReport, SentReport
+from callwright.rtp.report import (
+    GapCause,
+    MediaReport,
+    ReceivedReport,
+    SentReport,
+    SourceChange,
+    StraySource,
+)
 from callwright.rtp.streams import IncomingStream, OutgoingStream
 
 __all__ = [
@@ -28,6 +36,9 @@ __all__ = [
     "StreamStarted",
     "Transmission",
 ]
+
+
+_MOST_SOURCES = 32  # addresses that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +134,15 @@ class Session:
         self._apply(config)
         self._destination = config.remote
         self._rtcp_destination = config.remote_rtcp
-        self._latched: tuple[str, int] | None = None
+        self._latch = Latch(config.remote)
         self._rtcp_latched: tuple[str, int] | None = None
         self._receiving = config.receiving
         self._started: float | None = None
         self._closed_at: float | None = None
         self._outdated = False
         self._strays = 0
+        self._stray_sources: dict[tuple[str, int], StraySource] = {}
+        self._sources: list[SourceChange] = []
         self._rtcp_strays = 0
         self._transmissions: list[Transmission] = []
         self._events: list[Event] = []
@@ -161,7 +174,7 @@ class Session:
     @property
     def latched(self) -> tuple[str, int] | None:
         """The address that RTP comes from, once it does."""
-        return self._latched
+        return self._latch.source
 
     @property
     def dialing(self) -> bool:
@@ -191,7 +204,7 @@ class Session:
 
     def receive(self, data: bytes, source: tuple[str, int], now: float) -> None:
         """A datagram of the RTP port, which arrived at `now`."""
-        if source != self._latched and not self._admit(data, source, now):
+        if source != self._latch.source and not self._admit(data, source, now):
             return
         if len(data) > 1 and data[1] in RTCP_TYPES:
             if self._config.rtcp_mux:
@@ -209,8 +222,9 @@ class Session:
         packets = batch if isinstance(batch, list) else list(batch)
         index, end = 0, len(packets)
         while index < end:
-            if self._latched is not None and self._closed_at is None:
-                index = self._incoming.receive_run(packets, index, self._latched)
+            latched = self._latch.source
+            if latched is not None and self._closed_at is None:
+                index = self._incoming.receive_run(packets, index, latched)
                 if self._incoming.started or self._incoming.new_digits:
                     self._tell()
                     continue
@@ -337,7 +351,8 @@ class Session:
     def relatch(self, config: SessionConfig, now: float) -> None:
         """A new offer and answer: all of `config` but taps and CNAME counts from now.
 
-        When the far end's address changed, the next valid source is latched anew; else the latch stays.
+        When the far end's address changed, it is in force from now on, and what still comes from elsewhere
+        has to prove itself; else the latch stays.
         """
         moved = config.remote != self._config.remote
         rtcp_moved = moved or config.remote_rtcp != self._config.remote_rtcp
@@ -360,7 +375,7 @@ class Session:
         else:
             self._incoming.set_formats(config.receive_payload_types)
         if moved:
-            self._latched = None
+            self._latch = self._latch.moved(config.remote, now)
             self._destination = config.remote
         if rtcp_moved:
             self._rtcp_latched = None
@@ -417,12 +432,14 @@ class Session:
             at=now,
             closed=self.closed,
             sent=sent,
-            received=self._incoming.report(self._latched, now),
+            received=self._received(now),
             digits=self._incoming.digits.digits(),
             rtt_ms=1000.0 * control.rtt_sum / control.rtt_count if control.rtt_count else None,
             max_rtt_ms=1000.0 * control.max_rtt if control.rtt_count else None,
             scheduling_error=outgoing.schedule_error.report(),
             strays=self._strays,
+            sources=tuple(self._sources),
+            stray_sources=tuple(self._stray_sources.values()),
             malformed=self._incoming.malformed,
             rtcp_received=control.received,
             rtcp_sent=control.sent,
@@ -438,23 +455,69 @@ class Session:
         return self._config.permits is None or self._config.permits(source)
 
     def _admit(self, data: bytes, source: tuple[str, int], now: float) -> bool:
-        """Latch the first valid source; all others are strays."""
-        if self._latched is not None or not self._permitted(source):
-            self._strays += 1
+        """Whether a packet that is not of the latched source makes its source that; else it is a stray."""
+        latch, incoming = self._latch, self._incoming
+        if not self._permitted(source):
+            self._stray(source, now, permitted=False)
             return False
         if len(data) > 1 and data[1] in RTCP_TYPES:
-            return True
-        if not self._incoming.knows(data):
-            self._incoming.malformed += 1
+            if latch.source is not None:
+                self._strays += 1
+            return latch.source is None
+        if not incoming.knows(data):
+            if latch.source is None:
+                incoming.malformed += 1
+            else:
+                self._strays += 1
             return False
-        self._latched = source
+        before = latch.source
+        heard = incoming.silence.last if incoming.silence.first is not None else None
+        proof = latch.consider(
+            data, source, now, ssrc=incoming.ssrc, highest=incoming.sequence.highest, heard=heard
+        )
+        if proof is None:
+            self._stray(source, now, permitted=True)
+            return False
+        self._follow(source, before, now)
+        self._strays -= len(proof) - 1
+        if self._closed_at is None:
+            for earlier, arrival in proof[:-1]:
+                incoming.receive(earlier, arrival)
+        return True
+
+    def _follow(self, source: tuple[str, int], before: tuple[str, int] | None, now: float) -> None:
+        """Audio comes from `source` from now on, and goes there."""
+        stray = self._stray_sources.get(source)
+        if stray is not None and stray.packets < PROOF:
+            del self._stray_sources[source]  # these were the proof
         if self._config.symmetric:
             self._outdated = source != self._destination and self._outgoing.prepared
             self._destination = source
             if self._sending:
                 self._outgoing.set_sending(True, now)  # policy may have refused where it was to go before
+        if len(self._sources) < _MOST_SOURCES:
+            self._sources.append(SourceChange(now, source, before, self._config.remote))
         self._events.append(SourceLatched(source, now))
-        return True
+
+    def _stray(self, source: tuple[str, int], now: float, *, permitted: bool) -> None:
+        self._strays += 1
+        known = self._stray_sources.get(source)
+        if known is not None:
+            self._stray_sources[source] = replace(known, packets=known.packets + 1, last=now)
+        elif len(self._stray_sources) < _MOST_SOURCES:
+            self._stray_sources[source] = StraySource(source, 1, now, now, permitted)
+
+    def _received(self, now: float) -> ReceivedReport:
+        report = self._incoming.report(self._latch.source, now)
+        gaps = report.timeline.gaps
+        if not gaps or not gaps[-1].to_end or gaps[-1].cause is GapCause.NOISE:
+            return report
+        since = gaps[-1].start
+        if any(stray.last > since and stray.packets >= PROOF for stray in self._stray_sources.values()):
+            # Something did come, from where it was not to come from.
+            elsewhere = (*gaps[:-1], replace(gaps[-1], cause=GapCause.ELSEWHERE))
+            return replace(report, timeline=replace(report.timeline, gaps=elsewhere))
+        return report
 
     def _tell(self) -> None:
         incoming = self._incoming
