@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callwright.cli.console import Refused
-from callwright.cli.load_setup import refuse_conflicts
+from callwright.cli.load_setup import load_uri, refuse_conflicts
 
 
 @pytest.mark.parametrize("flag", ["listen", "ring-time", "reject", "challenge"])
@@ -29,3 +29,10 @@ def test_a_search_for_the_capacity_has_a_plan_of_its_own(flag: str) -> None:
     with pytest.raises(Refused, match=f"--find-capacity and --{flag} exclude each other"):
         refuse_conflicts({"find-capacity": "asr>=99%", flag: 1}, answer=False)
     refuse_conflicts({"find-capacity": "asr>=99%", "rate": 10.0, "concurrent": 5, flag: None}, answer=False)
+
+
+def test_the_uri_of_a_load_may_name_columns_and_must_be_one() -> None:
+    assert load_uri("{number}@pbx.example.com") == "sip:{number}@pbx.example.com"
+    assert load_uri("sip:{number}@{server}:5070") == "sip:{number}@{server}:5070"
+    with pytest.raises(Refused, match="is not a SIP URI"):
+        load_uri("sip:a b@pbx.example.com")

@@ -212,7 +212,7 @@ def load(
     except PlanError as error:
         raise Refused(str(error)) from None
     wishes = Wishes(
-        uri=flags.sip_uri(uri) if uri is not None else None,
+        uri=setup.load_uri(uri) if uri is not None else None,
         listen=setup.listen_address(listen),
         from_=from_,
         headers=tuple(flags.headers_of(header or (), hops=False)),

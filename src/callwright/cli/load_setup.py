@@ -32,6 +32,15 @@ def refusing() -> Iterator[None]:
         raise Refused(error.reason, error.remedy, code=EXIT_PLATFORM, blame=error.blame) from None
 
 
+def load_uri(text: str) -> str:
+    """The URI of a load, which may name columns of the accounts. Raises Refused."""
+    from callwright.cli.softphone import sip_uri
+
+    full = text if text.partition(":")[0].lower() in ("sip", "sips") else f"sip:{text}"
+    sip_uri(re.sub(r"\{\w+\}", "x", full))
+    return full
+
+
 _ANSWERING = ("listen", "ring-time", "reject", "challenge")
 _CALLING = ("rate", "ramp", "steps", "concurrent", "accounts", "register", "find-capacity")
 _PLANNED = ("ramp", "steps", "calls", "for", "fail-if")

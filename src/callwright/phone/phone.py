@@ -38,6 +38,8 @@ AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
 
 _LOOK_EVERY = 0.005  # seconds between two looks at whether the last transaction is over
 
+_GO_BACK = "Until then, ACK and BYE go back the way the answer came."
+
 #: Seconds to stay after the end when a loss was seen: a peer repeats itself after T1 (0.5 s), and is heard.
 LINGER = 0.7
 
@@ -231,13 +233,13 @@ class Phone:
         except (SipSyntaxError, ResolutionFailed, Unreachable, BindFailed):
             return None  # where the dialog came from is the best there is
         except NotPermitted as refused:
-            return f"{refused} Till then they go back the way its answer came."
+            return f"{refused} {_GO_BACK}"
         refusal: str | None = None
         for hop in hops:
             try:
                 call.use_hop(self.permission.led(hop, along, next_hop.destination))
             except NotPermitted as refused:
-                refusal = refusal or f"{refused} Till then they go back the way its answer came."
+                refusal = refusal or f"{refused} {_GO_BACK}"
             else:
                 return None
         return refusal
