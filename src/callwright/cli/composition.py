@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from callwright.cli.web_worker import WebSettings
 
 if TYPE_CHECKING:
+    from callwright.control.api.places import Places
     from callwright.control.runs.model import Run
     from callwright.control.services import Services
     from callwright.dispatch.broker import Broker
 
 _log = logging.getLogger("callwright.http")
 _BROKER_SECONDS = 30.0
+_LOOK_AT_CONNECTIONS = 0.5  # seconds
 
 
 def web_application(settings: WebSettings) -> Any:
@@ -28,6 +30,7 @@ class _Opening:
     def __init__(self, settings: WebSettings) -> None:
         self._settings = settings
         self._app: Any = None
+        self._places: list[Places] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -36,11 +39,12 @@ class _Opening:
         started = await receive()
         try:
             services = await _open(self._settings)
-            self._app = _assemble(services, self._settings)
+            self._app = _assemble(services, self._settings, self._places)
         except Exception:
             # The server would go on without an application; another worker is started after this one's end.
             _log.exception("the application does not start")
             os._exit(1)
+        watch = asyncio.ensure_future(_watch_connections(self._places[0], self._settings))
         first = [started]
 
         async def again() -> Any:
@@ -49,6 +53,7 @@ class _Opening:
         try:
             await self._app(scope, again, send)
         finally:
+            watch.cancel()
             if services.broker is not None:
                 await services.broker.close()
             await services.close()
@@ -83,9 +88,14 @@ async def _open(settings: WebSettings) -> Services:
     return services
 
 
-def _assemble(services: Services, settings: WebSettings) -> Any:
+def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> Any:
+    from callwright.control.api.places import Places
     from callwright.control.app import create_app
     from callwright.control.services import Settings
+
+    def places(app: Any) -> Places:
+        made.append(Places(app, settings.bounds.shared_by(settings.workers), services.clock))
+        return made[-1]
 
     return create_app(
         services,
@@ -98,7 +108,23 @@ def _assemble(services: Services, settings: WebSettings) -> Any:
             proxies=settings.proxies,
             data=Path(settings.data),
         ),
+        places,
     )
+
+
+async def _watch_connections(places: Places, settings: WebSettings) -> None:
+    """Those on which no request has come are known to the kernel alone."""
+    from callwright.control.api.places import Connections
+    from callwright.net import accepted
+
+    limit = settings.bounds.shared_by(settings.workers).connections_of_address
+    connections = Connections(places, limit, settings.proxies)
+    while True:
+        await asyncio.sleep(_LOOK_AT_CONNECTIONS)
+        peers = await asyncio.to_thread(accepted.peers, settings.port)
+        surplus = {descriptor: peers[descriptor] for descriptor in connections.surplus(peers)}
+        if surplus:
+            await asyncio.to_thread(accepted.end, surplus)
 
 
 class Announcer:

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -28,6 +28,7 @@ from callwright.cli.ports import claim_port, free_udp_port
 from callwright.cli.supervised import Line
 from callwright.cli.supervisor import Child, Supervisor
 from callwright.cli.web_worker import WebSettings, figures_folder, write_settings
+from callwright.control.bounds import Bounds
 
 if TYPE_CHECKING:
     from callwright.control.runs.evidence import EvidenceLimits
@@ -87,6 +88,7 @@ class PlatformSettings:
     new_secret_key: bool = False
     metrics_token: str | None = None
     proxies: tuple[str, ...] = ()
+    bounds: Bounds = field(default_factory=Bounds)
     verbose: bool = False
 
 
@@ -320,6 +322,7 @@ class Platform:
                 lease=settings.lease,
                 metrics_token=settings.metrics_token,
                 proxies=settings.proxies,
+                bounds=settings.bounds,
             ),
         )
         figures = figures_folder(settings.data)
@@ -401,6 +404,8 @@ class Platform:
         if new is not None:
             first_start.tell(new)
         say(f"Callwright is at {base}  ·  API {base}/api/v2/  ·  try it {base}/api/v2/docs")
+        proxies = ", ".join(self.settings.proxies)
+        say(f"Limits: {self.settings.bounds}" + (f"; behind {proxies} each client" if proxies else ""))
         if new is not None and new.demo:
             run = await first_start.run_demo(services)
             if run is not None:

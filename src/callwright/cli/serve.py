@@ -200,6 +200,24 @@ def serve(
             help="Requests a second for one key; five seconds' worth may come at once; 0: no limit.",
         ),
     ] = 200.0,
+    connections_per_address: Annotated[
+        int,
+        typer.Option(
+            "--connections-per-address",
+            envvar=_variable("connections_per_address"),
+            min=0,
+            help="Connections of one address before sign-in, half as many requests at once; 0: no limit.",
+        ),
+    ] = 256,
+    streams_per_address: Annotated[
+        int,
+        typer.Option(
+            "--streams-per-address",
+            envvar=_variable("streams_per_address"),
+            min=0,
+            help="Event streams of one address before sign-in, as public links have them; 0: no limit.",
+        ),
+    ] = 32,
     agent: Annotated[
         bool,
         typer.Option("--agent/--no-agent", envvar=_variable("agent"), help="Run an agent on this machine."),
@@ -314,6 +332,7 @@ def serve(
     from callwright.cli import softphone as flags
     from callwright.cli.evidence_place import evidence_limits, evidence_location
     from callwright.cli.platform import Platform, PlatformSettings
+    from callwright.control.bounds import Bounds
 
     settings = PlatformSettings(
         host=host,
@@ -337,6 +356,11 @@ def serve(
         workers=workers,
         lease=lease,
         rate_limit=rate_limit,
+        bounds=Bounds(
+            connections_of_address=connections_per_address,
+            requests_of_address=-(-connections_per_address // 2),
+            streams_of_address=streams_per_address,
+        ),
         agent=agent,
         capacity=capacity,
         rtp_ports=rtp_ports,

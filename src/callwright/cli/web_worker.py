@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from callwright.control.bounds import Bounds
 from callwright.control.storage.evidence.location import EvidenceLocation
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
 _MASTER = "CALLWRIGHT_WEB_MASTER"  # pid of the process that starts the workers
 SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when it is imported
-MAX_CONNECTIONS = 2_048
+BACKLOG = 2_048
+MAX_CONNECTIONS = 16_384  # of a worker; each address has far fewer, so this is for many of them
+_OWN_DESCRIPTORS = 512  # files, databases, the broker
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease: float = 15.0
     metrics_token: str | None = None
     proxies: tuple[str, ...] = ()
+    bounds: Bounds = Bounds()
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:
@@ -76,7 +81,7 @@ def application() -> Any:
 
 def main() -> None:
     from granian import Granian
-    from granian.constants import Interfaces, Loops
+    from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
 
     path = sys.argv[1]
@@ -93,13 +98,25 @@ def main() -> None:
         loop=Loops.asyncio,
         factory=True,
         websockets=False,
-        backlog=MAX_CONNECTIONS,
+        # HTTP/2 without TLS has no limit in time for a connection that stays silent.
+        http=HTTPModes.http1,
+        backlog=BACKLOG,
+        backpressure=_connections(),
         log_access=False,
         respawn_failed_workers=True,
         respawn_interval=0.2,
         workers_kill_timeout=2,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
     ).serve()
+
+
+def _connections() -> int:
+    """How many a worker may hold, after the limit of descriptors was raised as far as it goes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_CONNECTIONS + _OWN_DESCRIPTORS
+    soft = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(soft - _OWN_DESCRIPTORS, 64)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Litestar, Router
@@ -13,6 +14,7 @@ from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
+from callwright.control.api.places import Places
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
 from callwright.control.api.tests.translate import PATH
 from callwright.control.api.traffic import Traffic
@@ -25,10 +27,11 @@ _BURST = 5.0  # seconds' worth of the rate that may come at once
 _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
 
 
-def create_app(services: Services, settings: Settings) -> Any:
-    """The ASGI application."""
+def create_app(services: Services, settings: Settings, places: Callable[[Any], Places] | None = None) -> Any:
+    """The ASGI application. ``places``: makes those around an application, for who wants to look at them."""
     traffic = Traffic(services.clock)
-    app = create_litestar(services, settings, traffic)
+    app: Any = create_litestar(services, settings, traffic)
+    app = places(app) if places else Places(app, settings.bounds, services.clock)
     return traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
 
 

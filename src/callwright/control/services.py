@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from callwright.control.accounts.service import Accounts
 from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
+from callwright.control.bounds import Bounds
 from callwright.control.errors import StorageUnavailable
 from callwright.control.runs.evidence import EvidenceLimits, RunEvidence
 from callwright.control.runs.service import Runs, RunSettings
@@ -34,7 +35,8 @@ class Settings:
     ``public_url``: what links begin with; without it, what the client called us. ``rate_limit``: requests a
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
     ``metrics_token``: who shows it may read /metrics. ``proxies``: addresses and networks whose
-    X-Forwarded-For is believed. ``data``: the folder whose disk must have room.
+    X-Forwarded-For is believed. ``data``: the folder whose disk must have room. ``bounds``: what may be held
+    at once.
     """
 
     public_url: str | None = None
@@ -44,6 +46,7 @@ class Settings:
     metrics_token: str | None = None
     proxies: tuple[str, ...] = ()
     data: Path | None = None
+    bounds: Bounds = field(default_factory=Bounds)
 
     def room(self) -> int | None:
         """Octets that may still be written to the data folder; None when that cannot be told."""

@@ -18,6 +18,7 @@ from litestar.handlers.base import BaseRouteHandler
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.accounts.service import KEY_PREFIX
 from callwright.control.api.limits import RateLimit
+from callwright.control.api.places import place_of
 from callwright.control.api.problems import ApiProblem, forbidden, unauthorized
 from callwright.control.api.query import check_query
 from callwright.net.clock import Clock
@@ -89,6 +90,9 @@ class Gate:
         right: Right | None = opt.get("right")
         if right is not None and not identity.can(right):
             raise forbidden(right.value)
+        place = place_of(connection.scope)
+        if place is not None:
+            place.signed_in(f"user {identity.user_id}")
         connection.scope["state"][_STATE] = identity
 
     async def _tell_failure(self, headers: Mapping[str, str], address: str) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-__all__ = ["LOOPBACK", "Forwarded", "networks_of"]
+__all__ = ["LOOPBACK", "PEER", "Forwarded", "networks_of"]
+
+PEER = "callwright_peer"  # in a scope: (host, port) of the connection, where `client` was told by a proxy
 
 #: A proxy on this machine.
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -42,7 +44,7 @@ class Forwarded:
             return scope
         client = self._client(_values(scope, b"x-forwarded-for"))
         scheme = (_values(scope, b"x-forwarded-proto") or [""])[-1].lower()
-        changed = dict(scope)
+        changed = {**scope, PEER: (host, port)}
         if client is not None:
             changed["client"] = (str(client), port)
         if scheme in ("http", "https"):

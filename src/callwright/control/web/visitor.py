@@ -15,6 +15,7 @@ from litestar.response import Redirect
 
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.body import read_fields
+from callwright.control.api.places import place_of
 from callwright.control.errors import Forbidden
 from callwright.control.services import Services, Settings
 from callwright.control.web import rendering
@@ -129,6 +130,9 @@ class Pages:
         identity = await self.services.accounts.authenticate_token(token)
         if identity is None or identity.session_id is None:
             raise SignInNeeded
+        place = place_of(request.scope)
+        if place is not None:
+            place.signed_in(f"user {identity.user_id}")
         return Visitor(identity, csrf_of(token))
 
     def cookie(self, request: WebRequest, token: str, *, end: bool = False) -> Cookie:
