@@ -490,6 +490,26 @@ async def test_a_result_is_acknowledged_once_and_known_again(services: Services,
     assert (await services.runs.detail(ended)).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("overrides", "blame"),
+    [
+        ({}, "target"),
+        ({"step.1.0.max_duration": "3 s"}, "test"),  # a parameter of the action that failed
+        ({"step.0.0.expires": "90 s"}, None),  # one of another: it may be why, or not
+    ],
+)
+async def test_what_was_changed_since_the_last_pass_is_weighed_before_the_target(
+    services: Services, demo: Identity, overrides: dict[str, str], blame: str | None
+) -> None:
+    before = await begun(services, demo)
+    await services.runs.finish(before.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    run = await services.runs.start(demo, "basic_call", overrides)
+    assert await services.runs.claim(run.id, 1, "ag", 15)
+    failed = '{"verdict":"failed","blame":"target","calls":[{"verdict":"failed","address":"step.1.0"}]}'
+    await services.runs.finish(run.session_id, 1, failed, agent_id="ag")
+    assert (await services.runs.known(run.session_id)).blame == blame
+
+
 async def test_a_passed_run_keeps_its_sentence(services: Services, demo: Identity) -> None:
     run = await begun(services, demo)
     outcome = '{"verdict":"passed","reason":"Alice called Bob, and both heard each other."}'

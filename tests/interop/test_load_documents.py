@@ -66,7 +66,7 @@ def test_a_condition_that_does_not_hold_is_the_reason(tmp_path: Path) -> None:
         done = peers.run_callwright(tmp_path, "run", written(tmp_path, document), "--json")
     told = done.document()
     assert (done.process.returncode, told["verdict"], told["blame"]) == (1, "failed", "target")
-    assert "pdd_p99 < 0.001 ms did not hold" in told["reason"]
+    assert "where less than 0.001 ms was asked for" in told["reason"]
 
 
 def test_a_test_document_drives_callwright_load_with_columns_of_its_accounts(tmp_path: Path) -> None:

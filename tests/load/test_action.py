@@ -159,7 +159,7 @@ def test_a_condition_on_failures_takes_its_place() -> None:
     verdict, _, reason = judged_by(document, attempted=10, answered=8, timeout=2)
     assert (verdict, reason) == (
         "failed",
-        "the condition caller.failed <= 10 % did not hold: it was 20 % (timeout: 2)",
+        "2 of 10 calls failed (timeout: 2), where at most 10 % was asked for",
     )
 
 

@@ -303,7 +303,7 @@ def test_a_condition_that_does_not_hold_fails_the_run_and_is_named() -> None:
     scenario = load(BASIC + "  - caller.pdd < 10 ms\n")
     outcome = Stage(scenario).play()
     assert outcome.verdict is Verdict.FAILED
-    assert outcome.reason == "The condition caller.pdd < 10 ms did not hold: it was 20 ms."
+    assert outcome.reason == "The call to 1002 rang after 20 ms, where less than 10 ms was asked for."
 
 
 def test_the_phases_tell_how_long_each_step_took() -> None:

@@ -241,7 +241,8 @@ UNMET = ConditionOutcome("loss < 1 %", "< 1 %", "5 %", False, "step.1.0")
 def test_a_run_is_judged_by_its_worst_part(
     calls: list[CallOutcome], conditions: list[ConditionOutcome], verdict: Verdict, blame: Blame | None
 ) -> None:
-    assert judge_run(calls, conditions, blames={UNMET.text: Blame.NETWORK})[:2] == (verdict, blame)
+    unmet = [("5 % of the packets to Bob were lost.", Blame.NETWORK)]
+    assert judge_run(calls, conditions, unmet=unmet)[:2] == (verdict, blame)
 
 
 def test_a_stopped_run_is_canceled_whatever_else_happened_and_nobody_is_to_blame() -> None:
@@ -255,8 +256,12 @@ def test_a_passed_run_says_that_both_heard_each_other() -> None:
     )
 
 
-def test_an_unmet_condition_is_named_with_what_was_seen() -> None:
-    assert judge_run([PASSED], [UNMET])[2] == "The condition loss < 1 % (step.1.0) did not hold: it was 5 %."
+def test_the_headline_of_unmet_conditions_is_the_first_sentence_and_says_how_many_follow() -> None:
+    lost = ("5 % of the packets to Bob were lost, where less than 1 % was asked for.", Blame.NETWORK)
+    assert judge_run([PASSED], [UNMET], unmet=[lost])[2] == lost[0]
+    assert (
+        judge_run([PASSED], [UNMET, UNMET], unmet=[lost, lost])[2] == f"{lost[0]} One more condition failed."
+    )
 
 
 def gapped(heard_pct: float, *gaps: SilentGap, **facts: object) -> CallOutcome:

@@ -4,6 +4,7 @@ looked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callwright.evidence.generator_words import ranged
@@ -19,6 +20,8 @@ from callwright.scenario.outcome import (
 )
 from callwright.scenario.outcome_of_load import LoadOutcome
 
+_ORDER = (Blame.TARGET, Blame.NETWORK, Blame.PLATFORM, Blame.TEST)
+_STOPPED = "The run was stopped before it could tell."
 TIMELY_MS = 5.0
 """Audio that leaves later than this against its schedule makes our own measurement doubtful."""
 
@@ -36,18 +39,24 @@ class Suspect:
         return self.word == "at fault"
 
 
-def suspects(outcome: RunOutcome) -> list[Suspect]:
-    """Target, network, platform and test, in this order."""
+def suspects(outcome: RunOutcome, changes: Sequence[str] | None = None) -> list[Suspect]:
+    """Target, network, platform and test, in this order. `changes`: what was changed in the test since its
+    last pass, in sentences; None: there is no pass to compare with."""
+    if outcome.verdict is Verdict.CANCELED:
+        return [Suspect(blame.value.capitalize(), "not known", _STOPPED) for blame in _ORDER]
     facts = {
         Blame.TARGET: _target(outcome),
         Blame.NETWORK: _network(outcome),
         Blame.PLATFORM: _platform(outcome),
-        Blame.TEST: _test(outcome),
+        Blame.TEST: _test(outcome, changes),
     }
     found = []
     for blame, fact in facts.items():
         if blame is outcome.blame:
-            found.append(Suspect(blame.value.capitalize(), "at fault", _proof(outcome, blame)))
+            proof = changes[0] if changes and blame is Blame.TEST else _proof(outcome, blame)
+            found.append(Suspect(blame.value.capitalize(), "at fault", proof))
+        elif blame is Blame.TEST and changes and outcome.verdict is not Verdict.PASSED:
+            found.append(Suspect("Test", "not known", changes[0]))
         else:
             found.append(
                 Suspect(
@@ -172,17 +181,15 @@ def _send_error(call: CallOutcome) -> float | None:
     return call.measurement.send_error_p99_ms
 
 
-def _test(outcome: RunOutcome) -> str:
-    if outcome.verdict in {Verdict.ERROR, Verdict.INVALID, Verdict.CANCELED}:
+def _test(outcome: RunOutcome, changes: Sequence[str] | None) -> str:
+    if outcome.verdict in {Verdict.ERROR, Verdict.INVALID}:
         return ""
+    if outcome.verdict is Verdict.FAILED:
+        return "It is as it was in its last pass." if changes == [] else ""
     if not outcome.conditions:
         return "It ran to its end."
     passed = sum(condition.passed for condition in outcome.conditions)
-    if len(outcome.conditions) == 1:
-        return f"It ran to its end; its condition {'holds' if passed else 'does not hold'}."
-    if passed == len(outcome.conditions):
-        return f"It ran to its end; all {passed} conditions hold."
-    return f"It ran to its end; {passed} of {len(outcome.conditions)} conditions hold."
+    return f"It ran to its end; {'its condition holds' if passed == 1 else f'all {passed} conditions hold'}."
 
 
 def _count(number: int, noun: str) -> str:

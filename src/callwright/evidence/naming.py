@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from callwright.evidence.ladder import Ladder, StreamRow
+from callwright.evidence.ladder import Ladder, MessageRow, StreamRow
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
-from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome
+from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome, Verdict
 
 SILENCE = "silence"
 """Instead of a MOS, where packets came without a sound."""
@@ -54,7 +54,8 @@ def _user(uri: str | None) -> str:
 
 
 def with_quality(ladder: Ladder, outcome: RunOutcome) -> Ladder:
-    """The ladder whose streams say how good they were, where a phone has measured just this one."""
+    """The ladder whose streams say how good they were, where a phone has measured just this one, and whose
+    refusals are no trouble where they were expected: in a call, or a run, that passed."""
     by_id = {one_line(call.call_id): call for call in outcome.calls if call.call_id}
     lanes: dict[str, int] = {}
     for message in ladder.messages:
@@ -66,8 +67,18 @@ def with_quality(ladder: Ladder, outcome: RunOutcome) -> Ladder:
     for row in ladder.rows:
         if isinstance(row, StreamRow):
             row = dataclasses.replace(row, note=_quality(row, ladder, by_id, lanes))
+        elif isinstance(row, MessageRow) and row.trouble and _expected(row, outcome, by_id):
+            row = dataclasses.replace(row, trouble=False)
         rows.append(row)
     return dataclasses.replace(ladder, rows=tuple(rows))
+
+
+def _expected(row: MessageRow, outcome: RunOutcome, calls: dict[str, CallOutcome]) -> bool:
+    """A refusal that did no harm; a message that got lost or is malformed stays what it is."""
+    if row.status is None or row.status < 300 or row.lost:
+        return False
+    call = calls.get(row.call_id)
+    return outcome.verdict is Verdict.PASSED or (call is not None and call.verdict is Verdict.PASSED)
 
 
 def _quality(row: StreamRow, ladder: Ladder, calls: dict[str, CallOutcome], lanes: dict[str, int]) -> str:

@@ -103,9 +103,11 @@ def run_page(
     folder: Path | None = None,
     min_mos: float = 3.5,
     recordings_at: str | None = None,
+    changes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """What the templates of `sections/` need. Recordings are looked for in `folder` and put into the page
     when they are small, or else named; with `recordings_at`, a URL that ends in a slash, they stay there.
+    `changes`: what was changed in the test since its last pass; None: there is none to compare with.
     """
     ladder = with_quality(ladder, outcome)
     calls = named_calls(outcome)
@@ -119,7 +121,7 @@ def run_page(
         "title": outcome.title or outcome.name or "Call",
         "started": _utc(outcome.started_at),
         "took": _took(outcome),
-        "suspects": suspects(outcome),
+        "suspects": suspects(outcome, changes),
         "calls": calls,
         "facts": {call.id: _facts(call) for _, call in calls},
         "heard": [pair for pair in calls if has_media(pair[1])],

@@ -50,11 +50,12 @@ def render_report(
     min_mos: float = 3.5,
     redactor: Redactor | None = None,
     differences: Sequence[Change] = (),
+    changes: Sequence[str] | None = None,
     beside: str = "",
     evidence_note: str = "Beside this page.",
 ) -> str:
     """The page. Recordings are looked for in `folder`; `notes` are about the capture; `min_mos` is the limit
-    line; `differences` are what changed since the run that `beside` names.
+    line; `differences` are what changed since the run that `beside` names, `changes` as of `run_page`.
     """
     redactor = redactor if redactor is not None else Redactor()
     document = redactor.document(outcome.to_json())
@@ -62,7 +63,9 @@ def render_report(
         _environment()
         .get_template("report.html")
         .render(
-            **run_page(RunOutcome.from_json(document), ladder, folder=folder, min_mos=min_mos),
+            **run_page(
+                RunOutcome.from_json(document), ladder, folder=folder, min_mos=min_mos, changes=changes
+            ),
             files=list(files),
             notes=list(notes),
             differences=list(differences),

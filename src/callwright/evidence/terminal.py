@@ -138,6 +138,7 @@ def _conditions(outcome: RunOutcome) -> RenderableType:
         style = "" if condition.passed else "red"
         seen = "nothing to look at" if condition.seen is None else condition.seen
         where = f"  {one_line(condition.address)}" if condition.address else ""
+        where += "  implied" if condition.implied else ""
         table.add_row(
             _text([("✓" if condition.passed else "✘", "green" if condition.passed else "red")]),
             _text([(one_line(condition.text), style), (where, "dim")]),

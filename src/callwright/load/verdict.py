@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callwright.load.statistics import Snapshot
+from callwright.scenario.decisive import decisive
 
 _COMPARISONS = {
     "<": operator.lt,
@@ -152,8 +153,54 @@ def _in_words(threshold: Threshold, numbers: Snapshot) -> str:
         if threshold.metric == "failed":
             return _failures_in_words(numbers)
         return f"the lowest MOS was {shown}, where {threshold.limit:g} was asked for"
+    asked = (
+        f"where {_BOUNDS[threshold.comparison]} {_with_unit(threshold, f'{threshold.limit:g}')} was asked for"
+    )
+    attempted = numbers["attempted"]
+    if threshold.metric == "failed":
+        return f"{_failures_in_words(numbers)}, {asked}"
     classes = f" ({_classes(numbers)})" if threshold.metric in _OF_FAILURES and numbers.failures else ""
-    return f"the condition {threshold.text} did not hold: it was {shown}{classes}"
+    if threshold.metric in ("answered", "canceled", "attempted"):
+        word = "placed" if threshold.metric == "attempted" else threshold.metric
+        return f"{numbers[threshold.metric]:,} of {attempted:,} calls were {word}{classes}, {asked}"
+    of_what = _IN_A_SENTENCE.get(threshold.metric, f"the {threshold.metric}")
+    return f"{_rank(threshold)}{of_what} was {shown}{classes}, {asked}"
+
+
+#: What was asked for, by the comparison that says that it was not so.
+_BOUNDS = {
+    ">": "at most",
+    ">=": "less than",
+    "<": "at least",
+    "<=": "more than",
+    "!=": "exactly",
+    "=": "anything but",
+    "==": "anything but",
+}
+_IN_A_SENTENCE = {
+    "asr": "the share of answered calls",
+    "pdd": "the post-dial delay",
+    "setup": "the time to the answer",
+    "bye": "the time from BYE to its answer",
+    "register": "the time of a registration",
+    "jitter": "the jitter",
+    "loss": "the loss of RTP",
+    "mos": "the MOS",
+    "lateness": "the lateness of our calls",
+    "rtp_lateness": "the lateness of our RTP",
+}
+
+
+def _rank(threshold: Threshold) -> str:
+    """`at the 99th percentile, ` and the like."""
+    if threshold.mean:
+        return "on average, "
+    percentile = threshold.percentile
+    if percentile is None or threshold.metric == "asr":
+        return ""
+    if percentile in (0.0, 100.0):
+        return "at worst, "
+    return f"at percentile {percentile:g}, "
 
 
 _OF_FAILURES = ("failed", "asr", "answered")
@@ -167,9 +214,13 @@ def _shown(threshold: Threshold, numbers: Snapshot) -> str:
     value = threshold.value(numbers)
     if value is None:
         return "not measured"
+    return _with_unit(threshold, decisive(value, threshold.limit, significant=3))
+
+
+def _with_unit(threshold: Threshold, figure: str) -> str:
     if threshold.share or threshold.metric in ("asr", "loss"):
-        return f"{value:.3g} %"
-    return f"{value:.3g} ms" if threshold.metric in _TIMES else f"{value:g}"
+        return f"{figure} %"
+    return f"{figure} ms" if threshold.metric in _TIMES else figure
 
 
 def _failures_in_words(numbers: Snapshot) -> str:

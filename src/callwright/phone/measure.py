@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from callwright.net.address import bracketed
 from callwright.phone.coming import Coming, coming
 from callwright.phone.plan import CallPlan
+from callwright.phone.source import SILENCE
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
@@ -160,6 +161,7 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         early_media=facts.early_media_at is not None,
         early_media_ms=_early_media(report, facts.early_media_at, answered),
         dtmf_sent=facts.dtmf_sent or None,
+        sent_silence_pct=_own_silence(call, report, recorder),
         peer_loss_pct=report.sent.loss_pct if report else None,
         silence_at_end_ms=_silence_at_end(report),
         rtt_ms=report.rtt_ms if report else None,
@@ -287,6 +289,17 @@ def _rated(found: Score | None) -> dict[str, Any]:
         "ta_ms": found.ta_ms,
         "provisional": found.provisional,
     }
+
+
+def _own_silence(call: PhoneCall, report: MediaReport | None, recorder: Recorder | None) -> float | None:
+    """The silent share of what we sent, in percent: measured where it is recorded, else known of silence
+    alone."""
+    if report is None or not report.sent.packets:
+        return None
+    measured = recorder.own_sound().silence_pct if recorder else None
+    if measured is not None:
+        return measured
+    return 100.0 if call.media.play == SILENCE else None
 
 
 def _sent(report: MediaReport | None, codec: str | None, ptime: float) -> StreamOutcome:

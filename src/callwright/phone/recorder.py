@@ -107,6 +107,7 @@ class Recorder:
         self.levels: dict[int, float] = {}  # second since the start of the stream -> loudest frame, dBFS
         self.unreadable = 0  # payloads that their codec could not decode
         self._activity = Activity(sample_rate)
+        self._own_activity = Activity(sample_rate)
         self._writer: WavWriter | None = None
         self._sent: deque[tuple[float, str, bytes]] = deque()
         self._received: deque[tuple[float, str, bytes | None, float]] = deque()
@@ -137,6 +138,10 @@ class Recorder:
     def sound(self) -> Sound:
         """What was heard of the far end."""
         return self._activity.sound()
+
+    def own_sound(self) -> Sound:
+        """What we sent, of a call that is recorded."""
+        return self._own_activity.sound()
 
     # -- on the media thread
 
@@ -196,6 +201,10 @@ class Recorder:
                 pcm, rate = self._decode_sent.decode(name, payload)
             except (CodecError, KeyError):
                 continue
+            if name in _LAWS:
+                self._own_activity.add_payload(payload, _LAWS[name](), _SUM_CODES)
+            else:
+                self._own_activity.add_pcm(pcm)
             self._left.put(max(0.0, at), self._decode_sent.received(pcm, rate))
         self._write(min(self._left.end, self._right.end))
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callwright.scenario.decisive import decisive
 from callwright.scenario.outcome import (
     Blame,
     CallOutcome,
@@ -278,7 +279,8 @@ class Condition:
             return str(value), _choice_matches(str(value), self.operator, self.value)
         if kind == "code":
             return str(value), _code_matches(value, self.operator, self.value)
-        return f"{value:.4g}{self.metric.unit}", _compares(value, self.operator, self.value)
+        shown = decisive(value, self.value, significant=4)
+        return f"{shown}{self.metric.unit}", _compares(value, self.operator, self.value)
 
 
 def _compares(seen: float, operator: str, wanted: float) -> bool:

@@ -4,9 +4,11 @@ all."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from callwright.scenario import actions
-from callwright.scenario.condition import Condition
+from callwright.scenario.condition import Condition, Subject
+from callwright.scenario.implied import broken_rule, together
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.load_progress import AnsweringLoad, PlacingLoad
 from callwright.scenario.outcome import (
@@ -22,7 +24,9 @@ from callwright.scenario.outcome import (
     Verdict,
 )
 from callwright.scenario.progress import AcceptProgress, Leg, Progress
+from callwright.scenario.proof import blame_of, weighed
 from callwright.scenario.scenario import Scenario
+from callwright.scenario.unmet import unmet_sentence
 from callwright.scenario.verdict import (
     MIN_HEARD,
     MIN_MOS,
@@ -49,18 +53,26 @@ def judge(
     calls: list[CallOutcome] = []
     registrations: list[RegistrationOutcome] = []
     requests: list[RequestOutcome] = []
+    broken: list[ConditionOutcome | None] = []
+    meant_to_fail: set[str] = set()
     for progress in progresses:
         expects = progress.base.expect
         for leg in progress.legs.values():
             if leg.outcome is not None:
                 wanted = [*expects, *(c for c in scenario.conditions if c.select([leg.outcome]))]
-                calls.append(_judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled))
+                call, rule = _judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled)
+                calls.append(call)
+                broken.append(rule)
+                if any(condition.expects_failure for condition in wanted):
+                    meant_to_fail.add(call.id)
         for registration in progress.registrations.values():
             if registration is not None:
                 judgement = judge_registration(registration)
                 if any(c.expects_failure for c in expects):
                     results = [c.evaluate((), [registration], (), users) for c in expects]
                     judgement = judge_expected(registration, results)
+                else:
+                    broken.append(broken_rule(registration.judged(*judgement)))
                 registrations.append(registration.judged(*judgement))
         for request in progress.requests.values():
             if request is not None:
@@ -68,7 +80,10 @@ def judge(
                 if any(c.expects_failure for c in expects):
                     results = [c.evaluate((), (), [request], users) for c in expects]
                     judgement = judge_expected(request, results)
+                else:
+                    broken.append(broken_rule(request.judged(*judgement)))
                 requests.append(request.judged(*judgement))
+    calls = [weighed(call, calls, meant_to_fail=call.id in meant_to_fail) for call in calls]
     written = [c for action in scenario.actions() for c in action.expect] + list(scenario.conditions)
     loads = [progress.load for progress in progresses if progress.load is not None]
     conditions = [
@@ -81,7 +96,11 @@ def judge(
         [found for c, found in zip(written, conditions, strict=True) if not isinstance(c, LoadCondition)],
         registrations,
         requests,
-        blames={condition.text: condition.blame for condition in written},
+        unmet=[
+            _spoken(c, found, c.select(calls, registrations, requests), calls)
+            for c, found in zip(written, conditions, strict=True)
+            if not found.passed and not isinstance(c, LoadCondition)
+        ],
         stopped=stopped,
         trouble=trouble or _sent_elsewhere(progresses, calls) or _load_sent_elsewhere(progresses),
         loads=loads,
@@ -94,7 +113,7 @@ def judge(
         title=scenario.title,
         description=scenario.description,
         tags=scenario.tags,
-        conditions=tuple(conditions),
+        conditions=(*conditions, *together([rule for rule in broken if rule is not None])),
         calls=tuple(calls),
         registrations=tuple(registrations),
         requests=tuple(requests),
@@ -105,6 +124,18 @@ def judge(
     )
 
 
+def _spoken(
+    condition: Condition,
+    found: ConditionOutcome,
+    looked_at: Sequence[Subject],
+    calls: Sequence[CallOutcome],
+) -> tuple[str, Blame | None]:
+    """The sentence of a condition that does not hold, and whom it speaks against."""
+    by_id = [subject for subject in looked_at if found.call and getattr(subject, "id", None) == found.call]
+    subject = next(iter(by_id or looked_at), None)
+    return unmet_sentence(condition, found, subject), blame_of(condition, found, subject, calls)
+
+
 def _judged_call(
     action: actions.Action,
     leg: Leg,
@@ -113,7 +144,8 @@ def _judged_call(
     users: dict[str, str],
     *,
     canceled: bool,
-) -> CallOutcome:
+) -> tuple[CallOutcome, ConditionOutcome | None]:
+    """And the rule that it broke which nobody wrote."""
     named = {condition.metric.name for condition in wanted}
     meant_to_fail = any(condition.expects_failure for condition in wanted)
     results = [
@@ -125,12 +157,13 @@ def _judged_call(
         seen = str(call.sip_code) if call.sip_code else None
         text = f"code = {action.reject}"
         told = ConditionOutcome(text, f"= {action.reject}", seen, call.sip_code == action.reject)
-        return call.judged(*judge_expected(call, [told, *results]))
+        rule = None if told.passed else replace(told, address=call.address, call=call.id, implied=True)
+        return call.judged(*judge_expected(call, [told, *results])), rule
     was_canceled = any(reached.state is CallState.CANCELED for reached in call.states)
     incoming_canceled = canceled and was_canceled and leg.direction is Direction.INCOMING
     on_purpose = leg.canceled_on_purpose and not call.answered
     if on_purpose or incoming_canceled or meant_to_fail:
-        return call.judged(*judge_expected(call, results))
+        return call.judged(*judge_expected(call, results)), None
     # What the author has conditions on is left to them: a lower MOS, silence.
     min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else MIN_MOS
     min_heard = action.min_heard_pct if isinstance(action, actions.Call | actions.Accept) else MIN_HEARD
@@ -139,13 +172,15 @@ def _judged_call(
         for condition in wanted
         if condition.metric.name == "mos"
     ]
+    min_mos = min([min_mos, *asked])
     judgement = judge_call(
         call,
-        min_mos=min([min_mos, *asked]),
+        min_mos=min_mos,
         min_heard=min_heard,
         silence_permitted=bool(named & {"silence", "heard"}),
     )
-    return call.judged(*judgement)
+    judged = call.judged(*judgement)
+    return judged, broken_rule(judged, min_mos=min_mos, min_heard=min_heard)
 
 
 def _sent_elsewhere(progresses: Sequence[Progress], calls: Sequence[CallOutcome]) -> Judgement | None:

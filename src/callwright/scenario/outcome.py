@@ -357,6 +357,7 @@ class CallOutcome(_Document):
     early_media: bool | None = None  # audio came before the answer
     early_media_ms: float | None = None
     dtmf_sent: str | None = None
+    sent_silence_pct: float | None = None  # of what we sent, where it is recorded or was nothing but silence
     peer_loss_pct: float | None = (
         None  # the fraction of our audio lost, as the peer's last RTCP reports tell it
     )
@@ -445,6 +446,7 @@ class ConditionOutcome(_Document):
     passed: bool
     address: str | None = None  # "step.1.0" of its action, None at the end of the document
     call: str | None = None  # id of the call that was looked at
+    implied: bool = False  # nobody wrote it: a rule of every call, told where it was broken
 
 
 @dataclass(frozen=True, slots=True)

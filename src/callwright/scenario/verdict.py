@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from callwright.scenario.decisive import decisive
 from callwright.scenario.outcome import (
     Blame,
     CallOutcome,
@@ -57,15 +58,15 @@ def band(mos: float) -> str:
     return "Bad"
 
 
-def _name(party: str | None, otherwise: str) -> str:
+def name_of(party: str | None, otherwise: str) -> str:
     return (party[0].upper() + party[1:]) if party else otherwise
 
 
-def _milliseconds(value: float) -> str:
+def milliseconds(value: float) -> str:
     return f"{value / 1000:.3g} s" if value >= 1000 else f"{value:.0f} ms"
 
 
-def _far_end(outcome: Outcome) -> str:
+def far_end(outcome: Outcome) -> str:
     """The number or user at the other end, as one would say it."""
     if isinstance(outcome, RegistrationOutcome):
         return outcome.registrar or outcome.peer or "the registrar"
@@ -83,7 +84,7 @@ def _where(outcome: Outcome) -> str:
     if outcome.peer:
         return re.sub(r"^(udp|tcp|tls):", "", outcome.peer)
     detail = outcome.failure_detail or ""
-    return detail if detail and " " not in detail else _far_end(outcome)
+    return detail if detail and " " not in detail else far_end(outcome)
 
 
 def _detail(outcome: Outcome) -> str:
@@ -101,19 +102,19 @@ def _refused(outcome: Outcome) -> Judgement:
     named = status(code, outcome.sip_reason)
     if isinstance(outcome, CallOutcome):
         if outcome.direction is Direction.INCOMING:
-            us = _name(outcome.party, "We")
+            us = name_of(outcome.party, "We")
             if any(reached.state is CallState.CANCELED for reached in outcome.states):
-                callee = _name(outcome.party, "we")
-                reason = f"The call of {_far_end(outcome)} was canceled before {callee} answered."
+                callee = name_of(outcome.party, "we")
+                reason = f"The call of {far_end(outcome)} was canceled before {callee} answered."
                 return Verdict.FAILED, Blame.TARGET, reason
-            return Verdict.FAILED, Blame.TEST, f"{us} refused the call of {_far_end(outcome)} with {named}."
-        who = _far_end(outcome)
+            return Verdict.FAILED, Blame.TEST, f"{us} refused the call of {far_end(outcome)} with {named}."
+        who = far_end(outcome)
         opening = f"The call to {who} was refused with {named}"
     elif isinstance(outcome, RegistrationOutcome):
-        who = _far_end(outcome)
+        who = far_end(outcome)
         opening = f"The registration of {outcome.account or 'the account'} at {who} failed with {named}"
     else:
-        who = _far_end(outcome)
+        who = far_end(outcome)
         opening = f"{who} answered the {outcome.method} with {named}"
     if code in (401, 407):
         why = (
@@ -150,9 +151,9 @@ def _unreachable(outcome: Outcome) -> Judgement:
 
 
 def _unresolved(outcome: Outcome) -> Judgement:
-    detail = outcome.failure_detail or _far_end(outcome)
+    detail = outcome.failure_detail or far_end(outcome)
     dead = re.search(r"time.?out|timed out|servfail|no name ?server", detail, re.IGNORECASE)
-    uri = getattr(outcome, "destination", None) or getattr(outcome, "target", None) or _far_end(outcome)
+    uri = getattr(outcome, "destination", None) or getattr(outcome, "target", None) or far_end(outcome)
     match = re.search(r"@?([\w.-]+)(?::\d+)?(?:[;>?].*)?$", uri.removeprefix("sip:"))
     host = match[1] if match else uri
     about = f"{host}: {detail.rstrip('.')}" if host not in detail else detail.rstrip(".")
@@ -168,11 +169,11 @@ def _within(outcome: Outcome) -> str:
 
 def _never_came(outcome: Outcome) -> Judgement:
     within = f" {_within(outcome)}" if _within(outcome) else _detail(outcome)
-    return Verdict.FAILED, Blame.TARGET, f"{_name(outcome.party, 'We')} never got the call{within}."
+    return Verdict.FAILED, Blame.TARGET, f"{name_of(outcome.party, 'We')} never got the call{within}."
 
 
 def _no_answer(outcome: Outcome) -> Judgement:
-    who = _far_end(outcome)
+    who = far_end(outcome)
     rang = isinstance(outcome, CallOutcome) and any(s.state is CallState.RINGING for s in outcome.states)
     how = "it rang, and nobody took the call" if rang else "it neither rang nor answered"
     return Verdict.FAILED, Blame.TARGET, f"{who} did not answer {_within(outcome) or 'in time'}: {how}."
@@ -223,9 +224,9 @@ def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
         return _WORDED[failure](outcome)
     verdict, blame, text = _PLAIN[failure]
     reason = text.format(
-        who=_far_end(outcome),
+        who=far_end(outcome),
         what=_what(outcome),
-        where=_where(outcome) if outcome.peer else _far_end(outcome),
+        where=_where(outcome) if outcome.peer else far_end(outcome),
         detail=_detail(outcome),
         status=status(outcome.sip_code or 401, outcome.sip_reason),
     )
@@ -251,16 +252,16 @@ def judge_call(
         if call.sip_code and call.sip_code >= 300:
             return _refused(call)
         if any(reached.state is CallState.CANCELED for reached in call.states):
-            return Verdict.FAILED, Blame.TEST, f"The call to {_far_end(call)} was canceled before an answer."
+            return Verdict.FAILED, Blame.TEST, f"The call to {far_end(call)} was canceled before an answer."
         return _no_answer(call)
     if not call.media_expected:
-        after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
+        after = f" after {milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
         return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; no audio was asked for."
     return _judge_media(call, min_mos, min_heard, silence_permitted)
 
 
 def _answerer(call: CallOutcome) -> str:
-    return _far_end(call) if call.direction is Direction.OUTGOING else _name(call.party, "We")
+    return far_end(call) if call.direction is Direction.OUTGOING else name_of(call.party, "We")
 
 
 def _answered_but(call: CallOutcome, us: str) -> str:
@@ -270,9 +271,9 @@ def _answered_but(call: CallOutcome, us: str) -> str:
 
 
 def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_permitted: bool) -> Judgement:
-    us, them = _name(call.party, "we"), _far_end(call)
+    us, them = name_of(call.party, "we"), far_end(call)
     heard = call.received
-    span = f" in {_milliseconds(call.duration_ms)}" if call.duration_ms else ""
+    span = f" in {milliseconds(call.duration_ms)}" if call.duration_ms else ""
     if not heard.packets:
         reason = f"{_answered_but(call, us)} heard nothing: no RTP packet came{span}."
         return Verdict.FAILED, Blame.TARGET, reason
@@ -290,11 +291,11 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
         )
         return Verdict.PASSED, None, reason
     if heard.mos >= min_mos:
-        after = f" after {_milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
+        after = f" after {milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
         subject = us[0].upper() + us[1:]
         reason = (
             f"{_answerer(call)} answered{after}; {subject if call.party else us} heard {them} "
-            f"at MOS {heard.mos:.1f}, {band(heard.mos)}."
+            f"at MOS {decisive(heard.mos, min_mos)}, {band(heard.mos)}."
         )
         return Verdict.PASSED, None, reason
     return _poor(call, us, them, heard.mos, min_mos)
@@ -303,8 +304,8 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
 def _unheard(call: CallOutcome, us: str, them: str, heard_pct: float, min_heard: float) -> Judgement:
     subject = us[0].upper() + us[1:]
     reason = (
-        f"{subject} heard {them} for {heard_pct:.0f} % of the call, where {min_heard:g} % was asked for"
-        f"{silent_in_words(call)}."
+        f"{subject} heard {them} for {decisive(heard_pct, min_heard, 0)} % of the call, "
+        f"where {min_heard:g} % was asked for{silent_in_words(call)}."
     )
     longest = max(call.received.gaps, key=lambda gap: gap.to_s - gap.from_s, default=None)
     lost = longest is not None and longest.why == "lost"
@@ -336,7 +337,8 @@ def _minutes(whole: int) -> str:
 
 def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> Judgement:
     subject = us[0].upper() + us[1:]
-    opening = f"{subject} heard {them} at MOS {mos:.1f}, {band(mos)}, where {min_mos:g} was asked for"
+    shown = decisive(mos, min_mos)
+    opening = f"{subject} heard {them} at MOS {shown}, {band(mos)}, where {min_mos:g} was asked for"
     own = call.measurement.send_error_p99_ms
     if own is not None and own > OWN_ERROR_LIMIT_MS:
         reason = (
@@ -366,7 +368,7 @@ def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> 
 def judge_expected(outcome: Outcome, conditions: Sequence[ConditionOutcome]) -> Judgement:
     """The verdict of what was meant to fail: it passes when it failed as its conditions say."""
     failed = next((condition for condition in conditions if not condition.passed), None)
-    what = _happened(outcome)
+    what = happened(outcome)
     if failed is None:
         return Verdict.PASSED, None, f"{what}, as expected."
     if outcome.failure in (Failure.PLATFORM, Failure.STOPPED, Failure.POLICY):
@@ -374,11 +376,11 @@ def judge_expected(outcome: Outcome, conditions: Sequence[ConditionOutcome]) -> 
     return Verdict.FAILED, Blame.TARGET, f"{what}, where {failed.text} was expected."
 
 
-def _happened(outcome: Outcome) -> str:
+def happened(outcome: Outcome) -> str:
     if isinstance(outcome, CallOutcome):
         canceled = any(reached.state is CallState.CANCELED for reached in outcome.states)
         outgoing = outcome.direction is Direction.OUTGOING
-        subject = f"The call {'to' if outgoing else 'of'} {_far_end(outcome)}"
+        subject = f"The call {'to' if outgoing else 'of'} {far_end(outcome)}"
         if outcome.answered:
             return f"{subject} was answered"
         if canceled:
@@ -388,7 +390,7 @@ def _happened(outcome: Outcome) -> str:
         if outcome.sip_code and outcome.sip_code < 300:
             return f"{subject} succeeded with {status(outcome.sip_code)}"
     else:
-        subject = f"The {outcome.method} to {_far_end(outcome)}"
+        subject = f"The {outcome.method} to {far_end(outcome)}"
         if outcome.sip_code and outcome.sip_code < 300:
             return f"{subject} was answered with {status(outcome.sip_code)}"
     if outcome.sip_code:
@@ -404,10 +406,8 @@ def judge_registration(registration: RegistrationOutcome) -> Judgement:
         return _timeout(registration)
     if code >= 300:
         return _refused(registration)
-    took = (
-        f" in {_milliseconds(registration.registered_ms)}" if registration.registered_ms is not None else ""
-    )
-    what = f"{registration.account or 'The account'} registered at {_far_end(registration)}{took}"
+    took = f" in {milliseconds(registration.registered_ms)}" if registration.registered_ms is not None else ""
+    what = f"{registration.account or 'The account'} registered at {far_end(registration)}{took}"
     return Verdict.PASSED, None, f"{what}."
 
 
@@ -420,11 +420,11 @@ def judge_request(request: RequestOutcome) -> Judgement:
         return _timeout(request)
     if code >= 300 and request.method != "OPTIONS":
         return _refused(request)
-    took = f" in {_milliseconds(request.round_trip_ms)}" if request.round_trip_ms is not None else ""
+    took = f" in {milliseconds(request.round_trip_ms)}" if request.round_trip_ms is not None else ""
     return (
         Verdict.PASSED,
         None,
-        f"{_far_end(request)} answered the {request.method} with {status(code)}{took}.",
+        f"{far_end(request)} answered the {request.method} with {status(code)}{took}.",
     )
 
 
@@ -434,15 +434,16 @@ def judge_run(
     registrations: Sequence[RegistrationOutcome] = (),
     requests: Sequence[RequestOutcome] = (),
     *,
-    blames: Mapping[str, Blame] | None = None,
+    unmet: Sequence[tuple[str, Blame | None]] = (),
     stopped: str | None = None,
     trouble: Judgement | None = None,
     loads: Sequence[LoadOutcome] = (),
 ) -> Judgement:
     """The verdict of a run whose parts are judged: canceled, then error, failed, invalid, passed.
 
-    ``blames`` gives whom a failed condition speaks against, by its text. ``stopped`` says who stopped the
-    run, and ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
+    ``unmet`` holds, for each condition that does not hold, the sentence that says so and whom it speaks
+    against; without it the condition's own text has to do. ``stopped`` says who stopped the run, and
+    ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
     """
     if stopped is not None:
         return Verdict.CANCELED, None, f"The run was stopped: {stopped.rstrip('.')}."
@@ -466,9 +467,9 @@ def judge_run(
             return verdict, blame, reason
         if wanted is Verdict.ERROR:
             continue
-        unmet = [condition for condition in conditions if not condition.passed]
-        if unmet:
-            return _unmet(unmet[0], len(unmet), calls, blames or {})
+        failed = [condition for condition in conditions if not condition.passed]
+        if failed:
+            return _unmet(unmet or [_plainly(condition) for condition in failed], calls)
     for wanted in (Verdict.INVALID, Verdict.CANCELED):
         for part in parts:
             if part[0] is wanted:
@@ -478,20 +479,19 @@ def judge_run(
     return Verdict.PASSED, None, _all_well(calls, registrations, requests)
 
 
-def _unmet(
-    condition: ConditionOutcome, count: int, calls: Sequence[CallOutcome], blames: Mapping[str, Blame]
-) -> Judgement:
+def _plainly(condition: ConditionOutcome) -> tuple[str, Blame | None]:
     seen = f"it was {condition.seen}" if condition.seen is not None else "there was nothing to see"
-    more = f" {count - 1} more conditions failed." if count > 2 else ""
-    if count == 2:
-        more = " One more condition failed."
-    where = f" ({condition.address})" if condition.address else ""
-    reason = f"The condition {condition.text}{where} did not hold: {seen}.{more}"
-    blame = blames.get(condition.text, Blame.TARGET)
+    return f"{condition.text} was asked for: {seen}.", Blame.TARGET
+
+
+def _unmet(unmet: Sequence[tuple[str, Blame | None]], calls: Sequence[CallOutcome]) -> Judgement:
+    (sentence, blame), others = unmet[0], len(unmet) - 1
+    if others:
+        sentence += f" {others} more conditions failed." if others > 1 else " One more condition failed."
     own = max((call.measurement.send_error_p99_ms or 0 for call in calls), default=0)
     if blame is Blame.NETWORK and own > OWN_ERROR_LIMIT_MS:
-        return Verdict.INVALID, Blame.PLATFORM, f"{reason} Our own sending was {own:.0f} ms late (p99)."
-    return Verdict.FAILED, blame, reason
+        return Verdict.INVALID, Blame.PLATFORM, f"{sentence} Our own sending was {own:.0f} ms late (p99)."
+    return Verdict.FAILED, blame, sentence
 
 
 def _all_well(
@@ -504,7 +504,7 @@ def _all_well(
     if len(outgoing) == 1 and outgoing[0].answered:
         call = outgoing[0]
         them = [leg for leg in calls if leg.direction is Direction.INCOMING and leg.party]
-        caller, callee = _name(call.party, "We"), _name(them[0].party if them else None, _far_end(call))
+        caller, callee = name_of(call.party, "We"), name_of(them[0].party if them else None, far_end(call))
         if call.received.mos is not None and them and them[0].received.mos is not None:
             both = f"{caller} called {callee}, and both heard each other"
             return f"{both}: MOS {call.received.mos:.1f} and {them[0].received.mos:.1f}, {band(min(rated))}."

@@ -7,7 +7,7 @@ each time and are no difference. What is left is told in sentences, the likely c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Difference:
     detail: str = ""
     cause: bool = False  # it may well be why the later run failed
     message: int | None = None
+    ours: bool = False  # the test was told otherwise, so what differs need not be the target's doing
 
     @property
     def word(self) -> str:
@@ -89,6 +90,11 @@ def differences(before: Seen, after: Seen) -> list[Difference]:
     return found
 
 
+def changes_of_test(found: Sequence[Difference]) -> list[str]:
+    """What was changed in the test, a sentence each."""
+    return [f"{difference.text}.".replace("..", ".") for difference in found if difference.ours]
+
+
 def _note(found: list[Difference], same: list[str], name: str, new: Iterable[Difference]) -> None:
     new = list(new)
     found += new
@@ -101,7 +107,7 @@ def _once(found: Sequence[Difference]) -> list[Difference]:
 
 
 def _calm(difference: Difference) -> Difference:
-    return Difference(difference.sign, difference.text, difference.detail, message=difference.message)
+    return replace(difference, cause=False)
 
 
 # -- the test itself -----------------------------------------------------------------------------------------
@@ -110,20 +116,20 @@ def _calm(difference: Difference) -> Difference:
 def _documents(before: Seen, after: Seen) -> Iterable[Difference]:
     one, two = before.test_version, after.test_version
     if one is not None and two is not None and one != two:
-        yield Difference("~", f"The test itself changed: version {one} became {two}", cause=True)
+        yield Difference("~", f"The test itself changed: version {one} became {two}", cause=True, ours=True)
     old, new = before.outcome.parameters, after.outcome.parameters
     for address in sorted({*old, *new}):
         if old.get(address) != new.get(address):
             if address not in old:
                 text = f"{address} is {_value(new[address])}"
-                yield Difference("+", text, "It was not given before.", cause=True)
+                yield Difference("+", text, "It was not given before.", cause=True, ours=True)
             elif address not in new:
                 yield Difference(
-                    "−", f"{address} is not given", f"It was {_value(old[address])}.", cause=True
+                    "−", f"{address} is not given", f"It was {_value(old[address])}.", cause=True, ours=True
                 )
             else:
                 text = f"{address}: {_value(old[address])} became {_value(new[address])}"
-                yield Difference("~", text, "A parameter of the test", cause=True)
+                yield Difference("~", text, "A parameter of the test", cause=True, ours=True)
 
 
 def _agents(before: str, after: str) -> Iterable[Difference]:

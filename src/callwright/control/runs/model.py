@@ -14,6 +14,7 @@ __all__ = [
     "Bucket",
     "Ending",
     "Evidence",
+    "Given",
     "Job",
     "KillStanding",
     "KillSwitch",
@@ -184,6 +185,13 @@ class StoredDetail(msgspec.Struct, frozen=True):
     max_seconds: float
 
 
+class Given(msgspec.Struct, frozen=True):
+    """What a run was told to do: the version of its test, and `shown` as in RunDetail."""
+
+    test_version: int
+    shown: str
+
+
 class Ending(msgspec.Struct, frozen=True):
     """How a run ends. ``outcome`` None: the platform ended it, there is no document of the agent."""
 
@@ -194,6 +202,8 @@ class Ending(msgspec.Struct, frozen=True):
     mos: float | None = None
     outcome: str | None = None
     files_due: int | None = None
+    failed_at: tuple[str, ...] = ()
+    """Addresses (`step.1.0`) of the actions whose calls or requests failed."""
 
 
 class Bucket(msgspec.Struct, frozen=True):

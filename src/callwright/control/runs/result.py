@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from callwright.control.runs.model import Ending
+from callwright.control.runs.model import Ending, Given
 from callwright.scenario.outcome import SILENT_PCT, Blame, Verdict
 
-__all__ = ["read_outcome"]
+__all__ = ["changed_addresses", "read_outcome", "weighed"]
 
 
 class _Received(msgspec.Struct, frozen=True):
@@ -16,7 +18,14 @@ class _Received(msgspec.Struct, frozen=True):
     silence_pct: float | None = None
 
 
+class _Condition(msgspec.Struct):
+    passed: bool = True
+    address: str | None = None
+
+
 class _Call(msgspec.Struct):
+    verdict: Verdict | None = None
+    address: str | None = None
     received: _Received = _Received()
     setup_ms: float | None = None  # known of a call that was answered
     media_expected: bool = False
@@ -29,11 +38,28 @@ class _Call(msgspec.Struct):
         return self.setup_ms is not None and self.media_expected and nothing
 
 
+class _Part(msgspec.Struct):
+    """A registration or a request."""
+
+    verdict: Verdict | None = None
+    address: str | None = None
+
+
 class _Outcome(msgspec.Struct):
     verdict: Verdict
     blame: Blame | None = None
     reason: str = ""
     calls: list[_Call] = []
+    registrations: list[_Part] = []
+    requests: list[_Part] = []
+    conditions: list[_Condition] = []
+
+    @property
+    def failed_at(self) -> tuple[str, ...]:
+        parts: list[_Call | _Part] = [*self.calls, *self.registrations, *self.requests]
+        found = [part.address for part in parts if part.verdict is Verdict.FAILED]
+        found += [condition.address for condition in self.conditions if not condition.passed]
+        return tuple(sorted({address for address in found if address}))
 
 
 def read_outcome(document: bytes | str) -> Ending:
@@ -57,4 +83,23 @@ def read_outcome(document: bytes | str) -> Ending:
         outcome.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         min(heard, default=None),
         text,
+        failed_at=outcome.failed_at,
     )
+
+
+def weighed(ending: Ending, now: Given, last_pass: Given) -> Ending:
+    """What was changed on our side since the last pass is weighed before the target: where it is a parameter
+    of the very action that failed, the test is at fault; where it is anything else, nobody is known to be."""
+    if ending.blame not in (Blame.TARGET.value, Blame.NETWORK.value):
+        return ending
+    changed = changed_addresses(now, last_pass)
+    if not changed and now.test_version == last_pass.test_version:
+        return ending
+    explains = any(address.startswith(f"{failed}.") for address in changed for failed in ending.failed_at)
+    return msgspec.structs.replace(ending, blame=Blame.TEST.value if explains else None)
+
+
+def changed_addresses(now: Given, before: Given) -> list[str]:
+    """Addresses of the overrides that differ."""
+    one, two = (msgspec.json.decode(given.shown or "{}", type=dict[str, Any]) for given in (now, before))
+    return sorted(address for address in {*one, *two} if one.get(address) != two.get(address))

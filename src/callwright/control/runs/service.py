@@ -42,7 +42,7 @@ from callwright.control.runs.records import (
     require,
     require_in,
 )
-from callwright.control.runs.result import read_outcome
+from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.control.scenarios.model import Test, TestDocument
@@ -374,7 +374,7 @@ class Runs(RunRecords):
         run = await self.known(session_id)
         large = len(outcome) > _LARGE_OUTCOME
         ending = await asyncio.to_thread(read_outcome, outcome) if large else read_outcome(outcome)
-        ending = msgspec.structs.replace(ending, files_due=files)
+        ending = msgspec.structs.replace(await self._weighed(run, ending), files_due=files)
         ended = await self._store.finish(run.id, attempt, agent_id, ending, self._clock.wall())
         if ended is not None:
             self._tell([ended])
@@ -382,6 +382,16 @@ class Runs(RunRecords):
         if await self._store.finished_before(run.id, attempt, agent_id):
             return Acceptance.REPEATED
         return Acceptance.SUPERSEDED
+
+    async def _weighed(self, run: Run, ending: Ending) -> Ending:
+        """With the blame that is left when this run is held against the last one that passed."""
+        if ending.blame is None:
+            return ending
+        before = await self._store.previous_pass(run)
+        if before is None:
+            return ending
+        now, then = await self._store.given(run.id), await self._store.given(before.id)
+        return ending if now is None or then is None else weighed(ending, now, then)
 
     async def expire_leases(self) -> Sequence[Run]:
         """Moves on every run whose agent was not heard, that nobody took, or that lasts too long.

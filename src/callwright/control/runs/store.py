@@ -12,6 +12,7 @@ from callwright.control.runs.model import (
     Bucket,
     Ending,
     Evidence,
+    Given,
     NewRun,
     Run,
     RunFilter,
@@ -45,6 +46,9 @@ class RunStore(Protocol):
     async def by_session(self, session_id: str) -> Run | None: ...
     async def by_id(self, run_id: int) -> Run | None: ...
     async def detail(self, run_id: int) -> StoredDetail | None: ...
+    async def given(self, run_id: int) -> Given | None:
+        """The small part of `detail`."""
+        ...
 
     async def page(
         self,

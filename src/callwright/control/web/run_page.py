@@ -16,7 +16,7 @@ from litestar.response import ServerSentEvent
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.files import file_answer
 from callwright.control.errors import Invalid, LinkExpired, NotFound, StorageUnavailable
-from callwright.control.runs.differences import Difference, Seen, differences
+from callwright.control.runs.differences import Difference, Seen, changes_of_test, differences
 from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.web import live, rendering
@@ -225,8 +225,8 @@ def _outcome(run: Run, detail: RunDetail) -> RunOutcome:
         document = Redactor().document(msgspec.json.decode(detail.outcome))
         try:
             outcome = RunOutcome.from_json(document)
-            # Somebody stopped it: whatever its agent says, nobody is at fault.
-            return replace(outcome, blame=None) if outcome.verdict is Verdict.CANCELED else outcome
+            # The agent knows of no other run: the record has the blame that is left beside the last pass.
+            return replace(outcome, blame=Blame(run.blame) if run.blame in list(Blame) else None)
         except ValueError:
             pass
     return RunOutcome(
@@ -310,6 +310,7 @@ async def _report(pages: Pages, run: Run, address: str) -> Response[bytes]:
             folder=folder,
             notes=notes,
             differences=found,
+            changes=_changes(earlier, found),
             beside=f"Of {rendering.moment(before.created_at)} UTC" if before is not None else "",
             evidence_note=f"The files are at {address}" if address else "The files stay where it was shared.",
         )
@@ -336,10 +337,16 @@ def _drawn(this: Stored, earlier: Stored | None, files_at: str, folder: Path | N
     """All that takes time, in a thread of its own."""
     found: list[Difference] = differences(earlier.seen, this.seen) if earlier is not None else []
     return {
-        **run_page(this.outcome, this.ladder, folder=folder, recordings_at=files_at),
+        **run_page(
+            this.outcome, this.ladder, folder=folder, recordings_at=files_at, changes=_changes(earlier, found)
+        ),
         "differences": found,
         "files": _files(this.files, this.outcome),
     }
+
+
+def _changes(earlier: Stored | None, found: Sequence[Difference]) -> list[str] | None:
+    return changes_of_test(found) if earlier is not None else None
 
 
 def _files(files: Sequence[Evidence], outcome: RunOutcome) -> list[EvidenceFile]:

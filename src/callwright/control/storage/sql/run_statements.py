@@ -25,6 +25,7 @@ from sqlalchemy import (
 from callwright.control.runs.model import (
     KILL_SWITCH,
     Evidence,
+    Given,
     NewRun,
     Run,
     StoredDetail,
@@ -62,6 +63,9 @@ DETAIL = Statement(
     select(*columns(run_details, StoredDetail, without=("max_seconds",)), runs.c.max_seconds)
     .join(runs, runs.c.id == run_details.c.run_id)
     .where(run_details.c.run_id == param("run_id"))
+)
+GIVEN = Statement(
+    select(*columns(run_details, Given)).where(run_details.c.run_id == param("run_id")), brief=True
 )
 ALL_LIVE = Statement(select(*_RUN).where(_LIVE).order_by(runs.c.id))
 COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(_LIVE))

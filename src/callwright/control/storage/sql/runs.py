@@ -13,6 +13,7 @@ from callwright.control.runs.model import (
     Bucket,
     Ending,
     Evidence,
+    Given,
     NewRun,
     Run,
     RunFilter,
@@ -92,6 +93,9 @@ class SqlRunStore:
 
     async def detail(self, run_id: int) -> StoredDetail | None:
         return await self._db.one(StoredDetail, sql.DETAIL, {"run_id": run_id})
+
+    async def given(self, run_id: int) -> Given | None:
+        return await self._db.one(Given, sql.GIVEN, {"run_id": run_id})
 
     async def page(
         self,

@@ -1,0 +1,134 @@
+"""Whose fault it was, weighed by what both ends did: our own side comes before the target.
+
+A judgement made at one end blames whoever it cannot see. Where the far end of a call is a party of the same
+test, what that party sent, heard and answered is known too, and clears the target or the network of what was
+ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from callwright.scenario.condition import Condition, Subject
+from callwright.scenario.outcome import Blame, CallOutcome, ConditionOutcome, Direction, EndedBy, Verdict
+from callwright.scenario.status import status
+from callwright.scenario.verdict import Judgement, far_end, name_of
+
+_SAME_SHARE = 5.0  # percent: two ends that differ by less have measured the same
+_OUTSIDE = (Blame.TARGET, Blame.NETWORK)
+_OF_THE_SOUND = frozenset({"silence", "heard", "heard_pct", "level"})
+_OF_THE_END = frozenset({"duration", "ended_by"})
+
+
+def other_end(call: CallOutcome, calls: Sequence[CallOutcome]) -> CallOutcome | None:
+    """The leg of the same call at another party of this test; None: there is none, or several may be it."""
+    if call.started_at is None:
+        return None
+    found = [
+        leg
+        for leg in calls
+        if leg.direction is not call.direction
+        and leg.party != call.party
+        and leg.started_at is not None
+        and _overlap(call, leg)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _overlap(one: CallOutcome, other: CallOutcome) -> bool:
+    placed, came = (one, other) if one.direction is Direction.OUTGOING else (other, one)
+    assert placed.started_at is not None
+    assert came.started_at is not None
+    end = placed.started_at + ((placed.setup_ms or 0.0) + (placed.duration_ms or 0.0)) / 1000
+    if placed.setup_ms is None:
+        end = max((placed.started_at + reached.at for reached in placed.states), default=end)
+    # Two clocks of one machine: a leg may seem to begin a moment before the call that caused it.
+    return placed.started_at - 0.25 <= came.started_at <= end + 0.25
+
+
+def weighed(call: CallOutcome, calls: Sequence[CallOutcome], *, meant_to_fail: bool = False) -> CallOutcome:
+    """The call with its blame corrected where our own side explains the failure. `meant_to_fail`: the test
+    wants the call refused."""
+    if call.verdict is not Verdict.FAILED or call.blame not in _OUTSIDE:
+        return call
+    other = other_end(call, calls)
+    if meant_to_fail and call.answered:
+        taken = other is not None and other.answered
+        return call.judged(call.verdict, Blame.TEST if taken else call.blame, call.reason)
+    judgement = _by_both_ends(call, other)
+    return call if judgement is None else call.judged(*judgement)
+
+
+def _by_both_ends(call: CallOutcome, other: CallOutcome | None) -> Judgement | None:
+    """None: nothing that our side did explains it."""
+    if call.direction is Direction.OUTGOING and not call.answered:
+        return _refused_by_us(call, other)
+    if not call.answered or not call.media_expected:
+        return None
+    said = call.reason.rstrip(".")
+    heard = call.received
+    if other is None:
+        if heard.without_sound and _sent_silence(call):
+            # An echo, or a line that answers what it hears, has nothing else to send.
+            return Verdict.FAILED, None, f"{said}. We sent silence too, so nobody is blamed."
+        return None
+    them, sent = name_of(other.party, "the other end"), other.sent.packets
+    if (heard.without_sound or not heard.packets) and sent == 0:
+        return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no audio."
+    if heard.without_sound and _sent_silence(other):
+        return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent silence."
+    if heard.gaps and heard.packets and sent is not None and heard.packets >= sent:
+        return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no more than that."
+    return None
+
+
+def _refused_by_us(call: CallOutcome, other: CallOutcome | None) -> Judgement | None:
+    if other is None or other.answered or other.sip_code is None or other.sip_code != call.sip_code:
+        return None
+    if other.ended_by is EndedBy.REMOTE:  # canceled by the caller: the 487 is no refusal
+        return None
+    named = status(other.sip_code, other.sip_reason)
+    reason = f"{name_of(other.party, 'Our own phone')} refused the call with {named}"
+    if other.sip_code == 488:
+        # The offer came through the target, which may have changed it.
+        return Verdict.FAILED, None, f"{reason}, and it came through {call.peer or far_end(call)}."
+    return Verdict.FAILED, Blame.TEST, f"{reason}: it is a phone of this test."
+
+
+def _sent_silence(call: CallOutcome) -> bool:
+    return call.sent_silence_pct is not None and call.sent_silence_pct >= 99.0
+
+
+def blame_of(
+    condition: Condition, found: ConditionOutcome, subject: Subject | None, calls: Sequence[CallOutcome]
+) -> Blame | None:
+    """Whom an unmet condition speaks against; None: nothing that was measured tells."""
+    if subject is None:
+        return None
+    if subject.verdict is Verdict.FAILED:
+        return subject.blame
+    if not isinstance(subject, CallOutcome):
+        return condition.blame
+    other, metric = other_end(subject, calls), condition.metric.name
+    if metric in _OF_THE_END and EndedBy.LOCAL in (subject.ended_by, other.ended_by if other else None):
+        return Blame.TEST
+    if metric in _OF_THE_SOUND:
+        return _blame_for_sound(subject, other)
+    if other is None:
+        return condition.blame
+    if metric == "dtmf" and (other.dtmf_sent or "") == (subject.received.dtmf or ""):
+        return Blame.TEST
+    if metric == "code" and other.sip_code == subject.sip_code:
+        return Blame.TEST
+    if metric == "codec" and other.codec == subject.codec:
+        return None  # our own phone chose it, from what the target passed on
+    return condition.blame
+
+
+def _blame_for_sound(call: CallOutcome, other: CallOutcome | None) -> Blame | None:
+    heard, sent = call.received.silence_pct, other.sent_silence_pct if other else None
+    if other is None:
+        return None if _sent_silence(call) else Blame.TARGET
+    if heard is None or sent is None:
+        return None
+    return Blame.TEST if abs(heard - sent) < _SAME_SHARE else Blame.TARGET

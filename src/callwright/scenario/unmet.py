@@ -1,0 +1,160 @@
+"""What a condition that does not hold says of the call: what happened, then what was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from callwright.scenario.condition import Condition, Subject
+from callwright.scenario.outcome import CallOutcome, ConditionOutcome, Direction, RegistrationOutcome
+from callwright.scenario.status import status
+from callwright.scenario.verdict import band, far_end, happened, milliseconds, name_of
+
+_Words = Callable[[Subject, str], str]
+
+_SEVERAL = re.compile(r"^(?P<first>.*) \((?P<failed>\d+) of (?P<all>\d+) failed\)$")
+
+
+def unmet_sentence(condition: Condition, found: ConditionOutcome, subject: Subject | None) -> str:
+    """`found` did not hold for `subject`; None: there was nothing that it concerned.
+
+    "Bob heard 4101 at MOS 3.2, Fair, where at least 4.0 was asked for (2 of 3 calls)."
+    """
+    asked = _asked(condition)
+    if condition.metric.kind == "count":
+        return f"There were {found.seen or 0} calls, {asked}."
+    if subject is None:
+        return f"There was no call to look at, {asked}."
+    seen, several = found.seen, ""
+    if seen is not None and (match := _SEVERAL.match(seen)):
+        seen = match["first"]
+        several = f" ({match['failed']} of {match['all']} calls)"
+    if seen is None or seen == "nothing":
+        return f"{_nothing(condition, subject)}, {asked}{several}."
+    words = _WORDS.get(condition.metric.name)
+    told = words(subject, seen) if words is not None else f"The {condition.metric.name} was {seen}"
+    if condition.metric.kind == "header":
+        told = f"The {condition.header} header{_of(condition)} was {seen}"
+    return f"{told}, {asked}{several}."
+
+
+def _asked(condition: Condition) -> str:
+    """`where at least 4.0 was asked for`"""
+    operator = condition.operator
+    wanted = condition.expected.removeprefix(operator).strip()
+    if condition.metric.name == "states":
+        wanted = wanted.strip("[]")
+    return {
+        ">=": f"where at least {wanted} was asked for",
+        ">": f"where more than {wanted} was asked for",
+        "<=": f"where at most {wanted} was asked for",
+        "<": f"where less than {wanted} was asked for",
+        "!=": f"where anything but {wanted} was expected",
+        "in": f"where one of {wanted.strip('[]')} was expected",
+        "not in": f"where none of {wanted.strip('[]')} was expected",
+        "~": f"where a match of {wanted} was expected",
+        "!~": f"where no match of {wanted} was expected",
+        "present": "where one was expected",
+        "absent": "where none was expected",
+        "ordered": f"where {wanted} in this order was expected",
+        "has": f"where {wanted} was expected",
+        "lacks": f"where no {wanted} was expected",
+    }.get(operator, f"where {wanted} was expected")
+
+
+def _of(condition: Condition) -> str:
+    return f" of {condition.message}" if condition.message else ""
+
+
+def _nothing(condition: Condition, subject: Subject) -> str:
+    """There was nothing to compare: what the call itself came to comes first."""
+    if condition.metric.kind == "header":
+        return f"No {condition.header} header{_of(condition)} came"
+    if isinstance(subject, CallOutcome) and not subject.answered:
+        return happened(subject)
+    plain = {
+        "dtmf": f"{_us(subject)} received no digits",
+        "caller_id": f"{_us(subject)} saw no number of the caller",
+        "caller_name": f"{_us(subject)} saw no name of the caller",
+        "user_agent": f"{far_end(subject)} did not say what software it is",
+        "mos": f"What {_us(subject)} heard could not be rated",
+    }
+    return plain.get(condition.metric.name, f"Nothing was measured of {condition.metric.help}")
+
+
+def _us(subject: Subject) -> str:
+    return name_of(subject.party, "We")
+
+
+def _them(subject: Subject) -> str:
+    return far_end(subject)
+
+
+def _call(subject: Subject) -> str:
+    outgoing = not isinstance(subject, CallOutcome) or subject.direction is Direction.OUTGOING
+    return f"The call {'to' if outgoing else 'of'} {far_end(subject)}"
+
+
+def _time(seen: str) -> str:
+    """Milliseconds of a condition as people say them."""
+    match = re.fullmatch(r"([\d.e+-]+) ms", seen)
+    return milliseconds(float(match[1])) if match and float(match[1]) >= 1000 else seen
+
+
+def _band_of(seen: str) -> str:
+    try:
+        return f"{seen}, {band(float(seen))}"
+    except ValueError:
+        return seen
+
+
+def _code(subject: Subject, seen: str) -> str:
+    if subject.sip_code is not None and 200 <= subject.sip_code < 300:
+        method = "call" if isinstance(subject, CallOutcome) else "request"
+        if isinstance(subject, RegistrationOutcome):
+            method = "registration"
+        return f"The {method} was answered with {status(subject.sip_code, subject.sip_reason)}"
+    return happened(subject)
+
+
+_ENDERS = {"local": "our side", "remote": "", "network": "the network", "platform": "Callwright itself"}
+_WORDS: dict[str, _Words] = {
+    "mos": lambda s, v: f"{_us(s)} heard {_them(s)} at MOS {_band_of(v)}",
+    "sent.mos": lambda s, v: f"{_them(s)} heard {_us(s)} at MOS {_band_of(v)}",
+    "r": lambda s, v: f"{_us(s)} heard {_them(s)} at an R factor of {v}",
+    "loss": lambda s, v: f"{v} of the packets to {_us(s)} were lost",
+    "sent.loss": lambda s, v: f"{v} of the packets of {_us(s)} were lost",
+    "discarded": lambda s, v: f"{v} packets to {_us(s)} came too late for the jitter buffer",
+    "burst_ratio": lambda s, v: f"The loss to {_us(s)} had a burst ratio of {v}",
+    "jitter": lambda s, v: f"The jitter of the audio to {_us(s)} was {v}",
+    "max_jitter": lambda s, v: f"The jitter of the audio to {_us(s)} reached {v}",
+    "rtt": lambda s, v: f"The round trip of the audio to {_them(s)} took {_time(v)}",
+    "packets": lambda s, v: f"{_us(s)} received {v} packets of audio",
+    "sent.packets": lambda s, v: f"{_us(s)} sent {v} packets of audio",
+    "silence": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was silence",
+    "heard": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was sound",
+    "heard_pct": lambda s, v: f"Audio of {_them(s)} came to {_us(s)} for {v} of the time",
+    "dtx_pct": lambda s, v: f"{_them(s)} left out {v} of the audio to {_us(s)} on purpose",
+    "clipping": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was clipped",
+    "level": lambda s, v: f"{_us(s)} heard {_them(s)} at a level of {v}",
+    "pdd": lambda s, v: f"{_call(s)} rang after {_time(v)}",
+    "setup": lambda s, v: f"{_call(s)} was answered after {_time(v)}",
+    "duration": lambda s, v: f"{_call(s)} lasted {_time(v)}",
+    "code": _code,
+    "codec": lambda s, v: f"{_call(s)} used {v}",
+    "dtmf": lambda s, v: f"{_us(s)} received the digits {v}",
+    "caller_id": lambda s, v: f"{_us(s)} saw {v} as the caller",
+    "caller_name": lambda s, v: f"{_us(s)} saw {v} as the caller's name",
+    "user_agent": lambda s, v: f"{_them(s)} says that it is {v}",
+    "early_media": lambda s, v: f"{'Audio' if v == 'yes' else 'No audio'} came to {_us(s)} before the answer",
+    "ended_by": lambda s, v: f"{_call(s)} was ended by {_ENDERS.get(v, v) or _them(s)}",
+    "failure": lambda s, _: happened(s),
+    "verdict": lambda s, v: s.reason.rstrip(".") or f"The verdict was {v}",
+    "blame": lambda s, v: f"The {v} is to blame",
+    "states": lambda s, v: f"{_call(s)} went through {v}",
+    "registered": lambda s, v: f"{happened(s)} after {_time(v)}",
+    "expires": lambda s, v: f"{_them(s)} granted the registration for {v} s",
+    "refreshes": lambda s, v: f"The registration was refreshed {v} times",
+    "round_trip": lambda s, v: f"{_them(s)} answered after {_time(v)}",
+    "allow": lambda s, v: f"{_them(s)} allows {v}",
+}
