@@ -57,10 +57,45 @@ def test_each_side_gets_ports_of_ours_and_an_offer_again_the_same(path: MediaPat
     assert again.direction_of(again.media[0]) == "sendonly"
 
 
-def test_what_is_no_rtp_is_taken_out(path: MediaPath) -> None:
-    lines = ("audio 40000 RTP/AVP 0", "image 40002 udptl t38", "video 0 RTP/AVP 31")
-    offer = carry(path, sdp(*lines), Side.CALLER)
-    assert [bool(media.port) for media in offer.media] == [True, False, False]
+def test_what_is_no_rtp_goes_on_as_it_is(path: MediaPath) -> None:
+    lines = (
+        "audio 40000 RTP/AVP 0",
+        "image 40002 udptl t38",
+        "video 0 RTP/AVP 31",
+        "application 9 TCP/MRCPv2",
+    )
+    offer = carry(path, sdp(*lines, host="127.0.0.7"), Side.CALLER, peer="127.0.0.7")
+    audio, image, video, recogniser = offer.media
+    assert 31_300 <= audio.port <= 31_399
+    assert (image.port, image.formats, video.port) == (40002, ("t38",), 0)
+    assert (recogniser.port, recogniser.protocol, recogniser.formats) == (9, "TCP/MRCPv2", ())
+    assert [str(offer.connection_of(media)) for media in offer.media] == [
+        "IN IP4 127.0.0.1",
+        "IN IP4 127.0.0.7",
+        "IN IP4 127.0.0.1",
+        "IN IP4 127.0.0.7",
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["video 0 RTP/AVP 255", "video 0 RTP/AVP", "video 0 RTP/AVPF 96", "audio 40002 RTP/AVP 0"],
+)
+def test_an_odd_m_line_costs_the_others_nothing(path: MediaPath, odd: str) -> None:
+    body = sdp("audio 40000 RTP/AVP 0", odd) + b"a=\r\na=rtpmap:96\r\n"
+    carried = path.carry(body, Side.CALLER, speaker_host="127.0.0.1", listener_local="127.0.0.1")
+    assert carried.endswith(b"a=\r\na=rtpmap:96\r\n")
+    assert SessionDescription.parse(carried).media[0].port
+
+
+def test_a_video_line_that_names_no_address_is_taken_out(path: MediaPath) -> None:
+    body = (
+        sdp()
+        .replace(b"c=IN IP4 127.0.0.1\r\n", b"")
+        .replace(b"m=audio 40000 RTP/AVP 0\r\n", b"m=audio 40000 RTP/AVP 0\r\nc=IN IP4 127.0.0.1\r\n")
+    )
+    offer = carry(path, body + b"m=video 40004 RTP/AVP 31\r\n", Side.CALLER)
+    assert [bool(media.port) for media in offer.media] == [True, False]
 
 
 def test_a_description_that_cannot_be_read_is_an_error(path: MediaPath) -> None:

@@ -198,13 +198,13 @@ def test_a_registration_tells_how_long_it_took() -> None:
     assert judge_registration(outcome) == (Verdict.PASSED, None, "1001 registered at pbx in 12 ms.")
 
 
-def test_a_403_after_a_challenge_probably_means_a_wrong_password() -> None:
+def test_a_403_after_a_challenge_says_that_its_cause_is_a_guess() -> None:
     outcome = RegistrationOutcome(
         sip_code=403, failure=Failure.REFUSED, account="4101", registrar="pbx", authenticated=True
     )
     assert judge_registration(outcome)[2] == (
-        "The registration of 4101 at pbx failed with 403 Forbidden after a challenge: "
-        "probably the password is wrong."
+        "The registration of 4101 at pbx failed with 403 Forbidden: it did not say why. "
+        "Perhaps the password is wrong, or this is not permitted to the account."
     )
 
 

@@ -11,6 +11,7 @@ from callwright.pbx.path import DirectPath, DirectPaths, MediaPath
 from callwright.pbx.record import AccessDenied, Relayed
 from callwright.pbx.routing import Strategy
 from callwright.sdp.description import SessionDescription
+from callwright.sdp.relocation import relocate
 from callwright.sip.config import EndpointConfig
 from callwright.sip.digest import Credentials
 from callwright.sip.events import (
@@ -30,6 +31,7 @@ from callwright.sip.events import (
     ResponseReceived,
     Side,
 )
+from callwright.sip.fields import MediaType
 from callwright.sip.transport import Hop, Transport
 from callwright.sip.uri import NameAddr
 from tests.simulation.exchange import ANSWER, DOMAIN, OFFER, PBX, Exchange, PhoneAt, description
@@ -398,8 +400,124 @@ def test_beyond_the_cap_calls_are_503(exchange: Exchange) -> None:
     assert failed.response.headers.get("Retry-After") == "10"
 
 
-def test_a_description_that_cannot_be_read_is_488(exchange: Exchange, alice: PhoneAt, bob: PhoneAt) -> None:
-    alice.call("1002", b"v=0\r\nm=audio 70000 RTP/AVP 4294967296\r\n")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "m=video 0 RTP/AVP 255",
+        "m=video 0 RTP/AVP",
+        "m=application 9 TCP/MRCPv2",
+        "m=whatever 1 x/y/z *",
+        "a=",
+        "a=rtpmap:96",
+        "not a line at all",
+        "k=\x00",
+    ],
+)
+def test_odd_lines_pass_octet_for_octet_in_offer_and_answer(
+    exchange: Exchange, alice: PhoneAt, bob: PhoneAt, line: str
+) -> None:
+    offer, answer = OFFER + f"{line}\r\n".encode(), ANSWER + f"{line}\r\n".encode()
+    alice.call("1002", offer)
+    exchange.pass_time(0)
+    received = bob.one(CallReceived)
+    assert received.request.body == offer
+    received.call.answer(answer, now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert alice.one(CallAnswered).response.body == answer
+
+
+def multipart(sdp: bytes) -> bytes:
+    isup = (
+        b"Content-Type: application/isup\r\nContent-Disposition: signal;handling=required\r\n\r\n\x09\x00\x01"
+    )
+    return b"--d\r\n%b\r\n--d\r\nContent-Type: application/sdp\r\n\r\n%b\r\n--d--\r\n" % (isup, sdp)
+
+
+class _Moving(DirectPath):
+    """Changes descriptions as a relay does, and reads nothing but descriptions."""
+
+    def carry(self, body: bytes, speaker: object, *, speaker_host: str, listener_local: str) -> bytes:
+        moved = relocate(SessionDescription.parse(body), "192.0.2.77", [7_000])
+        return moved.serialize()
+
+
+class _MovingPaths:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+        return _Moving()
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+def test_what_stands_beside_a_description_passes_from_end_to_end(relayed: bool) -> None:
+    exchange = Exchange(paths=_MovingPaths() if relayed else None)
+    alice = exchange.phone("1001")
+    bob = exchange.registered("1002", config=EndpointConfig(accept=("*",)))
+    kind = 'multipart/mixed;boundary="d"'
+
+    def expected(sdp: bytes) -> bytes:
+        moved = relocate(SessionDescription.parse(sdp), "192.0.2.77", [7_000]).serialize()
+        return multipart(moved if relayed else sdp)
+
+    alice.call("1002", multipart(OFFER), content_type=kind, headers=[("MIME-Version", "1.0")])
+    exchange.pass_time(0)
+    received = bob.one(CallReceived)
+    assert received.request.body == expected(OFFER)
+    assert received.request.headers.get("MIME-Version") == "1.0"
+    assert MediaType.parse(received.request.headers.get("Content-Type") or "").parameter("boundary") == "d"
+    received.call.answer(multipart(ANSWER), now=exchange.clock.now, content_type=kind)
+    exchange.pass_time(0)
+    answered = alice.one(CallAnswered)
+    assert answered.response.body == expected(ANSWER)
+    answered.call.acknowledge(now=exchange.clock.now)
+    exchange.pass_time(0)
+    held = description(40_000, direction="sendonly")
+    answered.call.reinvite(multipart(held), now=exchange.clock.now, content_type=kind)
+    exchange.pass_time(0)
+    assert bob.one(OfferReceived).request.body == expected(held)
+
+
+def test_a_body_without_any_description_passes_and_leaves_the_offer_to_the_callee(
+    exchange: Exchange, alice: PhoneAt
+) -> None:
+    bob = exchange.registered("1002", config=EndpointConfig(accept=("*",)))
+    alice.call("1002", b"\x09\x00\x01", content_type="application/isup")
+    exchange.pass_time(0)
+    received = bob.one(CallReceived)
+    assert (received.request.body, received.request.headers.get("Content-Type")) == (
+        b"\x09\x00\x01",
+        "application/isup",
+    )
+    received.call.answer(OFFER, now=exchange.clock.now)
+    exchange.pass_time(0)
+    alice.one(CallAnswered).call.acknowledge(ANSWER, now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert bob.one(CallConfirmed).request.body == ANSWER
+
+
+@pytest.mark.parametrize("side", ["caller", "callee"])
+def test_hold_by_update_goes_through_as_a_new_offer(
+    exchange: Exchange, alice: PhoneAt, bob: PhoneAt, side: str
+) -> None:
+    ours, theirs = up(exchange, alice, bob)
+    holder, held = (ours.call, bob) if side == "caller" else (theirs.call, alice)
+    offer = description(40_000, direction="inactive")
+    assert holder.send("UPDATE", offer, now=exchange.clock.now, content_type="application/sdp")
+    exchange.pass_time(0)
+    offered = held.one(OfferReceived)
+    assert offered.request.body == offer
+    offered.call.accept_offer(description(50_000, direction="inactive"), now=exchange.clock.now)
+    exchange.pass_time(0)
+    response = (alice if side == "caller" else bob).one(ResponseReceived).response
+    assert (response.status, response.body) == (200, description(50_000, direction="inactive"))
+    exchange.pass_time(40)
+    ours.call.hangup(now=exchange.clock.now)
+    exchange.pass_time(40)
+    exchange.assert_quiet()
+
+
+def test_a_description_that_a_relay_cannot_read_is_488() -> None:
+    exchange = Exchange(paths=_MovingPaths())
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    alice.call("1002", b"no description at all")
     exchange.pass_time(0)
     assert alice.one(CallFailed).status == 488
     assert not bob.all(CallReceived)

@@ -262,6 +262,25 @@ def test_an_expired_or_foreign_nonce_is_stale() -> None:
     assert all(value.endswith("stale=true") for value in server.challenges(0.0, stale=True))
 
 
+def test_a_nonce_that_is_good_for_one_request_is_no_wrong_password() -> None:
+    """RFC 2069 as a FRITZ!Box has it: no qop, so no nc that tells of the first use, and never stale."""
+    client = DigestClient(ALICE, counting())
+
+    def challenge(nonce: str) -> Headers:
+        return Headers([("WWW-Authenticate", f'Digest realm="fritz.box", nonce="{nonce}"')])
+
+    answered = client.answer(challenge("n1"), method="REGISTER", uri="sip:x", refused=Headers())
+    for nonce in ("n2", "n3", "n4"):
+        again = client.authorize(method="REGISTER", uri="sip:x")
+        assert again == answered, "the next request tries the nonce that served before"
+        answered = client.answer(challenge(nonce), method="REGISTER", uri="sip:x", refused=Headers(again))
+        assert f'nonce="{nonce}"' in answered[0][1]
+    refused = client.answer(challenge("n5"), method="REGISTER", uri="sip:x", refused=Headers(answered))
+    assert refused == [], "its first answer was refused: now it is the password"
+    same = client.answer(challenge("n6"), method="REGISTER", uri="sip:x")
+    assert client.answer(challenge("n6"), method="REGISTER", uri="sip:x", refused=Headers(same)) == []
+
+
 def test_a_replayed_answer_is_refused() -> None:
     server = DigestServer("home", counting())
     values = [value for _, value in authorize(server).authorize(method="REGISTER", uri="sip:x")]

@@ -46,6 +46,21 @@ def test_keep_alives_are_counted_and_pongs_are_not() -> None:
     assert framer.pings == 1
 
 
+@pytest.mark.parametrize("between", [b"\0", b"\r\n\0", b"\0\0\r\n", b"\r\n\0\r\n\0", b"\0\r\n\r\n\0"])
+def test_nul_octets_between_messages_are_skipped(between: bytes) -> None:
+    framer = StreamFramer()
+    assert framer.feed(INVITE + between + INVITE + between) == [INVITE, INVITE]
+    for octet in between:
+        assert framer.feed(bytes([octet])) == []
+    assert framer.feed(INVITE) == [INVITE]
+    assert framer.buffered == 0
+
+
+def test_a_nul_behind_the_length_is_no_part_of_it() -> None:
+    message = changed(b"Content-Length: 5", b"Content-Length: 5\0")
+    assert StreamFramer().feed(message) == [message]
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -15,6 +15,8 @@ from callwright.sip.events import (
     RequestReceived,
 )
 from callwright.sip.registration import Registration, RegistrationState
+from callwright.sip.uri import NameAddr
+from tests.kit.peer import LOCAL, Peer
 from tests.kit.wire import Wire, seeded_entropy
 
 REGISTRAR = EndpointConfig(allow=("REGISTER", "OPTIONS"))
@@ -30,6 +32,7 @@ class Registrar:
         self.password = password
         self.refuse: int | None = None
         self.others = ""
+        self.contacts: list[str] | None = None
         self.server = DigestServer("test", seeded_entropy(5), lifetime=100)
         wire.bob.react = self.react
 
@@ -52,6 +55,9 @@ class Registrar:
         granted = min(wanted, self.grant) if not self.minimum else wanted
         contact = event.request.headers.contact[0].with_parameter("expires", str(granted))
         headers = [("Contact", self.others + str(contact))] if wanted else []
+        if self.contacts is not None:
+            ours = f"<{event.request.headers.contact[0].uri}>"
+            headers = [("Contact", text.format(ours=ours)) for text in self.contacts]
         bob.respond(transaction, 200, now=now, headers=headers)
 
 
@@ -128,6 +134,68 @@ def test_wrong_or_no_credentials_fail_with_the_code(password: str | None) -> Non
     assert registration.state is RegistrationState.ENDED
     wire.clock.advance(300)
     assert wire.alice.endpoint.next_wake() is None
+
+
+@pytest.mark.parametrize(
+    ("contacts", "said"),
+    [
+        (["{ours};expires=0"], "it granted our binding for 0 s"),
+        (["{ours};expires=0", "<sip:alice@192.0.2.9:4000>;expires=300"], "it granted our binding for 0 s"),
+        (["<sip:alice@192.0.2.9:4000>;expires=300"], "it lists sip:alice@192.0.2.9:4000 and not our sip:"),
+        (["<sip:bob@192.0.2.1:5060>;expires=300"], "it lists sip:bob@192.0.2.1:5060 and not our sip:"),
+        ([], "it lists no binding, so not our sip:"),
+    ],
+)
+def test_a_200_that_leaves_us_without_a_binding_is_no_registration(contacts: list[str], said: str) -> None:
+    wire = Wire(bob=REGISTRAR)
+    registrar = Registrar(wire)
+    registrar.contacts = contacts
+    registration = register(wire)
+    failed = wire.alice.one(RegistrationFailed)
+    assert (failed.status, failed.cause) == (200, FailureCause.NOT_BOUND)
+    assert failed.reason.startswith(said)
+    assert registration.state is RegistrationState.ENDED
+    wire.clock.advance(300)
+    assert len(wire.said(wire.alice, "REGISTER")) == 1
+    assert wire.alice.endpoint.next_wake() is None
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "<sip:alice@192.0.2.1>;expires=50",
+        "<sip:alice@192.0.2.1:5060;transport=udp;ob>;expires=50",
+        "<sip:%61lice@192.0.2.1:5060>;expires=50",
+    ],
+)
+def test_our_binding_is_known_by_its_user_and_place(contact: str) -> None:
+    wire = Wire(bob=REGISTRAR)
+    Registrar(wire).contacts = ["<sip:alice@192.0.2.9>;expires=10", contact]
+    register(wire)
+    assert wire.alice.one(RegistrationSucceeded).expires == 50
+
+
+def test_a_binding_that_a_helper_against_nat_rewrote_is_ours() -> None:
+    peer = Peer()
+    peer.endpoint.register("sip:192.0.2.99", local=LOCAL, hop=peer.hop, now=peer.now)
+    sent = peer.listen()[0]
+    via = sent.header("Via").replace(";rport", ";received=203.0.113.5;rport=61000")
+    answer = "SIP/2.0 200 OK\n" + "".join(
+        f"{name}: {via if name == 'Via' else sent.header(name)}\n"
+        for name in ("Via", "From", "To", "Call-ID", "CSeq")
+    )
+    user = NameAddr.parse(sent.header("Contact")).uri.user
+    peer.send(answer + f"Contact: <sip:{user}@203.0.113.5:61000>;expires=70\n\n")
+    assert peer.one(RegistrationSucceeded).expires == 70
+
+
+def test_a_refresh_that_is_granted_for_0_s_ends_the_registration() -> None:
+    wire = Wire(bob=REGISTRAR)
+    registrar = Registrar(wire)
+    register(wire)
+    registrar.contacts = ["{ours};expires=0"]
+    wire.clock.advance(31)
+    assert wire.alice.one(RegistrationFailed).cause is FailureCause.NOT_BOUND
 
 
 def test_a_refusal_fails_with_its_code() -> None:

@@ -4,11 +4,16 @@ import pytest
 
 from callwright.sip.call import CallState
 from callwright.sip.config import EndpointConfig, Limits
+from callwright.sip.digest import Credentials
 from callwright.sip.events import (
     CallCanceled,
     CallConfirmed,
+    CallEnded,
     CallReceived,
+    CallTurnedAway,
     MessageDiscarded,
+    OfferReceived,
+    RequestAnswered,
     RequestFailed,
     RequestReceived,
     RequestTimedOut,
@@ -41,11 +46,118 @@ def test_a_required_extension_that_we_lack_gets_420() -> None:
 def test_a_body_that_we_cannot_read_gets_415() -> None:
     peer = Peer()
     told = peer.send(request("INVITE", body="<x/>", extra="Content-Type: application/xml"))
-    assert (told[0].start, told[0].header("Accept")) == ("415 INVITE", "application/sdp")
+    assert (told[0].start, told[0].header("Accept")) == (
+        "415 INVITE",
+        "application/sdp, multipart/mixed",
+    )
     squeezed = request(
         "MESSAGE", branch="z9hG4bK2", body="x", extra="Content-Type: text/plain\nContent-Encoding: gzip"
     )
     assert peer.send(squeezed)[0].header("Accept-Encoding") == "identity"
+
+
+def multipart(disposition: str) -> str:
+    return (
+        "--d\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n"
+        f"--d\r\nContent-Type: application/isup\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n--d--"
+    )
+
+
+@pytest.mark.parametrize(
+    ("disposition", "start"),
+    [("signal; handling=optional", "100 INVITE"), ("signal; handling=required", "415 INVITE")],
+)
+def test_a_part_whose_handling_is_required_has_to_be_understood(disposition: str, start: str) -> None:
+    peer = Peer()
+    body, kind = multipart(disposition), "Content-Type: multipart/mixed;boundary=d"
+    told = peer.send(request("INVITE", body=body, extra=kind))[0]
+    assert told.start == start
+    if start[0] == "4":
+        assert told.header("Accept") == "application/sdp, multipart/mixed"
+        assert peer.one(CallTurnedAway).why == "it demands that we understand application/isup"
+
+
+@pytest.mark.parametrize(
+    ("extra", "status", "why"),
+    [
+        ("Require: 100rel", 420, "it requires 100rel, which Callwright does not have"),
+        ("Content-Type: application/xml", 415, "its body is application/xml"),
+        ("Content-Encoding: gzip", 415, "its body is encoded as gzip"),
+    ],
+)
+def test_a_call_that_is_refused_for_its_form_is_told_once(extra: str, status: int, why: str) -> None:
+    peer = Peer()
+    invite = request("INVITE", body="<x/>", extra=extra)
+    assert peer.send(invite)[0].start == f"{status} INVITE"
+    peer.send(invite)
+    told = peer.one(CallTurnedAway)
+    assert (told.status, told.why) == (status, why)
+    assert str(told.call.remote.uri) == "sip:peer@192.0.2.99"
+    assert not told.call.answer(b"v=0", now=peer.now), "it is over"
+    assert not list(peer.endpoint.calls)
+
+
+def talking(peer: Peer) -> str:
+    """A call of the peer, up; our tag."""
+    tag = tag_of(peer.send(request("INVITE", body="v=0"))[0])
+    call = peer.one(CallReceived).call
+    call.answer(b"v=0", now=peer.now)
+    tag = tag_of(peer.listen()[-1])
+    peer.send(request("ACK", branch="z9hG4bKack", to_tag=tag))
+    return tag
+
+
+def test_an_update_with_an_offer_is_answered_with_ours_and_not_acknowledged() -> None:
+    peer = Peer()
+    tag = talking(peer)
+    update = request("UPDATE", branch="z9hG4bKu", to_tag=tag, cseq=2, body="v=0 held")
+    assert peer.send(update) == []
+    assert peer.send(request("UPDATE", branch="z9hG4bKv", to_tag=tag, cseq=3, body="v=0 again"))[0].start == (
+        "500 UPDATE"
+    ), "one at a time (RFC 3311 section 5.2)"
+    offered = peer.one(OfferReceived)
+    assert offered.request.body == b"v=0 held"
+    offered.call.accept_offer(b"v=0 ours", now=peer.now)
+    answer = peer.listen()[0]
+    assert (answer.start, answer.body) == ("200 UPDATE", "v=0 ours")
+    assert answer.header("Contact")
+    peer.clock.advance(40)
+    assert not peer.endpoint.pending().unconfirmed
+    assert [call.state for call in peer.endpoint.calls] == [CallState.CONFIRMED]
+
+
+def test_an_update_without_an_offer_is_answered_at_once_and_moves_the_target() -> None:
+    peer = Peer()
+    tag = talking(peer)
+    told = peer.send(
+        request("UPDATE", branch="z9hG4bKu", to_tag=tag, cseq=2).replace(
+            "peer@192.0.2.99:5060>", "moved@192.0.2.98>"
+        )
+    )
+    assert told[0].start == "200 UPDATE"
+    answered = peer.one(RequestAnswered)
+    assert answered.request.method == "UPDATE"
+    assert answered.call.remote_target.user == "moved"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_challenged_bye_is_answered_where_there_is_a_password(known: bool) -> None:
+    peer = Peer()
+    talking(peer)
+    call = peer.one(CallReceived).call
+    if known:
+        call.authenticate(Credentials("alice", "secret"))
+    call.hangup(now=peer.now)
+    bye = peer.listen()[-1]
+    told = peer.answer(bye, 407, extra='Proxy-Authenticate: Digest realm="r", nonce="n1"')
+    assert [sent.start for sent in told] == (["BYE"] if known else [])
+    if known:
+        assert 'nonce="n1"' in told[0].header("Proxy-Authorization")
+        assert not peer.heard or "CallEnded" not in peer.kinds()
+        peer.answer(told[0], 200)
+    ended = peer.one(CallEnded)
+    assert ended.response is not None
+    assert ended.response.status == (200 if known else 407)
 
 
 def test_a_scheme_that_we_do_not_know_gets_416() -> None:
@@ -209,7 +321,7 @@ def test_responses_go_back_over_ipv6() -> None:
 def test_options_are_answered_with_what_we_can_do() -> None:
     told = Peer().send(request("OPTIONS"))[0]
     assert told.start == "200 OPTIONS"
-    assert told.header("Accept") == "application/sdp"
+    assert told.header("Accept") == "application/sdp, multipart/mixed"
     assert "INVITE" in told.header("Allow")
 
 

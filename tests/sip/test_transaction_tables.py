@@ -83,6 +83,11 @@ class User:
     def transaction_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         self.told.append(reason)
 
+    def transaction_garbled(
+        self, transaction: ClientTransaction, status: int, fault: str, now: float
+    ) -> None:
+        self.told.append(f"{status}: {fault}")
+
     def transaction_acknowledged(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
         self.told.append("ACK")
 

@@ -155,6 +155,7 @@ def answer(
         reject=reject,
         talk_for=for_,
     )
+    heard: list[str] = []  # of what came and was no call
     outcomes, interrupted, lost = flags.run_async(
         lambda stop: _wait(
             config,
@@ -162,6 +163,7 @@ def answer(
             (host, 5060 if port is None else port, config.transport or Transport.UDP),
             stop,
             _Wishes(calls, min_mos, min_heard, report, as_json, trace_sip, registrar, account),
+            heard,
         )
     )
     verdict = _overall(outcomes, interrupted)
@@ -169,11 +171,15 @@ def answer(
         document: dict[str, Any] = {"verdict": verdict, "calls": [outcome.to_json() for outcome in outcomes]}
         worst = next((o for o in outcomes if o.verdict == verdict), None)
         document["blame"] = worst.blame if worst else None
-        document["reason"] = worst.reason if worst else "No call came."
+        document["reason"] = worst.reason if worst else _nobody(heard)
         flags.print_result(document, [password])
     if interrupted and calls is not None:
         return EXIT_INTERRUPTED
     return exit_code_of(verdict, lost_evidence=lost)
+
+
+def _nobody(heard: list[str]) -> str:
+    return f"No call came, but {heard[0]}." if heard else "No call came."
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,7 @@ class _Desk:
         from callwright.scenario.verdict import judge_call, judge_expected
 
         # Refusing was what was asked for, so a refused call is as expected.
-        if self._plan.reject is not None and outcome.sip_code == self._plan.reject:
+        if self._plan.reject is not None and outcome.sip_code == self._plan.reject and not outcome.failure:
             return outcome.judged(*judge_expected(outcome, ()))
         wishes = self._wishes
         return outcome.judged(*judge_call(outcome, min_mos=wishes.min_mos, min_heard=wishes.min_heard))
@@ -234,6 +240,7 @@ async def _wait(
     listen: tuple[str, int, Transport],
     stop: asyncio.Event,
     wishes: _Wishes,
+    heard: list[str],
 ) -> tuple[list[CallOutcome], bool, bool]:
     from callwright.cli.evidence import Collection
     from callwright.phone.phone import LINGER, Phone
@@ -252,6 +259,7 @@ async def _wait(
         if registration is not None:
             await registration.unregister()
         await phone.close(linger=LINGER)
+        heard += phone.unusable
     if desk.outcomes:
         collection.finish_calls(desk.outcomes, min_mos=wishes.min_mos)
     return desk.outcomes, interrupted, collection.lost

@@ -49,7 +49,7 @@ from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["B2bua", "B2buaConfig"]
 
-_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "REGISTER")
+_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "REGISTER")
 _REMEMBERED_CALLS = 1_000
 
 
@@ -102,7 +102,7 @@ class B2bua:
                 timers=config.timers,
                 limits=Limits(calls=4 * config.max_calls + 100),
                 allow=_METHODS,
-                accept_elsewhere=("*",),
+                accept=("*",),  # what a body is for is between the phones
                 answer_options=False,
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
@@ -214,6 +214,8 @@ class B2bua:
 
     def _on_event(self, event: sip.Event) -> None:
         match event:
+            case sip.CallTurnedAway():
+                pass
             case sip.CallReceived():
                 self._invited(event)
             case sip.ResponseReceived():

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from callwright.pbx.errand import Errand
-from callwright.pbx.passage import content_type_of, hops_left, onward, passing, reasons_of
+from callwright.pbx.passage import (
+    NOTHING,
+    Carried,
+    carried,
+    content_type_of,
+    hops_left,
+    onward,
+    passing,
+    reasons_of,
+)
 from callwright.pbx.path import MediaPath, NoMediaPath, Side
 from callwright.pbx.record import BranchRecord, CallRecord
 from callwright.pbx.registrar import Binding
@@ -22,6 +31,8 @@ from callwright.sip import events
 from callwright.sip.call import Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.endpoint import Endpoint
+from callwright.sip.message import Request, Response
+from callwright.sip.multipart import described
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
@@ -123,9 +134,8 @@ class Bridge:
         if self.over:
             return
         hop = self._host.way_to(binding)
-        offer = self.caller.request.body
         try:
-            body = self._described(offer, Side.CALLER, self.caller.hop, hop) if offer else b""
+            offer = self._moved(self.caller.request, Side.CALLER, self.caller.hop, hop)
         except SdpError as error:
             self._refuse(Final(488, f"Not Acceptable Here ({error})"), now)
             return
@@ -138,7 +148,8 @@ class Bridge:
             remote=self._invitation.remote,
             hop=hop,
             now=now,
-            body=body,
+            body=offer.body,
+            content_type=offer.content_type,
             headers=self._invitation.headers,
         )
         if binding.behind_nat:
@@ -147,24 +158,30 @@ class Bridge:
         record = BranchRecord(str(binding.contact), call.call_id)
         self.record.branches.append(record)
         self._legs.append(Leg(call, record))
-        self._offers.told(call, body)
+        self._offers.told(call, offer.description)
 
-    def _described(self, body: bytes, speaker: Side, from_hop: Hop, to_hop: Hop) -> bytes:
-        return self._path.carry(
-            body,
-            speaker,
-            speaker_host=from_hop.remote.host,
-            listener_local=self._host.media_host(to_hop),
+    def _moved(self, message: Request | Response, speaker: Side, from_hop: Hop, to_hop: Hop) -> Carried:
+        return carried(
+            message,
+            lambda description: self._path.carry(
+                description,
+                speaker,
+                speaker_host=from_hop.remote.host,
+                listener_local=self._host.media_host(to_hop),
+            ),
         )
 
-    def _carry(self, body: bytes, speaker: Call) -> bytes:
-        """What `speaker` describes, as the other leg is to get it. Raises SdpError, NoMediaPath."""
-        if not body:
-            return b""
+    def _carry(self, message: Request | Response, speaker: Call) -> Carried:
+        """The body that `speaker` sent, as the other leg is to get it. Raises SdpError, NoMediaPath."""
         if speaker is self.caller:
             listener = self._callee.hop if self._callee is not None else self.caller.hop
-            return self._described(body, Side.CALLER, self.caller.hop, listener)
-        return self._described(body, Side.CALLEE, speaker.hop, self.caller.hop)
+            return self._moved(message, Side.CALLER, self.caller.hop, listener)
+        return self._moved(message, Side.CALLEE, speaker.hop, self.caller.hop)
+
+    @property
+    def _has_offer(self) -> bool:
+        """The caller's INVITE brought one; else it comes in the callee's 2xx."""
+        return bool(described(self.caller.request.headers, self.caller.request.body))
 
     # -- events
 
@@ -199,7 +216,7 @@ class Bridge:
             case events.CallFailed():
                 self._drop_legs(now, [_reason(480, event.reason)])
                 self._conclude(now, "pbx", event.status, event.reason)
-            case events.CallConfirmed() if self._callee is not None and not self.caller.request.body:
+            case events.CallConfirmed() if self._callee is not None and not self._has_offer:
                 self._late_answer(event, self._callee)
             case _:
                 pass
@@ -227,22 +244,27 @@ class Bridge:
         if event.status == 100 or leg.canceled or self._callee is not None or self.over:
             return
         now, response = event.at, event.response
-        body = b""
+        body = NOTHING
         # One dialog towards the caller takes one answer (RFC 3261 13.2.1), so early media passes only where
         # no other branch can answer differently.
         alone = len(self._ringing) == 1 and self._early_tag in (None, event.to_tag)
         if response.body and alone:
             try:
-                body = self._carry(response.body, leg.call)
+                body = self._carry(response, leg.call)
             except (SdpError, NoMediaPath):
-                body = b""  # what matters is the answer
+                body = NOTHING  # what matters is the answer
             else:
                 self._early_tag = event.to_tag
                 self._path.settle()
         if self.record.ringing_at is None:
             self.record.ringing_at = now
         self.caller.ring(
-            event.status, now=now, body=body, reason=event.reason or None, headers=passing(response.headers)
+            event.status,
+            now=now,
+            body=body.body,
+            content_type=body.content_type,
+            reason=event.reason or None,
+            headers=passing(response.headers),
         )
 
     def _answered(self, event: events.CallAnswered, leg: Leg) -> None:
@@ -252,7 +274,7 @@ class Bridge:
             leg.call.hangup(now=now, headers=[ELSEWHERE])
             return
         try:
-            body = self._carry(response.body, leg.call)
+            body = self._carry(response, leg.call)
         except (SdpError, NoMediaPath) as error:
             leg.call.hangup(now=now, headers=[_reason(488, "the session description cannot be used")])
             self._leg_failed(leg, Final(502, f"Bad Gateway ({error})"), now)
@@ -261,13 +283,15 @@ class Bridge:
         self._callee = leg.call
         self._groups.clear()
         self._cancel_ringing([ELSEWHERE], now)
-        if not self.caller.answer(body, now=now, headers=passing(response.headers)):
+        if not self.caller.answer(
+            body.body, now=now, content_type=body.content_type, headers=passing(response.headers)
+        ):
             leg.call.hangup(now=now)
             return
         self.record.answered_at, self.record.status = now, response.status
         self.record.reason = response.reason
-        self._offers.told(self.caller, body)
-        if self.caller.request.body:
+        self._offers.told(self.caller, body.description)
+        if self._has_offer:
             leg.call.acknowledge(now=now)
             self._path.settle()
         # Without an offer in the INVITE the answer comes in the caller's ACK, and goes on in ours.
@@ -275,13 +299,13 @@ class Bridge:
 
     def _late_answer(self, event: events.CallConfirmed, callee: Call) -> None:
         try:
-            body = self._carry(event.request.body, self.caller)
+            body = self._carry(event.request, self.caller)
         except (SdpError, NoMediaPath) as error:
             callee.acknowledge(now=event.at)
             self.give_up(488, str(error), event.at)
             return
-        callee.acknowledge(body, now=event.at)
-        self._offers.told(callee, body)
+        callee.acknowledge(body.body, now=event.at, content_type=body.content_type)
+        self._offers.told(callee, body.description)
         self._path.settle()
 
     def _leg_failed(self, leg: Leg, final: Final, now: float) -> None:

@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from callwright.pbx.accounts import Account
 from callwright.sip.grammar import SipSyntaxError, is_token, parse_parameters
 from callwright.sip.headers import Headers
-from callwright.sip.message import Request
+from callwright.sip.message import Request, Response
+from callwright.sip.multipart import SDP, redescribed, spot
 from callwright.sip.uri import NameAddr, Uri
 
 __all__ = [
+    "NOTHING",
+    "Carried",
     "caller_address",
+    "carried",
     "content_type_of",
     "escaped",
     "hops_left",
@@ -54,6 +59,32 @@ def passing(headers: Headers) -> list[tuple[str, str]]:
         except SipSyntaxError:
             continue
     return passed
+
+
+class Carried(NamedTuple):
+    """A body as it goes on, its Content-Type, and the session description in it (b"" without one)."""
+
+    body: bytes
+    content_type: str
+    description: bytes
+
+
+NOTHING = Carried(b"", SDP, b"")
+
+
+def carried(message: Request | Response, moved: Callable[[bytes], bytes]) -> Carried:
+    """The body of a message as it goes on: `moved` changes the session description, nothing else changes.
+
+    What `moved` raises for a description that cannot be used comes out.
+    """
+    if not message.body:
+        return NOTHING
+    kind = content_type_of(message.headers) or SDP
+    place = spot(message.headers, message.body)
+    if place is None:
+        return Carried(message.body, kind, b"")
+    description = moved(message.body[place.begin : place.end])
+    return Carried(redescribed(message.body, place, description), kind, description)
 
 
 def onward(headers: Headers, hops: int) -> list[tuple[str, str]]:
@@ -119,7 +150,7 @@ def identity_headers(request: Request, account: Account | None, domain: str) -> 
 def escaped(user: str) -> str:
     """A user part as it may stand in a URI."""
     return "".join(
-        character if character.isascii() and (character.isalnum() or character in "-_.!~*'()&=+$,;?/#")
+        character if character.isascii() and (character.isalnum() or character in "-_.!~*'()&=+$,;?/")
         else "".join(f"%{octet:02X}" for octet in character.encode("utf-8", "surrogateescape"))
         for character in user
     )  # fmt: skip
@@ -172,10 +203,12 @@ _KNOWN: dict[str, Callable[[str], str]] = {
     "alert-info": _addresses,
     "call-info": _addresses,
     "content-disposition": _text,
+    "content-encoding": _text,
     "content-language": _tokens,
     "diversion": _addresses,
     "error-info": _addresses,
     "in-reply-to": _text,
+    "mime-version": _text,
     "organization": _text,
     "priority": _tokens,
     "privacy": _tokens,

@@ -7,7 +7,6 @@ from enum import IntEnum
 from typing import Protocol
 
 from callwright.pbx.record import Relayed
-from callwright.sdp.description import SessionDescription
 from callwright.sip.transport import Hop
 
 __all__ = ["DirectPath", "DirectPaths", "MediaPath", "MediaPaths", "NoMediaPath", "Side"]
@@ -70,11 +69,12 @@ class MediaPaths(Protocol):
 
 
 class DirectPath:
-    """Media goes from phone to phone: a description is read, checked and passed on as it is, o= included."""
+    """Media goes from phone to phone: nothing of a description is needed here, so it is passed on octet for
+    octet, whatever is in it."""
 
     def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
-        return SessionDescription.parse(body).serialize() if body else b""
+        return body
 
     def settle(self) -> None:
         """Nothing changes here."""

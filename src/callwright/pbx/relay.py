@@ -1,5 +1,7 @@
 """Media by way of the PBX: each description is told anew with ports of ours, and what arrives goes across.
 
+Only RTP is relayed; any other m-line (a fax by UDPTL, a channel to a recogniser) is passed on as it is.
+
 RTP goes only where the policy lets a peer lead us (`policy.following`), and to nobody else whatever the
 description says; a side that may not be sent to is still heard, and answered where it speaks from when that
 is the host that it signals from.
@@ -20,7 +22,7 @@ from callwright.pbx.record import Relayed
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
 from callwright.sdp.description import Media, SdpError, SessionDescription
-from callwright.sdp.relocation import relocate
+from callwright.sdp.relocation import UNTOUCHED, relocate
 from callwright.sip.transport import Hop
 
 __all__ = ["RelayPath", "RelayPaths"]
@@ -80,9 +82,13 @@ class RelayPath:
         said = _Description()
         ports: list[int | None] = []
         for index, media in enumerate(description.media):
-            stream = self._stream(index, media)
+            placed = media.kind == "audio" or description.connection_of(media) is not None
+            stream = self._stream(index, media, media.is_rtp and placed) if placed else None
             said.endpoints.append(self._endpoint(description, media, speaker_host) if stream else None)
-            ports.append(None if stream is None else stream.pairs[speaker.other].local.port)
+            if stream is not None:
+                ports.append(stream.pairs[speaker.other].local.port)
+            else:
+                ports.append(None if media.is_rtp else UNTOUCHED)
             held = (connection := description.connection_of(media)) is not None and connection.is_unspecified
             if media.port and not held and description.direction_of(media) != "inactive":
                 said.active = True
@@ -127,11 +133,11 @@ class RelayPath:
 
     # -- inside
 
-    def _stream(self, index: int, media: Media) -> _Stream | None:
+    def _stream(self, index: int, media: Media, wanted: bool) -> _Stream | None:
         """The stream of an m-line, opened when it is the first to be wanted; None: it is not relayed."""
         while len(self._streams) <= index:
             self._streams.append(None)
-        if self._streams[index] is None and media.port and media.is_rtp and index < _MAX_STREAMS:
+        if self._streams[index] is None and media.port and wanted and index < _MAX_STREAMS:
             self._streams[index] = self._open()
         return self._streams[index]
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from callwright.pbx.passage import hops_left, onward, passing
+from callwright.pbx.passage import Carried, hops_left, onward, passing
 from callwright.pbx.path import MediaPath, NoMediaPath
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sip import events
 from callwright.sip.call import Call
+from callwright.sip.message import Request, Response
 
 __all__ = ["Renegotiation"]
 
@@ -24,15 +25,15 @@ OfferEvent = events.OfferReceived | events.OfferAnswered | events.OfferConfirmed
 class Renegotiation:
     """The offers of one bridged call after its answer.
 
-    `other_of(call)` is the other leg, `carry(body, call)` what `call` described as the other is to get it,
-    `give_up(status, reason, now)` ends a call that cannot be saved.
+    `other_of(call)` is the other leg, `carry(message, call)` the body that `call` sent as the other is to get
+    it, `give_up(status, reason, now)` ends a call that cannot be saved.
     """
 
     def __init__(
         self,
         path: MediaPath,
         other_of: Callable[[Call], Call | None],
-        carry: Callable[[bytes, Call], bytes],
+        carry: Callable[[Request | Response, Call], Carried],
         give_up: Callable[[int, str, float], None],
     ) -> None:
         self._path = path
@@ -73,19 +74,21 @@ class Renegotiation:
             call.refuse_offer(491, now=now)
             return
         try:
-            body = self._carry(request.body, call) if request.body else b""
+            body = self._carry(request, call)
         except SdpError as error:
             call.refuse_offer(488, now=now, reason=f"Not Acceptable Here ({error})")
             return
         except NoMediaPath as error:
             call.refuse_offer(500, now=now, reason=f"Server Internal Error ({error.reason})")
             return
-        if not other.reinvite(body, now=now, headers=onward(request.headers, left)):
+        if not other.reinvite(
+            body.body, now=now, content_type=body.content_type, headers=onward(request.headers, left)
+        ):
             self._path.revert()
             call.refuse_offer(491, now=now)
             return
         self._offerer, self._late, self._withdrawn = call, not request.body, False
-        self._new = {other: body}
+        self._new = {other: body.description}
 
     def _answered(self, event: events.OfferAnswered) -> None:
         other, now = event.call, event.at
@@ -99,16 +102,18 @@ class Renegotiation:
             self._undo(other, now)
             return
         try:
-            body = self._carry(event.response.body, other)
+            body = self._carry(event.response, other)
         except (SdpError, NoMediaPath) as error:
             call.refuse_offer(502, now=now)
             self._offerer = None
             self._give_up(488, str(error), now)
             return
-        if not call.accept_offer(body, now=now, headers=passing(event.response.headers)):
+        if not call.accept_offer(
+            body.body, now=now, content_type=body.content_type, headers=passing(event.response.headers)
+        ):
             self._undo(other, now)  # the wait was too long: it has been refused
             return
-        self._new[call] = body
+        self._new[call] = body.description
         if not self._late:
             self._settle()
 
@@ -120,13 +125,13 @@ class Renegotiation:
         if other is None:
             return
         try:
-            body = self._carry(event.request.body, call)
+            body = self._carry(event.request, call)
         except (SdpError, NoMediaPath) as error:
             self._undo(other, event.at)
             self._give_up(488, str(error), event.at)
             return
-        other.acknowledge(body, now=event.at)
-        self._new[other] = body
+        other.acknowledge(body.body, now=event.at, content_type=body.content_type)
+        self._new[other] = body.description
         self._settle()
 
     def _failed(self, event: events.OfferFailed) -> None:

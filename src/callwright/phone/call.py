@@ -38,6 +38,7 @@ from callwright.sdp.negotiation import (
 )
 from callwright.sip import events
 from callwright.sip.call import Call
+from callwright.sip.multipart import described
 from callwright.sip.transport import Transport
 
 if TYPE_CHECKING:
@@ -155,11 +156,13 @@ class PhoneCall:
         """An event of the endpoint that names this call."""
         now = event.at
         match event:
-            case events.CallEnded(by=by, cause=cause, reason=reason):
-                self._ended(by, cause, reason, now)
+            case events.CallEnded():
+                self.facts.hear_within(event.request)
+                self._ended(event, now)
             case events.CallFailed():
                 self._failed(event, now)
             case events.CallCanceled(by=by):
+                self.facts.hear_within(event.request)
                 self.facts.reach(CallState.CANCELED, now)
                 if event.response is not None and self.facts.sip_code is None:
                     self.facts.sip_code = event.response.status
@@ -169,16 +172,27 @@ class PhoneCall:
                     self.facts.sip_code, self.facts.sip_reason = 487, "Request Terminated"
                 self._conclude(EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL)
             case events.OfferReceived(request=request):
-                self._offered(request.body, now)
+                self.facts.hear_within(request)
+                self._offered(described(request.headers, request.body), now)
             case events.OfferConfirmed(request=request):
-                self._offer_confirmed(request.body, now)
+                self.facts.hear_within(request)
+                self._offer_confirmed(described(request.headers, request.body), now)
             case events.OfferAnswered(response=response):
-                self._offer_answered(response.body, now)
+                self._offer_answered(described(response.headers, response.body), now)
+            case events.RequestAnswered(request=request):
+                self.facts.hear_within(request)
+            case events.ResponseDiscarded(handle=handle, status=status, fault=fault):
+                method = "INVITE" if handle is None else handle.method
+                if method == "INVITE" and not self.answered:
+                    self.facts.discard(status, method, fault)
+                else:
+                    self.facts.remark(f"A {status} to our {method} came and could not be used: {fault}.")
             case events.OfferFailed(retry_after=retry_after):
                 self._reoffers_left -= 1
                 if retry_after is not None and self._reoffers_left > 0:
                     self._later(retry_after, self._reoffer)
             case events.RequestReceived(transaction=transaction, request=request):
+                self.facts.hear_within(request)
                 if request.method == "INFO":
                     self._info(request.body)
                 self.phone.endpoint.respond(transaction, 200, now=now)
@@ -262,7 +276,7 @@ class PhoneCall:
         try:
             negotiated = conclude(self.ours, SessionDescription.parse(body))
         except SdpError as error:
-            self.facts.fail(Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}")
+            self.facts.fail(Failure.MALFORMED, str(error))
             return False
         except NotAcceptable as error:
             self.facts.fail(Failure.NEGOTIATION, error.reason)
@@ -363,8 +377,15 @@ class PhoneCall:
 
     # -- the end
 
-    def _ended(self, by: events.Side, cause: events.EndCause, reason: str, now: float) -> None:
+    def _ended(self, event: events.CallEnded, now: float) -> None:
+        by, cause, reason, response = event.by, event.cause, event.reason, event.response
         self.facts.reach(CallState.ENDED, now)
+        if cause is events.EndCause.BYE and response is not None and response.status in (401, 407):
+            named = f"{response.status} {response.reason}".rstrip()
+            self.facts.remark(
+                f"Our BYE was answered {named}, for which there is no password: the call may still be up at "
+                f"{self.peer}."
+            )
         who = EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL
         if cause is events.EndCause.ACK_MISSING:
             self.facts.fail(Failure.NOT_ACKNOWLEDGED, self.peer)

@@ -12,6 +12,7 @@ from callwright.sip.uri import NameAddr, SipSyntaxError
 
 _MAX_STATES = 256
 _MAX_MESSAGES = 32
+_MAX_REMARKS = 32
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class CallFacts:
     dtmf_sent: str = ""
     info_digits: str = ""
     remarks: list[str] = field(default_factory=list)
+    discarded: str | None = None  # a final response that came and could not be used: which, and why
 
     def reach(self, state: CallState, now: float, code: int | None = None) -> None:
         """Note a state; the same state twice in a row is one, unless its code differs."""
@@ -57,8 +59,11 @@ class CallFacts:
 
     def fail(self, failure: Failure, detail: str | None = None) -> None:
         """The first failure is the cause; what follows from it is not."""
-        if self.failure is None:
-            self.failure, self.failure_detail = failure, detail
+        if self.failure is not None:
+            return
+        if self.discarded is not None and failure in (Failure.TIMEOUT, Failure.NO_ANSWER):
+            failure, detail = Failure.MALFORMED, self.discarded  # it did answer
+        self.failure, self.failure_detail = failure, detail
 
     def end(self, by: EndedBy, now: float) -> None:
         if self.ended_at is None:
@@ -68,10 +73,33 @@ class CallFacts:
         """Keep the headers of the first INVITE and of the first response of each status."""
         start = message.method if isinstance(message, Request) else str(message.status)
         if len(self.messages) < _MAX_MESSAGES and all(kept.start != start for kept in self.messages):
-            self.messages.append(CapturedMessage(start, tuple(message.headers)))
+            self._keep(start, message)
         agent = message.headers.get("User-Agent") or message.headers.get("Server")
         if agent and self.user_agent is None:
             self.user_agent = agent
+
+    def _keep(self, start: str, message: Request | Response) -> None:
+        self.messages.append(CapturedMessage(start, tuple(message.headers)))
+
+    def hear_within(self, request: Request | None) -> None:
+        """Keep the headers of a request inside the dialog, each of them; those that end it in any case."""
+        if request is None:
+            return
+        final = request.method in ("BYE", "CANCEL")
+        if final or len(self.messages) < _MAX_MESSAGES:
+            self._keep("re-INVITE" if request.method == "INVITE" else request.method, request)
+
+    def remark(self, text: str) -> None:
+        """Once, and not without end."""
+        if text not in self.remarks and len(self.remarks) < _MAX_REMARKS:
+            self.remarks.append(text)
+
+    def discard(self, status: int, method: str, fault: str) -> None:
+        """A response that came and had to be thrown away."""
+        what = f"a {status} to our {method}" if status else f"a response to our {method}"
+        self.remark(f"{what[0].upper()}{what[1:]} came and could not be used: {fault}.")
+        if status >= 200 or not status:
+            self.discarded = f"{what}: {fault}"
 
     def identify(self, headers: Headers) -> None:
         """Who the peer says that calls: P-Asserted-Identity (RFC 3325), else From."""

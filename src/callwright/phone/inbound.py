@@ -11,7 +11,9 @@ from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sdp.negotiation import Negotiated, NotAcceptable, answer
 from callwright.sip import events
 from callwright.sip.call import Call
+from callwright.sip.dialog import contact_of
 from callwright.sip.message import Request
+from callwright.sip.multipart import described
 
 if TYPE_CHECKING:
     from callwright.phone.phone import Phone
@@ -30,6 +32,11 @@ class InboundCall(PhoneCall):
         sip.user_data = self
         self._request = request
         self._agreed: Negotiated | None = None
+        credentials = phone.credentials_for(sip.local.uri.unescaped_user)
+        if credentials is not None:
+            sip.authenticate(credentials)
+        if contact_of(request) is None:
+            self.facts.remark("The INVITE must bear a Contact (RFC 3261 section 8.1.1.8) that can be used.")
         self.facts.hear(request)
         self.facts.identify(request.headers)
 
@@ -55,14 +62,24 @@ class InboundCall(PhoneCall):
         else:
             finish()
 
+    def turned_away(self, status: int, why: str) -> None:
+        """The endpoint has refused it already, for its form."""
+        now = self.phone.clock.now()
+        self.facts.reach(CallState.INCOMING, now)
+        self.facts.sip_code, self.facts.sip_reason = status, None
+        self.facts.fail(Failure.REFUSED, why or None)
+        self.facts.reach(CallState.FAILED, now, status)
+        self._conclude(EndedBy.LOCAL)
+
     def _agree(self, now: float) -> bool:
         """Prepare the answer to the offer, or our own offer when there is none; False: it was refused."""
         assert self.sip is not None
-        if not self._request.body:
+        offered = described(self._request.headers, self._request.body)
+        if not offered:
             self.make_offer()
             return True
         try:
-            theirs = SessionDescription.parse(self._request.body)
+            theirs = SessionDescription.parse(offered)
             session = self.phone.session_id()
             self.ours, self._agreed = answer(theirs, self.local_media(), session)
             if self.media.ptime is None and self._agreed.ptime != self.phone.config.ptime:
@@ -70,9 +87,7 @@ class InboundCall(PhoneCall):
                 self.ptime = self._agreed.ptime
                 self.ours, self._agreed = answer(theirs, self.local_media(), session)
         except SdpError as error:
-            self._refuse(
-                400, "Malformed SDP", Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}"
-            )
+            self._refuse(400, "Malformed SDP", Failure.MALFORMED, str(error))
             return False
         except NotAcceptable as error:
             headers = (("Warning", _warning(self.leg, error)),)
@@ -128,14 +143,17 @@ class InboundCall(PhoneCall):
         self.facts.answered_at = now
         self.facts.sip_code, self.facts.sip_reason = 200, "OK"
         self.facts.reach(CallState.ANSWERED, now, 200)
-        if self._agreed is not None and not self.start_media(self._agreed, sending=True):
-            return
+        if self._agreed is not None:
+            if not self.start_media(self._agreed, sending=True):
+                return
+            self._note_hold_by_peer(self._agreed, now)
         self.phone.drain()
 
     def on_event(self, event: events.Event) -> None:
         match event:
             case events.CallConfirmed(request=request):
-                self._confirmed(request.body, event.at)
+                self.facts.hear_within(request)
+                self._confirmed(described(request.headers, request.body), event.at)
             case _:
                 super().on_event(event)
 

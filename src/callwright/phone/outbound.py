@@ -17,7 +17,10 @@ from callwright.phone.plan import CallPlan
 from callwright.policy.destination import Target
 from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sip import events
+from callwright.sip.dialog import contact_of
 from callwright.sip.digest import Credentials
+from callwright.sip.message import Response
+from callwright.sip.multipart import demanded, described
 from callwright.sip.transport import Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, Uri
 
@@ -35,7 +38,7 @@ class OutboundCall(PhoneCall):
     def __init__(self, phone: Phone, plan: CallPlan) -> None:
         super().__init__(phone, plan)
         self.plan: CallPlan = plan
-        self.target = Uri.parse(plan.destination)
+        self.target = Uri.parse(plan.destination).escaped()
         self._hops: list[PermittedHop] = []
         self._redirects = 0
         self._entered: dict[Target, Callable[[], None]] = {}
@@ -54,7 +57,7 @@ class OutboundCall(PhoneCall):
         try:
             way = await self.phone.way(self.target, proxy_of(self.plan.proxy), self.plan.transport)
         except ResolutionFailed as error:
-            self.facts.fail(Failure.UNRESOLVED, error.reason)
+            self.facts.fail(*failure_to_locate(error))
         except NotPermitted as refused:
             self.facts.fail(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
@@ -183,11 +186,12 @@ class OutboundCall(PhoneCall):
             self.facts.reach(CallState.TRYING, now, status)
             return
         self.facts.ring(now)
-        if not event.response.body or self.plan.late_offer:
+        sdp = described(event.response.headers, event.response.body)
+        if not sdp or self.plan.late_offer:
             self.facts.reach(CallState.RINGING, now, status)
             return
         self.facts.reach(CallState.EARLY_MEDIA, now, status)
-        if self.facts.early_media_at is None and self.take_answer(event.response.body, sending=False):
+        if self.facts.early_media_at is None and self.take_answer(sdp, sending=False):
             self.facts.early_media_at = now
 
     async def _answered(self, event: events.CallAnswered) -> None:
@@ -198,16 +202,18 @@ class OutboundCall(PhoneCall):
         self.facts.sip_code, self.facts.sip_reason = event.response.status, event.response.reason
         self.facts.reach(CallState.ANSWERED, now, event.response.status)
         assert self.sip is not None
+        self._look_at_answer(event.response)
         refused = await self.phone.find_way(self.sip)
         if refused is not None:
             self.facts.remarks.append(refused)
             self.phone.on_warning(refused)
         body = b""
         usable = True
+        sdp = described(event.response.headers, event.response.body)
         if self.plan.late_offer:
-            usable, body = self._answer_offer(event.response.body)
-        elif event.response.body:
-            usable = self.take_answer(event.response.body, sending=True)
+            usable, body = self._answer_offer(sdp)
+        elif sdp:
+            usable = self.take_answer(sdp, sending=True)
         elif self.negotiated is not None:
             usable = self.start_media(self.negotiated, sending=True)
         else:
@@ -219,7 +225,24 @@ class OutboundCall(PhoneCall):
         if not usable:
             self.hangup()
         elif not self._concluding:
+            if self.negotiated is not None:
+                self._note_hold_by_peer(self.negotiated, self.phone.clock.now())
             self.talk(self.plan.talk_for, self.plan.hold_at, self.plan.hold_for)
+
+    def _look_at_answer(self, response: Response) -> None:
+        """What the 200 ought to have, or not, and the call does without."""
+        if contact_of(response) is None:
+            what = f"{response.status} {response.reason}".rstrip()
+            had = "one that cannot be used" if response.headers.get("contact") else "none"
+            self.facts.remark(
+                f"The {what} must bear a Contact (RFC 3261 section 12.1.1) and had {had}: "
+                "ACK and BYE went where the INVITE had gone."
+            )
+        unknown = demanded(response.headers, response.body)
+        if unknown:
+            self.facts.remark(
+                f"The answer demands that we understand {', '.join(unknown)} (handling=required); we do not."
+            )
 
     def _answer_offer(self, body: bytes) -> tuple[bool, bytes]:
         """Our answer for the ACK to the offer in a 2xx (RFC 3264, late offer)."""
@@ -230,7 +253,7 @@ class OutboundCall(PhoneCall):
             theirs = SessionDescription.parse(body)
             self.ours, negotiated = answer(theirs, self.local_media(), self.phone.session_id())
         except SdpError as error:
-            self.facts.fail(Failure.MALFORMED, f"the SDP of {self.peer} cannot be used: {error}")
+            self.facts.fail(Failure.MALFORMED, str(error))
             return False, b""
         except NotAcceptable as error:
             self.facts.fail(Failure.NEGOTIATION, error.reason)
@@ -276,6 +299,14 @@ def _leave(leave: Callable[[], None], _: object) -> None:
     leave()
 
 
+def failure_to_locate(error: ResolutionFailed) -> tuple[Failure, str]:
+    """Why there is no hop to a URI, in the words of the outcome: (failure, detail)."""
+    from callwright.phone.phone import UnknownTransport
+
+    unknown = isinstance(error, UnknownTransport)
+    return (Failure.TRANSPORT if unknown else Failure.UNRESOLVED), error.reason
+
+
 def failure_of(
     cause: events.FailureCause, status: int | None, reason: str, hop: Hop | None, has_account: bool
 ) -> tuple[Failure, str | None]:
@@ -286,13 +317,24 @@ def failure_of(
             return Failure.TIMEOUT, peer
         case events.FailureCause.TRANSPORT:
             tls = hop is not None and hop.transport is Transport.TLS and _about_tls(reason)
-            return (Failure.TLS if tls else Failure.UNREACHABLE), reason
+            return (Failure.TLS if tls else Failure.UNREACHABLE), _once(reason, hop)
+        case events.FailureCause.NOT_BOUND:
+            return Failure.NOT_BOUND, reason
         case events.FailureCause.UNAUTHORIZED if not has_account:
             return Failure.NO_CREDENTIALS, None
         case _ if status is None:
             return Failure.TIMEOUT, peer
         case _:
             return Failure.REFUSED, None
+
+
+def _once(reason: str, hop: Hop | None) -> str:
+    """The reason without "TLS to 192.0.2.1:5061: " before it, however often: the sentence names the hop."""
+    if hop is not None:
+        opening = f"{hop.transport.value} to {hop.remote}: "
+        while reason.startswith(opening):
+            reason = reason.removeprefix(opening)
+    return reason
 
 
 def _about_tls(reason: str) -> bool:

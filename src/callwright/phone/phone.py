@@ -28,6 +28,7 @@ from callwright.phone.request import PhoneRequest
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.config import EndpointConfig
+from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
@@ -36,12 +37,18 @@ AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
 """What to do with an inbound call; None: refuse it with 480."""
 
 
+_MAX_UNUSABLE = 8
+
 _LOOK_EVERY = 0.005  # seconds between two looks at whether the last transaction is over
 
 _GO_BACK = "Until then, ACK and BYE go back the way the answer came."
 
 #: Seconds to stay after the end when a loss was seen: a peer repeats itself after T1 (0.5 s), and is heard.
 LINGER = 0.7
+
+
+class UnknownTransport(ResolutionFailed):
+    """A URI that asks for a transport which is not spoken here: nothing goes out by another in its place."""
 
 
 class Phone:
@@ -77,6 +84,8 @@ class Phone:
         self.on_warning = on_warning
         self.patience = 4.0
         self.calls: list[PhoneCall] = []
+        self.accounts: dict[str, Credentials] = {}  # that registered here, by user: for requests inside calls
+        self.unusable: list[str] = []  # requests that could not be used, and what they were answered
         self.on_call: AnswerRule | None = None
         self.on_invite: Callable[[events.CallReceived], None] | None = None
         self.on_incoming: Callable[[InboundCall], None] | None = None
@@ -203,7 +212,10 @@ class Phone:
 
     async def locate(self, uri: Uri, transport: Transport | None = None) -> list[Hop]:
         """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
-        transport = _transport_of(uri) or transport or self.config.transport
+        wanted = _transport_of(uri)
+        if wanted is None and uri.parameter("transport"):
+            raise UnknownTransport(str(uri), unknown_transport(uri))
+        transport = wanted or transport or self.config.transport
         if not uri.destination:
             raise ResolutionFailed(str(uri), f"{uri} names no host to send to")
         return await self.driver.locate(uri.destination, uri.port, transport, uri.scheme.lower())
@@ -286,6 +298,9 @@ class Phone:
             if isinstance(call.user_data, PhoneCall):
                 call.user_data.on_event(event)
             return
+        if isinstance(event, events.ResponseDiscarded):
+            self._discarded(event)
+            return
         handle = getattr(event, "handle", None)
         if handle is not None:
             request = self._requests.pop(handle, None)
@@ -296,9 +311,31 @@ class Phone:
         if registration is not None and registration in self._registrations:
             self._registrations[registration].on_event(event)
             return
+        if isinstance(event, events.MessageDiscarded):
+            if event.answered is not None and len(self.unusable) < _MAX_UNUSABLE:
+                told = f"{event.hop.remote} sent a request that could not be used: {event.reason}"
+                self.unusable.append(f"{told}; it was answered {event.answered}")
+            return
         if isinstance(event, events.RequestReceived):
             status = 200 if event.request.method in ("OPTIONS", "MESSAGE") else 405
             self.endpoint.respond(event.transaction, status, now=event.at)
+
+    def _discarded(self, event: events.ResponseDiscarded) -> None:
+        """Of a request outside of calls; whoever waits for it goes on waiting."""
+        request = self._requests.get(event.handle)
+        if request is not None:
+            request.on_event(event)
+            return
+        for registration in self._registrations.values():
+            registration.on_event(event)
+
+    def credentials_for(self, user: str | None) -> Credentials | None:
+        """Those of the account that was called; of the only one that registered here, where its name tells
+        nothing."""
+        found = self.accounts.get(user or "")
+        if found is None and len(self.accounts) == 1:
+            found = next(iter(self.accounts.values()))
+        return found
 
     def _receive(self, event: events.CallReceived) -> None:
         if self.on_invite is not None:
@@ -316,7 +353,10 @@ class Phone:
         self.calls.append(call)
         if self.on_incoming:
             self.on_incoming(call)
-        call.begin()
+        if isinstance(event, events.CallTurnedAway):
+            call.turned_away(event.status, event.why)
+        else:
+            call.begin()
         return call
 
 
@@ -344,6 +384,13 @@ def _transport_of(uri: Uri) -> Transport | None:
         return Transport.TLS
     wanted = (uri.parameter("transport") or "").upper()
     return Transport(wanted) if wanted in Transport.__members__ else None
+
+
+def unknown_transport(uri: Uri) -> str:
+    """The sentence about a URI whose transport is not spoken here."""
+    name = (uri.parameter("transport") or "").lower()
+    what = {"ws": " (WebSocket, RFC 7118)", "wss": " (WebSocket over TLS, RFC 7118)"}.get(name, "")
+    return f"{uri} asks for transport={name}{what}, which Callwright does not speak; udp, tcp and tls it does"
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:

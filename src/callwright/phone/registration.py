@@ -11,7 +11,7 @@ from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.intent import Capped
-from callwright.phone.outbound import as_uri, failure_of, proxy_of, route_to
+from callwright.phone.outbound import as_uri, failure_of, failure_to_locate, proxy_of, route_to
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.policy.destination import Target
@@ -58,7 +58,7 @@ class PhoneRegistration:
         typed = Uri.parse(as_uri(registrar))
         self.registrar = Uri(typed.scheme, host=typed.host, port=typed.port, parameters=typed.parameters)
         self.account = account
-        self.aor = Uri("sip", user=account.user, host=domain or typed.host)
+        self.aor = Uri("sip", user=account.user, host=domain or typed.host).escaped()
         self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.removed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.refreshes = 0
@@ -77,6 +77,7 @@ class PhoneRegistration:
         self._last: Response | None = None
         self._answers: deque[Response] = deque(maxlen=_REMEMBERED)
         self._challenged = False
+        self._discarded: str | None = None  # what came and could not be used
         self._contact: str | None = None
         self._unregistered: bool | None = None
         self._task = asyncio.ensure_future(self._begin())
@@ -107,7 +108,7 @@ class PhoneRegistration:
         try:
             way = await self.phone.way(self.registrar, proxy_of(self._proxy))
         except ResolutionFailed as error:
-            self._fail(Failure.UNRESOLVED, error.reason)
+            self._fail(*failure_to_locate(error))
         except NotPermitted as refused:
             self._fail(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
@@ -152,6 +153,8 @@ class PhoneRegistration:
             route=(route_to(self._proxy),) if self._proxy else (),
         )
         self.phone.expect_registration(self._sip, self)
+        if self.account.secret:
+            self.phone.accounts[self.account.user] = Credentials(self.account.user, self.account.secret)
         self.phone.drain()
 
     def on_event(self, event: events.Event) -> None:
@@ -173,8 +176,12 @@ class PhoneRegistration:
                     self.removed.set_result(True)
             case events.RegistrationFailed():
                 self._failed(event)
-            case events.RegistrationExpired():
-                self._fail(Failure.TIMEOUT, "the binding ran out without a refresh")
+            case events.RegistrationExpired() if self._failure is None:
+                self._fail(Failure.NOT_BOUND, "the binding ran out before it was refreshed")
+            case events.ResponseDiscarded():
+                if self._sip is None or self._sip.handle is not event.handle:
+                    return
+                self._discarded = f"a {event.status} to our REGISTER: {event.fault}"
         if self._on_change:
             self._on_change(self)
 
@@ -189,6 +196,8 @@ class PhoneRegistration:
         failure, detail = failure_of(
             event.cause, event.status, event.reason, self._hop, bool(self.account.secret)
         )
+        if failure is Failure.TIMEOUT and self._discarded is not None:
+            failure, detail = Failure.MALFORMED, self._discarded
         self._fail(failure, detail)
 
     def _answered(self, response: Response) -> None:

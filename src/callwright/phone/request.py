@@ -10,7 +10,14 @@ from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.intent import Capped
-from callwright.phone.outbound import as_name_addr, as_uri, failure_of, proxy_of, route_to
+from callwright.phone.outbound import (
+    as_name_addr,
+    as_uri,
+    failure_of,
+    failure_to_locate,
+    proxy_of,
+    route_to,
+)
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.policy.destination import Target
@@ -54,6 +61,7 @@ class PhoneRequest:
         self._handle: ClientRequest | None = None
         self._hops: list[PermittedHop] = []
         self._targets: tuple[Target, ...] = ()
+        self._discarded: str | None = None  # what came and could not be used
         self._wall = phone.clock.wall()
         self._started = phone.clock.now()
         self._timer = (
@@ -69,7 +77,8 @@ class PhoneRequest:
         try:
             way = await self.phone.way(self.target, proxy_of(self._proxy))
         except ResolutionFailed as error:
-            self._finish(failure=Failure.UNRESOLVED, detail=error.reason)
+            failure, detail = failure_to_locate(error)
+            self._finish(failure=failure, detail=detail)
         except NotPermitted as refused:
             self._finish(failure=Failure.POLICY, detail=str(refused))
         except (BindFailed, TlsConfigurationError) as error:
@@ -127,6 +136,8 @@ class PhoneRequest:
                 elif response.status >= 300:
                     failure = Failure.REFUSED
                 self._finish(failure=failure, event=event)
+            case events.ResponseDiscarded():
+                self._discarded = f"a {event.status} to our {self.method}: {event.fault}"
             case events.RequestTimedOut():
                 hop = self._handle.hop if self._handle else None
                 self._finish(failure=Failure.TIMEOUT, detail=str(hop.remote) if hop else event.reason)
@@ -153,6 +164,8 @@ class PhoneRequest:
             return
         if self._task is not asyncio.current_task():
             self._task.cancel()  # who gives up waiting leaves its turn to the next
+        if failure is Failure.TIMEOUT and self._discarded is not None:
+            failure, detail = Failure.MALFORMED, self._discarded
         if self._timer is not None:
             self._timer.cancel()
         handle = self._handle

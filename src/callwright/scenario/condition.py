@@ -401,20 +401,27 @@ def _metric(name: str, parties: Sequence[str], addresses: Sequence[str]) -> tupl
     return who, METRICS[rest]
 
 
+# Requests that a call or a registration may have heard, as `of` names them; a re-INVITE is inside the call.
+_REQUESTS = (
+    *("INVITE", "RE-INVITE", "ACK", "BYE", "CANCEL", "INFO", "UPDATE", "MESSAGE", "OPTIONS", "REGISTER"),
+    *("NOTIFY", "REFER", "PRACK", "SUBSCRIBE", "PUBLISH"),
+)
+
+
 def _header(metric: Metric, rest: str) -> tuple[str, str]:
     if metric.kind != "header":
         if rest:
             raise Refusal(f"{quoted(rest)} stands between {metric.name} and its operator.", key=rest)
         return "", ""
-    match = re.fullmatch(r"([\w!#$%&'*+.^`|-]+)(?:\s+of\s+(\w+))?", rest)
+    match = re.fullmatch(r"([\w!#$%&'*+.^`|-]+)(?:\s+of\s+([\w-]+))?", rest)
     if match is None:
         raise Refusal(
             "The name of a header is wanted. Write header X-Test = yes, or header X-Test of 180 ~ /a/."
         )
     message = (match[2] or "").upper()
-    if message and not re.fullmatch(r"[1-6]\d\d|INVITE|MESSAGE|OPTIONS|REGISTER|BYE", message):
+    if message and message not in _REQUESTS and not re.fullmatch(r"[1-6]\d\d", message):
         raise Refusal(
-            f"{quoted(message)} is not a message. Write INVITE, or a status such as 180.", key=message
+            f"{quoted(message)} is not a message. Write INVITE, BYE, or a status such as 180.", key=message
         )
     return match[1], message
 

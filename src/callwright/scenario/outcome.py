@@ -83,6 +83,8 @@ class Failure(StrEnum):
     UNREACHABLE = "unreachable"  # ICMP port or host unreachable, TCP connection refused or lost
     TLS = "tls"  # the handshake or the certificate
     UNRESOLVED = "unresolved"  # the host name has no address
+    TRANSPORT = "transport"  # the URI asks for a transport that we do not speak
+    NOT_BOUND = "not_bound"  # the registrar said 200 and keeps no binding of ours
     POLICY = "policy"  # our own policy refused to send
     MALFORMED = "malformed"  # the peer's message could not be used
     NO_CREDENTIALS = "no_credentials"  # challenged, and we have no password for that realm
@@ -290,9 +292,10 @@ class AudioFile:
 
 @dataclass(frozen=True, slots=True)
 class CapturedMessage:
-    """Headers of a message that came to us: the first INVITE, and the first response of each status."""
+    """Headers of a message that came to us: the first INVITE, the first response of each status, and every
+    request inside the dialog (32 messages in all, and what ended the call)."""
 
-    start: str  # "INVITE" or "180", what a condition names
+    start: str  # "INVITE", "180", "BYE", "re-INVITE": what a condition names
     headers: tuple[tuple[str, str], ...] = ()  # (name, value) as received, in order
 
     def values(self, name: str) -> list[str]:

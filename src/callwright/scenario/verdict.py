@@ -25,6 +25,7 @@ from callwright.scenario.outcome import (
     Verdict,
 )
 from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.scenario.refusals import explained
 from callwright.scenario.status import status
 
 Judgement = tuple[Verdict, Blame | None, str]
@@ -33,22 +34,6 @@ Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
 MIN_MOS = 3.5
 MIN_HEARD = 90.0  # percent of the time in which audio was due; 0 does not ask
 OWN_ERROR_LIMIT_MS = 10.0  # p99 of our own sending; beyond half a packet a poor MOS may be our doing
-
-# What a status usually means, after the colon. Only where one may say so.
-_MEANING = {
-    403: "it does not permit this",
-    404: "it does not know the number",
-    408: "it gave up waiting for the far end",
-    480: "the called party is not there now",
-    484: "the number is too short for it",
-    486: "the called party is busy",
-    488: "it takes none of the codecs offered",
-    500: "it had an error of its own",
-    502: "the next hop answered it badly",
-    503: "it is overloaded or out of service",
-    504: "its next hop did not answer in time",
-    603: "the called party declined",
-}
 
 
 def band(mos: float) -> str:
@@ -107,7 +92,8 @@ def _refused(outcome: Outcome) -> Judgement:
                 callee = name_of(outcome.party, "we")
                 reason = f"The call of {far_end(outcome)} was canceled before {callee} answered."
                 return Verdict.FAILED, Blame.TARGET, reason
-            return Verdict.FAILED, Blame.TEST, f"{us} refused the call of {far_end(outcome)} with {named}."
+            reason = f"{us} refused the call of {far_end(outcome)} with {named}{_detail(outcome)}."
+            return Verdict.FAILED, Blame.TEST, reason
         who = far_end(outcome)
         opening = f"The call to {who} was refused with {named}"
     elif isinstance(outcome, RegistrationOutcome):
@@ -125,13 +111,7 @@ def _refused(outcome: Outcome) -> Judgement:
         to = getattr(outcome, "redirected_to", ())
         where = f" to {to[0]}" if to else ""
         return Verdict.FAILED, Blame.TARGET, f"{opening}: it redirected us{where}, which was not followed."
-    if code == 403 and outcome.authenticated:
-        return Verdict.FAILED, Blame.TARGET, f"{opening} after a challenge: probably the password is wrong."
-    if code == 488 and isinstance(outcome, CallOutcome) and outcome.codecs_offered:
-        offered = " and ".join(outcome.codecs_offered[:4])
-        return Verdict.FAILED, Blame.TARGET, f"{opening}: it takes other codecs, and we offered {offered}."
-    meaning = f": {_MEANING[code]}" if code in _MEANING and isinstance(outcome, CallOutcome) else ""
-    return Verdict.FAILED, Blame.TARGET, f"{opening}{meaning}."
+    return Verdict.FAILED, Blame.TARGET, f"{opening}{explained(outcome, code)}."
 
 
 def _timeout(outcome: Outcome) -> Judgement:
@@ -179,6 +159,14 @@ def _no_answer(outcome: Outcome) -> Judgement:
     return Verdict.FAILED, Blame.TARGET, f"{who} did not answer {_within(outcome) or 'in time'}: {how}."
 
 
+def _not_bound(outcome: Outcome) -> Judgement:
+    account = getattr(outcome, "account", None) or "the account"
+    lasted = getattr(outcome, "registered_ms", None) is not None
+    how = "did not last" if lasted else f"failed, though it was answered {status(outcome.sip_code or 200)}"
+    reason = f"The registration of {account} at {far_end(outcome)} {how}{_detail(outcome)}."
+    return Verdict.FAILED, Blame.TARGET, reason
+
+
 def _sentence(verdict: Verdict, blame: Blame | None, text: str) -> Judgement:
     return verdict, blame, text
 
@@ -186,6 +174,7 @@ def _sentence(verdict: Verdict, blame: Blame | None, text: str) -> Judgement:
 # Failures whose sentence needs only names: {who} is the far end, {what} our request, {where} the host.
 _PLAIN = {
     Failure.TLS: _sentence(Verdict.FAILED, Blame.TARGET, "TLS to {where} failed{detail}."),
+    Failure.TRANSPORT: _sentence(Verdict.FAILED, Blame.TEST, "The {what} was never sent{detail}."),
     Failure.POLICY: _sentence(Verdict.ERROR, Blame.TEST, "Policy refused to send to {who}{detail}."),
     Failure.MALFORMED: _sentence(
         Verdict.FAILED, Blame.TARGET, "{where} sent a message that could not be used{detail}."
@@ -210,6 +199,7 @@ _PLAIN = {
     ),
 }
 _WORDED = {
+    Failure.NOT_BOUND: _not_bound,
     Failure.REFUSED: _refused,
     Failure.TIMEOUT: _timeout,
     Failure.UNREACHABLE: _unreachable,

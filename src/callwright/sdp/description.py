@@ -2,18 +2,19 @@
 
 A description read from the wire is judged once, here: every number is inside its range, every size inside a
 limit, no line can smuggle another. What this room does not know (attributes, line types) is kept and written
-again, so that ``parse(serialize(d)) == d``. On the way in we are liberal where RFC 8866 and RFC 3264 let us:
-line ends of LF alone, empty lines, lines of one section in any order, a missing ``s=`` or ``t=``.
+again, so that ``parse(serialize(d)) == d``. On the way in we are liberal: line ends of LF alone, empty lines,
+NUL octets, lines of one section in any order, a missing ``s=`` or ``t=``. A line that breaks its grammar
+costs no more than itself, an m-line that does no more than that stream; each leaves a remark.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -31,9 +32,12 @@ __all__ = [
     "Timing",
 ]
 
+_Read = TypeVar("_Read")
+
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _MAX_64 = 2**64 - 1
 _DIGITS = re.compile(r"[0-9]{1,20}\Z")
+_SESSION_NUMBER = re.compile(r"-?[0-9]{1,40}\Z")
 _HOST = re.compile(
     r"(?=.{1,255}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?\Z"
 )
@@ -52,13 +56,15 @@ class SdpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What we are willing to read: octets of body and line, lines, m-lines, formats of one m-line."""
+    """What we are willing to read: octets of body and line, lines, m-lines, formats of an m-line, remarks."""
 
     octets: int = 65_535
     line_octets: int = 8_192
     lines: int = 2_000
     media: int = 64
-    formats: int = 128
+    formats: int = 1_024
+    remarks: int = 8
+    """Odd lines that are told of one by one; the rest is a number."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -164,7 +170,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One ``m=`` line and what belongs to it. ``formats`` are as written; for RTP, payload types 0..127."""
+    """One ``m=`` line and what belongs to it. ``formats`` are as written.
+
+    ``fault``: why the line cannot be used, when it breaks its grammar. It is still answered (with port 0).
+    """
 
     kind: str
     port: int
@@ -177,6 +186,7 @@ class Media:
     key: str | None = None
     attributes: tuple[Attribute, ...] = ()
     unknown: tuple[Line, ...] = ()
+    fault: str | None = field(default=None, compare=False)
 
     @property
     def is_rtp(self) -> bool:
@@ -184,10 +194,14 @@ class Media:
 
     @property
     def payload_types(self) -> tuple[int, ...]:
-        """The formats as payload types, in order of preference, each once; empty when this is not RTP."""
+        """The formats as payload types 0..127, in order of preference, each once; empty when this is not RTP.
+
+        What is no payload type is left out.
+        """
         if not self.is_rtp:
             return ()
-        return tuple(dict.fromkeys(number(text, 0, 127, "payload type") for text in self.formats))
+        read = [_tolerant(_payload_type, text) for text in self.formats]
+        return tuple(dict.fromkeys(one for one in read if one is not None))
 
     @property
     def direction(self) -> str | None:
@@ -199,7 +213,7 @@ class Media:
         """Payload type to mapping; the first one counts when a type is mapped twice."""
         found: dict[int, Rtpmap] = {}
         for value in self.values("rtpmap"):
-            mapping = parse_rtpmap(value)
+            mapping = _tolerant(parse_rtpmap, value)
             if mapping is not None:
                 found.setdefault(mapping.payload_type, mapping)
         return found
@@ -210,8 +224,9 @@ class Media:
         found: dict[int, str] = {}
         if self.is_rtp:
             for value in self.values("fmtp"):
-                payload_type, parameters = parse_fmtp(value)
-                found.setdefault(payload_type, parameters)
+                read = _tolerant(parse_fmtp, value)
+                if read is not None:
+                    found.setdefault(*read)
         return found
 
     @property
@@ -227,7 +242,7 @@ class Media:
     @property
     def rtcp(self) -> RtcpAddress | None:
         value = self.value("rtcp")
-        return None if value is None else parse_rtcp(value)
+        return None if value is None else _tolerant(parse_rtcp, value)
 
     def has(self, name: str) -> bool:
         return any(attribute.name == name for attribute in self.attributes)
@@ -241,7 +256,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class SessionDescription:
-    """A whole description. ``parse`` reads it, ``serialize`` writes it in the order of RFC 8866."""
+    """A whole description. ``parse`` reads it, ``serialize`` writes it in the order of RFC 8866.
+
+    ``remarks``: what was odd on the way in and passed over, "SDP line 7: …".
+    """
 
     origin: Origin
     name: str = "-"
@@ -257,6 +275,7 @@ class SessionDescription:
     key: str | None = None
     attributes: tuple[Attribute, ...] = ()
     unknown: tuple[Line, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def parse(cls, data: bytes | str, limits: Limits = DEFAULT_LIMITS) -> SessionDescription:
@@ -297,8 +316,7 @@ class SessionDescription:
         yield from self.unknown
         for media in self.media:
             count = "" if media.port_count is None else f"/{media.port_count}"
-            formats = " ".join(media.formats)
-            yield Line("m", f"{media.kind} {media.port}{count} {media.protocol} {formats}")
+            yield Line("m", " ".join((media.kind, f"{media.port}{count}", media.protocol, *media.formats)))
             yield from _optional("i", media.title)
             yield from (Line("c", str(value)) for value in media.connections)
             yield from (Line("b", str(value)) for value in media.bandwidths)
@@ -330,10 +348,22 @@ def _direction(attributes: tuple[Attribute, ...]) -> str | None:
 
 
 def _first_ptime(values: list[str]) -> float | None:
-    return parse_ptime(values[0]) if values else None
+    return _tolerant(parse_ptime, values[0]) if values else None
 
 
 # -- the small grammars, shared by the reader (which adds the line number) and the properties above
+
+
+def _tolerant(read: Callable[[str], _Read], text: str) -> _Read | None:
+    """What the text means; None for one that breaks its grammar, of which the reader has left a remark."""
+    try:
+        return read(text)
+    except SdpError:
+        return None
+
+
+def _payload_type(text: str) -> int:
+    return number(text, 0, 127, "payload type")
 
 
 def number(text: str, low: int, high: int, what: str) -> int:
@@ -422,19 +452,28 @@ def parse_connection(value: str) -> Connection:
 
 
 def parse_origin(value: str) -> Origin:
-    """``- 1 1 IN IP4 192.0.2.1``. A user name with blanks is kept: phones put their owner's name there."""
+    """``- 1 1 IN IP4 192.0.2.1``. A user name with blanks is kept: phones put their owner's name there.
+
+    Ids are decimals of any length (RFC 8866 section 5.2 sets none), negative ones of old phones too.
+    """
     parts = value.rsplit(None, 5)
     if len(parts) != 6:
         raise SdpError(f"o={_shown(value)} does not have the six fields of an origin")
     username, session_id, version, network_type, address_type, address = parts
     return Origin(
         username=username.strip(),
-        session_id=number(session_id, 0, _MAX_64, "session id"),
-        version=number(version, 0, _MAX_64, "session version"),
+        session_id=_session_number(session_id, "session id"),
+        version=_session_number(version, "session version"),
         network_type=token(network_type, "network type"),
         address_type=token(address_type, "address type"),
         address=address,
     )
+
+
+def _session_number(text: str, what: str) -> int:
+    if not _SESSION_NUMBER.match(text):
+        raise SdpError(f"the {what} {_shown(text)} is not a number")
+    return int(text)
 
 
 @lru_cache(maxsize=64)
@@ -454,10 +493,8 @@ def parse_bandwidth(value: str) -> Bandwidth:
 
 
 def parse_attribute(value: str) -> Attribute:
-    """Split, and check the attributes whose numbers we use; all others pass as they are."""
+    """Split; an attribute without a name (``a=``) says nothing, and passes."""
     name, colon, rest = value.partition(":")
-    if not name:
-        raise SdpError("an attribute has no name")
     return Attribute(name, rest if colon else None)
 
 

@@ -198,9 +198,17 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
     if len(theirs.media) != len(ours.media):
         remarks.append(f"The answer has {len(theirs.media)} m-lines, the offer had {len(ours.media)}.")
     mine = ours.media[index]
+    place = index if index < len(theirs.media) and _in_use(theirs.media[index]) else _audio_index(theirs)
+    if place != index and place < len(theirs.media) and mine.port and _in_use(theirs.media[place]):
+        # Gateways that put what they refuse first: RFC 3264 section 6 asks for the offer's places.
+        remarks.append(f"The answer has its audio in m-line {place + 1}, the offer had it in {index + 1}.")
+        index = place
     audio = theirs.media[index] if index < len(theirs.media) else None
     if audio is None or audio.kind != "audio":
         raise NotAcceptable("The answer has no audio where the offer had it.", 304)
+    if audio.fault is not None and audio.port:
+        raise NotAcceptable(f"The answer cannot be used: {audio.fault}.", 304)
+    remarks += _odd("answer", theirs)
     offered, accepted = formats_of(mine), formats_of(audio)
     if audio.port == 0:
         if mine.port != 0:
@@ -280,8 +288,8 @@ def _attributes(
 
 
 def _refused(media: Media) -> Media:
-    """The m-line with port 0; the formats have to be there and mean nothing (RFC 3264 section 6)."""
-    return Media(media.kind, 0, media.protocol, media.formats)
+    """The m-line with port 0; a format has to be there and means nothing (RFC 3264 section 6)."""
+    return Media(media.kind, 0, media.protocol, media.formats or ("0",))
 
 
 def _next_version(previous: SessionDescription, new: SessionDescription) -> SessionDescription:
@@ -295,8 +303,16 @@ def _next_version(previous: SessionDescription, new: SessionDescription) -> Sess
 def _audio_index(description: SessionDescription) -> int:
     """Where our audio is: the first that is in use, else the first at all, else a new line at the end."""
     audio = [at for at, media in enumerate(description.media) if media.kind == "audio"]
-    in_use = [at for at in audio if description.media[at].port != 0]
+    in_use = [at for at in audio if _in_use(description.media[at])]
     return next(iter(in_use or audio), len(description.media))
+
+
+def _in_use(media: Media) -> bool:
+    return media.kind == "audio" and media.port != 0 and media.fault is None
+
+
+def _odd(what: str, theirs: SessionDescription) -> list[str]:
+    return [f"The {what} was read past an oddity: {remark}." for remark in theirs.remarks]
 
 
 # -- answering
@@ -315,6 +331,9 @@ def _answer(theirs: SessionDescription, local: LocalMedia) -> tuple[tuple[Media,
         elif offered.port == 0:
             reason = "The offer has it on port 0."
             removed = index if removed is None else removed
+        elif offered.fault is not None:
+            reason = f"It cannot be used: {offered.fault}."
+            refusal = refusal or NotAcceptable(f"The audio on offer cannot be used: {offered.fault}.", 304)
         elif negotiated is not None:
             reason = "This side does one audio stream."
         else:
@@ -326,7 +345,8 @@ def _answer(theirs: SessionDescription, local: LocalMedia) -> tuple[tuple[Media,
                 reason = error.reason
         rejected.append(RejectedMedia(index, offered.kind, reason))
     if negotiated is not None:
-        return tuple(media), replace(negotiated, rejected=tuple(rejected))
+        remarks = (*negotiated.remarks, *_odd("offer", theirs))
+        return tuple(media), replace(negotiated, rejected=tuple(rejected), remarks=remarks)
     if refusal is not None:
         raise refusal
     if removed is not None:

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from callwright.sdp.description import Attribute, Connection, Media, Origin, SdpError, SessionDescription
 
-__all__ = ["relocate"]
+__all__ = ["UNTOUCHED", "relocate"]
+
+UNTOUCHED = -1
+"""In place of a port: that m-line stays where it is."""
 
 # Each says where media is in a way that a relay makes untrue (RFC 3605, 5761, 8839, 8840, 4570).
 _ADDRESSES = frozenset(
@@ -32,7 +35,8 @@ def relocate(
 ) -> SessionDescription:
     """The same description with its media at ``host`` and, m-line by m-line, at ``ports``.
 
-    None takes an m-line out (port 0); one that was out stays out. A hold by 0.0.0.0 stays one. ``origin``:
+    None takes an m-line out (port 0), UNTOUCHED leaves it where it is; one that was out stays out. A hold by
+    0.0.0.0 stays one. ``origin``:
     the o= line of our own session towards the other side; None keeps the peer's, but for its address. Raises
     SdpError when the ports do not fit the m-lines.
     """
@@ -56,6 +60,9 @@ def relocate(
 
 
 def _moved(description: SessionDescription, media: Media, connection: Connection, port: int | None) -> Media:
+    if port == UNTOUCHED and media.port:
+        own = description.connection_of(media)
+        return replace(media, connections=media.connections or (() if own is None else (own,)))
     if media.port == 0 or port is None:
         return replace(media, port=0, port_count=None, connections=())
     if not 1 <= port <= 65535:

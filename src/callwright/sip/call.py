@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from callwright.sip.client_request import ClientRequest, ClientRequestUser
 from callwright.sip.dialog import Dialog
 from callwright.sip.digest import Credentials, DigestClient
-from callwright.sip.events import CallEnded, EndCause, Event, FailureCause, RequestReceived, Side
+from callwright.sip.events import (
+    CallEnded,
+    EndCause,
+    Event,
+    FailureCause,
+    RequestAnswered,
+    RequestReceived,
+    Side,
+)
 from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
@@ -248,6 +256,11 @@ class Call:
         handle.start(branch, now)
         return handle
 
+    def authenticate(self, credentials: Credentials) -> None:
+        """Answer challenges of requests within this call with those credentials, where it has none yet."""
+        if self.digest is None:
+            self.digest = DigestClient(credentials, self.agent.entropy)
+
     def use_hop(self, hop: PermittedHop) -> None:
         """From now on send the requests of this call there, whatever the route set says."""
         self.hop = hop
@@ -274,13 +287,16 @@ class Call:
         method = request.method
         if method == "BYE":
             self._receive_bye(transaction, now)
-        elif method == "INVITE":
+        elif method == "INVITE" or (method == "UPDATE" and request.body):
             self.modification.receive(transaction, now)
+        elif method == "UPDATE":
+            dialog.refresh_target(request)
+            self.agent.reply(transaction, 200, now, contact=self.contact)
+            self.agent.emit(RequestAnswered(now, request, self))
         elif method == "OPTIONS" and self.agent.config.answer_options:
             self.agent.answer_options(transaction, now)
+            self.agent.emit(RequestAnswered(now, request, self))
         else:
-            if method in _TARGET_REFRESH:
-                dialog.refresh_target(request)
             self.agent.emit(RequestReceived(now, transaction, request, self))
 
     def receive_ack(self, ack: Request, now: float) -> bool:
@@ -464,6 +480,8 @@ class Call:
             self.timeline.bye_at = now
         if self.state is not CallState.ENDING:  # when two BYEs cross, ours decides
             self.end(now, Side.REMOTE, EndCause.BYE, "the peer hung up", request=transaction.request)
+        else:
+            self.agent.emit(RequestAnswered(now, transaction.request, self))
 
 
 class _Farewell:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callwright.sip.digest import DigestClient
-from callwright.sip.events import FailureCause
+from callwright.sip.events import FailureCause, ResponseDiscarded
+from callwright.sip.glance import from_tag
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.transaction.client import ClientTransaction
@@ -143,6 +144,15 @@ class ClientRequest:
         if transaction is self.transaction:
             text = f"{self.hop.transport.value} to {self.hop.remote}: {reason}"
             self._user.request_failed(self, FailureCause.TRANSPORT, text, now)
+
+    def transaction_garbled(
+        self, transaction: ClientTransaction, status: int, fault: str, now: float
+    ) -> None:
+        """From the transaction."""
+        if transaction is self.transaction and self.response is None:
+            headers = self.request.headers
+            call = self._agent.calls.get((headers.call_id, from_tag(headers)))
+            self._agent.emit(ResponseDiscarded(now, self, call, status, fault))
 
     def _retry(self, response: Response, now: float) -> bool:
         if self._digest is None or self._attempts >= _MAX_ATTEMPTS:

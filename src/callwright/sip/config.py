@@ -35,8 +35,11 @@ class EndpointConfig:
     advertise_port: int | None = None
     timers: Timers = field(default_factory=Timers)
     limits: Limits = field(default_factory=Limits)
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE")
-    accept: tuple[str, ...] = ("application/sdp",)  # bodies of INVITE; other methods: accept_anywhere too
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE")
+    accept: tuple[str, ...] = (
+        "application/sdp",
+        "multipart/mixed",
+    )  # bodies of INVITE; others: elsewhere too
     accept_elsewhere: tuple[str, ...] = (
         "text/plain",
         "application/dtmf-relay",

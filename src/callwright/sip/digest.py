@@ -235,21 +235,35 @@ class DigestClient:
         """Header fields for the repeated request, from those of a 401 or 407; empty if there is nothing to
         try.
 
-        `refused` are the headers of the request that was challenged. Where they hold the first answer to a
-        nonce of that realm and the new challenge is not stale, the password is wrong, and asking again would
-        never end.
+        `refused` are the headers of the request that was challenged. Where they hold an answer to the same
+        nonce, or the first answer to another one of that realm, and the new challenge is not stale, the
+        password is wrong, and asking again would never end. A nonce that had served before was only too old:
+        servers of RFC 2069 give each for one request, and know no stale.
         """
         news = False
         for header, reply in _HEADER_PAIRS:
             for challenge in select_challenges(_challenges(headers, header)):
                 if self.credentials.realm not in (None, challenge.realm):
                     continue
-                if not challenge.stale and _was_refused(challenge, refused, reply):
+                if not challenge.stale and self._was_refused(challenge, refused, reply):
                     self._protections.pop((reply, challenge.realm), None)
                     return []
                 self._protections[(reply, challenge.realm)] = _Protection(challenge, self._entropy(12).hex())
                 news = True
         return self.authorize(method=method, uri=uri, body=body) if news else []
+
+    def _was_refused(self, challenge: Challenge, refused: Headers | None, reply: str) -> bool:
+        """True if an answer for that realm was in the request: to the same nonce, or the first to another."""
+        for value in refused.get_fields(reply) if refused is not None else ():
+            try:
+                _, parameters = parse_parameters(value)
+            except SipSyntaxError:
+                continue  # written by hand, and not by us
+            if parameters.get("realm") == challenge.realm:
+                known = self._protections.get((reply, challenge.realm))
+                served = known is not None and known.nonce_count > 1
+                return parameters.get("nonce") == challenge.nonce or not served
+        return False
 
     def authorize(self, *, method: str, uri: str, body: bytes = b"") -> list[tuple[str, str]]:
         """Header fields for another request in the same protection spaces; empty before the first
@@ -283,15 +297,3 @@ def _challenges(headers: Headers, name: str) -> list[Challenge]:
         if challenge is not None:
             found.append(challenge)
     return found
-
-
-def _was_refused(challenge: Challenge, refused: Headers | None, reply: str) -> bool:
-    """True if an answer for that realm was in the request: the same nonce again, or a nonce in its first use.
-
-    A nonce that was used before and is now replaced was merely too old, though the server did not say stale.
-    """
-    for value in refused.get_fields(reply) if refused is not None else ():
-        _, parameters = parse_parameters(value)
-        if parameters.get("realm") == challenge.realm:
-            return parameters.get("nonce") == challenge.nonce or parameters.get("nc", "1").strip("0") == "1"
-    return False

@@ -6,14 +6,20 @@ import hashlib
 from ipaddress import ip_address
 
 from callwright.sip.call import Call
-from callwright.sip.events import CallReceived, RequestReceived, StreamBroken
+from callwright.sip.events import (
+    CallReceived,
+    CallTurnedAway,
+    RequestReceived,
+    ResponseDiscarded,
+    StreamBroken,
+)
 from callwright.sip.fields import Via
 from callwright.sip.framing import BrokenStreamError, StreamFramer
-from callwright.sip.glance import mark_source, to_tag
+from callwright.sip.glance import from_tag, mark_source, to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.message import MalformedMessage, Request, Response, parse_datagram, serialize
-from callwright.sip.screening import outside_of_dialog, screen
+from callwright.sip.screening import Refusal, outside_of_dialog, screen
 from callwright.sip.transaction.layer import server_key
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.transport import Address, Hop
@@ -73,17 +79,21 @@ class Dispatch:
 
     def _message(self, data: bytes, hop: Hop, now: float) -> None:
         try:
-            message = parse_datagram(data)
+            message = _read(data)
         except MalformedMessage as error:
-            self._malformed(error, hop, now)
+            self._malformed(error, data, hop, now)
             return
         if isinstance(message, Response):
             self._response(message, hop, now)
         else:
             self._request(message, hop, now)
 
-    def _malformed(self, error: MalformedMessage, hop: Hop, now: float) -> None:
+    def _malformed(self, error: MalformedMessage, data: bytes, hop: Hop, now: float) -> None:
         answered: int | None = None
+        ours = self._agent.layer.find_garbled(data)
+        if ours is not None:
+            transaction, status = ours
+            transaction.user.transaction_garbled(transaction, status, str(error), now)
         message = error.message
         if error.status is not None and isinstance(message, Request) and message.method != "ACK":
             try:
@@ -97,8 +107,19 @@ class Dispatch:
         if transaction is None:
             reason = f"{response.status} to {response.headers.cseq.method} fits no request of ours"
             self._agent.discard(reason, hop, now)
+            self._note_misfit(response, now)
             return
         transaction.receive(response, now)
+
+    def _note_misfit(self, response: Response, now: float) -> None:
+        """A final response to the INVITE of a call that waits for one, but for a Via that is not ours."""
+        headers = response.headers
+        call = self._agent.calls.get((headers.call_id, from_tag(headers)))
+        if call is None or call.dialog is not None or response.status < 200:
+            return
+        if headers.get("cseq") == call.request.headers.get("cseq"):
+            fault = "its topmost Via is not that of our INVITE"
+            self._agent.emit(ResponseDiscarded(now, None, call, response.status, fault))
 
     def _request(self, request: Request, hop: Hop, now: float) -> None:
         agent = self._agent
@@ -122,7 +143,9 @@ class Dispatch:
             self._cancel(transaction, via, now)
             return
         refusal = screen(request, agent.config)
-        if refusal is not None:
+        if refusal is not None and call is None and method == "INVITE" and to_tag(request.headers) is None:
+            self._turn_away(transaction, refusal, now)
+        elif refusal is not None:
             agent.reply(transaction, refusal.status, now, headers=refusal.headers)
         elif call is not None:
             call.receive_request(transaction, now)
@@ -172,6 +195,13 @@ class Dispatch:
         else:
             agent.emit(RequestReceived(now, transaction, request, None))
 
+    def _turn_away(self, transaction: ServerTransaction, refusal: Refusal, now: float) -> None:
+        """A call that is refused for its form; its user hears of it all the same."""
+        request = transaction.request
+        call = InboundCall(self._agent, transaction, now, trying=False)
+        call.reject(refusal.status, now=now, headers=refusal.headers)
+        self._agent.emit(CallTurnedAway(now, call, request, refusal.status, refusal.why))
+
     def _call_of(self, request: Request) -> Call | None:
         headers = request.headers
         tag = to_tag(headers)
@@ -186,6 +216,21 @@ class Dispatch:
         response = self._agent.build_response(request, status, local_tag=tag, reason=reason, headers=headers)
         self._agent.layer.transmit(serialize(response), response_hop(via, hop))
         return status
+
+
+def _read(data: bytes) -> Request | Response:
+    """The message; one whose header NULs make unreadable is read without them. Raises MalformedMessage."""
+    try:
+        return parse_datagram(data)
+    except MalformedMessage:
+        head, end, body = data.partition(b"\r\n\r\n")
+        if b"\0" not in head:
+            raise
+        try:
+            return parse_datagram(head.replace(b"\0", b"") + end + body)
+        except MalformedMessage:
+            pass
+        raise
 
 
 def response_hop(via: Via, hop: Hop) -> Hop:

@@ -8,6 +8,7 @@ of calls, registrations and requests live in one endpoint, over any number of ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from callwright.sip.call import SDP, Call, HeaderPairs
@@ -108,6 +109,8 @@ class Endpoint:
         (`<sip:proxy;lr>`); without a body the offer is left to the callee (late offer)."""
         agent = self._agent
         uri = _target(target)
+        local = replace(local, uri=local.uri.escaped())
+        remote = None if remote is None else replace(remote, uri=remote.uri.escaped())
         tag = agent.token()
         branch = agent.branch()
         request = agent.build_request(
@@ -152,6 +155,7 @@ class Endpoint:
             raise ValueError(f"{method} has a verb of its own")
         agent = self._agent
         uri = _target(target)
+        local = replace(local, uri=local.uri.escaped())
         branch = agent.branch()
         request = agent.build_request(
             method,
@@ -192,6 +196,7 @@ class Endpoint:
         """
         agent = self._agent
         uri = _target(registrar)
+        local = replace(local, uri=local.uri.escaped())
         if contact is None:
             contact = NameAddr.parse(agent.contact(local.uri.user, hop, uri.is_secure)).uri
         registration = Registration(
@@ -302,7 +307,7 @@ class Endpoint:
 
 def _target(target: Uri | str) -> Uri:
     uri = Uri.parse(target) if isinstance(target, str) else target
-    return uri.without_headers()
+    return uri.without_headers().escaped()
 
 
 def _transaction_of(received: ServerTransaction | Call) -> ServerTransaction:

@@ -37,6 +37,7 @@ class FailureCause(StrEnum):
     TIMED_OUT = "timed_out"  # no final response in time (Timer B or F)
     TRANSPORT = "transport"  # the hop is closed, refused, or lost
     CANCELED = "canceled"  # the call's end took the request with it
+    NOT_BOUND = "not_bound"  # a 200 to REGISTER that does not hold our binding, or holds it for 0 s
 
 
 class EndCause(StrEnum):
@@ -66,6 +67,17 @@ class CallReceived(Event):
 
     call: Call
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class CallTurnedAway(CallReceived):
+    """An INVITE outside of any dialog that the endpoint has refused itself, for its form. Final.
+
+    `status` has been sent; `why` says in words what was wrong with the INVITE.
+    """
+
+    status: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +177,10 @@ class CallEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class OfferReceived(Event):
-    """A re-INVITE. Answer it with `call.accept_offer(body)` or `call.refuse_offer(status)`.
+    """A re-INVITE, or an UPDATE with an offer. Answer it with `call.accept_offer(body)` or
+    `call.refuse_offer(status)`.
 
-    An empty request body asks for our offer; the answer then comes in OfferConfirmed.
+    An empty body of a re-INVITE asks for our offer; the answer then comes in OfferConfirmed.
     """
 
     call: Call
@@ -219,6 +232,28 @@ class RequestReceived(Event):
     transaction: ServerTransaction
     request: Request
     call: Call | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered(Event):
+    """A request inside a call that the endpoint has answered itself: OPTIONS, an UPDATE without an offer, a
+    BYE that crossed ours."""
+
+    request: Request
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDiscarded(Event):
+    """A response to a request of ours that had to be thrown away; `fault` says what is wrong with it.
+
+    `handle` names the request, `call` is set for one of a call, its INVITE included. The request waits on.
+    """
+
+    handle: ClientRequest | None
+    call: Call | None
+    status: int
+    fault: str
 
 
 @dataclass(frozen=True, slots=True)

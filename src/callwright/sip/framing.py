@@ -8,7 +8,7 @@ from callwright.sip.message import DEFAULT_LIMITS, Limits
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)", re.IGNORECASE)
-_LINE_ENDS = b"\r\n"
+_LINE_ENDS = b"\r\n\0"  # some end their messages and keep-alives as C ends its texts
 
 
 class BrokenStreamError(ValueError):
@@ -30,7 +30,7 @@ class StreamFramer:
 
     `pings` counts the keep-alives (CRLFCRLF between messages, RFC 5626 section 4.4.1) that are still to be
     answered with a CRLF: whoever answers them sets it to 0. Single CRLFs (pongs, and what RFC 3261 section
-    7.5 tolerates) are dropped.
+    7.5 tolerates) are dropped, and NUL octets between messages with them.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -96,7 +96,7 @@ class StreamFramer:
         head = bytes(memoryview(buffer)[:end])
         if end > limit + 4:
             self._break(f"the header is longer than {limit} octets", messages, head)
-        lengths = [value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(head)]
+        lengths = [value.strip(b" \t\r\n\0") for value in _CONTENT_LENGTH.findall(head)]
         if not lengths:
             self._break("a message without Content-Length on a stream", messages, head)
         if len(lengths) > 1:

@@ -20,7 +20,9 @@ class InboundCall(Call):
 
     direction = Direction.INBOUND
 
-    def __init__(self, agent: UserAgent, transaction: ServerTransaction, now: float) -> None:
+    def __init__(
+        self, agent: UserAgent, transaction: ServerTransaction, now: float, *, trying: bool = True
+    ) -> None:
         local_tag = transaction.local_tag = agent.token()
         request = transaction.request
         super().__init__(agent, request, transaction.flow, local_tag, None, now)
@@ -33,7 +35,8 @@ class InboundCall(Call):
         self._success: Success | None = None
         self._hangup_headers: HeaderPairs | None = None
         self._contact = ""
-        agent.reply(transaction, 100, now)
+        if trying:
+            agent.reply(transaction, 100, now)
         self.guard(agent.config.answer_limit, self._unattended, now)
 
     @property

@@ -93,7 +93,8 @@ class MalformedMessage(ValueError):
         line: str = "",
         rfc: str = "RFC 3261 section 7",
     ) -> None:
-        super().__init__(f"{header}: {reason}" if header else reason)
+        named = header is None or header.lower() in reason.lower()
+        super().__init__(reason if named else f"{header}: {reason}")
         self.reason = reason
         self.header = header
         self.status = status

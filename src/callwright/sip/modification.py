@@ -1,4 +1,5 @@
-"""re-INVITE: a new offer within a call, from either side (RFC 3261 section 14), with its glare."""
+"""A new offer within a call, with its glare: re-INVITE from either side (RFC 3261 section 14), and UPDATE
+from theirs (RFC 3311)."""
 
 from __future__ import annotations
 
@@ -110,9 +111,10 @@ class Modification:
     # -- theirs
 
     def receive(self, transaction: ServerTransaction, now: float) -> None:
-        """A re-INVITE."""
+        """A re-INVITE, or an UPDATE with an offer."""
         call = self._call
         agent = call.agent
+        update = transaction.method == "UPDATE"
         if self._theirs is not None or call.waits_for_user:
             # 14.2: a second INVITE before the final response to the first; wait 0 to 10 s
             delay = agent.entropy(1)[0] % 11
@@ -123,7 +125,8 @@ class Modification:
             return
         if self._success is not None:
             self._success.stop()  # who offers anew has seen our 2xx
-        agent.reply(transaction, 100, now)
+        if not update:
+            agent.reply(transaction, 100, now)
         self._theirs = transaction
         transaction.user = self
         self._wait(lambda at: self.refuse(500, None, (), at), now)
@@ -147,7 +150,8 @@ class Modification:
             body=body,
             content_type=content_type,
         )
-        self._success = Success(transaction, self._ack_missing, now)
+        if transaction.method == "INVITE":  # nothing acknowledges an UPDATE
+            self._success = Success(transaction, self._ack_missing, now)
         return True
 
     def refuse(self, status: int, reason: str | None, headers: HeaderPairs, now: float) -> bool:

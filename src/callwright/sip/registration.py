@@ -135,17 +135,35 @@ class Registration:
 
     def _succeeded(self, response: Response, now: float) -> None:
         contacts = self._bindings(response)
-        granted = self._granted(response, contacts)
+        ours = self._ours(response, contacts)
+        granted = 0.0 if ours is None else self._granted(response, ours)
+        if ours is None or granted <= 0:
+            self._unbound(ours, contacts, response, now)
+            return
         self._cancel_alarms()
         self.granted = granted
         self.expires_at = now + granted
         self._raised = False
         self.state = RegistrationState.REGISTERED
         agenda = self._agent.agenda
-        if granted > 0:
-            self._alarm = agenda.at(now + granted / 2, self._refresh)
+        self._alarm = agenda.at(now + granted / 2, self._refresh)
         self._expiry = agenda.at(now + granted, self._expired)
         self._agent.emit(RegistrationSucceeded(now, self, granted, contacts, response))
+
+    def _unbound(
+        self, ours: NameAddr | None, contacts: tuple[NameAddr, ...], response: Response, now: float
+    ) -> None:
+        """A 200 that leaves us without a binding (RFC 3261 10.3 step 8: it lists all that there are)."""
+        if ours is not None:
+            reason = "it granted our binding for 0 s"
+        elif contacts:
+            listed = ", ".join(str(contact.uri) for contact in contacts[:3])
+            reason = f"it lists {listed} and not our {self.contact}"
+        else:
+            reason = f"it lists no binding, so not our {self.contact} either"
+        self._end()
+        cause = FailureCause.NOT_BOUND
+        self._agent.emit(RegistrationFailed(now, self, response.status, reason, cause, None, response))
 
     def _failed(
         self, status: int | None, reason: str, cause: FailureCause, response: Response | None, now: float
@@ -231,16 +249,36 @@ class Registration:
                 continue  # somebody else's contact may be broken; ours is not
         return tuple(found)
 
-    def _granted(self, response: Response, contacts: tuple[NameAddr, ...]) -> float:
+    def _ours(self, response: Response, contacts: tuple[NameAddr, ...]) -> NameAddr | None:
+        """Our binding among those listed: the same user at our Contact's host and port, or at the address
+        that the registrar saw us at (received and rport of our Via), as helpers against NAT write it."""
+        ours = self.contact
+        places = {_place(ours.host, ours.port)}
+        try:
+            via = response.headers.top_via
+        except (SipSyntaxError, LookupError):
+            via = None
+        if via is not None:
+            places.add(_place(via.received or via.host, via.rport or via.port))
+        mine = [
+            contact
+            for contact in contacts
+            if contact.uri.unescaped_user == ours.unescaped_user
+            and _place(contact.uri.host, contact.uri.port) in places
+        ]
+        return next((one for one in mine if one.parameter("expires") != "0"), next(iter(mine), None))
+
+    def _granted(self, response: Response, ours: NameAddr) -> float:
         """Our Contact's expires; else the Expires header; else what we asked for (10.2.4)."""
-        for contact in contacts:
-            # A lone binding is ours even when a NAT helper rewrote it.
-            if len(contacts) == 1 or contact.uri.equivalent(self.contact):
-                seconds = parse_number(contact.parameter("expires") or "", _MAX_EXPIRES)
-                if seconds is not None:
-                    return float(seconds)
+        seconds = parse_number(ours.parameter("expires") or "", _MAX_EXPIRES)
+        if seconds is not None:
+            return float(seconds)
         header = response.headers.expires
         return float(header if header is not None else self.wanted)
+
+
+def _place(host: str, port: int | None) -> tuple[str, int]:
+    return host.lower().strip("[]"), port or 5060
 
 
 def _cause(status: int) -> FailureCause:

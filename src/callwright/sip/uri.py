@@ -91,6 +91,14 @@ class Uri:
         19.1.1)."""
         return (self.parameter("maddr") or self.host) if self.parameters else self.host
 
+    def escaped(self) -> Uri:
+        """The same URI with what people type and the grammar does not know escaped: `#` as `%23`."""
+        return (
+            self
+            if self.user is None or "#" not in self.user
+            else replace(self, user=self.user.replace("#", "%23"))
+        )
+
     def parameter(self, name: str) -> str | None:
         """Value of a URI parameter, "" where it has none (`;lr`), None where it is absent."""
         return find_parameter(self.parameters, name)

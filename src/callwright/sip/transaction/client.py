@@ -27,6 +27,11 @@ class ClientTransactionUser(Protocol):
     def transaction_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """The transport said no."""
 
+    def transaction_garbled(
+        self, transaction: ClientTransaction, status: int, fault: str, now: float
+    ) -> None:
+        """A response came that could not be used; the transaction goes on waiting."""
+
 
 class ClientTransaction(Machine):
     """One request, sent to one hop."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from callwright.sip.fields import Via
@@ -34,6 +35,10 @@ class Transmission(NamedTuple):
 
 
 Key = tuple[str, ...]
+
+_STATUS = re.compile(rb"\s*SIP/2\.0 ([1-6][0-9]{2})", re.IGNORECASE)
+_BRANCH = re.compile(rb"\n(?:via|v)[ \t]*:[^\n]{0,300}?;[ \t]*branch=([\w.\-]{1,80})", re.IGNORECASE)
+_CSEQ = re.compile(rb"\ncseq[ \t]*:[ \t]*[0-9]+[ \t]+([A-Z]+)", re.IGNORECASE)
 
 
 def server_key(request: Request, via: Via, method: str) -> Key:
@@ -117,6 +122,15 @@ class TransactionLayer:
         headers = response.headers
         branch = branch_of(headers)
         return None if branch is None else self.clients.get((branch, cseq_of(headers)[1]))
+
+    def find_garbled(self, data: bytes) -> tuple[ClientTransaction, int] | None:
+        """The transaction that a response of no use is about, by what can be seen of it, and its status."""
+        seen = _STATUS.match(data)
+        branch, cseq = _BRANCH.search(data), _CSEQ.search(data)
+        if seen is None or branch is None or cseq is None:
+            return None
+        found = self.clients.get((branch[1].decode("latin-1"), cseq[1].decode("latin-1")))
+        return None if found is None else (found, int(seen[1]))
 
     def fail(self, hop: Hop, reason: str, now: float) -> None:
         """No request reaches the remote of `hop`."""
