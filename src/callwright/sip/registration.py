@@ -263,8 +263,7 @@ class Registration:
         mine = [
             contact
             for contact in contacts
-            if contact.uri.unescaped_user == ours.unescaped_user
-            and _place(contact.uri.host, contact.uri.port) in places
+            if contact.uri.unescaped_user == ours.unescaped_user and _is_at(contact.uri, places)
         ]
         return next((one for one in mine if one.parameter("expires") != "0"), next(iter(mine), None))
 
@@ -275,6 +274,13 @@ class Registration:
             return float(seconds)
         header = response.headers.expires
         return float(header if header is not None else self.wanted)
+
+
+def _is_at(uri: Uri, places: set[tuple[str, int]]) -> bool:
+    """Listed without a port, a binding is known by its host."""
+    if uri.port is None:
+        return uri.host.lower() in {host for host, _ in places}
+    return _place(uri.host, uri.port) in places
 
 
 def _place(host: str, port: int | None) -> tuple[str, int]:
