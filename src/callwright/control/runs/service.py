@@ -24,6 +24,7 @@ from callwright.control.errors import (
     QuotaExceeded,
     RefusedByPolicy,
 )
+from callwright.control.reading import WAITING, beside
 from callwright.control.runs.admission import admit, check_caps, summed
 from callwright.control.runs.model import (
     KILL_SWITCH,
@@ -214,7 +215,7 @@ class Runs(RunRecords):
         for test in tests:
             document = await self._tests.document(test)
             credentials = await self._accounts.revealed_credentials(test.project_id)
-            scenario = read_scenario(document.document, overrides, credentials)
+            scenario = await _read_beside(document.document, overrides, credentials)
             await self._require_opened(scenario, test.project_id)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
             session_id = new_session_id(self._entropy)
@@ -313,7 +314,7 @@ class Runs(RunRecords):
         overrides = await self.overrides(run)
         known = await self._accounts.revealed_credentials(run.project_id)
         try:
-            scenario = read_scenario(detail.document, overrides, known)
+            scenario = await _read_beside(detail.document, overrides, known, most=0)
             await self._require_opened(scenario, run.project_id)
             named = {party.credentials for party in scenario.parties.values() if party.credentials}
         except ValueError:  # an account was removed since; the agent will say so
@@ -479,9 +480,10 @@ class Runs(RunRecords):
 
     async def _may_be_tried_again(self, run: Run) -> bool:
         """What its document says; one that cannot be read any more says so to the next agent."""
-        job = await self.job(run.id)
         try:
-            return read_scenario(job.document, job.overrides, job.credentials).retry != "never"
+            job = await self.job(run.id)
+            scenario = await _read_beside(job.document, job.overrides, job.credentials, most=0)
+            return scenario.retry != "never"
         except (ValueError, Conflict):
             return True
 
@@ -614,6 +616,17 @@ def read_scenario(
     Raises DocumentError.
     """
     return _read_cached(document, _json(dict(overrides)), _json({k: dict(v) for k, v in credentials.items()}))
+
+
+async def _read_beside(
+    document: str,
+    overrides: Mapping[str, Any],
+    credentials: Mapping[str, Mapping[str, str]],
+    *,
+    most: int = WAITING,
+) -> Scenario:
+    """`read_scenario`, without holding up the loop."""
+    return await beside(len(document), lambda: read_scenario(document, overrides, credentials), most=most)
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ import msgspec
 from callwright.control.accounts.model import Identity, Project, Right
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
+from callwright.control.reading import beside
 from callwright.control.scenarios.model import CatalogueEntry, Test, TestDocument, TestVersion
 from callwright.control.scenarios.store import TestStore
 from callwright.net.clock import Clock
@@ -174,7 +175,7 @@ class Tests:
     ) -> Test:
         """Keeps a document under its own name, or under ``name``. Raises DocumentError, Conflict, Invalid."""
         _require(identity, Right.EDIT)
-        scenario = self.read(document)
+        scenario = await self.read_beside(document)
         owner = await self.project(identity, project) if project else await self._first_project(identity)
         _require_in(identity, owner)
         now = self._clock.wall()
@@ -209,7 +210,7 @@ class Tests:
         here = await self.project(identity, test.project_name)
         _require_in(identity, here)
         text = document if document is not None else (await self.document(test)).document
-        scenario = self.read(text)
+        scenario = await self.read_beside(text)
         owner = await self.project(identity, project) if project else here
         _require_in(identity, owner)
         now = self._clock.wall()
@@ -258,12 +259,16 @@ class Tests:
     ) -> Sequence[ParameterView]:
         """Every address that can be overridden, with its value. Raises DocumentError for wrong overrides."""
         document = await self.document(test)
-        return self.read(document.document, overrides).parameters()
+        return (await self.read_beside(document.document, overrides)).parameters()
 
     @staticmethod
     def read(document: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
         """Reads without secrets: variables and accounts stay names. Raises DocumentError."""
         return load(document, overrides=overrides, environment=None)
+
+    async def read_beside(self, document: str, overrides: Mapping[str, Any] | None = None) -> Scenario:
+        """`read`, without holding up the loop. Raises QuotaExceeded when many large ones wait."""
+        return await beside(len(document), lambda: self.read(document, overrides))
 
     # -- the catalogue
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from callwright.control.reading import beside as beside_loop
 from callwright.scenario.document import load
 from callwright.scenario.parameter import ParameterView
 from callwright.scenario.scenario import Scenario
@@ -91,6 +92,11 @@ def read(text: str, overrides: Mapping[str, Any] | None = None) -> Reading:
         return Reading(text, load(text, overrides=overrides, environment=None), ())
     except DocumentError as error:
         return Reading(text, None, error.problems)
+
+
+async def read_beside(text: str, overrides: Mapping[str, Any] | None = None) -> Reading:
+    """`read`, without holding up the loop."""
+    return await beside_loop(len(text), lambda: read(text, overrides))
 
 
 def field_groups(scenario: Scenario) -> list[FieldGroup]:

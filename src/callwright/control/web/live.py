@@ -31,7 +31,7 @@ async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> 
     """What the page shows before anything was heard."""
     detail = await pages.services.runs.detail(run)
     overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
-    scenario = editor.read(detail.document, overrides).scenario
+    scenario = (await editor.read_beside(detail.document, overrides)).scenario
     watching = Watching(scenario, run.phase, run.pool)
     conditions = []
     if scenario is not None:
@@ -68,7 +68,8 @@ async def follow(
     try:
         detail = await services.runs.detail(run)
         overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
-        watching = Watching(editor.read(detail.document, overrides).scenario, run.phase, run.pool)
+        reading = await editor.read_beside(detail.document, overrides)
+        watching = Watching(reading.scenario, run.phase, run.pool)
         parts = _Parts(watching)
         silence, asked = 0.0, services.clock.now()
         while not run.finished:

@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid
+from callwright.control.reading import beside
 from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.model import Test
 from callwright.control.scenarios.service import RESERVED_NAMES
@@ -199,7 +200,8 @@ def routes(pages: Pages) -> list[Any]:
     async def check(request: WebRequest) -> dict[str, Any]:
         """What is wrong with a document, and the form that is made from it."""
         visitor = await pages.visitor(request)
-        return _checked(editor.read(_document(await pages.form(request, visitor))))
+        text = _document(await pages.form(request, visitor))
+        return await beside(len(text), lambda: _checked(editor.read(text)))
 
     @post("/editor/amend", status_code=200)
     async def amended(request: WebRequest) -> dict[str, Any]:
@@ -207,17 +209,19 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         text, address = _document(fields), fields.get("address", "")
-        reading = editor.read(text)
+        reading = await editor.read_beside(text)
         value: str | list[str] | None = fields.get("value", "").strip() or None
         if reading.scenario is not None:
             views = {view.address: view for view in reading.scenario.parameters()}
             if address in views:
                 value = editor.as_written(views[address], fields.get("value", ""))
         try:
-            changed = amend(text, address, value)
+            changed = await beside(len(text), lambda: amend(text, address, value))
         except CannotAmend as error:
-            return {"document": text, "refused": str(error), **_checked(reading)}
-        return {"document": changed, "refused": None, **_checked(editor.read(changed))}
+            checked = await beside(len(text), lambda: _checked(reading))
+            return {"document": text, "refused": str(error), **checked}
+        checked = await beside(len(text), lambda: _checked(editor.read(changed)))
+        return {"document": changed, "refused": None, **checked}
 
     return [tests, new, create, edit, save, run, versions, delete, check, amended]
 
@@ -276,7 +280,7 @@ async def _editor(
     refusal: DomainError | None = None,
     project: str = "",
 ) -> Response[bytes]:
-    reading = editor.read(text)
+    reading = await editor.read_beside(text)
     services, who = pages.services, visitor.identity
     runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=health.LAST) if test else []
     versions = await services.tests.versions(test) if test else []
@@ -314,7 +318,7 @@ async def _editor(
 async def _free_name(pages: Pages, visitor: Visitor, text: str) -> str:
     """The document under a name that is not taken."""
     names = {test.name for test in await pages.services.tests.list(visitor.identity, limit=5_000)}
-    reading = editor.read(text)
+    reading = await editor.read_beside(text)
     own = reading.scenario.name if reading.scenario else "my_test"
     if own not in names:
         return text

@@ -273,7 +273,7 @@ async def _detail(request: _Request, name: str) -> schemas.TestDetail:
 
 async def _keep(tests: Tests, identity: Identity, document: str, project: str | None) -> Test:
     """The test of the name that the document gives itself: made, or changed where it is another text."""
-    name = tests.read(document).name
+    name = (await tests.read_beside(document)).name
     try:
         test = await tests.get(identity, name, project=project)
     except NotFound:
