@@ -90,6 +90,24 @@ def test_hold_sends_nothing_and_what_was_proved_stands_after_it() -> None:
     assert relay.route(1, False, RTP, BOB, 3.0) == behind_nat
 
 
+def test_rtcp_goes_beside_the_rtp_of_a_side_behind_a_nat() -> None:
+    relay = Crossing()
+    nat = "198.51.100.7"
+    relay.describe(0, endpoint(ALICE, nat))
+    relay.describe(1, endpoint(BOB))
+    send(relay, 0, (nat, 61_000), range(10), 1.0)
+    assert relay.route(1, True, RTCP, ("192.0.2.11", 5001), 1.3) == (nat, 61_001)
+    relay.route(0, True, RTCP, (nat, 50_123), 1.4)
+    assert relay.route(1, True, RTCP, ("192.0.2.11", 5001), 1.5) == (nat, 50_123)
+
+
+def test_port_of_a_service_is_not_latched() -> None:
+    relay = crossing()
+    assert relay.route(0, False, RTP, ("192.0.2.10", 53), 1.0) is None
+    assert relay.route(0, True, RTCP, ("192.0.2.10", 123), 1.0) is None
+    assert relay.route(1, False, RTP, BOB, 1.1) == ALICE
+
+
 def test_neither_strangers_nor_garbage_are_latched() -> None:
     relay = crossing()
     assert relay.route(0, False, RTP, ("192.0.2.66", 4000), 1.0) is None

@@ -216,6 +216,25 @@ async def test_the_callee_of_a_typed_call_is_followed_to_public_addresses_alone(
 # -- nothing sends without it
 
 
+def test_gate_of_a_call_asks_about_the_host_once_and_about_every_port() -> None:
+    permits = Permission(Purpose.CALL, Rules()).gate("203.0.113.7")
+    assert permits(("203.0.113.7", 30_000))
+    assert not permits(("203.0.113.7", 53))  # a=rtcp:53
+    assert permits(("203.0.113.7", 30_001))
+    assert not permits(("198.51.100.9", 30_000))
+    permits = Permission(Purpose.CALL, Rules()).gate("203.0.113.7")
+    assert not permits(("203.0.113.7", 53))
+    assert permits(("203.0.113.7", 30_000))
+
+
+def test_strangers_do_not_fill_the_memory_of_a_gate() -> None:
+    permits = Permission(Purpose.CALL, Rules()).gate("203.0.113.7")
+    assert permits(("203.0.113.7", 30_000))
+    for number in range(2_000):
+        assert not permits((f"198.51.{number // 256}.{number % 256}", 30_000))
+    assert permits(("203.0.113.7", 30_000))
+
+
 def test_a_permitted_hop_equals_the_flow_that_comes_back_over_it() -> None:
     flow = hop(PERMITTED)
     permitted = Permission(rules=RULES).led(flow, flow)

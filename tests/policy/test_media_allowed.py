@@ -85,6 +85,31 @@ def test_media_goes_to_no_port_of_a_service(port: int) -> None:
     assert not ask(PUBLIC_PEER, port=port).allowed
 
 
+def called(address: str, rules: Rules, port: int = 4000, peer: str = PUBLIC_PEER) -> Decision:
+    """A call that came in from somebody whom we did not call."""
+    return media_allowed(address, port, peer=peer, purpose=Purpose.CALL, rules=rules)
+
+
+def test_media_of_a_caller_goes_where_the_rule_for_callers_permits_it() -> None:
+    rules = Rules(media=(parse_allow("203.0.113.0/24"), parse_allow("2001:db8::/32")), permit="Type {place}.")
+    assert called(ITS_MEDIA, rules).allowed
+    assert called(f"::ffff:{ITS_MEDIA}", rules).allowed
+    assert called("2001:db8::7", rules, peer="2001:db9::1").allowed
+    refused = called("198.51.100.99", rules)
+    assert (refused.allowed, refused.remedy) == (False, "Type 198.51.100.99.")
+    assert not called(ITS_MEDIA, rules, port=1023).allowed
+    everywhere = Rules(media=(parse_allow("0.0.0.0/0"), parse_allow("::/0")))
+    for nobody in ("224.0.1.75", "255.255.255.255", "0.0.0.0", "ff02::1"):
+        assert not called(nobody, everywhere).allowed
+
+
+def test_rule_for_media_of_callers_permits_no_requests() -> None:
+    rules = Rules(media=(parse_allow("203.0.113.0/24"),))
+    asked = contact_allowed(ITS_MEDIA, 5060, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=rules)
+    assert not asked.allowed
+    assert not decide(Purpose.CALL, Destination(ITS_MEDIA), rules).allowed
+
+
 def test_two_addresses_of_this_machine_may_speak() -> None:
     rules = Rules(local=("192.168.1.9",), own=(("192.168.1.10", 5060),))
     assert ask("127.0.0.1", peer="192.168.1.9", rules=rules, typed=False).allowed

@@ -408,6 +408,67 @@ def test_rtcp_goes_to_its_own_address_and_with_mux_to_that_of_rtp() -> None:
         assert [t.address for t in session.transmissions()] == [address]
 
 
+def talk(session: Session, source: tuple[str, int], first: int = 1) -> None:
+    """Enough packets to be believed."""
+    for number in range(first, first + 10):
+        session.receive(packet(number), source, number * 0.02)
+
+
+def reports_to(session: Session) -> tuple[str, int]:
+    session.close(9.0)
+    return next(address for _, address, is_rtcp in session.transmissions() if is_rtcp)
+
+
+@pytest.mark.parametrize(
+    ("source", "rtcp"),
+    [
+        (B, (B[0], B[1] + 1)),
+        ((B[0], 40_000), (B[0], B[1] + 1)),
+        (("198.51.100.7", B[1]), ("198.51.100.7", B[1] + 1)),
+        (("198.51.100.7", 40_000), ("198.51.100.7", 40_001)),
+        (("198.51.100.7", 65_535), ("198.51.100.7", 65_535)),
+    ],
+)
+def test_rtcp_goes_beside_the_rtp_of_a_far_end_behind_a_nat(
+    source: tuple[str, int], rtcp: tuple[str, int]
+) -> None:
+    session = listening()
+    talk(session, source)
+    assert reports_to(session) == rtcp
+
+
+def test_rtcp_that_comes_says_where_rtcp_goes_whatever_rtp_says() -> None:
+    nat = "198.51.100.7"
+    session = listening()
+    talk(session, (nat, 40_000))
+    report = serialize_compound([ReceiverReport(7, ()), SourceDescription(((7, "x"),))])
+    session.receive_rtcp(report, (nat, 50_123), 0.2)
+    assert reports_to(session) == (nat, 50_123)
+    session = listening()
+    session.receive_rtcp(report, (B[0], 50_123), 0.1)
+    talk(session, (nat, 40_000))
+    assert reports_to(session) == (B[0], 50_123)
+
+
+def test_rtcp_moves_with_the_rtp_of_a_far_end_that_moves() -> None:
+    session = listening()
+    talk(session, B)
+    report = serialize_compound([ReceiverReport(7, ()), SourceDescription(((7, "x"),))])
+    session.receive_rtcp(report, (B[0], 50_123), 0.2)
+    talk(session, ("198.51.100.7", 40_000), first=11)  # the same stream goes on there
+    assert session.latched == ("198.51.100.7", 40_000)
+    session.receive_rtcp(report, ("198.51.100.7", 50_777), 0.9)
+    assert reports_to(session) == ("198.51.100.7", 50_777)
+
+
+def test_rtcp_goes_to_no_port_that_policy_refuses() -> None:
+    session = listening(remote_rtcp=(B[0], 53), permits=lambda address: address[1] >= 1024)
+    session.receive(packet(1), B, 0.1)
+    session.wake(8.0)
+    session.close(9.0)
+    assert [item for item in session.transmissions() if item.is_rtcp] == []
+
+
 def test_what_the_far_end_reports_is_the_quality_of_what_we_sent() -> None:
     session = Session(config(B), entropy(1), Counting())
     session.start(0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ from callwright.cli.console import (
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection
     from callwright.phone.inbound import InboundCall
+    from callwright.phone.permission import Permission
     from callwright.phone.phone import Phone
     from callwright.phone.plan import Account, AnswerPlan, PhoneConfig
     from callwright.phone.registration import PhoneRegistration
@@ -42,6 +44,8 @@ _EXAMPLES = """
   callwright answer --listen 192.0.2.7:5060 --reject 486
 
   callwright answer --listen 0.0.0.0:0 --register sip:pbx.example.com --user 1002 --password secret
+
+  callwright answer --listen 0.0.0.0:5060 --allow-media 203.0.113.0/24
 """
 
 
@@ -92,6 +96,14 @@ def answer(
     bind: flags.BindOption = None,
     advertise: flags.AdvertiseOption = None,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
+    allow_media: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-media",
+            metavar="ADDRESS|CIDR",
+            help="Permit media of callers there, besides where they signal from; repeat it for more.",
+        ),
+    ] = None,
     min_mos: Annotated[
         float, typer.Option("--min-mos", min=1, max=5, metavar="MOS", help="Fail below this received MOS.")
     ] = 3.5,
@@ -147,6 +159,7 @@ def answer(
         key=key,
         insecure=insecure,
     )
+    permission = permission_of_callers(registrar, allow_media or ())
     plan = AnswerPlan(
         media=MediaPlan(voice="man", play=playing, dtmf=dtmf, record=record, enabled=not no_media),
         ring_after=-1.0 if reject is not None and after == 0 else 0.0,
@@ -162,7 +175,7 @@ def answer(
             plan,
             (host, 5060 if port is None else port, config.transport or Transport.UDP),
             stop,
-            _Wishes(calls, min_mos, min_heard, report, as_json, trace_sip, registrar, account),
+            _Wishes(calls, min_mos, min_heard, report, as_json, trace_sip, registrar, account, permission),
             heard,
         )
     )
@@ -175,7 +188,9 @@ def answer(
         flags.print_result(document, [password])
     if interrupted and calls is not None:
         return EXIT_INTERRUPTED
-    return exit_code_of(verdict, lost_evidence=lost)
+    failures = [outcome.failure for outcome in outcomes if outcome.verdict == verdict]
+    refused = bool(failures) and all(failure == "policy" for failure in failures)
+    return exit_code_of(verdict, "policy" if refused else None, lost_evidence=lost)
 
 
 def _nobody(heard: list[str]) -> str:
@@ -192,6 +207,34 @@ class _Wishes:
     trace_sip: bool
     registrar: str | None = None
     account: Account | None = None
+    permission: Permission | None = None
+
+
+def permission_of_callers(registrar: str | None, media: Sequence[str]) -> Permission:
+    """Calls that come by way of a registrar that was typed may bring media from elsewhere, as those that were
+    placed to a typed callee; media of other callers comes from where they signal, or from what is named."""
+    from callwright.phone.permission import Permission
+    from callwright.policy.destination import PolicyError, Purpose, Rules, parse_allow
+    from callwright.sip.uri import Uri
+
+    networks = []
+    for text in media:
+        try:
+            target = parse_allow(text)
+        except PolicyError:
+            target = None
+        if target is None or target.network is None:
+            raise Refused(
+                f"--allow-media takes an address or a network, not {text!r}",
+                "For example: --allow-media 203.0.113.0/24",
+            )
+        networks.append(target)
+    rules = Rules(
+        typed=(Uri.parse(registrar).host,) if registrar else (),
+        media=tuple(networks),
+        permit="Add --allow-media {place} if callers may bring media from there.",
+    )
+    return Permission(Purpose.CALL, rules)
 
 
 class _Desk:
@@ -249,7 +292,7 @@ async def _wait(
     collection = Collection(wishes.report, name="answer", secrets=secrets, quiet=wishes.as_json)
     desk = _Desk(plan, wishes, collection)
     taps = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
-    async with Phone(config, taps=taps, on_warning=say) as phone:
+    async with Phone(config, permission=wishes.permission, taps=taps, on_warning=say) as phone:
         phone.on_call, phone.on_incoming = desk.plan, desk.incoming
         await _listen(phone, listen)
         registration = await _registered(phone, wishes)

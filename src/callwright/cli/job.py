@@ -230,7 +230,12 @@ def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
         Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)
         for row in policy.targets
     )
-    return Rules(targets=targets, own=own, embedded=policy.embedded)
+    return Rules(
+        targets=targets,
+        own=own,
+        embedded=policy.embedded,
+        permit="An administrator can permit {place} on the page Targets.",
+    )
 
 
 def _refusal(scenario: Scenario, rules: Rules) -> str:

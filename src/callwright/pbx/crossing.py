@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from callwright.policy.following import MEDIA_PORTS
 from callwright.rtp.latch import Latch
+from callwright.rtp.latching import rtcp_beside
 
 __all__ = ["Crossing", "Endpoint", "Tally"]
 
@@ -89,15 +91,27 @@ class Crossing:
         self.heard_at = now
         if is_rtcp:
             tally.rtcp += 1
-            return None if other is None else other.rtcp or other.endpoint.rtcp
+            return None if other is None else _rtcp_of(other)
         tally.rtp += 1
         return None if other is None else other.where
+
+
+def _rtcp_of(party: _Party) -> AddressTuple | None:
+    said, source = party.endpoint, party.latch.source
+    if party.rtcp is not None or source is None or said.rtp is None or said.rtcp is None:
+        return party.rtcp or said.rtcp
+    return rtcp_beside(source, said.rtp, said.rtcp)
+
+
+def _may_come(party: _Party, source: AddressTuple) -> bool:
+    """From a host of this side, and not from the port of a service, to which what is answered would go."""
+    return source[0] in party.endpoint.hosts and source[1] in MEDIA_PORTS
 
 
 def _admit_rtcp(party: _Party, data: bytes, source: AddressTuple, now: float) -> bool:
     if party.rtcp is not None:
         return source == party.rtcp
-    if source[0] not in party.endpoint.hosts or len(data) < _RTCP_HEADER or data[0] >> 6 != _RTP_VERSION:
+    if not _may_come(party, source) or len(data) < _RTCP_HEADER or data[0] >> 6 != _RTP_VERSION:
         return False
     party.rtcp = source
     return True
@@ -107,13 +121,16 @@ def _admit_rtp(party: _Party, data: bytes, source: AddressTuple, now: float) -> 
     """Whether it is of this side. Packets that were the proof are not sent after: they are late by then."""
     whole = len(data) >= _RTP_HEADER and data[0] >> 6 == _RTP_VERSION
     if source != party.latch.source:
-        if not whole or source[0] not in party.endpoint.hosts:
+        if not whole or not _may_come(party, source):
             return False
+        before = party.latch.source
         proof = party.latch.consider(
             data, source, now, ssrc=party.ssrc, highest=party.highest, heard=party.heard
         )
         if proof is None:
             return False
+        if before is not None and party.rtcp is not None and party.rtcp[0] == before[0] != source[0]:
+            party.rtcp = None  # it moves with RTP
     if whole:
         number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
         if ssrc != party.ssrc or (number - party.highest) & 0xFFFF < 0x8000:

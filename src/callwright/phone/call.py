@@ -252,18 +252,33 @@ class PhoneCall:
         nowhere = negotiated.remote_host in ("0.0.0.0", "::")  # as hold was said before RFC 3264
         return negotiated.receives and not nowhere and not (negotiated.remote_held and self._talked)
 
+    def media_refusal(self, negotiated: Negotiated) -> str | None:
+        """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
+        nowhere = negotiated.remote_host in ("0.0.0.0", "::")
+        if negotiated.disabled or nowhere or not self.media.enabled or self.leg is None:
+            return None
+        decision = self.phone.permission.media(
+            negotiated.remote_host, negotiated.remote_port, self.leg.peer_host
+        )
+        return None if decision.allowed else f"{decision.reason} {decision.remedy}".strip()
+
+    async def _with_address(self, negotiated: Negotiated) -> Negotiated:
+        """The same with the address of the host that the SDP names (RFC 8866 section 5.7 permits a name).
+
+        Raises ResolutionFailed."""
+        if negotiated.disabled or numeric_host(negotiated.remote_host) is not None:
+            return negotiated
+        hops = await self.phone.driver.locate(negotiated.remote_host, negotiated.remote_port, Transport.UDP)
+        host = hops[0].remote.host
+        return replace(negotiated, remote_host=host, remote_rtcp_host=host)
+
     async def _start_named_media(self, negotiated: Negotiated, sending: bool) -> None:
-        """The SDP names its host (RFC 8866 section 5.7 permits it): look it up first."""
         try:
-            hops = await self.phone.driver.locate(
-                negotiated.remote_host, negotiated.remote_port, Transport.UDP
-            )
+            known = await self._with_address(negotiated)
         except ResolutionFailed as error:
             self.hangup(Failure.NEGOTIATION, f"the SDP names a host that does not resolve: {error.reason}")
             return
-        host = hops[0].remote.host
         if not self._concluding:
-            known = replace(negotiated, remote_host=host, remote_rtcp_host=host)
             self.start_media(known, sending=sending)
 
     def make_offer(self) -> bytes:
@@ -332,14 +347,40 @@ class PhoneCall:
             theirs = SessionDescription.parse(body)
             if self.ours is None:
                 self.ours = offer(local, self.phone.session_id())
-            self.ours, negotiated = reanswer(theirs, self.ours, local)
+            ours, negotiated = reanswer(theirs, self.ours, local)
         except SdpError:
             self.sip.refuse_offer(400, now=now, reason="Malformed SDP")
             return
         except NotAcceptable as error:
             self.sip.refuse_offer(488, now=now, headers=(("Warning", _warning(self.leg, error)),))
             return
-        self.sip.accept_offer(self.ours.serialize(), now=now)
+        if negotiated.disabled or numeric_host(negotiated.remote_host) is not None:
+            self._agree_to(ours, negotiated, now)
+        else:
+            self._spawn(self._agree_to_named(ours, negotiated))
+
+    async def _agree_to_named(self, ours: SessionDescription, negotiated: Negotiated) -> None:
+        try:
+            negotiated = await self._with_address(negotiated)
+        except ResolutionFailed as error:
+            self.facts.remarks.append(f"a new offer names a host that does not resolve: {error.reason}")
+            if self.sip is not None and not self._concluding:
+                self.sip.refuse_offer(488, now=self.phone.clock.now())
+        else:
+            if not self._concluding:
+                self._agree_to(ours, negotiated, self.phone.clock.now())
+        self.phone.drain()
+
+    def _agree_to(self, ours: SessionDescription, negotiated: Negotiated, now: float) -> None:
+        """Answer a new offer; where its media may not go it is refused, and the call stays as it is."""
+        assert self.sip is not None
+        refusal = self.media_refusal(negotiated)
+        if refusal is not None:
+            self.facts.remarks.append(refusal)
+            self.sip.refuse_offer(488, now=now, headers=(not_permitted(self.leg),))
+            return
+        self.ours = ours
+        self.sip.accept_offer(ours.serialize(), now=now)
         self.start_media(negotiated, sending=True)
         self._note_hold_by_peer(negotiated, now)
 
@@ -443,6 +484,12 @@ class PhoneCall:
     def _state_reached(self, reached: StateReached) -> None:
         for listener in self.listeners:
             listener(self, reached)
+
+
+def not_permitted(leg: MediaLeg | None) -> tuple[str, str]:
+    """The Warning of a refusal of an offer whose media may not go where it says; our rules are not told."""
+    host = leg.advertised_host if leg else "localhost"
+    return "Warning", f'399 {host} "media is not sent to that address"'
 
 
 def _warning(leg: MediaLeg | None, error: NotAcceptable) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callwright.phone.call import PhoneCall, _warning
+from callwright.net.address import numeric_host
+from callwright.net.resolver import ResolutionFailed
+from callwright.phone.call import PhoneCall, _warning, not_permitted
 from callwright.phone.plan import AnswerPlan
 from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sdp.description import SdpError, SessionDescription
@@ -50,6 +52,37 @@ class InboundCall(PhoneCall):
         assert self.sip is not None
         if not self.open_leg(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
             return
+        agreed = self._agreed
+        sends = self.plan.reject is None or self.plan.early_media
+        if agreed is None or agreed.disabled or not sends or not self.media.enabled:
+            self._proceed()
+        elif numeric_host(agreed.remote_host) is None:
+            self._spawn(self._admit_named(agreed))
+        else:
+            self._admit(agreed)
+
+    async def _admit_named(self, agreed: Negotiated) -> None:
+        try:
+            agreed = await self._with_address(agreed)
+        except ResolutionFailed as error:
+            if not self._concluding:
+                detail = f"the SDP names a host that does not resolve: {error.reason}"
+                self._refuse(488, None, Failure.NEGOTIATION, detail)
+            return
+        if not self._concluding and not self._hanging_up:
+            self._admit(agreed)
+
+    def _admit(self, agreed: Negotiated) -> None:
+        """Go on where media may go to what was agreed; else refuse, before anything is answered."""
+        refusal = self.media_refusal(agreed)
+        if refusal is not None:
+            self._refuse(488, None, Failure.POLICY, refusal, (not_permitted(self.leg),))
+            return
+        self._agreed = agreed
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Ring and answer as planned."""
         if self.plan.early_media:
             self._later(self.plan.ring_after, self._ring, 183)
         elif self.plan.ring_after > 0:

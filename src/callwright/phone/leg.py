@@ -140,17 +140,6 @@ class MediaLeg:
             old.remote_rtcp if held and old else (negotiated.remote_rtcp_host, min(rtcp_port, 65535))
         )
         ptime = negotiated.ptime if negotiated.ptime in row.ptimes else 20
-        permission, peer = self.phone.permission, self.peer_host
-        known: dict[str, bool] = {}
-
-        def permits(address: tuple[str, int]) -> bool:
-            host = address[0]
-            if host not in known:
-                if len(known) >= 256:
-                    return False
-                known[host] = permission.media(*address, peer).allowed
-            return known[host]
-
         return SessionConfig(
             remote=remote,
             remote_rtcp=remote_rtcp,
@@ -167,7 +156,7 @@ class MediaLeg:
             telephone_event=negotiated.telephone_event_payload_type,
             sending=sending and not held,
             receiving=due,
-            permits=permits,
+            permits=self.phone.permission.gate(self.peer_host),
             tap_received=True,
             tap_sent=self.plan.record is not None,
         )

@@ -8,17 +8,19 @@ route.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import Decision, Destination, Purpose, Rules, Target, decide, flag
-from callwright.policy.following import contact_allowed, media_allowed
+from callwright.policy.following import MEDIA_PORTS, contact_allowed, media_allowed
 from callwright.sip.transport import Address, Hop, PermittedHop
 from callwright.sip.uri import Uri
 
 __all__ = ["Directory", "NotPermitted", "Permission", "Way"]
+
+_MOST_HOSTS = 256  # that a call remembers; a stranger may claim to be any
 
 
 class NotPermitted(Exception):
@@ -89,7 +91,7 @@ class Permission:
         found = await directory.addresses(uri)
         if not found:
             reason = f"{uri.host} is not permitted by name, and has no address that could be."
-            return [Decision(False, reason, flag(uri.host))]
+            return [Decision(False, reason, flag(uri.host, self.rules))]
         return [self._decide(uri.host, (address.host,), address.port, user) for address in found]
 
     def _decide(self, host: str, addresses: tuple[str, ...], port: int | None, user: str) -> Decision:
@@ -124,6 +126,25 @@ class Permission:
             rules=self.rules,
             signalling=self._signalling.get(peer),
         )
+
+    def gate(self, peer: str) -> Callable[[tuple[str, int]], bool]:
+        """As `media`, for every address that RTP and RTCP of one call come from and go to.
+
+        It remembers hosts, since a stranger may send from every port; the port is looked at each time.
+        """
+        known: dict[str, bool] = {}
+
+        def permits(address: tuple[str, int]) -> bool:
+            host, port = address
+            if port not in MEDIA_PORTS:
+                return False
+            if host not in known:
+                if len(known) >= _MOST_HOSTS:
+                    return False
+                known[host] = self.media(host, port, peer).allowed
+            return known[host]
+
+        return permits
 
 
 def _permitted(hop: Hop) -> PermittedHop:

@@ -137,7 +137,8 @@ class Rules:
     ``typed``: hosts a person typed for this very command (destination, proxy). ``targets``: of ``--allow``
     and the targets file. ``own``: (numeric host, port) of our embedded PBX. ``local``: other addresses of
     this machine. ``embedded``: one person's machine; False: strangers give the orders, so what is near
-    needs a network of its own.
+    needs a network of its own. ``media``: where media of calls that come in may go besides where they come
+    from. ``permit``: the remedy of a refusal, with ``{place}`` for where; none: ``--allow``.
     """
 
     typed: tuple[str, ...] = ()
@@ -145,6 +146,8 @@ class Rules:
     own: tuple[tuple[str, int], ...] = ()
     local: tuple[str, ...] = ()
     embedded: bool = True
+    media: tuple[Target, ...] = ()
+    permit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +272,7 @@ def _by_name(purpose: Purpose, destination: Destination, host: str, rules: Rules
     if target is not None:
         return Decision(True, f"{host} is permitted by name.", ground=Ground.TARGET, target=target)
     return Decision(
-        False, f"{host} is not permitted by name, and has no address yet.", flag(host), undecided=True
+        False, f"{host} is not permitted by name, and has no address yet.", flag(host, rules), undecided=True
     )
 
 
@@ -294,7 +297,9 @@ def _place(purpose: Purpose, destination: Destination, host: str, address: Addre
     if purpose in _TYPED:
         refused = f"{_shown(host, address)} is not what was typed, and neither loopback nor private."
         return Decision(False, refused, f"Type {address} itself if you may test it.")
-    return Decision(False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address)))
+    return Decision(
+        False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address), rules)
+    )
 
 
 def _is_typed(purpose: Purpose, host: str, rules: Rules) -> bool:
@@ -334,5 +339,6 @@ def _shown(host: str, address: Address) -> str:
     return host if numeric(host) == address else f"{host} ({address})"
 
 
-def flag(place: str) -> str:
-    return f"Add --allow {place} if you may test it."
+def flag(place: str, rules: Rules) -> str:
+    """What permits this place, as a sentence."""
+    return (rules.permit or "Add --allow {place} if you may test it.").replace("{place}", place)

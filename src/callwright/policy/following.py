@@ -9,7 +9,10 @@ from __future__ import annotations
 from callwright.policy.addresses import bare, impossible, is_inside, is_private, is_shared, numeric
 from callwright.policy.destination import Decision, Ground, Purpose, Rules, flag, target_for
 
-__all__ = ["contact_allowed", "media_allowed"]
+__all__ = ["MEDIA_PORTS", "contact_allowed", "media_allowed"]
+
+MEDIA_PORTS = range(1024, 65536)
+"""Ports below belong to services."""
 
 
 def media_allowed(
@@ -24,10 +27,11 @@ def media_allowed(
     """May RTP go to this address of an SDP? ``peer``: the numeric address signalling comes from.
 
     ``signalling``: the decision that let us call the peer; None for a call that came in. Only a call that a
-    person typed may be sent to a public address that is not the peer's own. Names are resolved before they
-    are asked about. Ports below 1024 belong to services, not to media.
+    person typed, and one that comes from where a person typed to register, may be sent to a public address
+    that is not the peer's own; and any call to ``rules.media``. Names are resolved before they are asked
+    about.
     """
-    if not 1024 <= port <= 65535:
+    if port not in MEDIA_PORTS:
         return Decision(False, f"The peer wants media at port {port}; media goes to ports 1024 to 65535.")
     return _led("media", address, peer, purpose, rules, signalling)
 
@@ -70,14 +74,17 @@ def _led(
     if there == speaker:
         return Decision(True, f"The peer gets {what} where it signals from.", ground=Ground.PEER)
     by_name = name if rules.embedded or not is_inside(there) else ""
+    if what == "media" and any(target.at(address, there) for target in rules.media):
+        return Decision(True, f"{shown} is permitted for media.", ground=Ground.TARGET)
     target = target_for(by_name or address, there, "", rules)
     if target is not None:
         return Decision(True, f"{shown} is permitted by name.", ground=Ground.TARGET, target=target)
     place = by_name or address
     typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
     typed_call = typed and purpose is Purpose.CALL
-    # `callwright call` has no --allow.
-    remedy = f"`callwright run --allow {place}` permits it." if typed_call else flag(place)
+    # `callwright call` has no --allow, other verbs have flags of their own.
+    elsewhere = typed_call and not rules.permit
+    remedy = f"`callwright run --allow {place}` permits it." if elsewhere else flag(place, rules)
     ours = {numeric(host) for host in (*rules.local, *(host for host, _ in rules.own))}
     if there.is_loopback or there in ours:
         if speaker.is_loopback or speaker in ours:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from callwright.rtp.control import RtcpControl
 from callwright.rtp.latch import PROOF, Latch
+from callwright.rtp.latching import rtcp_beside
 from callwright.rtp.outgoing import FrameSource, Prepared, SentFrame
 from callwright.rtp.packet import RTCP_TYPES
 from callwright.rtp.play_out import PlayedFrame
@@ -493,6 +494,11 @@ class Session:
         if self._config.symmetric:
             self._outdated = source != self._destination and self._outgoing.prepared
             self._destination = source
+            rtcp = self._rtcp_latched
+            if rtcp is not None and before is not None and rtcp[0] == before[0] != source[0]:
+                self._rtcp_latched = None  # it moves with RTP
+            if self._rtcp_latched is None:
+                self._rtcp_destination = rtcp_beside(source, self._config.remote, self._config.remote_rtcp)
             if self._sending:
                 self._outgoing.set_sending(True, now)  # policy may have refused where it was to go before
         if len(self._sources) < _MOST_SOURCES:

@@ -1,0 +1,111 @@
+"""An offer whose media may not go where it says is refused before it is answered, at first and in a call."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from callwright.cli.answer import permission_of_callers
+from callwright.net.clock import SystemClock
+from callwright.phone.inbound import InboundCall
+from callwright.phone.phone import Phone
+from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
+from callwright.scenario.outcome import CallState, Failure
+
+LOOPBACK, STRANGER = "127.0.0.1", "203.0.113.99"
+
+
+class Caller:
+    """Speaks SIP from a socket of its own; its offers name whatever host they are told."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target, self.tag, self.cseq = target, "", 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((LOOPBACK, 0))
+        self.socket.setblocking(False)
+        self.port = self.socket.getsockname()[1]
+
+    def say(self, method: str, host: str = "") -> None:
+        self.cseq += method != "ACK"
+        body = f"v=0\r\no=- 1 {self.cseq} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
+        body = f"{body}m=audio {self.port} RTP/AVP 0\r\n" if host else ""
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        text = (
+            f"{method} sip:sut@{LOOPBACK}:{self.target[1]} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {LOOPBACK}:{self.port};branch=z9hG4bK{method}{self.cseq}\r\n"
+            f"From: <sip:x@{LOOPBACK}>;tag=c\r\nTo: <sip:sut@{LOOPBACK}>{self.tag}\r\nCall-ID: c1\r\n"
+            f"CSeq: {self.cseq} {method}\r\nMax-Forwards: 70\r\n"
+            f"Contact: <sip:x@{LOOPBACK}:{self.port}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        self.socket.sendto(text.encode(), self.target)
+
+    async def final(self) -> tuple[int, str]:
+        """Status and text of the next final response to the last request but ACK."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(10):
+            while True:
+                text = (await loop.sock_recv(self.socket, 65_536)).decode("latin-1")
+                status = re.match(r"SIP/2.0 ([2-6]\d\d)", text)
+                if status and f"CSeq: {self.cseq} " in text:
+                    self.tag = (re.search(r"^To:.*(;tag=\S+)", text, re.MULTILINE) or [""] * 2)[1]
+                    return int(status[1]), text
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[tuple[Phone, Caller, list[InboundCall]]]:
+    async with Phone(PhoneConfig(), permission=permission_of_callers(None, ()), clock=SystemClock()) as phone:
+        bound = await phone.listen(LOOPBACK, 0)
+        taken: list[InboundCall] = []
+        phone.on_call = lambda _: AnswerPlan(media=MediaPlan(play="silence"), answer_after=0.05)
+        phone.on_incoming = taken.append
+        caller = Caller((LOOPBACK, bound.port))
+        try:
+            yield phone, caller, taken
+        finally:
+            caller.socket.close()
+
+
+async def test_offer_that_names_a_stranger_is_refused_before_it_rings() -> None:
+    async with answering() as (_, caller, taken):
+        caller.say("INVITE", STRANGER)
+        status, text = await caller.final()
+        assert status == 488
+        assert 'Warning: 399 127.0.0.1 "media is not sent to that address"' in text
+        caller.say("ACK")
+        outcome = await asyncio.wait_for(taken[0].finished, 10)
+    assert outcome.failure is Failure.POLICY
+    assert f"Add --allow-media {STRANGER} " in (outcome.failure_detail or "")
+    assert not {reached.state for reached in outcome.states} & {CallState.RINGING, CallState.ANSWERED}
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
+async def test_new_offer_that_names_a_stranger_is_refused_and_the_call_goes_on(host: str) -> None:
+    async with answering() as (_, caller, taken):
+        caller.say("INVITE", host)
+        assert (await caller.final())[0] == 200
+        caller.say("ACK")
+        caller.say("INVITE", STRANGER)
+        assert (await caller.final())[0] == 488
+        caller.say("ACK")
+        caller.say("INVITE", host)
+        assert (await caller.final())[0] == 200
+        caller.say("ACK")
+        caller.say("BYE")
+        assert (await caller.final())[0] == 200
+        outcome = await asyncio.wait_for(taken[0].finished, 10)
+    assert outcome.failure is None
+    assert any(f"wants media at {STRANGER}" in remark for remark in outcome.remarks)
+
+
+async def test_offer_that_names_a_host_without_an_address_is_refused() -> None:
+    async with answering() as (_, caller, taken):
+        caller.say("INVITE", "nowhere.invalid")
+        assert (await caller.final())[0] == 488
+        caller.say("ACK")
+        outcome = await asyncio.wait_for(taken[0].finished, 10)
+    assert outcome.failure is Failure.NEGOTIATION
