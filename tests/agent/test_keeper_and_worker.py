@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -480,3 +481,46 @@ async def test_a_call_that_was_stopped_before_it_left_is_told_by_whom(
     assert (answer.accepted, answer.superseded, answer.reason) == (False, False, "by callwright")
     assert (await by_hand.finish(run, verdict=Verdict.CANCELED)).accepted
     assert (await services.runs.known(run.session_id)).phase == "canceled"
+
+
+async def test_a_database_that_cannot_be_written_for_some_leases_costs_no_verdict(
+    services: Services, broker: MemoryBroker, agent_id: str, tmp_path: Path
+) -> None:
+    lease = 1.5
+    await services.tests.create(SYSTEM, SHORT_CALL.replace("1.2 s", "4 s"), name="patient")
+    blocker = sqlite3.connect(
+        tmp_path / "data" / "callwright.db", isolation_level=None, check_same_thread=False
+    )
+    async with (
+        Keeper(services.runs, services.servers, services.evidence, broker, lease=lease),
+        working(tmp_path, broker, agent_id),
+    ):
+        run = await services.runs.start(SYSTEM, "patient")
+        await until(services, run, lambda seen: seen.phase == "running")
+        await asyncio.to_thread(blocker.execute, "BEGIN IMMEDIATE")
+        await asyncio.sleep(2.2 * lease)
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        ended = await until(services, run, lambda seen: seen.finished)
+    assert (ended.phase, ended.attempt) == ("passed", 1), ended.result_description
+
+
+async def test_an_agent_that_asks_for_leave_is_not_silent(
+    services: Services, broker: MemoryBroker, keeper: Keeper, agent_id: str
+) -> None:
+    """Its lease ended while the platform could not write; nobody has judged it yet."""
+    run = await services.runs.start(SYSTEM, "ping")
+    await claim(services, run, agent_id)
+    seen = await services.runs.known(run.session_id)
+    await services.stores.runs.renew([(run.id, seen.attempt)], agent_id, services.clock.wall() - 0.001)
+    attempt = Attempt(run.id, run.session_id, seen.attempt)
+    notice = IntentNotice(attempt.run_id, attempt.session_id, attempt.attempt, call="1", destination="x")
+    answer = decode(
+        Answer,
+        await broker.request(subject.of_agent(agent_id, subject.INTENT), encode(notice), 5.0),
+    )
+    assert answer.accepted
+
+
+async def claim(services: Services, run: Run, agent_id: str) -> None:
+    assert await services.runs.claim(run.id, 1, agent_id, 5.0)

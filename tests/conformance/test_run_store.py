@@ -164,7 +164,7 @@ async def test_expired_are_those_whose_lease_or_deadline_is_over(stores: Stores)
     assert [run.id for run in await stores.runs.expired(NOW + 601)] == [queued.id, running.id]
     await stores.runs.extend_leases(NOW + 700)
     assert await stores.runs.expired(NOW + 699) == []
-    await stores.runs.shift_deadlines(3600)
+    await stores.runs.shift_times(3600)
     assert await stores.runs.expired(NOW + 4299) == []
     assert len(await stores.runs.expired(NOW + 4301)) == 2
 

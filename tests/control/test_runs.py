@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,10 +18,12 @@ from callwright.control.errors import (
     NotFound,
     QuotaExceeded,
     RefusedByPolicy,
+    WroteLate,
 )
 from callwright.control.runs.model import Acceptance, Run, RunFilter
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
+from callwright.control.servers.model import Agent
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
@@ -456,6 +459,121 @@ async def test_a_step_of_the_clock_ends_no_run_and_keeps_none_alive(
         assert [ended.id for ended in await services.runs.expire_leases()] == [run.id]
     finally:
         await services.close()
+
+
+async def test_an_end_that_waited_for_the_database_is_not_written_before_the_agent_is_heard(
+    services: Services, demo: Identity, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await begun(services, demo)
+    clock.advance(16)
+    end = services.stores.runs.end
+
+    async def late(*arguments: Any) -> Run | None:
+        clock.advance(25)
+        return await end(*arguments)
+
+    monkeypatch.setattr(services.stores.runs, "end", late)
+    with pytest.raises(WroteLate, match=r"took 25\.0 s to write"):
+        await services.runs.expire_leases()
+    assert (await services.runs.known(run.session_id)).phase == "running"
+    assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+    monkeypatch.undo()
+    assert await services.runs.expire_leases() == []
+    await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    assert (await services.runs.known(run.session_id)).phase == "passed"
+
+
+async def test_a_run_whose_agent_was_heard_is_not_lost_though_the_lease_is_not_written(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await begun(services, demo)
+    clock.advance(16)
+    assert await services.runs.expire_leases(lambda seen: seen.id == run.id) == []
+    assert [lost.id for lost in await services.runs.expire_leases(lambda _: False)] == [run.id]
+
+
+async def test_a_lease_counts_from_when_it_is_written(
+    services: Services, demo: Identity, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await begun(services, demo)
+    renew, waits = services.stores.runs.renew, [25.0, 0.0]
+
+    async def late(*arguments: Any) -> set[int]:
+        clock.advance(waits.pop(0))
+        return await renew(*arguments)
+
+    monkeypatch.setattr(services.stores.runs, "renew", late)
+    assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+    assert (await services.runs.known(run.session_id)).lease_until == clock.wall() + 15
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, -1.0, 1.0])
+async def test_the_times_of_a_run_are_of_one_calendar_though_the_clock_is_set(
+    tmp_path: Path, empty_database: Path, step: float
+) -> None:
+    """Set while it waits, while it runs, and just before its end: nothing ends before it begins, and what a
+    run lasted is what passed."""
+    for set_at in range(4):
+        clock = SteppedClock()
+        data = tmp_path / str(set_at)
+        data.mkdir()
+        (data / "callwright.db").write_bytes(empty_database.read_bytes())
+        services = await Services.open(data, clock=clock, entropy=seeded_entropy(1))
+        try:
+            admin = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
+            await services.tests.ensure_demo(admin)
+            await services.runs.expire_leases()
+
+            def passes(moment: int, clock: SteppedClock = clock, set_at: int = set_at) -> None:
+                clock.advance(10)
+                if moment == set_at:
+                    clock.step = step
+
+            run = await services.runs.start(admin, "basic_call")
+            passes(0)
+            assert await services.runs.claim(run.id, 1, "ag", 15)
+            passes(1)
+            assert await services.runs.intend(run.id, 1, "ag")
+            passes(2)
+            assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+            passes(3)
+            await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+            ended = await services.runs.known(run.session_id)
+            assert ended.started_at is not None
+            assert ended.intent_at is not None
+            assert ended.stopped_at is not None
+            assert ended.created_at <= ended.started_at <= ended.intent_at <= ended.stopped_at
+            if abs(step) > 2:
+                assert ended.stopped_at - ended.started_at == pytest.approx(30)
+                assert ended.started_at - ended.created_at == pytest.approx(10)
+        finally:
+            await services.close()
+
+
+async def test_a_run_stopped_after_the_clock_was_set_back_does_not_end_before_it_was_made(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    clock = SteppedClock()
+    (tmp_path / "callwright.db").write_bytes(empty_database.read_bytes())
+    services = await Services.open(tmp_path, clock=clock, entropy=seeded_entropy(1))
+    try:
+        admin = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
+        await services.tests.ensure_demo(admin)
+        run = await services.runs.start(admin, "basic_call")
+        clock.step = -3600
+        stopped = await services.runs.stop(admin, run.session_id)
+        assert stopped.stopped_at == stopped.stop_requested_at == run.created_at
+    finally:
+        await services.close()
+
+
+def test_an_agent_that_was_heard_in_time_to_come_is_not_alive() -> None:
+    """Before the clock was set back: who lives is heard again within a lease."""
+    agent = Agent("a", "a", "p", "{}", "", 1, 0, "[]", "", "active", 0.0, 5000.0)
+    assert agent.alive(5010.0)
+    assert agent.alive(4995.0)
+    assert not agent.alive(5020.0)
+    assert not agent.alive(1400.0)
 
 
 async def test_a_keeper_that_was_away_gives_agents_time_to_be_heard(

@@ -18,7 +18,7 @@ from callwright.agent.loading import Loads
 from callwright.agent.tasks import Tasks
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
-from callwright.net.clock import Clock, SystemClock
+from callwright.net.clock import Clock, SteadyClock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
@@ -75,17 +75,18 @@ class Runner:
         self.interpreter = Interpreter(scenario)
         self._permission, self._taps, self._recordings = permission, tuple(taps), recordings
         self._bind, self._user_agent, self._tls = bind, user_agent, tls
-        self._clock: Clock = clock or SystemClock()
+        machine = clock or SystemClock()
+        self.clock: Clock = SteadyClock(machine)  # all times of the run are of one calendar
         self._entropy = entropy
         self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
         self._caps = caps
-        self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=self._clock, taps=self._taps)
+        self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=machine, taps=self._taps)
         self._loads = Loads(
             scenario,
             rules=permission.rules,
             bind=bind,
             rtp_ports=rtp_ports,
-            clock=self._clock,
+            clock=self.clock,
             post=self.post,
             on_intent=on_intent,
             caps=caps,
@@ -106,10 +107,10 @@ class Runner:
     async def run(self) -> RunOutcome:
         """From the first step to the last. Always ends: every wait of the interpreter has a deadline."""
         self._outcome = asyncio.get_running_loop().create_future()
-        started = self._clock.wall()
+        started = self.clock.wall()
         try:
             await self._loads.prepare()
-            self.interpreter.start(self._clock.now())
+            self.interpreter.start(self.clock.now())
             self._pump()
             outcome = await self._outcome
         finally:
@@ -117,13 +118,13 @@ class Runner:
         return replace(
             outcome,
             started_at=started,
-            stopped_at=self._clock.wall(),
+            stopped_at=self.clock.wall(),
             warnings=(*outcome.warnings, *dict.fromkeys(self.warnings)),
         )
 
     def stop(self, reason: str) -> None:
         """Hang up, unregister, finish; `reason` ends a sentence ("by Ctrl-C")."""
-        self.interpreter.stop(reason, self._clock.now())
+        self.interpreter.stop(reason, self.clock.now())
         self._pump()
 
     def hold(self, holding: bool) -> None:
@@ -160,7 +161,7 @@ class Runner:
                     break
                 what = self._waiting.popleft()
                 self._on_event(what)
-                self.interpreter.receive(what, self._clock.now())
+                self.interpreter.receive(what, self.clock.now())
         finally:
             self._pumping = False
         self._arm()
@@ -171,11 +172,11 @@ class Runner:
             self._timer = None
         due = self.interpreter.next_wake()
         if due is not None:
-            delay = max(0.0, due - self._clock.now())
+            delay = max(0.0, due - self.clock.now())
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def _wake(self) -> None:
-        self.interpreter.wake(self._clock.now())
+        self.interpreter.wake(self.clock.now())
         self._pump()
 
     def _carry_out(self, order: command.Command) -> None:
@@ -192,7 +193,7 @@ class Runner:
                 self._take(order)
             case command.RefuseCall(id=id_, status=status):
                 _, received = self._invites.pop(id_)
-                received.call.reject(status, now=self._clock.now())
+                received.call.reject(status, now=self.clock.now())
             case command.PlaceCall():
                 self._place(order)
             case command.Hold(id=id_):
@@ -237,7 +238,7 @@ class Runner:
                 config,
                 taps=self._taps,
                 permission=self._permission,
-                clock=self._clock,
+                clock=self.clock,
                 entropy=self._entropy,
                 engine=self._engine,
                 on_intent=self._on_intent,
@@ -329,7 +330,7 @@ class Runner:
             identifier=order.address,
         )
         if not self._playable(order.address, plan.media):
-            received.call.reject(480, now=self._clock.now())
+            received.call.reject(480, now=self.clock.now())
             return
         phone.on_incoming = lambda call: self._follow(order.id, call)
         phone.take(received, plan)

@@ -171,7 +171,7 @@ async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOu
     running = asyncio.ensure_future(runner.run())
     stopping = asyncio.ensure_future(live.stopping.wait())
     seconds = asyncio.ensure_future(tell_seconds(runner, live.report))
-    messages = asyncio.ensure_future(_tell_messages(unfolding, live))
+    messages = asyncio.ensure_future(_tell_messages(unfolding, live, runner.clock.wall()))
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
@@ -185,10 +185,11 @@ async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOu
         await asyncio.gather(stopping, seconds, messages, return_exceptions=True)
 
 
-async def _tell_messages(unfolding: Unfolding, live: Live) -> None:
-    """The ladder so far, whenever there is more of it, and now and then for who began to watch late."""
+async def _tell_messages(unfolding: Unfolding, live: Live, origin: float) -> None:
+    """The ladder so far, whenever there is more of it, and now and then for who began to watch late.
+    `origin`: when the run began, in the calendar of its phones."""
     loop = asyncio.get_running_loop()
-    origin, told_at = SystemClock().wall(), 0.0
+    told_at = 0.0
     while True:
         await asyncio.sleep(_LADDER_SECONDS)
         if unfolding.changed or loop.time() - told_at > _LADDER_AGAIN:

@@ -23,6 +23,7 @@ __all__ = [
     "RefusedByPolicy",
     "StorageUnavailable",
     "Unmigrated",
+    "WroteLate",
 ]
 
 
@@ -105,6 +106,15 @@ class CapReached(QuotaExceeded):
 
 class StorageUnavailable(DomainError):
     """The database or the disk does not answer, or is full. Nothing was acknowledged; try again."""
+
+
+class WroteLate(StorageUnavailable):
+    """The database answered after ``seconds``: too late for what was to be written. Nothing was."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The database took {seconds:.1f} s to write.", "See what its disk and others on it do."
+        )
 
 
 class EvidenceAway(StorageUnavailable):

@@ -30,6 +30,23 @@ class SystemClock:
         return time.time()
 
 
+class SteadyClock:
+    """The calendar of one undertaking: as `clock` has it now, and from then on by its intervals, so that two
+    of its times lie apart by what has passed, whatever somebody does to the machine's clock meanwhile. Not
+    for what goes on for days, which is to follow the machine."""
+
+    __slots__ = ("_clock", "_offset")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._offset = clock, clock.wall() - clock.now()
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def wall(self) -> float:
+        return self._clock.now() + self._offset
+
+
 class ManualClock:
     """A clock that stands until it is told to advance, for tests and simulations in virtual time."""
 

@@ -90,7 +90,7 @@ class Accounts:
         if found is None or not fits:
             return None
         now = self._clock.wall()
-        if found.last_used_at is None or now - found.last_used_at > _NOTE_EVERY:
+        if found.last_used_at is None or not 0 <= now - found.last_used_at <= _NOTE_EVERY:
             await self._store.note_key_use(found.id, now)
         return await self._identity(
             found.user_id, found.username, found.role, key_id=found.id, only_project=found.project_id
@@ -131,7 +131,8 @@ class Accounts:
         idle = now - found.last_used_at
         if found.idle_seconds > 0 and idle > found.idle_seconds:
             return None
-        if idle > min(_NOTE_EVERY, found.idle_seconds / 10 if found.idle_seconds else _NOTE_EVERY):
+        often = min(_NOTE_EVERY, found.idle_seconds / 10 if found.idle_seconds else _NOTE_EVERY)
+        if not 0 <= idle <= often:  # below 0: the clock was set back, and it is counted anew from here
             await self._store.note_token_use(found.id, now)
         return await self._identity(found.user_id, found.username, found.role, session_id=found.id)
 

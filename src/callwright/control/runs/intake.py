@@ -17,6 +17,7 @@ from callwright.control.errors import (
 from callwright.control.runs.evidence import RunEvidence
 from callwright.control.runs.model import Acceptance, Run
 from callwright.control.runs.service import Runs
+from callwright.control.runs.transitions import Phase
 from callwright.control.servers.model import AgentState
 from callwright.control.servers.service import Servers
 from callwright.dispatch.messages import (
@@ -106,10 +107,18 @@ class Intake:
 
     async def intent(self, agent_id: str, notice: IntentNotice) -> Answer:
         run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
+        now = run or await self._runs.by_id(notice.run_id)
+        if run is None and (now.attempt, now.agent_id, now.phase) == (
+            notice.attempt,
+            agent_id,
+            Phase.STARTING,
+        ):
+            # Its lease may have ended only because we could not write: who asks is not silent.
+            await self._runs.renew([(now.id, now.attempt)], agent_id, self.lease)
+            run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
         if run is not None:
             self._moved.append(run)
             return Answer(True)
-        now = await self._runs.by_id(notice.run_id)
         held = (now.attempt, now.agent_id) == (notice.attempt, agent_id) and not now.finished
         if held and now.stop_requested_at is not None:
             return Answer(False, reason=who_stopped(now))

@@ -78,6 +78,9 @@ class Keeper:
         self._queued: dict[tuple[int, int], tuple[str, float]] = {}  # -> pool, when it was put in
         self._stops: dict[tuple[int, int], tuple[str, StopOrder]] = {}  # -> agent, what it is told
         self._owners: dict[tuple[int, int], tuple[str, str]] = {}  # -> agent, session id
+        self._heard: dict[tuple[int, int], tuple[str, float]] = {}  # -> agent that holds it, when it said so
+        self._beating: set[str] = set()  # agents whose heartbeat is being written
+        self._looked_at: float | None = None
         self._pools: set[str] = set()
         self._changed: set[int] = set()
         self._look = asyncio.Event()
@@ -108,10 +111,10 @@ class Keeper:
             (subject.RELEASE, self._answering(messages.Release, intake.release)),
             (subject.RESULT, self._answering(messages.Result, intake.result)),
             (subject.EVIDENCE, self._answering(messages.EvidenceChunk, intake.chunk)),
-            (subject.HEARTBEAT, self._answering(messages.Heartbeat, self._heartbeat)),
         ):
             turns = self._evidence_turns if kind == subject.EVIDENCE else self._turns
             await self._subscribe(subject.of_agents(kind), self._aside(handler, turns))
+        await self._subscribe(subject.of_agents(subject.HEARTBEAT), self._hear)
         await self._subscribe(subject.of_agents(subject.PROGRESS), self._progress)
         await self._subscribe(subject.RUNS_CHANGED, self._on_changed)
         await self._subscribe(subject.AGENTS_CHANGED, self._aside(self._on_agents_changed))
@@ -252,6 +255,10 @@ class Keeper:
         self._lost = self._away = True
 
     async def _attend(self) -> None:
+        now = self._clock.now()
+        if self._looked_at is not None and now - self._looked_at > max(2.0, self.lease / 3):
+            self._away = True  # we were stopped, or waited for the database: what agents said lies unread
+        self._looked_at = now
         if self._away:
             await self._runs.extend_leases(self.lease + _GRACE)
             if self._lost:
@@ -264,12 +271,13 @@ class Keeper:
             return
         self._sweep = False
         await self._announce_kill()
-        await self._runs.expire_leases()
+        await self._runs.expire_leases(self._was_heard)
         live = await self._runs.live()
         keys = {(run.id, run.attempt) for run in live}
         _keep_only(self._queued, keys)
         _keep_only(self._stops, keys)
         _keep_only(self._owners, keys)
+        _keep_only(self._heard, keys)
         for run in live:
             await self._move(run)
         await self._tell_stops()
@@ -329,6 +337,36 @@ class Keeper:
         self._killed_at = switch.engaged_at if switch is not None else None
 
     # -- what agents say
+
+    async def _hear(self, message: Message) -> None:
+        """Noted before anything waits: an agent is not silent because the database is slow. One heartbeat of
+        an agent at a time; a later one is said again."""
+        agent_id, now = subject.sender(message.subject), self._clock.now()
+        try:
+            beat = decode(messages.Heartbeat, message.data)
+        except messages.BadMessage as error:
+            _log.warning("%s: %s", message.subject, error)
+            return
+        for run in beat.runs:
+            self._heard[run.run_id, run.attempt] = (agent_id, now)
+        if agent_id in self._beating:
+            await message.respond(b"")  # we cannot write now, which is an answer
+            return
+        self._beating.add(agent_id)
+        task = asyncio.ensure_future(self._beat(agent_id, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _beat(self, agent_id: str, message: Message) -> None:
+        try:
+            await self._turns.acquire()
+            await self._carry(self._answering(messages.Heartbeat, self._heartbeat), message, self._turns)
+        finally:
+            self._beating.discard(agent_id)
+
+    def _was_heard(self, run: Run) -> bool:
+        agent_id, at = self._heard.get((run.id, run.attempt), ("", float("-inf")))
+        return agent_id == run.agent_id and self._clock.now() - at < self.lease
 
     async def _heartbeat(self, agent_id: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
         info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels, spool=beat.spool)

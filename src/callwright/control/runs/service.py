@@ -23,6 +23,7 @@ from callwright.control.errors import (
     NotFound,
     QuotaExceeded,
     RefusedByPolicy,
+    WroteLate,
 )
 from callwright.control.reading import WAITING, beside
 from callwright.control.runs.admission import admit, check_caps, summed
@@ -55,6 +56,8 @@ from callwright.scenario.scenario import Scenario
 __all__ = ["KILL_SWITCH", "RunSettings", "Runs", "new_session_id"]
 
 _LARGE_OUTCOME = 1024 * 1024  # octets of a run.json that is read beside the event loop
+_PROMPT = 2.0  # seconds in which the database writes; after more, what was decided is looked at again
+_RENEWALS = 3  # writings of one heartbeat, while each takes so long that its lease is nearly over
 _CLOCK_STEP = 2.0  # seconds by which calendar and interval may differ between two looks
 _MAX_KEY = 255
 
@@ -104,6 +107,7 @@ class Runs(RunRecords):
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
         self._clocks: tuple[float, float] | None = None  # interval and calendar at the last look
+        self._following = asyncio.Lock()
 
     # -- start
 
@@ -332,13 +336,13 @@ class Runs(RunRecords):
     async def claim(self, run_id: int, attempt: int, agent_id: str, lease: float) -> Run | None:
         """queued to starting: the agent may prepare it, and holds it for ``lease`` seconds. None: it may not.
         Asking again with the same answer is harmless."""
-        now = self._clock.wall()
+        now = await self._now()
         return await self._store.claim(run_id, attempt, agent_id, now, now + lease, self.settings.grace)
 
     async def intend(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
         """starting to running: the agent's leave to send its first request, asked for before it does. From
         now on this run is never tried again. None: it must send nothing."""
-        return await self._store.intend(run_id, attempt, agent_id, self._clock.wall())
+        return await self._store.intend(run_id, attempt, agent_id, await self._now())
 
     async def release(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
         """The agent gives back what it has not begun; queued again as the next attempt, where its document
@@ -346,16 +350,22 @@ class Runs(RunRecords):
         now = await self.by_id(run_id)
         its_own = (now.attempt, now.agent_id, now.phase) == (attempt, agent_id, Phase.STARTING)
         if its_own and not await self._may_be_tried_again(now):
-            return self._told(await self._store.end(now, _not_again("gave it back"), self._clock.wall()))
+            return self._told(await self._store.end(now, _not_again("gave it back"), await self._now()))
         run = await self._store.release(
-            run_id, attempt, agent_id, self._clock.wall(), self.settings.queue_patience
+            run_id, attempt, agent_id, await self._now(), self.settings.queue_patience
         )
         return self._told(run)
 
     async def renew(self, pairs: Iterable[tuple[int, int]], agent_id: str, lease: float) -> set[int]:
         """A heartbeat with (run id, attempt) of all the agent holds; which of them are still its own: it must
-        drop the others."""
-        return await self._store.renew(pairs, agent_id, self._clock.wall() + lease)
+        drop the others. The lease counts from when it is written, not from when the writing began to wait."""
+        held = list(pairs)
+        for _ in range(_RENEWALS):
+            began = self._clock.now()
+            kept = await self._store.renew(held, agent_id, await self._now() + lease)
+            if self._clock.now() - began < lease / 3:
+                break
+        return kept
 
     async def finish(
         self,
@@ -376,7 +386,7 @@ class Runs(RunRecords):
         large = len(outcome) > _LARGE_OUTCOME
         ending = await asyncio.to_thread(read_outcome, outcome) if large else read_outcome(outcome)
         ending = msgspec.structs.replace(await self._weighed(run, ending), files_due=files)
-        ended = await self._store.finish(run.id, attempt, agent_id, ending, self._clock.wall())
+        ended = await self._store.finish(run.id, attempt, agent_id, ending, await self._now())
         if ended is not None:
             self._tell([ended])
             return Acceptance.ACCEPTED
@@ -394,20 +404,37 @@ class Runs(RunRecords):
         now, then = await self._store.given(run.id), await self._store.given(before.id)
         return ending if now is None or then is None else weighed(ending, now, then)
 
-    async def expire_leases(self) -> Sequence[Run]:
-        """Moves on every run whose agent was not heard, that nobody took, or that lasts too long.
+    async def expire_leases(self, heard: Callable[[Run], bool] = lambda _: False) -> Sequence[Run]:
+        """Moves on every run whose agent was not heard, that nobody took, or that lasts too long. ``heard``:
+        whether its agent said within the lease that it holds it, though that may not be written yet.
 
-        A step of the machine's clock moves the deadlines along instead of ending runs.
+        A step of the machine's clock moves the deadlines along instead of ending runs. Raises WroteLate,
+        with nothing ended, when the database let it wait: then agents waited as well, and are to be heard
+        before anything is judged.
         """
-        now = self._clock.wall()
-        await self._follow_clock(now)
+        now = await self._now()
         changed = []
-        for run in await self._store.expired(now):
-            moved = await self._expire(run, now)
-            if moved is not None:
-                changed.append(moved)
-        self._tell(changed)
+        try:
+            for run in await self._store.expired(now):
+                if run.lease_until is not None and run.lease_until < now and heard(run):
+                    continue
+                moved = await self._expire_at_once(run, now)
+                if moved is not None:
+                    changed.append(moved)
+        finally:
+            self._tell(changed)
         return changed
+
+    async def _expire_at_once(self, run: Run, now: float) -> Run | None:
+        """Or not at all: nothing is written after a wait in which the agent could not be heard."""
+        again = run.phase != Phase.STARTING or await self._may_be_tried_again(run)
+        began = self._clock.now()
+        async with self._audit.change():
+            moved = await self._expire(run, now, again=again)
+            waited = self._clock.now() - began
+            if moved is not None and waited > _PROMPT:
+                raise WroteLate(waited)
+        return moved
 
     async def confirm_ended(self, agent_id: str, running: Iterable[tuple[int, int]]) -> Sequence[Run]:
         """The agent says over HTTP what it carries out: of all else that it was to stop, nothing is on any
@@ -439,29 +466,35 @@ class Runs(RunRecords):
         now, changed = self._clock.wall(), []
         for run in await self._store.live():
             if run.agent_id == agent_id and run.lease_until is not None:
-                moved = await self._expire(run, now, lost="revoked")
+                again = run.phase != Phase.STARTING or await self._may_be_tried_again(run)
+                moved = await self._expire(run, now, "revoked", again=again)
                 if moved is not None:
                     changed.append(moved)
         self._tell(changed)
         return changed
 
-    async def _follow_clock(self, now: float) -> None:
-        interval = self._clock.now()
-        before, self._clocks = self._clocks, (interval, now)
-        if before is not None:
-            step = (now - before[1]) - (interval - before[0])
+    async def _now(self) -> float:
+        """The calendar, for the keeper alone: where it was set since the last look, the times of all that
+        live are moved first, so that no two times of a run are of different calendars."""
+        async with self._following:
+            interval, now = self._clock.now(), self._clock.wall()
+            before = self._clocks
+            step = 0.0 if before is None else (now - before[1]) - (interval - before[0])
             if abs(step) > _CLOCK_STEP:
-                await self._store.shift_deadlines(step)
+                await self._store.shift_times(step)
+            self._clocks = interval, now
+        return now
 
-    async def _expire(self, run: Run, now: float, lost: str = "") -> Run | None:
-        """`lost`: why its agent counts as lost whatever the lease says."""
+    async def _expire(self, run: Run, now: float, lost: str = "", *, again: bool) -> Run | None:
+        """`lost`: why its agent counts as lost whatever the lease says; `again`: whether its document lets it
+        be tried again."""
         lease_over = run.lease_until is not None and (bool(lost) or run.lease_until < now)
         if run.stop_requested_at is not None:
             switch = await self.kill_switch()
             killed = switch is not None and run.id in switch.told
             return await self._store.end(run, _stopped_unheard(run, killed), now)
         if run.phase == Phase.STARTING and lease_over and run.attempt < self.settings.attempts:
-            if not await self._may_be_tried_again(run):
+            if not again:
                 return await self._store.end(run, _not_again(f"was {lost or 'lost'}"), now)
             return await self._store.requeue(run, now, self.settings.queue_patience)
         if run.phase == Phase.QUEUED:
@@ -497,7 +530,7 @@ class Runs(RunRecords):
     async def extend_leases(self, seconds: float) -> None:
         """For a keeper that begins, or whose database was away: no lease ends within ``seconds``, so that
         agents which carried on meanwhile can be heard."""
-        await self._store.extend_leases(self._clock.wall() + seconds)
+        await self._store.extend_leases(await self._now() + seconds)
 
     # -- stop
 

@@ -49,8 +49,9 @@ class Agent(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.spool, type=SpoolState)
 
     def alive(self, wall: float, patience: float = 15.0) -> bool:
-        """Whether it was heard within ``patience`` seconds."""
-        return self.last_seen_at is not None and wall - self.last_seen_at <= patience
+        """Whether it was heard within ``patience`` seconds. A time to come is of a clock that was set back
+        since: who lives is heard again soon."""
+        return self.last_seen_at is not None and abs(wall - self.last_seen_at) <= patience
 
 
 class AgentInfo(msgspec.Struct, frozen=True):

@@ -55,6 +55,13 @@ def _among(phases: Iterable[Phase]) -> ColumnElement[bool]:
     return runs.c.phase.in_([literal(phase.value) for phase in phases])
 
 
+def _not_before(earlier: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The parameter `now`, but never before what came first: somebody may have set the clock back."""
+    now = param("now", runs.c.created_at.type)
+    return case((earlier > now, earlier), else_=now)
+
+
+_STOPPED = _not_before(func.coalesce(runs.c.intent_at, runs.c.started_at, runs.c.created_at))
 _SWITCH_OFF = ~exists().where(settings.c.name == KILL_SWITCH, settings.c.value != "")
 
 BY_SESSION = Statement(select(*_RUN).where(runs.c.session_id == param("session_id")), brief=True)
@@ -159,7 +166,7 @@ CLAIM = Statement(
         phase=Phase.STARTING.value,
         agent_id=param("agent_id"),
         lease_until=param("lease_until"),
-        started_at=func.coalesce(runs.c.started_at, param("now", runs.c.started_at.type)),
+        started_at=func.coalesce(runs.c.started_at, _not_before(runs.c.created_at)),
         deadline_at=param("now", runs.c.started_at.type) + runs.c.max_seconds + param("grace"),
     )
     .returning(*_RUN)
@@ -191,7 +198,9 @@ INTEND = Statement(
     )
     .values(
         phase=Phase.RUNNING.value,
-        intent_at=func.coalesce(runs.c.intent_at, param("now", runs.c.intent_at.type)),
+        intent_at=func.coalesce(
+            runs.c.intent_at, _not_before(func.coalesce(runs.c.started_at, runs.c.created_at))
+        ),
     )
     .returning(*_RUN)
 )
@@ -222,7 +231,7 @@ _ENDING = {
     "blame": param("blame"),
     "result_description": param("reason"),
     "mos": param("mos"),
-    "stopped_at": param("now"),
+    "stopped_at": _STOPPED,
     "lease_until": null(),
 }
 FINISH = Statement(
@@ -250,8 +259,8 @@ def stops(one: bool) -> tuple[Statement, Statement]:
             phase=Phase.CANCELED.value,
             verdict=Phase.CANCELED.value,
             result_description=param("reason"),
-            stopped_at=param("now"),
-            stop_requested_at=param("now"),
+            stopped_at=_STOPPED,
+            stop_requested_at=_not_before(runs.c.created_at),
         )
     )
     asked = (
@@ -261,7 +270,7 @@ def stops(one: bool) -> tuple[Statement, Statement]:
             runs.c.stop_requested_at.is_(None),
             *this,
         )
-        .values(stop_requested_at=param("now"), result_description=param("reason"))
+        .values(stop_requested_at=_not_before(runs.c.created_at), result_description=param("reason"))
     )
     return Statement(canceled.returning(*_RUN)), Statement(asked.returning(*_RUN))
 
@@ -298,8 +307,13 @@ SHIFT = Statement(
     update(runs)
     .where(_LIVE)
     .values(
-        lease_until=runs.c.lease_until + param("seconds", runs.c.lease_until.type),
-        deadline_at=runs.c.deadline_at + param("seconds", runs.c.deadline_at.type),
+        {
+            name: runs.c[name] + param("seconds", runs.c[name].type)
+            for name in (
+                *("created_at", "started_at", "intent_at", "stop_requested_at"),
+                *("lease_until", "deadline_at"),
+            )
+        }
     )
 )
 SET_KIOSK = Statement(

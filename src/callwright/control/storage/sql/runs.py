@@ -215,7 +215,7 @@ class SqlRunStore:
             await transaction.run(sql.EXTEND, {"until": until})
             await transaction.run(sql.EXTEND_QUEUED, {"until": until})
 
-    async def shift_deadlines(self, seconds: float) -> None:
+    async def shift_times(self, seconds: float) -> None:
         await self._db.run(sql.SHIFT, {"seconds": seconds})
 
     async def set_kiosk(self, run_id: int, serial: int | None, until: float | None = None) -> Run | None:

@@ -4,7 +4,7 @@
   var box = document.getElementById("live");
   if (!box) return;
   var announce = document.getElementById("announce"), lost = document.getElementById("lost"), elapsed = document.getElementById("elapsed");
-  var offset = Number(box.dataset.now) * 1000 - Date.now(), began = Number(box.dataset.began) * 1000;
+  var offset = Number(box.dataset.now) * 1000 - performance.now(), began = Number(box.dataset.began) * 1000;
   function part(name) { return box.querySelector('[data-part="' + name + '"]'); }
 
   var text = { word: 1, sentence: 1, count: 1 };
@@ -34,5 +34,5 @@
   source.addEventListener("error", function () { if (!ended) lost.hidden = false; });
   addEventListener("pagehide", function () { source.close(); });
 
-  setInterval(function () { elapsed.textContent = Math.max(0, Math.round((Date.now() + offset - began) / 1000)) + " s"; }, 1000);
+  setInterval(function () { elapsed.textContent = Math.max(0, Math.round((performance.now() + offset - began) / 1000)) + " s"; }, 1000);
 })();
