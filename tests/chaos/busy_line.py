@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Self
 
 RINGS = 0.15  # seconds
@@ -15,7 +16,7 @@ class BusyLine:
     """`calls`: number that was dialled -> the Call-IDs it was dialled with; a repeated INVITE is the same
     call. `first`: when it was dialled first, `ended`: when CANCEL or BYE came, in monotonic seconds. `up`:
     Call-IDs of those neither refused nor ended, and their numbers; `placed`: when each came, repetitions not
-    counted.
+    counted; `over`: when each ended, whoever ended it.
 
     A number that begins with `answer` is answered and held, one with `ring` rings on; others are busy.
     """
@@ -24,6 +25,7 @@ class BusyLine:
         self.first: dict[str, float] = {}
         self.up: dict[str, str] = {}
         self.placed: list[float] = []
+        self.over: dict[str, float] = {}
         self.ended: dict[str, float] = {}
         self._numbers: dict[str, str] = {}  # Call-ID -> what was dialled
         self._invites: dict[str, list[str]] = {}  # Call-ID -> the INVITE's lines
@@ -70,20 +72,35 @@ class BusyLine:
                 if method in ("BYE", "CANCEL"):
                     call = next(line.partition(": ")[2] for line in head if line.startswith("Call-ID"))
                     self.ended.setdefault(self._numbers[call], time.monotonic())
-                    self.up.pop(call, None)
+                    self._end(call)
                 self._answer(head, source, "200 OK")
                 if method == "CANCEL":
                     self._answer(self._invites[call], source, "487 Request Terminated")
 
     def _refuse(self, head: list[str], source: tuple[str, int], call: str) -> None:
-        self.up.pop(call, None)
+        self._end(call)
         self._answer(head, source, "486 Busy Here")
+
+    def _end(self, call: str) -> None:
+        self.over.setdefault(call, time.monotonic())
+        self.up.pop(call, None)
+
+    def left_up(self, calls: Iterable[str], since: float, seconds: float) -> dict[str, str]:
+        """Those of these calls that were not over so many seconds after that moment, with their numbers;
+        waits until it is known."""
+        while (
+            left := [call for call in calls if call not in self.over]
+        ) and time.monotonic() < since + seconds:
+            time.sleep(0.02)
+        late = [call for call in calls if self.over.get(call, since) > since + seconds]
+        return {call: self._numbers[call] for call in (*left, *late)}
 
     @property
     def _session(self) -> str:
         """An answer whose audio goes where nobody listens."""
         return (
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            "m=audio 40009 RTP/AVP 0\r\n"
         )
 
     def _answer(self, head: list[str], source: tuple[str, int], status: str, body: str = "") -> None:

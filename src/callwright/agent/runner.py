@@ -25,6 +25,7 @@ from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.phone.call import PhoneCall
+from callwright.phone.guard import Guard
 from callwright.phone.intent import OnIntent
 from callwright.phone.outbound import as_uri
 from callwright.phone.permission import Permission
@@ -50,7 +51,8 @@ class Runner:
 
     `recordings` is the folder for WAVs (None: nothing is recorded); `tls` is for every party; `on_event`
     hears every event of the interpreter, for live progress. `on_intent` is awaited before an INVITE leaves,
-    and may withhold it; `caps` are those of targets, over all runs of the agent.
+    and may withhold it; `caps` are those of targets, over all runs of the agent; `guard` keeps what ends the
+    calls though this process is killed.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Runner:
         entropy: Entropy = system_entropy,
         on_intent: OnIntent | None = None,
         caps: Caps | None = None,
+        guard: Guard | None = None,
         on_event: Callable[[event.Event], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -79,7 +82,7 @@ class Runner:
         self.clock: Clock = SteadyClock(machine)  # all times of the run are of one calendar
         self._entropy = entropy
         self._on_intent, self._on_event, self._on_warning = on_intent, on_event, on_warning
-        self._caps = caps
+        self._caps, self._guard = caps, guard
         self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=machine, taps=self._taps)
         self._loads = Loads(
             scenario,
@@ -243,6 +246,7 @@ class Runner:
                 engine=self._engine,
                 on_intent=self._on_intent,
                 gate=self._caps,
+                guard=self._guard,
                 on_warning=self._warn,
             )
             phone.patience = 2.0

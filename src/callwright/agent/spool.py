@@ -4,6 +4,7 @@ A folder for each attempt:
 
     claim.json     which attempt this is; written before anything of it is done
     intents        a line for each INVITE, on the disk before the INVITE leaves
+    dialogs        what ends each call that is on; see agent/bequest
     outcome.json   the result, once there is one
     evidence/      the files of the run
     sent           names of the files that the platform has; they are not here any more
@@ -27,6 +28,7 @@ import msgspec
 from callwright.dispatch.messages import Attempt
 
 _CLAIM, _INTENTS, _OUTCOME, _EVIDENCE = "claim.json", "intents", "outcome.json", "evidence"
+_DIALOGS = "dialogs"
 _SENT, _DROPPED = "sent", "dropped"
 
 
@@ -47,6 +49,26 @@ class Entry:
         if new:
             _sync_folder(self.folder)
         self.intents += 1
+
+    def bequeath(self, line: bytes) -> None:
+        """One line more of what ends the calls. It is with the kernel when this returns, which no SIGKILL
+        takes away, and on the disk a little later: calls do not wait for it."""
+        handle = os.open(self.folder / _DIALOGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, line + b"\n")
+        finally:
+            os.close(handle)
+
+    def bequests(self) -> list[bytes]:
+        try:
+            return (self.folder / _DIALOGS).read_bytes().splitlines()
+        except OSError:
+            return []
+
+    def bequeath_no_more(self) -> None:
+        """Somebody sees to it."""
+        with contextlib.suppress(OSError):
+            (self.folder / _DIALOGS).unlink()
 
     def conclude(self, outcome: dict[str, Any]) -> None:
         _write(self.folder / _OUTCOME, json.dumps(outcome, ensure_ascii=False).encode("utf-8", "replace"))

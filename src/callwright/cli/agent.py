@@ -20,6 +20,8 @@ from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseF
 if TYPE_CHECKING:
     from callwright.agent.identity import Identity, Transport
     from callwright.agent.silence import Patience
+    from callwright.agent.spool import Spool
+    from callwright.cli.job import Carrier
     from callwright.dispatch.nats import Place
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -296,12 +298,48 @@ async def _serve(
     patience: Patience,
     supervised: bool,
 ) -> None:
-    from callwright import __version__
+    from callwright.agent.bequest import unended
     from callwright.agent.spool import Spool
+    from callwright.cli.job import Carrier
+    from callwright.phone.guarding import guarded
+
+    try:
+        spool = Spool(data / "spool")
+        (data / "sounds").mkdir(exist_ok=True)
+    except OSError as error:
+        raise Refused(f"the spool cannot be made: {error}", code=EXIT_PLATFORM, blame="platform") from None
+    with guarded() as guard:
+        for estate, wills in unended(spool):  # what an earlier process left, and its guardian with it
+            if guard is not None:
+                guard.bequeath(estate, wills)
+        await _work(
+            identity,
+            data,
+            spool,
+            Carrier(bind=bind, rtp_ports=rtp_ports, sounds=data / "sounds", guard=guard),
+            stop,
+            spool_limit=spool_limit,
+            patience=patience,
+            supervised=supervised,
+        )
+
+
+async def _work(
+    identity: Identity,
+    data: Path,
+    spool: Spool,
+    carrier: Carrier,
+    stop: asyncio.Event,
+    *,
+    spool_limit: int,
+    patience: Patience,
+    supervised: bool,
+) -> None:
+    from callwright import __version__
     from callwright.agent.worker import Abilities, Worker
     from callwright.cli import supervised as line
     from callwright.cli.asking import HttpPlatform
-    from callwright.cli.job import Carrier, weigh
+    from callwright.cli.job import weigh
     from callwright.dispatch.broker import CredentialsRefused, Unavailable
     from callwright.dispatch.nats import NatsBroker
 
@@ -325,17 +363,12 @@ async def _serve(
         raise _revoked(str(error), identity) from None
     except (Unavailable, ValueError) as error:
         raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
-    try:
-        spool = Spool(data / "spool")
-        (data / "sounds").mkdir(exist_ok=True)
-    except OSError as error:
-        raise Refused(f"the spool cannot be made: {error}", code=EXIT_PLATFORM, blame="platform") from None
     asked = HttpPlatform(identity.platform_url, identity.platform_ca) if identity.platform_url else None
     worker = Worker(
         identity,
         broker,
         spool,
-        Carrier(bind=bind, rtp_ports=rtp_ports, sounds=data / "sounds"),
+        carrier,
         weigh=weigh,
         abilities=Abilities(__version__, _codecs()),
         spool_limit=spool_limit,

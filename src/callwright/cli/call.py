@@ -21,6 +21,7 @@ from callwright.cli.console import (
 
 if TYPE_CHECKING:
     from callwright.phone.call import PhoneCall
+    from callwright.phone.phone import Phone
     from callwright.phone.plan import CallPlan, PhoneConfig
     from callwright.scenario.outcome import CallOutcome, StateReached
 
@@ -182,9 +183,8 @@ async def _place(
     trace_sip: bool,
 ) -> tuple[CallOutcome, bool, bool]:
     from callwright.cli.evidence import Collection
-    from callwright.phone.phone import LINGER, Phone
-    from callwright.phone.source import prepare
-    from callwright.scenario.outcome import Failure
+    from callwright.phone.guarding import guarded
+    from callwright.phone.phone import Phone
     from callwright.scenario.verdict import judge_call
 
     secrets = (plan.account.secret,) if plan.account else ()
@@ -193,7 +193,25 @@ async def _place(
     progress = flags.Progress()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
     taps = [*collection.taps, *flags.taps_for(trace_sip, secrets)]
-    phone = Phone(config, taps=taps, permission=permission, on_warning=say)
+    with guarded() as guard:
+        phone = Phone(config, taps=taps, permission=permission, guard=guard, on_warning=say)
+        interrupted, outcome = await _placed(phone, config, plan, stop, progress)
+    progress.done()
+    min_mos, min_heard = least
+    verdict, blame, reason = judge_call(outcome, min_mos=min_mos, min_heard=min_heard)
+    outcome = outcome.judged(verdict, blame, reason)
+    collection.finish_calls([outcome], min_mos=min_mos)
+    return outcome, interrupted, collection.lost
+
+
+async def _placed(
+    phone: Phone, config: PhoneConfig, plan: CallPlan, stop: asyncio.Event, progress: flags.Progress
+) -> tuple[bool, CallOutcome]:
+    """(whether it was stopped, its facts)."""
+    from callwright.phone.phone import LINGER
+    from callwright.phone.source import prepare
+    from callwright.scenario.outcome import Failure
+
     async with phone:
         if plan.media.enabled:
             prepare(plan.media.play, config.codecs, config.ptime, plan.media.voice)
@@ -204,12 +222,7 @@ async def _place(
             call.hangup(Failure.STOPPED, "Ctrl-C")
         outcome = await call.finished
         await phone.close(linger=LINGER)
-    progress.done()
-    min_mos, min_heard = least
-    verdict, blame, reason = judge_call(outcome, min_mos=min_mos, min_heard=min_heard)
-    outcome = outcome.judged(verdict, blame, reason)
-    collection.finish_calls([outcome], min_mos=min_mos)
-    return outcome, interrupted, collection.lost
+    return interrupted, outcome
 
 
 def _in_words(call: PhoneCall, state: StateReached) -> str:

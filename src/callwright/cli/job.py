@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from callwright import __version__
+from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
@@ -29,6 +30,7 @@ from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.pbx.embedded import embedded_pbx
+from callwright.phone.guard import Guard
 from callwright.phone.permission import Permission
 from callwright.policy.destination import Destination, PolicyError, Purpose, Rules, Target, decide
 from callwright.scenario.actions import Call
@@ -45,7 +47,8 @@ _LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
 
 class Carrier:
     """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`;
-    `sounds`: the folder of the .wav files that documents may play, None: there are none."""
+    `sounds`: the folder of the .wav files that documents may play, None: there are none. `guard` keeps what
+    ends the calls though this process is killed; it lies on the disk beside the intents too."""
 
     def __init__(
         self,
@@ -54,8 +57,9 @@ class Carrier:
         rtp_ports: tuple[int, int] = (16384, 32767),
         entropy: Entropy = system_entropy,
         sounds: Path | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        self._sounds = sounds
+        self._sounds, self._guard = sounds, guard
         self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
         self._caps = Caps(SystemClock())  # over all runs
 
@@ -135,6 +139,7 @@ class Carrier:
             entropy=self._entropy,
             on_intent=live.intend,
             caps=self._caps,
+            guard=WrittenGuard(self._guard, lambda: live.journal),
             on_event=on_event,
         )
         return runner, evidence, unfolding, memory

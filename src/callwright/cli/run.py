@@ -234,6 +234,7 @@ async def _run(
     from callwright.net.driver import BindFailed
     from callwright.net.entropy import system_entropy
     from callwright.pbx.embedded import embedded_pbx
+    from callwright.phone.guarding import guarded
     from callwright.phone.permission import Permission
     from callwright.policy.destination import Purpose
     from callwright.policy.destination import Rules as PolicyRules
@@ -271,6 +272,7 @@ async def _run(
             rtp_ports=config.rtp_ports,
             tls=tls,
             user_agent=config.user_agent,
+            guard=left_at_the_end.enter_context(guarded()),
             on_event=lambda what: progress.show(_in_words(what)),
             on_warning=say if wishes.verbose else lambda _: None,
         )

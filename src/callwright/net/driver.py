@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -90,6 +91,7 @@ class Driver(Generic[EventT]):
     idle_timeout    seconds after which an unused flow is closed; long, as a NAT may leave no other way back
     on_error        exceptions of handler, taps and machine; they never stop the pump
     on_warning      sentences about things that work but may surprise
+    before_sending  called after each change of the machine, before what it sends leaves
 
     A large request is not moved to TCP, although RFC 3261 section 18.1.1 has it for over 1,300 octets: a test
     tool sends what its user chose over what its user chose, and many targets listen on UDP alone. It is
@@ -112,8 +114,10 @@ class Driver(Generic[EventT]):
         on_error: Callable[[BaseException], None] = log_error,
         on_warning: Callable[[str], None] = _log.warning,
         error_reports: ErrorReports | None = None,
+        before_sending: Callable[[], None] | None = None,
     ) -> None:
         self.machine = machine
+        self._before_sending = before_sending
         self._handler = handler
         self._clock: Clock = clock or SystemClock()
         self._taps = list(taps)
@@ -227,13 +231,33 @@ class Driver(Generic[EventT]):
 
     # Sockets
 
-    def _open_udp(self, host: str, port: int) -> UdpSocket:
+    def adopt(self, descriptor: int) -> Address:
+        """A bound UDP socket of another process is ours from now on, with all that waits in it."""
+        return self._open_udp("", 0, socket.socket(fileno=descriptor)).local
+
+    def reopen(self, local: Address) -> bool:
+        """Whether UDP leaves from this very address and port, which is opened when nobody has it."""
+        hosts = (local.host, "::" if ":" in local.host else "0.0.0.0")
+        if any(udp.local.port == local.port and udp.local.host in hosts for udp in self._udp):
+            return True
+        try:
+            self._open_udp(local.host, local.port)
+        except OSError:
+            return False
+        return True
+
+    def descriptor_of(self, local: Address) -> int:
+        """Of the UDP socket that sends from there."""
+        return self._udp_from(local).sock.fileno()
+
+    def _open_udp(self, host: str, port: int, sock: socket.socket | None = None) -> UdpSocket:
         opened = UdpSocket(
             host,
             port,
             on_batch=self._datagrams,
             on_refused=self._refused,
             error_reports=self._error_reports,
+            sock=sock,
         )
         self._udp.append(opened)
         # The first port opened on an address is the source of what is sent from it.
@@ -321,6 +345,8 @@ class Driver(Generic[EventT]):
 
     def _drain_once(self) -> bool:
         try:
+            if self._before_sending is not None:
+                self._before_sending()
             outgoing = self.machine.transmissions()
             if outgoing:
                 self._transmit(outgoing)

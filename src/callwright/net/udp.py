@@ -175,7 +175,9 @@ class UdpSocket:
         on_batch: Callable[[list[Datagram]], None],
         on_refused: Callable[[Address, str], None],
         error_reports: ErrorReports | None = None,
+        sock: socket.socket | None = None,
     ) -> None:
+        """`sock`: a bound one of another process, which is taken over instead of opening one."""
         self._loop = asyncio.get_running_loop()
         self._on_batch = on_batch
         self._on_refused = on_refused
@@ -185,10 +187,12 @@ class UdpSocket:
         self._waiting: deque[tuple[bytes, Address, str]] = deque()
         self._peers: dict[Address, socket.socket] = {}
         self._routes: dict[str, str] = {}
-        if self._reports == "connected" and port:
+        if sock is None and self._reports == "connected" and port:
             # Sharing the port would hide that another process has it: ask without sharing first.
             self._bind(host, port, share=False).close()
-        self._sock = self._bind(host, port, share=self._reports == "connected")
+        if sock is not None:
+            sock.setblocking(False)
+        self._sock = sock or self._bind(host, port, share=self._reports == "connected")
         self.local = from_sockaddr(self._sock.getsockname())
         self._wildcard = self.local.host in WILDCARDS
         self._packet_info = self._wildcard and sys.platform == "linux"
@@ -221,6 +225,10 @@ class UdpSocket:
             enable_error_queue(sock)
         if self._packet_info:
             sock.setsockopt(level, _IPV6_RECVPKTINFO if six else _IP_PKTINFO, 1)
+
+    @property
+    def sock(self) -> socket.socket:
+        return self._sock
 
     # Receiving
 

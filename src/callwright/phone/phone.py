@@ -18,6 +18,7 @@ from callwright.net.ports import MediaPorts
 from callwright.net.resolver import NameService, ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
+from callwright.phone.guard import Estate, Guard, Kept
 from callwright.phone.inbound import InboundCall
 from callwright.phone.intent import Gate, OnIntent
 from callwright.phone.outbound import OutboundCall
@@ -56,7 +57,8 @@ class Phone:
 
     `taps` see every SIP, RTP and RTCP packet; `permission` says where calls and media may go; `engine` may be
     shared between phones of one process (then its owner closes it); `on_intent` is awaited before an INVITE
-    leaves, and may withhold it; `names` stands in for the system's resolver.
+    leaves, and may withhold it; `names` stands in for the system's resolver. `guard` keeps what ends the
+    calls though this process is killed.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Phone:
         engine: MediaEngine | None = None,
         on_intent: OnIntent | None = None,
         gate: Gate | None = None,
+        guard: Guard | None = None,
         names: NameService | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
@@ -90,6 +93,9 @@ class Phone:
         self.on_invite: Callable[[events.CallReceived], None] | None = None
         self.on_incoming: Callable[[InboundCall], None] | None = None
         self.listening: list[tuple[Transport, Address]] = []
+        self._guard = guard
+        self._kept: Kept | None = None
+        self._lent: set[Address] = set()
         self._serial = 0
         self._sessions = int.from_bytes(entropy(4), "big")
         self._requests: dict[object, PhoneRequest] = {}
@@ -110,6 +116,7 @@ class Phone:
                 answer_options=config.answer_options,
                 accept_calls=True,
                 hop_for=self._hop_for,
+                keep_wills=guard is not None,
             ),
             entropy,
         )
@@ -124,6 +131,7 @@ class Phone:
             names=names,
             on_warning=on_warning,
             on_error=on_error,
+            before_sending=self._bequeath if guard is not None else None,
         )
 
     async def __aenter__(self) -> Phone:
@@ -172,6 +180,9 @@ class Phone:
             if self.endpoint.loss_seen:
                 await asyncio.sleep(linger)
         await self.driver.close()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if self._owns_engine:
             await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
 
@@ -180,6 +191,20 @@ class Phone:
         deadline = self.clock.now() + self.patience
         while self.endpoint.pending().unconfirmed and self.clock.now() < deadline:
             await asyncio.sleep(_LOOK_EVERY)
+
+    def _bequeath(self) -> None:
+        """What ends the calls is kept before what makes them is sent."""
+        for key, will in self.endpoint.wills():
+            if self._kept is None:
+                if will is None or self._guard is None:
+                    continue
+                self._kept = self._guard.open(Estate.of(self.config, self.permission))
+            if will is not None and will.flow.transport is Transport.UDP:
+                local = will.flow.local
+                if local not in self._lent:
+                    self._lent.add(local)
+                    self._kept.lend(local, self.driver.descriptor_of(local))
+            self._kept.keep(key, will)
 
     # -- for the calls
 

@@ -32,6 +32,7 @@ from callwright.sip.timeline import Timeline
 from callwright.sip.timers import Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
+from callwright.sip.will import Will, essence, hop_values, state_of
 
 if TYPE_CHECKING:
     from callwright.sip.transaction.server import ServerTransaction
@@ -265,6 +266,23 @@ class Call:
         """From now on send the requests of this call there, whatever the route set says."""
         self.hop = hop
         self._hop_override = hop
+        self.agent.changes(self)
+
+    def will(self) -> Will | None:
+        """What another process needs to end this call; None when there is nothing to end."""
+        return None
+
+    def _will(self, dialog: Dialog | None, hop: Hop, *, outbound: bool) -> Will:
+        known = self.credentials
+        return Will(
+            outbound,
+            hop_values(hop),
+            essence(self.request),
+            self.local_tag,
+            state_of(dialog, self._hop_override) if dialog is not None else None,
+            known.username if known is not None else "",
+            known.password if known is not None else "",
+        )
 
     # -- from the endpoint
 
@@ -291,6 +309,7 @@ class Call:
             self.modification.receive(transaction, now)
         elif method == "UPDATE":
             dialog.refresh_target(request)
+            self.agent.changes(self)
             self.agent.reply(transaction, 200, now, contact=self.contact)
             self.agent.emit(RequestAnswered(now, request, self))
         elif method == "OPTIONS" and self.agent.config.answer_options:
@@ -464,6 +483,7 @@ class Call:
         self.unguard()
         self.modification.give_up(event.at)
         self.agent.calls.pop((self.call_id, self.local_tag), None)
+        self.agent.changes(self)
         self.agent.emit(event)
 
     # -- inside

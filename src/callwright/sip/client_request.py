@@ -101,6 +101,14 @@ class ClientRequest:
             request.headers.extend(fields)
         self._send(branch, now)
 
+    def take_over(self, branch: str, now: float) -> None:
+        """It was sent by another process; wait for its response, and send nothing again."""
+        self.sent_at = now
+        transaction = self._agent.layer.request(self.request, self.hop, self, branch, now)
+        transaction.count = self._count
+        self.transaction = transaction
+        transaction.take_over(now)
+
     def abandon(self, now: float) -> None:
         """Wait no longer for a response, and tell nobody."""
         if self.transaction is not None:

@@ -53,3 +53,4 @@ class EndpointConfig:
     answer_limit: float = 600.0  # an inbound call that the user leaves unanswered gets 480 after this
     max_forwards: int = 70
     hop_for: HopFor | None = None
+    keep_wills: bool = False  # tell by `Endpoint.wills` what ends each call; see sip/will

@@ -19,6 +19,7 @@ from callwright.sip.digest_server import DigestServer, Judgement
 from callwright.sip.dispatch import Dispatch
 from callwright.sip.events import Event
 from callwright.sip.inbound_call import InboundCall
+from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.registration import Registration
@@ -27,6 +28,7 @@ from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 from callwright.sip.user_agent import UserAgent
+from callwright.sip.will import Will, dialog_of
 
 __all__ = ["Endpoint", "EndpointConfig", "Pending", "Transmission"]
 
@@ -87,6 +89,36 @@ class Endpoint:
         agent = self._agent
         events, agent.events = agent.events, []
         return events
+
+    def wills(self) -> list[tuple[str, Will | None]]:
+        """Take what changed of what ends each call, under its key; None: there is nothing to end any more. To
+        be told to who keeps them before `transmissions` are sent; see `EndpointConfig.keep_wills`."""
+        agent = self._agent
+        changed, agent.changed = agent.changed, {}
+        return [(f"{call.call_id};{call.local_tag}", call.will()) for call in changed]
+
+    def inherit(
+        self, will: Will, hop: PermittedHop, *, now: float, way: PermittedHop | None = None
+    ) -> Call | None:
+        """End the call of another process: BYE, or CANCEL, and an answer that still comes; or 480 to a call
+        that came in, which the user hears of as CallReceived and rejects (None). `hop`: of its INVITE, from
+        here; `way`: where requests of its dialog go. Raises MalformedMessage, ValueError."""
+        agent, request, state = self._agent, will.request(), will.dialog
+        if state is not None:
+            dialog = dialog_of(state, request.headers.call_id, hop)
+            call: Call = InheritedCall(
+                agent, request, hop, dialog, will.credentials, outbound=will.outbound, now=now
+            )
+            if way is not None:
+                call.use_hop(way)
+            call.hangup(now=now)
+            return call
+        if will.outbound:
+            placed = OutboundCall(agent, request, hop, will.local_tag, will.credentials, now)
+            placed.take_over(request.headers.top_via.branch or "", now)
+            return placed
+        self.receive(will.invite, hop, now)
+        return None
 
     # -- what a user does
 

@@ -11,6 +11,7 @@ from callwright.sip.success import Success
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.uri import NameAddr
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
+from callwright.sip.will import Will
 
 _UNANSWERED = (CallState.PROCEEDING, CallState.EARLY)
 
@@ -38,6 +39,14 @@ class InboundCall(Call):
         if trying:
             agent.reply(transaction, 100, now)
         self.guard(agent.config.answer_limit, self._unattended, now)
+        agent.changes(self)
+
+    def will(self) -> Will | None:
+        """See Call.will."""
+        if self.over:
+            return None
+        dialog = None if self.state in _UNANSWERED else self.dialog
+        return self._will(dialog, self.transaction.flow, outbound=False)
 
     @property
     def local(self) -> NameAddr:
@@ -105,6 +114,7 @@ class InboundCall(Call):
         self._reply(200, now, None, headers, body, content_type)
         self.state = CallState.ANSWERED
         self.unguard()  # from here the ACK has its own deadline
+        self.agent.changes(self)
         self.timeline.answered_at = now
         self.timeline.final_status = 200
         self._success = Success(self.transaction, self._ack_overdue, now)
@@ -226,4 +236,5 @@ class InboundCall(Call):
         self.state = CallState.ENDED
         self.timeline.ended_at = now
         self.unguard()
+        self.agent.changes(self)
         self.agent.calls.pop((self.call_id, self.local_tag), None)

@@ -87,6 +87,7 @@ class Modification:
         if status < 300:
             if call.dialog is not None:
                 call.dialog.refresh_target(response)
+                call.agent.changes(call)
             if handle.request.body:
                 self._send_ack(handle, b"", "", None)
             else:
@@ -141,6 +142,7 @@ class Modification:
         self._stop_overdue()
         if call.dialog is not None:
             call.dialog.refresh_target(transaction.request)
+            call.agent.changes(call)
         call.agent.reply(
             transaction,
             200,

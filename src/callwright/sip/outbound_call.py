@@ -24,6 +24,7 @@ from callwright.sip.message import Request, Response
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
+from callwright.sip.will import Will
 
 _UNANSWERED = (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)
 
@@ -47,6 +48,7 @@ class OutboundCall(Call):
         self._ack: tuple[bytes, Hop] | None = None
         self._fork_acks: dict[str, tuple[bytes, Hop]] = {}  # of 2xx from other branches
         self._provisionals = 0
+        self._sent_to = hop
         self._cancel_sent = False
         self._cancel_headers: HeaderPairs = ()
         self._invite = ClientRequest(agent, request, hop, self, digest=self.digest, count=self.timeline)
@@ -55,6 +57,20 @@ class OutboundCall(Call):
         """Send the INVITE."""
         self.guard(self.agent.config.ring_limit, lambda at: self.cancel(now=at), now)
         self._invite.start(branch, now)
+        self.agent.changes(self)
+
+    def take_over(self, branch: str, now: float) -> None:
+        """Be the INVITE that another process sent, and give it up: CANCEL leaves at once, for whether a
+        provisional came is not known. One that the INVITE comes after is answered 481, and said again."""
+        self._invite.take_over(branch, now)
+        self.state = CallState.PROCEEDING
+        self.cancel(now=now)
+
+    def will(self) -> Will | None:
+        """See Call.will."""
+        if self.over:
+            return None
+        return self._will(self.dialog, self._sent_to, outbound=True)
 
     @property
     def contact(self) -> str:
@@ -132,6 +148,7 @@ class OutboundCall(Call):
     def request_repeated(self, handle: ClientRequest, now: float) -> None:
         """Challenged, and about to be sent with credentials."""
         self.request = handle.request
+        self.agent.changes(self)
         self.state = CallState.CALLING
         self.timeline.authorized_at = now
         self.early_dialogs.clear()
@@ -174,6 +191,7 @@ class OutboundCall(Call):
             dialog.refresh_routes(response)
         self.early_dialogs.clear()
         self.dialog = dialog
+        self.agent.changes(self)
         if self.state is CallState.CANCELING:  # the 200 crossed our CANCEL (9.1)
             self.unguard()
             self.acknowledge(now=now)
@@ -245,9 +263,13 @@ class OutboundCall(Call):
         headers.add("User-Agent", self.agent.config.user_agent)
         headers.extend(self._cancel_headers)
         request = Request("CANCEL", self.request.uri, headers)
-        handle = ClientRequest(self.agent, request, self.hop, _CancelSent(), count=self.timeline)
+        handle = ClientRequest(self.agent, request, self.hop, _CancelSent(self), count=self.timeline)
         handle.start(invite.top_via.branch or "", now)
         self.guard(self.agent.config.timers.transaction_timeout, self._cancel_unheard, now)
+
+    def cancel_was_early(self) -> None:
+        """The next provisional calls for another."""
+        self._cancel_sent = False
 
     def _cancel_unheard(self, now: float) -> None:
         """64*T1 after CANCEL: no final response will come (9.1)."""
@@ -256,7 +278,11 @@ class OutboundCall(Call):
 
 
 class _CancelSent:
-    """Nobody waits for the answer to a CANCEL: the INVITE's own answer decides."""
+    """Nobody waits for the answer to a CANCEL: the INVITE's own answer decides. Only where the peer knew no
+    such INVITE, and then rings, it has to be said again."""
+
+    def __init__(self, call: OutboundCall) -> None:
+        self._call = call
 
     def request_progressed(self, handle: ClientRequest, response: Response, now: float) -> None:
         """No news."""
@@ -265,7 +291,9 @@ class _CancelSent:
         """A CANCEL cannot be challenged (22.1)."""
 
     def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
-        """No news."""
+        """No news, but for 481."""
+        if response.status == 481:
+            self._call.cancel_was_early()
 
     def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
         """The deadline of the call is running."""

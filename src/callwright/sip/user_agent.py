@@ -41,6 +41,7 @@ class UserAgent:
         self.supported = ", ".join(config.supported)
         self._sent_by: dict[tuple[Transport, Address], str] = {}
         self._dead_flows: dict[tuple[Transport, Address, Address], None] = {}
+        self.changed: dict[Call, None] = {}  # calls whose will is another than it was told
 
     # -- events
 
@@ -61,6 +62,11 @@ class UserAgent:
             or len(self.events) >= self.config.limits.events
             or len(self.calls) >= self.config.limits.calls
         )
+
+    def changes(self, call: Call) -> None:
+        """What is needed to end this call has changed."""
+        if self.config.keep_wills:
+            self.changed[call] = None
 
     # -- tokens
 

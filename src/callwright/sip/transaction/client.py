@@ -52,6 +52,10 @@ class ClientTransaction(Machine):
         self.data = serialize(self.request)
         self.step(Trigger.START, None, now)
 
+    def take_over(self, now: float) -> None:
+        """The request has left already: wait for its response."""
+        self.step(Trigger.START, None, now)
+
     def receive(self, response: Response, now: float) -> None:
         """A response that matched (17.1.3)."""
         status = response.status

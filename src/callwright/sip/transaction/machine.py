@@ -126,7 +126,8 @@ class Machine:
     # -- actions
 
     def _send(self, message: Any, now: float) -> None:
-        self.host.transmit(self.data, self.hop)
+        if self.data:  # else it has left already
+            self.host.transmit(self.data, self.hop)
 
     def _resend(self, message: Any, now: float) -> None:
         if self.data:

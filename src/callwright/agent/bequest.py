@@ -1,0 +1,89 @@
+"""What ends the calls of a run, on the disk beside its intents, for when agent and guardian are both killed.
+
+A file of lines in the spool's entry, each a JSON object: `{"estate": N, "of": {…}}`, then `{"estate": N,
+"key": K, "will": {…}|null}`; the last line of a key holds. It has no passwords, nor what was made with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from callwright.agent.spool import Entry, Spool
+from callwright.phone.guard import Estate, Guard, Kept
+from callwright.sip.transport import Address
+from callwright.sip.will import Will
+
+_log = logging.getLogger(__name__)
+
+
+class WrittenGuard:
+    """See `phone.guard.Guard`: writes down, then has another keep it. `journal` gives the open entry."""
+
+    def __init__(self, guard: Guard | None, journal: Callable[[], Entry | None]) -> None:
+        self._guard, self._journal = guard, journal
+        self._serials = itertools.count(1)
+
+    def open(self, estate: Estate) -> Kept:
+        number = next(self._serials)
+        self.write({"estate": number, "of": msgspec.to_builtins(estate)})
+        return _Written(self, number, self._guard.open(estate) if self._guard is not None else None)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """A disk that is full keeps nothing; the guardian does all the same."""
+        entry = self._journal()
+        if entry is None:
+            return
+        try:
+            entry.bequeath(msgspec.json.encode(line))
+        except OSError as error:
+            _log.warning("what ends a call of run %d is not on the disk: %s", entry.attempt.run_id, error)
+
+
+class _Written:
+    def __init__(self, guard: WrittenGuard, number: int, kept: Kept | None) -> None:
+        self._guard, self._number, self._kept = guard, number, kept
+
+    def lend(self, local: Address, descriptor: int) -> None:
+        if self._kept is not None:
+            self._kept.lend(local, descriptor)
+
+    def keep(self, key: str, will: Will | None) -> None:
+        written = msgspec.to_builtins(will.for_disk()) if will is not None else None
+        self._guard.write({"estate": self._number, "key": key, "will": written})
+        if self._kept is not None:
+            self._kept.keep(key, will)
+
+    def close(self) -> None:
+        self._guard.write({"estate": self._number, "of": None})
+        if self._kept is not None:
+            self._kept.close()
+
+
+def unended(spool: Spool) -> Iterator[tuple[Estate, list[Will]]]:
+    """Calls of earlier processes whose end nobody wrote down, and their ends from now on."""
+    for entry in spool.entries():
+        estates: dict[int, Estate] = {}
+        wills: dict[int, dict[str, Will]] = {}
+        for line in entry.bequests():
+            try:
+                told = msgspec.json.decode(line)
+                number = told["estate"]
+                if "of" in told:
+                    wills[number] = {}
+                    if told["of"] is not None:
+                        estates[number] = msgspec.convert(told["of"], Estate)
+                elif told["will"] is None:
+                    wills.setdefault(number, {}).pop(told["key"], None)
+                else:
+                    wills.setdefault(number, {})[told["key"]] = msgspec.convert(told["will"], Will)
+            except (msgspec.MsgspecError, LookupError, TypeError):
+                continue  # torn by what ended it
+        entry.bequeath_no_more()
+        for number, left in wills.items():
+            if left and number in estates:
+                yield estates[number], list(left.values())

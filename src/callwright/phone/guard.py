@@ -1,0 +1,74 @@
+"""Who keeps the wills of a phone's calls, so that they end though this process is killed.
+
+`net/guardian_line` is the way to the guardian, a process of its own; `phone/inheritance` what it does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from callwright.net.tls import TlsSettings
+from callwright.phone.permission import Permission
+from callwright.phone.plan import PhoneConfig
+from callwright.policy.destination import Purpose, Rules
+from callwright.sip.transport import Address
+from callwright.sip.will import Will
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Of one phone: by which rules, and as whom, its calls are ended."""
+
+    purpose: Purpose
+    rules: Rules
+    user_agent: str = "Callwright"
+    bind: str | None = None
+    advertise: str | None = None
+    tls: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: PhoneConfig, permission: Permission) -> Estate:
+        tls = config.tls
+        told = {
+            "ca": str(tls.ca) if tls.ca else None,
+            "cert": str(tls.cert) if tls.cert else None,
+            "key": str(tls.key) if tls.key else None,
+            "sni": tls.sni,
+            "insecure": tls.insecure,
+        }
+        return cls(
+            permission.purpose, permission.rules, config.user_agent, config.bind, config.advertise, told
+        )
+
+    def config(self) -> PhoneConfig:
+        return PhoneConfig(
+            bind=self.bind,
+            advertise=self.advertise,
+            user_agent=self.user_agent,
+            tls=msgspec.convert(dict(self.tls), TlsSettings, strict=False),
+        )
+
+    def permission(self) -> Permission:
+        return Permission(self.purpose, self.rules)
+
+
+class Kept(Protocol):
+    """An estate that is being kept. What is said here is kept before what is sent next leaves."""
+
+    def lend(self, local: Address, descriptor: int) -> None:
+        """Of the UDP socket of our end: who inherits hears what comes to it."""
+        ...
+
+    def keep(self, key: str, will: Will | None) -> None:
+        """The will of a call as it is now; None: the call is over."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Guard(Protocol):
+    def open(self, estate: Estate) -> Kept: ...

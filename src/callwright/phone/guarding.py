@@ -1,0 +1,80 @@
+"""The guarded side: wills of phones go to the guardian, and there they are read again.
+
+Messages are JSON: `{"section": N, "what": "estate"|"socket"|"will"|"over"|"close"|"orphan", …}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from callwright.net.guardian_line import GuardianLine, available
+from callwright.phone.guard import Estate, Kept
+from callwright.sip.transport import Address
+from callwright.sip.will import Will
+
+GUARDIAN = ("-m", "callwright.cli.guardian")
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[ProcessGuard | None]:
+    """The guard of this process; None where there can be none. Its own process starts with the first call."""
+    guard = ProcessGuard(GuardianLine([sys.executable, *GUARDIAN])) if available() else None
+    try:
+        yield guard
+    finally:
+        if guard is not None:
+            guard.close()
+
+
+class ProcessGuard:
+    """See `phone.guard.Guard`."""
+
+    def __init__(self, line: GuardianLine) -> None:
+        self.line = line
+
+    def open(self, estate: Estate) -> Kept:
+        told = msgspec.to_builtins(estate)
+        return _Kept(self.line, self.line.open(lambda number: _say(number, "estate", estate=told)))
+
+    def bequeath(self, estate: Estate, wills: list[Will]) -> None:
+        """Calls of an earlier process: the guardian ends them now."""
+        kept = self.open(estate)
+        for number, will in enumerate(wills):
+            kept.keep(str(number), will)
+        if isinstance(kept, _Kept):
+            kept.orphan()
+
+    def close(self) -> None:
+        self.line.close()
+
+
+@dataclass(slots=True)
+class _Kept:
+    line: GuardianLine
+    number: int
+
+    def lend(self, local: Address, descriptor: int) -> None:
+        self.line.lend(self.number, _say(self.number, "socket", local=list(local)), [descriptor])
+
+    def keep(self, key: str, will: Will | None) -> None:
+        if will is None:
+            self.line.keep(self.number, key, _say(self.number, "over", key=key), over=True)
+        else:
+            body = _say(self.number, "will", key=key, will=msgspec.to_builtins(will))
+            self.line.keep(self.number, key, body)
+
+    def close(self) -> None:
+        self.line.close_section(self.number, _say(self.number, "close"))
+
+    def orphan(self) -> None:
+        self.line.close_section(self.number, _say(self.number, "orphan"))
+
+
+def _say(section: int, what: str, **more: Any) -> bytes:
+    return msgspec.json.encode({"section": section, "what": what, **more})
