@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callwright.scenario.actions import KINDS
 from callwright.scenario.fields import DOCUMENT_PARAMETERS
+from callwright.scenario.parameter import Parameter, parameters_of
 from callwright.scenario.party import Party
 from callwright.scenario.source import DocumentError, read
 
@@ -49,6 +50,109 @@ def amend(text: str, address: str, value: str | Sequence[str] | None) -> str:
     return changed
 
 
+def amend_condition(text: str, address: str, value: str | None) -> str:
+    """The document with the condition at ``address`` ("conditions.2", "step.1.0.expect.0") set to ``value``,
+    with None taken out; "conditions.N" behind the last one adds it. It is not judged here.
+
+    Raises CannotAmend.
+    """
+    import yaml
+
+    try:
+        read(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (DocumentError, yaml.YAMLError):
+        raise CannotAmend("The document cannot be read as it is. Mend it first.") from None
+    holder, _, digits = address.rpartition(".")
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or "\n" in (value or ""):
+        raise CannotAmend(f"{address} is no condition of this test.")
+    node, number = _conditions_at(root, holder), int(digits)
+    if node is None and holder == "conditions" and value is not None and isinstance(root, yaml.MappingNode):
+        if root.flow_style:
+            raise CannotAmend("The document is written in braces. Add the condition in the text.")
+        line = f"- {_scalar(value, block=True)}"
+        old = _member(root, ("conditions",))
+        end = _Amender(text, None)._end(old[0] if old else root)
+        begin = f"{text[:end]}" if old else f"{text[:end].rstrip()}\n\nconditions"
+        rest = text[end:].lstrip(":") if old else text[end:].lstrip("\n")
+        return f"{begin}:\n  {line}\n{rest.lstrip(chr(10))}"
+    if isinstance(node, yaml.ScalarNode) and number == 0 and value is not None:
+        return _Amender(text, value)._replace(node, _scalar(value))
+    if not isinstance(node, yaml.SequenceNode):
+        raise CannotAmend("These conditions are not written as a list. Change them in the text.")
+    before = _plain(node)
+    changed = _ConditionList(text, node).change(number, value)
+    after = _conditions_at(yaml.compose(changed, Loader=yaml.SafeLoader), holder)
+    wanted = [*before[:number], *([] if value is None else [value]), *before[number + 1 :]]
+    if (_plain(after) if after is not None else []) != wanted:
+        raise CannotAmend("This condition cannot be changed from here. Change it in the text.")
+    return changed
+
+
+def _conditions_at(root: Any, holder: str) -> Any:
+    """The node that holds the conditions of the document or of an action; None where there are none."""
+    import yaml
+
+    if holder == "conditions":
+        found = _member(root, ("conditions",))
+        empty = found and isinstance(found[1], yaml.ScalarNode) and found[1].value in ("", "~", "null")
+        return None if not found or empty else found[1]
+    place = re.fullmatch(r"step\.(\d+)\.(\d+)\.expect", holder)
+    steps = _member(root, ("steps",))
+    try:
+        step = steps[1].value[int(place[1])]  # type: ignore[index]
+        named = _member(step, ("actions",))
+        items = named[1] if named else step
+        item = items.value[int(place[2])] if isinstance(items, yaml.SequenceNode) else items  # type: ignore[index]
+    except (TypeError, IndexError, AttributeError):
+        raise CannotAmend(f"There is no action {holder.removesuffix('.expect')}.") from None
+    action = _member(item, tuple(KINDS))
+    inside = _member(action[1], ("expect",)) if action else None
+    beside = _member(item, ("expect",))
+    if inside and beside:
+        raise CannotAmend("This action has its conditions in two places. Change them in the text.")
+    chosen = inside or beside
+    return chosen[1] if chosen else None
+
+
+class _ConditionList:
+    def __init__(self, text: str, node: Any) -> None:
+        self._amender, self.text, self.node = _Amender(text, None), text, node
+
+    def change(self, number: int, value: str | None) -> str:
+        items, flow = self.node.value, bool(self.node.flow_style)
+        if number > len(items) or (number == len(items) and value is None):
+            raise CannotAmend("There is no such condition any more.")
+        if number == len(items):
+            assert value is not None
+            return self._added(value, flow)
+        item = items[number]
+        if value is not None:
+            return self._amender._replace(item, _scalar(value, block=not flow))
+        end = self._amender._end(item)
+        if flow:
+            if number:
+                return self.text[: self._amender._end(items[number - 1])] + self.text[end:]
+            upto = items[1].start_mark.index if len(items) > 1 else end
+            return self.text[: item.start_mark.index] + self.text[upto:]
+        start = self.text.rfind("\n", 0, item.start_mark.index) + 1
+        if self.text[start : item.start_mark.index].strip() != "-":
+            raise CannotAmend("This condition cannot be taken out from here. Change it in the text.")
+        if len(items) == 1:  # a key with nothing below it is no list
+            raise CannotAmend("The last condition is taken out in the text, with its key.")
+        line_end = self.text.find("\n", end)
+        return self.text[:start] + (self.text[line_end + 1 :] if line_end >= 0 else "")
+
+    def _added(self, value: str, flow: bool) -> str:
+        items = self.node.value
+        if flow:
+            at = self._amender._end(items[-1]) if items else self.node.start_mark.index + 1
+            return f"{self.text[:at]}{', ' if items else ''}{_scalar(value)}{self.text[at:]}"
+        dash = " " * self.node.start_mark.column
+        line = f"{dash}- {_scalar(value, block=True)}"
+        return self._amender._after_line(self._amender._end(items[-1]), line)
+
+
 def _written(value: str | Sequence[str]) -> str:
     """As it stands in a document, in a block or between braces."""
     if not isinstance(value, str):
@@ -56,11 +160,12 @@ def _written(value: str | Sequence[str]) -> str:
     return _scalar(value)
 
 
-def _scalar(text: str) -> str:
+def _scalar(text: str, *, block: bool = False) -> str:
+    """``block``: in a list of lines, where commas and brackets need no quotes."""
     import yaml
 
     try:
-        node: Any = yaml.compose(f"[{text}]", Loader=yaml.SafeLoader)
+        node: Any = yaml.compose(f"- {text}" if block else f"[{text}]", Loader=yaml.SafeLoader)
         items = node.value
         plain = len(items) == 1 and isinstance(items[0], yaml.ScalarNode) and items[0].style is None
         if plain and items[0].value == text:
@@ -68,6 +173,56 @@ def _scalar(text: str) -> str:
     except yaml.YAMLError:
         pass
     return json.dumps(text, ensure_ascii=False)
+
+
+def written(text: str) -> dict[str, tuple[Parameter, str]]:
+    """Every parameter that stands in the text, as its author wrote it, whether its value is right or not: a
+    list as its items with commas between. Empty for a text that is not YAML."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return {}
+    found: dict[str, tuple[Parameter, str]] = {}
+
+    def take(node: Any, address: str, kind: type, aliases: Mapping[str, str], main: str | None) -> None:
+        specs = {spec.name: spec for spec in parameters_of(kind)}
+        if isinstance(node, yaml.ScalarNode) and main and node.value not in ("", "~", "null"):
+            found[f"{address}.{main}"] = (specs[main], node.value)
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            name = aliases.get(key.value, key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in specs and (shown := _as_typed(value)) is not None:
+                found[f"{address}.{name}"] = (specs[name], shown)
+
+    steps = _member(root, ("steps",))
+    for s, step in enumerate(steps[1].value if steps and isinstance(steps[1], yaml.SequenceNode) else ()):
+        named = _member(step, ("actions",))
+        items = named[1] if named else step
+        for a, item in enumerate(items.value if isinstance(items, yaml.SequenceNode) else [items]):
+            action = _member(item, tuple(KINDS))
+            if action:
+                cls = KINDS[action[0].value]
+                take(action[1], f"step.{s}.{a}", cls, cls.aliases, cls.main)
+    parties = _member(root, ("parties",))
+    for key, value in parties[1].value if parties and isinstance(parties[1], yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            take(value, f"party.{key.value}", Party, Party.aliases, None)
+    for name, spec in DOCUMENT_PARAMETERS.items():
+        entry = _member(root, (name,))
+        if entry and (shown := _as_typed(entry[1])) is not None:
+            found[name] = (spec, shown)
+    return found
+
+
+def _as_typed(node: Any) -> str | None:
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if isinstance(node, yaml.SequenceNode) and all(isinstance(one, yaml.ScalarNode) for one in node.value):
+        return ", ".join(one.value for one in node.value)
+    return None
 
 
 class _Amender:

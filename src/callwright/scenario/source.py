@@ -187,9 +187,12 @@ def _read(text: str) -> Node:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         said = error.problem or error.context or "it could not be read"
-        message = f"This is not YAML: {said}."
-        if "\\t" in said:
-            message = "A tab stands where YAML wants spaces. Indent with spaces."
+        known = (words for sign, words in _YAML_IN_WORDS if sign in said)
+        message = next(known, f"This is not YAML: {said}.")
+        if "found unexpected end of stream" in said and "quoted" in (error.context or ""):
+            message = "This is not YAML: a quote is opened here and not closed."
+            if error.context_mark is not None:
+                line, column = error.context_mark.line + 1, error.context_mark.column + 1
         raise DocumentError([Problem(message, line, column)]) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
@@ -198,6 +201,21 @@ def _read(text: str) -> Node:
         message = "A character stands here that YAML does not permit."
         raise DocumentError([Problem(message, line, column)]) from None
 
+
+#: What PyYAML says, and what it means for who wrote the line.
+_YAML_IN_WORDS = (
+    ("'\\t'", "A tab stands where YAML wants spaces. Indent with spaces."),
+    ("expected ',' or ']'", "A list in brackets goes on here without a comma, or is not closed with ]."),
+    ("expected ',' or '}'", "A block in braces goes on here without a comma, or is not closed with }."),
+    ("mapping values are not allowed", "A colon stands here inside a value. Put the value in quotes."),
+    ("could not find expected ':'", "A key stands here without a colon after it."),
+    ("expected <block end>", "This line does not fit those above it: look at its indentation and its dash."),
+    ("sequence entries are not allowed", "A dash cannot begin a list here. Begin it on a line of its own."),
+    ("expected the node content", "A value is missing here."),
+    ("cannot start any token", "A value cannot begin with this character. Put it in quotes."),
+    ("expected a comment or a line break", "Something stands here that belongs on a line of its own."),
+    ("found undefined alias", "This names no anchor above it."),
+)
 
 #: The platform reads the same document at each start of a run, and reading YAML is most of it.
 _read_short = lru_cache(maxsize=64)(_read)
