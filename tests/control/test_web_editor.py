@@ -101,3 +101,41 @@ def test_signing_in_leads_back_to_where_one_was() -> None:
 def test_the_token_of_a_form_gives_the_session_away_to_nobody() -> None:
     assert csrf_of("one") != csrf_of("two")
     assert "one" not in csrf_of("one")
+
+
+def test_a_list_with_a_wrong_entry_is_shown_whole() -> None:
+    text = TEXT.replace("play: speech}", "play: speech, codecs: [PCMA, PCMUU, G722]}").replace("6 s", "6,5 s")
+    assert editor.read(text).scenario is None
+    shown = editor.stands(text)
+    assert shown["step.0.1.codecs"] == "PCMA, PCMUU, G722"
+    assert shown["step.1.0.max_duration"] == "6,5"
+    assert shown["step.1.0.party"] == "alice"  # written as `from`
+    kept = editor.with_problems(editor.read(TEXT).groups, editor.read(text).problems, text)
+    wrong = {f.address: f.text for g in kept for f in (*g.often, *g.more) if f.wrong}
+    assert wrong["step.0.1.codecs"] == "PCMA, PCMUU, G722"
+
+
+def test_what_stands_in_a_document_tells_no_password() -> None:
+    assert "party.alice.password" not in editor.stands(
+        TEXT.replace("alice:", "alice: {password: hunter22}", 1)
+    )
+
+
+def test_a_field_of_a_document_that_is_wrong_elsewhere_is_written_by_its_type() -> None:
+    text = TEXT.replace("6 s", "6,5 s").replace("play: speech}", "play: speech, codecs: [PCMA]}")
+    assert editor.typed_as(text, "step.0.1.codecs", "PCMA, opus") == ["PCMA", "opus"]
+    assert editor.typed_as(text, "step.1.0.max_duration", "6.5") == "6.5 s"
+
+
+def test_conditions_come_apart_and_together_again() -> None:
+    rows = editor.conditions(editor.read(TEXT).scenario)
+    assert [row.address for row in rows] == [f"conditions.{n}" for n in range(4)]
+    assert (rows[1].who, rows[1].metric, rows[1].operator, rows[1].value) == ("callee", "mos", ">=", "3.5")
+    for row in rows:
+        assert f"{row.who}.{row.metric} {row.operator} {row.value}" == row.text
+
+
+def test_markers_of_a_merge_are_a_problem_with_its_line() -> None:
+    (problem,) = editor.read(TEXT + "<<<<<<< 1: yours\n=======\n>>>>>>> 1: version 2\n").problems
+    assert "Two changes meet here" in problem.message
+    assert problem.line == TEXT.count("\n") + 1

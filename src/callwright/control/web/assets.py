@@ -17,7 +17,18 @@ _TYPES = {
 }
 # The design's stylesheets and what the report brings are kept with the report: one copy for both.
 _OF_REPORT = ("tokens.css", "components.css", "report.css", "report.js")
-_OWN = ("app.css", "theme.js", "app.js", "editor.js", "live.js", "history.js", "icon.svg")
+_OWN = (
+    "app.css",
+    "theme.js",
+    "app.js",
+    "drafts.js",
+    "editor-caret.js",
+    "editor-words.js",
+    "editor.js",
+    "live.js",
+    "history.js",
+    "icon.svg",
+)
 _VENDORED = ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")
 
 

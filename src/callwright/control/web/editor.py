@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from callwright.control.reading import beside as beside_loop
+from callwright.control.web import changes
+from callwright.scenario import amendment
+from callwright.scenario.condition import METRICS, Condition
 from callwright.scenario.document import load
+from callwright.scenario.load_condition import LOAD_HELP
 from callwright.scenario.parameter import ParameterView
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError, Problem
@@ -54,6 +58,8 @@ class Field:
     given: bool
     choices: tuple[str, ...]
     secret: bool
+    values: tuple[str, ...] = ()
+    """What a list may hold."""
     wrong: str = ""
     line: int | None = None
 
@@ -88,6 +94,9 @@ class Reading:
 
 def read(text: str, overrides: Mapping[str, Any] | None = None) -> Reading:
     """Without secrets: variables and accounts stay names."""
+    if (line := changes.unresolved(text)) is not None:
+        message = "Two changes meet here. Keep one side or both, and take the lines with the markers out."
+        return Reading(text, None, (Problem(message, line, 1),))
     try:
         return Reading(text, load(text, overrides=overrides, environment=None), ())
     except DocumentError as error:
@@ -141,6 +150,7 @@ def _field(view: ParameterView, written: str | None) -> Field:
         view.given,
         view.choices if view.type not in _LISTS else (),
         secret,
+        view.choices if view.type in _LISTS else (),
     )
 
 
@@ -167,30 +177,63 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def as_written(view: ParameterView, text: str) -> str | list[str] | None:
+def as_written(type_: str, unit: str | None, text: str) -> str | list[str] | None:
     """What was typed into a field as an author would write it: with its unit, a list in brackets; None when
     the field is empty."""
     text = text.strip()
     if not text:
         return None
-    if view.type in _LISTS:
+    if type_ in _LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
-    if view.unit == "s" and re.fullmatch(r"\d+(\.\d+)?", text):
+    if unit == "s" and re.fullmatch(r"\d+(\.\d+)?", text):
         return f"{text} s"
     return text
 
 
-def with_problems(groups: list[FieldGroup], problems: Iterable[Problem]) -> list[FieldGroup]:
-    """The form with what is wrong said at its fields."""
+def stands(text: str) -> dict[str, str]:
+    """Address to what stands in the text there, as a field shows it, whether it is right or not. A list with
+    one wrong entry keeps the others. Never a password."""
+    found = {}
+    for address, (spec, shown) in amendment.written(text).items():
+        if spec.type.name == "secret" or spec.type.name in _HIDDEN_TYPES:
+            continue
+        if spec.type.unit == "s":
+            shown = re.sub(r"(?<=\d)\s*s$", "", shown)
+        found[address] = shown
+    return found
+
+
+def typed_as(text: str, address: str, value: str) -> str | list[str] | None:
+    """What was typed into the field at ``address``, as it is written into this document."""
+    reading = read(text)
+    if reading.scenario is not None:
+        for view in reading.scenario.parameters():
+            if view.address == address:
+                return as_written(view.type, view.unit, value)
+    spec = next((spec for at, (spec, _) in amendment.written(text).items() if at == address), None)
+    if spec is None:
+        return value.strip() or None
+    return as_written(spec.type.name, spec.type.unit, value)
+
+
+def with_problems(groups: list[FieldGroup], problems: Iterable[Problem], text: str) -> list[FieldGroup]:
+    """The form of another version with what stands in this text, and what is wrong with it at its fields."""
     by_address = {problem.address: problem for problem in problems if problem.address}
+    now = stands(text)
 
     def told(fields: tuple[Field, ...]) -> tuple[Field, ...]:
-        return tuple(
-            dataclasses.replace(f, wrong=by_address[f.address].message, line=by_address[f.address].line)
-            if f.address in by_address
-            else f
-            for f in fields
-        )
+        shown = []
+        for field in fields:
+            problem = by_address.get(field.address)
+            shown.append(
+                dataclasses.replace(
+                    field,
+                    text=field.text if field.secret else now.get(field.address, ""),
+                    wrong=problem.message if problem else "",
+                    line=problem.line if problem else None,
+                )
+            )
+        return tuple(shown)
 
     return [dataclasses.replace(g, often=told(g.often), more=told(g.more)) for g in groups]
 
@@ -228,8 +271,35 @@ class Beside:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One condition as the form shows it. In four parts, or where that is not enough as one ``text``."""
+
+    address: str
+    """ "conditions.2", "step.1.0.expect.0": what `amendment.amend_condition` takes."""
+    text: str
+    sentence: str
+    who: str = ""
+    metric: str = ""
+    operator: str = ""
+    value: str = ""
+
+    @property
+    def id(self) -> str:
+        return "c-" + self.address.replace(".", "-")
+
+    @property
+    def of_action(self) -> str:
+        """The action that it belongs to, if it does."""
+        return self.address.partition(".expect")[0] if ".expect." in self.address else ""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return METRICS[self.metric].operators if self.metric else ()
+
+
 def beside(scenario: Scenario | None) -> list[Beside]:
-    """The conditions and extra headers of a document, which its form has no fields for."""
+    """The extra headers of a document, which its form has no fields for."""
     if scenario is None:
         return []
     found = []
@@ -238,9 +308,93 @@ def beside(scenario: Scenario | None) -> list[Beside]:
             holder = view.address.rpartition(".")[0]
             for name, value in view.value or ():
                 found.append(Beside(f"{name}: {value}", view.help.replace("`", ""), holder))
+    return found
+
+
+def conditions(scenario: Scenario | None) -> list[Row]:
+    """Those of the document, then those of its actions."""
+    if scenario is None:
+        return []
+    rows = [_row(f"conditions.{n}", c) for n, c in enumerate(scenario.conditions)]
     for action in scenario.actions():
-        found += [Beside(c.text, _says(c), action.address) for c in action.expect]
-    return found + [Beside(c.text, _says(c), "") for c in scenario.conditions]
+        rows += [_row(f"{action.address}.expect.{n}", c) for n, c in enumerate(action.expect)]
+    return rows
+
+
+def _row(address: str, condition: Condition) -> Row:
+    simple = METRICS.get(condition.metric.name) is condition.metric and not condition.header
+    if not simple:
+        return Row(address, condition.text, _says(condition))
+    value = condition.expected.removeprefix(condition.operator).strip()
+    if value == condition.expected.strip() and value:  # written with another sign for the same operator
+        value = re.sub(r"^(==|≥|≤|≠|[=<>!~]+)\s*", "", value)
+    return Row(
+        address,
+        condition.text,
+        _says(condition),
+        condition.who or "",
+        condition.metric.name,
+        condition.operator,
+        value,
+    )
+
+
+def whose(scenario: Scenario | None) -> list[tuple[str, str]]:
+    """Of whom a condition may speak: the word, and what it means."""
+    names = list(scenario.parties) if scenario is not None else []
+    return [
+        ("", "every call"),
+        ("caller", "the caller"),
+        ("callee", "the callee"),
+        *((name, name) for name in names if name not in ("caller", "callee")),
+    ]
+
+
+def metrics() -> list[tuple[str, str]]:
+    """What a row of the form can look at, by name, with its meaning."""
+    return [(m.name, _short(m.help)) for m in METRICS.values() if m.kind != "header"]
+
+
+def _short(text: str) -> str:
+    short = text.partition(":")[0].partition(";")[0]
+    return short[:1].upper() + short[1:]
+
+
+def vocabulary() -> dict[str, Any]:
+    """What may stand where, for the completion of the document: keys of each action, values of each key,
+    and what conditions know."""
+    from callwright.scenario.actions import KINDS
+    from callwright.scenario.fields import DOCUMENT_PARAMETERS
+    from callwright.scenario.parameter import CODECS, Parameter, parameters_of
+    from callwright.scenario.party import Party
+
+    def words(specs: Iterable[Parameter]) -> dict[str, Any]:
+        return {
+            spec.name: {
+                "help": spec.help.replace("`", ""),
+                "values": list(spec.type.choices),
+                "list": spec.type.name in _LISTS,
+                "type": spec.type.name,
+            }
+            for spec in specs
+        }
+
+    return {
+        "actions": {kind: words(parameters_of(cls)) for kind, cls in KINDS.items()},
+        "aliases": {kind: dict(cls.aliases) for kind, cls in KINDS.items()},
+        "party": words(parameters_of(Party)),
+        "document": words(DOCUMENT_PARAMETERS.values()),
+        "heads": ["name", "title", "description", "tags", "parties", "steps", "conditions"],
+        "metrics": {
+            name: {
+                "help": _short(metric.help),
+                "operators": list(metric.operators),
+                "values": list(metric.choices or (CODECS if name == "codec" else ())),
+            }
+            for name, metric in METRICS.items()
+        },
+        "load": {name: _short(text) for name, text in LOAD_HELP.items()},
+    }
 
 
 def _says(condition: Any) -> str:

@@ -24,7 +24,7 @@ from callwright.control.errors import (
 from callwright.control.services import Services, Settings
 from callwright.control.web import admin, login, overview, rendering, run_page, runs_pages, tests_pages
 from callwright.control.web.assets import assets
-from callwright.control.web.visitor import ForgedForm, Pages, SignInNeeded, WebRequest
+from callwright.control.web.visitor import ForgedForm, Pages, SignInNeeded, WebRequest, path_of
 from callwright.scenario.source import DocumentError
 
 _log = logging.getLogger("callwright.http")
@@ -98,7 +98,9 @@ def _refused(pages: Pages, request: WebRequest, error: Exception) -> Response[An
     """A refusal as a page. Nobody signed in: the page to do so, in place, with 401; no redirection."""
     if isinstance(error, SignInNeeded):
         query = request.scope.get("query_string", b"").decode("ascii", "replace")
-        here = request.scope["path"] + (f"?{query}" if query else "") if request.method == "GET" else "/"
+        here = request.scope["path"] + (f"?{query}" if query else "")
+        if request.method != "GET":  # back to the page that the form stood on
+            here = path_of(request.headers.get("referer", ""))
         return login.sign_in(pages, request, status=401, next_=here)
     status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
     heading, remedy = "Something in Callwright itself went wrong", "It was logged; try again."

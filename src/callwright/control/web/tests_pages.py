@@ -9,14 +9,14 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
-from callwright.control.errors import Conflict, DomainError, Invalid
+from callwright.control.errors import Conflict, DomainError, Invalid, NotFound
 from callwright.control.reading import beside
 from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.model import Test
 from callwright.control.scenarios.service import RESERVED_NAMES
-from callwright.control.web import editor, health, rendering
+from callwright.control.web import changes, editor, health, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
-from callwright.scenario.amendment import CannotAmend, amend
+from callwright.scenario.amendment import CannotAmend, amend, amend_condition
 from callwright.scenario.source import DocumentError, Problem
 
 PAGE = 50
@@ -99,7 +99,7 @@ def routes(pages: Pages) -> list[Any]:
         entry = next((e for e in services.tests.catalogue() if e.name == wanted), None)
         if entry is not None or wanted == "blank":
             text = await _free_name(pages, visitor, entry.document if entry else BLANK)
-            return await _editor(pages, request, visitor, None, text)
+            return await _editor(pages, request, visitor, None, text, begun_from=wanted)
         return await pages.page(
             request, visitor, "test_new.html", "Tests", catalogue=services.tests.catalogue()
         )
@@ -110,14 +110,24 @@ def routes(pages: Pages) -> list[Any]:
         visitor.need(Right.EDIT)
         fields = await pages.form(request, visitor)
         text, project = _document(fields), fields.get("project", "")
+        begun = fields.get("from", "")[:200]
         try:
             test = await services.tests.create(visitor.identity, text, project=project or None)
         except DocumentError as error:
             return await _editor(
-                pages, request, visitor, None, text, problems=error.problems, project=project
+                pages,
+                request,
+                visitor,
+                None,
+                text,
+                problems=error.problems,
+                project=project,
+                begun_from=begun,
             )
         except (Conflict, Invalid) as error:
-            return await _editor(pages, request, visitor, None, text, refusal=error, project=project)
+            return await _editor(
+                pages, request, visitor, None, text, refusal=error, project=project, begun_from=begun
+            )
         return go(await pages_address(pages, visitor, test), "created")
 
     @get("/tests/{name:str}")
@@ -128,31 +138,43 @@ def routes(pages: Pages) -> list[Any]:
 
     @post("/tests/{name:str}", status_code=303)
     async def save(request: WebRequest, name: FromPath[str]) -> Response[Any]:
+        """A new version; where somebody else saved one meanwhile, both changes in one text to look over."""
         visitor = await pages.visitor(request)
         visitor.need(Right.EDIT)
         fields = await pages.form(request, visitor)
         text = _document(fields)
         test = await services.tests.get(visitor.identity, name)
-        version = _digits(fields.get("version", ""))
         if text == (await services.tests.document(test)).document:
             return go(address_of(name))
-        try:
-            await services.tests.update(visitor.identity, name, document=text, was_version=version)
-        except DocumentError as error:
-            return await _editor(pages, request, visitor, test, text, problems=error.problems)
-        except (Conflict, Invalid) as error:
-            return await _editor(pages, request, visitor, test, text, refusal=error)
-        return go(address_of(name), "saved")
+        answer, _ = await _keep(pages, request, visitor, name, text, fields)
+        return answer if answer is not None else go(address_of(name), "saved")
+
+    @post("/tests/{name:str}/merge", status_code=200)
+    async def merge(request: WebRequest, name: FromPath[str]) -> Response[Any]:
+        """What was typed on top of an older version, with what was saved since then."""
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        fields = await pages.form(request, visitor)
+        test = await services.tests.get(visitor.identity, name)
+        return await _merged(pages, request, visitor, test, _document(fields), _version(fields), status=200)
 
     @post("/tests/{name:str}/run", status_code=303)
     async def run(request: WebRequest, name: FromPath[str]) -> Response[Any]:
-        """As it is kept, or with a document whose parameters were changed: these become overrides."""
+        """What is in the editor: changed values become overrides, ``save`` makes a version first. Without
+        a document the test as it is kept."""
         visitor = await pages.visitor(request)
         visitor.need(Right.RUN)
         fields = await pages.form(request, visitor)
         test = await services.tests.get(visitor.identity, name)
         kept = (await services.tests.document(test)).document
         text = _document(fields) if "document" in fields else kept
+        if text != kept and _version(fields) != test.version:
+            return await _merged(pages, request, visitor, test, text, _version(fields))
+        if fields.get("save") and text != kept:
+            answer, test = await _keep(pages, request, visitor, name, text, fields)
+            if answer is not None:
+                return answer
+            kept = text
         try:
             overrides = editor.overrides_between(kept, text) if text != kept else {}
             started = await services.runs.start(visitor.identity, name, overrides)
@@ -160,10 +182,10 @@ def routes(pages: Pages) -> list[Any]:
             return await _editor(pages, request, visitor, test, text, problems=error.problems)
         except editor.BeyondParameters:
             refusal = Invalid(
-                "More than values of parameters was changed, so it cannot run without being saved.",
-                "Save it as a new version, then run it.",
+                "Nothing was run: this changes more than values of parameters, which takes a new version.",
+                "Save it first; what you typed is still here.",
             )
-            return await _editor(pages, request, visitor, test, text, refusal=refusal)
+            return await _editor(pages, request, visitor, test, text, refusal=refusal, save_and_run=True)
         except DomainError as error:
             return await _editor(pages, request, visitor, test, text, refusal=error)
         return go(f"/run/details/{started.session_id}")
@@ -209,21 +231,83 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         text, address = _document(fields), fields.get("address", "")
-        reading = await editor.read_beside(text)
-        value: str | list[str] | None = fields.get("value", "").strip() or None
-        if reading.scenario is not None:
-            views = {view.address: view for view in reading.scenario.parameters()}
-            if address in views:
-                value = editor.as_written(views[address], fields.get("value", ""))
-        try:
-            changed = await beside(len(text), lambda: amend(text, address, value))
-        except CannotAmend as error:
-            checked = await beside(len(text), lambda: _checked(reading))
-            return {"document": text, "refused": str(error), **checked}
-        checked = await beside(len(text), lambda: _checked(editor.read(changed)))
-        return {"document": changed, "refused": None, **checked}
 
-    return [tests, new, create, edit, save, run, versions, delete, check, amended]
+        def done() -> dict[str, Any]:
+            try:
+                if address.startswith("conditions.") or ".expect." in address:
+                    changed = amend_condition(
+                        text, address, " ".join(fields.get("value", "").split()) or None
+                    )
+                else:
+                    changed = amend(text, address, editor.typed_as(text, address, fields.get("value", "")))
+            except CannotAmend as error:
+                return {"document": text, "refused": str(error), **_checked(editor.read(text))}
+            return {"document": changed, "refused": None, **_checked(editor.read(changed))}
+
+        return await beside(len(text), done)
+
+    @get("/editor/words")
+    async def words(request: WebRequest) -> Response[dict[str, Any]]:
+        """What may stand where in a document, for its completion."""
+        visitor = await pages.visitor(request)
+        accounts = await services.accounts.credentials(visitor.identity) if visitor.can(Right.EDIT) else []
+        words = editor.vocabulary() | {"accounts": sorted({account.name for account in accounts})}
+        return Response(words, headers={"Cache-Control": "no-store"})
+
+    return [tests, new, create, edit, save, merge, run, versions, delete, check, amended, words]
+
+
+async def _keep(
+    pages: Pages, request: WebRequest, visitor: Visitor, name: str, text: str, fields: dict[str, str]
+) -> tuple[Response[bytes] | None, Test]:
+    """Saves what was typed; the page that says why it was not, or None."""
+    tests, who = pages.services.tests, visitor.identity
+    test, was = await tests.get(who, name), _version(fields)
+    if was != test.version:
+        return await _merged(pages, request, visitor, test, text, was), test
+    problems = (await editor.read_beside(text)).problems  # also the markers of a merge that nobody resolved
+    if problems:
+        return await _editor(pages, request, visitor, test, text, problems=problems), test
+    try:
+        return None, await tests.update(who, name, document=text, was_version=was)
+    except DocumentError as error:
+        return await _editor(pages, request, visitor, test, text, problems=error.problems), test
+    except Conflict:
+        newer = await tests.get(who, name)
+        if newer.version == test.version:
+            raise
+        return await _merged(pages, request, visitor, newer, text, was), newer
+    except Invalid as error:
+        return await _editor(pages, request, visitor, test, text, refusal=error), test
+
+
+async def _merged(
+    pages: Pages, request: WebRequest, visitor: Visitor, test: Test, text: str, was: int, *, status: int = 409
+) -> Response[bytes]:
+    """The editor with both changes. It goes on from the newest version, so that saving loses neither."""
+    tests = pages.services.tests
+    theirs = await tests.document(test)
+    try:
+        base = (await tests.document(test, was)).document
+    except NotFound:
+        base = ""
+    name = f"version {test.version}, {theirs.author}"
+    both = await beside(len(text), lambda: changes.merge(base, text, theirs.document, their_name=name))
+    meeting = {
+        "author": theirs.author,
+        "version": test.version,
+        "was": was,
+        "at": theirs.created_at,
+        "collisions": both.collisions,
+        "theirs": changes.difference(base, theirs.document),
+        "yours": changes.difference(base, text),
+    }
+    return await _editor(pages, request, visitor, test, both.text, meeting=meeting, status=status)
+
+
+def _version(fields: dict[str, str]) -> int:
+    """That the editing began from; 0, which there never was, when the form does not say."""
+    return _digits(fields.get("version", "")) or 0
 
 
 def _digits(text: str) -> int | None:
@@ -260,12 +344,29 @@ def _document(fields: dict[str, str]) -> str:
 def _checked(reading: editor.Reading) -> dict[str, Any]:
     form = None
     if reading.scenario is not None:
-        beside = editor.beside(reading.scenario)
-        form = rendering.render("test_form.html", {"groups": reading.groups, "beside": beside})
+        form = rendering.render("test_form.html", _form(reading))
     return {
         "problems": [problem.to_json() for problem in reading.problems],
         "form": form,
+        "stands": editor.stands(reading.text) if form is None else {},
         "places": editor.places(reading.text),
+    }
+
+
+def _form(reading: editor.Reading, kept: editor.Reading | None = None) -> dict[str, Any]:
+    """What the form is drawn from: the document, or while that cannot be read the kept version with what
+    stands in the text now."""
+    if reading.scenario is not None or kept is None or kept.scenario is None:
+        source, groups = reading, reading.groups
+    else:
+        source, groups = kept, editor.with_problems(kept.groups, reading.problems, reading.text)
+    return {
+        "groups": groups,
+        "conditions": editor.conditions(source.scenario),
+        "whose": editor.whose(source.scenario),
+        "metrics": editor.metrics(),
+        "beside": editor.beside(source.scenario),
+        "stale": source is not reading,
     }
 
 
@@ -279,8 +380,14 @@ async def _editor(
     problems: tuple[Problem, ...] = (),
     refusal: DomainError | None = None,
     project: str = "",
+    begun_from: str = "",
+    meeting: dict[str, Any] | None = None,
+    save_and_run: bool = False,
+    status: int = 0,
 ) -> Response[bytes]:
+    """``meeting``: of two changes, what the page says of them. ``save_and_run``: whether it offers that."""
     reading = await editor.read_beside(text)
+    kept = (await pages.services.tests.document(test)).document if test else text
     services, who = pages.services, visitor.identity
     runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=health.LAST) if test else []
     versions = await services.tests.versions(test) if test else []
@@ -292,22 +399,23 @@ async def _editor(
         visitor,
         "test_edit.html",
         "Tests",
-        status=422
-        if problems or (refusal and not isinstance(refusal, Conflict))
-        else 409
-        if refusal
-        else 200,
+        status=status
+        or (422 if problems or (refusal and not isinstance(refusal, Conflict)) else 409 if refusal else 200),
         test=test,
         text=text,
-        groups=editor.with_problems(reading.groups, problems),
+        kept=kept,
+        begun_from=begun_from,
+        meeting=meeting,
+        save_and_run=save_and_run,
+        **_form(reading, await editor.read_beside(kept)),
         problems=problems or reading.problems,
+        problems_json=[problem.to_json() for problem in problems or reading.problems],
         refusal=refusal,
         runs=runs[:10],
         marks=marks,
         marks_say=health.strip_says(marks),
         latest=versions[0] if versions else None,
         places=editor.places(text),
-        beside=editor.beside(reading.scenario),
         address=await pages_address(pages, visitor, test) if test else "/tests/new",
         projects=projects,
         project=project,

@@ -228,12 +228,23 @@ def check_origin(request: WebRequest, public_url: str | None) -> None:
 
 def local_path(text: str) -> str:
     """Where to go after signing in: a path of ours, or the overview."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that are no address
+        return "/"
     if parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/\\")):
         return "/"
     if any(ord(c) < 32 or ord(c) == 127 for c in text) or "\\" in text or parts.path == "/logout":
         return "/"
     return text
+
+
+def path_of(url: str) -> str:
+    """Of the page that a form was sent from."""
+    try:
+        return urlsplit(url).path or "/"
+    except ValueError:
+        return "/"
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,99 @@
 "use strict";
 (function () {
-  var root = document.documentElement;
-  function csrf() { var meta = document.querySelector("meta[name=csrf]"); return meta ? meta.content : ""; }
+  var root = document.documentElement, cw = window.Callwright = {};
+  function meta() { return document.querySelector("meta[name=csrf]"); }
+  cw.csrf = function () { return meta() ? meta().content : ""; };
+  function renew(token) {
+    if (meta()) meta().content = token;
+    document.querySelectorAll("input[name=_csrf]").forEach(function (input) { input.value = token; });
+  }
 
-  document.addEventListener("htmx:configRequest", function (event) { event.detail.headers["X-CSRF-Token"] = csrf(); });
-  // Signed out meanwhile: show the page that says so, in place of a piece of it.
+  // -- signed out meanwhile: a dialog over the page, so that nothing that was typed is lost
+
+  var signing = null, refused = false;
+  /** A promise that somebody is signed in again; it fails when the dialog is closed. */
+  cw.signIn = function () {
+    if (signing) return signing;
+    var dialog = document.getElementById("signin");
+    if (!dialog || !dialog.showModal) { location.reload(); return new Promise(function () {}); }
+    var form = dialog.querySelector("form"), problem = dialog.querySelector("[data-problem]"), before = document.activeElement;
+    signing = new Promise(function (done, fail) {
+      function end(well) {
+        removeEventListener("focus", look); form.onsubmit = null; dialog.onclose = null; signing = null; refused = !well;
+        if (dialog.open) dialog.close();
+        form.reset(); problem.hidden = true;
+        if (before && document.contains(before)) before.focus({ preventScroll: true });
+        if (well) done(); else fail(new Error("nobody signed in"));
+      }
+      // Somebody may have signed in under another tab.
+      function look() { session().then(function (well) { if (well && signing) end(true); }, function () {}); }
+      form.onsubmit = function (event) {
+        event.preventDefault();
+        fetch("/login", { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" }, credentials: "same-origin" })
+          .then(function (answer) { return answer.json().then(function (data) {
+            if (answer.ok) { renew(data.csrf); end(true); return; }
+            problem.querySelector("span").textContent = data.message; problem.hidden = false; form.elements.password.select();
+          }); }).catch(function () { problem.querySelector("span").textContent = "The platform does not answer. Try again."; problem.hidden = false; });
+      };
+      dialog.onclose = function () { end(false); };
+      addEventListener("focus", look);
+    });
+    dialog.showModal();
+    return signing;
+  };
+
+  /** Whether somebody is signed in; fails when the platform does not answer. */
+  function session() {
+    return fetch("/session", { credentials: "same-origin", cache: "no-store" }).then(function (answer) {
+      if (answer.status === 401) return false;
+      if (!answer.ok) throw new Error(String(answer.status));
+      return answer.json().then(function (data) { renew(data.csrf); return true; });
+    });
+  }
+
+  /** POSTs fields and gives what came as JSON; signs in first where that is needed. */
+  cw.post = function (path, fields) {
+    function once() { return fetch(path, { method: "POST", body: new URLSearchParams(fields), headers: { "X-CSRF-Token": cw.csrf() }, credentials: "same-origin" }); }
+    return once().then(function (answer) {
+      if (answer.status === 401) return cw.signIn().then(once);
+      if (answer.status === 403) return session().then(function (well) { return well ? once() : cw.signIn().then(once); });
+      return answer;
+    }).then(function (answer) { if (!answer.ok) throw new Error(String(answer.status)); return answer.json(); });
+  };
+
+  // Every form that changes something asks first whether it would be heard.
+  document.addEventListener("submit", function (event) {
+    var form = event.target, by = event.submitter;
+    if (form.method !== "post" || event.defaultPrevented || !meta() || !meta().content) return;
+    if ("sure" in form.dataset) return;
+    event.preventDefault();
+    if ("asking" in form.dataset) return;
+    form.dataset.asking = "";
+    session().then(function (well) { return well ? null : cw.signIn(); }).then(function () {
+      delete form.dataset.asking; form.dataset.sure = "";
+      form.requestSubmit(by && by.form === form ? by : null);
+      setTimeout(function () { delete form.dataset.sure; }, 0);
+    }).catch(function (error) {
+      delete form.dataset.asking;
+      if (error.message !== "nobody signed in") cw.tell("The platform does not answer. Nothing was sent, and what you typed is still here.");
+    });
+  });
+
+  /** A sentence that stays until it is closed. */
+  cw.tell = function (text) {
+    var box = document.querySelector(".toast.alert") || document.createElement("div");
+    box.className = "toast alert"; box.setAttribute("role", "alert");
+    var close = document.createElement("button");
+    close.type = "button"; close.className = "btn plain"; close.textContent = "Close"; close.onclick = function () { box.remove(); };
+    box.replaceChildren(text, close); document.body.append(box);
+  };
+
+  document.addEventListener("htmx:configRequest", function (event) { event.detail.headers["X-CSRF-Token"] = cw.csrf(); });
   document.addEventListener("htmx:beforeSwap", function (event) {
-    if (event.detail.xhr.status === 401) { event.detail.shouldSwap = false; location.reload(); }
+    if (event.detail.xhr.status !== 401) return;
+    event.detail.shouldSwap = false;
+    // A page that renews itself asks once; whoever closed the dialog is asked again when they do something.
+    if (!refused || event.detail.requestConfig.triggeringEvent) cw.signIn().catch(function () {});
   });
 
   document.addEventListener("click", function (event) {
@@ -24,6 +111,11 @@
       dispatchEvent(new Event("themechange"));
     } else if ("copy" in button.dataset) {
       copy(button);
+    } else if (button.dataset.show) {
+      button.parentNode.querySelectorAll("[data-show]").forEach(function (other) {
+        var on = other === button, shown = document.getElementById(other.dataset.show);
+        other.setAttribute("aria-pressed", String(on)); if (shown) shown.hidden = !on;
+      });
     }
   });
 
