@@ -213,6 +213,16 @@ class RunRecords:
             await self._audit.note(identity, "kiosk.revoked", f"run {run.session_id}")
         return revoked or run
 
+    # -- what a page keeps of somebody
+
+    async def kept(self, name: str) -> str | None:
+        """What `keep` was given last under this name."""
+        return await self._store.setting(f"kept/{name}")
+
+    async def keep(self, name: str, text: str | None) -> None:
+        """No secrets: it is stored as it is. None forgets it."""
+        await self._store.set_setting(f"kept/{name}", text)
+
     # -- targets
 
     async def targets(self) -> Sequence[TargetRow]:

@@ -10,6 +10,7 @@ from callwright.control import killing
 from callwright.control.accounts.model import Right
 from callwright.control.runs.model import Run, RunFilter
 from callwright.control.web import health, rendering
+from callwright.control.web.guide_pages import target_of
 from callwright.control.web.visitor import Pages, Visitor, WebRequest
 from callwright.quality.bands import band
 
@@ -80,6 +81,9 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
         "mos_says": _mos_says(steps, text),
         "changed": _changes(health.changes(recent), tests, agents, since, now),
         "can_edit": visitor.can(Right.EDIT),
+        # Until a test of theirs calls a PBX of theirs, that is what somebody is here for.
+        "first_hour": bool(tests) and not any(target_of(test) for test in tests),
+        "demo": runs[-1] if runs else None,
         "in_no_project": visitor.identity.project_ids == (),
     }
 

@@ -22,7 +22,16 @@ from callwright.control.errors import (
     StorageUnavailable,
 )
 from callwright.control.services import Services, Settings
-from callwright.control.web import admin, login, overview, rendering, run_page, runs_pages, tests_pages
+from callwright.control.web import (
+    admin,
+    guide_pages,
+    login,
+    overview,
+    rendering,
+    run_page,
+    runs_pages,
+    tests_pages,
+)
 from callwright.control.web.assets import assets
 from callwright.control.web.visitor import ForgedForm, Pages, SignInNeeded, WebRequest, path_of
 from callwright.scenario.source import DocumentError
@@ -56,6 +65,7 @@ def create_router(services: Services, settings: Settings) -> Router:
             asset,
             *login.routes(pages),
             *overview.routes(pages),
+            *guide_pages.routes(pages),
             *tests_pages.routes(pages),
             *runs_pages.routes(pages),
             *run_page.routes(pages),

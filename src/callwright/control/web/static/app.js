@@ -14,7 +14,8 @@
   /** A promise that somebody is signed in again; it fails when the dialog is closed. */
   cw.signIn = function () {
     if (signing) return signing;
-    var dialog = document.getElementById("signin");
+    var dialog = document.getElementById("signin"), made = document.getElementById("signin-dialog");
+    if (!dialog && made) { document.body.append(made.content.cloneNode(true)); dialog = document.getElementById("signin"); }
     if (!dialog || !dialog.showModal) { location.reload(); return new Promise(function () {}); }
     var form = dialog.querySelector("form"), problem = dialog.querySelector("[data-problem]"), before = document.activeElement;
     signing = new Promise(function (done, fail) {
@@ -61,22 +62,20 @@
     }).then(function (answer) { if (!answer.ok) throw new Error(String(answer.status)); return answer.json(); });
   };
 
-  // Every form that changes something asks first whether it would be heard.
+  // Every form that changes something asks first whether it would be heard. The answer is waited for, since a form
+  // that is let go goes at once, and one that is held back would have to be sent by script.
   document.addEventListener("submit", function (event) {
     var form = event.target, by = event.submitter;
-    if (form.method !== "post" || event.defaultPrevented || !meta() || !meta().content) return;
-    if ("sure" in form.dataset) return;
+    if (form.method !== "post" || event.defaultPrevented || !cw.csrf()) return;
+    if ("sure" in form.dataset) { delete form.dataset.sure; return; }
+    var asked = new XMLHttpRequest(), status = 0;
+    try {
+      asked.open("GET", "/session", false); asked.send(); status = asked.status;
+      if (status === 200) { renew(JSON.parse(asked.responseText).csrf); return; }
+    } catch (_) { /* the platform does not answer */ }
     event.preventDefault();
-    if ("asking" in form.dataset) return;
-    form.dataset.asking = "";
-    session().then(function (well) { return well ? null : cw.signIn(); }).then(function () {
-      delete form.dataset.asking; form.dataset.sure = "";
-      form.requestSubmit(by && by.form === form ? by : null);
-      setTimeout(function () { delete form.dataset.sure; }, 0);
-    }).catch(function (error) {
-      delete form.dataset.asking;
-      if (error.message !== "nobody signed in") cw.tell("The platform does not answer. Nothing was sent, and what you typed is still here.");
-    });
+    if (status !== 401) { cw.tell("The platform does not answer. Nothing was sent, and what you typed is still here."); return; }
+    cw.signIn().then(function () { form.dataset.sure = ""; form.requestSubmit(by && by.form === form ? by : null); }, function () { /* not now */ });
   });
 
   /** A sentence that stays until it is closed. */

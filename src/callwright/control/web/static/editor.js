@@ -314,13 +314,14 @@
     }
   });
   form.addEventListener("submit", function (event) {
-    if ("sure" in form.dataset) { leaving = true; return; }
+    if ("sure" in form.dataset) return;
     Object.keys(pending).forEach(function (a) { if (pending[a].value || !/^conditions\.|\.expect\./.test(a)) pending[a].done = true; });
     if (!busy && !next()) return;
     event.preventDefault(); event.stopPropagation();
     afterwards = event.submitter || document.getElementById("save"); work();
   });
   document.querySelectorAll("[data-discard]").forEach(function (a) { a.addEventListener("click", function () { leaving = true; drafts.end(scope); }); });
+  form.addEventListener("formdata", function () { leaving = true; });
   addEventListener("beforeunload", function (event) { store(); if (!leaving && !safe && dirty()) event.preventDefault(); });
   addEventListener("resize", paint);
 
