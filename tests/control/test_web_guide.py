@@ -12,8 +12,14 @@ NEAR = Permission(False, "It is near.")
 FAR = Permission(True, "It is far.")
 
 
-def states(found: Guide, permission: Permission | None = NEAR, **tried: Tried) -> list[str]:
-    return [step.state for step in guide.path(found, permission=permission, **tried)]
+def states(
+    found: Guide,
+    permission: Permission | None = NEAR,
+    options: Tried | None = None,
+    register: Tried | None = None,
+) -> list[str]:
+    steps = guide.path(found, permission=permission, options=options, register=register)
+    return [step.state for step in steps]
 
 
 def asked(verdict: Verdict = Verdict.PASSED, failure: Failure | None = None) -> Tried:
