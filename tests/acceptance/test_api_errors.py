@@ -59,10 +59,26 @@ def test_a_slash_at_the_end_is_never_a_redirect(platform: Served, path: str) -> 
         assert httpx.get(url, auth=platform.auth).status_code in (200, 404)
 
 
-def test_an_unknown_test_is_404_with_what_was_probably_meant(platform: Served) -> None:
-    body = refusal(platform.api.post("tests/run", data={"test.name": "basic_cal"}), 404)
-    assert "basic_cal" in body["message"]
-    assert "basic_call" in body["message"]
+@pytest.mark.parametrize(
+    ("fields", "address", "nearest"),
+    [
+        ({"test.name": "basic_cal"}, "test.name", "basic_call"),
+        ({"test.name": "qqqqqqqq"}, "test.name", None),
+        ({"test.name": "basic_call", "test.project": "nearb"}, "test.project", "nearby"),
+        ({"test.project": "nowhere"}, "test.project", None),
+        ({"test.tags": "no-such-tag"}, "test.tags", None),
+    ],
+)
+def test_a_name_to_run_that_nothing_has_is_422_with_the_nearest_names(
+    platform: Served, fields: dict[str, str], address: str, nearest: str | None
+) -> None:
+    platform.api.post("projects", json={"name": "nearby"})
+    body = refusal(platform.api.post("tests/run", data=fields), 422)
+    (error,) = body["errors"]
+    assert (error["address"], error["nearest"]) == (address, nearest)
+    assert error["nearest_names"][:1] == ([nearest] if nearest else [])
+    assert nearest is None or nearest in body["message"]
+    assert body["message"].startswith("There is no ")
 
 
 def test_an_unknown_run_is_404(platform: Served) -> None:

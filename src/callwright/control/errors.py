@@ -37,13 +37,18 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """``what``: "test", "run", …; ``name``: as it was asked for; ``nearest``: what was probably meant."""
+    """``what``: "test", "run", …; ``name``: as it was asked for; ``near``: what may have been meant, the
+    likeliest (``nearest``) first."""
 
-    def __init__(self, what: str, name: object, *, nearest: str | None = None) -> None:
+    def __init__(self, what: str, name: object, *, near: Sequence[str] = ()) -> None:
         shown = str(name)[:200]
-        hint = f"Did you mean {nearest}?" if nearest else ""
-        super().__init__(f"There is no {what} {shown!r}.", hint)
-        self.what, self.name, self.nearest = what, shown, nearest
+        words = f"{', '.join(near[:-1])} or {near[-1]}" if len(near) > 1 else "".join(near)
+        super().__init__(f"There is no {what} {shown!r}.", f"Did you mean {words}?" if near else "")
+        self.what, self.name, self.near = what, shown, list(near)
+
+    @property
+    def nearest(self) -> str | None:
+        return self.near[0] if self.near else None
 
 
 class LinkExpired(NotFound):

@@ -141,11 +141,16 @@ class Refusal(ValueError):
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant, by spelling, whatever the case."""
+    return next(iter(nearest_names(word, names, most=1)), None)
+
+
+def nearest_names(word: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """The names that may have been meant, the likeliest first."""
     by_lower = {name.lower(): name for name in names}
     if word.lower() in by_lower:
-        return by_lower[word.lower()]
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+        return [by_lower[word.lower()]]
+    found = difflib.get_close_matches(word.lower(), by_lower, n=most, cutoff=0.6)
+    return [by_lower[one] for one in found]
 
 
 def did_you_mean(word: str, names: Sequence[str]) -> tuple[str, str | None]:

@@ -88,9 +88,20 @@ def of_domain(error: errors.DomainError) -> ApiProblem | None:
     elif isinstance(error, errors.RefusedByPolicy):
         found = [field_error(error.address, error.reason) | {"remedy": error.remedy}]
     elif isinstance(error, errors.NotFound):
-        found = [field_error(error.what, error.message, value=error.name) | {"nearest": error.nearest}]
+        found = [_missing(error, error.what)]
     retry = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
     return ApiProblem(status, message, found, retry)
+
+
+def unknown_value(error: errors.NotFound, address: str) -> ApiProblem:
+    """A name in a field of the request that nothing has: a wrong value like any other, so 422."""
+    message = " ".join(part for part in (error.message, error.remedy) if part)
+    return ApiProblem(422, message, [_missing(error, address)])
+
+
+def _missing(error: errors.NotFound, address: str) -> dict[str, Any]:
+    named: dict[str, Any] = {"nearest": error.nearest, "nearest_names": error.near}
+    return field_error(address, error.message, value=error.name) | named
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from callwright.scenario import catalogue
 from callwright.scenario.document import load
 from callwright.scenario.parameter import ParameterView
 from callwright.scenario.scenario import Scenario
-from callwright.scenario.source import nearest
+from callwright.scenario.source import nearest_names
 
 __all__ = ["DEMO_PROJECT", "RESERVED_NAMES", "Tests"]
 
@@ -50,7 +50,7 @@ class Tests:
         found = await self._store.project(name)
         if found is None or not identity.sees(found.id):
             names = [project.name for project in await self.projects(identity)]
-            raise NotFound("project", name, nearest=nearest(name, names))
+            raise NotFound("project", name, near=nearest_names(name, names))
         return found
 
     async def create_project(self, identity: Identity, name: str, description: str = "") -> Project:
@@ -143,7 +143,7 @@ class Tests:
             found = await self._named(identity, name, wanted)
         if not found:
             names = await self._store.names(identity.project_ids)
-            raise NotFound("test", name, nearest=nearest(name, names))
+            raise NotFound("test", name, near=nearest_names(name, names))
         if len(found) > 1:
             addresses = " or ".join(f"{test.project_name}:{test.name}" for test in found)
             raise Conflict(f"{len(found)} projects have a test {name!r}.", f"Say which: {addresses}.")

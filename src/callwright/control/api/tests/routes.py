@@ -12,7 +12,7 @@ from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import YAML, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
-from callwright.control.api.problems import invalid
+from callwright.control.api.problems import invalid, unknown_value
 from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, next_page, services_of
 from callwright.control.api.tests import schemas, translate, wishes
 from callwright.control.errors import NotFound
@@ -230,13 +230,16 @@ async def run_test(
         "tags": wish.tags,
         "pool": wish.pool,
     }
-    if wish.test is not None:
-        runs: Sequence[Run] = [
-            await services.runs.start(identity, wish.test, wish.overrides, project=wish.project, **more)
-        ]
-    else:
-        with_tags = more.pop("tags")
-        runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
+    try:
+        if wish.test is not None:
+            runs: Sequence[Run] = [
+                await services.runs.start(identity, wish.test, wish.overrides, project=wish.project, **more)
+            ]
+        else:
+            with_tags = more.pop("tags")
+            runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
+    except NotFound as error:
+        raise unknown_value(error, wish.address_of(error.what)) from None
     started = [links.started(run, services.runs.kiosk_token(run)) for run in runs]
     if wish.test is not None:
         return schemas.Data(data=started[0])

@@ -33,6 +33,12 @@ class Start:
     pool: str
     overrides: dict[str, Any]
 
+    def address_of(self, what: str) -> str:
+        """The field that named what there is not: a "project", or the "test" that was to run."""
+        if what == "project" or (self.test is None and self.project is not None):
+            return "test.project"
+        return "test.name" if self.test is not None else "test.tags"
+
 
 DEFAULT_POOL = "default"
 _START_FIELDS = (
