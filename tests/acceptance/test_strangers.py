@@ -24,6 +24,7 @@ from tests.acceptance.world import INSIDE, LINK, PEER, SERVICE, SHARED, STRANGER
 from tests.interop.peers import PeerProcess
 
 HERE = "198.51.100.10"
+OFFICE_HERE, OFFICE = "10.77.0.10", "10.77.0.1"
 FORBIDDEN = (STRANGER, INSIDE, SHARED, LINK)
 PERMIT = ("--allow", "permitted.test", "--allow", PEER)
 
@@ -69,19 +70,23 @@ class Net:
     """Both namespaces; Callwright runs in the inner one."""
 
     def __init__(self, inner: str, outer: str) -> None:
-        self._inner = inner
+        self._inner, self._outer = inner, outer
         self.outside, self.loopback = Side(outer, "cwout"), Side(inner, "lo")
 
     def new(self) -> None:
         self.outside.ask("new")
         self.loopback.ask("new")
 
+    def start(self, folder: Path, *arguments: str, outside: bool = False) -> PeerProcess:
+        namespace = self._outer if outside else self._inner
+        return PeerProcess(
+            ["ip", "netns", "exec", namespace, sys.executable, *arguments], folder=folder, name="callwright"
+        )
+
     def callwright(self, folder: Path, *arguments: str) -> PeerProcess:
         """To its end."""
-        running = PeerProcess(
-            ["ip", "netns", "exec", self._inner, sys.executable, *arguments], folder=folder, name="callwright"
-        )
-        running.wait(60)
+        with self.start(folder, *arguments) as running:
+            running.wait(60)
         return running
 
     def requests(self) -> list[str]:
@@ -120,8 +125,10 @@ def namespaces() -> Iterator[Net]:
         _run(
             "ip", "-n", inner, "link", "add", "cwin", "type", "veth", "peer", "name", "cwout", "netns", outer
         )
-        for name, device, address in ((inner, "cwin", HERE), (outer, "cwout", PEER)):
-            _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
+        addresses = ((inner, "cwin", (HERE, OFFICE_HERE)), (outer, "cwout", (PEER, OFFICE)))
+        for name, device, ours in addresses:
+            for address in ours:
+                _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
             _run("ip", "-n", name, "link", "set", device, "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
         _run("ip", "-n", inner, "route", "add", "default", "via", PEER)
@@ -334,3 +341,50 @@ def test_a_load_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, pure: str)
     assert net.strangers() == {}, done.log
     for user in users:
         assert ended(net, user), (user, net.requests(), done.log)
+
+
+def far_end(net: Net, folder: Path, *arguments: str) -> PeerProcess:
+    """Callwright in the world, which says that it is at an address which is not its own."""
+    return net.start(folder, *command(*arguments), outside=True)
+
+
+@pytest.mark.parametrize("said", [STRANGER, "stranger.test"])
+def test_who_is_called_hangs_up_where_the_call_came_from(net: Net, tmp_path: Path, said: str) -> None:
+    near = ("answer", "--listen", f"{HERE}:5080", "--for", "0.2", "--calls", "1", "--no-media", "--json")
+    with net.start(tmp_path, *command(*near)) as answer:
+        answer.wait_for("listening on")
+        far = ("call", f"sip:x@{HERE}:5080", "--advertise", said, "--bind", PEER, "--no-media", "--for", "20")
+        with far_end(net, tmp_path, *far, "--json") as caller:
+            answer.wait(20)
+            caller.wait(20)
+    assert caller.document()["ended_by"] == "remote"
+    assert net.strangers() == {}
+
+
+@pytest.mark.parametrize("callee_hangs_up", [False, True])
+def test_the_pbx_reaches_its_phones_and_no_stranger(net: Net, tmp_path: Path, callee_hangs_up: bool) -> None:
+    accounts = ("--account", "1001:secret1", "--account", "1002:secret2")
+    callee = ("--user", "1002", "--password", "secret2", "--advertise", STRANGER, "--no-media", "--json")
+    caller = (
+        "--user",
+        "1001",
+        "--password",
+        "secret1",
+        "--advertise",
+        "stranger.test",
+        "--no-media",
+        "--json",
+    )
+    with net.start(tmp_path, *command("pbx", "--listen", f"{OFFICE_HERE}:5060", *accounts)) as pbx:
+        pbx.wait_for("listening on")
+        waits = ("answer", "--listen", f"{OFFICE}:5082", "--register", f"sip:{OFFICE_HERE}", "--calls", "1")
+        with far_end(
+            net, tmp_path, *waits, *callee, *(("--for", "0.2") if callee_hangs_up else ())
+        ) as called:
+            called.wait_for("registered")
+            far = ("call", f"sip:1002@{OFFICE_HERE}", "--for", "20" if callee_hangs_up else "0.2")
+            with far_end(net, tmp_path, *far, *caller) as calls:
+                calls.wait(20)
+                called.wait(20)
+    assert calls.document()["ended_by"] == ("remote" if callee_hangs_up else "local")
+    assert net.strangers() == {}
