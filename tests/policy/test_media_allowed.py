@@ -117,6 +117,44 @@ def test_two_addresses_of_this_machine_may_speak() -> None:
     assert not ask("127.0.0.1", peer="192.168.1.11", rules=rules, typed=False).allowed
 
 
+def test_where_strangers_give_the_orders_this_machine_is_no_peers_to_give() -> None:
+    """Our own PBX passes on what others say: it leads to itself, and to no other address of loopback."""
+    rules = Rules(own=(("127.0.0.1", 5070),), embedded=False)
+    assert ask("127.0.0.1", peer="127.0.0.1", rules=rules, typed=False, purpose=Purpose.RUN).allowed
+    assert not ask("127.0.0.2", peer="127.0.0.1", rules=rules, typed=False, purpose=Purpose.RUN).allowed
+    for peer in (PUBLIC_PEER, "10.0.0.1", "169.254.1.1", "100.64.0.1"):
+        assert not ask("127.0.0.1", peer=peer, rules=rules, typed=False, purpose=Purpose.RUN).allowed
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "embedded", "allowed"),
+    [
+        ("169.254.169.254", "127.0.0.1", True, False),
+        ("169.254.169.254", "10.0.0.1", True, False),
+        ("169.254.7.7", "169.254.1.1", True, True),
+        ("169.254.7.7", "169.254.1.1", False, False),
+        ("fe80::5", "fe80::9", False, False),
+        ("100.64.0.9", PUBLIC_PEER, True, False),
+        ("100.64.0.9", "10.0.0.1", True, False),
+        ("100.64.0.9", "127.0.0.1", True, False),
+        ("100.64.0.9", "100.64.0.7", True, True),
+        ("100.64.0.9", "100.64.0.7", False, False),
+    ],
+)
+def test_link_local_and_carrier_grade_nat_space_are_led_to_from_within_alone(
+    address: str, peer: str, embedded: bool, allowed: bool
+) -> None:
+    """A typed call from within the same space; where strangers give the orders a network has to permit it."""
+    rules = Rules(embedded=embedded)
+    purpose = Purpose.CALL if embedded else Purpose.RUN
+    signalling = decide(purpose, Destination(peer), Rules(typed=(peer,)))
+    for led in (media_allowed, contact_allowed):
+        told = led(address, 5060, peer=peer, purpose=purpose, rules=rules, signalling=signalling)
+        assert told.allowed is allowed, told
+        named = Rules(embedded=embedded, targets=(parse_allow(address),))
+        assert led(address, 5060, peer=peer, purpose=purpose, rules=named, signalling=signalling).allowed
+
+
 def test_where_strangers_give_the_orders_a_public_peer_does_not_lead_inside() -> None:
     rules = Rules(embedded=False)
     assert not ask("10.0.0.1", rules=rules).allowed

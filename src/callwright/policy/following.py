@@ -87,7 +87,7 @@ def _led(
     remedy = f"`callwright run --allow {place}` permits it." if elsewhere else flag(place, rules)
     ours = {numeric(host) for host in (*rules.local, *(host for host, _ in rules.own))}
     if there.is_loopback or there in ours:
-        if speaker.is_loopback or speaker in ours:
+        if rules.embedded and (speaker.is_loopback or speaker in ours):
             return Decision(True, f"{shown} and the peer are both on this machine.", ground=Ground.LOOPBACK)
         if there.is_loopback:
             return Decision(
