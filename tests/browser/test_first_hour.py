@@ -180,7 +180,7 @@ def test_a_run_without_saving_has_the_changed_values_as_overrides(
     assert platform.finished(session_id)["status"] == "failed"
     expect(page.locator("h1")).to_contain_text("Failed.", timeout=30_000)
     expect(page.locator("h1")).to_contain_text("486")
-    expect(page.locator(".guilty")).to_contain_text("Target")
+    expect(page.locator(".guilty")).to_contain_text("Test")
     expect(page.locator("#changes")).to_contain_text("with 486 Busy Here, not 200 OK")
     expect(page.locator("#changes .cause").first).to_be_visible()
     assert platform.get("tests/basic_call")["data"]["version"] == 2

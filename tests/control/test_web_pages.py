@@ -82,10 +82,13 @@ async def test_every_page_is_there(web: Web, services: Services, admin: Identity
         "/projects",
         "/members",
         "/audit",
+        "/docs",
+        "/docs/test-language",
     ):
         answer = await web.get(path)
         assert answer.status_code == 200, path
         assert len(re.findall("<h1", answer.text)) == 1, path
+        assert 'href="/docs"' in answer.text, path
 
 
 async def test_the_way_of_the_first_hour_keeps_what_was_typed_and_says_what_is_missing(

@@ -24,6 +24,7 @@ from callwright.control.errors import (
 from callwright.control.services import Services, Settings
 from callwright.control.web import (
     admin,
+    documentation,
     guide_pages,
     login,
     overview,
@@ -66,6 +67,7 @@ def create_router(services: Services, settings: Settings) -> Router:
             *login.routes(pages),
             *overview.routes(pages),
             *guide_pages.routes(pages),
+            *documentation.routes(pages),
             *tests_pages.routes(pages),
             *runs_pages.routes(pages),
             *run_page.routes(pages),
