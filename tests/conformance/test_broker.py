@@ -223,3 +223,19 @@ async def test_a_withdrawn_ticket_is_not_given_out(brokers: tuple[Broker, Broker
     assert ticket is not None
     assert ticket.data == b"here"
     await ticket.settle()
+
+
+async def test_queues_that_were_thrown_away_are_made_anew_for_who_takes_from_them(
+    brokers: tuple[Broker, Broker],
+) -> None:
+    platform, agent = brokers
+    await platform.open_queue("lab")
+    await platform.enqueue("lab", "1", b"lost")
+    await platform.renew_queues()
+    await platform.renew_queues()  # there is nothing any more
+    await platform.open_queue("lab")
+    await platform.enqueue("lab", "2", b"new")
+    ticket = await agent.take("lab", 5)
+    assert ticket is not None
+    assert ticket.data == b"new"
+    await ticket.settle()

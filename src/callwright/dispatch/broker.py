@@ -90,6 +90,11 @@ class Broker(Protocol):
         """Make the queue of a pool where there is none. For the platform, before anything goes in."""
         ...
 
+    async def renew_queues(self) -> None:
+        """Throw away the queues of all pools with what waits in them; `open_queue` makes each anew. Raises
+        Unavailable."""
+        ...
+
     async def enqueue(self, pool: str, key: str, data: bytes) -> None:
         """Put a ticket in. One with the same `key` that still waits is replaced. Raises Unavailable."""
         ...

@@ -118,6 +118,11 @@ class MemoryBroker:
     async def open_queue(self, pool: str) -> None:
         self._queues.setdefault(pool, _Queue())
 
+    async def renew_queues(self) -> None:
+        for queue in self._queues.values():
+            queue.waiting.clear()
+            queue.taken.clear()
+
     async def enqueue(self, pool: str, key: str, data: bytes) -> None:
         queue = self._queues.setdefault(pool, _Queue())
         queue.waiting.pop(key, None)

@@ -185,6 +185,12 @@ class Ask(msgspec.Struct, frozen=True):
         return f"Ask(agent_id={self.agent_id!r}, runs={self.runs!r}, …)"
 
 
+class Health(msgspec.Struct, frozen=True):
+    """What the keeper misses, in words; nothing when all is well."""
+
+    missing: tuple[str, ...] = ()
+
+
 class Word(msgspec.Struct, frozen=True):
     """What the supervisor tells its embedded agent, a line of JSON each. `killed` as in a HeartbeatAnswer."""
 

@@ -390,6 +390,18 @@ class NatsBroker:
         except (Error, TimeoutError) as error:
             raise Unavailable(f"the queue of {pool} was not made: {error}") from None
 
+    async def renew_queues(self) -> None:
+        from nats.errors import Error
+        from nats.js.errors import NotFoundError
+
+        try:
+            await self._context().delete_stream(STREAM)
+        except NotFoundError:
+            pass
+        except (Error, TimeoutError) as error:
+            raise Unavailable(f"the queues were not thrown away: {error}") from None
+        self._pulls.clear()
+
     async def enqueue(self, pool: str, key: str, data: bytes) -> None:
         from nats.errors import Error
 

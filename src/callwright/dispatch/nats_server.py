@@ -339,6 +339,12 @@ class NatsServer:
     def _over(self) -> bool:
         return self._closing
 
+    async def restart(self) -> None:
+        """Killed, for it may be deaf; the watch starts it again."""
+        if self.pid is not None and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def close(self) -> None:
         self._closing = True
         process = self._process

@@ -15,6 +15,8 @@ AGENTS_CHANGED = "cw.agents.changed"
 """Anybody of the platform to the keeper: an agent is to drain, or was revoked."""
 ACCOUNT = "cw.platform.account"
 """Web workers to the keeper: make the broker's account of a new agent."""
+HEALTH = "cw.platform.health"
+"""Web workers to the keeper: would a run that is queued now be carried out?"""
 
 HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS = (
     "heartbeat",

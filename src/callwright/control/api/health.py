@@ -1,4 +1,4 @@
-"""`/healthz`: 200 once a run would be accepted, else 503 with what is missing."""
+"""`/healthz`: 200 once a run that is posted now would be carried out, else 503 with what is missing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from callwright.control.api.metrics import is_local
 from callwright.control.api.request import broker_of, services_of, settings_of
 from callwright.control.errors import DomainError
 from callwright.control.services import Services, Settings
-from callwright.dispatch.broker import Broker
+from callwright.dispatch import subject
+from callwright.dispatch.broker import Broker, BrokerError
+from callwright.dispatch.messages import BadMessage, Health, decode
 
+_KEEPER_SECONDS = 1.5
 #: Octets: with less SQLite, NATS and the agent begin to refuse what they are given.
 LEAST_ROOM = 16 * 2**20
 
@@ -34,7 +37,18 @@ async def missing(services: Services, broker: Broker | None, settings: Settings)
         found.append(f"the disk of the data folder is full: {room // 2**20} MiB left")
     if broker is not None and not broker.connected:
         found.append("there is no connection to NATS")
+    elif broker is not None:
+        found += await _by_the_keeper(broker)
     return found
+
+
+async def _by_the_keeper(broker: Broker) -> list[str]:
+    """It has a small ticket go round, all the time."""
+    try:
+        answer = await broker.request(subject.HEALTH, b"{}", _KEEPER_SECONDS)
+        return list(decode(Health, answer).missing)
+    except (BrokerError, BadMessage):
+        return ["the keeper does not answer: what is queued reaches no agent"]
 
 
 async def cannot_open(services: Services, *, names: bool) -> list[str]:

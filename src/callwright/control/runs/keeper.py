@@ -17,6 +17,7 @@ from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.runs.evidence import RunEvidence
 from callwright.control.runs.intake import Intake, who_stopped
 from callwright.control.runs.model import Run
+from callwright.control.runs.rounds import Rounds
 from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
 from callwright.control.servers.model import AgentInfo, AgentState
@@ -49,6 +50,9 @@ class BrokerAccounts(Protocol):
 
     async def account(self, agent_id: str, pool: str) -> messages.AccountAnswer: ...
     async def revoke(self, agent_id: str) -> None: ...
+    async def restart(self) -> None:
+        """Start the broker again."""
+        ...
 
 
 class Keeper:
@@ -94,6 +98,13 @@ class Keeper:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._evidence_turns = asyncio.Semaphore(_AT_ONCE)  # a store that hangs must not stop the heartbeats
         self._loop: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            broker,
+            self._served_pools,
+            renewed=self._reconnected,
+            restart=accounts.restart if accounts is not None else None,
+            now=self._clock.now,
+        )
 
     async def __aenter__(self) -> Keeper:
         await self.start()
@@ -119,9 +130,12 @@ class Keeper:
         await self._subscribe(subject.RUNS_CHANGED, self._on_changed)
         await self._subscribe(subject.AGENTS_CHANGED, self._aside(self._on_agents_changed))
         await self._subscribe(subject.ACCOUNT, self._aside(self._account))
+        await self._subscribe(subject.HEALTH, self._health)
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         self._loop = asyncio.ensure_future(self._keep())
+        going_round = asyncio.ensure_future(self._rounds.keep())
+        self._tasks.add(going_round)
 
     async def _subscribe(self, to: str, handler: Callable[[Message], Awaitable[None]]) -> None:
         self._subscriptions.append(await self._broker.subscribe(to, handler))
@@ -172,6 +186,21 @@ class Keeper:
             _log.exception("an exception with a message on %s", message.subject)
         finally:
             turns.release()
+
+    # -- health
+
+    async def _health(self, message: Message) -> None:
+        missing = [self._rounds.missing] if self._rounds.missing else []
+        if self._lost:
+            missing.append("the keeper finds no database")
+        await message.respond(encode(messages.Health(tuple(missing))))
+
+    async def _served_pools(self) -> set[str]:
+        """Those that some agent takes from."""
+        try:
+            return {agent.pool for agent in await self._servers.list() if agent.state != AgentState.REVOKED}
+        except DomainError:
+            return set()
 
     # -- looking at the database
 
