@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -106,8 +107,12 @@ async def agent_id(services: Services) -> str:
 
 
 @contextlib.asynccontextmanager
-async def working(folder: Path, broker: MemoryBroker, agent_id: str) -> AsyncIterator[Worker]:
-    identity = Identity(agent_id=agent_id, pool="default", nats_url="", user="", password="")
+async def working(
+    folder: Path, broker: MemoryBroker, agent_id: str, *, capacity: int = 10
+) -> AsyncIterator[Worker]:
+    identity = Identity(
+        agent_id=agent_id, pool="default", nats_url="", user="", password="", capacity=capacity
+    )
     spool = Spool(folder / "spool")
     worker = Worker(identity, broker, spool, Carrier(), weigh=weigh, abilities=Abilities("1.0"))
     running = asyncio.ensure_future(worker.run())
@@ -503,6 +508,32 @@ async def test_a_database_that_cannot_be_written_for_some_leases_costs_no_verdic
         blocker.close()
         ended = await until(services, run, lambda seen: seen.finished)
     assert (ended.phase, ended.attempt) == ("passed", 1), ended.result_description
+
+
+async def test_a_project_with_many_runs_does_not_keep_anothers_waiting(
+    services: Services, broker: MemoryBroker, keeper: Keeper, agent_id: str, tmp_path: Path
+) -> None:
+    await services.tests.create_project(SYSTEM, "quiet")
+    await services.tests.create(SYSTEM, PING.replace("ping", "aside"), project="quiet")
+    loud = [await services.runs.start(SYSTEM, "ping") for _ in range(12)]
+    quiet = await services.runs.start(SYSTEM, "aside")
+    async with working(tmp_path, broker, agent_id, capacity=1):
+        ended = [await until(services, run, lambda seen: seen.finished) for run in (*loud, quiet)]
+    assert {run.phase for run in ended} == {"passed"}
+    order = sorted(ended, key=lambda run: run.started_at or 0.0)
+    assert [run.test_name for run in order].index("aside") <= 2
+
+
+async def test_a_limit_of_a_project_holds_at_its_agents(
+    services: Services, broker: MemoryBroker, keeper: Keeper, agent_id: str, tmp_path: Path
+) -> None:
+    await services.tests.limit_project(SYSTEM, "demo", max_running=1, max_queued=None)
+    runs = [await services.runs.start(SYSTEM, "ping") for _ in range(4)]
+    async with working(tmp_path, broker, agent_id):
+        ended = [await until(services, run, lambda seen: seen.finished) for run in runs]
+    assert {run.phase for run in ended} == {"passed"}
+    for before, after in itertools.pairwise(sorted(ended, key=lambda run: run.started_at or 0.0)):
+        assert (before.stopped_at or 0.0) <= (after.started_at or 0.0)
 
 
 async def test_an_agent_that_asks_for_leave_is_not_silent(

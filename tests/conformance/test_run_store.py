@@ -6,17 +6,20 @@ import itertools
 import msgspec
 import pytest
 
+from callwright.control.accounts.model import User
 from callwright.control.errors import Conflict, IdempotencyConflict, Invalid
 from callwright.control.runs.model import (
     KILL_SWITCH,
     Ending,
     Evidence,
+    PoolShare,
     Run,
     RunFilter,
     TargetRow,
     TargetUse,
 )
 from callwright.control.runs.transitions import FINAL, PHASES, Event, Phase, sources
+from callwright.control.servers.model import Agent
 from callwright.control.storage.stores import Stores
 from tests.conformance.rows import NOW, a_new_run, a_run, a_test
 
@@ -383,3 +386,92 @@ async def test_unknown_runs_are_none(stores: Stores) -> None:
 
 def test_final_phases_are_left_by_no_event() -> None:
     assert not FINAL & {phase for event in Event for phase in sources(event)}
+
+
+async def test_what_projects_have_in_a_pool_is_counted(stores: Stores) -> None:
+    test = await a_test(stores)
+    other = await stores.tests.add_project("other", "", NOW)
+    first = await in_phase(stores, Phase.RUNNING, 1)
+    ended = await a_run(stores, test, 2)
+    await stores.runs.claim(ended.id, 1, "ag", NOW + 10, LEASE, 60)
+    await stores.runs.finish(ended.id, 1, "ag", PASSED, NOW + 14)
+    waiting = [await a_run(stores, test, number) for number in (3, 4, 5)]
+    aside = await a_run(stores, test, 6, project_id=other.id, project_name="other")
+    far = await a_run(stores, test, 7, pool="far")
+    shares = {one.project_id: one for one in await stores.runs.shares("default", waiting[2].id)}
+    assert shares == {
+        test.project_id: PoolShare(test.project_id, 3, 2, 1),
+        other.id: PoolShare(other.id, 1, 0, 0),
+    }
+    assert [one.waiting for one in await stores.runs.shares("far", far.id)] == [1]
+    assert await stores.runs.shares("nowhere", 1) == []
+    assert await stores.runs.lasted("default") == pytest.approx(4.0)
+    assert await stores.runs.lasted("far") is None
+    assert await stores.runs.count_held(test.project_id) == 1
+    assert await stores.runs.count_queued(test.project_id) == 4
+    assert await stores.runs.count_queued(aside.project_id) == 1
+    assert first.project_id == test.project_id
+
+
+async def test_limits_of_projects_and_owners_of_pools_are_found(stores: Stores) -> None:
+    one, two = [await stores.tests.add_project(name, "", NOW) for name in ("one", "two")]
+    assert await stores.runs.running_limits() == {}
+    limited = await stores.tests.limit_project(one.id, 3, 7)
+    assert limited is not None
+    assert (limited.max_running, limited.max_queued) == (3, 7)
+    assert await stores.tests.project("one") == limited
+    assert await stores.runs.running_limits() == {one.id: 3}
+    assert await stores.runs.reserve_running(one.id) == 3
+    assert await stores.runs.reserve_queue(one.id) == 7
+    assert await stores.runs.reserve_running(two.id) is None
+    assert await stores.tests.limit_project(999, 1, 1) is None
+    await stores.servers.add_pool("lab", NOW, one.id)
+    await stores.servers.add_pool("all", NOW)
+    assert await stores.runs.pool_owner("lab") == one.id
+    assert await stores.runs.pool_owner("all") is None
+    assert await stores.runs.pool_owner("nowhere") is None
+    given = await stores.servers.give_pool("lab", two.id)
+    assert given is not None
+    assert given.project_id == two.id
+    assert (await stores.servers.give_pool("lab", None) or given).project_id is None
+    assert await stores.servers.give_pool("nowhere", None) is None
+
+
+async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> None:
+    row = User(0, "ana", "Ana", "", "admin", "Normal", "UTC", NOW, None, None)
+    user = await stores.accounts.add_user(row, "")
+    accounts, servers = stores.accounts, stores.servers
+    for name, maker in (("k1", None), ("k2", 1), ("k3", 1)):
+        await accounts.add_key(
+            public_key=name,
+            secret_hash="h",
+            name=name,
+            user_id=user.id,
+            now=NOW,
+            created_by="ana",
+            made_by_key=maker,
+        )
+    await accounts.add_token(
+        kind="api", name="t", token_hash="th", user_id=user.id, idle_seconds=0, now=NOW, made_by_key=1
+    )
+    for name in ("e1", "e2", "e3"):
+        await servers.add_enrolment("lab", name, NOW, NOW + 60, made_by_key=1)
+    agent = Agent("a1", "one", "lab", "{}", "", 1, 0, "[]", "", "active", NOW, None)
+    assert await servers.enrol("e1", agent, "s", NOW)
+    made = await accounts.made_by_key(1, NOW)
+    assert [(one.kind, one.id) for one in made] == [
+        ("key", "2"),
+        ("key", "3"),
+        ("token", "1"),
+        ("enrolment", "2"),
+        ("enrolment", "3"),
+        ("agent", "a1"),
+    ]
+    assert [one.user_id for one in made] == [1, 1, 1, None, None, None]
+    assert await accounts.key_ids_made_by(1) == [2, 3]
+    for one in made:
+        assert await accounts.revoke_made(one, NOW + 1)
+    assert await accounts.made_by_key(1, NOW + 2) == []
+    assert await servers.open_enrolment("e2", NOW + 2) is None
+    assert (await servers.agents(revoked=True))[0].state == "revoked"
+    assert await accounts.key_ids_made_by(1) == [2, 3]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from callwright.control.errors import (
     RefusedByPolicy,
     WroteLate,
 )
-from callwright.control.runs.model import Acceptance, Run, RunFilter
+from callwright.control.runs.intake import Intake
+from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
-from callwright.control.servers.model import Agent
+from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services
+from callwright.dispatch.messages import Claim, EvidenceChunk
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
 from callwright.scenario.source import DocumentError
@@ -787,3 +790,90 @@ async def test_the_end_of_a_public_link_can_be_changed_or_taken_away(
     for days in (0, -1, 1e9, float("nan")):
         with pytest.raises(Invalid):
             await services.runs.share(demo, run.session_id, days=days)
+
+
+# -- waiting
+
+
+async def test_a_run_that_waits_says_how_long_it_probably_will(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    await services.tests.create_project(demo, "other")
+    await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
+    first = await services.runs.start(demo, "basic_call")
+    assert await services.runs.waiting(first) == Waiting(0, None)  # nothing was measured yet
+    assert await services.runs.claim(first.id, 1, "ag", 15)
+    assert await services.runs.waiting(await services.runs.known(first.session_id)) is None
+    clock.advance(10)
+    await services.runs.finish(first.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    held = [await services.runs.start(demo, "basic_call") for _ in range(2)]
+    waiting = [await services.runs.start(demo, "basic_call") for _ in range(6)]
+    aside = await services.runs.start(demo, "mine")
+    elsewhere = await services.runs.start(demo, "basic_call", pool="far")
+    assert await services.runs.waiting(aside) == Waiting(0, None)  # nobody carries anything out
+    for run in held:
+        assert await services.runs.claim(run.id, 1, "ag", 15)
+    assert await services.runs.waiting(aside) == Waiting(0, 5.0)
+    assert await services.runs.waiting(waiting[0]) == Waiting(1, 10.0)
+    assert await services.runs.waiting(waiting[5]) == Waiting(6, 35.0)
+    assert await services.runs.waiting(elsewhere) == Waiting(0, None)
+
+
+async def test_a_pool_of_a_project_is_for_its_runs_alone(services: Services, demo: Identity) -> None:
+    other = await services.tests.create_project(demo, "other")
+    await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
+    await services.servers.create_pool(demo, "lab", other)
+    run = await services.runs.start(demo, "mine", pool="lab")
+    with pytest.raises(Invalid, match="lab belongs to another project"):
+        await services.runs.start(demo, "basic_call", pool="lab")
+    stranger = Identity(9, "sam", Role.MEMBER, RIGHTS[Role.MEMBER], ((run.project_id - 1, Role.MEMBER),))
+    assert not stranger.sees(other.id)
+    with pytest.raises(NotFound):
+        await services.runs.start(stranger, "basic_call", pool="lab")
+    assert [pool.name for pool in await services.servers.pools_seen(stranger)] == []
+    assert [pool.name for pool in await services.servers.pools_seen(demo)] == ["lab"]
+    token, _ = await services.servers.create_enrolment(demo, "lab")
+    agent, _ = await services.servers.enrol(token, "one", AgentInfo())
+    assert await services.servers.agents_seen(stranger) == []
+    with pytest.raises(NotFound):
+        await services.servers.agent_seen(stranger, agent.id)
+    assert (await services.servers.agent_seen(demo, agent.id)).name == "one"
+    # A pool that is given away meanwhile: what waits for it is not carried out there.
+    await services.servers.give_pool(demo, "lab", await services.tests.project(demo, "demo"))
+    intake = Intake(services.runs, services.servers, services.evidence, lease=15.0)
+    answer = await intake.claim(agent.id, Claim(run.id, run.session_id, 1))
+    assert answer.job is None
+    await services.servers.give_pool(demo, "lab", None)
+    answer = await intake.claim(agent.id, Claim(run.id, run.session_id, 1))
+    assert answer.job is not None
+
+
+async def test_evidence_of_a_superseded_attempt_is_not_taken(
+    services: Services, demo: Identity, clock: ManualClock
+) -> None:
+    run = await services.runs.start(demo, "basic_call")
+    assert await services.runs.claim(run.id, 1, "ag", 15)
+    intake = Intake(services.runs, services.servers, services.evidence, lease=15.0)
+
+    def piece(attempt: int) -> EvidenceChunk:
+        data = b"late"
+        return EvidenceChunk(
+            run.id,
+            run.session_id,
+            attempt,
+            name="run.json",
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            media_type="application/json",
+            offset=0,
+            data=data,
+        )
+
+    clock.advance(16)
+    assert [moved.attempt for moved in await services.runs.expire_leases()] == [2]
+    assert (await intake.chunk("ag", piece(1))).superseded
+    assert await services.runs.claim(run.id, 2, "other", 15)
+    assert (await intake.chunk("ag", piece(1))).superseded
+    assert (await intake.chunk("ag", piece(2))).superseded  # another agent's
+    assert await services.evidence.list(await services.runs.known(run.session_id)) == []
+    assert (await intake.chunk("other", piece(2))).done

@@ -74,7 +74,8 @@ class Intake:
             agent, wanted = await self._servers.get(agent_id), await self._runs.by_id(claim.run_id)
         except NotFound as error:
             return ClaimAnswer(None, error.message, self.lease)
-        if agent.pool != wanted.pool or agent.state != AgentState.ACTIVE:
+        ours = agent.pool == wanted.pool and await self._servers.may_use(agent.pool, (wanted.project_id,))
+        if not ours or agent.state != AgentState.ACTIVE:
             return ClaimAnswer(None, "It is not for this agent.", self.lease)
         run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease)
         if run is None:

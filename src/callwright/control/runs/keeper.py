@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ import msgspec
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.runs.evidence import RunEvidence
 from callwright.control.runs.intake import Intake, who_stopped
+from callwright.control.runs.line import Line
 from callwright.control.runs.model import Run
 from callwright.control.runs.rounds import Rounds
 from callwright.control.runs.service import Runs
@@ -86,6 +88,10 @@ class Keeper:
         self._beating: set[str] = set()  # agents whose heartbeat is being written
         self._looked_at: float | None = None
         self._pools: set[str] = set()
+        self._line = Line()
+        self._rooms: dict[str, int] = {}  # pool -> runs that are offered to its agents at once
+        self._limits: dict[int, int] = {}  # project -> runs that agents may have of it
+        self._owners_of_pools: dict[str, int] = {}
         self._changed: set[int] = set()
         self._look = asyncio.Event()
         self._sweep = True
@@ -297,6 +303,7 @@ class Keeper:
         if not self._sweep and len(changed) <= _FEW:
             for run_id in changed:
                 await self._attend_to(run_id)
+            await self._offer()
             return
         self._sweep = False
         await self._announce_kill()
@@ -307,9 +314,35 @@ class Keeper:
         _keep_only(self._stops, keys)
         _keep_only(self._owners, keys)
         _keep_only(self._heard, keys)
+        self._line.keep_only({run.id for run in live})
         for run in live:
             await self._move(run)
+        await self._count_rooms()
+        await self._offer()
         await self._tell_stops()
+
+    async def _count_rooms(self) -> None:
+        """An agent asks for one run at a time; one more lies ready for whoever is first."""
+        wall = self._clock.wall()
+        agents = Counter(
+            agent.pool
+            for agent in await self._servers.list()
+            if agent.state == AgentState.ACTIVE and agent.alive(wall, self.lease)
+        )
+        self._rooms = {pool: 1 + number for pool, number in agents.items()}
+        pools = await self._servers.pools()
+        self._owners_of_pools = {pool.name: pool.project_id for pool in pools if pool.project_id is not None}
+        self._limits = dict(await self._runs.running_limits())
+
+    async def _offer(self) -> None:
+        """The next runs of each pool lie in its queue, and no others: the rest would be taken out of turn."""
+        chosen = self._line.chosen(self._rooms, self._limits, self._owners_of_pools)
+        wanted = {(run.id, run.attempt) for run in chosen}
+        for key in [key for key in self._queued if key not in wanted]:
+            pool, _ = self._queued.pop(key)
+            await self._broker.withdraw(pool, str(key[0]))
+        for run in chosen:
+            await self._enqueue(run)
 
     async def _attend_to(self, run_id: int) -> None:
         try:
@@ -323,6 +356,7 @@ class Keeper:
 
     async def _move(self, run: Run) -> None:
         key = (run.id, run.attempt)
+        self._line.see(run)
         if run.finished:
             self._stops.pop(key, None)
             waiting = self._queued.pop(key, None)
@@ -330,7 +364,6 @@ class Keeper:
                 await self._broker.withdraw(waiting[0], _ticket_name(run))
             return
         if run.phase == Phase.QUEUED:
-            await self._enqueue(run)
             return
         self._queued.pop(key, None)
         if run.stop_requested_at is not None and run.agent_id is not None:
@@ -431,6 +464,8 @@ class Keeper:
                 if run.agent_id is not None:
                     self._owners[run.id, run.attempt] = (run.agent_id, run.session_id)
                 self._queued.pop((run.id, run.attempt), None)
+                self._line.see(run)
+                self._look.set()  # for the next in line
                 await self._say_phase(run)
 
         return respond

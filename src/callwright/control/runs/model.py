@@ -20,12 +20,14 @@ __all__ = [
     "KillSwitch",
     "NewRun",
     "Phase",
+    "PoolShare",
     "Run",
     "RunDetail",
     "RunFilter",
     "StoredDetail",
     "TargetRow",
     "TargetUse",
+    "Waiting",
 ]
 
 
@@ -204,6 +206,24 @@ class Ending(msgspec.Struct, frozen=True):
     files_due: int | None = None
     failed_at: tuple[str, ...] = ()
     """Addresses (`step.1.0`) of the actions whose calls or requests failed."""
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """``ahead``: runs that come first as things are now. ``seconds``: until it begins, as long as runs of its
+    pool lasted of late; None where none was carried out yet, or none is now."""
+
+    ahead: int
+    seconds: float | None
+
+
+class PoolShare(msgspec.Struct, frozen=True):
+    """Runs of one project in a pool: those that wait, of these the ones that are older than the one in
+    question, and those that agents have."""
+
+    project_id: int
+    waiting: int
+    older: int
+    held: int
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ from callwright.control.errors import (
     StorageUnavailable,
 )
 from callwright.control.runs.admission import policy_target
-from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow
+from callwright.control.runs.line import Share, ahead_of
+from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow, Waiting
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
@@ -136,6 +137,20 @@ class RunRecords:
     async def live(self) -> Sequence[Run]:
         """All that have not ended, oldest first."""
         return await self._store.live()
+
+    async def waiting(self, run: Run) -> Waiting | None:
+        """How long it will probably wait; None when it does not."""
+        if run.phase != Phase.QUEUED:
+            return None
+        shares = await self._store.shares(run.pool, run.id)
+        mine = next((one for one in shares if one.project_id == run.project_id), None)
+        if mine is None:  # it was taken meanwhile
+            return None
+        others = [Share(one.waiting, one.held) for one in shares if one is not mine]
+        ahead = ahead_of(mine.older, Share(mine.waiting, mine.held), others)
+        at_once, each = sum(one.held for one in shares), await self._store.lasted(run.pool)
+        seconds = None if each is None or at_once == 0 else (ahead + 1) * each / at_once
+        return Waiting(ahead, seconds)
 
     async def previous_pass(self, run: Run) -> Run | None:
         """The last run of the same test before this one that passed, in the same project."""

@@ -216,6 +216,8 @@ class Runs(RunRecords):
         targets = await self._store.targets()
         now = self._clock.wall()
         born = []
+        for project_id in {test.project_id for test in tests}:
+            await self._may_use(identity, pool, project_id)
         for test in tests:
             document = await self._tests.document(test)
             credentials = await self._accounts.revealed_credentials(test.project_id)
@@ -262,6 +264,17 @@ class Runs(RunRecords):
         if new:
             self._tell(runs)
         return runs
+
+    async def _may_use(self, identity: Identity, pool: str, project_id: int) -> None:
+        owner = await self._store.pool_owner(pool)
+        if owner in (None, project_id):
+            return
+        assert owner is not None
+        if not identity.sees(owner):
+            raise NotFound("pool", pool)
+        raise Invalid(
+            f"The pool {pool} belongs to another project.", "Choose a pool of this project.", field="pool"
+        )
 
     async def _reserve_room(self, born: Sequence[NewRun]) -> None:
         """One project cannot fill the queue that all share."""
@@ -336,8 +349,17 @@ class Runs(RunRecords):
     async def claim(self, run_id: int, attempt: int, agent_id: str, lease: float) -> Run | None:
         """queued to starting: the agent may prepare it, and holds it for ``lease`` seconds. None: it may not.
         Asking again with the same answer is harmless."""
-        now = await self._now()
-        return await self._store.claim(run_id, attempt, agent_id, now, now + lease, self.settings.grace)
+        run, now = await self.by_id(run_id), await self._now()
+        async with self._audit.change():
+            limit = await self._store.reserve_running(run.project_id)
+            queued = run.phase == Phase.QUEUED
+            if queued and limit is not None and await self._store.count_held(run.project_id) >= limit:
+                return None
+            return await self._store.claim(run_id, attempt, agent_id, now, now + lease, self.settings.grace)
+
+    async def running_limits(self) -> Mapping[int, int]:
+        """Project to the number of its runs that agents may have at once; of those that have a limit."""
+        return await self._store.running_limits()
 
     async def intend(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
         """starting to running: the agent's leave to send its first request, asked for before it does. From
@@ -474,8 +496,9 @@ class Runs(RunRecords):
         return changed
 
     async def _now(self) -> float:
-        """The calendar, for the keeper alone: where it was set since the last look, the times of all that
-        live are moved first, so that no two times of a run are of different calendars."""
+        """The calendar, for the keeper alone, and never in a transaction, since it may wait for one. Where it
+        was set since the last look, the times of all that live are moved first, so that no two times of a run
+        are of different calendars."""
         async with self._following:
             interval, now = self._clock.now(), self._clock.wall()
             before = self._clocks

@@ -14,6 +14,7 @@ from callwright.control.runs.model import (
     Evidence,
     Given,
     NewRun,
+    PoolShare,
     Run,
     RunFilter,
     StoredDetail,
@@ -71,6 +72,27 @@ class RunStore(Protocol):
         ...
 
     async def count_queued(self, project_id: int) -> int: ...
+    async def count_held(self, project_id: int) -> int:
+        """Runs of the project that an agent has."""
+        ...
+
+    async def running_limits(self) -> dict[int, int]:
+        """Of the projects that have one: how many runs agents may have at once."""
+        ...
+
+    async def reserve_running(self, project_id: int) -> int | None:
+        """That limit of one project, nobody else's to reserve until the transaction ends."""
+        ...
+
+    async def pool_owner(self, pool: str) -> int | None:
+        """The project that alone may use it; None: all, or there is no such pool."""
+        ...
+
+    async def shares(self, pool: str, run_id: int) -> list[PoolShare]: ...
+    async def lasted(self, pool: str) -> float | None:
+        """Seconds that the last runs of the pool lasted, their mean."""
+        ...
+
     async def previous_pass(self, run: Run) -> Run | None:
         """Of the same test in the same project."""
         ...

@@ -33,6 +33,7 @@ async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> 
     overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
     scenario = (await editor.read_beside(detail.document, overrides)).scenario
     watching = Watching(scenario, run.phase, run.pool)
+    watching.waiting = await pages.services.runs.waiting(run)
     conditions = []
     if scenario is not None:
         conditions = [(condition, "at the end") for condition in scenario.conditions]
@@ -70,6 +71,7 @@ async def follow(
         overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
         reading = await editor.read_beside(detail.document, overrides)
         watching = Watching(reading.scenario, run.phase, run.pool)
+        watching.waiting = await services.runs.waiting(run)
         parts = _Parts(watching)
         silence, asked = 0.0, services.clock.now()
         while not run.finished:
@@ -80,6 +82,7 @@ async def follow(
             if late or not events or any(event.kind == "phase" for event in events):
                 run, asked = await _again(services, run, token, identity), services.clock.now()
                 watching.phase = run.phase
+                watching.waiting = await services.runs.waiting(run)
             changed = parts.changed(
                 scope=any(event.kind in ("metrics", "state", "states") for event in events)
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from callwright.control.runs.model import Waiting
 from callwright.control.runs.transitions import Phase
 from callwright.dispatch.messages import Progress
 from callwright.evidence.figures import percent
@@ -59,6 +60,28 @@ class SoFar:
     fact: str
 
 
+def _waits(pool: str, waiting: Waiting | None) -> str:
+    """A sentence that a reader can plan by, and none that pretends to know."""
+    here = f"It waits for an agent of the pool {pool}."
+    if waiting is None:
+        return here
+    place = f"{waiting.ahead:,} {'run is' if waiting.ahead == 1 else 'runs are'} ahead of it."
+    if waiting.ahead == 0:
+        place = "It is next in line."
+    if waiting.seconds is None:
+        return f"{here} {place}"
+    return f"{here} {place} It begins in about {_about(waiting.seconds)}."
+
+
+def _about(seconds: float) -> str:
+    for size, unit in ((3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return f"{round(seconds / size)} {unit}s"
+    if seconds >= 45:
+        return "a minute"
+    return f"{max(5, 5 * round(seconds / 5))} seconds"
+
+
 @dataclass(slots=True)
 class _Seen:
     """A call as it was told."""
@@ -78,6 +101,8 @@ class Watching:
         self.scenario = scenario
         self.phase = phase
         self.pool = pool
+        self.waiting: Waiting | None = None
+        """Of a run that is queued, as it was looked up last."""
         self.at = 0.0
         """Seconds since the run began, of the last event."""
         self.ladder = Ladder((), (), 0.0)
@@ -186,7 +211,7 @@ class Watching:
     @property
     def sentence(self) -> str:
         if self.phase == Phase.QUEUED:
-            return f"It waits for an agent of the pool {self.pool}."
+            return _waits(self.pool, self.waiting)
         if self._last is not None:
             return self._of_call(*self._last)
         if self._note:

@@ -86,7 +86,10 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sche
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
     files = await services.evidence.arrived(run)
-    return schemas.Data(data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run)))
+    waiting = await runs.waiting(run)
+    return schemas.Data(
+        data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run), waiting)
+    )
 
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="How a run stands")

@@ -162,10 +162,20 @@ class EvidenceFile(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
-class RunDetail(RunRow, frozen=True, kw_only=True):
-    """`conditions` and `calls` as in run.json; empty until the run has ended. `evidence_due`: how many files
-    the agent announced with its result; they follow the verdict."""
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a run that is queued: how many come first as things are now, and in how many seconds it probably
+    begins, as long as runs of its pool lasted of late. `seconds` null: nothing of that pool was measured, or
+    no agent carries anything out."""
 
+    ahead: int
+    seconds: float | None
+
+
+class RunDetail(RunRow, frozen=True, kw_only=True):
+    """`waiting`: null once an agent has it. `conditions` and `calls` as in run.json; empty until the run has
+    ended. `evidence_due`: how many files the agent announced with its result; they follow the verdict."""
+
+    waiting: Waiting | None
     kiosk_url: str | None
     kiosk_expires_at: str | None
     parameters: dict[str, Any]

@@ -180,10 +180,12 @@ def run_detail(
     evidence: Sequence[runs.Evidence],
     links: Links,
     kiosk_token: str | None,
+    waiting: runs.Waiting | None = None,
 ) -> schemas.RunDetail:
     """`outcome` is the document run.json, empty while there is none."""
     return schemas.RunDetail(
         **_row(run, links),
+        waiting=_waiting(waiting),
         kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,
         kiosk_expires_at=utc_or_none(run.kiosk_until) if kiosk_token else None,
         parameters=dict(shown),
@@ -196,6 +198,13 @@ def run_detail(
         evidence=[evidence_file(run, file, links) for file in evidence],
         evidence_due=run.files_due,
     )
+
+
+def _waiting(waiting: runs.Waiting | None) -> schemas.Waiting | None:
+    if waiting is None:
+        return None
+    seconds = None if waiting.seconds is None else round(waiting.seconds, 1)
+    return schemas.Waiting(ahead=waiting.ahead, seconds=seconds)
 
 
 def evidence_file(run: runs.Run, file: runs.Evidence, links: Links) -> schemas.EvidenceFile:

@@ -36,6 +36,7 @@ from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.sql.tables import (
     evidence,
     idempotency,
+    pools,
     projects,
     run_details,
     run_tags,
@@ -86,6 +87,40 @@ RESERVE_QUEUE = Statement(
     .where(projects.c.id == param("id"), projects.c.max_queued.is_not(None))
     .with_for_update()
 )
+COUNT_HELD = Statement(
+    select(func.count())
+    .select_from(runs)
+    .where(_among((Phase.STARTING, Phase.RUNNING)), runs.c.project_id == param("project_id"))
+)
+RUNNING_LIMITS = Statement(
+    select(projects.c.id, projects.c.max_running).where(projects.c.max_running.is_not(None))
+)
+RESERVE_RUNNING = Statement(
+    select(projects.c.max_running)
+    .where(projects.c.id == param("id"), projects.c.max_running.is_not(None))
+    .with_for_update()
+)
+POOL_OWNER = Statement(select(pools.c.project_id).where(pools.c.name == param("pool")))
+_WAITS = runs.c.phase == literal(Phase.QUEUED.value)
+SHARES = Statement(
+    select(
+        runs.c.project_id,
+        func.sum(case((_WAITS, 1), else_=0)),
+        func.sum(case((and_(_WAITS, runs.c.id < param("run_id")), 1), else_=0)),
+        func.sum(case((_WAITS, 0), else_=1)),
+    )
+    .where(_LIVE, runs.c.pool == param("pool"))
+    .group_by(runs.c.project_id)
+    .order_by(runs.c.project_id)
+)
+_LAST_OF_POOL = (
+    select((runs.c.stopped_at - runs.c.started_at).label("seconds"))
+    .where(runs.c.pool == param("pool"), runs.c.stopped_at.is_not(None), runs.c.started_at.is_not(None))
+    .order_by(runs.c.id.desc())
+    .limit(literal(50))
+    .subquery()
+)
+LASTED = Statement(select(func.avg(_LAST_OF_POOL.c.seconds)))
 PREVIOUS_PASS = Statement(
     select(*_RUN)
     .where(

@@ -15,6 +15,7 @@ from callwright.control.runs.model import (
     Evidence,
     Given,
     NewRun,
+    PoolShare,
     Run,
     RunFilter,
     StoredDetail,
@@ -125,6 +126,27 @@ class SqlRunStore:
 
     async def count_queued(self, project_id: int) -> int:
         return int(await self._db.value(sql.COUNT_QUEUED, {"project_id": project_id}))
+
+    async def count_held(self, project_id: int) -> int:
+        return int(await self._db.value(sql.COUNT_HELD, {"project_id": project_id}))
+
+    async def running_limits(self) -> dict[int, int]:
+        return dict(await self._db.all(_as_is, sql.RUNNING_LIMITS))
+
+    async def reserve_running(self, project_id: int) -> int | None:
+        found = await self._db.value(sql.RESERVE_RUNNING, {"id": project_id})
+        return None if found is None else int(found)
+
+    async def pool_owner(self, pool: str) -> int | None:
+        found = await self._db.value(sql.POOL_OWNER, {"pool": pool})
+        return None if found is None else int(found)
+
+    async def shares(self, pool: str, run_id: int) -> list[PoolShare]:
+        return await self._db.all(PoolShare, sql.SHARES, {"pool": pool, "run_id": run_id})
+
+    async def lasted(self, pool: str) -> float | None:
+        found: float | None = await self._db.value(sql.LASTED, {"pool": pool})
+        return found
 
     async def previous_pass(self, run: Run) -> Run | None:
         values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
