@@ -129,6 +129,31 @@ def test_use_hop_and_the_hop_of_acknowledge_win_over_the_route_set() -> None:
     assert peer.listen()[0].hop == peer.hop
 
 
+def test_a_hop_of_one_dialog_is_no_way_to_another_branch() -> None:
+    peer = Peer()
+    call, sent = invite(peer)
+    peer.answer(sent, 200, tag="b1", extra="Contact: <sip:first@pbx.example>")
+    looked_up = PermittedHop(Transport.UDP, peer.hop.local, Address("192.0.2.50", 5080))
+    call.use_hop(looked_up)
+    call.acknowledge(now=peer.now)
+    assert peer.listen()[0].hop == looked_up
+    told = peer.answer(sent, 200, tag="b2", extra="Contact: <sip:second@192.0.2.88>")
+    assert {message.hop.remote.host for message in told} == {"192.0.2.88"}
+    call.hangup(now=peer.now)
+    assert peer.listen()[0].hop == looked_up
+
+
+def test_a_hop_that_was_said_before_the_answer_is_the_way_to_every_branch() -> None:
+    """A phone behind a NAT: none of its Contacts leads anywhere."""
+    peer = Peer()
+    call, sent = invite(peer)
+    call.use_hop(peer.hop)
+    for tag in ("b1", "b2"):
+        told = peer.answer(sent, 200, tag=tag, extra="Contact: <sip:x@10.0.0.9>")
+        call.acknowledge(now=peer.now)
+        assert {message.hop for message in (*told, *peer.listen())} == {peer.hop}
+
+
 # -- targets and numbers
 
 

@@ -115,6 +115,7 @@ class Call:
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
         self.modification = Modification(self)
         self._hop_override: PermittedHop | None = None
+        self._hop_override_of: Dialog | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
         agent.calls[(self.call_id, local_tag)] = self
 
@@ -263,9 +264,10 @@ class Call:
             self.digest = DigestClient(credentials, self.agent.entropy)
 
     def use_hop(self, hop: PermittedHop) -> None:
-        """From now on send the requests of this call there, whatever the route set says."""
+        """From now on send the requests of this call there, whatever the route set says: of its dialog, or of
+        every dialog when it has none yet."""
         self.hop = hop
-        self._hop_override = hop
+        self._hop_override, self._hop_override_of = hop, self.dialog
         self.agent.changes(self)
 
     def will(self) -> Will | None:
@@ -421,7 +423,9 @@ class Call:
     ) -> tuple[Request, Hop]:
         """The message of a request in a dialog, and where it goes."""
         way = dialog.way()
-        hop: Hop = given or self._hop_override or self.agent.hop_towards(way.next_hop, dialog.hop)
+        # What was said of one dialog is no way to the other branches of a fork.
+        overridden = self._hop_override if self._hop_override_of in (None, dialog) else None
+        hop: Hop = given or overridden or self.agent.hop_towards(way.next_hop, dialog.hop)
         request = self.agent.build_request(
             method,
             way.request_uri,
