@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.load.messages import Wording, answerer_messages, caller_messages
-from callwright.net.load_media import read_audio
+from callwright.net.load_media import BOTH, NOTHING, SENDS, UNHEARD, promises, read_audio
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
 from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, networks_of
@@ -31,8 +32,10 @@ Judged = tuple[int, dict[str, int], bytes]
 """MOS in thousandths, counters, histograms."""
 
 
-def media(mode: str = "ports", low: int = SOMEWHERE[0], high: int = SOMEWHERE[1]) -> MediaConfig:
-    return MediaConfig(mode=mode, host="127.0.0.1", low=low, high=high, payload=PAYLOAD)
+def media(
+    mode: str = "ports", low: int = SOMEWHERE[0], high: int = SOMEWHERE[1], min_heard: float = 0.0
+) -> MediaConfig:
+    return MediaConfig(mode=mode, host="127.0.0.1", low=low, high=high, payload=PAYLOAD, min_heard=min_heard)
 
 
 @pytest.fixture(params=["ports", "shared"])
@@ -102,24 +105,80 @@ def recorded(loop: Any, name: str) -> list[float]:
     return [bucket_value(index) for index, times in enumerate(found) for _ in range(times)]
 
 
+LINES = (
+    b"v=0",
+    b"c=IN IP4 127.0.0.9",
+    b"c=IN IP4 10.0.0.1/127/2",
+    b"c=IN IP6 ::1",
+    b"c=IN IP6 ::ffff:10.0.0.1",
+    b"c=IN IP4 10.0.0.1\0x",
+    b"c=IN IP4 10.0.0.1\x0c",
+    b"c=IN23128",
+    b"c=IN IP4 name",
+    b"c=IN IP4 ",
+    b"c=IN IP4\t 10.1.1.1",
+    b"c=",
+    b"m=audio 20004 RTP/AVP 0",
+    b"m=audio 70000 RTP/AVP 0",
+    b"m=audio 0 RTP/AVP 0",
+    b"m=audio x",
+    b"m=audio ",
+    b"m=video 5000 RTP/AVP 9",
+    b"a=ssrc:4294967295 cname:x",
+    b"a=ssrc:4294967296 x",
+    b"a=ssrc:7",
+    b"a=ssrc:x",
+    b" a=ssrc:9",
+    b"a=sendonly",
+    b"m=audio 20004/2 RTP/AVP 0",
+    b"",
+    b"\0",
+    b"\xff=\xff",
+)
+DIRECTIONS = (
+    b"a=sendrecv",
+    b"a=recvonly",
+    b"a=inactive",
+    b"c=IN IP4 0.0.0.0",
+    b"m=audio 5000 RTP/AVP 0",
+    b"m=audio 5000 RTP/AVP 0",
+)
+
+
 # -- the same packets to both
 
 
-def judged_by_twin(config: MediaConfig, packets: Packets) -> Judged:
+@dataclass(frozen=True)
+class Due:
+    """When audio is due, in ns of the arrivals, and whether the far end ended the call."""
+
+    since: int | None = None
+    until: int | None = None
+    hung_up: bool = False
+
+
+def judged_by_twin(config: MediaConfig, packets: Packets, due: Due) -> Judged:
     numbers = Numbers()
     stream = Stream(None, 20_000, ssrc=1, sequence=0, timestamp=0, at=0)
+    if due.since is not None:
+        stream.expect(due.since)
     for arrival, data in packets:
         if is_rtp(data):
             stream.account(data, arrival, config, numbers)
+    if due.until is not None:
+        stream.excuse(due.until, hung_up=due.hung_up)
+    stream.timed(numbers)
     mos = stream.judged(config, numbers) if stream.received else -1
+    if stream.received and stream.due_ns and stream.heard < config.min_heard:
+        mos -= UNHEARD
     return mos, counts(numbers), numbers.histograms()
 
 
-def judged_by_native(config: MediaConfig, packets: Packets) -> Judged:
+def judged_by_native(config: MediaConfig, packets: Packets, due: Due) -> Judged:
     from callwright.net._load import judged
 
     loop = loop_to(None, native=True, media=config)
-    mos = judged(loop, packets)
+    mos = judged(loop, packets, due.since, due.until, due.hung_up)
     found = counts(loop)
     found.pop("streams_peak")
     result = mos, found, loop.histograms()
@@ -127,10 +186,10 @@ def judged_by_native(config: MediaConfig, packets: Packets) -> Judged:
     return result
 
 
-def both(packets: Packets) -> tuple[int, dict[str, int]]:
-    config = media()
-    ours, theirs = judged_by_native(config, packets), judged_by_twin(config, packets)
-    assert ours == theirs
+def both(packets: Packets, due: Due | None = None) -> tuple[int, dict[str, int]]:
+    config = media(min_heard=90.0)
+    ours = judged_by_native(config, packets, due or Due())
+    assert ours == judged_by_twin(config, packets, due or Due())
     return ours[:2]
 
 
@@ -185,36 +244,197 @@ def test_both_judge_any_stream_the_same(data: st.DataObject) -> None:
     both(packets)
 
 
-LINES = (
-    b"v=0",
-    b"c=IN IP4 127.0.0.9",
-    b"c=IN IP4 10.0.0.1/127/2",
-    b"c=IN IP6 ::1",
-    b"c=IN IP6 ::ffff:10.0.0.1",
-    b"c=IN IP4 10.0.0.1\0x",
-    b"c=IN IP4 10.0.0.1\x0c",
-    b"c=IN23128",
-    b"c=IN IP4 name",
-    b"c=IN IP4 ",
-    b"c=IN IP4\t 10.1.1.1",
-    b"c=",
-    b"m=audio 20004 RTP/AVP 0",
-    b"m=audio 70000 RTP/AVP 0",
-    b"m=audio 0 RTP/AVP 0",
-    b"m=audio x",
-    b"m=audio ",
-    b"m=video 5000 RTP/AVP 9",
-    b"a=ssrc:4294967295 cname:x",
-    b"a=ssrc:4294967296 x",
-    b"a=ssrc:7",
-    b"a=ssrc:x",
-    b" a=ssrc:9",
-    b"a=sendonly",
-    b"m=audio 20004/2 RTP/AVP 0",
-    b"",
-    b"\0",
-    b"\xff=\xff",
+@needs_native
+@given(st.data())
+def test_both_tell_the_same_of_the_time_in_which_audio_was_due(data: st.DataObject) -> None:
+    arrival, sequence, timestamp, packets = 10**18, 65_000, 2**32 - 3000, []
+    since = arrival - data.draw(st.integers(0, 2_000_000_000))
+    for _ in range(data.draw(st.integers(0, 30))):
+        pause = data.draw(st.sampled_from([0, 0, 190, 210, 490, 510, 3000]))
+        arrival += 20_000_000 + 1_000_000 * pause
+        sequence += data.draw(st.sampled_from([1, 1, 1, 2, 40, 4000, -600, -1]))
+        timestamp += 160 + data.draw(st.sampled_from([0, 8 * pause, 8 * pause, 80_000]))
+        kind = data.draw(st.sampled_from([0, 0, 0, 13])) | data.draw(st.sampled_from([0, 128]))
+        data_ = bytearray(packet(sequence, timestamp=timestamp))
+        data_[1] = kind
+        packets.append((arrival, bytes(data_)))
+    until = arrival + data.draw(st.integers(-100_000_000, 2_000_000_000))
+    both(packets, Due(since, until, data.draw(st.booleans())))
+
+
+NOW = 10**18
+SECOND = 10**9
+
+
+def timed(*spans: tuple[float, float], until: float, **how: Any) -> tuple[int, dict[str, int]]:
+    """A stream that is due from 0 to `until` and sends in these spans, in seconds."""
+    hung_up, clock, marker = (how.get(name, False) for name in ("hung_up", "clock", "marker"))
+    packets, number = [], 0
+    for since, end in spans:
+        for index in range(round((end - since) * 50)):
+            at = since + 0.02 * index
+            stamp = round(8000 * at) if clock else 160 * number
+            data = bytearray(packet(number, timestamp=stamp))
+            data[1] = how.get("kind", 0) | (0x80 if marker and index == 0 else 0)
+            packets.append((NOW + round(at * SECOND), bytes(data)))
+            number += 1
+    return both(packets, Due(NOW, NOW + round(until * SECOND), hung_up))
+
+
+@needs_native
+def test_a_stream_that_stops_is_mostly_unheard() -> None:
+    mos, found = timed((0.0, 0.5), until=6.0)
+    assert mos + UNHEARD in range(1000, 1050)
+    assert (found["rtp_gaps"], found["rtp_due_ms"], found["rtp_gap_ms"]) == (1, 6000, 5520)
+
+
+@needs_native
+def test_a_stream_that_begins_late_and_one_that_pauses_are_unheard_too() -> None:
+    assert timed((4.0, 6.0), until=6.0)[0] < 0
+    assert timed((0.0, 2.0), (4.0, 6.0), until=6.0)[0] < 0
+    mos, found = timed((0.6, 10.0), until=10.0)
+    assert mos > 4000
+    assert found["rtp_gaps"] == 1
+
+
+@needs_native
+def test_dtx_and_comfort_noise_are_no_gaps() -> None:
+    mos, found = timed((0.0, 2.0), (4.0, 6.0), until=6.0, clock=True, marker=True)
+    assert mos == 4409
+    assert (found.get("rtp_gaps"), found["rtp_dtx_ms"]) == (None, 2020)
+    mos, found = timed((0.0, 2.0), (4.0, 6.0), until=6.0, kind=13)
+    assert (found.get("rtp_gaps"), found["rtp_dtx_ms"]) == (None, 2020)
+    assert timed((0.0, 2.0), (4.0, 6.0), until=6.0, clock=True)[1]["rtp_gaps"] == 1  # no marker
+
+
+@needs_native
+def test_silence_just_before_the_far_ends_bye_is_the_hanging_up() -> None:
+    assert "rtp_gaps" not in timed((0.0, 5.0), until=5.9, hung_up=True)[1]
+    assert timed((0.0, 5.0), until=5.9)[1]["rtp_gaps"] == 1
+    assert timed((0.0, 5.0), until=6.5, hung_up=True)[1]["rtp_gaps"] == 1
+
+
+@needs_native
+def test_a_stream_that_begins_anew_goes_on() -> None:
+    """Another run of numbers, other timestamps, a clock that stood still: none of it is late for ever."""
+    paced_ = [(NOW + 20_000_000 * n, n) for n in range(300)]
+    restarted = [(at, packet(n if n < 100 else n + 20_000, timestamp=160 * n)) for at, n in paced_]
+    assert both(restarted)[0] > 4300
+    jumped = [(at, packet(n, timestamp=160 * n + (0 if n < 100 else 2**31))) for at, n in paced_]
+    assert both(jumped)[0] > 4300
+    back = [(at, packet(n, timestamp=160 * n + (2**31 if n < 100 else 0))) for at, n in paced_]
+    assert both(back)[0] > 4300
+    stood = [(at + (0 if n < 100 else 2 * SECOND), packet(n, timestamp=160 * n)) for at, n in paced_]
+    assert both(stood)[1].get("rtp_discarded") is None
+
+
+# -- where it comes from
+
+HERE, MOVED, OTHER = ("127.0.0.1", 21_000), ("127.0.0.1", 22_000), ("127.0.0.1", 23_000)
+SAID = b"v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 21000 RTP/AVP 0\r\n"
+Coming = list[tuple[int, tuple[str, int], bytes]]
+
+
+def admitted(packets: Coming, said: bytes = SAID) -> list[tuple[bool, int]]:
+    """Whether each is heard, and the port that ours goes to after it: of both, which have to agree."""
+    from callwright.net._load import admitted as by_native
+
+    loop = loop_to(None, native=True, media=media())
+    found = by_native(loop, said, packets)
+    loop.close()
+    config, numbers = media(), Numbers()
+    stream = Stream(None, 20_000, ssrc=1, sequence=0, timestamp=0, at=0)
+    host, port, ssrc = read_audio(said)
+    stream.to = stream.out = Address(host, port)
+    if ssrc is not None:
+        stream.told, stream.theirs = True, ssrc
+    twin = []
+    for arrival, source, data in packets:
+        taken = stream.admits(data, Address(*source), arrival, may_go=lambda _: True)
+        if taken:
+            stream.account(data, arrival, config, numbers)
+        assert stream.out is not None
+        twin.append((taken, stream.out.port))
+    assert found == twin
+    return found
+
+
+def coming(source: tuple[str, int], numbers: range, start: float, ssrc: int = 7) -> Coming:
+    return [
+        (NOW + round(start * SECOND) + 20_000_000 * index, source, packet(number, ssrc=ssrc))
+        for index, number in enumerate(numbers)
+    ]
+
+
+@needs_native
+def test_the_address_of_the_sdp_is_heard_whatever_came_before() -> None:
+    stray = coming(OTHER, range(3), 0.0, ssrc=9)
+    assert admitted(stray + coming(HERE, range(3), 0.1)) == [(False, 21_000)] * 3 + [(True, 21_000)] * 3
+
+
+@needs_native
+def test_a_stream_is_followed_to_another_port_and_a_stranger_is_not() -> None:
+    packets = coming(HERE, range(50), 0.0) + coming(MOVED, range(50, 100), 1.0)
+    found = admitted(packets)
+    assert all(taken for taken, _ in found)
+    assert [port for _, port in found[50:]] == [21_000] + [22_000] * 49
+    beside = sorted(coming(HERE, range(100), 0.0) + coming(OTHER, range(100), 0.001, ssrc=9))
+    assert sum(taken for taken, _ in admitted(beside)) == 100
+
+
+@needs_native
+def test_another_stream_needs_several_packets_and_silence() -> None:
+    packets = coming(HERE, range(50), 0.0) + coming(OTHER, range(40), 1.0, ssrc=9)
+    found = admitted(packets)
+    assert not any(taken for taken, _ in found[50:74])
+    assert all(taken for taken, _ in found[80:])
+    behind_nat = admitted(coming(MOVED, range(10), 0.0))
+    assert [taken for taken, _ in behind_nat] == [False] * 4 + [True] * 6
+
+
+@needs_native
+def test_another_ssrc_from_the_right_address_is_its_stream_from_the_second_packet_on() -> None:
+    packets = coming(HERE, range(50), 0.0) + coming(HERE, range(9000, 9010), 1.0, ssrc=9)
+    assert [taken for taken, _ in admitted(packets)][50:] == [False] + [True] * 9
+
+
+@needs_native
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(-2, 4), st.integers(0, 600))))
+def test_both_admit_the_same(steps: list[tuple[int, int, int, int]]) -> None:
+    now, numbers, packets = 0.0, [100, 200, 300], []
+    for place, ssrc, step, pause in steps:
+        now += 0.02 + (pause / 1000 if pause > 400 else 0.0)
+        numbers[ssrc] += step
+        packets += coming((HERE, MOVED, OTHER)[place], range(numbers[ssrc], numbers[ssrc] + 1), now, ssrc)
+    admitted(packets)
+
+
+@needs_native
+@given(st.lists(st.sampled_from(LINES + DIRECTIONS), max_size=9), st.sampled_from([b"\r\n", b"\n"]))
+def test_both_know_what_an_sdp_promises(lines: list[bytes], end: bytes) -> None:
+    from callwright.net._load import promised
+
+    body = end.join(lines) + end
+    assert promised(body) == promises(body)
+
+
+@pytest.mark.parametrize(
+    ("lines", "promised"),
+    [
+        ("c=IN IP4 127.0.0.1|m=audio 5000 RTP/AVP 0", BOTH),
+        ("c=IN IP4 127.0.0.1|m=audio 5000 RTP/AVP 0|a=sendonly", SENDS),
+        ("c=IN IP4 127.0.0.1|a=inactive|m=audio 5000 RTP/AVP 0", NOTHING),
+        ("c=IN IP4 127.0.0.1|a=inactive|m=audio 5000 RTP/AVP 0|a=sendrecv", BOTH),
+        ("c=IN IP4 127.0.0.1|m=audio 5000 RTP/AVP 0|a=recvonly", NOTHING),
+        ("c=IN IP4 0.0.0.0|m=audio 5000 RTP/AVP 0", NOTHING),
+        ("c=IN IP4 127.0.0.1|m=audio 0 RTP/AVP 0", NOTHING),
+        ("c=IN IP4 127.0.0.1|m=audio 0 RTP/AVP 0|m=audio 5000 RTP/AVP 0", BOTH),
+        ("c=IN IP4 127.0.0.1|m=video 5000 RTP/AVP 9|a=sendonly|m=audio 5000 RTP/AVP 0", BOTH),
+        ("", NOTHING),
+    ],
 )
+def test_what_an_sdp_promises(lines: str, promised: int) -> None:
+    assert promises("\r\n".join(lines.split("|")).encode()) == promised
 
 
 @needs_native
@@ -332,6 +552,78 @@ def test_an_answer_without_a_packet_is_a_call_without_media(
     peer.respond(bye, "200 OK")
     assert loop.run(5)
     assert {"no_media": 1, "streams_silent": 1, "streams_ended": 1}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_an_answer_whose_audio_stops_is_a_call_with_gaps(
+    native: bool, mode: str, peer: Peer, ear: Ear
+) -> None:
+    """Of 1.5 s at least 1 s is silent, however busy the machine is."""
+    loop = calling(peer, mode, native=native, hold=1.5, media=media(mode, min_heard=90.0))
+    (invite,) = until(loop, peer.take)
+    port, _ = offered(invite)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=ear.sdp())
+    for sequence in range(5):
+        ear.sock.sendto(packet(sequence), ("127.0.0.1", port))
+    (bye,) = until(loop, lambda: [m for m in peer.take() if m.startswith(b"BYE")], seconds=10)
+    peer.respond(bye, "200 OK")
+    assert loop.run(5)
+    found = counts(loop)
+    assert {"media_gaps": 1, "streams_ended": 1, "rtp_received": 5}.items() <= found.items()
+    assert found["rtp_gap_ms"] > 900
+    assert recorded(loop, "mos")[0] < 2500
+    loop.close()
+
+
+def test_what_was_never_promised_is_no_gap_and_neither_is_a_hold(
+    native: bool, mode: str, peer: Peer, ear: Ear
+) -> None:
+    loop = calling(peer, mode, native=native, hold=1.5, media=media(mode, min_heard=90.0))
+    (invite,) = until(loop, peer.take)
+    port, _ = offered(invite)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=f"{ear.sdp()}a=inactive\r\n")
+    (ack,) = until(loop, peer.take)
+    assert ack.startswith(b"ACK")
+    ear.sock.sendto(packet(1), ("127.0.0.1", port))
+    (bye,) = until(loop, lambda: [m for m in peer.take() if m.startswith(b"BYE")], seconds=10)
+    peer.respond(bye, "200 OK")
+    assert loop.run(5)
+    assert counts(loop)["answered"] == 1
+    assert "rtp_due_ms" not in counts(loop)
+    loop.close()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_the_sdp_of_a_later_offer_is_in_force(
+    native: bool, mode: str, peer: Peer, ear: Ear, method: str
+) -> None:
+    """The far end moves its audio: ours goes there, and stragglers of the old port are not heard."""
+    loop = calling(peer, mode, native=native)
+    (invite,) = until(loop, peer.take)
+    port, ssrc = offered(invite)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=ear.sdp(None))
+    until(loop, peer.take)
+    ear.sock.sendto(packet(1), ("127.0.0.1", port))
+    until(loop, lambda: counts(loop).get("rtp_received") == 1)
+    moved = Ear()
+    text = invite.decode()
+    headers = {name: re.search(rf"^{name}: (.*?)\r", text, re.M)[1] for name in ("From", "To", "Call-ID")}  # type: ignore[index]
+    body = moved.sdp(None)
+    peer.send(
+        f"{method} sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKmove\r\n"
+        f"From: {headers['To']};tag=far\r\nTo: {headers['From']}\r\nCall-ID: {headers['Call-ID']}\r\n"
+        f"CSeq: 1 {method}\r\nMax-Forwards: 70\r\n{peer.contact()}Content-Type: application/sdp\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    until(loop, lambda: [m for m in peer.take() if m.startswith(b"SIP/2.0 200")])
+    assert until(loop, lambda: moved.take(ssrc), seconds=10)
+    for sequence in (2, 3):
+        ear.sock.sendto(packet(sequence), ("127.0.0.1", port))
+    for sequence in (9000, 9001):
+        moved.sock.sendto(packet(sequence, ssrc=5), ("127.0.0.1", port))
+    until(loop, lambda: counts(loop).get("rtp_received", 0) == 3, seconds=10)
+    assert counts(loop)["rtp_unmatched"] == 2
+    moved.sock.close()
     loop.close()
 
 

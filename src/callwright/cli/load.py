@@ -88,6 +88,16 @@ def load(
     play: Annotated[
         str, typer.Option("--play", metavar="FILE|tone|speech|silence", help="What the streams carry.")
     ] = "tone",
+    min_heard: Annotated[
+        float,
+        typer.Option(
+            "--min-heard",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="A call fails when less of it was without a gap in what is heard; 0: do not ask.",
+        ),
+    ] = 90.0,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
     accounts: Annotated[
         Path | None,
@@ -224,6 +234,7 @@ def load(
         media=media,
         codec=codec,
         play=play,
+        min_heard=min_heard,
         rtp_ports=flags._port_range(rtp_ports),
         accounts=known,
         random_accounts=random_accounts,

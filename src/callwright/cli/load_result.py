@@ -44,6 +44,12 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
             f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   "
             f"{media['streams']:,} streams, lost {media['lost']:,} of {sent:,} packets"
         )
+        if media["gap_count"]:
+            heard = media["heard_pct"]
+            line(
+                f"    heard %     min {heard['min']:g}  p5 {heard['p5']:g}  p50 {heard['p50']:g}   "
+                f"{media['gap_count']:,} gaps of 500 ms or more"
+            )
     if told["retry_after"]["responses"]:
         line(
             f"{told['retry_after']['responses']:,} responses asked to retry later, "

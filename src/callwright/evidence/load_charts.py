@@ -67,6 +67,7 @@ _WORDS = {
     "no_port": "our RTP ports ran out",
     "no_ack": "no ACK came",
     "no_media": "answered, and no RTP came",
+    "media_gaps": "answered, and not heard for long enough",
     "answered": "answered",
     "canceled": "canceled",
 }

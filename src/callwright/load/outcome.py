@@ -30,6 +30,19 @@ def summary(histogram: Histogram, scale: float = 1000.0) -> dict[str, Any]:
     return found | {"max": of(100), "mean": None if mean is None else round(mean / scale, 3)}
 
 
+def heard(unheard: Histogram) -> dict[str, Any]:
+    """Percentiles of how much of its time a stream was without a gap, from those of the gaps."""
+
+    def of(percent: float) -> float | None:
+        value = unheard.percentile(100.0 - percent)
+        return None if value is None else round(100.0 - min(value, 10_000.0) / 100.0, 3)
+
+    mean = unheard.mean
+    found: dict[str, Any] = {"count": unheard.total, "min": of(0), "p5": of(5)}
+    found |= {f"p{percent:g}": of(percent) for percent in PERCENTILES}
+    return found | {"max": of(100), "mean": None if mean is None else round(100.0 - mean / 100.0, 3)}
+
+
 def numbers(total: Snapshot) -> dict[str, Any]:
     """The counts of a load, or of one stage."""
     mos = total.histogram("mos")
@@ -62,6 +75,12 @@ def numbers(total: Snapshot) -> dict[str, Any]:
             "duplicated": total["rtp_duplicated"],
             "reordered": total["rtp_reordered"],
             "unmatched": total["rtp_unmatched"],
+            "moved": total["streams_moved"],
+            "heard_pct": heard(total.histogram("unheard")),
+            "gap_count": total["rtp_gaps"],
+            "dtx_pct": round(100.0 * total["rtp_dtx_ms"] / total["rtp_due_ms"], 3)
+            if total["rtp_due_ms"]
+            else None,
             "jitter_ms": summary(total.histogram("jitter")),
             "loss_pct": summary(total.histogram("loss"), 100.0),
             "mos": quality,

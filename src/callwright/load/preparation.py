@@ -55,6 +55,8 @@ class Wishes:
     media: str = "none"
     codec: str = "PCMU"
     play: str = "tone"
+    min_heard: float = 90.0
+    """Percent of a call that has to be without a gap in what is heard; 0 does not ask."""
     rtp_ports: tuple[int, int] = (16384, 32767)
     accounts: Accounts | None = None
     random_accounts: bool = False
@@ -237,6 +239,7 @@ def _media(wishes: Wishes, host: str, part: int, parts: int) -> MediaConfig | No
         r_best=best.r,
         ie=impairment.ie,
         bpl=impairment.bpl,
+        min_heard=wishes.min_heard,
     )
 
 

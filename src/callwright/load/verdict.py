@@ -24,7 +24,7 @@ _CONDITION = re.compile(
     r"^\s*([a-z_]+?)(?:_p(\d{1,2}(?:\.\d+)?|100)|_(mean|max|min))?\s*(<=|>=|==|=|<|>)\s*([0-9.]+)\s*(%|ms|s)?\s*$"
 )
 _TIMES = {"pdd", "setup", "bye", "register", "lateness", "rtp_lateness", "jitter"}
-_SCALES = {"mos": 1000.0, "loss": 100.0}
+_SCALES = {"mos": 1000.0, "loss": 100.0, "heard": 100.0}
 _COUNTS = {"failed", "canceled", "answered", "attempted", "resent", "drops"}
 METRICS = sorted({*_TIMES, *_SCALES, *_COUNTS, "asr", "status_CODE"} - {"status_CODE"})
 
@@ -37,8 +37,8 @@ class ThresholdError(ValueError):
 class Threshold:
     """`pdd_p95<250ms`: a metric, maybe a percentile or `mean`, a comparison and a limit.
 
-    Times are in ms, `loss` in percent. `failed`, `canceled` and `answered` are counts, or with `%` the share
-    of all calls; `asr` is a percentage.
+    Times are in ms, `loss` and `heard` in percent. `failed`, `canceled` and `answered` are counts, or with
+    `%` the share of all calls; `asr` is a percentage.
     """
 
     text: str
@@ -61,6 +61,11 @@ class Threshold:
             return 100.0 * count / numbers["attempted"] if numbers["attempted"] else None
         if self.metric == "asr":
             return numbers.asr
+        if self.metric == "heard":  # what is counted is what was not
+            unheard = numbers.histogram("unheard")
+            percentile = 50.0 if self.percentile is None else self.percentile
+            found = unheard.mean if self.mean else unheard.percentile(100.0 - percentile)
+            return None if found is None else 100.0 - min(found, 10_000.0) / 100.0
         histogram = numbers.histogram(self.metric)
         if self.mean:
             found = histogram.mean
@@ -185,6 +190,7 @@ _IN_A_SENTENCE = {
     "register": "the time of a registration",
     "jitter": "the jitter",
     "loss": "the loss of RTP",
+    "heard": "the part of a call that was heard",
     "mos": "the MOS",
     "lateness": "the lateness of our calls",
     "rtp_lateness": "the lateness of our RTP",
@@ -218,7 +224,7 @@ def _shown(threshold: Threshold, numbers: Snapshot) -> str:
 
 
 def _with_unit(threshold: Threshold, figure: str) -> str:
-    if threshold.share or threshold.metric in ("asr", "loss"):
+    if threshold.share or threshold.metric in ("asr", "loss", "heard"):
         return f"{figure} %"
     return f"{figure} ms" if threshold.metric in _TIMES else figure
 

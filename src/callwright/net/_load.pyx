@@ -495,9 +495,9 @@ cdef Span _span(bytes text):
     return span(p, p + len(text))
 
 
-def judged(LoadLoop loop, packets):
-    """The MOS, in thousandths, of a stream that takes these packets, each with its arrival in ns; the loop counts
-    them. For the test that holds it equal to its twin."""
+def judged(LoadLoop loop, packets, since=None, until=None, bint hung_up=False):
+    """What `media_close` says of a stream that takes these packets, each with its arrival in ns, while audio is due
+    from `since` to `until`; the loop counts them. For the test that holds it equal to its twin."""
     cdef Loop *L = loop.L
     cdef Stream *s
     cdef bytes packet
@@ -505,10 +505,46 @@ def judged(LoadLoop loop, packets):
     if stream < 0:
         raise RuntimeError("no stream can be opened")
     s = &L.m.stream[stream]
+    if since is not None:
+        expect(s, since)
     for arrival, packet in packets:
         if is_rtp(L.m, <const uint8_t *><const char *>packet, <uint32_t>len(packet)):
             account(L, s, <const uint8_t *><const char *>packet, <uint32_t>len(packet), arrival)
-    return media_close(L, stream)
+    if until is not None:
+        excuse(s, until, hung_up)
+    return media_close(L, stream, False)
+
+
+def promised(bytes body):
+    """What an SDP promises; for the test that holds it equal to its twin."""
+    cdef const uint8_t *p = <const uint8_t *><const char *>body
+    return promises(span(p, p + len(body)))
+
+
+def admitted(LoadLoop loop, body, packets):
+    """Of packets with their arrival and source: whether each is of the stream that the SDP describes, and where ours
+    goes after it; for the test that holds it equal to its twin."""
+    cdef Loop *L = loop.L
+    cdef Stream *s
+    cdef Address source, nobody
+    cdef bytes packet, sdp = body
+    cdef const uint8_t *p = <const uint8_t *><const char *>sdp
+    cdef int stream = media_open(L, 0) if L.has_media and not loop.running else -1
+    if stream < 0:
+        raise RuntimeError("no stream can be opened")
+    memset(&nobody, 0, sizeof(nobody))
+    s = &L.m.stream[stream]
+    media_start(L, stream, span(p, p + len(sdp)), &nobody)
+    found = []
+    for arrival, where, packet in packets:
+        _address(where[0], where[1], &source)
+        p = <const uint8_t *><const char *>packet
+        taken = admits(L, s, p, &source, arrival)
+        if taken:
+            account(L, s, p, <uint32_t>len(packet), arrival)
+        found.append((bool(taken), ntohs((<sockaddr_in *>&s.out.raw[0]).sin_port)))
+    media_close(L, stream, False)
+    return found
 
 
 def audio(LoadLoop loop, bytes body):
@@ -532,7 +568,7 @@ def audio(LoadLoop loop, bytes body):
             ntohs((<sockaddr_in *>&s.to.raw[0]).sin_port),
             s.theirs if s.told else None,
         )
-    media_close(L, stream)
+    media_close(L, stream, False)
     return found
 
 

@@ -231,6 +231,12 @@ cdef void refuse(Loop *L, uint32_t slot, Call *c, int status) noexcept nogil:
     timer_in(L, slot, c, L.t1)
 
 
+cdef void offered(Loop *L, Call *c, Parsed *m) noexcept nogil:
+    """An offer within a call: where its audio goes from now on, and whether it is due."""
+    if m.body.n and c.stream >= 0 and (c.state == S_ANSWERED or c.state == S_CONFIRMED or c.state == S_TALKING):
+        media_again(L, c.stream, m.body, &c.dialog.peer if c.dialog != NULL and not c.dialog.direct else &L.remote)
+
+
 cdef void on_reinvite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     """INVITE to the side that calls: agreed to as it is within a call, else we are busy."""
     cdef uint32_t slot = 0
@@ -246,6 +252,7 @@ cdef void on_reinvite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     c = L.about = call_at(L, slot)
     keep_received(L, c, m)
     if c.state == S_TALKING:
+        offered(L, c, m)
         reply_in(L, m, source, 200, T_OK, none, slot)
     elif c.state == S_ENDING or c.state == S_FREE:
         reply(L, m, source, 481, T_EMPTY, none)
@@ -275,6 +282,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
             if c.state == S_CONFIRMED or c.state == S_ANSWERED:
                 L.count[C_REPEATED] -= 1
                 c.dialog.cseq = m.cseq
+                offered(L, c, m)
                 reply_in(L, m, source, 200, T_OK, none, slot)
             else:
                 reply(L, m, source, 481, T_EMPTY, none)
@@ -320,6 +328,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
             return
         c.stream = stream
         media_start(L, stream, m.body, source)
+        media_promise(L, stream, m.body, False)
     if L.trying:
         send_answer(L, slot, c, 100, T_EMPTY)
     if L.ringing:
@@ -426,6 +435,7 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
             if not c.incoming and c.state != S_ENDING:
                 L.count[C_HUNG_UP] += 1
             c.code = 200
+            c.hung_up = c.state != S_ENDING
             finish(L, slot, c, O_ANSWERED, False)
         else:
             # Before the answer, BYE ends the INVITE as CANCEL does (15.1.2).
@@ -435,6 +445,7 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
     if c.state == S_FREE:
         reply(L, m, source, 481, T_EMPTY, none)
     elif m.method == M_UPDATE and m.body.n:
+        offered(L, c, m)
         reply_in(L, m, source, 200, T_OK, none, slot)  # an offer needs an answer (RFC 3311 section 5.2)
     else:
         reply(L, m, source, 200, T_EMPTY, none)

@@ -49,7 +49,7 @@ cdef void say_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     c.repeats = 0
     c.marked = L.now
     if c.stream >= 0:
-        media_stop(L, c.stream)
+        media_stop(L, c.stream, False)
     if c.incoming:
         send_request(L, T_HANGUP, slot, c, 98, 1)
     else:
@@ -299,6 +299,7 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
     if c.stream >= 0:
         # Answered without audio that we could send, the call goes on: it is judged by what comes in.
         media_start(L, c.stream, m.body, &L.remote)
+        media_promise(L, c.stream, m.body, False)
         media_send(L, c.stream)
     if c.hold == 0:
         say_bye(L, slot, c)

@@ -245,14 +245,18 @@ cdef void describe(Loop *L, Notable *n, uint32_t slot, Call *c, int outcome, int
 
 cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexcept nogil:
     """Counts the call once, and gives its memory back unless `keep` lets it answer repeats."""
-    cdef int mos = -1
+    cdef int mos = -1, unheard = 0
     if c.stream >= 0:
-        mos = media_close(L, c.stream)
+        mos = media_close(L, c.stream, c.hung_up)
         c.stream = -1
         if mos == 0:
             mos = -1
-            if outcome == O_ANSWERED and not c.stopped:
-                outcome = O_NO_MEDIA
+            unheard = O_NO_MEDIA
+        elif mos < -1:
+            mos += UNHEARD
+            unheard = O_MEDIA_GAPS
+        if unheard and outcome == O_ANSWERED and not c.stopped:
+            outcome = unheard
     if outcome == O_ANSWERED and c.late:
         outcome = O_NO_ANSWER
     L.count[C_OUTCOME + outcome] += 1

@@ -36,6 +36,7 @@ cdef extern from *:
     int clock_gettime(int, timespec *) nogil
     int nanosleep(timespec *, timespec *) nogil
     int CLOCK_MONOTONIC
+    int CLOCK_REALTIME
     int CLOCK_THREAD_CPUTIME_ID
     struct iovec:
         void *iov_base

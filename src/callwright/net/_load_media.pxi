@@ -13,32 +13,97 @@ cdef void drain(Media *m, int fd) noexcept nogil:
             return
 
 
+cdef inline bint implausible(Stream *s, uint32_t sequence) noexcept nogil:
+    """Whether the number is neither ahead nor late: another run of numbers, if the next one confirms it."""
+    cdef uint32_t ahead = (sequence - s.highest) & 0xFFFF
+    return s.begun and ahead >= MOST_GAP and 0x10000 - ahead >= LATE
+
+
+cdef void new_time_line(Stream *s, uint32_t timestamp, uint64_t arrival) noexcept nogil:
+    s.first_arrival = arrival
+    s.first_timestamp = timestamp
+    s.transit = 0.0
+
+
+cdef void begins(Stream *s, uint32_t sequence, uint32_t timestamp, uint64_t arrival, uint32_t before) noexcept nogil:
+    s.begun = True
+    s.awaited = -1
+    s.highest = 0x10000 + sequence
+    s.first = s.highest - before
+    s.window = 1 + 2 * before
+    new_time_line(s, timestamp, arrival)
+
+
+cdef inline void came(Stream *s, uint8_t kind, uint32_t timestamp, uint64_t arrival) noexcept nogil:
+    s.quiet = kind == 13 or kind == 19
+    if <int64_t>arrival > s.last_arrival:
+        s.last_arrival = <int64_t>arrival
+        s.last_timestamp = timestamp
+
+
+cdef inline double skew_of(Media *m, Stream *s, uint32_t timestamp, uint64_t arrival) noexcept nogil:
+    """ns by which the clock went further than the timestamp since the packet before."""
+    return <double>(<int64_t>arrival - s.last_arrival) - <double><int32_t>(timestamp - s.last_timestamp) * 1e9 / m.clock_rate
+
+
+cdef void paused(Media *m, Stream *s, uint32_t sequence, uint32_t timestamp, bint marker, uint64_t arrival) noexcept nogil:
+    """No packet came for a while before this one."""
+    cdef int64_t start = s.settled if s.settled > s.last_arrival else s.last_arrival
+    cdef int64_t length = <int64_t>arrival - start
+    cdef uint32_t ahead = (sequence - s.highest) & 0xFFFF
+    cdef double skew
+    if length <= 0:
+        return
+    s.settled = <int64_t>arrival
+    skew = skew_of(m, s, timestamp, arrival)
+    if s.received and (s.quiet or (s.begun and ahead == 1 and marker and -SKEW_NS < skew < SKEW_NS)):
+        s.dtx_ns += length
+    elif length >= GAP_NS:
+        s.gap_ns += length
+        s.silences += 1
+        if s.begun and 1 < ahead < MOST_GAP:
+            s.missing += ahead - 1
+
+
 cdef void account(Loop *L, Stream *s, const uint8_t *p, uint32_t n, uint64_t arrival) noexcept nogil:
     """One RTP packet of a stream; `arrival` in ns by the clock of the kernel's timestamps."""
     cdef Media *m = L.m
-    cdef uint32_t sequence, timestamp, ahead, number
+    cdef uint32_t sequence, timestamp, ahead
     cdef int32_t behind
-    cdef double transit, difference, due
+    cdef double transit, difference, due, skew
+    cdef uint8_t kind = p[1] & 0x7F
+    cdef bint held
     sequence = (<uint32_t>p[2] << 8) | p[3]
     timestamp = (<uint32_t>p[4] << 24) | (<uint32_t>p[5] << 16) | (<uint32_t>p[6] << 8) | p[7]
     L.count[C_RTP_RECEIVED] += 1
+    held = implausible(s, sequence) and <int32_t>sequence != s.awaited
+    if s.due and not held and <int64_t>arrival - s.last_arrival >= PAUSE_NS:
+        paused(m, s, sequence, timestamp, p[1] & 0x80, arrival)
     s.received += 1
-    if s.received == 1:
-        s.first = s.highest = 0x10000 + sequence
-        s.window = 1
-        s.unique = 1
-        s.first_arrival = arrival
-        s.first_timestamp = timestamp
-        s.transit = 0.0
+    if held:
+        s.awaited = <int32_t>((sequence + 1) & 0xFFFF)
+        s.discarded += 1
+        L.count[C_RTP_DISCARDED] += 1
+        return
+    if implausible(s, sequence):
+        # Another run of numbers: the one that was held was its first.
+        begin_run(s)
+        s.discarded -= 1
+        L.count[C_RTP_DISCARDED] -= 1
+        begins(s, sequence, timestamp, arrival, 1)
+        came(s, kind, timestamp, arrival)
+        return
+    if not s.begun:
+        begins(s, sequence, timestamp, arrival, 0)
+        came(s, kind, timestamp, arrival)
         return
     ahead = (sequence - s.highest) & 0xFFFF
-    if 0 < ahead < 3000:
+    if 0 < ahead < MOST_GAP:
         s.highest += ahead
         if ahead > 1:
             s.lost += ahead - 1
             s.gaps += 1
         s.window = (s.window << ahead) | 1 if ahead < 64 else 1
-        s.unique += 1
     else:
         behind = <int32_t>((s.highest - sequence) & 0xFFFF)
         if behind >= 64:
@@ -50,21 +115,78 @@ cdef void account(Loop *L, Stream *s, const uint8_t *p, uint32_t n, uint64_t arr
             L.count[C_RTP_DUPLICATED] += 1
             return
         s.window |= 1ULL << behind
-        s.unique += 1
         s.reordered += 1
         L.count[C_RTP_REORDERED] += 1
         if s.highest - <uint32_t>behind >= s.first:
             s.lost -= 1
+    s.awaited = -1
+    if <int64_t>arrival - s.last_arrival >= GAP_NS:
+        skew = skew_of(m, s, timestamp, arrival)
+        if not -SKEW_NS < skew < SKEW_NS:
+            new_time_line(s, timestamp, arrival)  # the clock of the sender stood still meanwhile
+    came(s, kind, timestamp, arrival)
     due = <double><int32_t>(timestamp - s.first_timestamp)
     transit = <double><int64_t>(arrival - s.first_arrival) * m.clock_rate / 1e9 - due
     difference = transit - s.transit
     if difference < 0:
         difference = -difference
+    if difference > BREAK_S * m.clock_rate:
+        new_time_line(s, timestamp, arrival)
+        return
     s.transit = transit
     s.jitter += (difference - s.jitter) / 16.0
     if transit * 1e9 / m.clock_rate > m.buffer_ns:
         s.discarded += 1
         L.count[C_RTP_DISCARDED] += 1
+
+
+# -- where it comes from
+
+
+cdef void follows(Loop *L, Stream *s, Address *source) noexcept nogil:
+    """Ours goes there too, where it may."""
+    if s.addressed and (same_host(source, &s.to) or permitted(L, source, &s.peer)):
+        s.out = source[0]
+        L.count[C_STREAMS_MOVED] += 1
+
+
+cdef bint admits(Loop *L, Stream *s, const uint8_t *p, Address *source, uint64_t arrival) noexcept nogil:
+    """Whether a packet is of this stream: the SDP in force wins, and another address has to prove itself."""
+    cdef uint32_t ssrc = ssrc_of(p)
+    cdef uint32_t sequence = (<uint32_t>p[2] << 8) | p[3]
+    cdef bint known = s.latched and ssrc == s.theirs
+    cdef bint named = same_address(source, &s.to) if s.addressed else not s.latched
+    cdef int count
+    cdef int64_t since
+    if known and (named or s.told or s.received):
+        if named:
+            s.from_where.size = 0
+            if s.addressed:
+                s.out = s.to  # the SDP in force wins
+        elif s.addressed and same_address(source, &s.out):
+            s.from_where.size = 0
+        elif 0 < ((sequence - s.highest) & 0xFFFF) < MOST_GAP:
+            # It is taken in, so that the next one finds one more.
+            if counted(s, ssrc, sequence, source, s.received + 1) >= GOES_ON:
+                s.from_where.size = 0
+                follows(L, s, source)
+        return True
+    count = counted(s, ssrc, sequence, source, s.received)
+    if named:
+        if s.latched and s.received and count < GOES_ON:
+            return False  # one packet of another stream is a straggler
+    else:
+        since = s.last_arrival if s.last_arrival > s.described_at else s.described_at
+        if count < PROOF or (since and <int64_t>arrival - since < GAP_NS):
+            return False
+    s.from_where.size = 0
+    if s.latched and s.received:
+        begin_run(s)
+    s.latched = True
+    s.theirs = ssrc
+    if not named:
+        follows(L, s, source)
+    return True
 
 
 cdef inline bint is_rtp(Media *m, const uint8_t *p, uint32_t n) noexcept nogil:
@@ -78,7 +200,7 @@ cdef uint64_t stamp_of(Loop *L, msghdr *h, uint32_t *segment) noexcept nogil:
     cdef timespec t
     cdef uint32_t drops = 0
     cdef int size = 0
-    cdef uint64_t found = L.now
+    cdef uint64_t found = <uint64_t>wall_ns()
     while c != NULL:
         if c.cmsg_level == SOL_SOCKET:
             if c.cmsg_type == SO_TIMESTAMPNS:
@@ -101,36 +223,30 @@ cdef inline uint32_t ssrc_of(const uint8_t *p) noexcept nogil:
 
 
 cdef void receive_stream(Loop *L, Stream *s, bint all) noexcept nogil:
-    """What has come to the socket of a stream: one packet, or all. Its source is latched by SSRC: that of SDP, or
-    the first one."""
+    """What has come to the socket of a stream: one packet, or all."""
     cdef Media *m = L.m
     cdef msghdr *h = &m.in_header[0].msg_hdr
     cdef ssize_t n
     cdef int rounds
-    cdef uint32_t ssrc, size = 0
+    cdef uint32_t size = 0
+    cdef uint64_t arrival
+    cdef Address *source = &m.in_from[0]
     for rounds in range(4096 if all else 1):
-        h.msg_namelen = 0
-        h.msg_name = NULL
+        h.msg_namelen = 28
         h.msg_controllen = CONTROL_SIZE
         n = recvmsg(s.fd, h, MSG_DONTWAIT)
         if n < 0:
             if errno == ECONNREFUSED or errno == EINTR:
                 continue
-            return
+            break
         if not is_rtp(m, m.in_data, <uint32_t>n):
             continue
-        ssrc = ssrc_of(m.in_data)
-        if not s.latched:
-            s.latched = True
-            s.theirs = ssrc
-        elif ssrc != s.theirs:
-            if s.told and s.received == 0:
-                s.theirs = ssrc  # it sends another than it said
-            else:
-                L.count[C_RTP_UNMATCHED] += 1
-                continue
-        account(L, s, m.in_data, <uint32_t>n, stamp_of(L, h, &size))
-
+        source.size = h.msg_namelen
+        arrival = stamp_of(L, h, &size)
+        if admits(L, s, m.in_data, source, arrival):
+            account(L, s, m.in_data, <uint32_t>n, arrival)
+        else:
+            L.count[C_RTP_UNMATCHED] += 1
 
 cdef uint32_t receive_shared(Loop *L) noexcept nogil:
     """What has come to the shared port; packets that came in one piece are told apart again by their size."""
@@ -158,7 +274,7 @@ cdef uint32_t receive_shared(Loop *L) noexcept nogil:
                 total += 1
                 if not is_rtp(m, p, one):
                     continue
-                found = stream_of(m, ssrc_of(p), &m.in_from[i])
+                found = stream_of(m, ssrc_of(p), (<uint32_t>p[2] << 8) | p[3], &m.in_from[i])
                 if found < 0:
                     L.count[C_RTP_UNMATCHED] += 1
                     continue
@@ -268,7 +384,7 @@ cdef inline void write_rtp(Media *m, Stream *s, uint8_t *p) noexcept nogil:
 
 
 cdef inline bint send_one(Media *m, Stream *s, size_t size) noexcept nogil:
-    return sendto(s.fd, m.out_data, size, MSG_DONTWAIT, <sockaddr *>&s.to.raw[0], s.to.size) >= 0
+    return sendto(s.fd, m.out_data, size, MSG_DONTWAIT, <sockaddr *>&s.out.raw[0], s.out.size) >= 0
 
 
 cdef void send_phase(Loop *L, int phase) noexcept nogil:
@@ -283,8 +399,8 @@ cdef void send_phase(Loop *L, int phase) noexcept nogil:
         if m.shared:
             write_rtp(m, s, m.out_data + m.out_n * size)
             h = &m.out_header[m.out_n]
-            h.msg_hdr.msg_name = &s.to.raw[0]
-            h.msg_hdr.msg_namelen = s.to.size
+            h.msg_hdr.msg_name = &s.out.raw[0]
+            h.msg_hdr.msg_namelen = s.out.size
             m.out_n += 1
             if m.out_n == RTP_BATCH:
                 flush_rtp(L)
@@ -382,6 +498,7 @@ cdef media_prepare(Loop *L, config):
     m.phase_ns = int(media.ptime * 1e9) // PHASES
     m.buffer_ns = media.jitter_buffer * 1e9
     m.r_best, m.ie, m.bpl = media.r_best, media.ie, media.bpl
+    m.ptime, m.min_heard = media.ptime, media.min_heard
     m.low = media.low + media.low % 2
     m.high = media.high
     m.next_port = m.low

@@ -13,7 +13,7 @@ cdef enum:
     CONTROL_SIZE = 128
 
     BUCKETS = 3072              # of a histogram: 128 to the octave, so within 0.8 %
-    HISTOGRAMS = 9
+    HISTOGRAMS = 10
     COUNTS = 64
     CODES = 700
     NOTABLE = 1024
@@ -46,53 +46,59 @@ cdef enum:
     O_NO_PORT = 8
     O_NO_ACK = 9
     O_NO_MEDIA = 10
-    O_STATUS = 11
-    OUTCOMES = 12
+    O_MEDIA_GAPS = 11
+    O_STATUS = 12
+    OUTCOMES = 13
 
 # In the order of callwright.net.loading.COUNTERS.
 cdef enum:
     C_OUTCOME = 0
-    C_ATTEMPTED = 12
-    C_ESTABLISHED = 13
-    C_CONFIRMED = 14
-    C_ACTIVE = 15
-    C_PEAK = 16
-    C_SENT = 17
-    C_RECEIVED = 18
-    C_RESENT = 19
-    C_REPEATED = 20
-    C_MALFORMED = 21
-    C_STRAY = 22
-    C_DROPS = 23
-    C_SEND_ERRORS = 24
-    C_SEND_BLOCKED = 25
-    C_RETRY_AFTER = 26
-    C_RETRY_AFTER_MAX = 27
-    C_CHALLENGED = 28
-    C_REGISTERED = 29
-    C_HUNG_UP = 30
-    C_ABANDONED = 31
-    C_WITHHELD = 32
-    C_TICKS = 33
-    C_LATE = 34
-    C_RTP_SENT = 35
-    C_RTP_RECEIVED = 36
-    C_RTP_LOST = 37
-    C_RTP_DISCARDED = 38
-    C_RTP_DUPLICATED = 39
-    C_RTP_REORDERED = 40
-    C_RTP_UNMATCHED = 41
-    C_RTP_SEND_ERRORS = 42
-    C_STREAMS = 43
-    C_STREAMS_PEAK = 44
-    C_MEDIA_DROPS = 45
-    C_STREAMS_ENDED = 46
-    C_STREAMS_SILENT = 47
-    C_REGISTRATIONS = 48
-    C_REGISTRATIONS_FAILED = 49
-    C_CPU = 50                  # ns of the loop's thread
-    C_LATEST = 51               # µs: the worst lateness since it was last read
-    C_FIELDS = 52
+    C_ATTEMPTED = 13
+    C_ESTABLISHED = 14
+    C_CONFIRMED = 15
+    C_ACTIVE = 16
+    C_PEAK = 17
+    C_SENT = 18
+    C_RECEIVED = 19
+    C_RESENT = 20
+    C_REPEATED = 21
+    C_MALFORMED = 22
+    C_STRAY = 23
+    C_DROPS = 24
+    C_SEND_ERRORS = 25
+    C_SEND_BLOCKED = 26
+    C_RETRY_AFTER = 27
+    C_RETRY_AFTER_MAX = 28
+    C_CHALLENGED = 29
+    C_REGISTERED = 30
+    C_HUNG_UP = 31
+    C_ABANDONED = 32
+    C_WITHHELD = 33
+    C_TICKS = 34
+    C_LATE = 35
+    C_RTP_SENT = 36
+    C_RTP_RECEIVED = 37
+    C_RTP_LOST = 38
+    C_RTP_DISCARDED = 39
+    C_RTP_DUPLICATED = 40
+    C_RTP_REORDERED = 41
+    C_RTP_UNMATCHED = 42
+    C_RTP_SEND_ERRORS = 43
+    C_STREAMS = 44
+    C_STREAMS_PEAK = 45
+    C_MEDIA_DROPS = 46
+    C_STREAMS_ENDED = 47
+    C_STREAMS_SILENT = 48
+    C_STREAMS_MOVED = 49
+    C_RTP_GAPS = 50
+    C_RTP_DUE = 51                # ms
+    C_RTP_GAP = 52
+    C_RTP_DTX = 53
+    C_REGISTRATIONS = 54
+    C_REGISTRATIONS_FAILED = 55
+    C_CPU = 56                  # ns of the loop's thread
+    C_LATEST = 57               # µs: the worst lateness since it was last read
+    C_FIELDS = 58
 
 cdef enum:
     H_PDD = 0
@@ -104,6 +110,7 @@ cdef enum:
     H_JITTER = 6
     H_MOS = 7                   # in thousandths
     H_LOSS = 8                  # of a stream, in hundredths of a percent
+    H_UNHEARD = 9               # likewise: its time that was in gaps
 
 cdef struct Address:
     uint8_t raw[28]             # sockaddr_in or sockaddr_in6
@@ -151,6 +158,7 @@ cdef struct Call:
     bint stopped                # ended early by us
     bint incoming
     bint late                   # answered after we gave up ringing
+    bint hung_up                # ended by the far end
 
 cdef struct Segment:
     int kind

@@ -12,6 +12,21 @@ cdef enum:
     RTP_HEADER = 12
     LOWEST_PORT = 1024          # to which RTP is sent: ports below belong to services
     SILENT_MS = 200             # a stream that was open for less is not called silent
+    LATE = 500                  # numbers behind the newest one that are late; further back they may be another run
+    MOST_GAP = 3000             # MAX_DROPOUT of RFC 3550 appendix A.1
+    PROOF = 5                   # packets in order by which an address that the SDP does not name proves itself
+    GOES_ON = 2
+    IN_ORDER = 100
+    UNHEARD = 100000            # taken off the MOS of a stream of which too much was in gaps
+    P_NOTHING = 0               # what an SDP promises
+    P_SENDS = 1
+    P_BOTH = 2
+
+cdef int64_t PAUSE_NS = 200000000
+cdef int64_t GAP_NS = 500000000
+cdef int64_t SKEW_NS = 200000000
+cdef int64_t BEFORE_BYE_NS = 1000000000
+cdef double BREAK_S = 5.0
 
 cdef struct Stream:
     int fd
@@ -43,6 +58,27 @@ cdef struct Stream:
     double transit
     uint64_t first_arrival      # ns
     uint32_t first_timestamp
+    bint begun                  # the next packet does not begin a run of numbers
+    int32_t awaited             # -1: none
+    int64_t expected_before     # of earlier runs
+    # when audio is due, and what became of that time; ns of the kernel's clock
+    bint promised
+    bint talked
+    bint due
+    bint quiet
+    int64_t due_since, settled, due_ns, gap_ns, dtx_ns, silences, missing
+    int64_t last_arrival
+    uint32_t last_timestamp
+    # where it comes from
+    Address out                 # where we send to
+    Address peer                # who signals
+    bint moved
+    int64_t described_at
+    Address from_where          # of a candidate; size 0: there is none
+    uint32_t from_ssrc
+    uint16_t from_number
+    int from_count
+    uint64_t from_received
 
 cdef struct Media:
     int notable_mos
@@ -59,7 +95,7 @@ cdef struct Media:
     uint64_t phase_ns
     uint64_t phase_at           # the phase that was sent last, counted from the beginning
     double buffer_ns
-    double r_best, ie, bpl
+    double r_best, ie, bpl, ptime, min_heard
     Stream *stream
     uint32_t streams            # allocated
     uint32_t active
@@ -124,15 +160,54 @@ cdef void index_drop(uint32_t *table, uint32_t mask, uint32_t h, uint32_t stream
             return
 
 
-cdef int stream_of(Media *m, uint32_t ssrc, Address *source) noexcept nogil:
+cdef int counted(Stream *s, uint32_t ssrc, uint32_t sequence, Address *source, uint64_t received) noexcept nogil:
+    """Packets in order of a candidate, this one included; none of the stream may come between them."""
+    cdef uint32_t step = (sequence - s.from_number) & 0xFFFF
+    if (
+        s.from_where.size and same_address(&s.from_where, source) and s.from_ssrc == ssrc
+        and s.from_received == s.received and 0 < step <= IN_ORDER
+    ):
+        s.from_count += 1
+    else:
+        s.from_where = source[0]
+        s.from_ssrc = ssrc
+        s.from_count = 1
+    s.from_number = <uint16_t>sequence
+    s.from_received = received
+    return s.from_count
+
+
+cdef void known_by(Media *m, uint32_t stream, uint32_t ssrc) noexcept nogil:
+    """The SSRC of a stream on a shared port; 0 takes it out."""
+    m.stream[stream].latched = True
+    m.stream[stream].theirs = ssrc
+    index_add(m.by_ssrc, m.mask, ssrc * 0x9E3779B1U, stream)
+
+
+cdef void unknown(Media *m, uint32_t stream) noexcept nogil:
+    if m.stream[stream].latched:
+        index_drop(m.by_ssrc, m.mask, m.stream[stream].theirs * 0x9E3779B1U, stream)
+        m.stream[stream].latched = False
+
+
+cdef int stream_of(Media *m, uint32_t ssrc, uint32_t sequence, Address *source) noexcept nogil:
+    """By SSRC and address; else the first of this address whose SSRC is not known yet; else by SSRC alone, since a
+    port may change; else the only one of this address, whose SSRC is another than before."""
     cdef uint32_t h = ssrc * 0x9E3779B1U, i, found
     cdef Stream *s
+    cdef int only = -1, elsewhere = -1
     for i in range(m.mask + 1):
         found = m.by_ssrc[(h + i) & m.mask]
         if found == 0:
             break
-        if found != NONE and m.stream[found - 1].theirs == ssrc:
-            return <int>(found - 1)
+        if found == NONE:
+            continue
+        s = &m.stream[found - 1]
+        if s.latched and s.theirs == ssrc:
+            if same_address(&s.to, source):
+                return <int>(found - 1)
+            if elsewhere < 0:
+                elsewhere = <int>(found - 1)
     h = address_hash(source)
     for i in range(m.mask + 1):
         found = m.by_address[(h + i) & m.mask]
@@ -141,12 +216,165 @@ cdef int stream_of(Media *m, uint32_t ssrc, Address *source) noexcept nogil:
         if found == NONE:
             continue
         s = &m.stream[found - 1]
-        if not s.told and not s.latched and same_address(&s.to, source):
-            s.latched = True
-            s.theirs = ssrc
-            index_add(m.by_ssrc, m.mask, ssrc * 0x9E3779B1U, found - 1)
+        if not same_address(&s.to, source):
+            continue
+        if not s.latched:
+            known_by(m, found - 1, ssrc)
             return <int>(found - 1)
-    return -1
+        only = <int>(found - 1) if only == -1 else -2
+    if elsewhere >= 0:
+        return elsewhere
+    if only < 0:
+        return -1
+    s = &m.stream[only]
+    if s.received:
+        if counted(s, ssrc, sequence, source, s.received) < GOES_ON:
+            return -1
+        begin_run(s)
+    s.from_where.size = 0
+    unknown(m, <uint32_t>only)
+    known_by(m, <uint32_t>only, ssrc)
+    return only
+
+
+# -- when audio is due
+
+
+cdef inline int64_t wall_ns() noexcept nogil:
+    """Now, by the clock that stamps arrivals."""
+    cdef timespec t
+    clock_gettime(CLOCK_REALTIME, &t)
+    return <int64_t>t.tv_sec * 1000000000LL + <int64_t>t.tv_nsec
+
+
+cdef void begin_run(Stream *s) noexcept nogil:
+    """The next packet is the first of other numbers."""
+    if s.begun:
+        s.expected_before += <int64_t>s.highest - <int64_t>s.first + 1
+    s.begun = False
+    s.awaited = -1
+
+
+cdef void redescribed(Stream *s, int64_t now) noexcept nogil:
+    """The SDP has moved it: what comes from before is late, and its SSRC proves nothing any more."""
+    s.described_at = now
+    s.told = s.latched = False
+    s.from_where.size = 0
+    begin_run(s)
+
+
+cdef void expect(Stream *s, int64_t now) noexcept nogil:
+    if not s.due:
+        s.due = True
+        s.due_since = s.settled = now
+
+
+cdef void excuse(Stream *s, int64_t now, bint hung_up) noexcept nogil:
+    """Audio is no longer due. `hung_up`: since the far end has ended the call."""
+    cdef int64_t start, length
+    if not s.due:
+        return
+    s.due = False
+    start = s.settled if s.settled > s.last_arrival else s.last_arrival
+    length = now - start if now > start else 0
+    if hung_up and s.received and length < BEFORE_BYE_NS:
+        now = now if now < start else start
+        length = 0
+    if now > s.due_since:
+        s.due_ns += now - s.due_since
+    if s.quiet:
+        if length >= PAUSE_NS:
+            s.dtx_ns += length
+    elif length >= GAP_NS:
+        s.gap_ns += length
+        s.silences += 1
+
+
+cdef inline double heard(Stream *s) noexcept nogil:
+    """Percent of the due time that was in no gap."""
+    return 100.0 - 100.0 * <double>s.gap_ns / <double>s.due_ns if s.due_ns else 100.0
+
+
+cdef int promises(Span body) noexcept nogil:
+    """Of the first audio of an SDP that is not refused: whether its side sends, and receives as well. 0.0.0.0 is a
+    hold as it was said before RFC 3264."""
+    cdef uint32_t at = 0, after = 0, port
+    cdef Span line
+    cdef Address session, own
+    cdef int of_all = -1, direction = -1, found
+    cdef int place = 0  # 1: in a stream that does not count, 2: in the audio
+    memset(&session, 0, sizeof(session))
+    memset(&own, 0, sizeof(own))
+    while at < body.n:
+        line = sdp_line(body, at, &after)
+        at = after
+        if line.n < 3 or line.p[1] != 61:
+            continue
+        if line.p[0] == 109:  # m
+            if place == 2:
+                break
+            port = 0
+            place = 1
+            if line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0:
+                if number(span(line.p + 8, line.p + line.n), &port) != 0 and port != 0:
+                    place = 2
+        elif place == 1:
+            continue
+        elif line.p[0] == 99 and line.n >= 10:  # c
+            sdp_address(line, &own if place == 2 else &session)
+        elif line.n == 10 and line.p[0] == 97:  # a
+            found = -1
+            if memcmp(line.p, <const char *>b"a=sendrecv", 10) == 0:
+                found = P_BOTH
+            elif memcmp(line.p, <const char *>b"a=sendonly", 10) == 0:
+                found = P_SENDS
+            elif memcmp(line.p, <const char *>b"a=recvonly", 10) == 0 or memcmp(
+                line.p, <const char *>b"a=inactive", 10
+            ) == 0:
+                found = P_NOTHING
+            if found >= 0:
+                if place == 2:
+                    direction = found
+                else:
+                    of_all = found
+    if place != 2:
+        return P_NOTHING
+    if own.size == 0:
+        own = session
+    if unspecified(&own):
+        return P_NOTHING
+    if direction >= 0:
+        return direction
+    return of_all if of_all >= 0 else P_BOTH
+
+
+cdef bint unspecified(Address *a) noexcept nogil:
+    cdef uint8_t none[16]
+    memset(none, 0, 16)
+    if a.size == sizeof(sockaddr_in):
+        return memcmp(a.raw + 4, none, 4) == 0
+    return a.size != 0 and memcmp(a.raw + 8, none, 16) == 0
+
+
+cdef void media_promise(Loop *L, int stream, Span body, bint answered) noexcept nogil:
+    """Whether audio is due after this offer or answer, and, once `answered`, from when on."""
+    cdef Stream *s = &L.m.stream[stream]
+    cdef int promised = promises(body)
+    s.promised = promised == P_BOTH or (promised == P_SENDS and not s.talked)
+    if promised == P_BOTH:
+        s.talked = True
+    if not answered:
+        return
+    if s.promised:
+        expect(s, wall_ns())
+    else:
+        excuse(s, wall_ns(), False)
+
+
+cdef void media_again(Loop *L, int stream, Span body, Address *peer) noexcept nogil:
+    """A new offer within a call that is answered."""
+    media_start(L, stream, body, peer)
+    media_promise(L, stream, body, True)
 
 
 # -- opening and closing
@@ -210,6 +438,7 @@ cdef int media_open(Loop *L, uint32_t slot) noexcept nogil:
     # Ten decimal digits, and no two alike in this loop for a thousand million streams.
     s.ssrc = 0x40000000U | ((m.serial * 0x9E3779B1U + L.salt) & 0x3FFFFFFFU)
     s.open = True
+    s.awaited = -1
     s.phase = -1
     s.slot = slot
     s.sequence = <uint16_t>next_random(L)
@@ -281,8 +510,9 @@ cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept no
     cdef Stream *s = &m.stream[stream]
     cdef uint32_t at = 0, after = 0, port = 0, v = 0, i
     cdef Span line
+    cdef uint32_t ssrc = 0
     cdef Address session, own
-    cdef bint in_audio = False, past = False
+    cdef bint in_audio = False, past = False, told = False, allowed, same
     memset(&session, 0, sizeof(session))
     memset(&own, 0, sizeof(own))
     while at < body.n:
@@ -302,33 +532,48 @@ cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept no
         elif line.p[0] == 99:  # c
             sdp_address(line, &own if in_audio else &session)
         elif line.p[0] == 97 and in_audio and line.n > 7 and memcmp(line.p, <const char *>b"a=ssrc:", 7) == 0:
-            if not s.told and number(span(line.p + 7, line.p + line.n), &v):
-                s.told = True
-                s.latched = True
-                s.theirs = v
+            if not told and number(span(line.p + 7, line.p + line.n), &v):
+                told = True
+                ssrc = v
     if own.size == 0:
         own = session
-    if own.size == 0 or port < LOWEST_PORT or own.size != m.local.size:
+    allowed = own.size != 0 and port >= LOWEST_PORT and own.size == m.local.size
+    if allowed:
+        (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>port)
+        allowed = same_host(&own, peer) or permitted(L, &own, peer)
+    if not allowed:
+        if told and not s.told and not s.latched:
+            s.told = s.latched = True
+            s.theirs = ssrc
         return False
-    (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>port)
-    if not (same_host(&own, peer) or permitted(L, &own, peer)):
-        return False
+    if m.shared and s.latched and s.addressed:
+        index_drop(m.by_ssrc, m.mask, s.theirs * 0x9E3779B1U, <uint32_t>stream)
+    same = s.addressed and same_address(&s.to, &own)
+    if s.addressed and not same:
+        redescribed(s, wall_ns())
+    if told and not s.told:
+        s.told = s.latched = True
+        s.theirs = ssrc
     if s.addressed and m.shared:
         index_drop(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)
-    s.to = own
+    if not same:
+        s.to = s.out = own
+    s.peer = peer[0]
     s.addressed = True
     if m.shared:
         index_add(m.by_address, m.mask, address_hash(&s.to), <uint32_t>stream)
-        if s.told:
+        if s.latched:
             index_add(m.by_ssrc, m.mask, s.theirs * 0x9E3779B1U, <uint32_t>stream)
     return True
 
 
 cdef void media_send(Loop *L, int stream) noexcept nogil:
-    """Begins to send, in the phase with the fewest streams."""
+    """The call is answered: begins to send, in the phase with the fewest streams."""
     cdef Media *m = L.m
     cdef Stream *s = &m.stream[stream]
     cdef int i, best = 0
+    if s.promised:
+        expect(s, wall_ns())
     if s.sending or not s.addressed:
         if not s.addressed and s.began == 0:
             s.began = L.now
@@ -347,10 +592,11 @@ cdef void media_send(Loop *L, int stream) noexcept nogil:
     s.began = L.now
 
 
-cdef void media_stop(Loop *L, int stream) noexcept nogil:
-    """Sends no more; what comes is still counted."""
+cdef void media_stop(Loop *L, int stream, bint hung_up) noexcept nogil:
+    """The call ends: sends no more; what comes is still counted, and due no longer. `hung_up`: by the far end."""
     cdef Media *m = L.m
     cdef Stream *s = &m.stream[stream]
+    excuse(s, wall_ns(), hung_up)
     if s.phase < 0:
         return
     if s.prev == NONE:
@@ -364,12 +610,27 @@ cdef void media_stop(Loop *L, int stream) noexcept nogil:
     s.sending = False
 
 
+cdef inline double expected_of(Stream *s) noexcept nogil:
+    cdef int64_t count = s.expected_before
+    if s.begun:
+        count += <int64_t>s.highest - <int64_t>s.first + 1
+    return <double>(count if count > 1 else 1)
+
+
+cdef inline double silent_of(Media *m, Stream *s) noexcept nogil:
+    """ns of gaps whose packets are not among the lost."""
+    cdef double silent = <double>s.gap_ns - <double>s.missing * m.ptime * 1e9
+    return silent if silent >= <double>GAP_NS else 0.0
+
+
 cdef int rating(Media *m, Stream *s) noexcept nogil:
-    """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4)."""
-    cdef double expected = <double>(s.highest - s.first) + 1.0
+    """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4). Gaps whose packets are not among
+    the lost are time with R = 0, of which R is the mean."""
+    cdef double expected = expected_of(s)
     cdef double lost = <double>(s.lost if s.lost > 0 else 0)
-    cdef double ppl, burst = 1.0, r, mos
-    ppl = 100.0 * (lost + <double>s.discarded) / expected
+    cdef double discarded = <double>(<int64_t>s.discarded if <int64_t>s.discarded > 0 else 0)
+    cdef double ppl, burst = 1.0, r, mos, silent, share
+    ppl = 100.0 * (lost + discarded) / expected
     if ppl > 100.0:
         ppl = 100.0
     if s.gaps and lost > 0:
@@ -377,6 +638,10 @@ cdef int rating(Media *m, Stream *s) noexcept nogil:
         if burst < 1.0:
             burst = 1.0
     r = m.r_best - (m.ie + (95.0 - m.ie) * ppl / (ppl / burst + m.bpl))
+    silent = silent_of(m, s)
+    if s.due_ns and silent > 0.0 and r > 0.0:
+        share = 1.0 - silent / <double>s.due_ns
+        r *= share if share > 0.0 else 0.0
     if r <= 0.0:
         return 1000
     if r >= 100.0:
@@ -385,24 +650,34 @@ cdef int rating(Media *m, Stream *s) noexcept nogil:
     return <int>(mos * 1000.0 + 0.5) if mos > 1.0 else 1000
 
 
-cdef int media_close(Loop *L, int stream) noexcept nogil:
-    """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when it was too short to say."""
+cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:
+    """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when it was too short to say, and UNHEARD
+    less when too much of it was in gaps. `hung_up`: by the far end."""
     cdef Media *m = L.m
     cdef Stream *s = &m.stream[stream]
     cdef int mos = -1
-    cdef double expected, lost
-    media_stop(L, stream)
+    cdef double expected, lost, missing
     if not m.shared:
         receive_stream(L, s, True)
+    media_stop(L, stream, hung_up)
+    if s.due_ns:
+        record(L, H_UNHEARD, <uint64_t>(100.0 * (100.0 - heard(s))))
+        L.count[C_RTP_GAPS] += <uint64_t>s.silences
+        L.count[C_RTP_DUE] += <uint64_t>(s.due_ns // 1000000)
+        L.count[C_RTP_GAP] += <uint64_t>(s.gap_ns // 1000000)
+        L.count[C_RTP_DTX] += <uint64_t>(s.dtx_ns // 1000000)
     if s.received:
         mos = rating(m, s)
-        expected = <double>(s.highest - s.first) + 1.0
+        expected = expected_of(s)
         lost = <double>(s.lost if s.lost > 0 else 0)
         record(L, H_MOS, <uint64_t>mos)
         record(L, H_JITTER, <uint64_t>(s.jitter / m.clock_rate * 1e6))
-        record(L, H_LOSS, <uint64_t>(10000.0 * lost / expected))
+        missing = <double><int64_t>(silent_of(m, s) / (m.ptime * 1e9))
+        record(L, H_LOSS, <uint64_t>(10000.0 * (lost + missing) / (expected + missing)))
         L.count[C_RTP_LOST] += <uint64_t>(s.lost if s.lost > 0 else 0)
         L.count[C_STREAMS_ENDED] += 1
+        if s.due_ns and heard(s) < m.min_heard:
+            mos -= UNHEARD
     elif s.began and L.now - s.began > SILENT_MS * 1000000ULL:
         mos = 0
         L.count[C_STREAMS_SILENT] += 1

@@ -107,6 +107,8 @@ class Answerer:
             self._reply(m, source, 481, call=found)
         else:
             # An offer needs an answer (RFC 3311 section 5.2).
+            if m.method == 8:
+                self._offered(found, m)
             self._reply(m, source, 200, "ok" if m.method == 8 and m.body else "empty", call=found)
 
     def _named(self, m: LoadMessage) -> Call | bool | None:
@@ -126,9 +128,16 @@ class Answerer:
         else:
             self._calls.heard(call, m)
             if call.state == "talking":
+                self._offered(call, m)
                 self._reply(m, source, 200, "ok", call=call)
             else:  # 491: our own INVITE is not answered (14.2)
                 self._reply(m, source, 481 if call.state in ("ending", "free") else 491, call=call)
+
+    def _offered(self, call: Call, m: LoadMessage) -> None:
+        """An offer within a call: where its audio goes from now on, and whether it is due."""
+        talking = call.state in ("answered", "confirmed", "talking")
+        if m.body and talking and call.stream is not None and self._calls.media is not None:
+            self._calls.media.again(call.stream, m.body, call.peer or self._config.remote)
 
     def _on_register(self, m: LoadMessage, source: Address) -> None:
         if not self._config.answerer:
@@ -179,6 +188,7 @@ class Answerer:
                 self.refuse(call, 503)
                 return
             calls.media.start(call.stream, m.body, source)
+            calls.media.promise(call.stream, m.body, answered=False)
         if config.trying:
             self.respond(call, 100, "empty")
         if config.ringing:
@@ -194,6 +204,7 @@ class Answerer:
         if inside:
             if call.state in ("confirmed", "answered"):
                 call.invite_cseq = m.cseq
+                self._offered(call, m)
                 self._reply(m, source, 200, "ok", call=call)
             else:
                 self._numbers.add("repeated")
@@ -237,6 +248,7 @@ class Answerer:
             if not call.incoming and call.state != "ending":
                 self._numbers.add("hung_up")
             call.code = 200
+            call.hung_up = call.state != "ending"
             self._calls.finish(call, "answered")
         elif call.state == "ringing":
             self.refuse(call, 487)  # before the answer, BYE ends the INVITE as CANCEL does (15.1.2)

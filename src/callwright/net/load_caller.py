@@ -216,6 +216,7 @@ class Caller:
         if call.stream is not None and calls.media is not None:
             # Answered without audio that we could send, the call goes on: it is judged by what comes in.
             calls.media.start(call.stream, m.body, self._config.remote)
+            calls.media.promise(call.stream, m.body, answered=False)
             calls.media.send(call.stream, calls.now)
         if not call.hold:
             calls.bye(call)

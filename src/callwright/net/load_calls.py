@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from callwright.net.load_media import Media, Stream
+from callwright.net.load_media import UNHEARD, Media, Stream
 from callwright.net.load_message import LoadMessage
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_wire import Wire
@@ -43,6 +43,8 @@ class Call:
     """Credentials were sent."""
     stopped: bool = False
     """Ended early by us."""
+    hung_up: bool = False
+    """Ended by the far end."""
     incoming: bool = False
     for_want_of_port: bool = False
     remote: bytes = b""
@@ -199,12 +201,15 @@ class Calls:
         """Counts the call once; with `keep` it goes on answering what is repeated."""
         mos = -1
         if call.stream is not None and self.media is not None:
-            mos = self.media.close_stream(call.stream, self.now)
+            mos = self.media.close_stream(call.stream, self.now, hung_up=call.hung_up)
             call.stream = None
+            unheard = ""
             if mos == 0:
-                mos = -1
-                if outcome == "answered" and not call.stopped:
-                    outcome = "no_media"
+                mos, unheard = -1, "no_media"
+            elif mos < -1:
+                mos, unheard = mos + UNHEARD, "media_gaps"
+            if unheard and outcome == "answered" and not call.stopped:
+                outcome = unheard
         if outcome == "answered" and call.late:
             outcome = "no_answer"
         self.numbers.note(

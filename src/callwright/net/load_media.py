@@ -30,6 +30,8 @@ _Key = TypeVar("_Key")
 PHASES = 40
 LOWEST_PORT = 1024
 """To which RTP is sent: ports below belong to services."""
+UNHEARD = 100_000
+"""Taken off the MOS of a stream of which too much was in gaps."""
 SILENT = 0.2
 """Seconds: a stream that was open for less is not called silent."""
 _MOST_STREAMS = 65_536
@@ -137,11 +139,13 @@ class Media:
         sock.close()
         return None
 
-    def close_stream(self, stream: Stream, now: float) -> int:
-        """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when too short to say."""
-        self.stop(stream)
+    def close_stream(self, stream: Stream, now: float, *, hung_up: bool = False) -> int:
+        """The end of a stream: its MOS in thousandths, 0 when it was silent, -1 when too short to say, and
+        `UNHEARD` less when too much of it was in gaps. `hung_up`: by the far end."""
         if stream.sock is not None:
             self._receive(stream, stream.sock)
+        self.stop(stream, hung_up=hung_up)
+        stream.timed(self._numbers)
         mos = -1
         if stream.received:
             mos = stream.judged(self._config, self._numbers)
@@ -149,6 +153,8 @@ class Media:
             mos = 0
             self._numbers.add("streams_silent")
             self._numbers.add("streams_ended")
+        if stream.received and stream.due_ns and stream.heard < self._config.min_heard:
+            mos -= UNHEARD
         if stream.sock is not None:
             self._bound.append((stream.sock, stream.port))
         else:
@@ -169,26 +175,62 @@ class Media:
     # -- what SDP says
 
     def start(self, stream: Stream, body: bytes, peer: Address | None) -> bool:
-        """Reads the first audio of the SDP: where to, which SSRC to expect. False where RTP may not go."""
+        """Reads the first audio of the SDP: where to, which SSRC to expect. False where RTP may not go.
+
+        Of a later offer or answer: the SDP in force wins, and what still comes from before is late.
+        """
         host, port, ssrc = read_audio(body)
-        if ssrc is not None and not stream.told:
-            stream.told, stream.theirs = True, ssrc
         if not host or port < LOWEST_PORT or (":" in host) != (":" in self._config.host):
+            if stream.theirs is None:
+                self._tell(stream, ssrc)
             return False
         if (peer is None or peer.host != host) and not self._permitted(host, peer):
+            if stream.theirs is None:
+                self._tell(stream, ssrc)
             return False
         to = Address(host, port)
+        if self._shared is not None and stream.theirs is not None:
+            _drop(self._by_ssrc, stream.theirs, stream)
+        if stream.to is not None and to != stream.to:
+            stream.redescribed(_clock())
+        self._tell(stream, ssrc)
         if self._shared is not None:
             if stream.to is not None:
                 _drop(self._by_address, stream.to, stream)
             self._by_address.setdefault(to, []).append(stream)
-            if stream.told and stream.theirs is not None:
+            if stream.theirs is not None:
                 self._by_ssrc.setdefault(stream.theirs, []).append(stream)
-        stream.to = to
+        if to != stream.to:
+            stream.to = stream.out = to
+        stream.peer = peer
         return True
 
+    @staticmethod
+    def _tell(stream: Stream, ssrc: int | None) -> None:
+        if ssrc is not None and not stream.told:
+            stream.told, stream.theirs = True, ssrc
+
+    def promise(self, stream: Stream, body: bytes, *, answered: bool) -> None:
+        """Whether audio is due after this offer or answer, and, once `answered`, from when on."""
+        promised = promises(body)
+        stream.promised = promised == BOTH or (promised == SENDS and not stream.talked)
+        stream.talked = stream.talked or promised == BOTH
+        if not answered:
+            return
+        if stream.promised:
+            stream.expect(_clock())
+        else:
+            stream.excuse(_clock())
+
+    def again(self, stream: Stream, body: bytes, peer: Address | None) -> None:
+        """A new offer within a call that is answered."""
+        self.start(stream, body, peer)
+        self.promise(stream, body, answered=True)
+
     def send(self, stream: Stream, now: float) -> None:
-        """Begins to send, in the phase with the fewest streams."""
+        """The call is answered: begins to send, in the phase with the fewest streams."""
+        if stream.promised:
+            stream.expect(_clock())
         if stream.phase >= 0 or stream.to is None:
             if stream.to is None and not stream.began:
                 stream.began = now
@@ -198,8 +240,9 @@ class Media:
         self._phases[stream.phase][stream] = None
         stream.began = now
 
-    def stop(self, stream: Stream) -> None:
-        """Sends no more; what comes is still counted."""
+    def stop(self, stream: Stream, *, hung_up: bool = False) -> None:
+        """The call ends: sends no more; what comes is still counted, and due no longer."""
+        stream.excuse(_clock(), hung_up=hung_up)
         if stream.phase >= 0:
             del self._phases[stream.phase][stream]
             stream.phase = -1
@@ -207,34 +250,54 @@ class Media:
     # -- receiving
 
     def _receive(self, stream: Stream, sock: socket.socket) -> None:
-        """All that has come to the socket of a stream; its source is known by SSRC: of SDP, or the first."""
-        for packet, arrival, _ in self._packets(sock, 4096):
-            ssrc = int.from_bytes(packet[8:12], "big")
-            if stream.theirs is None or (stream.told and ssrc != stream.theirs and not stream.received):
-                stream.theirs = ssrc  # the first one, or another than SDP said
-            elif ssrc != stream.theirs:
+        """All that has come to the socket of a stream."""
+
+        def may_go(address: Address) -> bool:
+            said = stream.to
+            return said is not None and (
+                address.host == said.host or self._permitted(address.host, stream.peer)
+            )
+
+        for packet, arrival, source in self._packets(sock, 4096):
+            if not stream.admits(packet, source, arrival, may_go=may_go):
                 self._numbers.add("rtp_unmatched")
                 continue
             stream.account(packet, arrival, self._config, self._numbers)
+            if stream.moved:
+                stream.moved = False
+                self._numbers.add("streams_moved")
 
     def _receive_shared(self, sock: socket.socket) -> None:
         for packet, arrival, source in self._packets(sock, 2048):
-            stream = self._stream_of(int.from_bytes(packet[8:12], "big"), source)
+            stream = self._stream_of(packet, source)
             if stream is None:
                 self._numbers.add("rtp_unmatched")
             else:
                 stream.account(packet, arrival, self._config, self._numbers)
 
-    def _stream_of(self, ssrc: int, source: Address) -> Stream | None:
-        known = self._by_ssrc.get(ssrc)
-        if known:
-            return known[0]
-        for stream in self._by_address.get(source, ()):
-            if stream.theirs is None:
-                stream.theirs = ssrc
-                self._by_ssrc.setdefault(ssrc, []).append(stream)
-                return stream
-        return None
+    def _stream_of(self, packet: bytes, source: Address) -> Stream | None:
+        """By SSRC and address; else the first of this address whose SSRC is not known; else by SSRC, since
+        a port may change; else the only one of this address, whose SSRC is another than before."""
+        ssrc = int.from_bytes(packet[8:12], "big")
+        known = self._by_ssrc.get(ssrc, [])
+        here = next((stream for stream in known if stream.to == source), None)
+        if here is not None:
+            return here
+        there = self._by_address.get(source, [])
+        stream = next((stream for stream in there if stream.theirs is None), None)
+        if stream is None:
+            if known:
+                return known[0]
+            if len(there) != 1:
+                return None
+            stream = there[0]
+            if not stream.replaced(packet, source):
+                return None
+            if stream.theirs is not None:
+                _drop(self._by_ssrc, stream.theirs, stream)
+        stream.theirs = ssrc
+        self._by_ssrc.setdefault(ssrc, []).append(stream)
+        return stream
 
     def _packets(self, sock: socket.socket, most: int) -> list[tuple[bytes, int, Address]]:
         """RTP that has come, with the time by the kernel's clock (ns) and its source."""
@@ -251,7 +314,7 @@ class Media:
         return found
 
     def _arrival(self, control: list[tuple[int, int, bytes]], *, shared: bool) -> int:
-        arrival = time.monotonic_ns()
+        arrival = _clock()
         for level, kind, data in control:
             if level != socket.SOL_SOCKET or sys.platform != "linux":
                 continue
@@ -286,10 +349,10 @@ class Media:
         for stream in phase:
             sock = stream.sock or self._shared
             assert sock is not None
-            assert stream.to is not None
+            assert stream.out is not None
             if stream.sock is not None:
                 self._receive(stream, sock)
-            packet, to = stream.next_packet(self._config), sockaddr(stream.to)
+            packet, to = stream.next_packet(self._config), sockaddr(stream.out)
             if not _sent(sock, packet, to) and not _sent(sock, packet, to):
                 self._numbers.add("rtp_send_errors")
             self._numbers.add("rtp_sent")
@@ -304,6 +367,50 @@ class Media:
                 due = began + (self._phase_at + i) * self._phase_ns / 1e9
                 return min(wait, max(0.0, due - time.monotonic()))
         return wait
+
+
+NOTHING, SENDS, BOTH = range(3)
+"""What an SDP promises: no audio, audio, audio both ways."""
+
+
+def promises(body: bytes) -> int:
+    """Of the first audio of an SDP that is not refused: whether its side sends, and receives as well.
+
+    0.0.0.0 is a hold as it was said before RFC 3264.
+    """
+    session = own = ""
+    direction_of_all = direction = b""
+    place = 0  # 1: in a stream that does not count, 2: in the audio
+    for line in body.split(b"\n"):
+        line = line.strip(b" \t\r")
+        if len(line) < 3 or line[1:2] != b"=":
+            continue
+        if line.startswith(b"m="):
+            if place == 2:
+                break
+            audio = len(line) > 8 and line.startswith(b"m=audio ") and number(line[8:])
+            place = 2 if audio else 1
+        elif line.startswith(b"c=") and len(line) >= 10 and place != 1:
+            if place == 2:
+                own = _host(line)
+            else:
+                session = _host(line)
+        elif place != 1 and line in _DIRECTIONS:
+            if place == 2:
+                direction = line
+            else:
+                direction_of_all = line
+    if place != 2 or (own or session) in ("0.0.0.0", "::"):
+        return NOTHING
+    return _DIRECTIONS[direction or direction_of_all or b"a=sendrecv"]
+
+
+_DIRECTIONS = {b"a=sendrecv": BOTH, b"a=sendonly": SENDS, b"a=recvonly": NOTHING, b"a=inactive": NOTHING}
+
+
+def _clock() -> int:
+    """Now, in ns of the clock that stamps arrivals."""
+    return time.time_ns() if sys.platform == "linux" else time.monotonic_ns()
 
 
 def read_audio(body: bytes) -> tuple[str, int, int | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from callwright.net.load_numbers import Numbers
@@ -19,6 +20,32 @@ WINDOW = 64
 """Packets behind the newest one that are still told from duplicates."""
 MOST_GAP = 3000
 """MAX_DROPOUT of RFC 3550 appendix A.1."""
+LATE = 500
+"""Numbers behind the newest one that are late; further back they may be another run."""
+PAUSE_NS = 200_000_000
+GAP_NS = 500_000_000
+SKEW_NS = 200_000_000
+"""By which the timestamp may differ from the clock over a pause that is DTX (see `rtp.timeline`)."""
+BEFORE_BYE_NS = 1_000_000_000
+"""Silence before the far end's BYE that is the hanging up: its first copy may have been lost."""
+BREAK_S = 5.0
+"""A timestamp that differs by more from the clock begins a new time line."""
+PROOF = 5
+"""Packets in order by which an address that the SDP does not name proves itself (see `rtp.latch`)."""
+GOES_ON = 2
+_NOISE = (13, 19)
+_IN_ORDER = 100
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """Packets from where none were expected. `received`: as many of the stream have come by the next one."""
+
+    source: Address
+    ssrc: int
+    number: int
+    received: int
+    count: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +61,11 @@ class Stream:
     at: int
     """Into the payload."""
     to: Address | None = None
+    """By the SDP in force."""
+    peer: Address | None = None
+    """Who signals."""
+    promised: bool = False
+    """By the SDP in force: the far end sends audio."""
     theirs: int | None = None
     """Their SSRC, once it is known."""
     told: bool = False
@@ -57,6 +89,96 @@ class Stream:
     """Timestamp units, as the jitter."""
     first_arrival: int = 0
     first_timestamp: int = 0
+    fresh: bool = True
+    """The next packet begins a run of numbers."""
+    awaited: int = -1
+    expected_before: int = 0
+    """Of earlier runs."""
+    # when audio is due, and what became of that time; ns of the kernel's clock
+    talked: bool = False
+    """Both have promised audio once: what the far end sends alone after it is a hold."""
+    due: bool = False
+    due_since: int = 0
+    settled: int = 0
+    due_ns: int = 0
+    gap_ns: int = 0
+    dtx_ns: int = 0
+    silences: int = 0
+    missing: int = 0
+    """Packets whose numbers are missing in gaps."""
+    last_arrival: int = 0
+    last_timestamp: int = 0
+    quiet: bool = False
+    """Comfort noise was the last that came."""
+    # where it comes from
+    out: Address | None = None
+    """Where we send to: `to`, or where it has moved."""
+    moved: bool = False
+    """It has, since this was asked last."""
+    described_at: int = 0
+    """When the SDP moved it, 0 when it has not."""
+    candidate: Candidate | None = None
+
+    def expect(self, now: int) -> None:
+        """Audio is due from now on."""
+        if not self.due:
+            self.due, self.due_since, self.settled = True, now, now
+
+    def excuse(self, now: int, *, hung_up: bool = False) -> None:
+        """Audio is no longer due. `hung_up`: since the far end has ended the call."""
+        if not self.due:
+            return
+        self.due = False
+        start = max(self.settled, self.last_arrival)
+        length = max(0, now - start)
+        if hung_up and self.received and length < BEFORE_BYE_NS:
+            now, length = min(now, start), 0
+        self.due_ns += max(0, now - self.due_since)
+        if self.quiet and length >= PAUSE_NS:
+            self.dtx_ns += length
+        elif not self.quiet and length >= GAP_NS:
+            self.gap_ns += length
+            self.silences += 1
+
+    def _paused(self, arrival: int, timestamp: int, sequence: int, marker: bool, media: MediaConfig) -> None:
+        """No packet came for a while before this one."""
+        length = arrival - max(self.settled, self.last_arrival)
+        if length <= 0:
+            return
+        self.settled = arrival
+        step = ((timestamp - self.last_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+        skew = float(arrival - self.last_arrival) - float(step) * 1e9 / media.clock_rate
+        follows = not self.fresh and (sequence - self.highest) & 0xFFFF == 1
+        dtx = follows and marker and -SKEW_NS < skew < SKEW_NS
+        if self.received and (self.quiet or dtx):
+            self.dtx_ns += length
+        elif length >= GAP_NS:
+            self.gap_ns += length
+            self.silences += 1
+            ahead = (sequence - self.highest) & 0xFFFF
+            if not self.fresh and 1 < ahead < MOST_GAP:
+                self.missing += ahead - 1
+
+    @property
+    def heard(self) -> float:
+        """Percent of the due time that was in no gap."""
+        return 100.0 - 100.0 * float(self.gap_ns) / float(self.due_ns) if self.due_ns else 100.0
+
+    def redescribed(self, now: int) -> None:
+        """The SDP has moved it: what comes from before is late, and its SSRC proves nothing any more."""
+        self.described_at = now
+        self.told, self.theirs, self.candidate = False, None, None
+        self.begin_run()
+
+    def begin_run(self) -> None:
+        """The next packet is the first of other numbers."""
+        if not self.fresh:
+            self.expected_before += self.highest - self.first + 1
+        self.fresh, self.awaited = True, -1
+
+    @property
+    def expected(self) -> int:
+        return self.expected_before + (0 if self.fresh else self.highest - self.first + 1)
 
     def next_packet(self, media: MediaConfig) -> bytes:
         """The next packet, header and frame."""
@@ -71,15 +193,40 @@ class Stream:
 
     def account(self, packet: bytes, arrival: int, media: MediaConfig, numbers: Numbers) -> None:
         """Takes in one RTP packet that arrived at `arrival` (ns)."""
-        _, _, sequence, timestamp, _ = RTP_HEADER.unpack_from(packet)
+        _, second, sequence, timestamp, _ = RTP_HEADER.unpack_from(packet)
         numbers.add("rtp_received")
+        if arrival - self.last_arrival >= PAUSE_NS and self.due and not self._held(sequence):
+            self._paused(arrival, timestamp, sequence, second & 0x80 != 0, media)
         self.received += 1
-        if self.received == 1:
-            self.first = self.highest = 0x10000 + sequence
-            self.window = 1
-            self.first_arrival, self.first_timestamp = arrival, timestamp
-            return
+        self._takes(second & 0x7F, sequence, timestamp, arrival, media, numbers)
+
+    def _held(self, sequence: int) -> bool:
+        """Whether the number is so implausible that the next one has to confirm it."""
+        behind = (self.highest - sequence) & 0xFFFF
         ahead = (sequence - self.highest) & 0xFFFF
+        return not self.fresh and ahead >= MOST_GAP and behind >= LATE and sequence != self.awaited
+
+    def _takes(
+        self, kind: int, sequence: int, timestamp: int, arrival: int, media: MediaConfig, numbers: Numbers
+    ) -> None:
+        ahead = (sequence - self.highest) & 0xFFFF
+        if self._held(sequence):
+            self.awaited = (sequence + 1) & 0xFFFF
+            self.discarded += 1
+            numbers.add("rtp_discarded")
+            return
+        if not self.fresh and sequence == self.awaited and ahead >= MOST_GAP and (0x10000 - ahead) >= LATE:
+            # Another run of numbers: the one that was held was its first.
+            self.begin_run()
+            self.discarded -= 1
+            numbers.add("rtp_discarded", -1)
+            self._begins(sequence, timestamp, arrival, before=1)
+            self._came(kind, timestamp, arrival)
+            return
+        if self.fresh:
+            self._begins(sequence, timestamp, arrival, before=0)
+            self._came(kind, timestamp, arrival)
+            return
         if 0 < ahead < MOST_GAP:
             self.highest += ahead
             if ahead > 1:
@@ -88,14 +235,39 @@ class Stream:
             self.window = (self.window << ahead | 1) & (1 << WINDOW) - 1 if ahead < WINDOW else 1
         elif not self._takes_late(sequence, numbers):
             return
+        self.awaited = -1
+        if arrival - self.last_arrival >= GAP_NS:
+            step = ((timestamp - self.last_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+            skew = float(arrival - self.last_arrival) - float(step) * 1e9 / media.clock_rate
+            if not -SKEW_NS < skew < SKEW_NS:
+                self._new_time_line(timestamp, arrival)  # the clock of the sender stood still meanwhile
+        self._came(kind, timestamp, arrival)
         due = ((timestamp - self.first_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
         transit = float(arrival - self.first_arrival) * media.clock_rate / 1e9 - float(due)
         difference = abs(transit - self.transit)
+        if difference > BREAK_S * media.clock_rate:
+            self._new_time_line(timestamp, arrival)
+            return
         self.transit = transit
         self.jitter += (difference - self.jitter) / 16.0
         if transit * 1e9 / media.clock_rate > media.jitter_buffer * 1e9:
             self.discarded += 1
             numbers.add("rtp_discarded")
+
+    def _begins(self, sequence: int, timestamp: int, arrival: int, *, before: int) -> None:
+        self.fresh, self.awaited = False, -1
+        self.highest = 0x10000 + sequence
+        self.first = self.highest - before
+        self.window = 1 + 2 * before
+        self._new_time_line(timestamp, arrival)
+
+    def _new_time_line(self, timestamp: int, arrival: int) -> None:
+        self.first_arrival, self.first_timestamp, self.transit = arrival, timestamp, 0.0
+
+    def _came(self, kind: int, timestamp: int, arrival: int) -> None:
+        self.quiet = kind in _NOISE
+        if arrival > self.last_arrival:
+            self.last_arrival, self.last_timestamp = arrival, timestamp
 
     def _takes_late(self, sequence: int, numbers: Numbers) -> bool:
         """A packet that is not newer than the newest; False for a duplicate, or one from too long ago."""
@@ -116,14 +288,20 @@ class Stream:
         return True
 
     def rating(self, media: MediaConfig) -> int:
-        """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4)."""
-        expected = float(self.highest - self.first) + 1.0
+        """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4).
+
+        Gaps whose packets are not among the lost are time with R = 0, of which R is the mean.
+        """
+        expected = float(max(1, self.expected))
         lost = float(max(0, self.lost))
-        ppl = min(100.0, 100.0 * (lost + float(self.discarded)) / expected)
+        ppl = min(100.0, 100.0 * (lost + float(max(0, self.discarded))) / expected)
         burst = 1.0
         if self.gaps and lost > 0:
             burst = max(1.0, lost / float(self.gaps) * (1.0 - lost / expected))
         r = media.r_best - (media.ie + (95.0 - media.ie) * ppl / (ppl / burst + media.bpl))
+        silent = self._silent(media)
+        if self.due_ns and silent > 0.0 and r > 0.0:
+            r *= max(0.0, 1.0 - silent / float(self.due_ns))
         if r <= 0.0:
             return 1000
         if r >= 100.0:
@@ -131,17 +309,121 @@ class Stream:
         mos = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6
         return int(mos * 1000.0 + 0.5) if mos > 1.0 else 1000
 
+    def _silent(self, media: MediaConfig) -> float:
+        """ns of gaps whose packets are not among the lost."""
+        silent = float(self.gap_ns) - float(self.missing) * media.ptime * 1e9
+        return silent if silent >= GAP_NS else 0.0
+
     def judged(self, media: MediaConfig, numbers: Numbers) -> int:
         """The end of a stream that has received something: its figures are counted. MOS in thousandths."""
         mos = self.rating(media)
-        expected = float(self.highest - self.first) + 1.0
+        expected = float(max(1, self.expected))
         lost = max(0, self.lost)
         numbers.record("mos", mos)
         numbers.record("jitter", self.jitter / media.clock_rate * 1e6)
-        numbers.record("loss", 10000.0 * float(lost) / expected)
+        missing = float(int(self._silent(media) / (media.ptime * 1e9)))
+        numbers.record("loss", 10000.0 * (float(lost) + missing) / (expected + missing))
         numbers.add("rtp_lost", lost)
         numbers.add("streams_ended")
         return mos
+
+    def timed(self, numbers: Numbers) -> None:
+        """The end of a stream of which audio was due: its time is counted."""
+        if not self.due_ns:
+            return
+        numbers.record("unheard", 100.0 * (100.0 - self.heard))
+        numbers.add("rtp_gaps", self.silences)
+        numbers.add("rtp_due_ms", self.due_ns // 1_000_000)
+        numbers.add("rtp_gap_ms", self.gap_ns // 1_000_000)
+        numbers.add("rtp_dtx_ms", self.dtx_ns // 1_000_000)
+
+    # -- where it comes from
+
+    def admits(
+        self, packet: bytes, source: Address, arrival: int, *, may_go: Callable[[Address], bool]
+    ) -> bool:
+        """Whether a packet is of this stream: the SDP in force wins, and another address has to prove itself.
+
+        `may_go`: whether our RTP may go to that address; then it follows.
+        """
+        ssrc, number = int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")
+        known = self.theirs is not None and ssrc == self.theirs
+        named = source == self.to or (self.to is None and self.theirs is None)
+        if known and (named or self.told or self.received):
+            self._goes_on(ssrc, number, source, arrival, may_go, named=named)
+            return True
+        count = self._counted(ssrc, number, source, self.received)
+        if named:
+            # One packet of another stream is a straggler.
+            proven = count >= GOES_ON or not self.received or self.theirs is None
+        else:
+            since = max(self.last_arrival, self.described_at)
+            silent = arrival - since >= GAP_NS if since else True
+            proven = count >= PROOF and silent
+        if not proven:
+            return False
+        self.candidate = None
+        if self.theirs is not None and self.received:
+            self.begin_run()
+        self.theirs = ssrc
+        if not named:
+            self._follows(source, may_go)
+        return True
+
+    def _goes_on(
+        self,
+        ssrc: int,
+        number: int,
+        source: Address,
+        arrival: int,
+        may_go: Callable[[Address], bool],
+        *,
+        named: bool,
+    ) -> None:
+        """The stream that is known; where it comes from tells where we send to."""
+        if named:
+            self.candidate = None
+            if self.to is not None and self.out != self.to and self.out is not None:
+                self.out = self.to  # the SDP in force wins
+        elif source == self.out:
+            self.candidate = None
+        elif (
+            0 < (number - self.highest) & 0xFFFF < MOST_GAP
+            # It is taken in, so that the next one finds one more.
+            and self._counted(ssrc, number, source, self.received + 1) >= GOES_ON
+        ):
+            self.candidate = None
+            self._follows(source, may_go)
+
+    def _follows(self, source: Address, may_go: Callable[[Address], bool]) -> None:
+        if self.to is not None and may_go(source):
+            self.out = source
+            self.moved = True
+
+    def replaced(self, packet: bytes, source: Address) -> bool:
+        """Whether another SSRC from the same address is its stream now: two packets in order say so."""
+        number, ssrc = int.from_bytes(packet[2:4], "big"), int.from_bytes(packet[8:12], "big")
+        if self.received and self._counted(ssrc, number, source, self.received) < GOES_ON:
+            return False
+        if self.received:
+            self.begin_run()
+        self.candidate = None
+        return True
+
+    def _counted(self, ssrc: int, number: int, source: Address, received: int) -> int:
+        """Packets in order of a candidate, this one included; none of the stream may come between them."""
+        found = self.candidate
+        if (
+            found is not None
+            and found.source == source
+            and found.ssrc == ssrc
+            and found.received == self.received
+            and 0 < (number - found.number) & 0xFFFF <= _IN_ORDER
+        ):
+            found.number, found.count, found.received = number, found.count + 1, received
+            return found.count
+        self.candidate = Candidate(source, ssrc, number, received)
+        return 1
 
 
 def is_rtp(packet: bytes) -> bool:

@@ -58,6 +58,7 @@ OUTCOMES = (
     "no_port",  # the range of RTP ports was exhausted
     "no_ack",  # we answered and never saw the ACK
     "no_media",  # answered, and not one RTP packet came
+    "media_gaps",  # answered, and less than `MediaConfig.min_heard` of the call was without a gap
     "status",  # a final response other than 2xx; `codes` says which
 )
 """How a call ended. The first is a success, the second is nobody's failure, all others are failures."""
@@ -100,13 +101,30 @@ COUNTERS = (
     "media_drops",
     "streams_ended",
     "streams_silent",
+    "streams_moved",  # they went on from another address, and we follow them there
+    "rtp_gaps",  # half a second or more without a packet, where audio was due
+    "rtp_due_ms",  # time in which audio was due
+    "rtp_gap_ms",
+    "rtp_dtx_ms",  # left out by the sender on purpose
     "registrations",  # REGISTER requests that the answering side took
     "registrations_failed",
     "cpu_ns",
     "latest_us",
 )
-HISTOGRAMS = ("pdd", "setup", "bye", "register", "lateness", "rtp_lateness", "jitter", "mos", "loss")
-"""In microseconds, but `mos` in thousandths and `loss` (of a stream) in hundredths of a percent."""
+HISTOGRAMS = (
+    "pdd",
+    "setup",
+    "bye",
+    "register",
+    "lateness",
+    "rtp_lateness",
+    "jitter",
+    "mos",
+    "loss",
+    "unheard",
+)
+"""In microseconds, but `mos` in thousandths, `loss` (of a stream) and `unheard` (its time in gaps) in
+hundredths of a percent."""
 BUCKETS = 3072
 
 MESSAGES = (
@@ -245,6 +263,8 @@ class MediaConfig:
     """R without loss at the delay that is assumed; the loop subtracts Ie,eff (G.107 eq. 7-29)."""
     ie: float = 0.0
     bpl: float = 4.3
+    min_heard: float = 90.0
+    """Percent of the time in which audio is due that has to be without an unexplained gap; 0 does not ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

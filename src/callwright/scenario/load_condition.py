@@ -24,7 +24,8 @@ _KINDS = {
     "bye": ("time", "BYE to its answer"),
     "jitter": ("time", "interarrival jitter of a stream"),
     "mos": ("number", "MOS of what was heard in a call"),
-    "loss": ("percent", "RTP packets lost of a stream"),
+    "loss": ("percent", "RTP packets due of a stream that never came"),
+    "heard": ("percent", "part of a call without a gap in what was heard"),
     "failed": ("count", "calls that failed"),
     "answered": ("count", "calls that were answered"),
     "canceled": ("count", "calls that were canceled"),
@@ -63,7 +64,7 @@ class LoadCondition(Condition):
 
     @property
     def blame(self) -> Blame:
-        return Blame.NETWORK if self.metric.name in ("mos", "loss", "jitter") else Blame.TARGET
+        return Blame.NETWORK if self.metric.name in ("mos", "loss", "jitter", "heard") else Blame.TARGET
 
     def concerns(self, action: Action) -> bool:
         """Whether it looks at this action, as a load."""
@@ -187,7 +188,7 @@ def parse_load_condition(
 
 def _part(name: str, kind: str, part: str | None, operator: str, text: str) -> tuple[float | None, bool]:
     """The percentile that is meant, and whether the mean is."""
-    spread = kind in _SPREAD or name == "loss"
+    spread = kind in _SPREAD or name in ("loss", "heard")
     if not spread:
         if part:
             raise Refusal(f"{name} has no {part}: it is one figure of all calls.", key=text)
