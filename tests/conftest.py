@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.kit.examples import FACTOR, examples
+from tests.kit.signals import hand_on_signals
+
+hand_on_signals()
 
 # How long an example may take says something of the machine, and nothing of what is tested. The examples are
 # the same at each run, so that no test depends on luck; `make fuzz` draws others.

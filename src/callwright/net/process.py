@@ -34,12 +34,17 @@ else:
         os._exit(0)
 if os.getppid() != parent:
     os._exit(1)
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
 def bound_to_parent(command: Sequence[str]) -> list[str]:
     """The command line that runs `command` as a child of this process and dies with it.
+
+    SIGINT and SIGHUP are as by default there, whatever this process was started with: below nohup(1) a server
+    in Go would never hear the SIGHUP that makes it read its configuration again.
 
     The process keeps its pid: what is started is what is signalled. It must be started from a thread that
     lasts as long as the process does (the main thread).
