@@ -81,8 +81,10 @@ def print_json(document: Any) -> None:
     """Print the one JSON document of this command on stdout, and see it out."""
     import json
 
+    from callwright.evidence.shown import shown_json
+
     # Surrogates come from arguments that are not UTF-8; JSON must still be readable.
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, default=str)
+    text = shown_json(json.dumps(document, ensure_ascii=False, allow_nan=False, default=str))
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
     sys.stdout.flush()
 

@@ -139,7 +139,9 @@ def _finding(finding: Finding) -> dict[str, str | None]:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    from callwright.evidence.shown import shown_json
+
+    typer.echo(shown_json(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
 def _print_human(result: Lint, verbose: bool) -> None:

@@ -21,6 +21,7 @@ from callwright.evidence.naming import call_names
 from callwright.evidence.pcap import PcapWriter
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.report import EvidenceFile, render_report
+from callwright.evidence.shown import shown_json
 from callwright.net.tap import Packet
 from callwright.scenario.outcome import RunOutcome
 
@@ -142,7 +143,8 @@ class EvidenceFolder:
 
     def _run_json(self, outcome: RunOutcome) -> str:
         document = self.redactor.document(outcome.to_json())
-        return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode() + "\n"
+        text = shown_json(json.dumps(document, ensure_ascii=False, indent=2))
+        return text.encode("utf-8", "replace").decode() + "\n"
 
     def _report(self, outcome: RunOutcome, ladder: Ladder, notes: Sequence[str], min_mos: float) -> str:
         return render_report(

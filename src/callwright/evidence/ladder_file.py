@@ -10,6 +10,7 @@ import msgspec
 
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
 from callwright.evidence.lanes import Party
+from callwright.evidence.shown import shown_json
 
 MOST_ROWS = 5_000
 """Rows that are kept; the capture has the others."""
@@ -28,7 +29,7 @@ def write_ladder(ladder: Ladder) -> str:
         "rows": [row_to_json(row) for row in ladder.rows[:MOST_ROWS]],
         "left_out": max(0, len(ladder.rows) - MOST_ROWS),
     }
-    return msgspec.json.encode(document).decode() + "\n"
+    return shown_json(msgspec.json.encode(document).decode()) + "\n"
 
 
 def read_ladder(text: str | bytes) -> Ladder:

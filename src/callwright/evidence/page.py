@@ -14,6 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from callwright.evidence import figures
 from callwright.evidence.generator_words import ranged
 from callwright.evidence.innocence import suspects
@@ -78,6 +80,8 @@ def _finalize(value: object) -> object:
     """Every text that a template writes: nothing in it can act, None is a dash."""
     if value is None:
         return figures.UNKNOWN
+    if isinstance(value, Markup):  # a filter such as `e` escapes and no more
+        return Markup(shown(str(value)))
     return shown(value) if type(value) is str else value
 
 

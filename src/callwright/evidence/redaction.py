@@ -130,6 +130,18 @@ class Redactor:
             for line in _NEXT_HEADER.split(value)
         )
 
+    def header(self, name: str, value: str) -> str:
+        """The value of one header."""
+        return self._header(name, value)[1] if self.enabled else value
+
+    def header_line(self, line: str) -> str:
+        """``Name: value``."""
+        name, colon, value = line.partition(":")
+        if not colon:
+            return self.text(line)
+        blank = value[: len(value) - len(value.lstrip())]
+        return f"{name}:{blank}{self.header(name.strip(), value.strip())}"
+
     def _header(self, name: str, value: str) -> tuple[str, str]:
         """A captured header, as a pair in run.json."""
         line = f"{name}: {value}".encode("utf-8", "surrogatepass")

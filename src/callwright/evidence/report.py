@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from callwright.evidence.ladder import Ladder
 from callwright.evidence.page import EvidenceFile, equip, run_page, static_text
 from callwright.evidence.redaction import Redactor
+from callwright.evidence.shown import shown_json
 from callwright.scenario.outcome import RunOutcome
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def render_report(
     """
     redactor = redactor if redactor is not None else Redactor()
     document = redactor.document(outcome.to_json())
+    plain = json.loads(shown_json(json.dumps(document, ensure_ascii=False)))
     html = (
         _environment()
         .get_template("report.html")
@@ -71,7 +73,7 @@ def render_report(
             differences=list(differences),
             beside=beside,
             evidence_note=evidence_note,
-            document=script_safe(json.dumps(document, ensure_ascii=True, separators=(",", ":"))),
+            document=script_safe(json.dumps(plain, ensure_ascii=True, separators=(",", ":"))),
         )
     )
     # A lone surrogate cannot be written as UTF-8; whatever slipped through becomes visible.

@@ -24,6 +24,16 @@ def shown_octets(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\r\n", "\n").translate(_TABLE)
 
 
+#: What JSON leaves as it is, though it acts on a terminal or turns the text around it.
+_IN_JSON = _BIDIRECTIONAL | _OTHERS | {0x7F: 0x2421}
+
+
+def shown_json(text: str) -> str:
+    """JSON as text, its strings without DEL, C1 controls and tricks of direction. JSON itself escapes the
+    other controls."""
+    return text.translate(_IN_JSON)
+
+
 def one_line(text: str, longest: int = 200) -> str:
     """`shown`, without line feeds, and cut with an ellipsis at `longest` characters."""
     text = " ".join(shown(text).split())

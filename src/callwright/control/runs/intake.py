@@ -36,6 +36,7 @@ from callwright.dispatch.messages import (
     Result,
     unpack_outcome,
 )
+from callwright.evidence.shown import shown_json
 
 __all__ = ["Intake", "who_stopped"]
 
@@ -139,9 +140,9 @@ class Intake:
         packed = b"".join(data for _, data in sorted(self._pieces.get(key, {0: result.outcome}).items()))
         try:
             if len(packed) < _LARGE:
-                outcome = unpack_outcome(packed)
+                outcome = _fit(packed)
             else:
-                outcome = await asyncio.to_thread(unpack_outcome, packed)
+                outcome = await asyncio.to_thread(_fit, packed)
             acceptance = await self._runs.finish(
                 result.session_id,
                 result.attempt,
@@ -211,3 +212,8 @@ def who_stopped(run: Run) -> str:
     """ "Stopped by alice." -> "by alice": how the agent's own sentence about it ends."""
     _, found, who = run.result_description.rstrip(". ").partition("by ")
     return f"by {who}" if found and who else "by the platform"
+
+
+def _fit(packed: bytes) -> bytes:
+    """The result as it is kept: what a peer wrote into it acts on nobody's terminal. Raises BadMessage."""
+    return shown_json(unpack_outcome(packed).decode("utf-8", "replace")).encode("utf-8", "replace")

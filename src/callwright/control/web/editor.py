@@ -306,8 +306,8 @@ def beside(scenario: Scenario | None) -> list[Beside]:
     for view in scenario.parameters():
         if view.type in _HIDDEN_TYPES and view.given:
             holder = view.address.rpartition(".")[0]
-            for name, value in view.value or ():
-                found.append(Beside(f"{name}: {value}", view.help.replace("`", ""), holder))
+            help_ = view.help.replace("`", "")
+            found += [Beside(line, help_, holder) for line in view.value or ()]
     return found
 
 

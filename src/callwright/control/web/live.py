@@ -21,6 +21,7 @@ from callwright.dispatch.broker import BrokerError, Message, Subscription
 from callwright.dispatch.messages import BadMessage, Progress, decode
 from callwright.dispatch.subject import live
 from callwright.evidence.page import lane_positions, placed_rows
+from callwright.evidence.shown import shown_json
 
 _LOOK_AGAIN = 1.0  # seconds: what the broker may lose, the database has
 _STILL_HERE = 10.0
@@ -88,7 +89,9 @@ async def follow(
             )
             silence = 0.0 if changed else silence + _LOOK_AGAIN
             if changed:
-                yield ServerSentEventMessage(event="part", data=msgspec.json.encode(changed).decode())
+                yield ServerSentEventMessage(
+                    event="part", data=shown_json(msgspec.json.encode(changed).decode())
+                )
             elif silence >= _STILL_HERE:
                 silence = 0.0
                 yield ServerSentEventMessage(comment="still here")

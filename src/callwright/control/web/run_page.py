@@ -19,6 +19,7 @@ from callwright.control.errors import Invalid, LinkExpired, NotFound, StorageUna
 from callwright.control.runs.differences import Difference, Seen, changes_of_test, differences
 from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.runs.records import KIOSK_DAYS
+from callwright.control.scenarios.masking import masked_document
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.evidence.ladder import Ladder
@@ -251,6 +252,10 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         facts.append(("Agent", this.agent or "one that is gone"))
     facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]
     shown = msgspec.json.decode(this.detail.shown, type=dict[str, Any]) if this.detail.shown else {}
+    document = None
+    if visitor is not None:
+        may_change = visitor.can_in(Right.EDIT, run.project_id)
+        document = this.detail.document if may_change else masked_document(this.detail.document)
     return {
         **drawn,
         "record": run,
@@ -263,8 +268,8 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         "evidence_note": "Redacted: passwords and tokens are removed."
         if visitor is None
         else "SHA-256 of each file is in the API’s list of evidence.",
-        "document": this.detail.document if visitor is not None else None,
-        "overrides": shown,
+        "document": document,
+        "overrides": Redactor().document(shown),
         "can_share": visitor is not None and visitor.can_in(Right.RUN, run.project_id),
         "notes": [*_missing(this), *([f"The files cannot be read now. {unread}"] if unread else [])],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
@@ -12,6 +13,7 @@ from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid, NotFound
 from callwright.control.reading import beside
 from callwright.control.runs.model import RunFilter
+from callwright.control.scenarios.masking import masked_document
 from callwright.control.scenarios.model import Test
 from callwright.control.scenarios.service import RESERVED_NAMES
 from callwright.control.web import changes, editor, health, rendering
@@ -134,7 +136,8 @@ def routes(pages: Pages) -> list[Any]:
     async def edit(request: WebRequest, name: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
         test = await services.tests.get(visitor.identity, name)
-        return await _editor(pages, request, visitor, test, (await services.tests.document(test)).document)
+        text = _for(visitor, test, (await services.tests.document(test)).document)
+        return await _editor(pages, request, visitor, test, text)
 
     @post("/tests/{name:str}", status_code=303)
     async def save(request: WebRequest, name: FromPath[str]) -> Response[Any]:
@@ -166,7 +169,7 @@ def routes(pages: Pages) -> list[Any]:
         visitor.need(Right.RUN)
         fields = await pages.form(request, visitor)
         test = await services.tests.get(visitor.identity, name)
-        kept = (await services.tests.document(test)).document
+        kept = _for(visitor, test, (await services.tests.document(test)).document)
         text = _document(fields) if "document" in fields else kept
         if text != kept and _version(fields) != test.version:
             return await _merged(pages, request, visitor, test, text, _version(fields))
@@ -198,7 +201,8 @@ def routes(pages: Pages) -> list[Any]:
         wanted = request.query_params.get("version", "")
         shown = None
         if (version := _digits(wanted)) is not None:
-            shown = await services.tests.document(test, version)
+            found = await services.tests.document(test, version)
+            shown = msgspec.structs.replace(found, document=_for(visitor, test, found.document))
         return await pages.page(
             request,
             visitor,
@@ -334,6 +338,11 @@ async def pages_address(pages: Pages, visitor: Visitor, test: Test) -> str:
     except Conflict:
         pass
     return address_of(f"{test.project_name}:{test.name}")
+
+
+def _for(visitor: Visitor, test: Test, text: str) -> str:
+    """As somebody may see it who cannot change it: with its secrets masked."""
+    return text if visitor.can_in(Right.EDIT, test.project_id) else masked_document(text)
 
 
 def _document(fields: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from callwright.control.services import Services
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
 from callwright.dispatch.messages import Progress, decode
 from callwright.dispatch.subject import live
+from callwright.evidence.shown import shown_json
 
 _LOOK_AGAIN = 2.0  # seconds: what the broker may lose, the database has
 _STILL_HERE = 10.0  # seconds of silence after which a comment keeps proxies from hanging up
@@ -48,7 +49,9 @@ async def follow(
                 identity, asked = await _still(services, identity, run), services.clock.now()
             silence = 0.0 if data else silence + _LOOK_AGAIN
             if data is not None:
-                yield ServerSentEventMessage(event="progress", data=data.decode("utf-8", "replace"))
+                yield ServerSentEventMessage(
+                    event="progress", data=shown_json(data.decode("utf-8", "replace"))
+                )
                 if not _changes_phase(data):
                     continue
             elif silence >= _STILL_HERE:
@@ -89,4 +92,4 @@ def _changes_phase(data: bytes) -> bool:
 
 
 def _run_event(run: Run) -> ServerSentEventMessage:
-    return ServerSentEventMessage(event="run", data=msgspec.json.encode(run_status(run)).decode())
+    return ServerSentEventMessage(event="run", data=shown_json(msgspec.json.encode(run_status(run)).decode()))

@@ -17,6 +17,7 @@ from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, 
 from callwright.control.api.tests import schemas, translate, wishes
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
+from callwright.control.scenarios.masking import masked_document
 from callwright.control.scenarios.model import Test
 from callwright.control.scenarios.service import Tests
 
@@ -70,9 +71,13 @@ async def get_test(request: _Request, name: FromPath[str]) -> schemas.Data[schem
 )
 async def export_test(request: _Request, name: FromPath[str], version: MaybeId = None) -> Response[str]:
     tests = services_of(request).tests
-    document = await tests.document(await tests.get(identity_of(request), name), version)
+    identity = identity_of(request)
+    test = await tests.get(identity, name)
+    document = await tests.document(test, version)
     return Response(
-        document.document,
+        document.document
+        if identity.can_in(Right.EDIT, test.project_id)
+        else masked_document(document.document),
         media_type="application/yaml; charset=utf-8",
         headers={"X-Test-Version": str(document.version)},
     )
@@ -270,8 +275,9 @@ async def get_testcase(request: _Request, name: FromPath[str]) -> schemas.Data[s
 async def _detail(request: _Request, name: str) -> schemas.TestDetail:
     tests = services_of(request).tests
     test: Test = await tests.get(identity_of(request), name)
-    document = await tests.document(test)
-    return translate.test_detail(test, document.document)
+    text = (await tests.document(test)).document
+    may_change = identity_of(request).can_in(Right.EDIT, test.project_id)
+    return translate.test_detail(test, text if may_change else masked_document(text))
 
 
 async def _keep(tests: Tests, identity: Identity, document: str, project: str | None) -> Test:

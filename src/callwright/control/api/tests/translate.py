@@ -16,7 +16,9 @@ from callwright.control.accounts import model as accounts
 from callwright.control.api.tests import schemas
 from callwright.control.runs import model as runs
 from callwright.control.scenarios import model as scenarios
+from callwright.control.scenarios.masking import masked_parameters
 from callwright.control.servers import model as servers
+from callwright.evidence.redaction import Redactor
 
 PATH = "/api/v2"
 _parameters = msgspec.json.Decoder(list[schemas.Parameter])
@@ -62,8 +64,10 @@ class Links:
 
 
 def parameters(text: str) -> list[schemas.Parameter]:
-    """Of the JSON text that is stored with a test."""
-    return _parameters.decode(text)
+    """Of the JSON text that is stored with a test; of secret headers only that there is one."""
+    if '"headers"' not in text and "@" not in text:
+        return _parameters.decode(text)
+    return msgspec.convert(masked_parameters(msgspec.json.decode(text)), list[schemas.Parameter])
 
 
 def test_row(test: scenarios.Test) -> schemas.TestRow:
@@ -188,7 +192,7 @@ def run_detail(
         waiting=_waiting(waiting),
         kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,
         kiosk_expires_at=utc_or_none(run.kiosk_until) if kiosk_token else None,
-        parameters=dict(shown),
+        parameters=Redactor().document(shown),
         conditions=list(outcome.get("conditions") or ()),
         calls=list(outcome.get("calls") or ()),
         registrations=list(outcome.get("registrations") or ()),
