@@ -208,7 +208,7 @@ async def _started(pages: Pages, visitor: Visitor, found: Guide, document: str) 
     """The run of a test that is kept for it, or why there is none."""
     try:
         source, _ = await _source(pages, visitor, found)
-        name = editor.read(document).scenario
+        name = (await editor.read_beside(document)).scenario
         assert name is not None
         test = await _put(pages, visitor, source.project_name, name.name, document)
         run = await pages.services.runs.start(visitor.identity, test.name, project=test.project_name)
@@ -251,7 +251,8 @@ async def _source(pages: Pages, visitor: Visitor, found: Guide) -> tuple[Test, S
     test = test or next((t for t in tests if t.name == _FIRST), None) or next(iter(tests), None)
     if test is None:
         raise NotFound("test", found.test or _FIRST)
-    scenario = editor.read((await pages.services.tests.document(test)).document).scenario
+    document = (await pages.services.tests.document(test)).document
+    scenario = (await editor.read_beside(document)).scenario
     if scenario is None:
         raise Invalid(f"The test {test.name} cannot be read.", "Mend it in the editor first.")
     return test, scenario
