@@ -321,8 +321,11 @@ def test_a_message_goes_to_every_contact_and_the_first_success_answers(exchange:
 
 def test_options_to_the_pbx_need_no_password_and_to_an_account_are_passed_on(exchange: Exchange) -> None:
     alice, _ = exchange.phone("1001"), exchange.registered("1002")
-    for target in (f"sip:{DOMAIN}", f"sip:1002@{DOMAIN}"):
-        alice.endpoint.request("OPTIONS", target, local=alice.identity, hop=alice.hop, now=exchange.clock.now)
+    now, proven = exchange.clock.now, alice.credentials
+    for target, credentials in ((f"sip:{DOMAIN}", None), (f"sip:1002@{DOMAIN}", proven)):
+        alice.endpoint.request(
+            "OPTIONS", target, local=alice.identity, hop=alice.hop, now=now, credentials=credentials
+        )
     exchange.pass_time(0)
     assert [event.response.status for event in alice.all(ResponseReceived)] == [200, 200]
     assert len(exchange.said(None, "OPTIONS")) == 1

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from callwright.pbx.record import CallRecord, PbxEvent
     from callwright.pbx.server import PbxConfig
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, subcommand_metavar="[bans]")
+
+ControlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--control", metavar="PATH", help="Socket over which `callwright pbx bans` speaks to this PBX."
+    ),
+]
 
 _EXAMPLES = """
 [bold]Examples[/bold]
@@ -32,6 +39,8 @@ _EXAMPLES = """
   callwright pbx --listen 127.0.0.1:5060 --account 1001:secret --account 1002:secret
 
   callwright pbx --listen 192.0.2.7:5060 --domain pbx.test --accounts accounts.yaml --relay
+
+  callwright pbx bans release 203.0.113.9
 
   callwright pbx --transport tls --listen 0.0.0.0:5061 --cert cert.pem --key key.pem --account 1001:secret
 
@@ -46,8 +55,9 @@ _EXAMPLES = """
 """
 
 
-@app.command(epilog=_EXAMPLES)
+@app.callback(invoke_without_command=True, epilog=_EXAMPLES)
 def pbx(
+    context: typer.Context,
     listen: Annotated[
         str,
         typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one."),
@@ -83,6 +93,15 @@ def pbx(
             help="Algorithms to challenge with, in order; older phones know only MD5, the default.",
         ),
     ] = None,
+    permit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--permit",
+            metavar="ADDRESS|CIDR",
+            help="Never ban these addresses for wrong passwords; repeat it for more.",
+        ),
+    ] = None,
+    control: ControlOption = None,
     ca: flags.CaOption = None,
     cert: flags.CertOption = None,
     key: flags.KeyOption = None,
@@ -91,6 +110,8 @@ def pbx(
     trace_sip: TraceFlag = False,
 ) -> int:
     """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return 0
     from callwright.net.address import WILDCARDS
     from callwright.pbx.server import Listen, PbxConfig
     from callwright.phone.phone import split_host_port
@@ -129,9 +150,10 @@ def pbx(
             tls=phone.tls,
             user_agent=phone.user_agent,
             algorithms=tuple(digest or ("MD5",)),
-            open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else {"OPTIONS"}),
+            permitted=tuple(permit or ()),
+            open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
         )
-        calls = flags.run_async(lambda stop: _serve(config, stop, verbose, trace_sip))
+        calls = flags.run_async(lambda stop: _serve(config, control, stop, verbose, trace_sip))
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:
@@ -149,7 +171,44 @@ def pbx(
     return EXIT_INTERRUPTED  # nothing else ends it
 
 
-async def _serve(config: PbxConfig, stop: asyncio.Event, verbose: bool, trace_sip: bool) -> list[CallRecord]:
+@app.command("bans")
+def bans(
+    action: Annotated[
+        str, typer.Argument(metavar="[list|release|permit]", help="What to do; by default list them.")
+    ] = "list",
+    place: Annotated[
+        str, typer.Argument(metavar="[ADDRESS|CIDR]", help="Whose bans to end, or whom never to ban.")
+    ] = "",
+    control: ControlOption = None,
+    as_json: JsonFlag = False,
+) -> int:
+    """Bans of a running PBX for many accounts tried from one address: list, release or permit an address.
+
+    They are kept in memory: a PBX that starts anew has none, and permits what --permit says.
+    """
+    from callwright.cli import pbx_bans
+
+    if action not in pbx_bans.ACTIONS:
+        raise Refused(f"bans takes {', '.join(pbx_bans.ACTIONS)}, not {action!r}")
+    if (action == "list") == bool(place):
+        raise Refused(
+            f"bans {action} takes {'no' if action == 'list' else 'an'} address",
+            "For example: callwright pbx bans release 203.0.113.9",
+        )
+    answer = pbx_bans.ask(control, [action, place] if place else [action])
+    if not answer.get("ok"):
+        raise Refused(str(answer.get("error")))
+    if as_json:
+        print_json(answer)
+    else:
+        pbx_bans.show(answer)
+    return 0
+
+
+async def _serve(
+    config: PbxConfig, control: Path | None, stop: asyncio.Event, verbose: bool, trace_sip: bool
+) -> list[CallRecord]:
+    from callwright.cli.pbx_bans import Door, folder
     from callwright.net.driver import BindFailed
     from callwright.net.tls import TlsConfigurationError
     from callwright.pbx.server import Pbx
@@ -170,14 +229,29 @@ async def _serve(config: PbxConfig, stop: asyncio.Event, verbose: bool, trace_si
         say(f"listening on {transport.value.lower()} {address}")
     media = "relayed" if config.relay else "direct"
     say(f"domain {config.domain}, {len(pbx.accounts)} accounts, media {media}; Ctrl-C ends")
+    door = Door(pbx, control or folder() / f"pbx-{pbx.address.port}.sock")
+    try:
+        await door.open()
+    except OSError as error:
+        if control is not None:
+            await pbx.close()
+            raise Refused(f"--control {control}: {error.strerror or error}") from None
+        say(f"`callwright pbx bans` cannot reach this PBX: {error.strerror or error}")
     await stop.wait()
+    await door.close()
     await pbx.close()
     return pbx.calls
 
 
 def _line(event: PbxEvent, verbose: bool) -> str:
     """One event as a line for people; empty for what only `-v` shows."""
-    from callwright.pbx.record import AccessDenied, BindingChanged, CallPlaced
+    from callwright.pbx.record import (
+        AccessDenied,
+        BindingChanged,
+        CallPlaced,
+        SourceBanned,
+        SourceReleased,
+    )
     from callwright.pbx.registrar import ChangeKind
 
     if isinstance(event, BindingChanged):
@@ -187,6 +261,8 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
     if isinstance(event, AccessDenied):
         return f"{event.method} from {event.source} as {event.username}: {event.reason}"
+    if isinstance(event, SourceBanned | SourceReleased):
+        return ""  # the PBX logs it
     record = event.record
     if isinstance(event, CallPlaced):
         return f"call {record.id}: {record.caller or 'somebody'} calls {record.callee}"

@@ -2,18 +2,22 @@
 
 A driver holds it like an endpoint: `receive`, `transport_failed`, `wake`, `next_wake`, `transmissions`, and
 `events` that tell what became of registrations and calls. Requests outside of a dialog are authenticated, but
-for those of `open_methods`; within one, the tag that only the peer and we know is proof enough.
+for those of `open_methods`; within one, the tag that only the peer and we know is proof enough. Before it
+knows who asks, it answers the same whether there is such an account or not; wrong passwords are slowed and
+counted by the `guard`.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.bridge import Bridge, Invitation
 from callwright.pbx.errand import Errand
+from callwright.pbx.guard import Ban, Guard, place_of
 from callwright.pbx.passage import (
     caller_address,
     content_type_of,
@@ -30,6 +34,8 @@ from callwright.pbx.record import (
     CallPlaced,
     CallRecord,
     PbxEvent,
+    SourceBanned,
+    SourceReleased,
 )
 from callwright.pbx.registrar import Binding, Change, Registrar
 from callwright.pbx.routing import Refusal, Ring, Strategy, route
@@ -51,6 +57,12 @@ __all__ = ["B2bua", "B2buaConfig"]
 
 _METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "REGISTER")
 _REMEMBERED_CALLS = 1_000
+_LONGEST_HELD = 8.0  # seconds that credentials are not looked at; a phone waits 32 for its answer (Timer F)
+_MOST_HELD = 20  # requests of one address
+_MOST_HELD_OF_ALL = 1_000
+_BANNED = "Forbidden (too many accounts were tried from this address)"
+_PUT_OFF = "Service Unavailable (after wrong passwords)"
+_UNREACHABLE = Refusal(480, "Temporarily Unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +71,13 @@ class B2buaConfig:
 
     `permission` is asked before anything is sent to a binding, or along a flow that its Contact contradicts.
     `advertise_host` stands in Via, Contact and, with a relay, SDP, in place of the local address.
+    `open_methods` need no password; OPTIONS to the PBX itself never does.
     `algorithms` are challenged with, one header each: MD5 alone by default, since phones of before RFC 7616
     (baresip 1.0) give up at an algorithm they do not know, even where MD5 is offered first.
     """
 
     user_agent: str = "Callwright PBX"
-    open_methods: frozenset[str] = frozenset({"OPTIONS"})
+    open_methods: frozenset[str] = frozenset()
     strategy: Strategy = Strategy.ALL
     ring_limit: float = 180.0
     duration_limit: float = 4 * 3600.0
@@ -87,8 +100,11 @@ class B2bua:
         config: B2buaConfig,
         entropy: Callable[[int], bytes],
         paths: MediaPaths | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.config = config
+        self.guard = guard or Guard()
+        self._held: Counter[str] = Counter()
         self.registrar = registrar
         self.agenda = Agenda()
         self._accounts: Accounts = registrar.accounts
@@ -139,11 +155,12 @@ class B2bua:
         self.agenda.ring(now)
         if self._expiry is not None and self._expiry <= now:
             self._changed(self.registrar.wake(now), now)
+        self.released(self.guard.expire(now), "its time is over", now)
         self._work()
 
     def next_wake(self) -> float | None:
         """When to call `wake` next (monotonic seconds), or None."""
-        moments = (self.endpoint.next_wake(), self.agenda.next(), self._expiry)
+        moments = (self.endpoint.next_wake(), self.agenda.next(), self._expiry, self.guard.next_wake())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def transmissions(self) -> list[Transmission]:
@@ -195,6 +212,10 @@ class B2bua:
         """Where requests to a binding go: always to the host that it registered from."""
         return self.config.permission.led(binding.next_hop, binding.hop)
 
+    def released(self, bans: Sequence[Ban], reason: str, now: float) -> None:
+        """Tell of bans that have ended."""
+        self._events += [SourceReleased(now, ban.source, reason) for ban in bans]
+
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
         """Have `errand` told what becomes of `handle`."""
         self._errands[handle] = errand
@@ -216,6 +237,8 @@ class B2bua:
         match event:
             case sip.CallTurnedAway():
                 pass
+            case sip.CallReceived(call=call) if self.guard.banned(call.hop.remote.host, event.at):
+                call.reject(403, now=event.at, reason=_BANNED)
             case sip.CallReceived():
                 self._invited(event)
             case sip.ResponseReceived():
@@ -227,27 +250,86 @@ class B2bua:
                 if errand is not None:
                     errand.failed(event)
             case sip.RequestReceived(call=None):
-                self._request(event)
+                if self.guard.banned(event.transaction.flow.remote.host, event.at):
+                    self.endpoint.respond(event.transaction, 403, now=event.at, reason=_BANNED)
+                else:
+                    self._request(event)
             case _:
-                call: Call | None = getattr(event, "call", None)
-                if call is not None and isinstance(call.user_data, Bridge):
-                    call.user_data.on_event(event, call)
+                inside: Call | None = getattr(event, "call", None)
+                if inside is not None and isinstance(inside.user_data, Bridge):
+                    inside.user_data.on_event(event, inside)
 
     # -- who it is
+
+    def _ask(
+        self,
+        received: ServerTransaction | Call,
+        request: Request,
+        hop: Hop,
+        now: float,
+        then: Callable[[Account, float], None],
+        until: float | None = None,
+    ) -> None:
+        """Go on with the account that the credentials prove; else challenge.
+
+        Where wrong passwords came before they are looked at later: the answer is late, or, where it would be
+        too late, 503.
+        """
+        source, name = hop.remote.host, "authorization" if _registers(request) else "proxy-authorization"
+        claimed = self._digest.claimed(request.headers.get_fields(name))
+        wait = 0.0 if claimed is None else self.guard.wait(source, claimed, now)
+        if wait <= 0:
+            account = self._admit(received, request, hop, now)
+            if account is not None:
+                then(account, now)
+            return
+        until = now + _LONGEST_HELD if until is None else until
+        place = place_of(source)
+        if now + wait > until or self._held[place] >= _MOST_HELD or self._held.total() >= _MOST_HELD_OF_ALL:
+            self._put_off(received, wait, now)
+            return
+        self._held[place] += 1
+
+        def again(moment: float) -> None:
+            self._held[place] -= 1
+            if not self._held[place]:
+                del self._held[place]
+            if not _is_answered(received):
+                self._ask(received, request, hop, moment, then, until)
+
+        self.agenda.at(now + wait, again)
+
+    def _put_off(self, received: ServerTransaction | Call, wait: float, now: float) -> None:
+        headers = [("Retry-After", str(math.ceil(wait)))]
+        if isinstance(received, ServerTransaction):
+            self.endpoint.respond(received, 503, now=now, reason=_PUT_OFF, headers=headers)
+        else:
+            received.reject(503, now=now, reason=_PUT_OFF, headers=headers)
 
     def _admit(
         self, received: ServerTransaction | Call, request: Request, hop: Hop, now: float
     ) -> Account | None:
         """The account that the credentials prove; None when they do not, and a challenge was sent."""
-        proxy = request.method != "REGISTER"  # towards the callee we are what a proxy is (RFC 3261 22.3)
-        judged = self.endpoint.verify(received, self._digest, self._secret_of, now=now, proxy=proxy)
+        proxy = not _registers(request)  # towards the callee we are what a proxy is (RFC 3261 22.3)
+        source = hop.remote.host
+        peer = place_of(source)
+        judged = self.endpoint.verify(
+            received, self._digest, self._secret_of, now=now, proxy=proxy, peer=peer
+        )
         if judged.verdict is Verdict.ACCEPTED:
-            return self._accounts.find(judged.username)
+            account = self._accounts.find(judged.username)
+            if account is not None:
+                self.guard.right(source, account.user)
+            return account
         if judged.verdict is Verdict.REFUSED:
             denied = AccessDenied(now, request.method, judged.username, str(hop.remote), judged.reason)
             self._events.append(denied)
+            if judged.username:
+                ban = self.guard.wrong(source, judged.username, now, certain=judged.same_peer)
+                if ban is not None:
+                    self._events.append(SourceBanned(now, ban.source, ban.accounts, ban.until))
         stale = judged.verdict is Verdict.STALE
-        self.endpoint.challenge(received, self._digest, now=now, proxy=proxy, stale=stale)
+        self.endpoint.challenge(received, self._digest, now=now, proxy=proxy, stale=stale, peer=peer)
         return None
 
     def _secret_of(self, username: str) -> str | None:
@@ -257,12 +339,16 @@ class B2bua:
     # -- calls
 
     def _invited(self, event: sip.CallReceived) -> None:
-        call, request, now = event.call, event.request, event.at
-        account: Account | None = None
-        if "INVITE" not in self.config.open_methods:
-            account = self._admit(call, request, call.hop, now)
-            if account is None:
-                return
+        call, request = event.call, event.request
+        if "INVITE" in self.config.open_methods:
+            self._place(call, request, None, event.at)
+        else:
+            self._ask(
+                call, request, call.hop, event.at, lambda who, now: self._place(call, request, who, now)
+            )
+
+    def _place(self, call: Call, request: Request, account: Account | None, now: float) -> None:
+        """A call of this account; None: of somebody who needs none."""
         self._serial += 1
         target = request.target
         record = CallRecord(
@@ -272,7 +358,7 @@ class B2bua:
             request.headers.call_id,
             now,
         )
-        found = self._ring_for(request, target, now)
+        found = self._ring_for(request, target, account, now)
         if not isinstance(found, Refusal) and self._too_many(account):
             found = Refusal(503, "Service Unavailable (too many calls)")
         if isinstance(found, Refusal):
@@ -308,13 +394,14 @@ class B2bua:
         self._finished.append(record)
         self._events.append(CallFinished(now, record))
 
-    def _ring_for(self, request: Request, target: Uri, now: float) -> Ring | Refusal:
+    def _ring_for(self, request: Request, target: Uri, account: Account | None, now: float) -> Ring | Refusal:
         """Whom a request means, without the contacts that would lead back to us."""
         if hops_left(request) < 0:
             return Refusal(483, "Too Many Hops")
         found = route(target, self._accounts, self.registrar, now, strategy=self.config.strategy)
         if isinstance(found, Refusal):
-            return found
+            # A stranger does not learn which accounts there are.
+            return found if account is not None or found.status not in (404, 480) else _UNREACHABLE
         groups = [tuple(b for b in group if not self._is_own(b.next_hop)) for group in found.groups]
         if not any(groups):
             return Refusal(482, "Loop Detected (the contact is this PBX)")
@@ -336,24 +423,17 @@ class B2bua:
     def _request(self, event: sip.RequestReceived) -> None:
         transaction, request, now = event.transaction, event.request, event.at
         method = request.method
-        if method == "OPTIONS" and self._is_ours(request):
+        if method == "OPTIONS" and not request.target.user:
             # To the PBX itself: alive, and what it can do (RFC 3261 11.2).
             headers = [("Allow", ", ".join(_METHODS)), ("Accept", "application/sdp")]
             self.endpoint.respond(transaction, 200, now=now, headers=headers)
             return
-        account: Account | None = None
-        if method == "REGISTER" or method not in self.config.open_methods:
-            account = self._admit(transaction, request, transaction.flow, now)
-            if account is None:
-                return
-        if method == "REGISTER" and account is not None:
-            self._register(transaction, request, account, now)
+        if not _registers(request) and method in self.config.open_methods:
+            self._pass_on(transaction, request, None, now)
         else:
-            self._pass_on(transaction, request, account, now)
-
-    def _is_ours(self, request: Request) -> bool:
-        target = request.target
-        return not target.user or (target.is_sip and self._accounts.find(target.unescaped_user) is None)
+            act = self._register if _registers(request) else self._pass_on
+            flow = transaction.flow
+            self._ask(transaction, request, flow, now, lambda who, at: act(transaction, request, who, at))
 
     def _register(
         self, transaction: ServerTransaction, request: Request, account: Account, now: float
@@ -372,7 +452,7 @@ class B2bua:
         self, transaction: ServerTransaction, request: Request, account: Account | None, now: float
     ) -> None:
         """MESSAGE, OPTIONS to an account: to all its contacts; the first 2xx is the answer."""
-        found = self._ring_for(request, request.target, now)
+        found = self._ring_for(request, request.target, account, now)
         if isinstance(found, Refusal):
             self.endpoint.respond(transaction, found.status, now=now, reason=found.reason)
             return
@@ -393,6 +473,14 @@ class B2bua:
                 headers=headers,
             )
             self.expect(handle, errand)
+
+
+def _registers(request: Request) -> bool:
+    return request.method == "REGISTER"
+
+
+def _is_answered(received: ServerTransaction | Call) -> bool:
+    return received.answered if isinstance(received, ServerTransaction) else received.over
 
 
 def _is_alone(request: Request) -> bool:

@@ -15,6 +15,8 @@ __all__ = [
     "CallRecord",
     "PbxEvent",
     "Relayed",
+    "SourceBanned",
+    "SourceReleased",
 ]
 
 
@@ -108,4 +110,26 @@ class CallFinished:
     record: CallRecord
 
 
-PbxEvent = BindingChanged | AccessDenied | CallPlaced | CallFinished
+@dataclass(frozen=True, slots=True)
+class SourceBanned:
+    """An address (of IPv6 a network) gave wrong passwords for so many accounts; it is answered 403.
+
+    `until`: monotonic seconds.
+    """
+
+    at: float
+    source: str
+    accounts: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReleased:
+    """A ban has ended. `reason`: why, in words."""
+
+    at: float
+    source: str
+    reason: str
+
+
+PbxEvent = BindingChanged | AccessDenied | CallPlaced | CallFinished | SourceBanned | SourceReleased

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,8 +25,9 @@ from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
+from callwright.pbx.guard import Ban, Guard, GuardLimits
 from callwright.pbx.path import DirectPaths, MediaPaths
-from callwright.pbx.record import CallRecord, PbxEvent
+from callwright.pbx.record import CallRecord, PbxEvent, SourceBanned, SourceReleased
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
@@ -37,6 +39,7 @@ from callwright.sip.uri import Uri
 __all__ = ["Listen", "Pbx", "PbxConfig"]
 
 
+_log = logging.getLogger(__name__)
 _is_local = lru_cache(maxsize=256)(is_local)
 
 
@@ -55,6 +58,8 @@ class PbxConfig:
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
     where media may go that is relayed, and requests within calls. `algorithms` of digest: see B2buaConfig.
+    `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
+    `limits` of the guard.
     """
 
     domain: str
@@ -64,7 +69,7 @@ class PbxConfig:
     relay: bool = False
     rtp_ports: tuple[int, int] = (16_384, 32_767)
     advertise: str | None = None
-    open_methods: frozenset[str] = frozenset({"OPTIONS"})
+    open_methods: frozenset[str] = frozenset()
     strategy: Strategy = Strategy.ALL
     min_expires: int = 60
     max_expires: int = 3_600
@@ -76,6 +81,8 @@ class PbxConfig:
     rules: Rules = field(default_factory=Rules)
     user_agent: str = "Callwright PBX"
     algorithms: tuple[str, ...] = ("MD5",)
+    permitted: Sequence[str] = ()
+    limits: GuardLimits = field(default_factory=GuardLimits)
 
 
 class Pbx:
@@ -125,7 +132,7 @@ class Pbx:
         self._machine = machine = self._make_machine()
         self._driver = driver = Driver(
             machine,
-            handler=self._on_event,
+            handler=self._told,
             clock=self._clock,
             taps=self._taps,
             tls=config.tls,
@@ -161,6 +168,26 @@ class Pbx:
         """Where an account is registered now."""
         return self._running.registrar.bindings(user, self._clock.now())
 
+    def bans(self) -> list[tuple[Ban, float]]:
+        """Addresses that are answered 403 for their guesses, and for how many seconds more; oldest first."""
+        now = self._clock.now()
+        return [(ban, ban.until - now) for ban in self._running.guard.bans(now)]
+
+    @property
+    def permitted(self) -> list[str]:
+        """Addresses and networks that a person has permitted: they are never banned."""
+        return self._running.guard.permitted
+
+    def permit(self, place: str) -> list[Ban]:
+        """Never ban an address or network; the bans that ended. Raises ValueError with a sentence."""
+        now = self._clock.now()
+        return self._ended(self._running.guard.permit(place, now), "it is permitted now", now)
+
+    def release(self, place: str) -> list[Ban]:
+        """End the bans of an address or network; gives them. Raises ValueError with a sentence."""
+        now = self._clock.now()
+        return self._ended(self._running.guard.release(place, now), "a person released it", now)
+
     async def close(self, *, patience: float = 0.5) -> None:
         """Hang up all calls, wait at most `patience` seconds for the goodbyes, close everything."""
         driver, machine = self._driver, self._machine
@@ -178,6 +205,25 @@ class Pbx:
             await asyncio.get_running_loop().run_in_executor(None, self._forwarder.close)
 
     # -- inside
+
+    def _ended(self, bans: list[Ban], reason: str, now: float) -> list[Ban]:
+        self._running.released(bans, reason, now)
+        if self._driver is not None:
+            self._driver.drain()
+        return bans
+
+    def _told(self, event: PbxEvent) -> None:
+        """Bans stand in the log, whoever else listens."""
+        if isinstance(event, SourceBanned):
+            _log.warning(
+                "%s is banned for %.0f s: wrong passwords for %d accounts",
+                event.source,
+                event.until - event.at,
+                event.accounts,
+            )
+        elif isinstance(event, SourceReleased):
+            _log.warning("%s is no longer banned: %s", event.source, event.reason)
+        self._on_event(event)
 
     @property
     def _running(self) -> B2bua:
@@ -212,7 +258,8 @@ class Pbx:
             ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules)
-        return B2bua(registrar, machine_config, self._entropy, paths)
+        guard = Guard(config.limits, is_ours=_is_local, permitted=config.permitted)
+        return B2bua(registrar, machine_config, self._entropy, paths, guard)
 
     async def _listen(self, driver: Driver[PbxEvent], wanted: Listen) -> Address:
         """With port 0, the port that another transport has on that host already, where it is free."""

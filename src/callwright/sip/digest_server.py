@@ -15,12 +15,13 @@ from callwright.sip.grammar import SipSyntaxError
 
 _STAMP_OCTETS = 8
 _SALT_OCTETS = 8
+_PEER_OCTETS = 6
 _SEAL_OCTETS = 16
 
 
 class Verdict(StrEnum):
-    """What credentials are worth. Stale ones were computed with the right password: challenge again, with
-    stale."""
+    """What credentials are worth. Stale ones were computed with the right password, or with a nonce that is
+    not ours: challenge again, with stale."""
 
     ACCEPTED = "accepted"
     STALE = "stale"
@@ -31,11 +32,12 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Verdict and reason in words; `username` is what was claimed, and proven only where the verdict is
-    ACCEPTED."""
+    ACCEPTED; `same_peer`: the nonce was issued to the peer that the credentials come from."""
 
     verdict: Verdict
     reason: str = ""
     username: str | None = None
+    same_peer: bool = True
 
 
 class DigestServer:
@@ -70,10 +72,21 @@ class DigestServer:
         self._used: dict[str, tuple[float, int]] = {}
         self._floor = float("-inf")
 
-    def challenges(self, now: float, *, stale: bool = False) -> list[str]:
+    def claimed(self, values: list[str]) -> str | None:
+        """Whose credentials these fields say they are; None: none for this realm, or they cannot be read."""
+        for value in values:
+            try:
+                scheme, parameters = parse_parameters(value)
+            except SipSyntaxError:
+                return None
+            if scheme == "digest" and parameters.get("realm") == self.realm:
+                return parameters.get("username") or None
+        return None
+
+    def challenges(self, now: float, *, stale: bool = False, peer: str = "") -> list[str]:
         """Header values, one per algorithm, for the WWW-Authenticate of a 401 or the Proxy-Authenticate of a
-        407."""
-        nonce = self._make_nonce(now)
+        407. `peer`: to whom, as `verify` is told; it stands in the nonce, unreadable."""
+        nonce = self._make_nonce(now, peer)
         return [
             str(Challenge(self.realm, nonce, algorithm, self._qop, stale=stale))
             for algorithm in self._algorithms
@@ -87,11 +100,13 @@ class DigestServer:
         now: float,
         password_of: Callable[[str], str | None],
         body: bytes = b"",
+        peer: str = "",
     ) -> Judgement:
         """Judge the Authorization fields of a request; those for other realms and schemes are passed over.
 
         `password_of` gives the password of a user name, None for an unknown one, which takes as long to be
         refused. The digest's own uri is what is hashed: a proxy may have changed the Request-URI meanwhile.
+        `peer`: from whom they come.
         """
         for value in values:
             try:
@@ -99,7 +114,7 @@ class DigestServer:
             except SipSyntaxError as error:
                 return Judgement(Verdict.REFUSED, error.reason)
             if scheme == "digest" and parameters.get("realm") == self.realm:
-                return self._judge(parameters, method, now, password_of, body)
+                return self._judge(parameters, method, now, password_of, body, peer)
         return Judgement(Verdict.ABSENT, "no credentials for this realm")
 
     def _judge(
@@ -109,6 +124,7 @@ class DigestServer:
         now: float,
         password_of: Callable[[str], str | None],
         body: bytes,
+        peer: str,
     ) -> Judgement:
         username = parameters.get("username")
         nonce, given = parameters.get("nonce"), parameters.get("response")
@@ -140,11 +156,14 @@ class DigestServer:
             body=body,
         )
         matches = hmac.compare_digest(_octets(expected), _octets(given.lower()))
-        if password is None or not matches:
-            return Judgement(Verdict.REFUSED, "wrong user name or password", username)
-        issued = self._issued_at(nonce)
-        if issued is None:
+        issue = self._issue(nonce)
+        if issue is None:
+            # Whether the password is right is not told: nobody has to ask us for a nonce to try the next one.
             return Judgement(Verdict.STALE, "the nonce is not ours", username)
+        issued, to = issue
+        if password is None or not matches:
+            same = hmac.compare_digest(to, self._seal(_octets(peer))[:_PEER_OCTETS])
+            return Judgement(Verdict.REFUSED, "wrong user name or password", username, same)
         if not issued <= now < issued + self._lifetime or issued <= self._floor:
             return Judgement(Verdict.STALE, "the nonce has expired", username)
         last = self._used.get(nonce)
@@ -164,19 +183,22 @@ class DigestServer:
                 self._floor = max(self._floor, used.pop(oldest)[0])
         used[nonce] = (issued, count)
 
-    def _make_nonce(self, now: float) -> str:
+    def _make_nonce(self, now: float, peer: str) -> str:
         plain = max(0, int(now * 1000)).to_bytes(_STAMP_OCTETS, "big") + self._entropy(_SALT_OCTETS)
+        plain += self._seal(_octets(peer))[:_PEER_OCTETS]
         return base64.urlsafe_b64encode(plain + self._seal(plain)).decode().rstrip("=")
 
-    def _issued_at(self, nonce: str) -> float | None:
+    def _issue(self, nonce: str) -> tuple[float, bytes] | None:
+        """When a nonce of ours was made, and the seal of the peer."""
         try:
             raw = base64.b64decode(nonce + "=" * (-len(nonce) % 4), altchars=b"-_", validate=True)
         except ValueError:
             return None
         plain, seal = raw[:-_SEAL_OCTETS], raw[-_SEAL_OCTETS:]
-        if len(plain) != _STAMP_OCTETS + _SALT_OCTETS or not hmac.compare_digest(seal, self._seal(plain)):
+        size = _STAMP_OCTETS + _SALT_OCTETS + _PEER_OCTETS
+        if len(plain) != size or not hmac.compare_digest(seal, self._seal(plain)):
             return None
-        return int.from_bytes(plain[:_STAMP_OCTETS], "big") / 1000
+        return int.from_bytes(plain[:_STAMP_OCTETS], "big") / 1000, plain[-_PEER_OCTETS:]
 
     def _seal(self, plain: bytes) -> bytes:
         return hmac.digest(self._secret, plain + _octets(self.realm), hashlib.sha256)[:_SEAL_OCTETS]

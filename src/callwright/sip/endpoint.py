@@ -271,6 +271,7 @@ class Endpoint:
         now: float,
         proxy: bool = False,
         stale: bool = False,
+        peer: str = "",
     ) -> bool:
         """Answer a request, or an unanswered inbound call, with 401 (407 when `proxy`) and fresh challenges.
 
@@ -279,7 +280,7 @@ class Endpoint:
         """
         transaction = _transaction_of(received)
         status, name = (407, "Proxy-Authenticate") if proxy else (401, "WWW-Authenticate")
-        headers = [(name, value) for value in server.challenges(now, stale=stale)]
+        headers = [(name, value) for value in server.challenges(now, stale=stale, peer=peer)]
         done = self._agent.reply(transaction, status, now, headers=headers)
         if done and isinstance(received, InboundCall):
             received.challenged(now)
@@ -293,15 +294,17 @@ class Endpoint:
         *,
         now: float,
         proxy: bool = False,
+        peer: str = "",
     ) -> Judgement:
         """Judge the Authorization (Proxy-Authorization when `proxy`) of a request or of a call's INVITE.
 
-        `password_of(username)` is None for an unknown user. On any verdict but ACCEPTED, challenge.
+        `password_of(username)` is None for an unknown user. On any verdict but ACCEPTED, challenge. `peer`:
+        who it comes from, as `challenge` was told (DigestServer).
         """
         request = _transaction_of(received).request
         values = request.headers.get_fields("proxy-authorization" if proxy else "authorization")
         return server.verify(
-            values, method=request.method, now=now, password_of=password_of, body=request.body
+            values, method=request.method, now=now, password_of=password_of, body=request.body, peer=peer
         )
 
     # -- how things stand
