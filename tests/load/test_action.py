@@ -12,11 +12,11 @@ from callwright.load.action import plan_of, series_of, thresholds_of, wishes_of_
 from callwright.load.document import Flow
 from callwright.load.messages import Wording, caller_messages
 from callwright.load.plan import Plan, Stage
-from callwright.load.preparation import CannotLoad, Wishes, dialled, locate, loop_configs
+from callwright.load.preparation import CannotLoad, Wishes, capped_configs, dialled, locate, loop_configs
 from callwright.load.statistics import Snapshot, second_of
 from callwright.load.verdict import judge
 from callwright.net.loading import COUNTERS
-from callwright.policy.destination import Rules, parse_allow
+from callwright.policy.destination import Rules, Target, parse_allow
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.document import load
 from callwright.scenario.load_condition import LoadCondition
@@ -127,6 +127,13 @@ def test_a_load_goes_to_one_address() -> None:
     wishes = Wishes(uri="sip:{number}@{server}", accounts=ACCOUNTS, rules=both, proxy="127.0.0.1:5070")
     (config,), remote = loop_configs(wishes)
     assert remote == config.remote == Address("127.0.0.1", 5070)
+
+
+def test_the_caps_of_proxy_and_target_hold_for_a_load() -> None:
+    home, way = Target(host="203.0.113.9", rate=1), Target(network="127.0.0.1/32", rate=2)
+    wishes = Wishes(uri="sip:x@203.0.113.9", proxy="127.0.0.1", rules=Rules(targets=(home, way)))
+    _, _, targets = capped_configs(wishes)
+    assert set(targets) == {home, way}
 
 
 def test_our_own_pbx_is_permitted_to_a_load_with_its_port_alone() -> None:

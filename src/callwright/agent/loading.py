@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from callwright.load.action import (
 )
 from callwright.load.engine import Controls, Engine
 from callwright.load.plan import Plan, Stage
-from callwright.load.preparation import CannotLoad, loop_configs
+from callwright.load.preparation import CannotLoad, capped_configs, loop_configs
 from callwright.load.statistics import Second
 from callwright.load.verdict import judge
 from callwright.load.worker import Worker, make_workers
@@ -30,12 +31,12 @@ from callwright.net.clock import Clock
 from callwright.net.loading import LoopConfig, is_native
 from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
-from callwright.policy.destination import Destination, Purpose, Rules, decide
+from callwright.policy.destination import Rules, Target
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept
 from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
-from callwright.sip.transport import Address, Transport
+from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri
 
 _log = logging.getLogger(__name__)
@@ -172,8 +173,8 @@ class Loads:
                 bind=self._bind,
                 rtp_ports=self._rtp_ports,
             )
-            configs, remote = await asyncio.to_thread(loop_configs, wishes)
-            leave = await self._enter(order, uri, remote)
+            configs, _, targets = await asyncio.to_thread(capped_configs, wishes)
+            leave = await self._enter(order, targets)
         except CannotLoad as error:
             self._post(event.LoadFinished(order.id, _failed(order, error)))
             return
@@ -185,17 +186,16 @@ class Loads:
         finally:
             leave()
 
-    async def _enter(self, order: command.PlaceLoad, uri: str, remote: Address | None) -> Callable[[], None]:
-        """Through the caps of its target, as a whole; the result is called at its end. Raises Capped."""
-        parsed = Uri.parse(uri)
-        numeric, port = ((remote.host,), remote.port) if remote is not None else ((), parsed.port)
-        place = Destination(parsed.host, numeric, port, parsed.user or "")
-        target = decide(Purpose.LOAD, place, self._rules).target
-        if self._caps is None or target is None:
-            return lambda: None
+    async def _enter(self, order: command.PlaceLoad, targets: Sequence[Target]) -> Callable[[], None]:
+        """Through the caps of its targets, as a whole; the result is called at its end. Raises Capped."""
         call = order.action
         rate = max(call.ramp.start, call.ramp.end) if call.ramp is not None else call.call_rate
-        return await self._caps.enter(target, calls=call.concurrent or call.max_total_calls, rate=rate)
+        calls = call.concurrent or call.max_total_calls
+        with contextlib.ExitStack() as entered:
+            if self._caps is not None:
+                for target in targets:
+                    entered.callback(await self._caps.enter(target, calls=calls, rate=rate))
+            return entered.pop_all().close
 
     async def _begin(
         self, order: command.PlaceLoad, load: _Load, uri: str, configs: Sequence[LoopConfig]

@@ -17,8 +17,8 @@ from callwright.net.entropy import system_entropy
 from callwright.net.loading import LoopConfig, MediaConfig, networks_of
 from callwright.net.ports import free_udp_port
 from callwright.net.resolver import ResolutionFailed, resolve
-from callwright.phone.permission import NotPermitted, Permission
-from callwright.policy.destination import Destination, Purpose, Rules, decide
+from callwright.phone.permission import NotPermitted, Permission, Way
+from callwright.policy.destination import Destination, Purpose, Rules, Target, decide
 from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
@@ -126,28 +126,32 @@ def locate(uri: str, users: Sequence[str], rules: Rules, proxy: str | None = Non
 
     Blocks while names are resolved, and has a loop of its own: not to be called from one.
     """
+    return _located(_called(uri, users), rules, _parsed(f"sip:{proxy}") if proxy is not None else None)[0]
+
+
+def _called(uri: str, users: Sequence[str]) -> list[Uri]:
     parsed = _parsed(_COLUMN.sub("x", uri))
-    called = [replace(parsed, user=_parsed(f"sip:{user}@x").user if user else None) for user in users]
-    return _located(called, rules, _parsed(f"sip:{proxy}") if proxy is not None else None)
+    return [replace(parsed, user=_parsed(f"sip:{user}@x").user if user else None) for user in users]
 
 
-def _locate(wishes: Wishes, uri: str) -> Address:
-    """The same for all that accounts and a flow make of the URI."""
+def _locate(wishes: Wishes, uri: str) -> tuple[Address, tuple[Target, ...]]:
+    """The same for all that accounts and a flow make of the URI, with the targets whose caps hold."""
     text, accounts = wishes.flow.to or uri, wishes.accounts
     _filled(accounts, text)
     host = text.rpartition("@")[2]
-    if text == uri and "{" not in host:
-        return locate(uri, dialled(uri, accounts), wishes.rules, wishes.proxy)
-    called = [_parsed(each) for each in _each(text, accounts)]
+    if "{" in host:
+        called = [_parsed(each) for each in _each(text, accounts)]
+    else:
+        called = _called(text, dialled(text, accounts))
+    proxy = None
     if wishes.proxy is not None:
-        return _located(called, wishes.rules, _parsed(f"sip:{wishes.proxy}"))
-    if text == uri:
-        return _located(called, wishes.rules, None)
-    # A flow calls another than the URI, which is then the way there.
-    return _located(called, wishes.rules, _parsed(_COLUMN.sub("x", uri)))
+        proxy = _parsed(f"sip:{wishes.proxy}")
+    elif text != uri:  # a flow calls another than the URI, which is then the way there
+        proxy = _parsed(_COLUMN.sub("x", uri))
+    return _located(called, wishes.rules, proxy)
 
 
-def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> Address:
+def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Address, tuple[Target, ...]]:
     for uri in called:
         if uri.is_secure or (uri.parameter("transport") or "udp").lower() != "udp":
             raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
@@ -156,23 +160,24 @@ def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> Address:
             if hop.host and not before.allowed and not before.undecided:
                 raise CannotLoad(before.reason, before.remedy, policy=True)
     try:
-        found = asyncio.run(_ways(called, rules, proxy))
+        ways = asyncio.run(_ways(called, rules, proxy))
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
     except NotPermitted as refused:
         raise CannotLoad(refused.decision.reason, refused.decision.remedy, policy=True) from None
+    found = {way.hops[0].remote for way in ways}
     if len(found) > 1:
         shown = ", ".join(sorted(bracketed(address) for address in found)[:3])
         raise CannotLoad(
             f"the accounts lead to {len(found)} addresses ({shown}), and a load goes to one",
             "Name the one that knows the way with --proxy.",
         )
-    return found.pop()
+    return found.pop(), tuple(dict.fromkeys(target for way in ways for target in way.targets))
 
 
-async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None) -> set[Address]:
+async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None) -> set[Way]:
     permission, directory = Permission(Purpose.LOAD, rules), _Directory()
-    return {(await permission.way(uri, directory, proxy)).hops[0].remote for uri in uris}
+    return {await permission.way(uri, directory, proxy) for uri in uris}
 
 
 def permitted_networks(rules: Rules, target: Address | None) -> tuple[tuple[bytes, int], ...]:
@@ -245,10 +250,16 @@ def _media(wishes: Wishes, host: str, part: int, parts: int) -> MediaConfig | No
 
 def loop_configs(wishes: Wishes) -> tuple[list[LoopConfig], Address | None]:
     """A configuration for each core, and where the load goes. Raises CannotLoad."""
-    remote = None
+    configs, remote, _ = capped_configs(wishes)
+    return configs, remote
+
+
+def capped_configs(wishes: Wishes) -> tuple[list[LoopConfig], Address | None, tuple[Target, ...]]:
+    """The same, and the targets whose caps hold. Raises CannotLoad."""
+    remote, targets = None, tuple[Target, ...]()
     if wishes.uri is not None:
-        remote = _locate(wishes, wishes.uri)
-    return [_config(wishes, remote, index) for index in range(wishes.cores)], remote
+        remote, targets = _locate(wishes, wishes.uri)
+    return [_config(wishes, remote, index) for index in range(wishes.cores)], remote, targets
 
 
 def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
