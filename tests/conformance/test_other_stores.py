@@ -157,6 +157,9 @@ async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
         "key 0",
     ]
     assert [e.object for e in await stores.accounts.audit(None, 9, "KEY 3")] == ["key 3"]
+    used = AuditEntry(0, NOW, 1, "ana", "target.added", "target 1", "", 77)
+    await stores.audit.add_audit(used)
+    assert [e.object for e in await stores.accounts.audit(None, 9, "key 77")] == ["target 1"]
 
 
 # -- tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, 
 from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
 
 if TYPE_CHECKING:
-    from callwright.control.accounts.model import ApiKey, User
+    from callwright.control.accounts.model import ApiKey, Made, User
     from callwright.control.services import Services
 
 app = typer.Typer(
@@ -124,25 +125,44 @@ def list_(
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(metavar="ID|PUBLIC_KEY", help="As `keys list` shows it.")],
+    with_made: Annotated[
+        bool,
+        typer.Option(
+            "--with-made",
+            help="Revoke what the key made too: keys, tokens, and agents.",
+        ),
+    ] = False,
     data: DataOption = DEFAULT_DATA,
     database: DatabaseOption = None,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> int:
-    """Revoke a key: it is refused from now on."""
+    """Revoke a key: it is refused from now on. What it made and what still works is listed."""
 
-    async def work(services: Services) -> None:
+    async def work(services: Services) -> tuple[Sequence[Made], Sequence[Made]]:
         from callwright.control.accounts.model import PLATFORM
 
-        by_number = key.isascii() and key.isdigit() and len(key) < 19
-        await services.accounts.revoke_key(PLATFORM, int(key) if by_number else key)
+        known = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else key
+        also = await services.accounts.revoke_key(PLATFORM, known, with_made=with_made)
+        return also, await services.accounts.made_by(PLATFORM, known)
 
-    with_services(data, database, work)
+    also, left = with_services(data, database, work)
     if as_json:
-        print_json({"revoked": key})
-    else:
-        print(f"revoked  {key}")
+        print_json(
+            {"revoked": key, "also": [_made(one) for one in also], "left": [_made(one) for one in left]}
+        )
+        return EXIT_PASSED
+    print(f"revoked  {key}")
+    for one in also:
+        print(f"revoked  {one.kind} {one.id} ({one.name})")
+    if left:
+        listed = ", ".join(f"{one.kind} {one.id} ({one.name})" for one in left)
+        say(f"What it made still works: {listed}. Revoke it too: callwright keys revoke {key} --with-made")
     return EXIT_PASSED
+
+
+def _made(one: Made) -> dict[str, str]:
+    return {"kind": one.kind, "id": one.id, "name": one.name}
 
 
 async def _owner(services: Services, username: str | None) -> User:

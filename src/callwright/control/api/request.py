@@ -17,6 +17,7 @@ Id = Annotated[int, PathParameter(ge=0, le=2**53)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
 MaybeId = Annotated[int | None, QueryParameter(ge=0, le=2**53)]
 MaybeWord = Annotated[str | None, QueryParameter(max_length=1_000)]
+Flag = Annotated[bool, QueryParameter()]
 
 
 def services_of(request: Request[Any, Any, Any]) -> Services:

@@ -37,9 +37,13 @@ def _agents(pages: Pages) -> list[Any]:
     servers = pages.services.servers
 
     async def shown(request: WebRequest, visitor: Visitor, **more: Any) -> Response[bytes]:
+        pools = await servers.pools_seen(visitor.identity)
+        projects = await pages.services.tests.projects(visitor.identity)
         context = {
-            "agents": await servers.list(),
-            "pools": [pool.name for pool in await servers.pools()] or ["default"],
+            "agents": await servers.agents_seen(visitor.identity),
+            "pools": [pool.name for pool in pools] or ["default"],
+            "given": [(pool.name, pool.project_id or 0) for pool in pools],
+            "projects": [(0, "all projects"), *((one.id, one.name) for one in projects)],
             "platform_url": pages.base_url(request),
             "enrolment": None,
             "pool": "default",
@@ -64,6 +68,19 @@ def _agents(pages: Pages) -> list[Any]:
             return await shown(request, visitor, refusal=error)
         return await shown(request, visitor, enrolment=token, pool=pool)
 
+    @post("/agents/pools", status_code=303)
+    async def give(request: WebRequest) -> Response[Any]:
+        """A pool to a project, or with 0 to all."""
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        projects = await pages.services.tests.projects(visitor.identity)
+        wanted = fields.get("project", "0")
+        project = next((one for one in projects if str(one.id) == wanted), None)
+        if project is None and wanted != "0":
+            raise NotFound("project", wanted)
+        await servers.give_pool(visitor.identity, fields.get("pool", ""), project)
+        return go("/agents", "changed")
+
     @post("/agents/{agent_id:str}/{change:str}", status_code=303)
     async def change(request: WebRequest, agent_id: FromPath[str], change: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
@@ -76,7 +93,7 @@ def _agents(pages: Pages) -> list[Any]:
         await agents_changed(broker, agent, revoked=change == "revoke")
         return go("/agents", {"drain": "draining", "revoke": "revoked"}.get(change, "changed"))
 
-    return [agents, enrol, change]
+    return [agents, enrol, give, change]
 
 
 # -- targets and the kill switch -----------------------------------------------------------------------------
@@ -253,6 +270,7 @@ def _keys(pages: Pages) -> list[Any]:
             "keys": await accounts.list_keys(visitor.identity, of_everybody=everybody),
             "everybody": everybody,
             "made": None,
+            "offered": None,
             "refusal": None,
             "project_choices": [(name, name) for name in await _projects(pages, visitor, Right.READ)],
             "platform_url": pages.base_url(request),
@@ -283,9 +301,17 @@ def _keys(pages: Pages) -> list[Any]:
 
     @post("/keys/{key_id:int}/revoke", status_code=303)
     async def revoke(request: WebRequest, key_id: FromPath[int]) -> Response[Any]:
+        """Where the key made others, the page that answers offers to revoke them too."""
         visitor = await pages.visitor(request)
-        await pages.form(request, visitor)
-        await accounts.revoke_key(visitor.identity, key_id)
+        with_made = (await pages.form(request, visitor)).get("made") == "1"
+        also = await accounts.revoke_key(visitor.identity, key_id, with_made=with_made)
+        for one in also:
+            if one.kind == "agent":
+                agent = await pages.services.servers.get(one.id)
+                await agents_changed(pages.services.broker, agent, revoked=True)
+        left = await accounts.made_by(visitor.identity, key_id)
+        if left:
+            return await shown(request, visitor, offered=(key_id, left))
         return go("/keys", "revoked")
 
     return [keys, create, revoke]

@@ -131,6 +131,7 @@ def _projects(pages: Pages) -> list[Any]:
             outside=outside,
             roles=ROLES,
             mine=dict(identity.projects or ()),
+            most_queued=f"{services.runs.settings.project_queue_length:,}",
             fields=kept(fields),
             refusal=refusal,
         )
@@ -151,6 +152,21 @@ def _projects(pages: Pages) -> list[Any]:
             return await shown(request, visitor, fields, error)
         return go("/projects", "added")
 
+    @post("/projects/limits", status_code=303)
+    async def limit(request: WebRequest) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        try:
+            await services.tests.limit_project(
+                visitor.identity,
+                fields.get("project", ""),
+                max_running=_whole(fields, "max_running"),
+                max_queued=_whole(fields, "max_queued"),
+            )
+        except DomainError as error:
+            return await shown(request, visitor, None, error)
+        return go("/projects", "changed")
+
     @post("/projects/members", status_code=303)
     async def put(request: WebRequest) -> Response[Any]:
         """Makes somebody a member, gives a member another role, or with the role `none` takes one out."""
@@ -169,7 +185,17 @@ def _projects(pages: Pages) -> list[Any]:
             return await shown(request, visitor, None, error)
         return go("/projects", "left" if role == "none" else "joined")
 
-    return [projects, create, put]
+    return [projects, create, limit, put]
+
+
+def _whole(fields: Mapping[str, str], name: str) -> int | None:
+    """Of a form; empty is no limit. Raises Invalid."""
+    text = fields.get(name, "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Invalid(f"{text[:40]!r} is not a limit: write a whole number above 0, or nothing.", field=name)
+    return int(text)
 
 
 def _audit(pages: Pages) -> list[Any]:

@@ -13,8 +13,9 @@ from callwright.control.api.auth import identity_of
 from callwright.control.api.body import CSV, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem, field_error, invalid
-from callwright.control.api.request import Id, MaybeWord, services_of
+from callwright.control.api.request import Flag, Id, MaybeWord, broker_of, services_of
 from callwright.control.api.tests import schemas, translate, wishes
+from callwright.control.api.tests.enrolment import agents_changed
 from callwright.scenario.parameter import TRANSPORTS
 
 _Request = Request[Any, Any, Any]
@@ -250,13 +251,37 @@ async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
     return schemas.Data(data=translate.key(record, secret), status=201)
 
 
+@get("/keys/{key:str}/made", opt={"right": Right.READ}, tags=TAGS, summary="List what an API key made")
+async def list_made(request: _Request, key: FromPath[str]) -> schemas.Data[list[schemas.Made]]:
+    """What can be used still, made by the key or by a key that it made. `key`: its public part, or its id."""
+    found = await services_of(request).accounts.made_by(identity_of(request), _key(key))
+    return schemas.Data(data=[translate.made(one) for one in found])
+
+
 @delete("/keys/{key:str}", opt={"right": Right.READ}, tags=TAGS, summary="Revoke an API key", status_code=200)
-async def revoke_key(request: _Request, key: FromPath[str]) -> schemas.Data[schemas.Deleted]:
-    """`key`: its public part, or its id."""
-    await services_of(request).accounts.revoke_key(
-        identity_of(request), int(key) if key.isascii() and key.isdigit() and len(key) < 16 else key
+async def revoke_key(
+    request: _Request, key: FromPath[str], with_made: Flag = False
+) -> schemas.Data[schemas.RevokedKey]:
+    """`key`: its public part, or its id. `with_made`: revoke what it made too; what is left otherwise is in
+    the answer.
+    """
+    services, identity = services_of(request), identity_of(request)
+    also = await services.accounts.revoke_key(identity, _key(key), with_made=with_made)
+    for one in also:
+        if one.kind == "agent":
+            await agents_changed(broker_of(request), await services.servers.get(one.id), revoked=True)
+    left = await services.accounts.made_by(identity, _key(key))
+    return schemas.Data(
+        data=schemas.RevokedKey(
+            deleted=key,
+            also=[translate.made(one) for one in also],
+            left=[translate.made(one) for one in left],
+        )
     )
-    return schemas.Data(data=schemas.Deleted(deleted=key))
+
+
+def _key(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
 
 
 # -- users and projects
@@ -363,6 +388,41 @@ async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
     return schemas.Data(data=translate.project(record, identity_of(request)), status=201)
 
 
+@patch(
+    "/projects/{name:str}",
+    opt={
+        "right": Right.ADMINISTER,
+        "body": body_of(
+            {
+                "max_running": {
+                    "type": "integer",
+                    "description": "Runs that agents carry out at once; null for no limit of its own.",
+                },
+                "max_queued": {
+                    "type": "integer",
+                    "description": "Runs that may wait; null for no limit of its own.",
+                },
+            },
+            example={"max_running": 10},
+        ),
+    },
+    tags=TAGS,
+    summary="Limit how many runs of a project wait, and how many agents carry out at once",
+)
+async def limit_project(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Project]:
+    """What is not named stays as it is."""
+    fields = await read_fields(request)
+    wishes.only(fields, ("max_running", "max_queued"))
+    services, identity = services_of(request), identity_of(request)
+    known = await services.tests.project(identity, name)
+    wanted = {
+        field: wishes.whole(fields, field) if field in fields else getattr(known, field)
+        for field in ("max_running", "max_queued")
+    }
+    record = await services.tests.limit_project(identity, name, **wanted)
+    return schemas.Data(data=translate.project(record, identity))
+
+
 _ROLES_THERE = tuple(role for role in _ROLES if role != Role.ADMIN.value)
 
 
@@ -426,12 +486,14 @@ ROUTES: list[Any] = [
     delete_credential,
     list_keys,
     create_key,
+    list_made,
     revoke_key,
     list_users,
     create_user,
     delete_user,
     list_projects,
     create_project,
+    limit_project,
     list_members,
     put_member,
     remove_member,

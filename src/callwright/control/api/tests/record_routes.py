@@ -8,9 +8,9 @@ from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
 from callwright.control import killing
-from callwright.control.accounts.model import Right
+from callwright.control.accounts.model import Project, Right
 from callwright.control.api.auth import identity_of
-from callwright.control.api.body import read_fields
+from callwright.control.api.body import Fields, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
 from callwright.control.api.request import (
@@ -40,31 +40,71 @@ _HOURS = 24.0
 
 @get("/agentpools", opt=_READ, tags=_AGENTS, summary="List pools with what they can do")
 async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
-    services = services_of(request)
-    agents, wall = await services.servers.list(), services.clock.wall()
-    pools = await services.servers.pools()
-    return schemas.Data(data=[translate.pool(pool, agents, wall) for pool in pools])
+    """Those of projects that you see, and those of all."""
+    services, identity = services_of(request), identity_of(request)
+    agents, wall = await services.servers.agents_seen(identity), services.clock.wall()
+    pools, projects = await services.servers.pools_seen(identity), await services.tests.projects(identity)
+    return schemas.Data(data=[translate.pool(pool, agents, wall, projects) for pool in pools])
 
 
 @post(
     "/agentpools",
-    opt=_ADMINISTER | {"body": body_of({"name": text("Its name.")}, required=("name",))},
+    opt=_ADMINISTER
+    | {
+        "body": body_of(
+            {"name": text("Its name."), "project": text("Runs of this project alone may use it.")},
+            required=("name",),
+        )
+    },
     tags=_AGENTS,
     summary="Make a pool",
     status_code=201,
 )
 async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     fields = await read_fields(request)
-    wishes.only(fields, ("name",))
+    wishes.only(fields, ("name", "project"))
     name = wishes.text(fields, "name", longest=64)
-    pool = await services_of(request).servers.create_pool(identity_of(request), name)
-    return schemas.Data(data=translate.pool(pool, [], 0.0), status=201)
+    services, identity = services_of(request), identity_of(request)
+    project = await _project(request, fields)
+    pool = await services.servers.create_pool(identity, name, project)
+    return schemas.Data(
+        data=translate.pool(pool, [], 0.0, await services.tests.projects(identity)), status=201
+    )
+
+
+@patch(
+    "/agentpools/{name:str}",
+    opt=_ADMINISTER
+    | {
+        "body": body_of(
+            {"project": text("Runs of this project alone may use it; empty or null: those of all.")},
+            required=("project",),
+        )
+    },
+    tags=_AGENTS,
+    summary="Give a pool to a project, or to all",
+)
+async def change_pool(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Pool]:
+    fields = await read_fields(request)
+    wishes.only(fields, ("project",))
+    if "project" not in fields:
+        raise invalid("project", "project is missing.")
+    services, identity = services_of(request), identity_of(request)
+    pool = await services.servers.give_pool(identity, name, await _project(request, fields))
+    agents, wall = await services.servers.list(), services.clock.wall()
+    return schemas.Data(data=translate.pool(pool, agents, wall, await services.tests.projects(identity)))
+
+
+async def _project(request: _Request, fields: Fields) -> Project | None:
+    name = wishes.text(fields, "project", optional=True, longest=255)
+    return await services_of(request).tests.project(identity_of(request), name) if name else None
 
 
 @get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
 async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data[list[schemas.Agent]]:
     services = services_of(request)
-    agents, wall = await services.servers.list(), services.clock.wall()
+    agents = await services.servers.agents_seen(identity_of(request))
+    wall = services.clock.wall()
     return schemas.Data(
         data=[translate.agent(agent, wall) for agent in agents if pool is None or agent.pool == pool]
     )
@@ -73,7 +113,7 @@ async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data
 @get("/agents/{agent_id:str}", opt=_READ, tags=_AGENTS, summary="One agent")
 async def get_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
-    return _agent(request, await services.servers.get(agent_id))
+    return _agent(request, await services.servers.agent_seen(identity_of(request), agent_id))
 
 
 @patch(
@@ -322,6 +362,7 @@ def _switch(standing: KillStanding) -> schemas.KillSwitch:
 ROUTES: list[Any] = [
     list_pools,
     create_pool,
+    change_pool,
     list_agents,
     list_tokens,
     create_token,

@@ -221,8 +221,11 @@ class Kiosk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """`project`: whose runs alone may use it; null: those of all."""
+
     id: int
     name: str
+    project: str | None
     agents: int
     alive: int
     capacity: int
@@ -326,7 +329,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` is shown once, in the answer that makes it. `project`: what it is narrowed to."""
+    """`secret` is shown once, in the answer that makes it. `project`: what it is narrowed to. `created_by`:
+    the user who made it, with the key `made_by_key` if it was one."""
 
     id: int
     public_key: str
@@ -336,7 +340,26 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     last_used_at: str | None
     revoked_at: str | None
+    created_by: str
+    made_by_key: int | None
     secret: str | None = None
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key made, and what can be used still. `kind`: key, token, enrolment (a token for an agent) or
+    agent (that enrolled with one)."""
+
+    kind: str
+    id: str
+    name: str
+
+
+class RevokedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """`also`: what was revoked with it; `left`: what the key made and what can be used still."""
+
+    deleted: str
+    also: list[Made]
+    left: list[Made]
 
 
 class InProject(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,13 +389,16 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """`role`: yours there."""
+    """`role`: yours there. `max_running`: runs that agents carry out at once; `max_queued`: runs that may
+    wait. null: the platform's own limits."""
 
     id: int
     name: str
     description: str
     created_at: str
     role: str
+    max_running: int | None
+    max_queued: int | None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -392,12 +418,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """`key_id`: the API key that was used, if one was."""
+
     id: int
     at: str
     user: str
     action: str
     object: str
     detail: str
+    key_id: int | None
 
 
 class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):

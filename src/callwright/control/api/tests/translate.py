@@ -264,12 +264,18 @@ def agent(record: servers.Agent, wall: float) -> schemas.Agent:
     )
 
 
-def pool(record: servers.Pool, agents: Sequence[servers.Agent], wall: float) -> schemas.Pool:
+def pool(
+    record: servers.Pool,
+    agents: Sequence[servers.Agent],
+    wall: float,
+    projects: Iterable[accounts.Project] = (),
+) -> schemas.Pool:
     mine = [one for one in agents if one.pool == record.name]
     alive = [one for one in mine if one.alive(wall)]
     return schemas.Pool(
         id=record.id,
         name=record.name,
+        project=next((one.name for one in projects if one.id == record.project_id), None),
         agents=len(mine),
         alive=len(alive),
         capacity=sum(one.capacity for one in alive),
@@ -316,8 +322,14 @@ def key(record: accounts.ApiKey, secret: str | None = None) -> schemas.Key:
         created_at=utc(record.created_at),
         last_used_at=utc_or_none(record.last_used_at),
         revoked_at=utc_or_none(record.revoked_at),
+        created_by=record.created_by,
+        made_by_key=record.made_by_key,
         secret=secret,
     )
+
+
+def made(record: accounts.Made) -> schemas.Made:
+    return schemas.Made(kind=record.kind, id=record.id, name=record.name)
 
 
 def user(record: accounts.User, memberships: Sequence[accounts.Membership] = ()) -> schemas.User:
@@ -351,6 +363,8 @@ def project(record: accounts.Project, identity: accounts.Identity) -> schemas.Pr
         description=record.description,
         created_at=utc(record.created_at),
         role=accounts.Role.ADMIN.value if identity.projects is None else mine[record.id].value,
+        max_running=record.max_running,
+        max_queued=record.max_queued,
     )
 
 
@@ -378,4 +392,5 @@ def audit(record: accounts.AuditEntry) -> schemas.Audit:
         action=record.action,
         object=record.object,
         detail=record.detail,
+        key_id=record.key_id,
     )

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import Any
 
+from sqlalchemy import Text, cast, func, literal, null, or_, select, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy import func, literal, null, or_, select, update
 
 from callwright.control.accounts.model import (
     ApiKey,
@@ -291,6 +291,7 @@ _AUDIT_FILTERS = {
         contains(audit.c.object, "search"),
         contains(audit.c.username, "search"),
         contains(audit.c.detail, "search"),
+        contains(literal("key ").concat(cast(audit.c.key_id, Text)), "search"),
     ),
 }
 
