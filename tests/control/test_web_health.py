@@ -78,11 +78,20 @@ def test_the_headline_counts_in_words() -> None:
     failing = [h for h in health.by_test([run(1, "failed"), run(2, "error", test=2)]) if h.failing]
     assert health.headline([], (1, 1), 5) == "All tests pass."
     assert health.headline([], (1, 1), 0) == "Nothing has been run yet."
-    assert health.headline(failing[:1], (1, 1), 5) == "One test fails. All else is well."
+    assert health.headline(failing[:1], (1, 1), 5) == "One test fails. The others pass."
     assert health.headline(failing, (6, 7), 5) == (
-        "One test fails, one was not measured and one agent is lost. All else is well."
+        "One test fails, one was not measured and one agent is lost. The others pass."
     )
-    assert health.headline([], (0, 0), 5) == "No agent is there to run tests. All else is well."
+    assert health.headline([], (0, 0), 5) == "No agent is there to run tests. The tests that ran pass."
+
+
+def test_a_test_that_has_not_run_is_not_said_to_pass() -> None:
+    failing = [h for h in health.by_test([run(1, "failed")]) if h.failing]
+    assert health.headline([], (1, 1), 11, 10) == (
+        "One of 11 tests passes, 10 have not run in the last 30 days."
+    )
+    assert health.headline([], (1, 1), 11, 11) == "No test has run in the last 30 days."
+    assert health.headline(failing, (1, 1), 3, 2) == ("One test fails. Two have not run in the last 30 days.")
 
 
 def test_history_has_no_holes_and_no_data_stays_no_data() -> None:

@@ -6,6 +6,7 @@ from callwright.control.web.watching import Watching, planned_seconds
 from callwright.dispatch.messages import Progress
 from callwright.evidence.unfolding import Unfolding
 from callwright.scenario import catalogue
+from callwright.scenario.document import load
 from tests.evidence.sample import STARTED, packets
 
 SCENARIO = catalogue.scenario("basic_call")
@@ -108,3 +109,46 @@ def test_a_load_is_told_in_figures() -> None:
     assert test.word.startswith("step 2 of")
     told(watching, 4.0, "load", load="step.1.0/load", rate=None)  # of another version: only watched
     assert watching.sentence == told_now
+
+
+def test_the_headline_says_how_long_they_have_talked_and_who_hears_whom() -> None:
+    watching = talking()
+    told(watching, 1.2, "state", call="bob/1", state="answered", code=200)
+    told(watching, 10.0, "metrics", calls=[second("step.1.0/1", 9.0, 50), second("bob/1", 9.0, 50)])
+    assert "and they hear each other." in watching.sentence
+    told(watching, 11.0, "metrics", calls=[second("step.1.0/1", 10.0, 50), second("bob/1", 10.0, 0)])
+    assert "hears nothing." in watching.sentence
+
+
+def second(call: str, at: float, packets: int) -> dict[str, Any]:
+    return {
+        "call": call,
+        "party": call.partition("/")[0],
+        "at": at,
+        "received": {"packets": packets},
+    }
+
+
+def test_a_load_is_drawn_while_it_runs_with_the_limit_of_its_condition() -> None:
+    watching = Watching(load(LOAD), "running", "default")
+    for n in [0, 1, 1, 2, 3, 4]:  # a second may be told twice
+        figures = {"at": n + 1.0, "target_rate": 10.0, "rate": 10.0, "active": 3, "failed": 0, "limited": ""}
+        data = {"load": "step.1.0/load", "pdd_p95": 20.0 + n, **figures}
+        watching.take(Progress("s", 1, 1, n + 1.0, "load", data))
+    ((party, charts),) = watching.loads
+    assert party == "alice"
+    delay = next(chart for chart in charts if chart["title"] == "Post-dial delay")
+    assert [line["name"] for line in delay["lines"]] == ["p95"]
+    assert len(delay["lines"][0]["points"].split()) == 5
+    assert [text for text, _ in delay["limits"]] == ["pdd_p95 < 50 ms"]
+
+
+LOAD = """
+name: loaded
+parties: {alice: {}, bob: {}}
+steps:
+  - - accept: {party: bob, load: yes}
+  - - call: {from: alice, to: bob, load: yes, call_rate: 10, max_total_calls: 50, max_duration: 1 s}
+conditions:
+  - pdd_p95 < 50 ms
+"""

@@ -267,6 +267,18 @@ class Progress(msgspec.Struct, frozen=True):
     data: dict[str, Any] = {}
 
 
+class SoFarRequest(msgspec.Struct, frozen=True):
+    """What was told of this run until now? The answer is a `SoFarAnswer`."""
+
+    session_id: str
+
+
+class SoFarAnswer(msgspec.Struct, frozen=True):
+    """`events` as they were told, oldest first; the newest of them where all would be too much."""
+
+    events: tuple[Progress, ...] = ()
+
+
 class RunsChanged(msgspec.Struct, frozen=True):
     run_id: int | None = None
 

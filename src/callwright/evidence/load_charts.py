@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callwright.scenario.load_condition import parse_load_condition
 from callwright.scenario.outcome import RunOutcome
 from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.scenario.source import NOWHERE, Refusal, Text
 from callwright.scenario.status import STATUS_NAMES
 
 WIDTH, HEIGHT = 560, 140
@@ -31,10 +33,23 @@ class ShownLoad:
     times: Sequence[tuple[str, Mapping[str, Any]]]
 
 
+def limits_of(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """(text, milliseconds) of the conditions on the post-dial delay among `texts`: lines of its chart."""
+    found = []
+    for text in texts:
+        try:
+            condition = parse_load_condition(Text(text, NOWHERE))
+        except Refusal:  # it names a party of its document, or is no condition of ours
+            continue
+        if condition.metric.name == "pdd":
+            found.append((text, condition.limit))
+    return found
+
+
 def shown_loads(outcome: RunOutcome) -> list[ShownLoad]:
     """What `sections/load.html` needs, whoever placed the calls first."""
     placed_first = sorted(outcome.loads, key=lambda load: load.role != "caller")
-    return [ShownLoad(load, _charts(load), _times(load)) for load in placed_first]
+    return [ShownLoad(load, load_charts(load), _times(load)) for load in placed_first]
 
 
 def _times(load: LoadOutcome) -> list[tuple[str, Mapping[str, Any]]]:
@@ -42,7 +57,10 @@ def _times(load: LoadOutcome) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, figures) for name, figures in named if figures.get("count")]
 
 
-def _charts(load: LoadOutcome) -> list[dict[str, Any]]:
+def load_charts(load: LoadOutcome, limits: Sequence[tuple[str, float]] | None = None) -> list[dict[str, Any]]:
+    """`limits`: lines of the chart of the post-dial delay; None: those of the load's own conditions."""
+    if limits is None:
+        limits = limits_of([str(told.get("text", "")) for told in load.conditions])
     at = [float(value) for value in load.seconds.get("at", ())]
     spans = load.seconds.get("span", ())
     why = load.seconds.get("limited", ())
@@ -52,8 +70,11 @@ def _charts(load: LoadOutcome) -> list[dict[str, Any]]:
         series = [list(load.seconds.get(name, ())) for name in columns]
         if load.role != "caller" and title.startswith("Calls per"):
             series, names = series[1:], ("came",)
-        if at and any(value is not None for line in series for value in line):
-            found.append(chart(title, at, series, list(names), limited))
+        known = [n for n, line in enumerate(series) if any(value is not None for value in line)]
+        series, shown = [series[n] for n in known], [names[n] for n in known]
+        if at and series:
+            lines = limits if title.startswith("Post-dial") else ()
+            found.append(chart(title, at, series, shown, limited, lines))
     return found
 
 
@@ -101,11 +122,16 @@ def chart(
     series: Sequence[Sequence[float | None]],
     names: list[str],
     limited: list[tuple[float, float]],
+    limits: Sequence[tuple[str, float]] = (),
 ) -> dict[str, Any]:
-    """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded."""
+    """Lines as points of an SVG of WIDTH x HEIGHT; limited seconds are shaded, `limits` (text, value) are
+    drawn across."""
     step = max(1, len(xs) // POINTS_SHOWN)
     end = max(xs, default=1.0) or 1.0
     top = max((value for line in series for value in line if value is not None), default=0.0)
+    # A limit that lies far above all figures would press them flat: it is named and not drawn.
+    across = [(text, value) for text, value in limits if value <= 4 * top]
+    top = max([top, *(value for _, value in across)])
     axis = round_top(top)
     scale = HEIGHT / axis
     lines = []
@@ -125,6 +151,7 @@ def chart(
         "until": f"{end:,.0f}",
         "says": f"{title}: {_peaks(names, series)}, in {end:,.0f} s",
         "lines": lines,
+        "limits": [(text, HEIGHT - scale * value) for text, value in across],
         "limited": [(WIDTH * a / end, max(1.0, WIDTH * (b - a) / end)) for a, b in limited],
         "width": WIDTH,
         "height": HEIGHT,

@@ -207,6 +207,7 @@ def told_live(second: Second) -> dict[str, Any]:
     """A second as the page of a run shows it while it runs."""
     names = (
         "at",
+        "span",
         "target_rate",
         "rate",
         "active",

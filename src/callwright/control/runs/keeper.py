@@ -21,6 +21,7 @@ from callwright.control.runs.line import Line
 from callwright.control.runs.model import Run
 from callwright.control.runs.rounds import Rounds
 from callwright.control.runs.service import Runs
+from callwright.control.runs.so_far import SoFar
 from callwright.control.runs.transitions import Phase
 from callwright.control.servers.model import AgentInfo, AgentState
 from callwright.control.servers.service import Servers
@@ -44,6 +45,7 @@ _NOT_OURS = (
     "This platform uses a NATS of somebody else's (--nats), where Callwright makes no accounts of agents. "
     "To have agents elsewhere, start it with --nats-listen in place of --nats; the token was not spent."
 )
+_MOST_SO_FAR = 4 * 1024 * 1024  # octets of one answer
 _FEW = 50  # runs that changed: so many are looked up one by one, more by reading all that live
 
 
@@ -84,6 +86,7 @@ class Keeper:
         self._queued: dict[tuple[int, int], tuple[str, float]] = {}  # -> pool, when it was put in
         self._stops: dict[tuple[int, int], tuple[str, StopOrder]] = {}  # -> agent, what it is told
         self._owners: dict[tuple[int, int], tuple[str, str]] = {}  # -> agent, session id
+        self._so_far = SoFar()
         self._heard: dict[tuple[int, int], tuple[str, float]] = {}  # -> agent that holds it, when it said so
         self._beating: set[str] = set()  # agents whose heartbeat is being written
         self._looked_at: float | None = None
@@ -137,6 +140,7 @@ class Keeper:
         await self._subscribe(subject.AGENTS_CHANGED, self._aside(self._on_agents_changed))
         await self._subscribe(subject.ACCOUNT, self._aside(self._account))
         await self._subscribe(subject.HEALTH, self._health)
+        await self._subscribe(subject.SO_FAR, self._tell_so_far)
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         self._loop = asyncio.ensure_future(self._keep())
@@ -313,6 +317,7 @@ class Keeper:
         _keep_only(self._queued, keys)
         _keep_only(self._stops, keys)
         _keep_only(self._owners, keys)
+        self._so_far.keep_only({run.session_id for run in live})
         _keep_only(self._heard, keys)
         self._line.keep_only({run.id for run in live})
         for run in live:
@@ -478,7 +483,20 @@ class Keeper:
             _log.debug("%s: %s", message.subject, error)
             return
         if await self._owner(event) == (agent_id, event.session_id):
+            self._so_far.keep(event.session_id, event.kind, message.data)
             await self._broker.publish(subject.live(event.session_id), message.data)
+
+    async def _tell_so_far(self, message: Message) -> None:
+        wanted = decode(messages.SoFarRequest, message.data)
+        chosen: list[bytes] = []
+        room = _MOST_SO_FAR
+        for data in reversed(self._so_far.told(wanted.session_id)):
+            room -= len(data)
+            if room < 0:
+                break
+            chosen.append(data)
+        events = tuple(decode(messages.Progress, data) for data in reversed(chosen))
+        await message.respond(encode(messages.SoFarAnswer(events)))
 
     async def _owner(self, event: messages.Progress) -> tuple[str, str] | None:
         """(agent, session id) of a run that is being carried out."""

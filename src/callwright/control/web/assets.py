@@ -32,6 +32,22 @@ _OWN = (
 _VENDORED = ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")
 
 
+#: The mark of a run's phase on the icon of its tab, a shape of its own for each.
+_MARKS = {
+    "passed": '<circle cx="16" cy="16" r="6" fill="#0a7355"/>'
+    '<path d="M13.2 16.2l2 2 3.6-4" stroke="#fff" stroke-width="1.6"/>',
+    "failed": '<path d="M13.5 10h5L22 13.5v5L18.5 22h-5L10 18.5v-5z" fill="#bf1f2d"/>'
+    '<path d="M14 14l4 4M18 14l-4 4" stroke="#fff" stroke-width="1.6"/>',
+    "error": '<path d="M16 9.5 22 21.5H10z" fill="#7a3bb3"/>'
+    '<path d="M16 14v3.5M16 19.4v.1" stroke="#fff" stroke-width="1.6"/>',
+    "invalid": '<circle cx="16" cy="16" r="5.2" fill="#fff" stroke="#5d636b" stroke-width="1.8" '
+    'stroke-dasharray="2.6 2"/>',
+    "canceled": '<circle cx="16" cy="16" r="6" fill="#5d636b"/>'
+    '<path d="M13.2 16h5.6" stroke="#fff" stroke-width="1.8"/>',
+    "running": '<circle cx="16" cy="16" r="4.8" fill="#fff" stroke="#2350c8" stroke-width="2.4"/>',
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     name: str
@@ -43,6 +59,10 @@ class Asset:
     @property
     def url(self) -> str:
         return f"/assets/{self.name}?v={self.version}"
+
+
+def _marked(icon: Asset, phase: str) -> Asset:
+    return _read(f"icon-{phase}.svg", icon.data.replace(b"</svg>", f"{_MARKS[phase]}</svg>".encode()))
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +77,8 @@ def assets() -> dict[str, Asset]:
         found[name] = own / name
     for name in _VENDORED:
         found[name] = own / "vendor" / name
-    return {name: _read(name, path.read_bytes()) for name, path in found.items()}
+    read = {name: _read(name, path.read_bytes()) for name, path in found.items()}
+    return read | {f"icon-{phase}.svg": _marked(read["icon.svg"], phase) for phase in _MARKS}
 
 
 def _read(name: str, data: bytes) -> Asset:

@@ -186,8 +186,15 @@ def spark(values: Sequence[float | None], low: float, high: float) -> str:
     return "".join(parts)
 
 
-def headline(failing: Sequence[TestHealth], agents: tuple[int, int], tests: int) -> str:
-    """The sentence on top: what is true now."""
+def headline(
+    failing: Sequence[TestHealth],
+    agents: tuple[int, int],
+    tests: int,
+    idle: int = 0,
+    lately: str = "in the last 30 days",
+) -> str:
+    """The sentence on top: what is true now. `tests`: how many there are, `idle`: how many of them have not
+    run `lately` ("in the last 30 days"): of these nothing is known."""
     alive, known = agents
     failed = sum(h.latest.phase == Phase.FAILED for h in failing)
     unmeasured = len(failing) - failed
@@ -201,10 +208,24 @@ def headline(failing: Sequence[TestHealth], agents: tuple[int, int], tests: int)
         parts.append(f"{_count(gone)} {'agent is' if gone == 1 else 'agents are'} lost")
     elif not known:
         parts.append("no agent is there to run tests")
+    ran = tests - idle
+    not_run = f"{_count(idle)} {'has' if idle == 1 else 'have'} not run {lately}"
     if not parts:
-        return "All tests pass." if tests else "Nothing has been run yet."
+        if not ran:
+            return f"No test has run {lately}." if tests else "Nothing has been run yet."
+        if not idle:
+            return "All tests pass." if tests > 1 else "The test passes."
+        return f"{_count(ran).capitalize()} of {tests} tests {'passes' if ran == 1 else 'pass'}, {not_run}."
     sentence = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-    rest = "" if not tests or len(failing) >= tests else " All else is well."
+    rest = ""
+    if ran > len(failing):
+        rest = (
+            " The others pass."
+            if failing
+            else f" {'The test passes' if ran == 1 else 'The tests that ran pass'}."
+        )
+    if idle and tests:
+        rest += f" {not_run[0].upper()}{not_run[1:]}."
     return f"{sentence[0].upper()}{sentence[1:]}.{rest}"
 
 

@@ -18,8 +18,15 @@ from callwright.control.web import editor, rendering
 from callwright.control.web.visitor import Pages
 from callwright.control.web.watching import Watching
 from callwright.dispatch.broker import BrokerError, Message, Subscription
-from callwright.dispatch.messages import BadMessage, Progress, decode
-from callwright.dispatch.subject import live
+from callwright.dispatch.messages import (
+    BadMessage,
+    Progress,
+    SoFarAnswer,
+    SoFarRequest,
+    decode,
+    encode,
+)
+from callwright.dispatch.subject import SO_FAR, live
 from callwright.evidence.page import lane_positions, placed_rows
 from callwright.evidence.shown import shown_json
 
@@ -73,7 +80,11 @@ async def follow(
         reading = await editor.read_beside(detail.document, overrides)
         watching = Watching(reading.scenario, run.phase, run.pool)
         watching.waiting = await services.runs.waiting(run)
+        for event in await _until_now(services, run):
+            watching.take(event)
         parts = _Parts(watching)
+        first = parts.changed(scope=True)
+        yield ServerSentEventMessage(event="part", data=msgspec.json.encode(first).decode())
         silence, asked = 0.0, services.clock.now()
         while not run.finished:
             events = await _heard(waiting)
@@ -85,7 +96,7 @@ async def follow(
                 watching.phase = run.phase
                 watching.waiting = await services.runs.waiting(run)
             changed = parts.changed(
-                scope=any(event.kind in ("metrics", "state", "states") for event in events)
+                scope=any(event.kind in ("metrics", "state", "states", "load") for event in events)
             )
             silence = 0.0 if changed else silence + _LOOK_AGAIN
             if changed:
@@ -101,6 +112,18 @@ async def follow(
     finally:
         if subscription is not None:
             await subscription.close()
+
+
+async def _until_now(services: Services, run: Run) -> tuple[Progress, ...]:
+    """What was told before this reader came; nothing where nobody knows."""
+    if services.broker is None or run.finished:
+        return ()
+    try:
+        asked = encode(SoFarRequest(run.session_id))
+        answer = await services.broker.request(SO_FAR, asked, _LOOK_AGAIN)
+        return decode(SoFarAnswer, answer).events
+    except (BrokerError, BadMessage):
+        return ()
 
 
 async def _again(services: Services, run: Run, token: str | None, identity: Identity | None) -> Run:
@@ -144,7 +167,9 @@ class _Parts:
         }
         if scope:
             drawn = watching.scope()
-            if drawn is not None:
+            if watching.loads:
+                found["scope"] = rendering.render("live_load.html", {"loads": watching.loads})
+            elif drawn is not None:
                 found["scope"] = rendering.render("live_scope.html", {"scope": drawn, "moments": []})
         new = {name: value for name, value in found.items() if self._sent.get(name) != value}
         self._sent |= new

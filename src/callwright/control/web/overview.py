@@ -8,7 +8,7 @@ from litestar import Response, get
 
 from callwright.control import killing
 from callwright.control.accounts.model import Right
-from callwright.control.runs.model import Run, RunFilter
+from callwright.control.runs.model import Phase, Run, RunFilter
 from callwright.control.web import health, rendering
 from callwright.control.web.guide_pages import target_of
 from callwright.control.web.visitor import Pages, Visitor, WebRequest
@@ -52,9 +52,15 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
     failing = [h for h in health.by_test(runs) if h.failing and h.latest.test_id in known]
     standing = await killing.standing(services)
     alive = sum(agent.alive(now) for agent in agents)
+    measured = {run.test_id for run in runs if run.finished and run.phase != Phase.CANCELED}
+    idle = sum(test.id not in measured for test in tests)
+    ever = bool(runs) or bool(await services.runs.list(visitor.identity, RunFilter(), limit=1))
+    lately = "in the last 30 days" if len(runs) < _MOST_RUNS else "lately"
     recent = [run for run in runs if run.created_at >= since]
     return {
-        "headline": health.headline(failing, (alive, len(agents)), len(tests) if runs else 0),
+        "headline": health.headline(failing, (alive, len(agents)), len(tests) if ever else 0, idle, lately),
+        "idle": idle,
+        "lately": lately,
         "ran": bool(runs),
         "test_count": len(tests),
         "agents": agents,

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
-from litestar.response import ServerSentEvent
+from litestar.response import ServerSentEvent, Stream
 
 from callwright.control.accounts.model import Identity, Right
+from callwright.control.api.archive import zipped
 from callwright.control.api.files import file_answer
 from callwright.control.errors import Invalid, LinkExpired, NotFound, StorageUnavailable
 from callwright.control.runs.differences import Difference, Seen, changes_of_test, differences
@@ -22,6 +23,7 @@ from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.scenarios.masking import masked_document
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+from callwright.evidence.figures import milliseconds
 from callwright.evidence.ladder import Ladder
 from callwright.evidence.ladder_file import read_ladder
 from callwright.evidence.page import EvidenceFile, run_page
@@ -90,6 +92,11 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         return await _file(pages, request, await runs.get(visitor.identity, session_id), name)
 
+    @get("/run/details/{session_id:str}/evidence.zip")
+    async def archive(request: WebRequest, session_id: FromPath[str]) -> Stream:
+        visitor = await pages.visitor(request)
+        return await _archive(pages, await runs.get(visitor.identity, session_id))
+
     @get("/run/details/{session_id:str}/report")
     async def report(request: WebRequest, session_id: FromPath[str]) -> Response[bytes]:
         visitor = await pages.visitor(request)
@@ -147,12 +154,18 @@ def routes(pages: Pages) -> list[Any]:
         run = await _shared(pages, token, session_id)
         return await _file(pages, request, run, name) if isinstance(run, Run) else run
 
+    @get("/kiosk/{token:str}/{session_id:str}/evidence.zip")
+    async def kiosk_archive(token: FromPath[str], session_id: FromPath[str]) -> Response[Any]:
+        run = await _shared(pages, token, session_id)
+        return await _archive(pages, run) if isinstance(run, Run) else run
+
     @get("/kiosk/{token:str}/{session_id:str}/report")
     async def kiosk_report(token: FromPath[str], session_id: FromPath[str]) -> Response[bytes]:
         run = await _shared(pages, token, session_id)
         return await _report(pages, run, "") if isinstance(run, Run) else run
 
-    return [show, events, file, report, act, kiosk, kiosk_events, kiosk_file, kiosk_report]
+    shared = [kiosk, kiosk_events, kiosk_file, kiosk_archive, kiosk_report]
+    return [show, events, file, archive, report, act, *shared]
 
 
 async def _shared(pages: Pages, token: str, session_id: str) -> Run | Response[bytes]:
@@ -196,6 +209,19 @@ async def _file(pages: Pages, request: WebRequest, run: Run, name: str) -> Respo
     evidence = pages.services.evidence
     entry = await evidence.find(run, str(name).lstrip("/"))
     return await file_answer(request, evidence, entry, attachment=not entry.media_type.startswith("audio/"))
+
+
+async def _archive(pages: Pages, run: Run) -> Stream:
+    """All files of the run as one .zip, made while it is sent."""
+    evidence = pages.services.evidence
+    files = await evidence.arrived(run)
+    if not files:
+        raise NotFound("file of run", str(run.id))
+    headers = {
+        "Content-Disposition": f'attachment; filename="callwright-run-{run.id}.zip"',
+        "Cache-Control": "private, no-store",
+    }
+    return Stream(zipped(files, evidence.read), media_type="application/zip", headers=headers)
 
 
 # -- a run that has ended ------------------------------------------------------------------------------------
@@ -256,6 +282,8 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
     if visitor is not None:
         may_change = visitor.can_in(Right.EDIT, run.project_id)
         document = this.detail.document if may_change else masked_document(this.detail.document)
+    if run.started_at is not None and run.stopped_at is not None:  # as the list of runs says it
+        drawn["took"] = milliseconds(1000 * (run.stopped_at - run.started_at))
     return {
         **drawn,
         "record": run,

@@ -12,6 +12,7 @@ from callwright.dispatch.messages import Progress
 from callwright.evidence.figures import percent
 from callwright.evidence.ladder import Ladder
 from callwright.evidence.ladder_file import ladder_from_json
+from callwright.evidence.load_charts import limits_of, load_charts
 from callwright.evidence.scope import Scope, build_scope
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
@@ -27,11 +28,21 @@ from callwright.scenario.outcome import (
     StreamOutcome,
     Verdict,
 )
+from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
 
 MOST_CALLS = 4
 """Calls that are drawn while they go on; the page of the finished run has more."""
 
+_TALKING = frozenset(
+    {
+        CallState.ANSWERED,
+        CallState.CONFIRMED,
+        CallState.RESUMED,
+        CallState.RESUMED_BY_PEER,
+    }
+)
+_LOAD_COLUMNS = ("at", "span", "target_rate", "rate", "active", "failed", "pdd_p95", "limited")
 _SAYS = {
     CallState.CALLING: "{who} calls{whom}.",
     CallState.INCOMING: "The call has come to {who}.",
@@ -111,6 +122,7 @@ class Watching:
         self._registered: list[str] = []
         self._note = ""
         self._load: Mapping[str, Any] | None = None
+        self._loads: dict[str, dict[str, list[Any]]] = {}  # id -> column -> a value a second
         self._last: tuple[str, StateReached] | None = None
 
     def take(self, event: Progress) -> None:
@@ -136,6 +148,7 @@ class Watching:
                 case "load":
                     self._note = _load_in_words(data)
                     self._load = data
+                    self._load_second(data)
                 case "ladder":
                     self.ladder = ladder_from_json(data)
                     self.more_messages = int(data.get("more", 0))
@@ -198,6 +211,15 @@ class Watching:
         if not call.seconds or second.at > call.seconds[-1].at:
             call.seconds.append(second)
 
+    def _load_second(self, data: Mapping[str, Any]) -> None:
+        """A second of a load; one that came before is not taken twice."""
+        columns = self._loads.setdefault(str(data.get("load", "")), {name: [] for name in _LOAD_COLUMNS})
+        at = float(data["at"])
+        if columns["at"] and at <= columns["at"][-1]:
+            return
+        for name, values in columns.items():
+            values.append(data.get(name))
+
     def _registration(self, data: Mapping[str, Any]) -> None:
         if data.get("registered"):
             self._registered.append(self._party_of(str(data.get("id", ""))))
@@ -213,7 +235,7 @@ class Watching:
         if self.phase == Phase.QUEUED:
             return _waits(self.pool, self.waiting)
         if self._last is not None:
-            return self._of_call(*self._last)
+            return self._talking() or self._of_call(*self._last)
         if self._note:
             return self._note
         if self._registered:
@@ -221,6 +243,26 @@ class Watching:
         if self.phase == Phase.STARTING:
             return "The agent prepares its phones."
         return "The first step is under way."
+
+    def _talking(self) -> str:
+        """For how long, and who hears whom, as soon as a second of audio was told; else nothing."""
+        assert self._last is not None
+        call = self._calls[self._last[0]]
+        answered = next((r for r in call.states if r.state is CallState.ANSWERED), None)
+        if self._last[1].state not in _TALKING or answered is None:
+            return ""
+        up = [c for c in self._calls.values() if c.seconds and c.states and c.states[-1].state in _TALKING]
+        if not up:
+            return ""
+        seconds = max(0.0, self.at - call.first_at - answered.at)
+        deaf = [c.party for c in up if not c.seconds[-1].received.packets]
+        who = f"{call.party} and {self._whom(call) or 'the other side'}"
+        if len(deaf) == len(up):
+            return f"{who} have talked for {seconds:.0f} s and hear nothing."
+        if deaf:
+            return f"{who} have talked for {seconds:.0f} s; {deaf[0]} hears nothing."
+        hear = f"{up[0].party} hears the other side" if len(up) == 1 else "they hear each other"
+        return f"{who} have talked for {seconds:.0f} s, and {hear}."
 
     def _of_call(self, id_: str, reached: StateReached) -> str:
         call = self._calls[id_]
@@ -255,6 +297,19 @@ class Watching:
         """Whether the load engine places the calls, which are then not shown one by one."""
         actions = self.scenario.actions() if self.scenario is not None else ()
         return any(isinstance(action, Call) and action.is_load for action in actions)
+
+    @property
+    def loads(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Each load that is under way: whose it is, and its charts."""
+        written = self.scenario.conditions if self.scenario is not None else ()
+        limits = limits_of([condition.text for condition in written])
+        found = []
+        for id_, seconds in self._loads.items():
+            placed = any(rate for rate in seconds["target_rate"])  # an answerer is asked for no rate
+            columns = {name: tuple(row) for name, row in seconds.items()}
+            load = LoadOutcome(id=id_, role="caller" if placed else "answerer", seconds=columns)
+            found.append((not placed, self._party_of(id_), load_charts(load, limits)))
+        return [(party, charts) for _, party, charts in sorted(found, key=lambda load: load[0])]
 
     @property
     def so_far(self) -> list[SoFar]:

@@ -9,9 +9,10 @@
   var wide = matchMedia("(min-width: 1241px)");
   var inspector = document.getElementById("inspect");
 
-  function show(summary) {
+  function show(summary, picked) {
     all(".rows summary[aria-current]").forEach(function (other) { other.removeAttribute("aria-current"); });
     summary.setAttribute("aria-current", "true");
+    if (picked && history.replaceState) history.replaceState(history.state, "", "#" + summary.closest("li").id);
     var detail = summary.parentNode.querySelector(".detail");
     inspector.replaceChildren.apply(inspector, all(":scope > *", detail).map(function (part) { return part.cloneNode(true); }));
   }
@@ -20,14 +21,14 @@
   if (list) {
     list.addEventListener("click", function (event) {
       var summary = event.target.closest("summary");
-      if (summary && wide.matches) { event.preventDefault(); show(summary); }
+      if (summary && wide.matches) { event.preventDefault(); show(summary, true); }
     });
     list.addEventListener("keydown", function (event) {
       var summary = event.target.closest("summary");
       var step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
       if (!summary || !step) return;
       var rows = all(".rows summary"), next = rows[rows.indexOf(summary) + step];
-      if (next) { event.preventDefault(); next.focus(); if (wide.matches) show(next); }
+      if (next) { event.preventDefault(); next.focus(); if (wide.matches) show(next, true); }
     });
   }
   function goTo(hash) {
@@ -37,6 +38,22 @@
     target.scrollIntoView({ block: "center" });
     target.focus({ preventScroll: true });
   }
+  // The text of a message, as it was on the wire.
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy-raw]");
+    if (!button || !navigator.clipboard) return;
+    var raw = all(".raw > *", button.closest("header").parentNode).map(function (line) { return line.textContent; }).join("\r\n");
+    navigator.clipboard.writeText(raw).then(function () { button.textContent = "Copied"; }, function () { button.textContent = "Not copied"; });
+  });
+
+  // After a live page: what was read there stays where it was.
+  try {
+    var place = JSON.parse(sessionStorage.getItem("place") || "null");
+    sessionStorage.removeItem("place");
+    var section = place && place.path === location.pathname && document.getElementById(place.id);
+    if (section) scrollBy(0, section.getBoundingClientRect().top - place.top);
+  } catch (_) { /* a page without storage begins at its top */ }
+
   var first = document.querySelector(".rows .offend") || document.querySelector(".rows summary");
   if (first) show(first);
   addEventListener("hashchange", function () { goTo(location.hash); });

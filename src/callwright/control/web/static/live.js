@@ -17,10 +17,20 @@
       var piece = document.createElement("template");
       piece.innerHTML = data.rows;
       [].forEach.call(piece.content.querySelectorAll("summary, .lrow"), function (row) { row.classList.add("arriving"); });
+      // Who reads at the end of the ladder goes on reading there; who has scrolled up is left alone.
+      var frame = rows.closest(".ladder"), follows = frame && frame.scrollHeight - frame.scrollTop - frame.clientHeight < 40;
       rows.append(piece.content);
+      if (follows) frame.scrollTop = frame.scrollHeight;
     }
     if ("sentence" in data || "word" in data) announce.textContent = part("word").textContent + " " + part("sentence").textContent;
     if (open && open !== document.activeElement && document.contains(open)) open.focus({ preventScroll: true });
+  }
+
+  // The page of the finished run is another one: the section that is read now is found again there.
+  function keepPlace() {
+    var read = [].filter.call(document.querySelectorAll("section[id]"), function (s) { return s.getBoundingClientRect().top < innerHeight / 2; }).pop();
+    if (!read || scrollY < 40) return;
+    try { sessionStorage.setItem("place", JSON.stringify({ path: location.pathname, id: read.id, top: read.getBoundingClientRect().top })); } catch (_) {}
   }
 
   var ended = false, source = new EventSource(box.dataset.events);
@@ -28,6 +38,7 @@
   source.addEventListener("end", function () {
     ended = true; source.close();
     announce.textContent = "The run has ended.";
+    keepPlace();
     location.reload();
   });
   source.addEventListener("open", function () { lost.hidden = true; });

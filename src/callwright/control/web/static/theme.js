@@ -5,4 +5,9 @@
   try { wanted = wanted || localStorage.getItem("theme"); } catch (_) { /* no storage: the system decides */ }
   if (wanted === "dark" || wanted === "light") root.dataset.theme = wanted;
   root.classList.add("js");
+  // Who has to sign in first comes back to the very message that was linked.
+  addEventListener("DOMContentLoaded", function () {
+    var form = document.querySelector(".door form[action='/login']");
+    if (form && /^#[\w-]+$/.test(location.hash)) form.action = "/login" + location.hash;
+  });
 })();
