@@ -14,7 +14,7 @@ from callwright.control.errors import Conflict, DomainError, Invalid, NotFound
 from callwright.control.reading import beside
 from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.masking import masked_document
-from callwright.control.scenarios.model import Test
+from callwright.control.scenarios.model import Test, TestDocument
 from callwright.control.scenarios.service import RESERVED_NAMES
 from callwright.control.web import changes, editor, health, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
@@ -198,11 +198,17 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         test = await services.tests.get(visitor.identity, name)
         all_versions = await services.tests.versions(test)
-        wanted = request.query_params.get("version", "")
-        shown = None
-        if (version := _digits(wanted)) is not None:
-            found = await services.tests.document(test, version)
-            shown = msgspec.structs.replace(found, document=_for(visitor, test, found.document))
+        version = _digits(request.query_params.get("version", ""))
+        against = _digits(request.query_params.get("against", ""))
+        shown = older = None
+        if version is not None:
+            shown = await _version_for(pages, visitor, test, version)
+            against = against if against is not None else version - 1
+            older = await _version_for(pages, visitor, test, against) if against > 0 else None
+        lines = []
+        if shown is not None and older is not None:
+            old, new = older.document, shown.document
+            lines = await beside(len(new), lambda: changes.difference(old, new))
         return await pages.page(
             request,
             visitor,
@@ -211,8 +217,24 @@ def routes(pages: Pages) -> list[Any]:
             test=test,
             versions=all_versions,
             shown=shown,
+            older=older,
+            lines=lines,
             address=name,
+            **visitor.rights_in(test.project_id),
         )
+
+    @post("/tests/{name:str}/versions/{version:int}/restore", status_code=303)
+    async def restore(request: WebRequest, name: FromPath[str], version: FromPath[int]) -> Response[Any]:
+        """An old document as a new version; none is ever lost."""
+        visitor = await pages.visitor(request)
+        visitor.need(Right.EDIT)
+        fields = await pages.form(request, visitor)
+        test = await services.tests.get(visitor.identity, name)
+        old = await services.tests.document(test, version)
+        await services.tests.update(
+            visitor.identity, name, document=old.document, was_version=_version(fields)
+        )
+        return go(address_of(name), "restored")
 
     @post("/tests/{name:str}/delete", status_code=303)
     async def delete(request: WebRequest, name: FromPath[str]) -> Response[Any]:
@@ -258,7 +280,7 @@ def routes(pages: Pages) -> list[Any]:
         words = editor.vocabulary() | {"accounts": sorted({account.name for account in accounts})}
         return Response(words, headers={"Cache-Control": "no-store"})
 
-    return [tests, new, create, edit, save, merge, run, versions, delete, check, amended, words]
+    return [tests, new, create, edit, save, merge, run, versions, restore, delete, check, amended, words]
 
 
 async def _keep(
@@ -289,10 +311,9 @@ async def _merged(
     pages: Pages, request: WebRequest, visitor: Visitor, test: Test, text: str, was: int, *, status: int = 409
 ) -> Response[bytes]:
     """The editor with both changes. It goes on from the newest version, so that saving loses neither."""
-    tests = pages.services.tests
-    theirs = await tests.document(test)
+    theirs = await _version_for(pages, visitor, test, test.version)
     try:
-        base = (await tests.document(test, was)).document
+        base = (await _version_for(pages, visitor, test, was)).document
     except NotFound:
         base = ""
     name = f"version {test.version}, {theirs.author}"
@@ -343,6 +364,12 @@ async def pages_address(pages: Pages, visitor: Visitor, test: Test) -> str:
 def _for(visitor: Visitor, test: Test, text: str) -> str:
     """As somebody may see it who cannot change it: with its secrets masked."""
     return text if visitor.can_in(Right.EDIT, test.project_id) else masked_document(text)
+
+
+async def _version_for(pages: Pages, visitor: Visitor, test: Test, version: int) -> TestDocument:
+    """One version, as the visitor may see it. Raises NotFound."""
+    found = await pages.services.tests.document(test, version)
+    return msgspec.structs.replace(found, document=_for(visitor, test, found.document))
 
 
 def _document(fields: dict[str, str]) -> str:
@@ -396,7 +423,7 @@ async def _editor(
 ) -> Response[bytes]:
     """``meeting``: of two changes, what the page says of them. ``save_and_run``: whether it offers that."""
     reading = await editor.read_beside(text)
-    kept = (await pages.services.tests.document(test)).document if test else text
+    kept = _for(visitor, test, (await pages.services.tests.document(test)).document) if test else text
     services, who = pages.services, visitor.identity
     runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=health.LAST) if test else []
     versions = await services.tests.versions(test) if test else []

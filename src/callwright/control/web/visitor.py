@@ -58,6 +58,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
 TOASTS: Mapping[str, str] = {
     "saved": "Saved as a new version",
     "created": "The test is there",
+    "restored": "Restored as a new version",
     "deleted": "The test was deleted",
     "shared": "The run has a public link",
     "extended": "The link has another end",
