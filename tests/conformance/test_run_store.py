@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -312,6 +313,42 @@ async def test_the_previous_pass_is_of_the_same_test(stores: Stores) -> None:
     assert previous is not None
     assert previous.id == ids[0]
     assert await stores.runs.previous_pass(other) is None
+
+
+async def test_the_previous_pass_was_told_nothing_else(stores: Stores) -> None:
+    test = await a_test(stores)
+
+    async def run(number: int, sealed: str, shown: str) -> Run:
+        run = await a_run(stores, test, number, sealed_overrides=sealed, shown=shown)
+        await stores.runs.claim(run.id, 1, "ag", NOW, LEASE, 60)
+        await stores.runs.finish(run.id, 1, "ag", PASSED, NOW + 5)
+        return run
+
+    plain, told = await run(0, "", "{}"), await run(1, "x", '{"target":"a"}')
+    again, other = await run(2, "y", '{"target":"a"}'), await run(3, "z", '{"target":"b"}')
+    last = await run(4, "", "{}")
+    found = [await stores.runs.previous_pass(one) for one in (told, again, other, last)]
+    assert [one and one.id for one in found] == [plain.id, told.id, plain.id, plain.id]
+
+
+async def test_runs_are_found_by_call_id_number_and_agent(stores: Stores) -> None:
+    test = await a_test(stores)
+    for number, words in enumerate((("abc@host", "abc", "4102"), ("def", "+431234", "431234"))):
+        run = await a_run(stores, test, number)
+        await stores.runs.claim(run.id, 1, f"ag{number}", NOW, LEASE, 60)
+        ending = Ending("passed", "passed", None, "", pdd_ms=40.0 + number, words=words)
+        await stores.runs.finish(run.id, 1, f"ag{number}", ending, NOW + 5)
+
+    async def found(**asked: Any) -> list[float | None]:
+        return [run.pdd_ms for run in await stores.runs.page(RunFilter(**asked), None, 10, None)]
+
+    assert await found(search="ABC@host") == [40.0]
+    assert await found(search="Call-ID: abc@host") == [40.0]
+    assert await found(search="4102") == [40.0]
+    assert await found(search="+43 12-34") == [41.0]
+    assert await found(search="410") == []
+    assert await found(search="4102", agent_id="ag1") == []
+    assert await found(agent_id="ag1") == [41.0]
 
 
 async def test_evidence_is_listed_counted_and_forgotten(stores: Stores) -> None:

@@ -60,6 +60,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
     mos: float | None  # the lowest of its calls, as received; None when one that was to hear heard nothing
     kiosk_until: float | None = None  # when the public link ends; None: never
     files_due: int | None = None  # files of evidence that its agent announced with the result
+    pdd_ms: float | None = None  # the longest of its calls: INVITE to the first ringing or answer
 
     @property
     def finished(self) -> bool:
@@ -89,8 +90,8 @@ class RunDetail(msgspec.Struct, frozen=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True):
-    """None: any. ``status``: running, passed, failed. ``search``: anywhere in the test's name or the reason.
-    ``since``/``until``: unix seconds of ``created_at``."""
+    """None: any. ``status``: running, passed, failed. ``search``: anywhere in the test's name or the reason,
+    or a whole Call-ID or number. ``since``/``until``: unix seconds of ``created_at``."""
 
     status: str | None = None
     phase: str | None = None
@@ -103,6 +104,7 @@ class RunFilter(msgspec.Struct, frozen=True):
     search: str | None = None
     since: float | None = None
     until: float | None = None
+    agent_id: str | None = None
 
 
 class Acceptance(StrEnum):
@@ -206,6 +208,9 @@ class Ending(msgspec.Struct, frozen=True):
     files_due: int | None = None
     failed_at: tuple[str, ...] = ()
     """Addresses (`step.1.0`) of the actions whose calls or requests failed."""
+    pdd_ms: float | None = None
+    words: tuple[str, ...] = ()
+    """What the run is found by: Call-IDs and numbers, as `find_words` gives them."""
 
 
 class Waiting(msgspec.Struct, frozen=True):

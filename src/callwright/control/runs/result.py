@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,7 +11,9 @@ import msgspec
 from callwright.control.runs.model import Ending, Given
 from callwright.scenario.outcome import SILENT_PCT, Blame, Verdict
 
-__all__ = ["changed_addresses", "read_outcome", "weighed"]
+__all__ = ["changed_addresses", "find_words", "read_outcome", "searched", "weighed"]
+
+_MOST_WORDS, _LONGEST_WORD = 2_000, 255
 
 
 class _Received(msgspec.Struct, frozen=True):
@@ -29,6 +33,12 @@ class _Call(msgspec.Struct):
     received: _Received = _Received()
     setup_ms: float | None = None  # known of a call that was answered
     media_expected: bool = False
+    pdd_ms: float | None = None
+    call_id: str | None = None
+    destination: str | None = None
+    local: str | None = None
+    remote: str | None = None
+    caller_identity: str | None = None
 
     @property
     def deaf(self) -> bool:
@@ -84,7 +94,43 @@ def read_outcome(document: bytes | str) -> Ending:
         min(heard, default=None),
         text,
         failed_at=outcome.failed_at,
+        pdd_ms=max((call.pdd_ms for call in outcome.calls if call.pdd_ms is not None), default=None),
+        words=find_words(outcome.calls),
     )
+
+
+def find_words(calls: Iterable[_Call]) -> tuple[str, ...]:
+    """Call-IDs whole and before their @, users and numbers as they were dialled and as digits alone; in lower
+    case, each once, bounded."""
+    found: dict[str, None] = {}
+    for call in calls:
+        if len(found) >= _MOST_WORDS:
+            break
+        whole = (call.call_id or "").strip().lower()
+        numbers = [_user(text) for text in (call.destination, call.local, call.remote, call.caller_identity)]
+        for word in (whole, whole.partition("@")[0], *numbers, *map(_digits, numbers)):
+            if word and len(word) <= _LONGEST_WORD and "\0" not in word:
+                found[word.encode("utf-8", "replace").decode()] = None
+    return tuple(found)
+
+
+def searched(text: str) -> tuple[str, str]:
+    """What is looked for among the words: as it was typed, and the digits of a number."""
+    word = text.strip().lower().removeprefix("call-id:").strip()
+    return word, _digits(word) or word
+
+
+def _user(text: str | None) -> str:
+    """Of ``sip:4102@pbx;user=phone``, ``"Alice" <sip:4102@pbx>`` or ``+43 1 234``."""
+    inside = re.search(r"<([^>]*)>", text or "")
+    address = re.sub(r"^(sips?|tel):", "", (inside[1] if inside else text or "").strip().lower())
+    return re.split(r"[@;:]", address, maxsplit=1)[0]
+
+
+def _digits(text: str) -> str:
+    """Empty when it is no number."""
+    bare = re.sub(r"[\s().\-/]", "", text)
+    return bare.removeprefix("+") if re.fullmatch(r"\+?\d{2,}", bare) else ""
 
 
 def weighed(ending: Ending, now: Given, last_pass: Given) -> Ending:

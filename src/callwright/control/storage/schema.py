@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "HISTORY", "Location", "check", "current", "migrate"]
 
 #: Every version from the first to the newest, as in migrations/versions.
-HISTORY = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+HISTORY = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 HEAD = HISTORY[-1]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -41,6 +41,7 @@ from callwright.control.storage.sql.tables import (
     run_details,
     run_tags,
     run_targets,
+    run_words,
     runs,
     settings,
     target_days,
@@ -121,9 +122,17 @@ _LAST_OF_POOL = (
     .subquery()
 )
 LASTED = Statement(select(func.avg(_LAST_OF_POOL.c.seconds)))
+_THIS_RUN = run_details.alias("this_run")
+#: A run that was told otherwise says little of one that was not; one that was told the same says most.
 PREVIOUS_PASS = Statement(
     select(*_RUN)
+    .join(run_details, run_details.c.run_id == runs.c.id)
     .where(
+        or_(
+            run_details.c.sealed_overrides == "",
+            run_details.c.shown
+            == select(_THIS_RUN.c.shown).where(_THIS_RUN.c.run_id == param("before")).scalar_subquery(),
+        ),
         runs.c.test_id == param("test_id"),
         runs.c.project_id == param("project_id"),  # a test may have moved: what it did elsewhere stays there
         runs.c.id < param("before"),
@@ -141,7 +150,16 @@ _FILTERS: dict[str, Any] = {
     "pool": runs.c.pool == param("pool"),
     "blame": runs.c.blame == param("blame"),
     "tag": run_tags.c.tag == param("tag"),
-    "search": or_(contains(runs.c.test_name, "search"), contains(runs.c.result_description, "search")),
+    "search": or_(
+        contains(runs.c.test_name, "search"),
+        contains(runs.c.result_description, "search"),
+        runs.c.id.in_(
+            select(run_words.c.run_id).where(
+                or_(run_words.c.word == param("word"), run_words.c.word == param("digits"))
+            )
+        ),
+    ),
+    "agent_id": runs.c.agent_id == param("agent_id"),
     "since": runs.c.created_at >= param("since"),
     "until": runs.c.created_at < param("until"),
     "status": runs.c.status == param("status"),
@@ -266,6 +284,7 @@ _ENDING = {
     "blame": param("blame"),
     "result_description": param("reason"),
     "mos": param("mos"),
+    "pdd_ms": param("pdd_ms"),
     "stopped_at": _STOPPED,
     "lease_until": null(),
 }
@@ -279,6 +298,7 @@ END = Statement(update(runs).where(_SEEN).values(_ENDING).returning(*_RUN))
 FINISHED_BEFORE = Statement(
     select(runs.c.id).where(runs.c.id == param("id"), runs.c.outcome_attempt == param("attempt"), _OF_AGENT)
 )
+ADD_WORD = Statement(inserting(run_words, ["word", "run_id"]))
 KEEP_OUTCOME = Statement(
     update(run_details).where(run_details.c.run_id == param("run_id")).values(outcome=param("outcome"))
 )

@@ -22,6 +22,7 @@ from callwright.control.runs.model import (
     TargetRow,
     TargetUse,
 )
+from callwright.control.runs.result import searched
 from callwright.control.runs.transitions import Phase
 from callwright.control.storage.sql import run_figures
 from callwright.control.storage.sql import run_statements as sql
@@ -112,6 +113,8 @@ class SqlRunStore:
         if filter_.search is not None:
             values["search"] = pattern(filter_.search)
         statement = sql.page_statement(frozenset(values), count)
+        if filter_.search is not None:
+            values["word"], values["digits"] = searched(filter_.search)
         return await self._db.all(Run, statement, values | seen | {"limit": limit})
 
     async def live(self) -> list[Run]:
@@ -198,6 +201,9 @@ class SqlRunStore:
             run = await transaction.one(Run, sql.FINISH, values)
             if run is not None and ending.outcome is not None:
                 await transaction.run(sql.KEEP_OUTCOME, {"run_id": run_id, "outcome": ending.outcome})
+            if run is not None:
+                words = [{"word": word, "run_id": run_id} for word in ending.words]
+                await transaction.run_many(sql.ADD_WORD, words)
         return run
 
     async def finished_before(self, run_id: int, attempt: int, agent_id: str) -> bool:

@@ -230,6 +230,7 @@ runs = Table(
     _time("kiosk_until", nullable=True),
     Column("mos", Double(), nullable=True),
     Column("files_due", Number, nullable=True),
+    Column("pdd_ms", Double(), nullable=True),
     # not in a list:
     Column("deadline_at", Double(), nullable=False),
     Column("max_seconds", Double(), nullable=False),
@@ -263,6 +264,14 @@ run_tags = Table(
     Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
 )
 Index("ix_run_tags_run_id", run_tags.c.run_id)
+
+run_words = Table(
+    "run_words",
+    metadata,
+    Column("word", Text(), primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+)
+Index("ix_run_words_run_id", run_words.c.run_id)
 
 idempotency = Table(
     "idempotency",
