@@ -145,6 +145,8 @@ def _target(outcome: RunOutcome) -> str:
 def _network(outcome: RunOutcome) -> str:
     media = [load.media for load in _placed(outcome) if load.media.get("received")]
     if media:
+        if any(figures.get("gap_count") for figures in media):
+            return ""  # no number tells where the packets of a gap went
         gone = sum(figures["lost"] for figures in media)
         came = sum(figures["received"] for figures in media)
         return f"{gone:,} of {came + gone:,} packets lost." if gone <= 0.01 * (came + gone) else ""
@@ -154,6 +156,8 @@ def _network(outcome: RunOutcome) -> str:
     if not received:
         parts = _parts(outcome)
         return "Every request got an answer." if parts and all(part.sip_code for part in parts) else ""
+    if any(stream.missing for stream in received):
+        return ""  # no number tells where the packets of a gap went
     lost = sum(stream.lost or 0 for stream in received)
     total = sum((stream.packets or 0) + (stream.lost or 0) for stream in received)
     if total == 0 or lost / total > 0.01:

@@ -7,8 +7,17 @@ import dataclasses
 from callwright.evidence.ladder import Ladder, MessageRow, StreamRow
 from callwright.evidence.shown import one_line
 from callwright.quality.bands import band
-from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome, Verdict
+from callwright.scenario.outcome import (
+    CallOutcome,
+    Direction,
+    ReceivedOutcome,
+    RunOutcome,
+    StreamOutcome,
+    Verdict,
+)
+from callwright.scenario.verdict import gap_in_words
 
+_MOST_GAPS = 5
 SILENCE = "silence"
 """Instead of a MOS, where packets came without a sound."""
 
@@ -42,6 +51,26 @@ def heard_silence(call: CallOutcome) -> bool:
     """Whether packets came and none of them held a sound. Their MOS tells how they travelled, and nothing of
     what a person heard: it is shown as the transport's, without a band."""
     return call.received.without_sound
+
+
+def came_short(stream: StreamOutcome) -> int | None:
+    """Packets that were due and did not come: lost by number, and missing in gaps."""
+    if stream.lost is None:
+        return None
+    return stream.lost + ((stream.missing or 0) if isinstance(stream, ReceivedOutcome) else 0)
+
+
+def media_notes(name: str, call: CallOutcome) -> list[str]:
+    """What a table of streams leaves out: gaps, DTX, and what was odd, in sentences."""
+    found = []
+    received = call.received
+    if received.gaps and received.heard_pct is not None:
+        told = [f"{gap_in_words(gap, call.duration_ms)} ({gap.why})" for gap in received.gaps[:_MOST_GAPS]]
+        more = f" and {len(received.gaps) - _MOST_GAPS} more" if len(received.gaps) > _MOST_GAPS else ""
+        found.append(f"{name} heard {received.heard_pct:.0f} %: silent from {', '.join(told)}{more}")
+    if received.dtx_pct:
+        found.append(f"{name}: {received.dtx_pct:.0f} % of the call was left out on purpose, by DTX")
+    return [*found, *(f"{name}: {remark}" for remark in call.remarks)]
 
 
 def has_media(call: CallOutcome) -> bool:

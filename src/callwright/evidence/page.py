@@ -21,7 +21,14 @@ from callwright.evidence.generator_words import ranged
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, Row, StreamRow
 from callwright.evidence.load_charts import failure_words, shown_loads
-from callwright.evidence.naming import has_media, heard_silence, named_calls, with_quality
+from callwright.evidence.naming import (
+    came_short,
+    has_media,
+    heard_silence,
+    media_notes,
+    named_calls,
+    with_quality,
+)
 from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import shown
 from callwright.evidence.waterfall import call_phases, run_phases
@@ -129,6 +136,8 @@ def run_page(
         "calls": calls,
         "facts": {call.id: _facts(call) for _, call in calls},
         "heard": [pair for pair in calls if has_media(pair[1])],
+        "media_notes": [note for name, call in calls for note in media_notes(name, call)],
+        "came_short": came_short,
         "silent": {call.id for _, call in calls if heard_silence(call)},
         "call_names": {call.id: name for name, call in calls},
         "failed_conditions": sum(not condition.passed for condition in outcome.conditions),

@@ -19,7 +19,7 @@ from callwright.evidence.charts import (
     wave_path,
 )
 from callwright.evidence.figures import milliseconds, percent
-from callwright.evidence.naming import heard_silence
+from callwright.evidence.naming import came_short, heard_silence
 from callwright.evidence.waveform import Waveform
 from callwright.quality.bands import band
 from callwright.scenario.outcome import (
@@ -332,7 +332,7 @@ class _Drawer:
                         "discardbar",
                     )
                 )
-        lost, packets = total.lost, total.packets
+        lost, packets = came_short(total), total.packets
         nothing = not packets and not lost
         summary = (
             "not known"

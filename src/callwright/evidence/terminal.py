@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from callwright.evidence.figures import UNKNOWN, milliseconds, number, percent
 from callwright.evidence.innocence import suspects
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow
-from callwright.evidence.naming import SILENCE, has_media, heard_silence, named_calls, with_quality
+from callwright.evidence.naming import (
+    SILENCE,
+    came_short,
+    has_media,
+    heard_silence,
+    media_notes,
+    named_calls,
+    with_quality,
+)
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown
 from callwright.quality.bands import band
@@ -177,6 +185,9 @@ def _loads(outcome: RunOutcome) -> RenderableType:
     return table
 
 
+_MOST_NOTES = 12
+
+
 def _streams(outcome: RunOutcome, width: int) -> RenderableType:
     from rich import box
     from rich.table import Table
@@ -193,7 +204,7 @@ def _streams(outcome: RunOutcome, width: int) -> RenderableType:
             continue
         for arrow, way, stream in (("←", "received", call.received), ("→", "sent", call.sent)):
             who = _text([(f"{arrow} ", "cyan" if way == "received" else "magenta"), (f"{name}, {way}", "")])
-            lost = _text([(number(stream.lost), "red" if stream.lost else "")])
+            lost = _text([(number(came_short(stream)), "red" if came_short(stream) else "")])
             jitter = milliseconds(stream.jitter_ms)
             mos = _silence(stream) if way == "received" and heard_silence(call) else _mos(stream)
             if not wide:
@@ -209,9 +220,10 @@ def _streams(outcome: RunOutcome, width: int) -> RenderableType:
                 percent(stream.loss_pct),
                 mos,
             )
-    for _, call in named_calls(outcome)[:1]:
-        table.caption = _timing(call) if len(outcome.calls) == 1 else None
-        table.caption_style, table.caption_justify = "dim", "left"
+    notes = [_timing(call) for _, call in named_calls(outcome)] if len(outcome.calls) == 1 else []
+    notes += [f"   {line}" for name, call in named_calls(outcome) for line in media_notes(name, call)]
+    table.caption = "\n".join(one_line(note, 300) for note in notes[:_MOST_NOTES]) or None
+    table.caption_style, table.caption_justify = "dim", "left"
     return table
 
 
