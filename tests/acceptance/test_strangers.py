@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -110,6 +111,10 @@ class Net:
 def namespaces() -> Iterator[Net]:
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need Linux, root and iproute2")
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        pytest.skip(f"packets cannot be counted here: {error}")
     inner, outer = f"cwin{os.getpid()}", f"cwout{os.getpid()}"
     resolver = Path("/etc/netns") / inner
     existed = resolver.parent.exists()
@@ -290,7 +295,6 @@ def test_a_permitted_name_in_a_contact_is_followed(net: Net, tmp_path: Path) -> 
     ("arguments", "code"),
     [
         (("call", f"sip:x@permitted.test;maddr={STRANGER}"), 2),
-        (("call", "sip:x@permitted.test;maddr=stranger.test"), 2),
         (("call", "sip:112@permitted.test", "--proxy", "permitted.test"), 2),
         (("call", "sip:moved-112@permitted.test", "--follow", "--proxy", "permitted.test"), 2),
         (("call", "sip:moved-maddr@permitted.test", "--follow"), 2),
@@ -298,7 +302,6 @@ def test_a_permitted_name_in_a_contact_is_followed(net: Net, tmp_path: Path) -> 
         (("register", f"sip:x@permitted.test;maddr={STRANGER}", "--password", "x"), 2),
         (("call", "sip:contact-localhost@permitted.test"), 0),
         (("call", "sip:contact-shared@permitted.test"), 0),
-        (("call", "sip:contact-link@permitted.test"), 0),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
 )
@@ -348,12 +351,21 @@ def far_end(net: Net, folder: Path, *arguments: str) -> PeerProcess:
     return net.start(folder, *command(*arguments), outside=True)
 
 
-@pytest.mark.parametrize("said", [STRANGER, "stranger.test"])
-def test_who_is_called_hangs_up_where_the_call_came_from(net: Net, tmp_path: Path, said: str) -> None:
+def test_who_is_called_hangs_up_where_the_call_came_from(net: Net, tmp_path: Path) -> None:
     near = ("answer", "--listen", f"{HERE}:5080", "--for", "0.2", "--calls", "1", "--no-media", "--json")
     with net.start(tmp_path, *command(*near)) as answer:
         answer.wait_for("listening on")
-        far = ("call", f"sip:x@{HERE}:5080", "--advertise", said, "--bind", PEER, "--no-media", "--for", "20")
+        far = (
+            "call",
+            f"sip:x@{HERE}:5080",
+            "--advertise",
+            STRANGER,
+            "--bind",
+            PEER,
+            "--no-media",
+            "--for",
+            "20",
+        )
         with far_end(net, tmp_path, *far, "--json") as caller:
             answer.wait(20)
             caller.wait(20)
@@ -361,8 +373,8 @@ def test_who_is_called_hangs_up_where_the_call_came_from(net: Net, tmp_path: Pat
     assert net.strangers() == {}
 
 
-@pytest.mark.parametrize("callee_hangs_up", [False, True])
-def test_the_pbx_reaches_its_phones_and_no_stranger(net: Net, tmp_path: Path, callee_hangs_up: bool) -> None:
+def test_the_pbx_reaches_its_phones_and_no_stranger(net: Net, tmp_path: Path) -> None:
+    """The caller says that it is at a name, the callee that it is at an address; the callee hangs up."""
     accounts = ("--account", "1001:secret1", "--account", "1002:secret2")
     callee = ("--user", "1002", "--password", "secret2", "--advertise", STRANGER, "--no-media", "--json")
     caller = (
@@ -378,13 +390,11 @@ def test_the_pbx_reaches_its_phones_and_no_stranger(net: Net, tmp_path: Path, ca
     with net.start(tmp_path, *command("pbx", "--listen", f"{OFFICE_HERE}:5060", *accounts)) as pbx:
         pbx.wait_for("listening on")
         waits = ("answer", "--listen", f"{OFFICE}:5082", "--register", f"sip:{OFFICE_HERE}", "--calls", "1")
-        with far_end(
-            net, tmp_path, *waits, *callee, *(("--for", "0.2") if callee_hangs_up else ())
-        ) as called:
+        with far_end(net, tmp_path, *waits, *callee, "--for", "0.2") as called:
             called.wait_for("registered")
-            far = ("call", f"sip:1002@{OFFICE_HERE}", "--for", "20" if callee_hangs_up else "0.2")
-            with far_end(net, tmp_path, *far, *caller) as calls:
+            far = ("call", f"sip:1002@{OFFICE_HERE}", "--for", "20", *caller)
+            with far_end(net, tmp_path, *far) as calls:
                 calls.wait(20)
                 called.wait(20)
-    assert calls.document()["ended_by"] == ("remote" if callee_hangs_up else "local")
+    assert calls.document()["ended_by"] == "remote"
     assert net.strangers() == {}
