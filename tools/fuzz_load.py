@@ -23,7 +23,7 @@ with atheris.instrument_imports(
     from callwright.net.load_stream import Stream, is_rtp
 
 with atheris.instrument_imports(include=["callwright.net.load_media"]):
-    from callwright.net.load_media import read_audio
+    from callwright.net.load_media import NOWHERE, read_audio
 
 from callwright.net import _load
 from callwright.net.loading import LoopConfig, MediaConfig, networks_of
@@ -63,8 +63,9 @@ def check_message(data: bytes) -> None:
 
 
 def check_sdp(data: bytes) -> None:
-    host, port, ssrc = read_audio(data)
-    twin = (host, port, ssrc) if host and port and ":" not in host else None
+    said = read_audio(data)
+    usable = said.host and said.port and ":" not in said.host and said.host not in NOWHERE
+    twin = said if usable else None
     ours = _load.audio(LOOP, data)
     if ours is not None:
         socket.inet_pton(socket.AF_INET, ours[0])

@@ -14,7 +14,7 @@ from callwright.net import loading
 from callwright.net.loading import COUNTERS, LoopConfig, compile_message, make_loop, networks_of
 from callwright.sip.transport import Address
 
-__all__ = ["Peer", "compile_message", "counts", "loop_to", "until"]
+__all__ = ["Peer", "compile_message", "counts", "header", "inside", "loop_to", "until"]
 
 SALT = 0x0BADCAFE
 SEED = bytes(range(16))
@@ -64,6 +64,23 @@ class Peer:
 
     def close(self) -> None:
         self.sock.close()
+
+
+def header(message: bytes, name: str) -> str:
+    found = re.search(rf"^{name}: (.*?)\r", message.decode(), re.MULTILINE)
+    assert found is not None, f"no {name} in {message!r}"
+    return found[1]
+
+
+def inside(peer: Peer, invite: bytes, method: str, cseq: int, body: str = "") -> str:
+    """A request of the far end within the dialog of that INVITE."""
+    return (
+        f"{method} {header(invite, 'Contact').strip('<>')} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKfar{cseq}\r\n"
+        f"From: {header(invite, 'To')};tag=far\r\nTo: {header(invite, 'From')}\r\n"
+        f"Call-ID: {header(invite, 'Call-ID')}\r\nCSeq: {cseq} {method}\r\n{peer.contact()}"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
 
 
 def loop_to(peer: Peer | None, *, native: bool, **more: Any) -> Any:

@@ -14,6 +14,7 @@ from callwright.sip.digest import Challenge, Credentials, answer_challenge, pars
 pytestmark = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
 
 CNONCE = b"0123456789abcdef"
+BODY = b"v=0\r\n" + bytes(range(256))
 WORDS = [
     b"Digest ", b"digest\t", b"Basic ", b'realm="here"', b'realm="a \\"b\\" c"', b"realm=bare",
     b'nonce="abc"', b'nonce="a\\\\b"', b"nonce=", b"algorithm=MD5", b"algorithm=sha-256",
@@ -48,6 +49,7 @@ def _both(challenge: bytes, *, proxy: bool, user: bytes) -> tuple[bytes | None, 
             method=b"INVITE",
             uri=b"sip:a@b",
             cnonce=CNONCE,
+            body=BODY,
         )
         for room in (_load, load_digest)
     ]
@@ -70,7 +72,7 @@ def test_both_answer_whatever_comes_as_a_challenge(junk: bytes) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["", "MD5", "MD5-sess", "SHA-256", "SHA-512-256", "SHA-512-256-sess"])
-@pytest.mark.parametrize("qop", ["", "auth", "auth-int,auth"])
+@pytest.mark.parametrize("qop", ["", "auth", "auth-int,auth", "auth-int", "x, AUTH-INT"])
 def test_the_answer_is_that_of_the_phone(algorithm: str, qop: str) -> None:
     text = 'Digest realm="at \\"home\\"", nonce="abc", opaque="o"'
     text += f", algorithm={algorithm}" if algorithm else ""
@@ -80,7 +82,12 @@ def test_the_answer_is_that_of_the_phone(algorithm: str, qop: str) -> None:
     challenge = Challenge.parse(text)
     assert challenge is not None
     expected = answer_challenge(
-        challenge, Credentials("1001", "pass word"), method="INVITE", uri="sip:a@b", cnonce=CNONCE.decode()
+        challenge,
+        Credentials("1001", "pass word"),
+        method="INVITE",
+        uri="sip:a@b",
+        cnonce=CNONCE.decode(),
+        body=BODY,
     )
     name, _, value = ours.decode().strip().partition(": ")
     assert name == "Authorization"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from callwright.net import load_message
 from callwright.sip.digest import compute_response, parse_parameters
-from tests.net.load_peer import Peer, counts, loop_to, needs_native, until
+from tests.net.load_peer import Peer, counts, header, inside, loop_to, needs_native, until
 
 
 def methods(messages: list[bytes]) -> list[str]:
@@ -23,12 +23,6 @@ def methods(messages: list[bytes]) -> list[str]:
 def gathered(into: list[bytes], more: list[bytes], enough: int) -> bool:
     into.extend(more)
     return len(into) >= enough
-
-
-def header(message: bytes, name: str) -> str:
-    found = re.search(rf"^{name}: (.*?)\r", message.decode(), re.MULTILINE)
-    assert found is not None, f"no {name} in {message!r}"
-    return found[1]
 
 
 def test_a_call_is_acknowledged_held_and_ended(native: bool, peer: Peer) -> None:
@@ -124,7 +118,23 @@ def test_an_answer_that_names_a_stranger_does_not_get_our_load_there(native: boo
     loop.close()
 
 
-def test_an_answer_without_tag_or_contact_is_unexpected(native: bool, peer: Peer) -> None:
+def test_an_answer_without_contact_is_acknowledged_and_ended_where_the_invite_went(
+    native: bool, peer: Peer
+) -> None:
+    loop = loop_to(peer, native=native, hold=0.05)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK")
+    heard: list[bytes] = []
+    until(loop, lambda: gathered(heard, peer.take(), 2))
+    uri = invite.split(b" ")[1]
+    assert [message.split(b" ")[:2] for message in heard] == [[b"ACK", uri], [b"BYE", uri]]
+    peer.respond(heard[1], "200 OK")
+    assert loop.run(2)
+    assert counts(loop)["answered"] == 1
+    loop.close()
+
+
+def test_an_answer_without_tag_is_unexpected(native: bool, peer: Peer) -> None:
     loop = loop_to(peer, native=native)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", tag="", extra=peer.contact())
@@ -159,17 +169,6 @@ def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(native: bool, peer: P
     assert loop.run(1)
     assert {"no_answer": 1, "established": 1}.items() <= counts(loop).items()  # too late is not answered
     loop.close()
-
-
-def inside(peer: Peer, invite: bytes, method: str, cseq: int, body: str = "") -> str:
-    """A request of the far end within the dialog of that INVITE."""
-    return (
-        f"{method} {header(invite, 'Contact').strip('<>')} SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKfar{cseq}\r\n"
-        f"From: {header(invite, 'To')};tag=far\r\nTo: {header(invite, 'From')}\r\n"
-        f"Call-ID: {header(invite, 'Call-ID')}\r\nCSeq: {cseq} {method}\r\n{peer.contact()}"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
-    )
 
 
 def test_who_answers_second_is_acknowledged_and_hung_up_on(native: bool, peer: Peer) -> None:
@@ -283,6 +282,98 @@ def test_credentials_answer_a_challenge(native: bool, peer: Peer) -> None:
     loop.close()
 
 
+@pytest.mark.parametrize("name", ["WWW-Authenticate", "Proxy-Authenticate"])
+def test_a_challenged_bye_is_answered_and_repeated_as_it_was(native: bool, peer: Peer, name: str) -> None:
+    """By a server of RFC 2069, whose nonces are good for one request."""
+    accounts = ((b"1001", b"s3cret"),)
+    more: dict[str, Any] = {"accounts": accounts, "user_column": 0, "password_column": 1, "t1": 0.05}
+    loop = loop_to(peer, native=native, **more)
+    (first,) = until(loop, peer.take)
+    peer.respond(first, "401 Unauthorized", extra='WWW-Authenticate: Digest realm="r", nonce="n1"\r\n')
+    heard: list[bytes] = []
+    until(loop, lambda: gathered(heard, peer.take(), 2))
+    peer.respond(heard[1], "200 OK", extra=peer.contact())
+    heard.clear()
+    until(loop, lambda: gathered(heard, peer.take(), 2))
+    plain = heard[1]
+    assert methods(heard[:2]) == ["ACK", "BYE"]
+    assert b"uthorization" not in plain
+    peer.respond(plain, "401 Unauthorized", extra=f'{name}: Digest realm="r", nonce="n2"\r\n')
+    heard.clear()
+    authorized: list[bytes] = []
+
+    def twice() -> bool:
+        authorized.extend(message for message in peer.take() if b"uthorization" in message)
+        return len(authorized) >= 2
+
+    until(loop, twice)
+    again, repeated = authorized[:2]
+    assert again == repeated, "the same octets (RFC 3261 section 17.1.2.2)"
+    assert header(again, "CSeq") == f"{int(header(plain, 'CSeq').split()[0]) + 1} BYE"
+    assert header(again, "To") == header(plain, "To")
+    reply = "Authorization" if name.startswith("WWW") else "Proxy-Authorization"
+    words = parse_parameters(header(again, reply))[1]
+    expected = compute_response(
+        algorithm="MD5",
+        username="1001",
+        realm="r",
+        password="s3cret",
+        nonce="n2",
+        method="BYE",
+        uri=words["uri"],
+    )
+    assert (words["response"], words["uri"]) == (expected, again.split(b" ")[1].decode())
+    peer.respond(plain, "401 Unauthorized", extra=f'{name}: Digest realm="r", nonce="n3"\r\n')
+    peer.respond(again, "200 OK")
+    assert loop.run(2)
+    assert {"answered": 1, "challenged": 2}.items() <= counts(loop).items()
+    loop.close()
+
+
+def test_a_bye_that_is_refused_with_credentials_too_is_told(native: bool, peer: Peer) -> None:
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact())
+    heard: list[bytes] = []
+    until(loop, lambda: gathered(heard, peer.take(), 2))
+    for nonce in ("n1", "n2"):
+        peer.respond(heard[-1], "407 No", extra=f'Proxy-Authenticate: Digest realm="r", nonce="{nonce}"\r\n')
+        if nonce == "n1":
+            until(loop, lambda: gathered(heard, peer.take(), 3))
+    assert loop.run(2)
+    assert loop.codes() == {407: 1}
+    loop.close()
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256-sess"])
+def test_auth_int_alone_is_answered_over_the_body(native: bool, peer: Peer, algorithm: str) -> None:
+    accounts = ((b"1001", b"s3cret"),)
+    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    (first,) = until(loop, peer.take)
+    challenge = f'Digest realm="r", nonce="n", algorithm={algorithm}, qop="auth-int"'
+    peer.respond(first, "407 No", extra=f"Proxy-Authenticate: {challenge}\r\n")
+    heard: list[bytes] = []
+    until(loop, lambda: gathered(heard, peer.take(), 2))
+    words = parse_parameters(header(heard[1], "Proxy-Authorization"))[1]
+    body = heard[1].partition(b"\r\n\r\n")[2]
+    assert len(body) > 100
+    expected = compute_response(
+        algorithm=algorithm,
+        username="1001",
+        realm="r",
+        password="s3cret",
+        nonce="n",
+        method="INVITE",
+        uri=words["uri"],
+        qop="auth-int",
+        cnonce=words["cnonce"],
+        body=body,
+    )
+    assert (words["response"], words["qop"], words["nc"]) == (expected, "auth-int", "00000001")
+    loop.close()
+
+
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256", "SHA-256-sess"])
 def test_every_hash_of_rfc_8760_is_answered(native: bool, peer: Peer, algorithm: str) -> None:
     accounts = ((b"1001", b"s3cret"),)
@@ -323,7 +414,7 @@ def test_of_several_challenges_the_topmost_that_is_known_is_answered(native: boo
     peer.respond(first, "401 Unauthorized", extra=extra)
     (second,) = until(loop, peer.take)
     words = parse_parameters(header(second, "Authorization"))[1]
-    assert (words["nonce"], words["algorithm"]) == ("3", "SHA-256")
+    assert (words["nonce"], words["algorithm"], words["qop"]) == ("2", "SHA-256", "auth-int")
     loop.close()
 
 

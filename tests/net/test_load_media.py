@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.load.messages import Wording, answerer_messages, caller_messages
-from callwright.net.load_media import BOTH, NOTHING, SENDS, UNHEARD, promises, read_audio
+from callwright.net.load_media import BOTH, NOTHING, NOWHERE, SENDS, UNHEARD, promises, read_audio
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
 from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, networks_of
 from callwright.sip.transport import Address
-from tests.net.load_peer import SALT, Peer, counts, loop_to, needs_native, until
+from tests.net.load_peer import SALT, Peer, counts, inside, loop_to, needs_native, until
 
 SOMEWHERE = (20_000, 29_999)
 PAYLOAD = bytes(range(160)) + bytes(160)
@@ -130,6 +130,14 @@ LINES = (
     b"a=ssrc:x",
     b" a=ssrc:9",
     b"a=sendonly",
+    b"a=sendrecv",
+    b"a=inactive ",
+    b"a=",
+    b"a=sendonly2",
+    b"m=audio 20006 RTP/AVP",
+    b"m=application 9 TCP/MRCPv2",
+    b"--d",
+    b"Content-Type: application/isup",
     b"m=audio 20004/2 RTP/AVP 0",
     b"",
     b"\0",
@@ -344,7 +352,7 @@ def admitted(packets: Coming, said: bytes = SAID) -> list[tuple[bool, int]]:
     loop.close()
     config, numbers = media(), Numbers()
     stream = Stream(None, 20_000, ssrc=1, sequence=0, timestamp=0, at=0)
-    host, port, ssrc = read_audio(said)
+    host, port, ssrc, _ = read_audio(said)
     stream.to = stream.out = Address(host, port)
     if ssrc is not None:
         stream.told, stream.theirs = True, ssrc
@@ -446,8 +454,37 @@ def test_both_read_the_same_of_an_sdp(lines: list[bytes], end: bytes) -> None:
     loop = loop_to(None, native=True, media=media(), networks=networks_of(["0.0.0.0/0"]))
     found = audio(loop, body)
     loop.close()
-    host, port, ssrc = read_audio(body)
-    assert found == ((host, port, ssrc) if host and port and ":" not in host else None)
+    said = read_audio(body)
+    usable = said.host and said.port and ":" not in said.host and said.host not in NOWHERE
+    assert found == (tuple(said) if usable else None)
+
+
+def described(*lines: str) -> tuple[str, int, int]:
+    """Host, port and direction."""
+    said = read_audio("\r\n".join(["v=0", "c=IN IP4 127.0.0.1", *lines]).encode())
+    return said.host, said.port, said.direction
+
+
+def test_the_audio_in_use_is_found_behind_what_is_refused_odd_or_of_another_part() -> None:
+    assert described("m=audio 0 RTP/AVP", "m=audio 20004 RTP/AVP 0") == ("127.0.0.1", 20_004, 0)
+    assert described("m=video 9 RTP/AVP 9", "c=IN IP4 10.0.0.9", "m=audio 20004 RTP/AVP 0")[0] == "127.0.0.1"
+    assert described("a=", "m=audio 20004 RTP/AVP 0", "a=", "m=application 9 TCP/MRCPv2")[1] == 20_004
+    assert described("m=audio 20004 RTP/AVP 0", "--d", "Content-Type: application/isup", "--d--")[1] == 20_004
+
+
+@pytest.mark.parametrize(
+    ("lines", "direction"),
+    [
+        (["m=audio 4000 RTP/AVP 0"], 0),
+        (["a=sendonly", "m=audio 4000 RTP/AVP 0"], 1),
+        (["a=sendonly", "m=audio 4000 RTP/AVP 0", "a=inactive"], 3),
+        (["m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 9", "a=inactive"], 0),
+        (["m=audio 4000 RTP/AVP 0", "c=IN IP4 0.0.0.0"], 1),
+        (["m=audio 4000 RTP/AVP 0", "c=IN IP6 ::", "a=recvonly"], 3),
+    ],
+)
+def test_hold_is_read_in_all_its_forms(lines: list[str], direction: int) -> None:
+    assert described(*lines)[2] == direction
 
 
 # -- on the wire
@@ -471,6 +508,89 @@ def test_a_stream_is_sent_as_its_sdp_says(native: bool, mode: str, peer: Peer, e
     assert [(head[2] - heads[0][2]) & 0xFFFF for head in heads] == list(range(len(heads)))
     assert [(head[3] - heads[0][3]) & 0xFFFFFFFF for head in heads] == [160 * n for n in range(len(heads))]
     assert {heard[0][12:], heard[1][12:]} == {PAYLOAD[:160], PAYLOAD[160:]}  # one frame after the other
+    loop.close()
+
+
+def test_a_multipart_answer_with_odd_lines_is_an_answer(
+    native: bool, mode: str, peer: Peer, ear: Ear
+) -> None:
+    loop = calling(peer, mode, native=native)
+    (invite,) = until(loop, peer.take)
+    _, ssrc = offered(invite)
+    isup = "--d\r\nContent-Type: application/isup\r\n\r\n\t\x01\r\n"
+    odd = "a=\r\nm=video 0 RTP/AVP\r\nm=application 9 TCP/MRCPv2\r\n\0"
+    refused = ear.sdp().replace("m=audio", "m=audio 0 RTP/AVP\r\nm=audio")
+    body = f"{isup}--d\r\nContent-Type: application/sdp\r\n\r\n{refused}{odd}\r\n--d--\r\n"
+    kind = "Content-Type: multipart/mixed;boundary=d\r\n"
+    peer.respond(invite, "200 OK", extra=peer.contact() + kind, body=body)
+    assert until(loop, lambda: ear.take(ssrc), seconds=10)
+    loop.close()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+@pytest.mark.parametrize("hold", ["a=sendonly", "a=inactive", "c=IN IP4 0.0.0.0"])
+def test_a_call_that_is_held_sends_nothing_until_it_is_resumed(
+    native: bool, mode: str, peer: Peer, ear: Ear, method: str, hold: str
+) -> None:
+    loop = calling(peer, mode, native=native)
+    (invite,) = until(loop, peer.take)
+    _, ssrc = offered(invite)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=ear.sdp())
+    until(loop, lambda: ear.take(ssrc), seconds=10)
+    answers = []
+    for cseq, line in ((10, f"{hold}\r\n"), (11, ""), (12, f"{hold}\r\n")):
+        peer.take()
+        peer.send(inside(peer, invite, method, cseq, ear.sdp() + line))
+        (answer,) = until(loop, lambda: [m for m in peer.take() if m.startswith(b"SIP/2.0 200")])
+        answers.append(answer)
+        ear.take(ssrc)
+        sent = counts(loop)["rtp_sent"]
+        if line:
+            loop.run(0.1)
+            assert counts(loop)["rtp_sent"] == sent
+        else:
+            until(loop, lambda: ear.take(ssrc), seconds=10)
+    ours = b"inactive" if "inactive" in hold else b"recvonly"
+    said = [re.findall(rb"a=(sendrecv|sendonly|recvonly|inactive)", answer) for answer in answers]
+    assert said == [[ours], [b"sendrecv"], [ours]]
+    versions = [int(found) for m in (invite, *answers) for found in re.findall(rb"o=- 1 (\d+) ", m)]
+    assert versions == [versions[0] + n for n in range(4)], "by one each time (RFC 3264 section 8)"
+    loop.close()
+
+
+def test_a_caller_that_holds_from_the_start_is_heard_and_not_sent_to(
+    native: bool, mode: str, peer: Peer, ear: Ear
+) -> None:
+    words = Wording(local="127.0.0.1:5060", salt=SALT, media=True)
+    loop = loop_to(None, native=native, media=media(mode), messages=answerer_messages(words))
+    peer.source = loop.local
+    body = ear.sdp() + "a=sendonly\r\n"
+    via = f"SIP/2.0/UDP 127.0.0.1:{peer.address.port};branch=z9hG4bKa"
+    peer.send(
+        f"\0INVITE sip:x@127.0.0.1 SIP/2.0\r\nVia: {via}\r\n"
+        f"From: <sip:a@b>;tag=1\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: c1\r\nCSeq: 7 INVITE\r\n"
+        f"Contact: <sip:a@127.0.0.1:{peer.address.port}>\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+    (ok,) = until(loop, lambda: [m for m in peer.take() if m.startswith(b"SIP/2.0 200")])
+    assert b"a=recvonly\r\n" in ok
+    loop.run(0.1)
+    assert "rtp_sent" not in counts(loop)
+    ear.sock.sendto(packet(1), ("127.0.0.1", offered(ok)[0]))
+    until(loop, lambda: counts(loop).get("rtp_received") == 1, seconds=10)
+    loop.close()
+
+
+@pytest.mark.parametrize(("line", "outcome"), [("a=inactive", "answered"), ("a=sendonly", "no_media")])
+def test_silence_counts_only_where_audio_was_promised(
+    native: bool, mode: str, peer: Peer, ear: Ear, line: str, outcome: str
+) -> None:
+    loop = calling(peer, mode, native=native, hold=0.3)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body=f"{ear.sdp()}{line}\r\n")
+    (bye,) = until(loop, lambda: [m for m in peer.take() if m.startswith(b"BYE")])
+    peer.respond(bye, "200 OK")
+    assert loop.run(2)
+    assert counts(loop)[outcome] == 1
     loop.close()
 
 

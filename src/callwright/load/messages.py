@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callwright.net.loading import Segments, compile_message
+from callwright.net.loading import FIRST_VERSION, Segments, compile_message
 
 PRODUCT = "Callwright"
+_ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,15 @@ class Wording:
         return self.local.rpartition(":")[0]
 
 
-def _sdp(words: Wording) -> str:
+def _sdp(words: Wording, *, answers: bool = False) -> str:
+    """What is offered; with the slots of what is answered: the direction, and the version, which rises when
+    that changes (RFC 3264 section 8)."""
     host = words.host.removeprefix("[").removesuffix("]")
     family = "IP6" if ":" in host else "IP4"
     formats = " ".join(str(number) for number, _ in words.payloads)
     lines = [
         "v=0",
-        f"o=- 1 1 IN {family} {host}",
+        f"o=- 1 {'{version}' if answers else FIRST_VERSION} IN {family} {host}",
         "s=-",
         f"c=IN {family} {host}",
         "t=0 0",
@@ -54,6 +57,8 @@ def _sdp(words: Wording) -> str:
         *(f"a=rtpmap:{number} {name}" for number, name in words.payloads),
         f"a=ptime:{words.ptime}",
     ]
+    if answers:
+        lines.append("a={direction}")
     if words.media:
         # Tells streams on one port apart (RFC 5576 section 4.1).
         lines.append("a=ssrc:{ssrc} cname:callwright")
@@ -61,11 +66,11 @@ def _sdp(words: Wording) -> str:
 
 
 #: Octets that a slot has when it is filled; every message has the same length then.
-_WIDTHS = {"{port}": 5, "{ssrc}": 10}
+_WIDTHS = {"{port}": 5, "{ssrc}": 10, "{version}": 10, "{direction}": 8}
 
 
 def _length(body: str) -> int:
-    """Octets of the body once it is filled: ports have five digits, SSRCs ten."""
+    """Octets of the body once it is filled: ports have five digits, SSRCs and versions ten."""
     filled = body
     for slot, width in _WIDTHS.items():
         filled = filled.replace(slot, "0" * width)
@@ -92,16 +97,17 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
     register_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
     texts = {
         "invite": f"INVITE {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} INVITE\r\n{contact}{agent}"
-        f"Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{extra}{{authorization}}{_with_body(_sdp(words))}",
+        f"{_ALLOW}{extra}{{authorization}}{_with_body(_sdp(words))}",
         "ack": f"ACK {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} ACK\r\n{contact}{empty}",
         "ack_failed": f"ACK {words.target} SIP/2.0\r\n{via}{inside}CSeq: {{cseq}} ACK\r\n{empty}",
-        "bye": f"BYE {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} BYE\r\n{agent}{empty}",
+        "bye": f"BYE {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} BYE\r\n{agent}"
+        f"{{authorization}}{empty}",
         "cancel": f"CANCEL {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} CANCEL\r\n{empty}",
         "register": f"REGISTER {words.registrar} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{sender}"
         f"To: <{words.caller}>\r\n{register_id}CSeq: {{cseq}} REGISTER\r\n{contact}"
         f"Expires: {words.expires}\r\n{agent}{{authorization}}{empty}",
         "empty": empty,
-        "ok": contact + _with_body(_sdp(words)),
+        "ok": f"{contact}{_ALLOW}{_with_body(_sdp(words, answers=True))}",
     }
     return {name: compile_message(text) for name, text in texts.items()}
 
@@ -116,8 +122,7 @@ def answerer_messages(words: Wording) -> Mapping[str, Segments]:
     via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
     texts = {
         "ringing": f"{contact}{extra}{empty}",
-        "ok": f"{contact}{server}Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n{extra}"
-        f"{_with_body(_sdp(words))}",
+        "ok": f"{contact}{server}{_ALLOW}{extra}{_with_body(_sdp(words, answers=True))}",
         "empty": later + empty,
         "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}From: {{local}}\r\n"
         f"To: {{to}}\r\nCall-ID: {{call_id}}\r\nCSeq: {{cseq}} BYE\r\n{empty}",

@@ -472,7 +472,7 @@ def digest(bytes data, str algorithm="MD5"):
 
 
 def authorization(
-    bytes challenge, *, bint proxy, bytes user, bytes password, bytes method, bytes uri, bytes cnonce
+    bytes challenge, *, bint proxy, bytes user, bytes password, bytes method, bytes uri, bytes cnonce, bytes body=b""
 ):
     """The line that answers a challenge, None where it cannot; for the test that holds it equal to its twin."""
     cdef uint8_t room[OUT_SIZE]
@@ -484,7 +484,7 @@ def authorization(
     w.overflow = False
     if not write_authorization(
         &w, _span(challenge), proxy, _span(user), _span(password), _span(method), _span(uri),
-        <const uint8_t *><const char *>cnonce
+        <const uint8_t *><const char *>cnonce, _span(body)
     ):
         return None
     return room[: w.p - room]
@@ -548,11 +548,12 @@ def admitted(LoadLoop loop, body, packets):
 
 
 def audio(LoadLoop loop, bytes body):
-    """Host, port and SSRC of the first audio of an SDP where RTP of the loop may go there, else None; for the test
-    that holds it equal to its twin."""
+    """Host, port, SSRC and direction of the audio of an SDP where RTP of the loop may go there, else None; for the
+    test that holds it equal to its twin."""
     cdef Loop *L = loop.L
     cdef Stream *s
     cdef Address nobody
+    cdef Audio said
     cdef const uint8_t *p = <const uint8_t *><const char *>body
     cdef int stream = media_open(L, 0) if L.has_media and not loop.running else -1
     if stream < 0:
@@ -560,6 +561,7 @@ def audio(LoadLoop loop, bytes body):
     memset(&nobody, 0, sizeof(nobody))
     s = &L.m.stream[stream]
     found = None
+    read_audio(span(p, p + len(body)), &said)
     if media_start(L, stream, span(p, p + len(body)), &nobody):
         four = s.to.size == sizeof(sockaddr_in)
         host = (<const char *>s.to.raw)[4:8] if four else (<const char *>s.to.raw)[8:24]
@@ -567,6 +569,7 @@ def audio(LoadLoop loop, bytes body):
             _socket.inet_ntop(AF_INET if four else AF_INET6, host),
             ntohs((<sockaddr_in *>&s.to.raw[0]).sin_port),
             s.theirs if s.told else None,
+            said.direction,
         )
     media_close(L, stream, False)
     return found

@@ -217,7 +217,7 @@ cdef void answer_now(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     c.setup = <uint32_t>((L.now - c.started) // 1000)
     record(L, H_SETUP, c.setup)
     if c.stream >= 0:
-        media_send(L, c.stream)
+        media_direct(L, c.stream, c.direction)
     send_answer(L, slot, c, 200, T_OK)
     timer_in(L, slot, c, L.t1)
 
@@ -232,9 +232,20 @@ cdef void refuse(Loop *L, uint32_t slot, Call *c, int status) noexcept nogil:
 
 
 cdef void offered(Loop *L, Call *c, Parsed *m) noexcept nogil:
-    """An offer within a call: where its audio goes from now on, and whether it is due."""
-    if m.body.n and c.stream >= 0 and (c.state == S_ANSWERED or c.state == S_CONFIRMED or c.state == S_TALKING):
+    """An offer within a call, by re-INVITE or UPDATE: where its audio goes from now on, and whether it goes and is
+    due (RFC 3264 section 8)."""
+    cdef Audio audio
+    cdef int ours
+    if m.body.n == 0 or not (c.state == S_ANSWERED or c.state == S_CONFIRMED or c.state == S_TALKING):
+        return
+    read_audio(m.body, &audio)
+    ours = answer_to(audio.direction)
+    if ours != c.direction:
+        c.direction = <uint8_t>ours
+        c.version += 1
+    if c.stream >= 0:
         media_again(L, c.stream, m.body, &c.dialog.peer if c.dialog != NULL and not c.dialog.direct else &L.remote)
+        media_direct(L, c.stream, ours)
 
 
 cdef void on_reinvite(Loop *L, Parsed *m, Address *source) noexcept nogil:
@@ -265,6 +276,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     cdef uint32_t slot
     cdef Call *c
     cdef int stream
+    cdef Audio audio
     cdef Span none = span(NULL, NULL)
     cdef Span tag = tag_of(m.from_value)
     cdef bint inside = tag_of(m.to_value).n > 0
@@ -320,6 +332,8 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     if L.reject:
         refuse(L, slot, c, L.reject)
         return
+    read_audio(m.body, &audio)
+    c.direction = <uint8_t>answer_to(audio.direction)
     if L.has_media:
         stream = media_open(L, slot)
         if stream < 0:

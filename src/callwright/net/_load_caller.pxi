@@ -50,10 +50,7 @@ cdef void say_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     c.marked = L.now
     if c.stream >= 0:
         media_stop(L, c.stream, False)
-    if c.incoming:
-        send_request(L, T_HANGUP, slot, c, 98, 1)
-    else:
-        send_request(L, T_BYE, slot, c, 98, c.cseq + 1)
+    send_bye(L, slot, c)
     timer_in(L, slot, c, L.t1)
 
 
@@ -65,9 +62,29 @@ cdef void say_cancel(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     timer_in(L, slot, c, L.t1)
 
 
+cdef Span request_uri(Loop *L, Call *c, uint8_t *room, size_t size) noexcept nogil:
+    """The Request-URI of the INVITE of a call, written into `room`; empty where it does not fit."""
+    cdef Filling f
+    cdef Writer w
+    cdef const uint8_t *p
+    cdef const uint8_t *q
+    memset(&f, 0, sizeof(f))
+    f.call = c
+    w.p = room
+    w.end = room + size
+    w.overflow = False
+    fill_part(L, &w, T_INVITE, &f, L.template[T_INVITE].opening)
+    p = <const uint8_t *>memchr(room, 32, <size_t>(w.p - room))
+    if p == NULL:
+        return span(NULL, NULL)
+    q = <const uint8_t *>memchr(p + 1, 32, <size_t>(w.p - p - 1))
+    return span(NULL, NULL) if q == NULL else span(p + 1, q)
+
+
 cdef bint store_dialog(Loop *L, Call *c, Parsed *m) noexcept nogil:
     """Remembers what ACK and BYE need: To with its tag, remote target, route set in reverse order (12.1.2)."""
     cdef uint8_t room[OUT_SIZE]
+    cdef uint8_t whither[OUT_SIZE]
     cdef Writer w
     cdef Span values[MOST_ROUTES * 4]
     cdef Dialog *d
@@ -76,7 +93,8 @@ cdef bint store_dialog(Loop *L, Call *c, Parsed *m) noexcept nogil:
     cdef uint32_t n
     target = address_uri(m.contact_value)
     if target.n == 0:
-        return False
+        # Without the Contact that a 2xx must have, where the INVITE went is the best there is.
+        target = request_uri(L, c, whither, sizeof(whither))
     count = split_routes(m, values, MOST_ROUTES * 4)
     w.p = room
     w.end = room + sizeof(room)
@@ -276,6 +294,7 @@ cdef bint next_hop(Loop *L, Span uri, Address *out) noexcept nogil:
 cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
     """The first 2xx of an INVITE."""
     cdef bint usable
+    cdef Audio audio
     c.answered = True
     c.code = <uint16_t>m.status
     c.setup = <uint32_t>((L.now - c.started) // 1000)
@@ -287,7 +306,7 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
     L.count[C_ESTABLISHED] += 1
     usable = tag_of(m.to_value).n > 0 and store_dialog(L, c, m)
     if not usable:
-        # Without tag or Contact there is no dialog to acknowledge or to end.
+        # Without a tag there is no dialog to acknowledge or to end.
         c.code = <uint16_t>m.status
         finish(L, slot, c, O_UNEXPECTED, False)
         return
@@ -298,9 +317,10 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         return
     if c.stream >= 0:
         # Answered without audio that we could send, the call goes on: it is judged by what comes in.
+        read_audio(m.body, &audio)
         media_start(L, c.stream, m.body, &L.remote)
         media_promise(L, c.stream, m.body, False)
-        media_send(L, c.stream)
+        media_direct(L, c.stream, answer_to(audio.direction))
     if c.hold == 0:
         say_bye(L, slot, c)
         return
@@ -402,8 +422,18 @@ cdef void on_bye_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept n
     if c.state != S_ENDING:
         L.count[C_STRAY if c.state != S_FREE else C_REPEATED] += 1
         return
+    if m.cseq != (1 if c.incoming else bye_cseq(c)):
+        L.count[C_REPEATED] += 1  # of the BYE before the credentials
+        return
     if m.status < 200:
         return
+    if (m.status == 401 or m.status == 407) and L.user_column >= 0 and not c.incoming and not c.dialog.challenge.n:
+        if keep_challenge_of_bye(c, m):
+            c.repeats = 0
+            L.count[C_CHALLENGED] += 1
+            send_bye(L, slot, c)
+            timer_in(L, slot, c, L.t1)
+            return
     record(L, H_BYE, (L.now - c.marked) // 1000)
     c.code = <uint16_t>m.status
     # 481 means that both hung up at once; the call is over either way.

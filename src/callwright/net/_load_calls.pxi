@@ -34,6 +34,10 @@ cdef enum:
     K_LOCAL = 12
     K_CALL_ID = 13
     K_TAG = 14
+    K_DIRECTION = 15
+    K_VERSION = 16
+
+    FIRST_VERSION = 1000000000  # of our SDP
 
 cdef struct Filling:
     Call *call
@@ -45,6 +49,7 @@ cdef struct Filling:
     bint proxy_challenge
     Span uri                    # of the request, for the digest
     Span method
+    Span body
 
 
 cdef inline Span part(Dialog *d, Part x) noexcept nogil:
@@ -118,6 +123,17 @@ cdef void fill_part(Loop *L, Writer *w, int which, Filling *f, int segments) noe
             put_decimal(w, media_ssrc(L, c.stream))
         elif kind == K_FIELD:
             put_span(w, field_of(L, c.account, <int>s.at))
+        elif kind == K_DIRECTION:
+            if c.direction == D_SENDONLY:
+                put_text(w, b"sendonly")
+            elif c.direction == D_RECVONLY:
+                put_text(w, b"recvonly")
+            elif c.direction == D_INACTIVE:
+                put_text(w, b"inactive")
+            else:
+                put_text(w, b"sendrecv")
+        elif kind == K_VERSION:
+            put_decimal(w, FIRST_VERSION + <uint64_t>c.version)
         elif kind == K_NUMBER:
             put_decimal(w, c.account)
         elif kind == K_AUTHORIZATION:
@@ -130,7 +146,7 @@ cdef void fill_part(Loop *L, Writer *w, int which, Filling *f, int segments) noe
                     cnonce[kind] = <uint8_t>HEX[(r >> (4 * kind)) & 15]
                 if not write_authorization(
                     w, f.challenge, f.proxy_challenge, field_of(L, c.account, L.user_column),
-                    field_of(L, c.account, L.password_column), f.method, f.uri, cnonce
+                    field_of(L, c.account, L.password_column), f.method, f.uri, cnonce, f.body
                 ):
                     w.overflow = True
 
@@ -174,10 +190,66 @@ cdef bint keep_challenge(Call *c, Parsed *m) noexcept nogil:
     return True
 
 
+cdef bint keep_challenge_of_bye(Call *c, Parsed *m) noexcept nogil:
+    """Beside what the dialog knows, since the BYE may have to be repeated."""
+    cdef Dialog *old = c.dialog
+    cdef Dialog *d
+    cdef uint32_t n
+    if old == NULL or not answerable(m.challenge):
+        return False
+    n = text_size(old)
+    d = <Dialog *>malloc(sizeof(Dialog) + n + m.challenge.n)
+    if d == NULL:
+        return False
+    d[0] = old[0]
+    memcpy(<uint8_t *>(d + 1), <uint8_t *>(old + 1), n)
+    memcpy(<uint8_t *>(d + 1) + n, m.challenge.p, m.challenge.n)
+    d.challenge.at = n
+    d.challenge.n = m.challenge.n
+    d.proxy = m.proxy_challenge
+    c.dialog = d
+    free(old)
+    return True
+
+
+cdef inline uint32_t text_size(Dialog *d) noexcept nogil:
+    """Octets of the text behind a dialog."""
+    cdef uint32_t n = d.headers.at + d.headers.n
+    n = max(n, d.remote.at + d.remote.n)
+    n = max(n, d.local.at + d.local.n)
+    n = max(n, d.call_id.at + d.call_id.n)
+    n = max(n, d.target.at + d.target.n)
+    return max(n, d.routes.at + d.routes.n)
+
+
+cdef void send_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """BYE of a call, with the answer to a challenge where it was asked for one; the same octets each time."""
+    if c.incoming:
+        send_request(L, T_HANGUP, slot, c, 98, 1)
+    elif c.dialog != NULL and c.dialog.challenge.n:
+        send_authorized(L, T_BYE, slot, c, 98, bye_cseq(c), b"BYE", part(c.dialog, c.dialog.challenge), c.dialog.proxy)
+    else:
+        send_request(L, T_BYE, slot, c, 98, bye_cseq(c))
+
+
+cdef inline uint32_t bye_cseq(Call *c) noexcept nogil:
+    return <uint32_t>c.cseq + (2 if c.dialog != NULL and c.dialog.challenge.n else 1)
+
+
 cdef void send_with_credentials(
     Loop *L, int which, uint32_t slot, Call *c, uint8_t kind, const char *method
 ) noexcept nogil:
-    """The request again, with the answer to the challenge; the request-URI is read from the message itself."""
+    """The request again, with the answer to the challenge that was kept in place of a dialog."""
+    send_authorized(
+        L, which, slot, c, kind, c.cseq, method, part(c.dialog, c.dialog.headers), c.dialog.cseq != 0
+    )
+
+
+cdef void send_authorized(
+    Loop *L, int which, uint32_t slot, Call *c, uint8_t kind, uint32_t cseq, const char *method, Span challenge,
+    bint proxy
+) noexcept nogil:
+    """A request with the answer to a challenge; request-URI and body are read from the message itself."""
     cdef Filling f
     cdef Writer w, probe
     cdef const uint8_t *q
@@ -186,13 +258,17 @@ cdef void send_with_credentials(
     f.call = c
     f.slot = slot
     f.kind = kind
-    f.cseq = c.cseq
+    f.cseq = cseq
+    if c.dialog != NULL:
+        f.to = part(c.dialog, c.dialog.remote)
     f.method = span(<const uint8_t *>method, <const uint8_t *>method + strlen(method))
     # The start line comes first in every template, so its URI can be read once it is written.
     probe.p = L.scratch
     probe.end = L.scratch + OUT_SIZE
     probe.overflow = False
-    fill_part(L, &probe, which, &f, L.template[which].opening)
+    fill_part(
+        L, &probe, which, &f, L.template[which].segments if wants_body(challenge) else L.template[which].opening
+    )
     p = <const uint8_t *>memchr(L.scratch, 32, <size_t>(probe.p - L.scratch))
     if p == NULL:
         return
@@ -200,12 +276,18 @@ cdef void send_with_credentials(
     if q == NULL:
         return
     f.uri = span(p + 1, q)
-    f.challenge = part(c.dialog, c.dialog.headers)
-    f.proxy_challenge = c.dialog.cseq != 0
+    q = <const uint8_t *>memmem(L.scratch, <size_t>(probe.p - L.scratch), <const char *>b"\r\n\r\n", 4)
+    if q != NULL:
+        f.body = span(q + 4, probe.p)
+    f.challenge = challenge
+    f.proxy_challenge = proxy
     begin_message(L, &w)
     fill(L, &w, which, &f)
     keep_sent(L, c, &w)
-    send_message(L, &w, NULL)
+    if which == T_BYE and not c.dialog.direct:
+        send_message(L, &w, &c.dialog.peer)
+    else:
+        send_message(L, &w, NULL)
 
 
 cdef void send_failed_ack(Loop *L, uint32_t slot, Call *c, uint32_t cseq, Span to) noexcept nogil:

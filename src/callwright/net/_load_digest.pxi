@@ -287,8 +287,8 @@ cdef Span directive(Span value, const char *name, uint32_t n) noexcept nogil:
     return span(end, end)
 
 
-cdef bint offers_auth(Span qop) noexcept nogil:
-    """Whether `auth` is in the list of qop."""
+cdef bint offers(Span qop, const char *option, uint32_t n) noexcept nogil:
+    """Whether `option` is in the list of qop."""
     cdef const uint8_t *p = qop.p
     cdef const uint8_t *end = qop.p + qop.n
     cdef const uint8_t *start
@@ -296,7 +296,7 @@ cdef bint offers_auth(Span qop) noexcept nogil:
         start = p
         while p < end and p[0] != 44:
             p += 1
-        if same(trimmed(start, p), <const char *>b"auth", 4):
+        if same(trimmed(start, p), option, n):
             return True
         if p < end:
             p += 1
@@ -320,8 +320,7 @@ cdef int algorithm_of(Span name, bint *session) noexcept nogil:
 
 
 cdef bint answerable(Span challenge) noexcept nogil:
-    """Whether it is a Digest challenge with a hash and a protection that are known here. auth-int alone is not:
-    it would be broken by the first proxy that touches the body."""
+    """Whether it is a Digest challenge with a hash and a protection that are known here."""
     cdef Span qop
     cdef bint session
     if challenge.n < 8 or not same(span(challenge.p, challenge.p + 6), <const char *>b"digest", 6):
@@ -333,7 +332,14 @@ cdef bint answerable(Span challenge) noexcept nogil:
     if algorithm_of(directive(challenge, <const char *>b"algorithm", 9), &session) == A_NONE:
         return False
     qop = directive(challenge, <const char *>b"qop", 3)
-    return qop.n == 0 or offers_auth(qop)
+    return qop.n == 0 or offers(qop, <const char *>b"auth", 4) or offers(qop, <const char *>b"auth-int", 8)
+
+
+cdef inline bint wants_body(Span challenge) noexcept nogil:
+    """Whether its answer has to cover the body. Of both protections auth is taken, since auth-int does not survive
+    a proxy that touches the body."""
+    cdef Span qop = directive(challenge, <const char *>b"qop", 3)
+    return qop.n > 0 and not offers(qop, <const char *>b"auth", 4)
 
 
 cdef void put_guarded(Writer *w, Span s) noexcept nogil:
@@ -346,15 +352,17 @@ cdef void put_guarded(Writer *w, Span s) noexcept nogil:
 
 
 cdef bint write_authorization(
-    Writer *w, Span challenge, bint proxy, Span user, Span password, Span method, Span uri, const uint8_t *cnonce
+    Writer *w, Span challenge, bint proxy, Span user, Span password, Span method, Span uri, const uint8_t *cnonce,
+    Span body
 ) noexcept nogil:
     """The (Proxy-)Authorization line that answers a challenge; `cnonce` has 16 octets. False if it cannot."""
     cdef Span realm, nonce, algorithm, qop, opaque
-    cdef Hash m
+    cdef Hash m, b
     cdef uint8_t ha1[64]
     cdef uint8_t ha2[64]
     cdef uint8_t response[64]
-    cdef bint session = False
+    cdef uint8_t of_body[64]
+    cdef bint session = False, integrity
     cdef int kind
     cdef uint32_t n
     if not answerable(challenge):
@@ -364,6 +372,7 @@ cdef bint write_authorization(
     algorithm = directive(challenge, <const char *>b"algorithm", 9)
     qop = directive(challenge, <const char *>b"qop", 3)
     opaque = directive(challenge, <const char *>b"opaque", 6)
+    integrity = wants_body(challenge)
     kind = algorithm_of(algorithm, &session)
     hash_begin(&m, kind)
     hash_add(&m, user.p, user.n)
@@ -384,6 +393,12 @@ cdef bint write_authorization(
     hash_add(&m, method.p, method.n)
     hash_add(&m, <const uint8_t *>b":", 1)
     hash_add(&m, uri.p, uri.n)
+    if integrity:
+        hash_begin(&b, kind)
+        hash_add(&b, body.p, body.n)
+        n = hash_end(&b, of_body)
+        hash_add(&m, <const uint8_t *>b":", 1)
+        hash_add(&m, of_body, n)
     hash_end(&m, ha2)
     hash_begin(&m, kind)
     hash_add(&m, ha1, n)
@@ -392,7 +407,10 @@ cdef bint write_authorization(
     if qop.n:
         hash_add(&m, <const uint8_t *>b":00000001:", 10)
         hash_add(&m, cnonce, 16)
-        hash_add(&m, <const uint8_t *>b":auth:", 6)
+        if integrity:
+            hash_add(&m, <const uint8_t *>b":auth-int:", 10)
+        else:
+            hash_add(&m, <const uint8_t *>b":auth:", 6)
     else:
         hash_add(&m, <const uint8_t *>b":", 1)
     hash_add(&m, ha2, n)
@@ -419,7 +437,7 @@ cdef bint write_authorization(
         put(w, cnonce, 16)
         put_text(w, b"\"")
     if qop.n:
-        put_text(w, b", qop=auth, nc=00000001")
+        put_text(w, b", qop=auth-int, nc=00000001" if integrity else b", qop=auth, nc=00000001")
     if opaque.n:
         put_text(w, b", opaque=\"")
         put_span(w, opaque)

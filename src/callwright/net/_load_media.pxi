@@ -396,7 +396,10 @@ cdef void send_phase(Loop *L, int phase) noexcept nogil:
     while index != NONE:
         s = &m.stream[index]
         index = s.next
-        if m.shared:
+        if s.held or not s.addressed:
+            if not m.shared:
+                receive_stream(L, s, True)
+        elif m.shared:
             write_rtp(m, s, m.out_data + m.out_n * size)
             h = &m.out_header[m.out_n]
             h.msg_hdr.msg_name = &s.out.raw[0]

@@ -130,6 +130,8 @@ cdef struct Dialog:             # followed by its text
     Part call_id
     Part target
     Part routes                 # Route lines
+    Part challenge              # of our BYE, empty without
+    bint proxy                  # it was a Proxy-Authenticate
 
 cdef struct Call:
     uint64_t started            # ns
@@ -151,6 +153,8 @@ cdef struct Call:
     uint8_t state
     uint8_t repeats
     uint8_t cseq
+    uint8_t direction           # ours, in the SDP that we answer with
+    uint8_t version             # of that SDP, from the first
     bint timed
     bint heard                  # a provisional response came
     bint answered               # a 2xx came

@@ -35,6 +35,7 @@ cdef struct Stream:
     uint32_t theirs             # their SSRC
     bint open
     bint sending
+    bint held                   # in its turn, without sending
     bint addressed              # SDP said where to
     bint told                   # SDP said their SSRC
     bint latched                # `theirs` is known
@@ -504,42 +505,112 @@ cdef bint same_host(Address *a, Address *b) noexcept nogil:
     return memcmp(a.raw + 8, b.raw + 8, 16) == 0
 
 
-cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept nogil:
-    """Reads the first audio of the SDP: where to, and which SSRC to expect. False where RTP may not go."""
-    cdef Media *m = L.m
-    cdef Stream *s = &m.stream[stream]
-    cdef uint32_t at = 0, after = 0, port = 0, v = 0, i
+# What a side does with its audio (RFC 3264 section 5.1), in the order of load_media.DIRECTIONS.
+cdef enum:
+    D_SENDRECV = 0
+    D_SENDONLY = 1
+    D_RECVONLY = 2
+    D_INACTIVE = 3
+
+cdef struct Audio:
+    Address to                  # its port is not in it
+    uint32_t port
+    uint32_t ssrc
+    bint tells_ssrc
+    int direction               # theirs
+    bint nowhere                # 0.0.0.0 or ::, the hold of RFC 2543
+
+
+cdef inline int said_direction(Span line) noexcept nogil:
+    """The direction of an `a=` line, -1 of any other."""
+    if line.n != 10:
+        return -1
+    if memcmp(line.p, <const char *>b"a=sendrecv", 10) == 0:
+        return D_SENDRECV
+    if memcmp(line.p, <const char *>b"a=sendonly", 10) == 0:
+        return D_SENDONLY
+    if memcmp(line.p, <const char *>b"a=recvonly", 10) == 0:
+        return D_RECVONLY
+    if memcmp(line.p, <const char *>b"a=inactive", 10) == 0:
+        return D_INACTIVE
+    return -1
+
+
+cdef inline int answer_to(int direction) noexcept nogil:
+    """Our direction in the answer to theirs."""
+    if direction == D_SENDONLY:
+        return D_RECVONLY
+    return D_SENDONLY if direction == D_RECVONLY else direction
+
+
+cdef inline bint may_send(int ours) noexcept nogil:
+    return ours == D_SENDRECV or ours == D_SENDONLY
+
+
+cdef void read_audio(Span body, Audio *a) noexcept nogil:
+    """The first audio of an SDP that is in use, and the first at all where none is; lines of other parts of a body
+    and of other m-lines say nothing of it."""
+    cdef uint32_t at = 0, after = 0
     cdef Span line
-    cdef uint32_t ssrc = 0
-    cdef Address session, own
-    cdef bint in_audio = False, past = False, told = False, allowed, same
+    cdef Address session
+    cdef int of_session = -1, said
+    cdef bint in_audio = False, in_media = False
+    memset(a, 0, sizeof(Audio))
     memset(&session, 0, sizeof(session))
-    memset(&own, 0, sizeof(own))
+    a.direction = -1
     while at < body.n:
         line = sdp_line(body, at, &after)
         at = after
         if line.n < 3 or line.p[1] != 61:
             continue
         if line.p[0] == 109:  # m
+            if in_audio and a.port:
+                break
+            in_media = True
+            in_audio = line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0
             if in_audio:
-                past = True
-            elif not past and line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0:
-                in_audio = True
-                if number(span(line.p + 8, line.p + line.n), &port) == 0 or port > 65535:
-                    port = 0
-        elif past:
-            continue
+                memset(a, 0, sizeof(Audio))
+                a.direction = -1
+                if number(span(line.p + 8, line.p + line.n), &a.port) == 0 or a.port > 65535:
+                    a.port = 0
         elif line.p[0] == 99:  # c
-            sdp_address(line, &own if in_audio else &session)
-        elif line.p[0] == 97 and in_audio and line.n > 7 and memcmp(line.p, <const char *>b"a=ssrc:", 7) == 0:
-            if not told and number(span(line.p + 7, line.p + line.n), &v):
-                told = True
-                ssrc = v
-    if own.size == 0:
-        own = session
-    allowed = own.size != 0 and port >= LOWEST_PORT and own.size == m.local.size
+            if in_audio:
+                sdp_address(line, &a.to)
+            elif not in_media:
+                sdp_address(line, &session)
+        elif line.p[0] == 97:  # a
+            said = said_direction(line)
+            if said >= 0:
+                if in_audio:
+                    a.direction = said
+                elif not in_media:
+                    of_session = said
+            elif in_audio and not a.tells_ssrc and line.n > 7 and memcmp(line.p, <const char *>b"a=ssrc:", 7) == 0:
+                a.tells_ssrc = number(span(line.p + 7, line.p + line.n), &a.ssrc) > 0
+    if a.to.size == 0:
+        a.to = session
+    if a.direction < 0:
+        a.direction = of_session if of_session >= 0 else D_SENDRECV
+    a.nowhere = unspecified(&a.to)
+    if a.nowhere:  # nobody may be sent anything there (RFC 3264 section 8.4)
+        a.direction = D_SENDONLY if a.direction <= D_SENDONLY else D_INACTIVE
+
+
+cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept nogil:
+    """Where the stream goes, and which SSRC to expect, by an SDP. False where RTP may not go."""
+    cdef Media *m = L.m
+    cdef Stream *s = &m.stream[stream]
+    cdef Audio audio
+    cdef Address own
+    cdef uint32_t ssrc
+    cdef bint told, allowed, same
+    read_audio(body, &audio)
+    own = audio.to
+    told = audio.tells_ssrc
+    ssrc = audio.ssrc
+    allowed = own.size != 0 and not audio.nowhere and audio.port >= LOWEST_PORT and own.size == m.local.size
     if allowed:
-        (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>port)
+        (<sockaddr_in *>&own.raw[0]).sin_port = htons(<uint16_t>audio.port)
         allowed = same_host(&own, peer) or permitted(L, &own, peer)
     if not allowed:
         if told and not s.told and not s.latched:
@@ -567,6 +638,17 @@ cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept no
     return True
 
 
+cdef void media_direct(Loop *L, int stream, int ours) noexcept nogil:
+    """Sends from now on, or only receives, as our direction has it; a stream keeps its turn while it is held."""
+    cdef Stream *s = &L.m.stream[stream]
+    s.held = not may_send(ours)
+    media_send(L, stream)
+    if ours == D_SENDONLY or ours == D_INACTIVE:
+        s.began = 0  # nothing is to come, so its silence says nothing
+    elif s.began == 0:
+        s.began = L.now
+
+
 cdef void media_send(Loop *L, int stream) noexcept nogil:
     """The call is answered: begins to send, in the phase with the fewest streams."""
     cdef Media *m = L.m
@@ -574,7 +656,7 @@ cdef void media_send(Loop *L, int stream) noexcept nogil:
     cdef int i, best = 0
     if s.promised:
         expect(s, wall_ns())
-    if s.sending or not s.addressed:
+    if s.sending or not (s.addressed or s.held):
         if not s.addressed and s.began == 0:
             s.began = L.now
         return

@@ -45,10 +45,8 @@ cdef void on_timer(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     elif state == S_ENDING:
         if too_long(L, slot, c, L.t2):
             finish(L, slot, c, unended(c, O_BYE_TIMEOUT), False)
-        elif c.incoming:
-            send_request(L, T_HANGUP, slot, c, 98, 1)
         else:
-            send_request(L, T_BYE, slot, c, 98, c.cseq + 1)
+            send_bye(L, slot, c)
     elif state == S_CANCELING:
         if too_long(L, slot, c, L.t2):
             finish(L, slot, c, O_CANCELED if c.stopped or L.cancel_after else O_NO_ANSWER, False)

@@ -374,7 +374,7 @@ cdef bint parse(const uint8_t *data, uint32_t size, Parsed *m) noexcept nogil:
     memset(m, 0, sizeof(Parsed))
     m.retry_after = -1
     m.whole = span(data, data + size)
-    while p < end and (p[0] == 13 or p[0] == 10):  # keep-alive before a message
+    while p < end and (p[0] == 13 or p[0] == 10 or p[0] == 0):  # keep-alive before a message
         p += 1
     if end - p < 16:
         return False

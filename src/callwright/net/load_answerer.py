@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callwright.net.load_calls import Call, Calls
+from callwright.net.load_media import ANSWERS, read_audio
 from callwright.net.load_message import LoadMessage, address_uri, number, tag_of
 from callwright.sip.status import reason_phrase
 from callwright.sip.transport import Address
@@ -62,7 +63,7 @@ class Answerer:
         call.setup = calls.now - call.started
         self._numbers.record("setup", call.setup * 1e6)
         if call.stream is not None and calls.media is not None:
-            calls.media.send(call.stream, calls.now)
+            calls.media.direct(call.stream, call.direction, calls.now)
         self.respond(call, 200, "ok")
         calls.timer(call, self._config.t1)
 
@@ -134,10 +135,17 @@ class Answerer:
                 self._reply(m, source, 481 if call.state in ("ending", "free") else 491, call=call)
 
     def _offered(self, call: Call, m: LoadMessage) -> None:
-        """An offer within a call: where its audio goes from now on, and whether it is due."""
-        talking = call.state in ("answered", "confirmed", "talking")
-        if m.body and talking and call.stream is not None and self._calls.media is not None:
-            self._calls.media.again(call.stream, m.body, call.peer or self._config.remote)
+        """An offer within a call, by re-INVITE or UPDATE: where its audio goes from now on, and whether it
+        goes and is due (RFC 3264 section 8)."""
+        if not m.body or call.state not in ("answered", "confirmed", "talking"):
+            return
+        ours = ANSWERS[read_audio(m.body).direction]
+        if ours != call.direction:
+            call.direction, call.version = ours, call.version + 1 & 0xFF
+        media = self._calls.media
+        if call.stream is not None and media is not None:
+            media.again(call.stream, m.body, call.peer or self._config.remote)
+            media.direct(call.stream, ours, self._calls.now)
 
     def _on_register(self, m: LoadMessage, source: Address) -> None:
         if not self._config.answerer:
@@ -181,6 +189,8 @@ class Answerer:
         if config.reject:
             self.refuse(call, config.reject)
             return
+        said = read_audio(m.body)
+        call.direction = ANSWERS[said.direction]
         if calls.media is not None:
             call.stream = calls.media.open()
             if call.stream is None:

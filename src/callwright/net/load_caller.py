@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callwright.net.load_calls import Call, Calls
 from callwright.net.load_digest import answerable
+from callwright.net.load_media import ANSWERS, read_audio
 from callwright.net.load_message import LoadMessage, address_uri, tag_of
 
 
@@ -159,9 +160,8 @@ class Caller:
 
     def _store_dialog(self, call: Call, m: LoadMessage) -> bool:
         """What ACK and BYE need: To with its tag, remote target, route set in reverse order (12.1.2)."""
-        target, routes = address_uri(m.contact_value), m.routes
-        if not target:
-            return False
+        # Without the Contact that a 2xx must have, where the INVITE went is the best there is.
+        target, routes = address_uri(m.contact_value) or self._wire.request_uri(call), m.routes
         call.remote, call.target = m.to_value, target
         call.routes = b"".join(b"Route: %b\r\n" % value for value in reversed(routes))
         call.peer = self._wire.next_hop(address_uri(routes[-1]) if routes else target)
@@ -215,9 +215,10 @@ class Caller:
             return
         if call.stream is not None and calls.media is not None:
             # Answered without audio that we could send, the call goes on: it is judged by what comes in.
+            said = read_audio(m.body)
             calls.media.start(call.stream, m.body, self._config.remote)
             calls.media.promise(call.stream, m.body, answered=False)
-            calls.media.send(call.stream, calls.now)
+            calls.media.direct(call.stream, ANSWERS[said.direction], calls.now)
         if not call.hold:
             calls.bye(call)
         else:
@@ -227,13 +228,29 @@ class Caller:
     def _on_bye_response(self, call: Call, m: LoadMessage) -> None:
         if call.state != "ending":
             self._numbers.add("repeated" if call.state == "free" else "stray")
+        elif m.cseq != (1 if call.incoming else call.bye_cseq):
+            self._numbers.add("repeated")  # of the BYE before the credentials
         elif m.status >= 200:
+            if self._bye_challenged(call, m):
+                return
             self._numbers.record("bye", (self._calls.now - call.marked) * 1e6)
             call.code = m.status
             if m.status >= 300 and m.status not in (408, 481):
                 self._calls.finish(call, "status")
             else:
                 self._calls.finish(call, "no_ack" if call.incoming and not call.answered else "answered")
+
+    def _bye_challenged(self, call: Call, m: LoadMessage) -> bool:
+        """A BYE that is asked for credentials gets them, else the call would stay up at the far end."""
+        if m.status not in (401, 407) or self._config.user_column < 0 or call.incoming or call.bye_challenge:
+            return False
+        if not answerable(m.challenge):
+            return False
+        call.bye_challenge, call.proxy_challenge, call.repeats = m.challenge, m.proxy_challenge, 0
+        self._numbers.add("challenged")
+        self._calls.send_bye(call)
+        self._calls.timer(call, self._config.t1)
+        return True
 
     def _on_register_response(self, call: Call, m: LoadMessage) -> None:
         if call.state != "registering" or m.cseq != call.cseq:

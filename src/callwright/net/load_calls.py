@@ -59,9 +59,18 @@ class Call:
     proxy_challenge: bool = False
     key: tuple[bytes, bytes] = (b"", b"")
     stream: Stream | None = None
+    direction: int = 0
+    """Ours, in the SDP that we answer with: index of load_media.DIRECTIONS."""
+    version: int = 0
+    """Of that SDP, from the first."""
+    bye_challenge: bytes = b""
     late: bool = False
     """Answered after we gave up ringing."""
     said: deque[MessageNoted] = field(default_factory=lambda: deque(maxlen=LADDER_MESSAGES + 1))
+
+    @property
+    def bye_cseq(self) -> int:
+        return self.cseq + (2 if self.bye_challenge else 1)
 
 
 def unended(call: Call, outcome: str) -> str:
@@ -256,7 +265,8 @@ class Calls:
         self.timer(call, self.config.t1)
 
     def send_bye(self, call: Call) -> None:
+        """With the answer to a challenge where it was asked for one; the same octets each time."""
         if call.incoming:
             self.wire.request("hangup", call, 1)
         else:
-            self.wire.request("bye", call, call.cseq + 1)
+            self.wire.request("bye", call, call.bye_cseq)

@@ -57,22 +57,23 @@ def _hash(algorithm: bytes) -> str | None:
         return None
 
 
-def _protects(challenge: bytes) -> bool:
+def _protection(challenge: bytes) -> bytes | None:
+    """What the answer protects: `auth`, `auth-int` where only that is offered, b"" without qop (RFC 2069);
+    None where nothing known is offered."""
     qop = directive(challenge, b"qop")
-    return not qop or b"auth" in [option.strip(_SPACE).lower() for option in qop.split(b",")]
+    offered = [option.strip(_SPACE).lower() for option in qop.split(b",")]
+    return next((one for one in (b"auth", b"auth-int") if one in offered), None) if qop else b""
 
 
 def answerable(challenge: bytes) -> bool:
-    """Whether it is a Digest challenge with a hash and a protection that are known here. auth-int alone is
-    not: it would be broken by the first proxy that touches the body.
-    """
+    """Whether it is a Digest challenge with a hash and a protection that are known here."""
     return (
         len(challenge) >= 8
         and challenge[:6].lower() == b"digest"
         and challenge[6] in _SPACE
         and bool(directive(challenge, b"nonce"))
         and _hash(directive(challenge, b"algorithm")) is not None
-        and _protects(challenge)
+        and _protection(challenge) is not None
     )
 
 
@@ -88,14 +89,24 @@ def _unguarded(text: bytes) -> bytes:
 
 
 def authorization(
-    challenge: bytes, *, proxy: bool, user: bytes, password: bytes, method: bytes, uri: bytes, cnonce: bytes
+    challenge: bytes,
+    *,
+    proxy: bool,
+    user: bytes,
+    password: bytes,
+    method: bytes,
+    uri: bytes,
+    cnonce: bytes,
+    body: bytes = b"",
 ) -> bytes | None:
-    """The (Proxy-)Authorization line that answers a challenge, with its end of line; None if it cannot."""
+    """The (Proxy-)Authorization line that answers a challenge, with its end of line; None if it cannot.
+
+    Of both protections auth is taken, since auth-int does not survive a proxy that touches the body."""
     if not answerable(challenge):
         return None
     realm, nonce = directive(challenge, b"realm"), directive(challenge, b"nonce")
     algorithm, opaque = directive(challenge, b"algorithm"), directive(challenge, b"opaque")
-    qop = bool(directive(challenge, b"qop"))
+    qop = _protection(challenge)
     session = algorithm.lower().endswith(b"-sess")
     name = _hash(algorithm)
     assert name is not None
@@ -107,9 +118,9 @@ def authorization(
     secret = digest(user, _unguarded(realm), password)
     if session:
         secret = digest(secret, plain, cnonce)
-    action = digest(method, uri)
+    action = digest(method, uri, digest(body)) if qop == b"auth-int" else digest(method, uri)
     response = (
-        digest(secret, plain, b"00000001", cnonce, b"auth", action) if qop else digest(secret, plain, action)
+        digest(secret, plain, b"00000001", cnonce, qop, action) if qop else digest(secret, plain, action)
     )
     guarded = user.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     text = (
@@ -120,7 +131,7 @@ def authorization(
     if qop or session:
         text += b', cnonce="%b"' % cnonce
     if qop:
-        text += b", qop=auth, nc=00000001"
+        text += b", qop=%b, nc=00000001" % qop
     if opaque:
         text += b', opaque="%b"' % opaque
     return text + b"\r\n"

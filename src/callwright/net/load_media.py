@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from callwright.net.address import family_of, from_sockaddr, sockaddr
 from callwright.net.load_message import number
@@ -42,6 +42,26 @@ _TIMESPEC = struct.Struct("@ll")
 _DROPS = struct.Struct("@I")
 _BUFFER = 65_536
 _EXPEDITED = 46 << 2
+
+
+DIRECTIONS = (b"sendrecv", b"sendonly", b"recvonly", b"inactive")
+ANSWERS = (0, 2, 1, 3)
+"""Index of our direction in the answer to theirs (RFC 3264 section 6.1)."""
+SENDING = (0, 1)
+"""Ours in which we send."""
+NOWHERE = ("0.0.0.0", "::")
+"""The hold of RFC 2543."""
+_DIRECTION_LINES = tuple(b"a=" + direction for direction in DIRECTIONS)
+
+
+class Audio(NamedTuple):
+    """What an SDP says of its audio: numeric host and port (empty and 0 without), SSRC where it tells one,
+    and the index of its direction."""
+
+    host: str
+    port: int
+    ssrc: int | None
+    direction: int
 
 
 class Media:
@@ -179,8 +199,8 @@ class Media:
 
         Of a later offer or answer: the SDP in force wins, and what still comes from before is late.
         """
-        host, port, ssrc = read_audio(body)
-        if not host or port < LOWEST_PORT or (":" in host) != (":" in self._config.host):
+        host, port, ssrc, _ = read_audio(body)
+        if not host or host in NOWHERE or port < LOWEST_PORT or (":" in host) != (":" in self._config.host):
             if stream.theirs is None:
                 self._tell(stream, ssrc)
             return False
@@ -227,11 +247,21 @@ class Media:
         self.start(stream, body, peer)
         self.promise(stream, body, answered=True)
 
+    def direct(self, stream: Stream, ours: int, now: float) -> None:
+        """Sends from now on, or only receives, as our direction has it; a stream keeps its turn while it is
+        held."""
+        stream.held = ours not in SENDING
+        self.send(stream, now)
+        if ours in (1, 3):
+            stream.began = 0.0  # nothing is to come, so its silence says nothing
+        elif not stream.began:
+            stream.began = now
+
     def send(self, stream: Stream, now: float) -> None:
         """The call is answered: begins to send, in the phase with the fewest streams."""
         if stream.promised:
             stream.expect(_clock())
-        if stream.phase >= 0 or stream.to is None:
+        if stream.phase >= 0 or (stream.to is None and not stream.held):
             if stream.to is None and not stream.began:
                 stream.began = now
             return
@@ -346,17 +376,20 @@ class Media:
                 self._numbers.record("rtp_lateness", late * 1e6, sent)
 
     def _send_phase(self, phase: dict[Stream, None]) -> int:
+        sent = 0
         for stream in phase:
             sock = stream.sock or self._shared
             assert sock is not None
-            assert stream.out is not None
             if stream.sock is not None:
                 self._receive(stream, sock)
+            if stream.held or stream.out is None:
+                continue
+            sent += 1
             packet, to = stream.next_packet(self._config), sockaddr(stream.out)
             if not _sent(sock, packet, to) and not _sent(sock, packet, to):
                 self._numbers.add("rtp_send_errors")
             self._numbers.add("rtp_sent")
-        return len(phase)
+        return sent
 
     def rest(self, wait: float, began: float) -> float:
         """`wait` in seconds, or less until the next phase that has streams."""
@@ -413,29 +446,43 @@ def _clock() -> int:
     return time.time_ns() if sys.platform == "linux" else time.monotonic_ns()
 
 
-def read_audio(body: bytes) -> tuple[str, int, int | None]:
-    """Of the first audio of an SDP: numeric host, port (empty and 0 without), and SSRC where it tells one."""
+def read_audio(body: bytes) -> Audio:
+    """Of the first audio of an SDP that is in use, and of the first at all where none is; lines of other
+    parts of a body and of other m-lines say nothing of it."""
     session = own = ""
     port, ssrc = 0, None
-    in_audio = False
+    of_session: int | None = None
+    direction: int | None = None
+    in_audio = in_media = False
     for line in body.split(b"\n"):
         line = line.strip(b" \t\r")
         if len(line) < 3 or line[1:2] != b"=":
             continue
         if line.startswith(b"m="):
-            if in_audio:
+            if in_audio and port:
                 break
-            if len(line) > 8 and line.startswith(b"m=audio "):
-                in_audio = True
-                port = number(line[8:]) or 0
-        elif line.startswith(b"c=") and len(line) >= 10:
+            in_media, in_audio = True, len(line) > 8 and line.startswith(b"m=audio ")
             if in_audio:
+                own, ssrc, direction = "", None, None
+                port = number(line[8:]) or 0
+                port = port if port <= 65535 else 0
+        elif line.startswith(b"c="):
+            if len(line) >= 10 and in_audio:
                 own = _host(line)
-            else:
+            elif len(line) >= 10 and not in_media:
                 session = _host(line)
+        elif line in _DIRECTION_LINES:
+            if in_audio:
+                direction = _DIRECTION_LINES.index(line)
+            elif not in_media:
+                of_session = _DIRECTION_LINES.index(line)
         elif in_audio and len(line) > 7 and line.startswith(b"a=ssrc:") and ssrc is None:
             ssrc = number(line[7:])
-    return own or session, port if port <= 65535 else 0, ssrc
+    said = direction if direction is not None else of_session or 0
+    host = own or session
+    if host in NOWHERE:  # nobody may be sent anything there (RFC 3264 section 8.4)
+        said = 1 if said <= 1 else 3
+    return Audio(host, port, ssrc, said)
 
 
 def _host(line: bytes) -> str:

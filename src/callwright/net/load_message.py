@@ -187,7 +187,7 @@ def number(text: bytes) -> int | None:
 
 def parse(data: bytes) -> LoadMessage | None:
     """Reads a datagram; None when it is not a SIP message that can be matched or answered."""
-    datagram, data = data, data.lstrip(b"\r\n")
+    datagram, data = data, data.lstrip(b"\r\n\0")
     if len(data) < 16 or b"\n" not in data:
         return None
     first, _, rest = data.partition(b"\n")

@@ -70,6 +70,8 @@ class Stream:
     """Their SSRC, once it is known."""
     told: bool = False
     """SDP said their SSRC."""
+    held: bool = False
+    """In its turn, without sending."""
     phase: int = -1
     began: float = 0.0
     # what came

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from callwright.net.address import numeric_host, sockaddr
 from callwright.net.load_digest import authorization
+from callwright.net.load_media import DIRECTIONS
 from callwright.net.load_numbers import Numbers
-from callwright.net.loading import LoopConfig, open_sockets
+from callwright.net.loading import FIRST_VERSION, LoopConfig, open_sockets
 from callwright.sip.transport import Address
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Wire:
                 parts.append(b"%d" % call.account)
             elif kind == "authorization":
                 parts.append(line)
+            elif kind == "direction":
+                parts.append(DIRECTIONS[call.direction])
+            elif kind == "version":
+                parts.append(b"%d" % (FIRST_VERSION + call.version))
             elif kind == "port":
                 parts.append(b"%d" % (call.stream.port if call.stream is not None else _NOBODY))
             elif kind == "ssrc":
@@ -73,16 +78,22 @@ class Wire:
 
     def request(self, name: str, call: Call, cseq: int) -> None:
         line = b""
-        if call.tried and name in ("invite", "register"):
-            method, uri, _ = self.fill(name, call, cseq, b"").split(b" ", 2)
-            line = self._credentials(call, method, uri)
+        challenge = call.bye_challenge if name == "bye" else call.challenge
+        if challenge and (name == "bye" or (call.tried and name in ("invite", "register"))):
+            plain = self.fill(name, call, cseq, call.remote)
+            method, uri, _ = plain.split(b" ", 2)
+            line = self._credentials(call, challenge, method, uri, plain.partition(b"\r\n\r\n")[2])
         self.send(self._say(call, self.fill(name, call, cseq, call.remote, line)), call.peer)
 
-    def _credentials(self, call: Call, method: bytes, uri: bytes) -> bytes:
+    def request_uri(self, call: Call) -> bytes:
+        """That of the INVITE of a call."""
+        return self.fill("invite", call, call.cseq, b"").split(b" ", 2)[1]
+
+    def _credentials(self, call: Call, challenge: bytes, method: bytes, uri: bytes, body: bytes) -> bytes:
         config = self._config
         row = config.accounts[call.account]
         line = authorization(
-            call.challenge,
+            challenge,
             proxy=call.proxy_challenge,
             user=row[config.user_column],
             password=row[config.password_column] if config.password_column >= 0 else b"",
@@ -90,6 +101,7 @@ class Wire:
             uri=uri,
             # The same in a repeat of the request, which has to be the same octets (17.1.2.2).
             cnonce=b"%08x%08x" % (config.salt, call.number),
+            body=body,
         )
         return line or b""
 

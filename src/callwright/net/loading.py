@@ -24,6 +24,7 @@ from callwright.sip.transport import Address
 __all__ = [
     "BUCKETS",
     "COUNTERS",
+    "FIRST_VERSION",
     "HISTOGRAMS",
     "LADDERS",
     "LADDER_MESSAGES",
@@ -157,7 +158,11 @@ SLOTS = (
     "local",
     "call_id",
     "tag",
+    "direction",
+    "version",
 )
+#: Of the SDP of a loop: ten digits, as many as it can rise to.
+FIRST_VERSION = 1_000_000_000
 Segments = tuple[tuple[str, bytes | int], ...]
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::(\d+))?\}")
 
