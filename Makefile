@@ -35,11 +35,16 @@ $(VENV)/.installed-test: $(INSTALLED_BY)
 peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, nginx, Chromium
 	@tools/install-peers
 
+# Two at a time; then, alone, those that measure time or fill both cores.
+PARALLEL ?= -n 2 --dist loadfile
+
 test: $(VENV)/.installed-test peers   ## every test, real peers included
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL) -m "not alone"
+	$(PYTEST) -m alone
 
 test-fast: $(VENV)/.installed-test   ## the tests that need nothing but Python
-	$(PYTEST) -m "not peer and not chaos"
+	$(PYTEST) $(PARALLEL) -m "not peer and not chaos and not alone"
+	$(PYTEST) -m "alone and not peer and not chaos"
 
 KILLS ?= 1000
 LANES ?= 4
