@@ -9,7 +9,7 @@ route.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from callwright.policy.addresses import bare, numeric
@@ -76,9 +76,9 @@ class Permission:
         for uri in dict.fromkeys((target, next_hop)):
             if uri.host and not _same(next_hop.destination, uri.host):  # a tel: URI has a number and no host
                 decisions += await self._named(uri, user, directory)
-        for decision in decisions:
-            if not decision.allowed:
-                raise NotPermitted(decision)
+        refused = next((decision for decision in decisions if not decision.allowed), None)
+        if refused is not None:
+            raise NotPermitted(_with_maddr(refused, next_hop))
         for hop, decision in zip(hops, decisions, strict=False):
             self._signalling[hop.remote.host] = decision
         targets = dict.fromkeys(decision.target for decision in decisions if decision.target is not None)
@@ -149,6 +149,14 @@ class Permission:
 
 def _permitted(hop: Hop) -> PermittedHop:
     return PermittedHop(hop.transport, hop.local, hop.remote, hop.name)
+
+
+def _with_maddr(refused: Decision, uri: Uri) -> Decision:
+    """Who reads the host of a URI has to learn why another address is refused."""
+    if _same(uri.destination, uri.host):
+        return refused
+    reason = f"The maddr of {uri.host} sends requests to {uri.destination}. {refused.reason}"
+    return replace(refused, reason=reason)
 
 
 def _same(one: str, other: str) -> bool:
