@@ -33,8 +33,8 @@ def run(
     [
         ("203.0.113.7 country=FR", "15", "15 is an emergency number in FR"),
         ("203.0.113.0/24 country=fr # France", "0899123456", "0899123456 is a premium-rate number in FR"),
-        ("203.0.113.7", "112#", "112%23 is an emergency number"),
-        ("203.0.113.7\n203.0.113.7 number=112", "*31#112", "*31%23112 is an emergency number"),
+        ("203.0.113.7", "112#", "112# is an emergency number"),
+        ("203.0.113.7\n203.0.113.7 number=112", "*31#112", "*31#112 is an emergency number"),
         ("203.0.113.7 number=43123", "43123;phone-context=+1", "203.0.113.7 is not permitted"),
         ("203.0.113.7 country=XX", "100", "'XX' is not a country"),
         ("203.0.113.7 land=FR", "100", "neither number=PATTERN nor country=CODE"),

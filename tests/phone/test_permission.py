@@ -129,6 +129,26 @@ async def test_the_number_is_asked_about_with_a_proxy_too(proxy: str | None) -> 
     assert "112 is an emergency number" in await ask("tel:112", proxy or "sip:permitted.test")
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "tel:43123;phone-context=+1",
+        "tel:43123;isub=1;PHONE-context=+1",
+        "sip:43123;phone-context=+1@permitted.test",
+        "sip:43123%3Bphone-context=%2B1@permitted.test",
+        "sip:43123@permitted.test;user=phone;phone-context=+1",
+        "sip:43123;phone-context=example.com@permitted.test",
+    ],
+)
+async def test_a_target_for_a_number_means_it_in_its_own_context(target: str) -> None:
+    only = Rules(
+        targets=(Target(host="permitted.test", number="43123"), Target(host=PERMITTED, number="43123"))
+    )
+    assert "not permitted" in await ask(target, "sip:permitted.test", rules=only)
+    assert await ask("tel:43123", "sip:permitted.test", rules=only) == PERMITTED
+    assert "112" in await ask(target.replace("43123", "112"), "sip:permitted.test")
+
+
 async def test_a_number_permitted_at_one_host_is_not_sent_by_way_of_another() -> None:
     rules = Rules(targets=(Target(host="permitted.test", number="112"), Target(host="both.test")))
     assert await ask("sip:112@permitted.test", rules=rules) == PERMITTED

@@ -252,7 +252,7 @@ def _refusal(scenario: Scenario, rules: Rules) -> str:
         except SipSyntaxError as error:
             return f"{address}: {text} is no SIP URI: {error.reason}."
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), rules)
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), rules)
         if not decision.allowed and not decision.undecided:
             return f"{address}: {decision.reason} {decision.remedy}".strip()
     return ""

@@ -299,7 +299,7 @@ def _ask_policy(scenario: Scenario, policy: Any) -> None:
         except SipSyntaxError as error:
             raise Refused(f"{address}: {text} is no SIP URI: {error.reason}") from None
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), policy)
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
         if not decision.allowed and not decision.undecided:
             raise Refused(
                 f"{address}: {decision.reason}",

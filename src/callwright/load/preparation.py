@@ -156,7 +156,7 @@ def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Ad
         if uri.is_secure or (uri.parameter("transport") or "udp").lower() != "udp":
             raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
         for hop in (uri, proxy or uri):
-            before = decide(Purpose.LOAD, Destination(hop.host, (), hop.port, uri.user or ""), rules)
+            before = decide(Purpose.LOAD, Destination(hop.host, (), hop.port, uri.dialled), rules)
             if hop.host and not before.allowed and not before.undecided:
                 raise CannotLoad(before.reason, before.remedy, policy=True)
     try:

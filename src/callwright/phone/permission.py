@@ -68,7 +68,7 @@ class Permission:
         NotPermitted, and what `directory` raises.
         """
         next_hop = proxy or target
-        user = target.unescaped_user or ""
+        user = target.dialled
         hops = await directory.hops(next_hop)
         decisions = [
             self._decide(next_hop.destination, (hop.remote.host,), hop.remote.port, user) for hop in hops

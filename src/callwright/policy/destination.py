@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import unquote
 
 from callwright.policy.addresses import Address, bare, impossible, is_inside, is_private, numeric, plain
 from callwright.policy.numbering import is_country
@@ -232,9 +233,11 @@ def _refused_number(
         if target.at(host, None) or (addresses and all(target.at(host, a) for a in addresses)):
             return None
     where = f" in {country}" if country else ""
+    plain = unquote(destination.user)
+    dialled = plain if plain.isprintable() else destination.user
     return Decision(
         False,
-        f"{destination.user} {_DANGERS[kind]}{where}; it is called only on the built-in PBX.",
+        f"{dialled} {_DANGERS[kind]}{where}; it is called only on the built-in PBX.",
         f"If it is safe there, name the number itself in the targets file of a test: "
         f"{host} number={''.join(destination.user.split())}",
     )

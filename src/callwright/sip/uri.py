@@ -99,6 +99,20 @@ class Uri:
             else replace(self, user=self.user.replace("#", "%23"))
         )
 
+    @property
+    def dialled(self) -> str:
+        """What is dialled, for who judges numbers: the user part, escapes and all, with its phone-context.
+
+        In a tel URI the context is a parameter (RFC 3966), in a SIP URI it stands in the user part (RFC 3261
+        section 19.1.6); some write it behind the host, so that counts too. Empty where nothing is dialled.
+        """
+        if not self.user:
+            return ""
+        found = [
+            f";{name}={value or ''}" for name, value in self.parameters if name.lower() == "phone-context"
+        ]
+        return "".join([self.user, *found])
+
     def parameter(self, name: str) -> str | None:
         """Value of a URI parameter, "" where it has none (`;lr`), None where it is absent."""
         return find_parameter(self.parameters, name)

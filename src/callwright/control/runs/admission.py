@@ -63,7 +63,7 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
         except SipSyntaxError as error:
             raise RefusedByPolicy(address, f"{text} is no SIP URI: {error.reason}.", "") from None
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.user or ""), policy)
+        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
         if not decision.allowed and not decision.undecided:
             raise RefusedByPolicy(address, decision.reason, _remedy(decision))
         if decision.target is not None:
