@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 
 from callwright.control.accounts.model import Identity, Role, TokenKind, User
 from callwright.control.app import create_app
+from callwright.control.runs.model import Run
 from callwright.control.services import Services, Settings
 from callwright.control.web.visitor import COOKIE
+from callwright.net.clock import ManualClock
 
 PASSWORD = "correct horse battery"
 
@@ -36,7 +41,7 @@ async def signed_in(services: Services, web: Web, user_id: int) -> None:
         name="",
         token_hash=hashlib.sha256(token.encode()).hexdigest(),
         user_id=user_id,
-        idle_seconds=3600.0,
+        idle_seconds=1e9,
         now=services.clock.wall(),
     )
     web.cookies.set(COOKIE, token)
@@ -174,3 +179,116 @@ async def test_who_may_only_read_gets_text_and_no_fields(
     assert not re.search("<(input|select|textarea|button)", main)
     assert "max_duration: 6 s" in main
     assert "MOS of what this party heard (callee) must be" in main
+
+
+async def ended(services: Services, admin: Identity, **call: Any) -> Run:
+    """A run of basic_call that an agent has carried out."""
+    run = await services.runs.start(admin, "basic_call", call.pop("overrides", None))
+    agent = call.pop("agent", "ag")
+    await services.runs.claim(run.id, 1, agent, 60.0)
+    await services.runs.intend(run.id, 1, agent)
+    outcome = {"verdict": "passed", "reason": "Both heard each other.", "calls": [call]}
+    await services.runs.finish(run.session_id, 1, json.dumps(outcome), agent_id=agent)
+    return await services.runs.by_id(run.id)
+
+
+async def test_any_two_runs_stand_side_by_side(web: Web, services: Services, admin: Identity) -> None:
+    first = await ended(services, admin, party="alice", call_id="abc@h", pdd_ms=20.0, codec="PCMA")
+    second = await ended(
+        services,
+        admin,
+        party="alice",
+        call_id="def@h",
+        pdd_ms=20.0,
+        codec="PCMU",
+        overrides={"transport": "tcp"},
+    )
+    page = (await web.get(f"/runs/compare?run={second.id}&run={first.id}")).text
+    assert f"<h1>Run {first.id} and run {second.id}</h1>" in page
+    marked = re.findall(r'<tr( class="differs")?><th scope="row">([^<]*)</th>', page)
+    rows = {name: bool(mark) for mark, name in marked}
+    assert rows["alice (1): codec"]
+    assert not rows["alice (1): post-dial delay"]
+    assert rows["Parameter transport"]
+    assert not rows["alice (1): Call-ID"]  # two runs never share one
+    assert (await web.get(f"/runs/compare?run={first.id}")).status_code == 422
+    assert (await web.get("/runs/compare?run=1&run=999")).status_code == 404
+
+
+async def test_runs_are_narrowed_by_day_agent_call_id_and_number(
+    web: Web, services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    first = await ended(services, admin, call_id="abc@h", destination="sip:4102@pbx")
+    clock.advance(2 * 86_400.0)
+    second = await ended(services, admin, call_id="def@h", destination="sip:4199@pbx")
+
+    async def found(query: str) -> list[int]:
+        page = (await web.get(f"/runs?{query}")).text
+        return [int(number) for number in re.findall(r'name="run" value="(\d+)"', page)]
+
+    day = datetime.fromtimestamp(first.created_at, UTC).date()
+    assert await found("") == [second.id, first.id]
+    assert await found(f"from={day}&to={day}") == [first.id]
+    assert await found(f"from={day + timedelta(days=1)}") == [second.id]
+    assert await found("q=abc@h") == [first.id]
+    assert await found("q=4199") == [second.id]
+    assert await found("from=nonsense") == [second.id, first.id]
+
+
+async def test_a_test_shows_how_its_mos_and_delay_went(web: Web, services: Services, admin: Identity) -> None:
+    for delay in (20.0, 40.0):
+        await ended(services, admin, pdd_ms=delay, received={"mos": 4.3, "packets": 9})
+    page = (await web.get("/tests/basic_call")).text
+    assert "MOS of the last 2 runs that have one: last 4.30" in page
+    assert "Post-dial delay of the last 2 runs that have one: last 40 ms" in page
+
+
+async def test_targets_and_tests_link_to_each_other(web: Web, services: Services, admin: Identity) -> None:
+    target = await services.runs.add_target(admin, host="pbx.example.com", concurrency=2)
+    text = "name: aimed\ntitle: Aimed\ntarget: pbx.example.com:5080\nsteps: [[options: {party: a}]]\n"
+    await services.tests.create(admin, text, project="demo")
+    page = (await web.get("/targets")).text
+    row = page[page.index(f'id="target-{target.id}"') :]
+    assert 'href="/tests/demo:aimed"' in row[: row.index("</tr>")]
+    assert f'href="/targets#target-{target.id}"' in (await web.get("/tests/aimed")).text
+    assert "Goes to the built-in PBX" in (await web.get("/tests/basic_call")).text
+
+
+async def test_projects_are_a_table_with_counts(web: Web, services: Services, admin: Identity) -> None:
+    await services.runs.start(admin, "basic_call")
+    page = (await web.get("/projects")).text
+    table = page[page.index("<table") : page.index("</table>")]
+    assert re.search(r'/tests\?project=demo">\d+<', table)
+    assert '/runs?project=demo">1<' in table
+
+
+async def test_an_account_is_edited_in_its_row_and_keeps_its_password(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    await services.accounts.put_credential(admin, "office", {"user": "4101", "password": "kept-secret"})
+    page = (await web.get("/credentials")).text
+    assert 'value="4101"' in page
+    assert "kept-secret" not in page
+    answer = await web.fill("/credentials", name="office", replace="1", user="4105", domain="pbx.example.com")
+    assert answer.status_code == 303
+    account = (await services.accounts.revealed_credentials())["office"]
+    assert account == {"user": "4105", "domain": "pbx.example.com", "password": "kept-secret"}
+
+
+async def test_the_audit_log_says_it_in_words_and_links_to_what_it_is_about(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    target = await services.runs.add_target(admin, host="pbx.example.com")
+    run = await services.runs.start(admin, "basic_call")
+    await services.runs.stop(admin, run.session_id)
+    page = (await web.get("/audit")).text
+    assert "An administrator permitted a destination" in page
+    assert f'href="/targets#target-{target.id}"' in page
+    assert f'href="/run/details/{run.session_id}"' in page
+
+
+async def test_after_enrolling_the_page_says_what_happens_and_waits_for_the_agent(web: Web) -> None:
+    page = (await web.fill("/agents/enrol", pool="lab")).text
+    assert "It takes runs of the pool lab at once" in page
+    assert 'hx-select="#agentlist"' in page
+    assert 'hx-select="#agentlist"' not in (await web.get("/agents")).text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -159,6 +159,11 @@ class RunRecords:
     async def history(self, identity: Identity, since: float, bucket_seconds: float) -> Sequence[Bucket]:
         """How many runs of each phase in each stretch of time since then, and their mean MOS."""
         return await self._store.history(since, bucket_seconds, identity.project_ids)
+
+    async def counts(self, identity: Identity, since: float) -> Mapping[int, int]:
+        """Id of each project that the identity sees to how many runs began since then."""
+        found = await self._store.counts(since)
+        return {project_id: count for project_id, count in found if identity.sees(project_id)}
 
     # -- the public link
 

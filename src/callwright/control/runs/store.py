@@ -94,7 +94,11 @@ class RunStore(Protocol):
         ...
 
     async def previous_pass(self, run: Run) -> Run | None:
-        """Of the same test in the same project."""
+        """Of the same test in the same project, with the overrides of this run or with none."""
+        ...
+
+    async def counts(self, since: float) -> list[tuple[int, int]]:
+        """(project id, runs made since then)."""
         ...
 
     async def history(

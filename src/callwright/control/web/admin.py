@@ -13,7 +13,7 @@ from callwright.control import killing
 from callwright.control.accounts.model import Right
 from callwright.control.api.tests.enrolment import agents_changed
 from callwright.control.errors import DomainError, Invalid, NotFound
-from callwright.control.web import members
+from callwright.control.web import aims, members
 from callwright.control.web.members import kept
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
@@ -106,13 +106,16 @@ def _targets(pages: Pages) -> list[Any]:
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
     ) -> Response[bytes]:
         standing = await killing.standing(pages.services)
+        rows = await runs.targets()
+        tests = await pages.services.tests.list(visitor.identity, limit=2_000)
         return await pages.page(
             request,
             visitor,
             "targets.html",
             "Targets",
             status=422 if refusal else 200,
-            targets=await runs.targets(),
+            targets=rows,
+            used=aims.used_by(tests, rows, embedded=runs.settings.embedded),
             switch=standing.switch,
             standing=standing,
             embedded=runs.settings.embedded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right, Role
 from callwright.control.errors import DomainError, Invalid
+from callwright.control.web import audit_words
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
 _AUDIT_PAGE = 100
@@ -120,6 +121,7 @@ def _projects(pages: Pages) -> list[Any]:
             ]
             for one in projects
         }
+        tests = await services.tests.list(identity, limit=5_000)
         return await pages.page(
             request,
             visitor,
@@ -128,6 +130,8 @@ def _projects(pages: Pages) -> list[Any]:
             status=422 if refusal else 200,
             projects=projects,
             inside=inside,
+            test_counts=Counter(test.project_id for test in tests),
+            run_counts=await services.runs.counts(identity, pages.now - 7 * 86_400),
             outside=outside,
             roles=ROLES,
             mine=dict(identity.projects or ()),
@@ -219,7 +223,7 @@ def _audit(pages: Pages) -> list[Any]:
             "audit.html",
             "Audit log",
             q=q,
-            entries=rows,
+            entries=[audit_words.shown(row) for row in rows],
             newer=f"/audit?{urlencode(used)}" if before is not None else None,
             older=f"/audit?{more}" if more else None,
         )

@@ -16,7 +16,7 @@ from callwright.control.runs.model import RunFilter
 from callwright.control.scenarios.masking import masked_document
 from callwright.control.scenarios.model import Test, TestDocument
 from callwright.control.scenarios.service import RESERVED_NAMES
-from callwright.control.web import changes, editor, health, rendering
+from callwright.control.web import aims, changes, editor, health, rendering, trend
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.scenario.amendment import CannotAmend, amend, amend_condition
 from callwright.scenario.source import DocumentError, Problem
@@ -425,7 +425,7 @@ async def _editor(
     reading = await editor.read_beside(text)
     kept = _for(visitor, test, (await pages.services.tests.document(test)).document) if test else text
     services, who = pages.services, visitor.identity
-    runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=health.LAST) if test else []
+    runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=trend.LAST) if test else []
     versions = await services.tests.versions(test) if test else []
     projects = [p.name for p in await services.tests.projects(who) if who.can_in(Right.EDIT, p.id)]
     rights = visitor.rights_in(test.project_id) if test else {}
@@ -448,6 +448,8 @@ async def _editor(
         problems_json=[problem.to_json() for problem in problems or reading.problems],
         refusal=refusal,
         runs=runs[:10],
+        trends=trend.trends(runs),
+        goes_to=await _goes_to(pages, test) if test else [],
         marks=marks,
         marks_say=health.strip_says(marks),
         latest=versions[0] if versions else None,
@@ -457,6 +459,14 @@ async def _editor(
         project=project,
         **rights,
     )
+
+
+async def _goes_to(pages: Pages, test: Test) -> list[tuple[str, int | None]]:
+    """Its hosts, each with the id of the target that permits it."""
+    runs = pages.services.runs
+    rows, embedded = await runs.targets(), runs.settings.embedded
+    found = [(host, aims.permitting(host, rows, embedded=embedded)) for host in aims.hosts(test)]
+    return [(host, row.id if row else None) for host, row in found]
 
 
 async def _free_name(pages: Pages, visitor: Visitor, text: str) -> str:

@@ -142,6 +142,12 @@ PREVIOUS_PASS = Statement(
     .limit(1)
 )
 
+COUNTS = Statement(
+    select(runs.c.project_id, func.count())
+    .where(runs.c.created_at >= param("since"))
+    .group_by(runs.c.project_id)
+)
+
 _FILTERS: dict[str, Any] = {
     "phase": runs.c.phase == param("phase"),
     "project_id": runs.c.project_id == param("project_id"),

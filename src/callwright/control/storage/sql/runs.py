@@ -155,6 +155,10 @@ class SqlRunStore:
         values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
         return await self._db.one(Run, sql.PREVIOUS_PASS, values)
 
+    async def counts(self, since: float) -> list[tuple[int, int]]:
+        rows = await self._db.all(_as_is, sql.COUNTS, {"since": since})
+        return [(int(project_id), int(count)) for project_id, count in rows]
+
     async def history(
         self, since: float, seconds: float, visible: tuple[int, ...] | None = None
     ) -> list[Bucket]:

@@ -95,6 +95,16 @@
     if (!refused || event.detail.requestConfig.triggeringEvent) cw.signIn().catch(function () {});
   });
 
+  // A list that renews itself waits while somebody chooses in it.
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    if (event.detail.target.querySelector && event.detail.target.querySelector("[form=compare]:checked") && !event.detail.requestConfig.triggeringEvent) event.detail.shouldSwap = false;
+  });
+  document.addEventListener("change", function (event) {
+    if (event.target.getAttribute("form") !== "compare") return;
+    var chosen = document.querySelectorAll("[form=compare]:checked");
+    if (chosen.length > 2) [].forEach.call(chosen, function (box) { if (box !== event.target && chosen.length-- > 2) box.checked = false; });
+  });
+
   document.addEventListener("click", function (event) {
     var button = event.target.closest("button, a");
     if (!button) return;
@@ -110,6 +120,10 @@
       dispatchEvent(new Event("themechange"));
     } else if ("copy" in button.dataset) {
       copy(button);
+    } else if (button.dataset.row) {
+      var row = document.getElementById(button.dataset.row), opener = document.querySelector('[aria-controls="' + row.id + '"]');
+      row.hidden = !row.hidden; opener.setAttribute("aria-expanded", String(!row.hidden));
+      (row.hidden ? opener : row.querySelector("input:not([type=hidden])")).focus();
     } else if (button.dataset.show) {
       button.parentNode.querySelectorAll("[data-show]").forEach(function (other) {
         var on = other === button, shown = document.getElementById(other.dataset.show);
