@@ -100,7 +100,7 @@ class Net:
         found = {to: n for to, n in counted.items() if to.rpartition(":")[0] in FORBIDDEN}
         found |= {to: n for to, n in counted.items() if to == f"{PEER}:{SERVICE}"}
         nearby: dict[str, int] = self.loopback.ask("look")["packets"]
-        return found | {to: n for to, n in nearby.items() if to in ("127.0.0.1:5060", "127.0.0.1:40000")}
+        return found | {to: n for to, n in nearby.items() if to.startswith("127.")}
 
     def close(self) -> None:
         self.outside.close()
@@ -370,6 +370,32 @@ def test_who_is_called_hangs_up_where_the_call_came_from(net: Net, tmp_path: Pat
             answer.wait(20)
             caller.wait(20)
     assert caller.document()["ended_by"] == "remote"
+    assert net.strangers() == {}
+
+
+@pytest.mark.parametrize("said", [STRANGER, "127.0.0.1"])
+def test_a_load_answers_who_calls_and_sends_nothing_elsewhere(net: Net, tmp_path: Path, said: str) -> None:
+    """Via, Contact and SDP of the caller say that it is somewhere else; the side that answers hangs up."""
+    near = (
+        "load",
+        "--answer",
+        "--listen",
+        f"{HERE}:5080",
+        "--calls",
+        "1",
+        "--hold",
+        "0.3",
+        "--media",
+        "ports",
+    )
+    with net.start(tmp_path, *command(*near, "--json")) as answer:
+        answer.wait_for("answering at")
+        far = ("call", f"sip:x@{HERE}:5080", "--advertise", said, "--bind", PEER, "--for", "20", "--json")
+        with far_end(net, tmp_path, *far) as caller:
+            caller.wait(30)
+            answer.wait(30)
+    assert caller.document()["ended_by"] == "remote"
+    assert answer.document()["answered"] == 1
     assert net.strangers() == {}
 
 
