@@ -1,0 +1,75 @@
+"""A media leg asks the policy about whoever sends it RTP."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from callwright.net.clock import ManualClock
+from callwright.net.entropy import seeded_entropy
+from callwright.phone.leg import MediaLeg
+from callwright.phone.permission import Permission
+from callwright.phone.plan import MediaPlan
+from callwright.policy.destination import Purpose, Rules, Target
+from callwright.sdp.formats import AudioFormat
+from callwright.sdp.negotiation import Negotiated
+
+PCMU = AudioFormat("PCMU", 8000, payload_type=0)
+PEER = "198.51.100.7"  # the SIP peer, a target of the run
+STRANGER = "203.0.113.9"
+
+
+class Engine:
+    """Gives out the session instead of running it."""
+
+    def open_ports(self, host: str) -> Any:
+        return SimpleNamespace(
+            local=SimpleNamespace(port=4000), local_rtcp=SimpleNamespace(port=4001), close=lambda: None
+        )
+
+    def start_time(self, interval: float) -> float:
+        return 0.0
+
+    def start(self, session: Any, ports: Any) -> Any:
+        self.session = session
+
+        def run(work: Any) -> Future[Any]:
+            done: Future[Any] = Future()
+            done.set_result(work())
+            return done
+
+        return SimpleNamespace(run=run)
+
+
+def rtp(sequence: int) -> bytes:
+    return struct.pack("!BBHII", 0x80, 0, sequence, 160 * sequence, 7) + b"\xff" * 160
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "heard"), [(PEER, 5000, 5), (STRANGER, 5000, 0), (STRANGER, 5002, 0), (PEER, 53, 0)]
+)
+async def test_rtp_of_a_stranger_is_not_heard_though_it_comes_first(
+    source: str, port: int, heard: int
+) -> None:
+    permission = Permission(Purpose.RUN, Rules(targets=(Target(network=f"{PEER}/32"),)))
+    engine = Engine()
+    phone: Any = SimpleNamespace(
+        engine=engine,
+        advertised=lambda host: host,
+        permission=permission,
+        clock=ManualClock(),
+        entropy=seeded_entropy(3),
+    )
+    leg = MediaLeg(phone, MediaPlan(play="silence"), "192.0.2.1", PEER)
+    negotiated = Negotiated(PCMU, 0, {0: PCMU}, PEER, 5000, PEER, 5001, "sendrecv", 20)
+    assert leg.adjust(negotiated, sending=True, due=True) is None
+    for sequence in range(5):
+        engine.session.receive(rtp(sequence), (source, port), 0.02 * sequence)
+    received = engine.session.report(1.0).received
+    assert (received.packets if received else 0) == heard
+    await asyncio.sleep(0)
