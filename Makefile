@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/callwright/*/_*.pxi)
 
-.PHONY: run demo test test-fast chaos check bench fuzz install peers docs clean help
+.PHONY: run demo test test-fast chaos soak mutants check bench fuzz install peers docs clean help
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -70,6 +70,16 @@ fuzz: $(VENV)/.installed-test   ## native rooms against their pure twins; proper
 	$(BIN)/python tools/fuzz_rtp.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_load.py -max_total_time=$(FUZZ_SECONDS)
 	CALLWRIGHT_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 3600 $(shell grep -rlE '^@given' tests --include='test_*.py')
+
+ROOMS ?= quality policy digest rtp runs
+
+mutants: $(VENV)/.installed-test   ## plant faults in ROOMS, one at a time, and count those that no test notices
+	$(BIN)/python tools/mutants.py $(ROOMS)
+
+SOAK_SECONDS ?= 3600
+
+soak: $(VENV)/.installed-test   ## SOAK_SECONDS of posts, event streams and slow clients, with the memory looked at
+	CALLWRIGHT_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -s tests/chaos/test_soak.py
 
 bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU per call, alternating runs
 	$(BIN)/python -m benchmarks.sipp

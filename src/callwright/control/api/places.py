@@ -55,13 +55,17 @@ class Connections:
         self._exempt = networks_of(exempt)
         self._seen: dict[tuple[str, int], int] = {}  # in order of their first sight
         self._turn = 0
+        self._gone: set[tuple[str, int]] = set()
 
     def surplus(self, peers: Mapping[int, tuple[str, int]]) -> list[int]:
         """Descriptors to close. ``peers``: descriptor to (host, port), all that are open now."""
         self._turn += 1
         open_now = {(plain(host), port): descriptor for descriptor, (host, port) in peers.items()}
         self._seen = {peer: turn for peer, turn in self._seen.items() if peer in open_now}
-        self._places.known.intersection_update(open_now)
+        # A connection may be younger than this look at them: it is forgotten when two have not seen it.
+        gone = self._places.known.difference(open_now)
+        self._places.known.difference_update(gone & self._gone)
+        self._gone = gone
         owners: dict[str, list[tuple[str, int]]] = {}
         for peer in open_now:
             self._seen.setdefault(peer, self._turn)
