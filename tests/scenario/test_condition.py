@@ -299,3 +299,17 @@ def test_a_header_is_looked_for_at_the_end_that_receives_its_message() -> None:
     assert holds("header Server of 200 = Asterisk")
     assert not holds("alice.header X-A of INVITE = b")
     assert not holds("header X-A of BYE = b")
+
+
+def test_a_request_inside_a_call_is_looked_for_where_it_came() -> None:
+    said = CapturedMessage("BYE", (("Reason", "Q.850;cause=31"),))
+    ended = CallOutcome(id="a", messages=(said,))
+    hung_up = CallOutcome(id="b", direction=Direction.INCOMING)
+    for text, holds in (
+        ("header Reason of BYE ~ /cause=31/", True),
+        ("header Reason of BYE = Q.850;cause=16", False),
+        ("header Reason of BYE absent", False),
+        ("header Reason of CANCEL present", False),
+        ("header X-A of re-INVITE absent", True),
+    ):
+        assert parse_condition(Text(text, NOWHERE)).evaluate([ended, hung_up]).passed is holds, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -316,8 +317,9 @@ def failure_of(
         case events.FailureCause.TIMED_OUT:
             return Failure.TIMEOUT, peer
         case events.FailureCause.TRANSPORT:
-            tls = hop is not None and hop.transport is Transport.TLS and _about_tls(reason)
-            return (Failure.TLS if tls else Failure.UNREACHABLE), _once(reason, hop)
+            told = _once(reason, hop)
+            tls = hop is not None and hop.transport is Transport.TLS and _about_tls(told)
+            return (Failure.TLS if tls else Failure.UNREACHABLE), _TLS_WITH.sub("", told)
         case events.FailureCause.NOT_BOUND:
             return Failure.NOT_BOUND, reason
         case events.FailureCause.UNAUTHORIZED if not has_account:
@@ -326,6 +328,10 @@ def failure_of(
             return Failure.TIMEOUT, peer
         case _:
             return Failure.REFUSED, None
+
+
+# How net/tls opens its sentences; that of the outcome names the host already.
+_TLS_WITH = re.compile(r"^TLS with .{1,300}? failed: ")
 
 
 def _once(reason: str, hop: Hop | None) -> str:

@@ -128,7 +128,11 @@ METRICS = _table(
     Metric("blame", "choice", lambda o: o.blame, "who is to blame", _ANY, tuple(Blame)),
     Metric("states", "states", lambda c: c.states, "states the call went through", _CALL, tuple(CallState)),
     Metric(
-        "header", "header", lambda o: o.messages, "header of a received message: header X-A of 180 = b", _ANY
+        "header",
+        "header",
+        lambda o: o.messages,
+        "header of a received message: header X-A of 180 = b, header Reason of BYE ~ /cause=31/",
+        _ANY,
     ),
     Metric("calls", "count", len, "number of calls looked at"),
     Metric("registered", "time", lambda o: o.registered_ms, "REGISTER to its 200", (RegistrationOutcome,)),
@@ -198,13 +202,14 @@ class Condition:
 
     def _receivers(self, subjects: list[Subject]) -> list[Subject]:
         """Of both ends of a call only the one that can have received the message whose header is meant: an
-        INVITE comes to the callee, a response to the caller. Whoever names a party means that party.
+        INVITE comes to the callee, a response to the caller, a request inside the call to whom it came.
+        Whoever names a party means that party.
         """
         if not self.message or self.who is not None:
             return subjects
         wanted = Direction.OUTGOING if self.message.isdigit() else Direction.INCOMING
         if not self.message.isdigit() and self.message != "INVITE":
-            return subjects
+            return [s for s in subjects if self.message in [m.start.upper() for m in s.messages]] or subjects
         ends = [s for s in subjects if not isinstance(s, CallOutcome) or s.direction is wanted]
         return ends or subjects
 

@@ -159,7 +159,9 @@ It holds when it holds for every call it looks at, and there is at least one. Wh
 hold. Quote a condition that holds `: ` or ` #`, or stands with brackets inside `[…]`.
 
 A header `of INVITE` is looked for at the callee and one `of 180` or `of 200` at the caller, since only they
-receive it; a party named before it is always the one that is meant.
+receive it; a party named before it is always the one that is meant. Requests inside a call are `BYE`,
+`CANCEL`, `re-INVITE`, `UPDATE`, `INFO`, `ACK` and the like, each with all its headers, looked for where they
+came.
 
 A call that is meant to fail says so by a condition that no answered call can satisfy (`code = 486`,
 `states lacks [answered]`); it then passes when its conditions hold. `cancel_after` and `reject` say it
