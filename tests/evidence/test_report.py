@@ -118,13 +118,20 @@ def test_a_run_about_which_nothing_is_known_is_still_a_page() -> None:
     assert "Canceled. Stopped by hand." in words(text)
 
 
-def test_recordings_are_drawn_and_linked_or_put_into_the_page_when_small(tmp_path: Path) -> None:
+def test_a_recording_is_linked_or_put_into_the_page_when_small(tmp_path: Path) -> None:
+    for seconds, source in ((2, "data:audio/wav;base64,"), (14, "alice.wav")):
+        write_wav(tmp_path / "alice.wav", 1, seconds=seconds)
+        (found,) = [a.get("src") or "" for tag, a in tags_of(page(folder=tmp_path)).tags if tag == "audio"]
+        assert found.startswith(source)
+
+
+def test_a_call_that_both_ends_recorded_is_played_once_and_drawn_twice(tmp_path: Path) -> None:
     write_wav(tmp_path / "alice.wav", 1, seconds=2)
-    write_wav(tmp_path / "bob.wav", 2, seconds=14)
-    sources = [a.get("src") or "" for tag, a in tags_of(page(folder=tmp_path)).tags if tag == "audio"]
-    assert sources[0].startswith("data:audio/wav;base64,")
-    assert sources[1] == "bob.wav"
-    assert page(folder=tmp_path).count('class="wave') == 4
+    write_wav(tmp_path / "bob.wav", 2, seconds=2)
+    html = page(folder=tmp_path)
+    assert len([tag for tag, _ in tags_of(html).tags if tag == "audio"]) == 1
+    assert html.count("as Alice heard it") == html.count("as Bob heard it") == 1
+    assert "as the far end reported it" not in html
 
 
 def test_a_recording_that_is_no_wav_or_lies_elsewhere_is_left_out(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from callwright.scenario.outcome import (
     Verdict,
 )
 from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.scenario.proof import other_end
 
 _ORDER = (Blame.TARGET, Blame.NETWORK, Blame.PLATFORM, Blame.TEST)
 _STOPPED = "The run was stopped before it could tell."
@@ -131,6 +132,8 @@ def _target(outcome: RunOutcome) -> str:
         return f"It did what was asked; {sum(load.answered for load in placed):,} calls answered."
     if placed:
         return ""
+    if outcome.blame is Blame.TEST and (passed_on := _passed_on(outcome)):
+        return passed_on
     parts = _parts(outcome)
     if parts and all(part.verdict is Verdict.PASSED for part in parts):
         answered = sum(call.answered for call in outcome.calls)
@@ -139,6 +142,18 @@ def _target(outcome: RunOutcome) -> str:
             if answered
             else "It did what was asked."
         )
+    return ""
+
+
+def _passed_on(outcome: RunOutcome) -> str:
+    """What the target let through of a call that failed, where both of its ends are ours."""
+    for call in outcome.calls:
+        other = other_end(call, outcome.calls) if call.verdict is Verdict.FAILED else None
+        if other is None or not other.sent.packets or not call.received.packets:
+            continue
+        if call.received.packets >= other.sent.packets:
+            to, by = call.party or "One end", other.party or "the other"
+            return f"{to.capitalize()} received all {other.sent.packets:,} packets that {by} sent."
     return ""
 
 

@@ -29,12 +29,14 @@ from callwright.evidence.naming import (
     named_calls,
     with_quality,
 )
+from callwright.evidence.next_step import next_step
 from callwright.evidence.scope import build_scope, call_end
-from callwright.evidence.shown import shown
+from callwright.evidence.shown import one_line, shown
 from callwright.evidence.waterfall import call_phases, run_phases
 from callwright.evidence.waveform import Waveform, read_waveform
 from callwright.quality.bands import BANDS, band
-from callwright.scenario.outcome import CallOutcome, CallState, EndedBy, RunOutcome, Verdict
+from callwright.scenario.outcome import CallOutcome, CallState, Direction, EndedBy, RunOutcome, Verdict
+from callwright.scenario.proof import other_end
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -102,8 +104,36 @@ def _bars_on(mos: float | None) -> int:
     return 0 if mos is None else len(BANDS) - BANDS.index(band(mos))
 
 
+@dataclass(frozen=True, slots=True)
+class Divider:
+    """Where the messages of another Call-ID begin: what it is, and the Call-ID as it was on the wire."""
+
+    text: str
+    call_id: str
+
+
+def divided(rows: Sequence[Row], outcome: RunOutcome) -> list[Row | Divider]:
+    """The rows with a divider before the first message of each Call-ID, where there are several."""
+    ids = {row.call_id for row in rows if isinstance(row, MessageRow)}
+    if len(ids) < 2:
+        return list(rows)
+    names = {one_line(call.call_id): name for name, call in named_calls(outcome) if call.call_id}
+    found: list[Row | Divider] = []
+    seen: set[str] = set()
+    for row in rows:
+        if isinstance(row, MessageRow) and row.call_id and row.call_id not in seen:
+            seen.add(row.call_id)
+            what = {"INVITE": "Call", "REGISTER": "Registration"}.get(
+                row.method or "", row.method or "Messages"
+            )
+            name = names.get(row.call_id)
+            found.append(Divider(f"{what}, {name}" if name else what, row.call_id))
+        found.append(row)
+    return found
+
+
 def _row_kind(row: object) -> str:
-    kinds = {MessageRow: "message", StreamRow: "stream", GapRow: "gap"}
+    kinds = {MessageRow: "message", StreamRow: "stream", GapRow: "gap", Divider: "divider"}
     return kinds[type(row)]
 
 
@@ -124,6 +154,8 @@ def run_page(
     calls = named_calls(outcome)
     drawn = sorted(calls, key=lambda pair: _VERDICT_ORDER.get(pair[1].verdict, 9))[:MOST_CALLS]
     drawn = [pair for pair in calls if pair in drawn]
+    # Where both ends are ours, what one sent is what the other heard: it is shown once.
+    mirrored = {call.id for _, call in calls if call.answered and other_end(call, outcome.calls) is not None}
     players, waves = _recordings(drawn, folder, outcome.started_at or 0.0, recordings_at)
     falls = [run_phases(outcome), *(call_phases(name, call, ladder) for name, call in drawn)]
     messages = ladder.messages
@@ -133,6 +165,8 @@ def run_page(
         "started": _utc(outcome.started_at),
         "took": _took(outcome),
         "suspects": suspects(outcome, changes),
+        "next": next_step(outcome, changes),
+        "mirrored": mirrored,
         "calls": calls,
         "facts": {call.id: _facts(call) for _, call in calls},
         "heard": [pair for pair in calls if has_media(pair[1])],
@@ -143,15 +177,15 @@ def run_page(
         "failed_conditions": sum(not condition.passed for condition in outcome.conditions),
         "loads": shown_loads(outcome),
         "ladder": ladder,
-        "rows": placed_rows(ladder.rows[:MOST_ROWS], len(ladder.parties)),
+        "rows": placed_rows(divided(ladder.rows[:MOST_ROWS], outcome), len(ladder.parties)),
         "hidden_rows": max(0, len(ladder.rows) - MOST_ROWS),
         "message_count": len(messages),
         "stream_count": len(ladder.streams),
         "lane_x": lane_positions(len(ladder.parties)),
-        "scope": build_scope(drawn, outcome.started_at, waves, min_mos),
+        "scope": build_scope(drawn, outcome.started_at, waves, min_mos, mirrored=mirrored),
         "not_drawn": len(calls) - len(drawn),
         "moments": _moments(messages, calls),
-        "players": players,
+        "players": _once(players, drawn, mirrored),
         "falls": [fall for fall in falls if fall is not None and fall.phases],
     }
 
@@ -196,7 +230,7 @@ def lane_positions(lanes: int) -> list[float]:
     return [_lane_x(n, lanes) for n in range(lanes)]
 
 
-def placed_rows(rows: Sequence[Row], lanes: int) -> list[tuple[Row, Place]]:
+def placed_rows(rows: Sequence[Row | Divider], lanes: int) -> list[tuple[Row | Divider, Place]]:
     """Rows of a ladder with where each is drawn, for `sections/rows.html`."""
     return [(row, _place(row, lanes)) for row in rows]
 
@@ -241,6 +275,17 @@ def _moments(messages: Sequence[MessageRow], calls: Sequence[tuple[str, CallOutc
     return found[:2]
 
 
+def _once(
+    players: list[_Player], calls: Sequence[tuple[str, CallOutcome]], mirrored: set[str]
+) -> list[_Player]:
+    """The caller's recording of a call whose other end recorded the same, in stereo, the other way round."""
+    outgoing = {name for name, call in calls if call.direction is Direction.OUTGOING}
+    twice = {name for name, call in calls if call.id in mirrored and call.direction is Direction.INCOMING}
+    if not outgoing or not any(player.owner in outgoing for player in players):
+        return players
+    return [player for player in players if player.owner not in twice]
+
+
 @dataclass(frozen=True, slots=True)
 class _Player:
     """A recording on the page; `start` is where it begins on the axis, in seconds."""
@@ -250,6 +295,7 @@ class _Player:
     path: str
     start: float
     embedded: bool
+    owner: str = ""
 
 
 def _recordings(
@@ -278,5 +324,5 @@ def _recordings(
             answer = next((s.at for s in call.states if s.state is CallState.ANSWERED), 0.0)
             start = round((call.started_at or run_start) - run_start + answer, 3)
             kind = {"stereo": "left sent, right received"}.get(audio.kind, audio.kind)
-            players.append(_Player(f"{name}, {kind}", source, audio.path, start, embedded))
+            players.append(_Player(f"{name}, {kind}", source, audio.path, start, embedded, name))
     return players, waves

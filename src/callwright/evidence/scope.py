@@ -4,7 +4,7 @@ drawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from callwright.evidence.charts import (
@@ -124,9 +124,11 @@ def build_scope(
     min_mos: float,
     *,
     at_least: float = 0.0,
+    mirrored: Set[str] = frozenset(),
 ) -> Scope | None:
     """The scope of named calls; None when not one of them has a time. `waves` is by call id: kind and
-    outline. The axis is `at_least` so many seconds long, for calls that still go on.
+    outline. The axis is `at_least` so many seconds long, for calls that still go on. `mirrored`: ids of calls
+    whose other end is drawn too, so that what they sent is shown where it was heard.
     """
     timed = [
         (name, call, (call.started_at or 0.0) - (started_at or 0.0))
@@ -153,6 +155,8 @@ def build_scope(
             if not call.answered and not any(
                 (s.received if received else s.sent).packets for s in call.seconds
             ):
+                continue
+            if not received and call.id in mirrored:
                 continue
             plots = drawer.direction(call, offset, received, wave)
             kind = "receive" if received == outgoing else "send"

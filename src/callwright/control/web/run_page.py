@@ -20,6 +20,7 @@ from callwright.control.errors import Invalid, LinkExpired, NotFound, StorageUna
 from callwright.control.runs.differences import Difference, Seen, changes_of_test, differences
 from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.runs.records import KIOSK_DAYS
+from callwright.control.runs.transitions import Phase
 from callwright.control.scenarios.masking import masked_document
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
@@ -119,9 +120,10 @@ def routes(pages: Pages) -> list[Any]:
             case "unshare":
                 await runs.revoke_kiosk(visitor.identity, session_id)
                 return go(here, "unshared")
-            case "again":
+            case "again" | "plain":
                 run = await runs.get(visitor.identity, session_id)
-                overrides = await runs.overrides(run)
+                # `plain`: as the test is written, which tells whether what was overridden is the cause.
+                overrides = await runs.overrides(run) if what == "again" else {}
                 test = await pages.services.tests.by_id(visitor.identity, run.test_id)
                 again = await runs.start(
                     visitor.identity, test.name, overrides, project=test.project_name, pool=run.pool
@@ -278,6 +280,7 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         facts.append(("Agent", this.agent or "one that is gone"))
     facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]
     shown = msgspec.json.decode(this.detail.shown, type=dict[str, Any]) if this.detail.shown else {}
+    overridden = set(await pages.services.runs.overrides(run)) if visitor is not None else set()
     document = None
     if visitor is not None:
         may_change = visitor.can_in(Right.EDIT, run.project_id)
@@ -298,6 +301,8 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         else "SHA-256 of each file is in the API’s list of evidence.",
         "document": document,
         "overrides": Redactor().document(shown),
+        "overridden": overridden,
+        "without_override": bool(overridden) and run.phase == Phase.FAILED and run.blame in (None, "test"),
         "can_share": visitor is not None and visitor.can_in(Right.RUN, run.project_id),
         "notes": [*_missing(this), *([f"The files cannot be read now. {unread}"] if unread else [])],
     }

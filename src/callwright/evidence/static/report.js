@@ -83,6 +83,23 @@
     });
   });
 
+  // Picking a place in a lane plays from there.
+  var player = document.querySelector("audio[data-start]");
+  if (player) all("#time .plot").forEach(function (plot) {
+    plot.dataset.seek = "";
+    plot.addEventListener("click", function (event) {
+      var box = plot.getBoundingClientRect(), playing = all("audio[data-start]").filter(function (a) { return !a.paused; })[0] || player;
+      playing.currentTime = Math.max(0, (event.clientX - box.left) / box.width * Number(playing.dataset.end) - Number(playing.dataset.start));
+      playing.play();
+    });
+  });
+
+  // On a phone the summary comes first: what is long and for experts is folded until it is wanted.
+  if (matchMedia("(max-width: 860px)").matches) all("details.fold").forEach(function (fold) { if (!location.hash || !fold.querySelector(location.hash)) fold.open = false; });
+  all('.tabs.stick a').forEach(function (tab) {
+    tab.addEventListener("click", function () { var fold = document.querySelector(tab.hash + " > details.fold"); if (fold) fold.open = true; });
+  });
+
   var tabs = all(".tabs.stick a");
   if ("IntersectionObserver" in window) {
     var seen = new IntersectionObserver(function (entries) {
