@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, create_engine, text
 from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
+from callwright.control.storage.sql import run_statements
 from callwright.control.storage.sql.database import DialectName
 from callwright.control.storage.sql.run_statements import page_statement
 from callwright.control.storage.sql.tables import metadata
@@ -128,6 +130,7 @@ def test_every_acknowledged_write_is_synced(tmp_path: Path) -> None:
     script = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from callwright.control.storage.schema import Location
 from callwright.control.storage.stores import open_stores
 
@@ -241,3 +244,61 @@ def test_a_list_with_one_filter_is_read_in_the_order_of_an_index(
     assert not [step for step in plan if "TEMP B-TREE" in step], plan
     assert [step for step in plan if step.startswith("SEARCH")] or name is None, plan
     assert not [step for step in plan if step.startswith("SCAN")] or name is None, plan
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("USAGE", {"target_id": 1}),
+        ("COUNT_QUEUED", {"project_id": 1}),
+        ("COUNT_HELD", {"project_id": 1}),
+        ("SHARES", {"pool": "default", "run_id": 1}),
+        ("COUNT_LIVE", {}),
+    ],
+)
+def test_what_each_start_of_a_run_asks_does_not_read_history(
+    empty_database: Path, name: str, params: dict[str, Any]
+) -> None:
+    """Those that live are found by their status; another index is entered with the id of one of them."""
+    text, values = getattr(run_statements, name).bind(DialectName.SQLITE, params)
+    with sqlite3.connect(empty_database) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+    steps = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
+    assert any("ix_runs_status_id (status=?)" in step for step in steps)
+    for step in steps:
+        assert "status=?" in step or "id=?" in step.replace("project_id=?", "").replace("target_id=?", ""), (
+            plan
+        )
+
+
+def test_minutes_of_a_target_that_were_used_before_the_counter_stay_used(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        connection.execute(text("INSERT INTO projects (id, name, created_at) VALUES (1, 'p', 0)"))
+        connection.execute(
+            text(
+                "INSERT INTO tests (id, project_id, name, version, created_at, updated_at) "
+                "VALUES (1, 1, 't', 1, 0, 0)"
+            )
+        )
+        connection.execute(text("INSERT INTO targets (id, host, created_at) VALUES (1, 'h', 0)"))
+        for number, at in enumerate((86_400 * 5 - 1, 86_400 * 5, 86_400 * 5 + 9), 1):
+            connection.execute(
+                text(
+                    "INSERT INTO runs (id, session_id, test_id, test_name, testcase_name, project_id, "
+                    "project_name, pool, phase, attempt, created_at, deadline_at, max_seconds) VALUES "
+                    f"({number}, 's{number}', 1, 't', 't', 1, 'p', 'default', 'passed', 1, {at}, 0, 1)"
+                )
+            )
+            connection.execute(text(f"INSERT INTO run_targets VALUES (1, {number}, 1, 1.0, {number}.5)"))
+        command.upgrade(config, schema.HEAD)
+        found = connection.execute(text("SELECT target_id, day, minutes FROM target_days ORDER BY day")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [(1, 4, 1.5), (1, 5, 6.0)]

@@ -78,10 +78,13 @@ GIVEN = Statement(
 )
 ALL_LIVE = Statement(select(*_RUN).where(_LIVE).order_by(runs.c.id))
 COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(_LIVE))
+_ALSO = runs.alias("live")
+#: By way of the runs that live, which are few: SQLite would rather read all that a project ever had.
+_AMONG_LIVE = runs.c.id.in_(select(_ALSO.c.id).where(_ALSO.c.status == literal("running")))
 COUNT_QUEUED = Statement(
     select(func.count())
     .select_from(runs)
-    .where(runs.c.phase == literal(Phase.QUEUED.value), runs.c.project_id == param("project_id"))
+    .where(_AMONG_LIVE, runs.c.phase == literal(Phase.QUEUED.value), runs.c.project_id == param("project_id"))
 )
 RESERVE_QUEUE = Statement(
     select(projects.c.max_queued)
@@ -91,7 +94,11 @@ RESERVE_QUEUE = Statement(
 COUNT_HELD = Statement(
     select(func.count())
     .select_from(runs)
-    .where(_among((Phase.STARTING, Phase.RUNNING)), runs.c.project_id == param("project_id"))
+    .where(
+        _AMONG_LIVE,
+        _among((Phase.STARTING, Phase.RUNNING)),
+        runs.c.project_id == param("project_id"),
+    )
 )
 RUNNING_LIMITS = Statement(
     select(projects.c.id, projects.c.max_running).where(projects.c.max_running.is_not(None))
@@ -110,7 +117,7 @@ SHARES = Statement(
         func.sum(case((and_(_WAITS, runs.c.id < param("run_id")), 1), else_=0)),
         func.sum(case((_WAITS, 0), else_=1)),
     )
-    .where(_LIVE, runs.c.pool == param("pool"))
+    .where(_AMONG_LIVE, runs.c.pool == param("pool"))
     .group_by(runs.c.project_id)
     .order_by(runs.c.project_id)
 )
