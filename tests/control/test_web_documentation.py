@@ -23,6 +23,7 @@ def test_every_document_comes_with_the_package_and_its_links_lead_somewhere() ->
 
 
 def test_html_in_a_document_is_text_and_links_elsewhere_are_words() -> None:
+    assert "Made by" not in rendered("a", "<!-- Made by\nx -->\n# A\n").html
     shown = rendered(
         "a", "# A\n<script>x</script>\n\n[b](b.md#c) [gone](../README.md) ![p](p.png)", frozenset({"b"})
     )

@@ -70,7 +70,7 @@ def rendered(name: str, text: str, known: frozenset[str] = frozenset()) -> Docum
     from markdown_it.token import Token
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(text)
+    tokens = markdown.parse(re.sub(r"<!--.*?-->\n*", "", text, flags=re.DOTALL))
     title, parts, heading = name, [], ""
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
