@@ -16,6 +16,7 @@ from callwright.phone.facts import CallFacts
 from callwright.phone.leg import MediaLeg, OutOfPorts
 from callwright.phone.measure import call_outcome, last_second
 from callwright.phone.plan import AnswerPlan, CallPlan
+from callwright.phone.promise import Promise
 from callwright.scenario.outcome import (
     CallOutcome,
     CallState,
@@ -73,7 +74,7 @@ class PhoneCall:
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = self._held_by_peer = False
-        self._talked = False  # both have promised audio once: what the peer sends alone after it is a hold
+        self._promise = Promise()
         self._reoffers_left = 0
         self._hanging_up = False
         self._concluding = False
@@ -238,19 +239,14 @@ class PhoneCall:
             self._spawn(self._start_named_media(negotiated, sending))
             return True
         refusal = self.leg.adjust(
-            negotiated, sending=sending and negotiated.sends, due=self.answered and self._promised(negotiated)
+            negotiated,
+            sending=sending and negotiated.sends,
+            due=self._promise.due(negotiated) and self.answered,
         )
         if refusal is not None:
             self.hangup(Failure.POLICY, refusal)
             return False
         return True
-
-    def _promised(self, negotiated: Negotiated) -> bool:
-        """Whether the peer is to send audio (RFC 3264 section 5.1). On a hold of its own it need not."""
-        if not negotiated.remote_held and negotiated.direction == "sendrecv":
-            self._talked = True
-        nowhere = negotiated.remote_host in ("0.0.0.0", "::")  # as hold was said before RFC 3264
-        return negotiated.receives and not nowhere and not (negotiated.remote_held and self._talked)
 
     def media_refusal(self, negotiated: Negotiated) -> str | None:
         """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
