@@ -247,6 +247,18 @@ def test_audio_is_not_due_on_hold_and_is_due_from_the_resumption_on() -> None:
     assert found.due_s == pytest.approx(2.2)
 
 
+def test_numbers_that_went_on_during_a_hold_are_not_lost() -> None:
+    line = Line()
+    line.talk(1.0)
+    line.session.set_direction(line.now, sending=False, receiving=False)
+    line.pause(5.0, lost=True)
+    line.session.set_direction(line.now, sending=True, receiving=True)
+    line.talk(1.0)
+    received = line.received()
+    assert (received.lost, received.packets, received.restarts) == (0, 100, 0)
+    assert received.timeline.gaps == ()
+
+
 def test_a_hold_that_begins_in_a_gap_keeps_the_gap_and_a_dead_resumption_is_one() -> None:
     line = Line()
     line.talk(1.0)

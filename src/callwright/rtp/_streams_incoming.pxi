@@ -266,6 +266,8 @@ cdef class IncomingStream:
 
     def resume(self):
         self.timing.discontinue()
+        self.sequence.begin()
+        self._held = None
 
     def report(self, source, double now):
         return _received.received_report(self, source, now)

@@ -273,8 +273,13 @@ class IncomingStream:
         self.receive(data, arrival)
 
     def resume(self) -> None:
-        """After a hold the far end's timestamps may or may not have gone on: neither is jitter."""
+        """After a hold the far end's timestamps and numbers may have gone on, or not.
+
+        Neither is jitter, and what it numbered and did not send is not lost.
+        """
         self.timing.discontinue()
+        self.sequence.begin()
+        self._held = None
 
     def report(self, source: tuple[str, int] | None, now: float) -> ReceivedReport:
         return received_report(self, source, now)
