@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from callwright.agent.spool import Entry, Spool
-from callwright.phone.guard import Estate, Guard, Kept
+from callwright.phone.guard import Estate, Guard, Kept, KeptLoad
 from callwright.sip.transport import Address
 from callwright.sip.will import Will
 
@@ -33,6 +33,19 @@ class WrittenGuard:
         self.write({"estate": number, "of": msgspec.to_builtins(estate)})
         return _Written(self, number, self._guard.open(estate) if self._guard is not None else None)
 
+    def watch(
+        self,
+        estate: Estate,
+        local: tuple[str, int],
+        remote: tuple[str, int] | None,
+        accounts: Sequence[tuple[str, str]],
+        descriptors: Sequence[int],
+    ) -> KeptLoad:
+        """Of a load nothing is written down: a call of it costs no system call."""
+        if self._guard is None:
+            return _Nothing()
+        return self._guard.watch(estate, local, remote, accounts, descriptors)
+
     def write(self, line: dict[str, Any]) -> None:
         """A disk that is full keeps nothing; the guardian does all the same."""
         entry = self._journal()
@@ -42,6 +55,14 @@ class WrittenGuard:
             entry.bequeath(msgspec.json.encode(line))
         except OSError as error:
             _log.warning("what ends a call of run %d is not on the disk: %s", entry.attempt.run_id, error)
+
+
+class _Nothing:
+    def close(self) -> None:
+        """Nobody keeps it."""
+
+    def orphan(self) -> None:
+        """Nobody keeps it."""
 
 
 class _Written:

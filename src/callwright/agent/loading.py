@@ -21,15 +21,17 @@ from callwright.load.action import (
     wishes_of_call,
 )
 from callwright.load.engine import Controls, Engine
+from callwright.load.guarding import load_guard
 from callwright.load.plan import Plan, Stage
 from callwright.load.preparation import CannotLoad, capped_configs, loop_configs
 from callwright.load.statistics import Second
 from callwright.load.verdict import judge
-from callwright.load.worker import Worker, make_workers
+from callwright.load.worker import LoadGuard, Worker, make_workers
 from callwright.net.address import Unreachable, bracketed, source_address
 from callwright.net.clock import Clock
 from callwright.net.loading import LoopConfig, is_native
 from callwright.net.resolver import ResolutionFailed, resolve
+from callwright.phone.guard import Guard
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
 from callwright.policy.destination import Rules, Target
 from callwright.scenario import command, event
@@ -71,10 +73,12 @@ class Loads:
         post: Callable[[event.Event], None],
         on_intent: OnIntent | None = None,
         caps: Caps | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._scenario, self._rules, self._bind, self._rtp_ports = scenario, rules, bind, rtp_ports
         self._clock, self._post, self._on_intent = clock, post, on_intent
         self._caps = caps
+        self._guard = load_guard(guard, rules)
         self._open: dict[str, list[Worker]] = {}  # by the address of the accept
         self._refused: dict[str, CannotLoad] = {}
         self._running: dict[str, _Load] = {}
@@ -97,7 +101,7 @@ class Loads:
             raise CannotLoad(error.reason, blame="network") from None
         wishes = wishes_of_accept(accept, account, host, rules=self._rules, rtp_ports=self._rtp_ports)
         configs, _ = await asyncio.to_thread(loop_configs, wishes)
-        return _opened(configs)
+        return _opened(configs, self._guard)
 
     def contact(self, party: str, user: str) -> str | None:
         """The Contact of a party whose calls the engine answers, None for a softphone's."""
@@ -203,7 +207,7 @@ class Loads:
         try:
             if self._on_intent is not None:
                 await self._on_intent(Intent(order.id, order.account.party, uri))
-            workers = _opened(configs)
+            workers = _opened(configs, self._guard)
         except CannotLoad as error:
             self._post(event.LoadFinished(order.id, _failed(order, error)))
             return
@@ -269,9 +273,9 @@ class Loads:
         self._post(event.LoadFinished(order.id, outcome))
 
 
-def _opened(configs: Sequence[LoopConfig]) -> list[Worker]:
+def _opened(configs: Sequence[LoopConfig], guard: LoadGuard | None) -> list[Worker]:
     try:
-        return make_workers(configs)
+        return make_workers(configs, guard=guard)
     except OSError as error:
         raise CannotLoad(f"no port for the load: {error.strerror or error}", blame="platform") from None
     except Exception as error:

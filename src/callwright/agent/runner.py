@@ -93,6 +93,7 @@ class Runner:
             post=self.post,
             on_intent=on_intent,
             caps=caps,
+            guard=guard,
         )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}

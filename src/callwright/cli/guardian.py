@@ -33,6 +33,7 @@ class _Section:
         self.wills: dict[str, Any] = {}
         self.sockets: list[int] = []
         self.ledgers: list[tuple[Any, list[int]]] = []
+        self.accounts: list[tuple[str, str]] = []
 
     @property
     def empty(self) -> bool:
@@ -74,6 +75,8 @@ def _take(sections: dict[int, _Section], data: bytes, descriptors: list[int]) ->
         section.sockets += descriptors
     elif what == "ledger":
         section.ledgers.append((message, descriptors))
+    elif what == "accounts":
+        section.accounts += [(user, password) for user, password in message["rows"]]
     elif what == "will":
         section.wills[message["key"]] = message["will"]
     elif what == "over":
@@ -100,7 +103,7 @@ def _end(sections: list[_Section]) -> None:
 
 async def _end_all(sections: list[_Section]) -> None:
     from callwright.phone.guard import Estate
-    from callwright.phone.inheritance import end_estate
+    from callwright.phone.inheritance import end_estate, wills_of_load
     from callwright.sip.will import Will
 
     work = []
@@ -108,10 +111,14 @@ async def _end_all(sections: list[_Section]) -> None:
         try:
             estate = msgspec.convert(section.estate, Estate)
             wills = [msgspec.convert(told, Will) for told in section.wills.values()]
+            sockets = list(section.sockets)
+            for told, (memory, *ours) in section.ledgers:
+                wills += wills_of_load(memory, told["local"], told["remote"], section.accounts)
+                sockets += ours
         except msgspec.ValidationError as error:
             logging.warning("what was told of calls cannot be read: %s", error)
             continue
-        work.append(end_estate(estate, wills, section.sockets))
+        work.append(end_estate(estate, wills, sockets))
     for done in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(done, BaseException):
             logging.error("calls were not ended: %s: %s", type(done).__name__, done)

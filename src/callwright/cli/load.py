@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -299,11 +299,14 @@ class _Run:
         from callwright.cli.load_control import Ears
         from callwright.cli.load_setup import refusing
         from callwright.cli.load_view import View
+        from callwright.load.guarding import load_guard
         from callwright.load.preparation import loop_configs
         from callwright.load.report import ReportFolder
         from callwright.load.worker import make_workers
         from callwright.net.address import bracketed
+        from callwright.phone.guarding import guarded
 
+        exits = ExitStack()
         with refusing():
             configs, self.remote = loop_configs(self.wishes)
         if report is not None:
@@ -316,7 +319,8 @@ class _Run:
                     blame="platform",
                 ) from None
         try:
-            self.workers = make_workers(configs, native=self.native)
+            guard = load_guard(exits.enter_context(guarded()), self.wishes.rules)
+            self.workers = make_workers(configs, native=self.native, guard=guard)
         except OSError as error:
             raise Refused(
                 f"no port for the load: {error.strerror or error}", code=EXIT_PLATFORM, blame="platform"
@@ -343,6 +347,7 @@ class _Run:
                 self.ears.close()
             for worker in self.workers:
                 worker.close()
+            exits.close()
 
     def _was_interrupted(self) -> bool:
         return self.interrupted or self.controls.stop > 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
+import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callwright.load.statistics import Snapshot
@@ -53,11 +54,30 @@ class Worker(Protocol):
     def close(self) -> None: ...
 
 
+class KeptLoad(Protocol):
+    """What ends the calls of one loop, kept."""
+
+    def close(self) -> None:
+        """They have all ended."""
+        ...
+
+    def orphan(self) -> None:
+        """Their process is gone: they are to be ended now."""
+        ...
+
+
+LoadGuard = Callable[[LoopConfig, tuple[str, int], Sequence[int]], KeptLoad]
+"""config, local address, descriptors of the loop."""
+
+
 class ThreadWorker:
     """The loop in a thread of this process; it holds the GIL only where it is not native."""
 
-    def __init__(self, config: LoopConfig, *, native: bool | None = None) -> None:
+    def __init__(
+        self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
+    ) -> None:
         self._loop: Loop = make_loop(config, native=native)
+        self._kept = guard(config, self._loop.local, self._loop.descriptors) if guard is not None else None
         self._thread: threading.Thread | None = None
         self._notes = 0
         self._error: BaseException | None = None
@@ -111,12 +131,26 @@ class ThreadWorker:
             self._thread.join(5)
         if self._thread is None or not self._thread.is_alive():
             self._loop.close()
+        if self._kept is not None:
+            self._kept.close()
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return self._loop.descriptors
 
 
-def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
-    """The life of a process: does what the pipe says."""
+def _serve(
+    config: LoopConfig, pipe: Connection, theirs: Connection, native: bool | None, parent: int
+) -> None:
+    """The life of a process: does what the pipe says, and ends with `parent`. `theirs`: the other end, which
+    a fork brings along and which would keep the pipe open for ever."""
     import signal
+    from multiprocessing.reduction import send_handle
 
+    from callwright.net.process import die_with_parent
+
+    die_with_parent(parent)
+    theirs.close()
     for number in (signal.SIGINT, signal.SIGHUP):  # the parent ends the calls in order
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -127,7 +161,9 @@ def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
     # A collection would go through all that was imported, for nothing.
     gc.collect()
     gc.freeze()
-    pipe.send(("ready", worker.local))
+    pipe.send(("ready", (worker.local, len(worker.descriptors))))
+    for descriptor in worker.descriptors:
+        send_handle(pipe, descriptor, None)  # the parent has them kept: it may outlive us
     try:
         while True:
             verb, arguments = pipe.recv()
@@ -145,28 +181,52 @@ def _serve(config: LoopConfig, pipe: Connection, native: bool | None) -> None:
 class ProcessWorker:
     """The loop in a process of its own, which ends when this one does."""
 
-    def __init__(self, config: LoopConfig, *, native: bool | None = None) -> None:
+    def __init__(
+        self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
+    ) -> None:
+        from multiprocessing.reduction import recv_handle
+
+        self._kept: KeptLoad | None = None
         context: Any = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(config, theirs, native), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(config, theirs, self._pipe, native, os.getpid()), daemon=True
+        )
         self._process.start()
         theirs.close()
-        self._local: tuple[str, int] = self._answer()
+        self._local: tuple[str, int]
+        self._local, count = self._answer()
+        descriptors = [recv_handle(self._pipe) for _ in range(count)]
+        if guard is not None:
+            self._kept = guard(config, self._local, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _answer(self) -> Any:
         try:
             if not self._pipe.poll(30):
                 raise OSError("a load process does not answer")
             kind, value = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
+            self._orphan()
             raise OSError("a load process has died") from None
         if kind == "error":
             raise OSError(value)
         return value
 
     def _ask(self, verb: str, **arguments: Any) -> Any:
-        self._pipe.send((verb, arguments))
+        try:
+            self._pipe.send((verb, arguments))
+        except BrokenPipeError:
+            self._orphan()
+            raise OSError("a load process has died") from None
         return self._answer()
+
+    def _orphan(self) -> None:
+        """It was killed: its calls are ended now, for nobody else does."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.orphan()
 
     @property
     def local(self) -> tuple[str, int]:
@@ -198,6 +258,12 @@ class ProcessWorker:
         if self._process.is_alive():
             self._process.terminate()
         self._pipe.close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if self._process.exitcode == 0:
+                kept.close()
+            else:
+                kept.orphan()
 
 
 def share(total: int, parts: int, index: int) -> int:
@@ -205,12 +271,17 @@ def share(total: int, parts: int, index: int) -> int:
     return total // parts + (1 if index < total % parts else 0)
 
 
-def make_workers(configs: Sequence[LoopConfig], *, native: bool | None = None) -> list[Worker]:
-    """A thread for one loop, a process each for several. Raises OSError; none is left running then."""
+def make_workers(
+    configs: Sequence[LoopConfig], *, native: bool | None = None, guard: LoadGuard | None = None
+) -> list[Worker]:
+    """A thread for one loop, a process each for several. `guard` keeps what ends their calls though this
+    process, or one of these, is killed. Raises OSError; none is left running then."""
     made: list[Worker] = []
+    if guard is not None:
+        configs = [replace(config, keep_wills=True) for config in configs]
     try:
         kind = ThreadWorker if len(configs) == 1 else ProcessWorker
-        made.extend(kind(config, native=native) for config in configs)
+        made.extend(kind(config, native=native, guard=guard) for config in configs)
     except BaseException:
         for worker in made:
             worker.close()

@@ -36,6 +36,7 @@ include "_load_state.pxi"
 include "_load_wire.pxi"
 include "_load_digest.pxi"
 include "_load_ladder.pxi"
+include "_load_wills.pxi"
 include "_load_calls.pxi"
 include "_load_caller.pxi"
 include "_load_answerer.pxi"
@@ -89,7 +90,7 @@ cdef class LoadLoop:
         L = self.L = <Loop *>calloc(1, sizeof(Loop))
         if L == NULL:
             raise MemoryError
-        L.fd = L.wild = -1
+        L.fd = L.wild = L.wills_fd = -1
         L.free_head = L.free_tail = NONE
         L.chunk = <Call **>calloc(CHUNKS, sizeof(Call *))
         L.wheel = <uint32_t *>malloc(WHEEL * sizeof(uint32_t))
@@ -177,6 +178,11 @@ cdef class LoadLoop:
         for i in range(L.own_count):
             _address(config.own[i][0], config.own[i][1], &L.own[i])
         self._open()
+        if config.keep_wills:
+            L.wills = <uint8_t **>calloc(CHUNKS, sizeof(uint8_t *))
+            if L.wills == NULL:
+                raise MemoryError
+            L.wills_fd = os.memfd_create("callwright-load", os.MFD_CLOEXEC)
         media_prepare(L, config)
         if L.has_media and L.m.shared:
             from callwright.net.loading import open_shared_port
@@ -255,6 +261,8 @@ cdef class LoadLoop:
         if L == NULL:
             return
         media_free(L)
+        wills_close(L)
+        free(L.wills)
         if L.chunk != NULL:
             for i in range(L.calls):
                 if call_at(L, i).dialog != NULL:
@@ -290,6 +298,12 @@ cdef class LoadLoop:
     @property
     def local(self):
         return self.sockets[0].getsockname()[:2]
+
+    @property
+    def descriptors(self):
+        if self.L.wills_fd < 0:
+            return ()
+        return (self.L.wills_fd, *(sock.fileno() for sock in self.sockets))
 
     @property
     def rate(self):
@@ -417,6 +431,7 @@ cdef class LoadLoop:
         for sock in self.sockets:
             sock.close()
         self.sockets = ()
+        wills_close(self.L)
         if self.shared is not None:
             self.shared.close()
         media_free(self.L)

@@ -218,6 +218,7 @@ cdef void answer_now(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     record(L, H_SETUP, c.setup)
     if c.stream >= 0:
         media_direct(L, c.stream, c.direction)
+    will_taken(L, slot, c)
     send_answer(L, slot, c, 200, T_OK)
     timer_in(L, slot, c, L.t1)
 

@@ -310,6 +310,7 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         c.code = <uint16_t>m.status
         finish(L, slot, c, O_UNEXPECTED, False)
         return
+    will_answered(L, slot, m)
     send_request(L, T_ACK, slot, c, 97, c.cseq)
     if c.state == S_CANCELING or c.stopped:
         c.late = not (c.stopped or L.cancel_after)

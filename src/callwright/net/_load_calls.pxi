@@ -155,6 +155,7 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
     """A request of the caller, or of the answering side inside its dialog."""
     cdef Filling f
     cdef Writer w
+    cdef uint8_t *start
     memset(&f, 0, sizeof(f))
     f.call = c
     f.slot = slot
@@ -165,6 +166,9 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
     begin_message(L, &w)
     fill(L, &w, which, &f)
     keep_sent(L, c, &w)
+    if which == T_INVITE and L.wills_fd >= 0 and not w.overflow:
+        start = L.out_data + L.out_n * OUT_SIZE
+        will_called(L, slot, c, start, <size_t>(w.p - start))
     if c.dialog != NULL and not c.dialog.direct:
         send_message(L, &w, &c.dialog.peer)
     else:
@@ -252,6 +256,7 @@ cdef void send_authorized(
     """A request with the answer to a challenge; request-URI and body are read from the message itself."""
     cdef Filling f
     cdef Writer w, probe
+    cdef uint8_t *start
     cdef const uint8_t *q
     cdef const uint8_t *p
     memset(&f, 0, sizeof(f))
@@ -284,6 +289,9 @@ cdef void send_authorized(
     begin_message(L, &w)
     fill(L, &w, which, &f)
     keep_sent(L, c, &w)
+    if which == T_INVITE and L.wills_fd >= 0 and not w.overflow:
+        start = L.out_data + L.out_n * OUT_SIZE
+        will_called(L, slot, c, start, <size_t>(w.p - start))
     if which == T_BYE and not c.dialog.direct:
         send_message(L, &w, &c.dialog.peer)
     else:
@@ -328,6 +336,7 @@ cdef void describe(Loop *L, Notable *n, uint32_t slot, Call *c, int outcome, int
 cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexcept nogil:
     """Counts the call once, and gives its memory back unless `keep` lets it answer repeats."""
     cdef int mos = -1, unheard = 0
+    will_over(L, slot)
     if c.stream >= 0:
         mos = media_close(L, c.stream, c.hung_up)
         c.stream = -1

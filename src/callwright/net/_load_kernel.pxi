@@ -14,6 +14,7 @@ cdef extern from *:
     #include <time.h>
     #include <unistd.h>
     #include <sys/prctl.h>
+    #include <sys/mman.h>
     #ifndef SOL_UDP
     #define SOL_UDP 17
     #endif
@@ -92,6 +93,12 @@ cdef extern from *:
     int socket(int, int, int) nogil
     int c_bind "bind"(int, const sockaddr *, socklen_t) nogil
     int c_close "close"(int) nogil
+    int ftruncate(int, long) nogil
+    void *mmap(void *, size_t, int, int, int, long) nogil
+    int munmap(void *, size_t) nogil
+    int PROT_READ
+    int PROT_WRITE
+    int MAP_SHARED
     int setsockopt(int, int, int, const void *, socklen_t) nogil
     ssize_t sendmsg(int, const msghdr *, int) nogil
     int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long) nogil

@@ -222,6 +222,9 @@ cdef struct Loop:
     uint64_t stop_deadline      # ns; with 2
     double stop_seconds
     uint32_t notable_pdd        # µs: calls as slow as this are noted
+    # what ends the calls, for the guardian
+    int wills_fd                # -1 without
+    uint8_t **wills             # CHUNKS, mapped when their first call is placed
     # sockets
     int fd, wild
     Address remote

@@ -64,6 +64,15 @@ class Answerer:
         self._numbers.record("setup", call.setup * 1e6)
         if call.stream is not None and calls.media is not None:
             calls.media.direct(call.stream, call.direction, calls.now)
+        if self._wire.wills is not None and call.peer is not None:
+            invite = b"INVITE sip:us@invalid SIP/2.0\r\n%bFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\n" % (
+                call.headers,
+                call.remote,
+                call.local,
+                call.call_id,
+            )
+            invite += b"CSeq: %d INVITE\r\nContact: <%b>\r\n\r\n" % (call.invite_cseq, call.target)
+            self._wire.wills.taken(call.number, invite, call.account, call.peer)
         self.respond(call, 200, "ok")
         calls.timer(call, self._config.t1)
 

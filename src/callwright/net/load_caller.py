@@ -208,6 +208,8 @@ class Caller:
         if not tag_of(m.to_value) or not self._store_dialog(call, m):
             calls.finish(call, "unexpected")
             return
+        if self._wire.wills is not None:
+            self._wire.wills.answered(call.number, m.whole)
         self._wire.request("ack", call, call.cseq)
         if call.state == "canceling" or call.stopped:
             call.late = not (call.stopped or self._config.cancel_after)

@@ -209,6 +209,8 @@ class Calls:
     def finish(self, call: Call, outcome: str, *, keep: bool = False) -> None:
         """Counts the call once; with `keep` it goes on answering what is repeated."""
         mos = -1
+        if self.wire.wills is not None:
+            self.wire.wills.over(call.number)
         if call.stream is not None and self.media is not None:
             mos = self.media.close_stream(call.stream, self.now, hung_up=call.hung_up)
             call.stream = None

@@ -46,6 +46,11 @@ class LoadLoop:
         return host, port
 
     @property
+    def descriptors(self) -> tuple[int, ...]:
+        wills = self._calls.wire.wills
+        return (wills.descriptor, *(sock.fileno() for sock in self._sockets)) if wills is not None else ()
+
+    @property
     def rate(self) -> float:
         return self._caller.rate
 

@@ -10,6 +10,7 @@ from callwright.net.address import numeric_host, sockaddr
 from callwright.net.load_digest import authorization
 from callwright.net.load_media import DIRECTIONS
 from callwright.net.load_numbers import Numbers
+from callwright.net.load_wills import Wills
 from callwright.net.loading import FIRST_VERSION, LoopConfig, open_sockets
 from callwright.sip.transport import Address
 
@@ -31,10 +32,14 @@ class Wire:
         self._say = say
         self._numbers = numbers
         self.sockets = open_sockets(config)
+        self.wills = Wills() if config.keep_wills else None
 
     def close(self) -> None:
         for sock in self.sockets:
             sock.close()
+        if self.wills is not None:
+            self.wills.close()
+            self.wills = None
 
     def id(self, call: Call) -> bytes:
         return b"%08x-%08x" % (call.number, 1)
@@ -83,7 +88,10 @@ class Wire:
             plain = self.fill(name, call, cseq, call.remote)
             method, uri, _ = plain.split(b" ", 2)
             line = self._credentials(call, challenge, method, uri, plain.partition(b"\r\n\r\n")[2])
-        self.send(self._say(call, self.fill(name, call, cseq, call.remote, line)), call.peer)
+        data = self.fill(name, call, cseq, call.remote, line)
+        if name == "invite" and self.wills is not None:
+            self.wills.called(call.number, data, call.account)
+        self.send(self._say(call, data), call.peer)
 
     def request_uri(self, call: Call) -> bytes:
         """That of the INVITE of a call."""

@@ -326,11 +326,19 @@ class LoopConfig:
     share_port: bool = False
     """Several processes answer on one port (SO_REUSEPORT)."""
     media: MediaConfig | None = None
+    keep_wills: bool = False
+    """What ends each call is kept in memory that can be shared: `Loop.descriptors`."""
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
 class Loop(Protocol):
     """What both loops are."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Of the memory that holds what ends each call (see load_wills), and of the sockets; none where
+        nothing is kept."""
+        ...
 
     rate: float
     """Calls per second to place."""

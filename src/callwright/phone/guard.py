@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -70,5 +70,26 @@ class Kept(Protocol):
     def close(self) -> None: ...
 
 
+class KeptLoad(Protocol):
+    """What ends the calls of a load, in memory that is shared."""
+
+    def close(self) -> None: ...
+
+    def orphan(self) -> None:
+        """Who placed them is gone: they are ended now."""
+        ...
+
+
 class Guard(Protocol):
     def open(self, estate: Estate) -> Kept: ...
+
+    def watch(
+        self,
+        estate: Estate,
+        local: tuple[str, int],
+        remote: tuple[str, int] | None,
+        accounts: Sequence[tuple[str, str]],
+        descriptors: Sequence[int],
+    ) -> KeptLoad:
+        """A load from `local`: `descriptors` of `net.loading.Loop`, `accounts`: users and passwords."""
+        ...

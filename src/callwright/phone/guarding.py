@@ -1,23 +1,25 @@
 """The guarded side: wills of phones go to the guardian, and there they are read again.
 
-Messages are JSON: `{"section": N, "what": "estate"|"socket"|"will"|"over"|"close"|"orphan", …}`.
+Messages are JSON: `{"section": N, "what": "estate"|"socket"|"will"|"over"|"accounts"|"ledger"|"close"|
+"orphan", …}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from callwright.net.guardian_line import GuardianLine, available
-from callwright.phone.guard import Estate, Kept
+from callwright.phone.guard import Estate, Kept, KeptLoad
 from callwright.sip.transport import Address
 from callwright.sip.will import Will
 
+_ROWS = 500  # of accounts in one message
 GUARDIAN = ("-m", "callwright.cli.guardian")
 
 
@@ -41,6 +43,21 @@ class ProcessGuard:
     def open(self, estate: Estate) -> Kept:
         told = msgspec.to_builtins(estate)
         return _Kept(self.line, self.line.open(lambda number: _say(number, "estate", estate=told)))
+
+    def watch(
+        self,
+        estate: Estate,
+        local: tuple[str, int],
+        remote: tuple[str, int] | None,
+        accounts: Sequence[tuple[str, str]],
+        descriptors: Sequence[int],
+    ) -> KeptLoad:
+        told = msgspec.to_builtins(estate)
+        number = self.line.open(lambda section: _say(section, "estate", estate=told))
+        for at in range(0, len(accounts), _ROWS):
+            self.line.lend(number, _say(number, "accounts", rows=accounts[at : at + _ROWS]), [])
+        self.line.lend(number, _say(number, "ledger", local=local, remote=remote), descriptors)
+        return _Kept(self.line, number)
 
     def bequeath(self, estate: Estate, wills: list[Will]) -> None:
         """Calls of an earlier process: the guardian ends them now."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from callwright.net.address import Unreachable
 from callwright.net.driver import BindFailed
+from callwright.net.load_wills import bequests
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.guard import Estate
 from callwright.phone.permission import NotPermitted
 from callwright.phone.phone import Phone
+from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
-from callwright.sip.message import MalformedMessage
+from callwright.sip.message import MalformedMessage, Request, parse_datagram
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, Uri
-from callwright.sip.will import Will
+from callwright.sip.will import Will, will_of_messages
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +30,7 @@ PATIENCE = 34.0
 _AT_ONCE = 200  # calls that are ended in one turn: more would be too much for the buffers on the way
 _TURN = 0.02
 _LOOK_EVERY = 0.02
+_LENGTH = re.compile(rb"(?im)^(?:content-length|l)[ \t]*:[^\r\n]*\r\n")
 
 
 async def end_estate(
@@ -67,6 +72,40 @@ async def end_estate(
     return left
 
 
+def wills_of_load(
+    memory: int,
+    local: Sequence[Any],
+    remote: Sequence[Any] | None,
+    accounts: Sequence[tuple[str, str]],
+) -> list[Will]:
+    """Of the calls of a load that have not ended; see net/load_wills. `accounts`: users and passwords."""
+    found = []
+    ours = Address(*local)
+    for kept in bequests(memory):
+        theirs = kept.peer if kept.peer is not None else Address(*remote) if remote is not None else None
+        if theirs is None:
+            continue
+        hop = Hop(Transport.UDP, ours, theirs)
+        user, password = accounts[kept.account] if kept.account < len(accounts) else ("", "")
+        known = Credentials(user, password) if password else None
+        try:
+            invite = parse_datagram(_bodiless(kept.invite))
+            success = parse_datagram(_bodiless(kept.answer)) if kept.answer else None
+        except MalformedMessage as error:
+            _log.warning("the will of a call of a load cannot be read: %s", error)
+            continue
+        if isinstance(invite, Request) and not isinstance(success, Request):
+            found.append(
+                will_of_messages(invite, success, hop, outbound=kept.peer is None, credentials=known)
+            )
+    return found
+
+
+def _bodiless(head: bytes) -> bytes:
+    """A head whose body was not kept says so."""
+    return _LENGTH.sub(b"", head)
+
+
 def _refuse(phone: Phone, received: object) -> None:
     call = getattr(received, "call", None)
     if call is not None:
@@ -81,8 +120,11 @@ async def _inherit(phone: Phone, will: Will) -> None:
         request = will.request()
         routes = request.headers.get_all("route")
         proxy = NameAddr.parse(routes[0]).uri if routes else None
-        way = await permission.way(Uri.parse(request.uri), _Known(phone, hop), proxy)
-        permitted = way.hops[0]
+        try:
+            way = await permission.way(Uri.parse(request.uri), _Known(phone, hop), proxy)
+            permitted = way.hops[0]
+        except NotPermitted:  # by a name that led there then: the peer still gets its end where it is
+            permitted = permission.led(hop, hop)
     else:
         permitted = permission.led(hop, hop)  # back where it came from
     phone.endpoint.inherit(will, permitted, now=phone.clock.now(), way=_way(phone, will, hop))

@@ -131,13 +131,14 @@ def dialog_of(state: DialogState, call_id: str, hop: Hop) -> Dialog:
 def will_of_messages(
     invite: Request, success: Response | None, hop: Hop, *, outbound: bool, credentials: Credentials | None
 ) -> Will:
-    """Of a call that is kept as its messages, as the load loop keeps it. The local tag of a call that came in
-    is that of our 2xx."""
+    """Of a call that is kept as its messages, as the load loop keeps it. One that came in was answered: To of
+    its INVITE has our tag by then."""
     user, secret = (credentials.username, credentials.password) if credentials is not None else ("", "")
     state, local_tag = None, tag_of(invite.headers.get("from") or "") or ""
     if success is not None and outbound:
         state = state_of(Dialog.of_response(invite, success, local_tag, hop), None)
     elif not outbound:
-        local_tag = tag_of((success.headers.get("to") if success is not None else None) or "") or ""
-        state = state_of(Dialog.of_request(invite, local_tag, hop), None) if success is not None else None
+        ours = invite.headers.get("to") or ""
+        local_tag = tag_of(ours) or ""
+        state = replace(state_of(Dialog.of_request(invite, local_tag, hop), None), local=ours)
     return Will(outbound, hop_values(hop), essence(invite), local_tag, state, user, secret)
