@@ -1,4 +1,4 @@
-"""What ends the calls of a load, in memory that a guardian maps: both loops write it, it is read afterwards."""
+"""What ends the calls of a load, in memory that a guardian maps: both loops write it, it is read later."""
 
 from __future__ import annotations
 
