@@ -78,7 +78,7 @@ def test_a_condition_that_does_not_hold_fails_the_run_and_is_told(tmp_path: Path
     )
     code, result, _, folder = run(str(document), tmp_path / "evidence")
     assert (code, result["verdict"]) == (1, "failed")
-    assert "pdd" in result["reason"]
+    assert "where less than 0.001 ms was asked for" in result["reason"]
     assert ElementTree.parse(folder / "junit.xml").getroot().find(".//failure") is not None
 
 

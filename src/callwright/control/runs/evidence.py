@@ -29,7 +29,7 @@ _TYPES = {
 }
 _SWEPT_AT_ONCE = 200
 _LOOK_AGAIN = 0.1  # seconds
-ARRIVAL = 10.0
+ARRIVAL = 30.0
 """Seconds after the end of a run in which files that were announced are waited for."""
 _MOST_IN_FOLDER = 128 * 1024 * 1024  # octets
 
