@@ -28,10 +28,10 @@ ALONE = (
     "tests/browser/",
     "tests/chaos/",
     "tests/net/",
-    "tests/interop/test_load",
-    "tests/interop/test_tshark",
+    "tests/interop/",
     "tests/acceptance/test_load_on_platform",
     "tests/acceptance/test_slow_clients",
+    "tests/acceptance/test_two_of_ours",
 )
 
 _spent: Counter[str] = Counter()
