@@ -124,7 +124,7 @@ async def place_a_call(job: Job, folder: Path, live: Live) -> RunOutcome:
 
 async def until_stopped(job: Job, folder: Path, live: Live) -> RunOutcome:
     await live.stopping.wait()
-    return RunOutcome(verdict=Verdict.CANCELED, blame=None, reason=f"The run was stopped {live.stopped}.")
+    return RunOutcome(verdict=Verdict.CANCELED, blame=None, reason=f"Stopped {live.stopped}.")
 
 
 async def test_a_run_goes_from_the_queue_to_its_result(platform: Platform, agent: Agent) -> None:
@@ -450,7 +450,7 @@ async def test_a_stop_reaches_its_run_only(platform: Platform, agent: Agent) -> 
     await platform.broker.publish(subject.control(AGENT), encode(stop))
     await platform.until(lambda: platform.results)
     assert list(platform.results) == [(2, 1)]
-    assert platform.results[2, 1]["reason"] == "The run was stopped by alice."
+    assert platform.results[2, 1]["reason"] == "Stopped by alice."
 
 
 async def test_a_stop_that_was_lost_comes_with_the_heartbeat(platform: Platform, agent: Agent) -> None:
@@ -503,7 +503,7 @@ async def test_ended_it_stops_its_runs_and_tells(platform: Platform, agent: Agen
     while not agent.began:
         await asyncio.sleep(0)
     await agent.end()
-    assert platform.results[1, 1]["reason"] == "The run was stopped by the end of the agent."
+    assert platform.results[1, 1]["reason"] == "Stopped by the end of the agent."
 
 
 async def test_progress_is_heard_while_it_runs(platform: Platform, agent: Agent) -> None:
@@ -719,7 +719,7 @@ async def test_the_second_way_brings_the_kill_switch_where_the_broker_brings_not
     assert {question.token for question in asked} == {"the token"}
     assert [run.run_id for run in asked[0].runs] == [1]
     await platform.until(lambda: platform.results)
-    assert platform.results[1, 1]["reason"] == "The run was stopped by the kill switch of ana."
+    assert platform.results[1, 1]["reason"] == "Stopped by the kill switch of ana."
 
 
 async def test_the_word_of_the_supervisor_is_an_order_and_an_answer(platform: Platform, agent: Agent) -> None:
@@ -735,4 +735,4 @@ async def test_the_word_of_the_supervisor_is_an_order_and_an_answer(platform: Pl
     assert worker.used == 1
     worker.told(Word("by the kill switch of ana"))
     await platform.until(lambda: platform.results)
-    assert platform.results[1, 1]["reason"] == "The run was stopped by the kill switch of ana."
+    assert platform.results[1, 1]["reason"] == "Stopped by the kill switch of ana."

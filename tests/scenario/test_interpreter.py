@@ -234,7 +234,7 @@ def test_a_stop_hangs_up_unregisters_and_is_canceled() -> None:
     stage = Stage(BASIC)
     outcome = stage.play(stop_at=3.0)
     assert (outcome.verdict, outcome.blame) == (Verdict.CANCELED, None)
-    assert outcome.reason == "The run was stopped: by Ctrl-C."
+    assert outcome.reason == "Stopped by Ctrl-C."
     written = outcome.to_json()
     assert [part["blame"] for part in (written, *written["calls"]) if part["verdict"] == "canceled"]
     assert all(

@@ -271,7 +271,7 @@ def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
 
 def _stopped(job: Job, live: Live) -> RunOutcome:
     return replace(
-        _failed(job, Blame.PLATFORM, f"The run was stopped {live.stopped}."),
+        _failed(job, Blame.PLATFORM, f"Stopped {live.stopped}."),
         verdict=Verdict.CANCELED,
         blame=None,
     )

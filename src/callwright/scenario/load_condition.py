@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from callwright.scenario.actions import Accept, Action, Call
 from callwright.scenario.condition import COMPARISONS, Condition, Metric, parse_condition
+from callwright.scenario.decisive import decisive
 from callwright.scenario.outcome import Blame, CallOutcome, ConditionOutcome
 from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.parameter import read_duration
@@ -79,9 +80,10 @@ class LoadCondition(Condition):
         return self.who in (action.party, action.address)
 
     def seen(self, value: float) -> str:
+        figure = decisive(value, self.limit, significant=4)
         if self.share or self.metric.kind == "percent":
-            return f"{value:.4g} %"
-        return f"{value:.4g} ms" if self.metric.kind == "time" else f"{value:.6g}"
+            return f"{figure} %"
+        return f"{figure} ms" if self.metric.kind == "time" else figure
 
     def judged(self, loads: Sequence[LoadOutcome]) -> ConditionOutcome:
         """By what the loads that it concerns have found of it."""

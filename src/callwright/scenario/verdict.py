@@ -436,7 +436,7 @@ def judge_run(
     ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
     """
     if stopped is not None:
-        return Verdict.CANCELED, None, f"The run was stopped: {stopped.rstrip('.')}."
+        return Verdict.CANCELED, None, f"Stopped {stopped.rstrip('.')}."
     parts: list[Judgement] = [trouble] if trouble else []
     placed_first = sorted(calls, key=lambda call: call.direction is Direction.INCOMING)
     everything: list[Outcome] = [*registrations, *placed_first, *requests]
