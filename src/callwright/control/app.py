@@ -14,6 +14,7 @@ from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
+from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
 from callwright.control.api.tests.translate import PATH
@@ -30,7 +31,7 @@ _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at 
 def create_app(services: Services, settings: Settings, places: Callable[[Any], Places] | None = None) -> Any:
     """The ASGI application. ``places``: makes those around an application, for who wants to look at them."""
     traffic = Traffic(services.clock)
-    app: Any = create_litestar(services, settings, traffic)
+    app: Any = Packed(create_litestar(services, settings, traffic))
     app = places(app) if places else Places(app, settings.bounds, services.clock)
     return traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Styles stand in attributes all over the charts; scripts come from our own files alone.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {framed}"
+    "font-src 'self'; media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors {framed}"
 )
 HTML = "text/html"
 
@@ -66,7 +67,10 @@ def page(
     template: str, context: Mapping[str, Any], *, status: int = 200, framed: bool = False
 ) -> Response[bytes]:
     body = render(template, context).encode()
-    return Response(body, status_code=status, media_type=HTML, headers=headers(framed=framed))
+    found = headers(framed=framed)
+    if context.get("kiosk_url"):  # a secret that stands in it each time: its length must not tell of it
+        found["Cache-Control"] = "no-store, no-transform"
+    return Response(body, status_code=status, media_type=HTML, headers=found)
 
 
 # -- times and figures, as the pages write them; all in UTC -------------------------------------------------

@@ -19,6 +19,7 @@ from callwright.control.api.places import place_of
 from callwright.control.errors import Forbidden
 from callwright.control.services import Services, Settings
 from callwright.control.web import rendering
+from callwright.net.entropy import Entropy
 
 COOKIE = "callwright_session"
 _LONGEST = 200  # characters of a cookie that is looked at
@@ -47,7 +48,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
         "Access",
         (
             ("API keys", "/keys", "key", Right.READ),
-            ("Projects", "/projects", "list", Right.READ),
+            ("Projects", "/projects", "folder", Right.READ),
             ("Members", "/members", "users", Right.ADMINISTER),
             ("Audit log", "/audit", "list", Right.ADMINISTER),
         ),
@@ -61,9 +62,9 @@ TOASTS: Mapping[str, str] = {
     "restored": "Restored as a new version",
     "deleted": "The test was deleted",
     "shared": "The run has a public link",
-    "extended": "The link has another end",
-    "joined": "They are in the project",
-    "left": "They are in the project no longer",
+    "extended": "Link expiry updated",
+    "joined": "Added to the project",
+    "left": "Removed from the project",
     "unshared": "The link was revoked",
     "stopped": "The run is being stopped",
     "added": "Added",
@@ -154,7 +155,7 @@ class Pages:
         fields = await read_fields(request)
         texts = {name: _text(value) for name, value in fields.items()}
         given = request.headers.get("x-csrf-token") or texts.pop("_csrf", "")
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), visitor.csrf.encode()):
+        if not hmac.compare_digest(unmasked(given).encode("utf-8", "replace"), visitor.csrf.encode()):
             raise ForgedForm
         texts.pop("_csrf", None)
         return texts
@@ -192,7 +193,7 @@ class Pages:
                 if any(visitor.can(right) for *_, right in entries)
             ],
             "visitor": visitor.identity,
-            "csrf": visitor.csrf,
+            "csrf": masked(visitor.csrf, self.services.entropy),
             "agents_line": f"{alive} of {len(agents)} {'agent' if len(agents) == 1 else 'agents'} alive",
             "toast": TOASTS.get(request.query_params.get("did", ""), ""),
             "now": now,
@@ -212,6 +213,25 @@ def go(to: str, did: str = "") -> Redirect:
 def csrf_of(token: str) -> str:
     """What a page of this session puts into its forms; the session's token cannot be told from it."""
     return hmac.digest(token.encode(), b"callwright csrf", hashlib.sha256).hex()
+
+
+def masked(token: str, entropy: Entropy) -> str:
+    """The token as a page has it, different each time: lengths of compressed pages tell nothing of it."""
+    plain = bytes.fromhex(token)
+    pad = entropy(len(plain))
+    return pad.hex() + bytes(a ^ b for a, b in zip(pad, plain, strict=True)).hex()
+
+
+def unmasked(given: str) -> str:
+    """The token that was masked; what is none as it came."""
+    try:
+        octets = bytes.fromhex(given)
+    except ValueError:
+        return given
+    if len(given) != 4 * hashlib.sha256().digest_size:
+        return given
+    half = len(octets) // 2
+    return bytes(a ^ b for a, b in zip(octets[:half], octets[half:], strict=False)).hex()
 
 
 def check_origin(request: WebRequest, public_url: str | None) -> None:
