@@ -292,3 +292,42 @@ async def test_after_enrolling_the_page_says_what_happens_and_waits_for_the_agen
     assert "It takes runs of the pool lab at once" in page
     assert 'hx-select="#agentlist"' in page
     assert 'hx-select="#agentlist"' not in (await web.get("/agents")).text
+
+
+async def test_a_missing_page_and_a_refused_one_keep_the_menu_for_members_only(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    for path in ("/nowhere", "/tests/no_such_test", "/run/details/no-such-run", "/docs/nothing"):
+        answer = await web.get(path)
+        assert answer.status_code == 404, path
+        assert ('aria-label="Main"' in answer.text, "Sign out" in answer.text) == (True, True), path
+    answer = await web.post("/keys", data={"name": "forged"})
+    assert (answer.status_code, 'aria-label="Main"' in answer.text) == (403, True)
+    answer = await web.put("/keys")
+    assert (answer.status_code, "allow" in answer.headers) == (405, True)
+    web.cookies.clear()
+    answer = await web.get("/nowhere")
+    assert (answer.status_code, 'aria-label="Main"' in answer.text) == (404, False)
+    assert "ana" not in answer.text
+
+
+async def test_inter_comes_from_the_platform_and_stays_in_the_cache(web: Web) -> None:
+    page = await web.get("/")
+    assert "font-src 'self'" in page.headers["content-security-policy"]
+    preloaded = re.search(r'<link rel="preload" href="([^"]+)" as="font"', page.text)
+    sheet = (await web.get(re.findall(r'href="(/assets/app.css[^"]*)"', page.text)[0])).text
+    fonts = re.findall(r"url\(([^)]*woff2[^)]*)\)", sheet)
+    assert preloaded
+    assert preloaded[1] in fonts
+    assert len(fonts) == 2
+    for font in fonts:
+        answer = await web.get(font)
+        assert (answer.headers["content-type"], answer.content[:4]) == ("font/woff2", b"wOF2")
+        assert "immutable" in answer.headers["cache-control"]
+        assert "content-encoding" not in answer.headers
+
+
+async def test_no_two_entries_of_the_menu_have_one_symbol(web: Web) -> None:
+    menu = (await web.get("/")).text.partition('aria-label="Main"')[2].partition("</nav>")[0]
+    symbols = re.findall(r'<li><a [^>]*><svg[^>]*><use href="#(i-[a-z]+)"', menu)
+    assert len(symbols) == len(set(symbols)) == 10

@@ -29,7 +29,7 @@ ACTIONS: Mapping[str, str] = {
     "test.deleted": "A test was removed; its runs stay.",
     "run.started": "A run was queued.",
     "run.stopped": "Somebody stopped a run.",
-    "kiosk.shared": "A run got a public link, or its link another end.",
+    "kiosk.shared": "A run got a public link, or its link expiry was updated.",
     "kiosk.revoked": "A public link was revoked.",
     "target.added": "An administrator permitted a destination.",
     "target.removed": "An administrator took a destination back.",

@@ -14,6 +14,7 @@ _TYPES = {
     "js": "text/javascript",
     "svg": "image/svg+xml",
     "txt": "text/plain",
+    "woff2": "font/woff2",
 }
 # The design's stylesheets and what the report brings are kept with the report: one copy for both.
 _OF_REPORT = ("tokens.css", "components.css", "report.css", "report.js")
@@ -29,7 +30,9 @@ _OWN = (
     "history.js",
     "icon.svg",
 )
-_VENDORED = ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")
+#: Inter, variable: Latin and its extensions. DejaVu and the like take over where it has no glyph.
+FONTS = ("inter/inter-latin-wght-normal.woff2", "inter/inter-latin-ext-wght-normal.woff2")
+_VENDORED = ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css", *FONTS)
 
 
 #: The mark of a run's phase on the icon of its tab, a shape of its own for each.
@@ -53,7 +56,7 @@ class Asset:
     name: str
     media_type: str
     data: bytes
-    packed: bytes  # gzip
+    packed: bytes | None  # gzip; None for what is compressed already
     version: str
 
     @property
@@ -78,12 +81,18 @@ def assets() -> dict[str, Asset]:
     for name in _VENDORED:
         found[name] = own / "vendor" / name
     read = {name: _read(name, path.read_bytes()) for name, path in found.items()}
+    sheet = read["app.css"].data
+    for name in FONTS:  # named by content too, so that a browser never asks again
+        sheet = sheet.replace(b"url(vendor/%s)" % name.encode(), b"url(%s)" % read[name].url.encode())
+    read["app.css"] = _read("app.css", sheet)
     return read | {f"icon-{phase}.svg": _marked(read["icon.svg"], phase) for phase in _MARKS}
 
 
 def _read(name: str, data: bytes) -> Asset:
     version = hashlib.sha256(data).hexdigest()[:12]
-    return Asset(name, _TYPES[name.rpartition(".")[2]], data, gzip.compress(data, 9, mtime=0), version)
+    kind = name.rpartition(".")[2]
+    packed = None if kind == "woff2" else gzip.compress(data, 9, mtime=0)
+    return Asset(name, _TYPES[kind], data, packed, version)
 
 
 def asset_url(name: str) -> str:

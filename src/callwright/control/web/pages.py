@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
+from callwright.control.api.packing import takes_gzip
 from callwright.control.api.problems import ApiProblem
 from callwright.control.errors import (
     Conflict,
@@ -93,7 +95,7 @@ async def asset(request: WebRequest, name: FromPath[str]) -> Response[bytes]:
     }
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(b"", status_code=304, headers=headers, media_type=found.media_type)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if found.packed is not None and takes_gzip(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
         return Response(found.packed, headers=headers, media_type=found.media_type)
     return Response(found.data, headers=headers, media_type=found.media_type)
@@ -132,8 +134,42 @@ def _refused(pages: Pages, request: WebRequest, error: Exception) -> Response[An
                 heading, remedy, headers = "This cannot be done here", "", dict(error.headers or {})
         case _:
             _log.error("a bug answered 500 to %s %s", request.method, request.scope["path"], exc_info=error)
-    answer = rendering.page(
-        "plain_problem.html", {"heading": heading, "remedy": remedy, "home": True}, status=status
-    )
-    answer.headers.update(headers)
-    return answer
+    context = {"heading": heading, "remedy": remedy}
+    plain = rendering.page("plain_problem.html", {**context, "home": True}, status=status)
+    plain.headers.update(headers)
+    if status >= 500:
+        return plain
+    return _InFrame(pages, plain, context, headers)
+
+
+class _InFrame(Response[Any]):
+    """A refusal with the menu for who is signed in, and `plain` for others: who asks is found out when it is
+    sent, since Litestar does not wait for what handles an exception."""
+
+    def __init__(
+        self, pages: Pages, plain: Response[bytes], context: Mapping[str, str], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(plain.content, status_code=plain.status_code, media_type=plain.media_type)
+        self._pages, self._plain, self._context, self._extra = pages, plain, context, headers
+
+    def to_asgi_response(self, *, request: Any, **options: Any) -> Any:
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            found = await self._found(request)
+            await found.to_asgi_response(request=request, **options)(scope, receive, send)
+
+        return answer
+
+    async def _found(self, request: WebRequest) -> Response[bytes]:
+        try:
+            visitor = await self._pages.visitor(request)
+            status = self._plain.status_code or 500
+            found = await self._pages.page(
+                request, visitor, "problem.html", "", status=status, **self._context
+            )
+        except SignInNeeded:
+            return self._plain
+        except Exception:  # no menu, but the refusal is told
+            _log.warning("the menu could not be made beside a refusal", exc_info=True)
+            return self._plain
+        found.headers.update(self._extra)
+        return found

@@ -190,7 +190,7 @@ async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswe
         "body": body_of({"days": wishes.DAYS}, optional=True, example={"days": 7}),
     },
     tags=TAGS,
-    summary="Make a public link, or give one another end",
+    summary="Make a public link, or update its expiry",
     status_code=200,
 )
 async def share_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
