@@ -30,13 +30,9 @@ def broken_rule(
     if heard.heard_pct is not None and heard.heard_pct < min_heard:
         share = decisive(heard.heard_pct, min_heard, significant=4)
         return _rule(f"heard_pct >= {min_heard:g} %", f">= {min_heard:g} %", f"{share} %", part)
-    if heard.without_sound:
-        return _rule(
-            f"silence < {SILENT_PCT:g} %",
-            f"< {SILENT_PCT:g} %",
-            f"{decisive(heard.silence_pct, SILENT_PCT, significant=4)} %",
-            part,
-        )
+    if heard.without_sound and heard.silence_pct is not None:
+        share = decisive(heard.silence_pct, SILENT_PCT, significant=4)
+        return _rule(f"silence < {SILENT_PCT:g} %", f"< {SILENT_PCT:g} %", f"{share} %", part)
     if part.peer_loss_pct is not None and part.peer_loss_pct >= 100:
         return _rule("sent.loss < 100 %", "< 100 %", "100 %", part)
     if heard.mos is not None and heard.mos < min_mos:
