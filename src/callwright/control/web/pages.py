@@ -152,10 +152,10 @@ class _InFrame(Response[Any]):
         super().__init__(plain.content, status_code=plain.status_code, media_type=plain.media_type)
         self._pages, self._plain, self._context, self._extra = pages, plain, context, headers
 
-    def to_asgi_response(self, *, request: Any, **options: Any) -> Any:
+    def to_asgi_response(self, app: Any, request: Any, **options: Any) -> Any:
         async def answer(scope: Any, receive: Any, send: Any) -> None:
             found = await self._found(request)
-            await found.to_asgi_response(request=request, **options)(scope, receive, send)
+            await found.to_asgi_response(app, request, **options)(scope, receive, send)
 
         return answer
 
