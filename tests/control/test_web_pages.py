@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -331,3 +332,30 @@ async def test_no_two_entries_of_the_menu_have_one_symbol(web: Web) -> None:
     menu = (await web.get("/")).text.partition('aria-label="Main"')[2].partition("</nav>")[0]
     symbols = re.findall(r'<li><a [^>]*><svg[^>]*><use href="#(i-[a-z]+)"', menu)
     assert len(symbols) == len(set(symbols)) == 10
+
+
+async def test_the_reference_of_the_api_is_a_page_of_ours_for_members_and_strangers(web: Web) -> None:
+    document = (await web.get("/api/v2/openapi.json")).json()
+    page = await web.get("/api/v2/docs")
+    assert (page.status_code, 'aria-label="Main"' in page.text) == (200, True)
+    for path, methods in document["paths"].items():
+        for method, told in methods.items():
+            assert f"<code>{path}</code>" in page.text, path
+            assert html.escape(told["summary"], quote=False) in html.unescape(page.text), (method, path)
+    anchors = re.findall(r'id="([^"]+)"', page.text)
+    assert len(anchors) == len(set(anchors))
+    wanted = set(re.findall(r'href="#([^"]+)"', page.text.partition('class="manual')[2]))
+    assert wanted <= set(anchors)
+    body = "curl -u &#34;$KEY&#34; -H &#39;Content-Type: application/json&#39; -d &#39;{&#34;test.name&#34;: "
+    assert body + "&#34;basic_call&#34;}&#39; http://here/api/v2/tests/run" in page.text
+    loaded = re.findall(r'(?:src|rel="stylesheet" href|rel="preload" href)="([^"]+)"', page.text)
+    sizes = [len((await web.get(path)).content) for path in loaded if path.startswith("/assets/")]
+    assert len(page.content) + sum(sizes) < 300_000
+    web.cookies.clear()
+    page = await web.get("/api/v2/docs")
+    assert (page.status_code, 'aria-label="Main"' in page.text, "<h1>API</h1>" in page.text) == (
+        200,
+        False,
+        True,
+    )
+    assert (await web.get("/api/v2/docs/swagger-ui.css")).status_code == 404

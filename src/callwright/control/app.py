@@ -1,4 +1,4 @@
-"""The HTTP application: the chapters of the API, the page to try it, the pages for people, and health."""
+"""The HTTP application: the chapters of the API and their reference, the pages for people, and health."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
         on_failure=services.accounts.note_failed_login,
     )
     chapters = api_routes()
-    pages = create_router(services, settings)
+    document = documentation.Documentation(PATH, chapters)
+    pages = create_router(services, settings, document)
     api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
     return Litestar(
-        route_handlers=[api, *documentation.routes(PATH, chapters), *health.ROUTES, metrics.metrics, pages],
+        route_handlers=[api, *documentation.routes(document), *health.ROUTES, metrics.metrics, pages],
         exception_handlers=problems.handlers(_log_bug, people=pages.exception_handlers[Exception]),
         state=State(
             {

@@ -1,4 +1,4 @@
-"""The pages as a router: `create_router(services, settings)`, to be mounted beside the API."""
+"""The pages as a router: `create_router(services, settings, document)`, to be mounted beside the API."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
+from callwright.control.api.documentation import Documentation
 from callwright.control.api.packing import takes_gzip
 from callwright.control.api.problems import ApiProblem
 from callwright.control.errors import (
@@ -26,6 +27,7 @@ from callwright.control.errors import (
 from callwright.control.services import Services, Settings
 from callwright.control.web import (
     admin,
+    api_reference,
     documentation,
     guide_pages,
     login,
@@ -58,7 +60,7 @@ _FORGED_REMEDY = "Open the page again and send it from there."
 _NOWHERE = "What was here may have been removed, or the address was mistyped."
 
 
-def create_router(services: Services, settings: Settings) -> Router:
+def create_router(services: Services, settings: Settings, document: Documentation) -> Router:
     """Everything for people: pages, their assets, and what they ask for by themselves."""
     pages = Pages(services, settings)
 
@@ -70,6 +72,7 @@ def create_router(services: Services, settings: Settings) -> Router:
             *overview.routes(pages),
             *guide_pages.routes(pages),
             *documentation.routes(pages),
+            *api_reference.routes(pages, document),
             *tests_pages.routes(pages),
             *runs_pages.routes(pages),
             *run_page.routes(pages),

@@ -137,8 +137,7 @@ def routes(pages: Pages) -> list[Any]:
         if not isinstance(run, Run):
             return run
         base = f"/kiosk/{token}/{session_id}"
-        frame: dict[str, Any] = {"visitor": None, "csrf": "", "now": pages.now, "toast": ""}
-        frame |= {"can_run": False, "can_edit": False, "can_administer": False}
+        frame = pages.frame_of_strangers()
         if not run.finished:
             context = await live.context(pages, run, base, kiosk=True)
             return rendering.page("run_live.html", {**frame, **context}, framed=True)

@@ -181,6 +181,11 @@ class Pages:
         """A template in the frame of all pages."""
         return rendering.page(template, {**await self.frame(request, visitor, nav), **context}, status=status)
 
+    def frame_of_strangers(self) -> dict[str, Any]:
+        """Around a page that is open to all: no menu, nothing to send."""
+        frame: dict[str, Any] = {"visitor": None, "csrf": "", "now": self.now, "toast": ""}
+        return frame | {"can_run": False, "can_edit": False, "can_administer": False}
+
     async def frame(self, request: WebRequest, visitor: Visitor, nav: str) -> dict[str, Any]:
         agents = [a for a in await self.services.servers.list() if a.state != "revoked"]
         now = self.now
