@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.load.statistics import Histogram, Snapshot, second_of, together
+from callwright.net.load_numbers import Numbers
 from callwright.net.loading import BUCKETS, COUNTERS, HISTOGRAMS, bucket_value
 
 
@@ -81,3 +82,11 @@ def test_a_second_in_which_we_were_the_bottleneck_says_why(
 ) -> None:
     delta = snapshot(counts, lateness=times)
     assert why in second_of(delta, at=1, span=1, target_rate=1, cpu=cpu, latest_ms=60).limited
+
+
+@pytest.mark.parametrize("mos", [1000, 1428, 1429, 1430, 3499, 3500, 4369, 4399, 4400, 4409, 4500])
+def test_a_mos_is_held_against_its_limit_exactly(mos: int) -> None:
+    numbers = Numbers()
+    numbers.record_mos(mos)
+    found = Snapshot.of([0] * len(COUNTERS), {}, numbers.histograms())
+    assert found.histogram("mos").percentile(0) == (mos if mos > 1429 else 1000)

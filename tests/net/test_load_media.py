@@ -19,7 +19,7 @@ from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.net.load_media import BOTH, NOTHING, NOWHERE, SENDS, UNHEARD, promises, read_audio
 from callwright.net.load_numbers import Numbers
 from callwright.net.load_stream import Stream, is_rtp
-from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, networks_of
+from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, mos_value, networks_of
 from callwright.sip.transport import Address
 from tests.net.load_peer import SALT, Peer, counts, inside, loop_to, needs_native, until
 
@@ -102,7 +102,8 @@ def offered(message: bytes) -> tuple[int, int]:
 def recorded(loop: Any, name: str) -> list[float]:
     """The values of a histogram, each as often as it was recorded."""
     found = struct.unpack("=3072Q", loop.histogram(HISTOGRAMS.index(name)))
-    return [bucket_value(index) for index, times in enumerate(found) for _ in range(times)]
+    value_of = mos_value if name == "mos" else bucket_value
+    return [value_of(index) for index, times in enumerate(found) for _ in range(times)]
 
 
 LINES = (

@@ -340,6 +340,23 @@ def test_a_condition_that_asks_for_a_lower_mos_takes_the_place_of_min_mos() -> N
     assert stage.play().verdict is Verdict.PASSED
 
 
+def test_a_min_mos_that_was_given_is_not_lowered_by_a_condition() -> None:
+    text = with_steps(
+        "  - accept: bob\n  - call: {to: bob, max_duration: 2, min_mos: 4.4, expect: mos >= 3.5}\n"
+    )
+    stage = Stage(text)
+    place = stage.place
+
+    def fair(order: command.PlaceCall) -> None:
+        place(order)
+        stage.legs[order.id].received = dataclasses.replace(HEARD, mos=4.369)
+
+    stage.place = fair  # type: ignore[method-assign]
+    outcome = stage.play()
+    assert outcome.verdict is Verdict.FAILED
+    assert "at MOS 4.37, Excellent, where 4.4 was asked for" in outcome.reason
+
+
 def test_silence_is_left_to_the_author_when_there_is_a_condition_on_it() -> None:
     text = with_steps("  - accept: bob\n  - call: {to: bob, max_duration: 2, expect: silence > 90 %}\n")
     stage = Stage(text)

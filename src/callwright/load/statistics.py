@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from callwright.net.loading import BUCKETS, COUNTERS, HISTOGRAMS, OUTCOMES, bucket_value
+from callwright.net.loading import BUCKETS, COUNTERS, HISTOGRAMS, OUTCOMES, bucket_value, mos_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +33,21 @@ def _values() -> Counts:
     return np.array([(low[i] + low[i + 1] - 1) // 2 for i in range(BUCKETS)], dtype=np.uint64)
 
 
+@lru_cache(maxsize=1)
+def _mos_values() -> Counts:
+    import numpy as np
+
+    return np.array([mos_value(index) for index in range(BUCKETS)], dtype=np.uint64)
+
+
 class Histogram:
-    """Counts in log-linear buckets, within 0.8 % of each value."""
+    """Counts in log-linear buckets, within 0.8 % of each value; MOS in exact thousandths."""
 
-    __slots__ = ("counts",)
+    __slots__ = ("_values", "counts")
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, values: Counts | None = None) -> None:
         self.counts = counts
+        self._values = _values() if values is None else values
 
     @property
     def total(self) -> int:
@@ -53,16 +61,16 @@ class Histogram:
         if not total:
             return None
         rank = max(1, math.ceil(total * percent / 100))
-        return float(_values()[int(np.searchsorted(np.cumsum(self.counts), rank))])
+        return float(self._values[int(np.searchsorted(np.cumsum(self.counts), rank))])
 
     @property
     def mean(self) -> float | None:
         total = self.total
-        return float((self.counts * _values()).sum()) / total if total else None
+        return float((self.counts * self._values).sum()) / total if total else None
 
     def bars(self, edges: Sequence[float]) -> list[int]:
         """How many lie in [edge, next edge), the last without end."""
-        values = _values()
+        values = self._values
         bounds = [*edges, math.inf]
         return [
             int(self.counts[(values >= bounds[i]) & (values < bounds[i + 1])].sum())
@@ -94,7 +102,8 @@ class Snapshot:
 
         if self.histograms is None:
             return Histogram(np.zeros(BUCKETS, dtype=np.uint64))
-        return Histogram(self.histograms[HISTOGRAMS.index(name)])
+        values = _mos_values() if name == "mos" else None
+        return Histogram(self.histograms[HISTOGRAMS.index(name)], values)
 
     def minus(self, before: Snapshot | None) -> Snapshot:
         """What happened since `before`; gauges stay as they are."""

@@ -13,6 +13,7 @@ cdef enum:
     CONTROL_SIZE = 128
 
     BUCKETS = 3072              # of a histogram: 128 to the octave, so within 0.8 %
+    MOS_LEAST = 1429            # thousandths: of MOS each bucket is one, so that a limit is exact
     HISTOGRAMS = 10
     COUNTS = 64
     CODES = 700
@@ -367,6 +368,16 @@ cdef inline void record(Loop *L, int which, uint64_t value) noexcept nogil:
         if index >= BUCKETS:
             index = BUCKETS - 1
     L.histogram[which * BUCKETS + index] += 1
+
+
+cdef inline void record_mos(Loop *L, int mos) noexcept nogil:
+    """`mos` in thousandths, one a bucket; the first holds all that are lower."""
+    cdef int index = mos - MOS_LEAST
+    if index < 0:
+        index = 0
+    if index >= BUCKETS:
+        index = BUCKETS - 1
+    L.histogram[H_MOS * BUCKETS + index] += 1
 
 
 cdef inline Call *call_at(Loop *L, uint32_t slot) noexcept nogil:

@@ -729,7 +729,7 @@ cdef int rating(Media *m, Stream *s) noexcept nogil:
     if r >= 100.0:
         return 4500
     mos = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6
-    return <int>(mos * 1000.0 + 0.5) if mos > 1.0 else 1000
+    return <int>(mos * 1000.0) if mos > 1.0 else 1000  # never rounded up to a limit
 
 
 cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:
@@ -752,7 +752,7 @@ cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:
         mos = rating(m, s)
         expected = expected_of(s)
         lost = <double>(s.lost if s.lost > 0 else 0)
-        record(L, H_MOS, <uint64_t>mos)
+        record_mos(L, mos)
         record(L, H_JITTER, <uint64_t>(s.jitter / m.clock_rate * 1e6))
         missing = <double><int64_t>(silent_of(m, s) / (m.ptime * 1e9))
         record(L, H_LOSS, <uint64_t>(10000.0 * (lost + missing) / (expected + missing)))

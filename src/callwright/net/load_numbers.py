@@ -11,6 +11,7 @@ from callwright.net.loading import (
     HISTOGRAMS,
     LADDER_MESSAGES,
     LADDERS,
+    MOS_LEAST,
     OUTCOMES,
     CallNoted,
     Ladder,
@@ -65,6 +66,11 @@ class Numbers:
             shift = index.bit_length() - 8
             index = min(BUCKETS - 1, 128 * shift + (index >> shift))
         self._histograms[_HISTOGRAM[name]][index] += times
+
+    def record_mos(self, mos: int) -> None:
+        """`mos` in thousandths, one a bucket; the first holds all that are lower."""
+        index = min(BUCKETS - 1, max(0, mos - MOS_LEAST))
+        self._histograms[_HISTOGRAM["mos"]][index] += 1
 
     def ended(self, outcome: str, code: int) -> None:
         """One call has ended, and is no longer under way."""

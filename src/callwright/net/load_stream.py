@@ -309,7 +309,7 @@ class Stream:
         if r >= 100.0:
             return 4500
         mos = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6
-        return int(mos * 1000.0 + 0.5) if mos > 1.0 else 1000
+        return int(mos * 1000.0) if mos > 1.0 else 1000  # never rounded up to a limit
 
     def _silent(self, media: MediaConfig) -> float:
         """ns of gaps whose packets are not among the lost."""
@@ -321,7 +321,7 @@ class Stream:
         mos = self.rating(media)
         expected = float(max(1, self.expected))
         lost = max(0, self.lost)
-        numbers.record("mos", mos)
+        numbers.record_mos(mos)
         numbers.record("jitter", self.jitter / media.clock_rate * 1e6)
         missing = float(int(self._silent(media) / (media.ptime * 1e9)))
         numbers.record("loss", 10000.0 * (float(lost) + missing) / (expected + missing))

@@ -29,6 +29,7 @@ __all__ = [
     "LADDERS",
     "LADDER_MESSAGES",
     "MESSAGES",
+    "MOS_LEAST",
     "OUTCOMES",
     "SLOTS",
     "CallNoted",
@@ -42,6 +43,7 @@ __all__ = [
     "compile_message",
     "is_native",
     "make_loop",
+    "mos_value",
     "networks_of",
     "open_shared_port",
     "open_sockets",
@@ -127,6 +129,8 @@ HISTOGRAMS = (
 """In microseconds, but `mos` in thousandths, `loss` (of a stream) and `unheard` (its time in gaps) in
 hundredths of a percent."""
 BUCKETS = 3072
+MOS_LEAST = 1429
+"""Thousandths: of MOS a bucket is one of these and up, so that a limit is held exactly."""
 
 MESSAGES = (
     "invite",
@@ -225,6 +229,11 @@ def compile_message(text: str) -> Segments:
     if at < len(text):
         segments.append(("literal", text[at:].encode("utf-8", "surrogateescape")))
     return tuple(segments)
+
+
+def mos_value(index: int) -> int:
+    """Thousandths of a bucket of MOS. The first holds all that are lower, and is taken for the lowest."""
+    return MOS_LEAST + index if index else 1000
 
 
 def bucket_value(index: int) -> int:

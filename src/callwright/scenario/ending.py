@@ -164,7 +164,7 @@ def _judged_call(
     on_purpose = leg.canceled_on_purpose and not call.answered
     if on_purpose or incoming_canceled or meant_to_fail:
         return call.judged(*judge_expected(call, results)), None
-    # What the author has conditions on is left to them: a lower MOS, silence.
+    # What the author has conditions on is left to them: a lower MOS, silence. A min_mos that was given stays.
     min_mos = action.min_mos if isinstance(action, actions.Call | actions.Accept) else MIN_MOS
     min_heard = action.min_heard_pct if isinstance(action, actions.Call | actions.Accept) else MIN_HEARD
     asked = [
@@ -172,7 +172,7 @@ def _judged_call(
         for condition in wanted
         if condition.metric.name == "mos"
     ]
-    min_mos = min([min_mos, *asked])
+    min_mos = min([min_mos, *asked]) if min_mos <= MIN_MOS else min_mos
     judgement = judge_call(
         call,
         min_mos=min_mos,
