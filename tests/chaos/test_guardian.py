@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def callwright(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "callwright", *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if "--json" in arguments else subprocess.DEVNULL,
         env=environment(),
     )
     try:
@@ -78,6 +79,30 @@ def test_no_call_of_a_killed_load_is_left_up(more: tuple[str, ...]) -> None:
             assert line.left_up(list(line.up), time.monotonic(), UP_AT_MOST) == {}, (
                 "placed while it was killed"
             )
+
+
+def test_no_call_is_left_up_when_one_process_of_a_load_is_killed() -> None:
+    """The guardian ends its calls, the load those of the others, and says that it counted no further."""
+    with BusyLine() as line:
+        destination = f"sip:answer-1@127.0.0.1:{line.port}"
+        placing = ("--rate", "40", "--calls", "4000", "--hold", "100", "--cores", "3", "--json")
+        with callwright("load", destination, *placing) as load:
+            until_up(line, 60)
+            loops = [pid for pid in children(load.pid) if not of_kind([pid], b"callwright.cli.guardian")]
+            assert len(loops) == 3
+            os.kill(loops[1], signal.SIGKILL)
+            since = time.monotonic()
+            assert line.left_up(list(line.up), since, UP_AT_MOST) == {}
+            said, _ = load.communicate(timeout=PATIENCE)
+            assert line.left_up(list(line.up), time.monotonic(), UP_AT_MOST) == {}, "placed after it"
+        assert load.returncode == 3
+        told = json.loads(said)
+        assert (told["verdict"], told["blame"], told["exit_code"]) == ("error", "platform", 3)
+        assert told["reason"].startswith("a load process has died (number 2,")
+        (lost,) = told["generator"]["lost_processes"]
+        assert lost["process"] == 2
+        counted = told["answered"] + told["canceled"] + told["failed"]
+        assert 0 < counted < told["attempted"] <= len(line.placed), "no end is told that nobody counted"
 
 
 def test_a_guardian_that_is_killed_is_replaced_and_knows_the_calls() -> None:

@@ -52,3 +52,7 @@ def test_a_generator_at_its_limit_is_not_taken_for_the_targets_knee() -> None:
     assert search.limited
     assert search.best == pytest.approx(1000, rel=0.06)
     assert "may bear more" in search.confidence
+
+
+def test_a_search_that_ended_before_its_first_trial_claims_nothing_of_rates() -> None:
+    assert CapacitySearch().confidence == "no trial was finished"

@@ -258,6 +258,7 @@ class Loads:
             seconds=len(result.seconds),
             limited=result.limited,
             interrupted=load.stopped,
+            lost=result.lost,
         )
         outcome = outcome_of(
             result,

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -401,6 +401,13 @@ class _Run:
             return
         plan = Plan((Stage(self.register_rate, self.register_rate),), calls=len(accounts.rows))
         result = self._engine(plan, registering=True, record=False)
+        if result.lost:
+            raise Refused(
+                f"{result.lost[0].reason} while accounts were registered",
+                code=EXIT_PLATFORM,
+                blame="platform",
+                details={"lost_processes": [asdict(one) for one in result.lost]},
+            )
         if result.total.failed and not self.interrupted:
             classes = ", ".join(f"{name}: {count}" for name, count in result.total.failures.items())
             raise Refused(
@@ -423,8 +430,9 @@ class _Run:
             seconds=len(result.seconds),
             limited=result.limited,
             interrupted=self.interrupted,
+            lost=result.lost,
         )
-        code = EXIT_INTERRUPTED if self.interrupted else exit_code(judgement.verdict)
+        code = EXIT_INTERRUPTED if self.interrupted and not result.lost else exit_code(judgement.verdict)
         return self._leave(result, judgement, code, as_json, {})
 
     def find_capacity(
@@ -432,7 +440,7 @@ class _Run:
     ) -> int:
         from callwright.load.capacity import CapacitySearch
         from callwright.load.plan import Plan, Stage
-        from callwright.load.verdict import Judgement
+        from callwright.load.verdict import Judgement, judge
 
         self._register_first()
         search = CapacitySearch(start=rate or 10.0)
@@ -444,7 +452,7 @@ class _Run:
                 break
             plan = Plan((Stage(wanted, wanted, trial),), concurrent=self.plan.concurrent)
             result = self._engine(plan, registering=self.wishes.register)
-            if self._was_interrupted():
+            if self._was_interrupted() or result.lost:
                 break
             numbers = result.total
             held = all(threshold.holds(numbers) for threshold in goal) and not numbers.missing
@@ -459,7 +467,9 @@ class _Run:
                 self.ears.wait(1.0)  # the target recovers
         if result is None:
             return EXIT_INTERRUPTED
-        if self._was_interrupted():
+        if result.lost:
+            judgement, best = judge(result.total, result.clean, lost=result.lost), None
+        elif self._was_interrupted():
             judgement = Judgement("canceled", "test", f"interrupted; so far: {search.confidence}")
         elif search.best is None:
             judgement = Judgement("failed", "target", f"{text}: {search.confidence}")

@@ -74,6 +74,8 @@ class CapacitySearch:
     @property
     def confidence(self) -> str:
         """What the result rests on, in words."""
+        if not self.trials:
+            return "no trial was finished"
         if not self.low:
             return "the goal held at no rate that was tried"
         at_best = [trial for trial in self.trials if trial.rate == self.low]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from callwright.load.ladders import chosen
 from callwright.load.plan import Plan
-from callwright.load.statistics import Second, Snapshot, second_of, together
-from callwright.load.worker import Reading, Worker, share
+from callwright.load.statistics import LostProcess, Second, Snapshot, second_of, together
+from callwright.load.worker import Reading, Worker, WorkerDied, share
 from callwright.net.loading import OUTCOMES, CallNoted, Ladder
+
+T = TypeVar("T")
 
 TICK = 0.1
 """Seconds between two looks."""
@@ -59,6 +63,8 @@ class Result:
     """By stage of the plan, where it has several."""
     ladders: list[Ladder] = field(default_factory=list)
     """Of the first failed calls of each class, and of the slowest call."""
+    lost: list[LostProcess] = field(default_factory=list)
+    """Processes that died. Their numbers in `total` are those that they told last."""
 
     @property
     def limited(self) -> list[str]:
@@ -66,7 +72,10 @@ class Result:
 
 
 class Engine:
-    """Runs one plan. `now` is monotonic seconds; `pause(seconds)` waits, and lets keys and sockets in."""
+    """Runs one plan. `now` is monotonic seconds; `pause(seconds)` waits, and lets keys and sockets in.
+
+    When the process of a worker dies, the calls of the others are ended in order, and the result says so.
+    """
 
     def __init__(
         self,
@@ -99,17 +108,17 @@ class Engine:
         self._stages: list[Snapshot] = []
         self._slower_us = 0
         self._worse_mos = 4.0
+        self._told = [Snapshot() for _ in self._workers]
+        self._told_at = [0.0] * len(self._workers)
+        self._lost: dict[int, LostProcess] = {}
+        self._started = 0.0
 
     def run(self) -> Result:
         """Until every call has ended."""
         n = len(self._workers)
-        started = self._now()
-        for index, worker in enumerate(self._workers):
-            worker.start(
-                registering=self._registering,
-                calls=share(self._plan.calls, n, index),
-                rate=self._plan.rate_at(0.0) / n,
-            )
+        started = self._started = self._now()
+        for index in range(n):
+            self._ask(index, partial(self._start, index))
         before: Snapshot | None = None
         marked = started
         cpu_before = [0] * n
@@ -118,23 +127,22 @@ class Engine:
             elapsed = self._now() - started
             stage = self._plan.stage_at(elapsed)
             target = self._target(elapsed)
-            wanted = max(self.controls.stop, 1 if stage >= len(self._plan.stages) else 0)
             self._steer(target)
+            wanted = max(self.controls.stop, self._least_stop(stage))
             if wanted > stopped:
                 stopped = wanted
-                for worker in self._workers:
-                    worker.stop(wanted, self._stop_seconds)
+                for index in range(n):
+                    self._ask(index, partial(self._stop, wanted))
             full = self._now() - marked >= 1.0
-            readings = [worker.read(numbers=full) for worker in self._workers]
+            readings = self._read(full)
             done = all(reading.done for reading in readings)
-            full = full or done  # who is done tells its numbers with it, and what it has noted only once
+            full = full or done  # who is done tells its numbers with it
+            self._note(readings)  # what was noted is told only once
             now = self._now()
             if full:
-                latest = max(reading.latest_us for reading in readings)
-                self._note(readings)
-                snapshots = [reading.numbers for reading in readings if reading.numbers is not None]
-                total = together(snapshots)
-                cpus = [snapshot["cpu_ns"] for snapshot in snapshots]
+                latest = max((reading.latest_us for reading in readings), default=0)
+                total = together(self._told)
+                cpus = [snapshot["cpu_ns"] for snapshot in self._told]
                 span = max(now - marked, 1e-6)
                 busiest = max((a - b) / 1e9 / span for a, b in zip(cpus, cpu_before, strict=True))
                 self._second(total.minus(before), now - started, span, target, busiest, latest / 1000, stage)
@@ -156,26 +164,80 @@ class Engine:
             interrupted=self.controls.stop >= 2,
             stages=self._stages,
             ladders=chosen(
-                (ladder for worker in self._workers for ladder in worker.ladders()), self._ladders
+                (ladder for index in range(n) for ladder in self._ask(index, _ladders) or ()), self._ladders
             ),
+            lost=[self._lost[index] for index in sorted(self._lost)],
         )
 
+    # -- the workers
+
+    def _ask(self, index: int, what: Callable[[Worker], T]) -> T | None:
+        """None of a worker that has died."""
+        if index in self._lost:
+            return None
+        try:
+            return what(self._workers[index])
+        except WorkerDied as error:
+            told = self._told[index]
+            self._lost[index] = LostProcess(
+                index + 1,
+                str(error),
+                round(self._now() - self._started, 3),
+                round(self._told_at[index], 3),
+                told["active"],
+            )
+            self._told[index] = told.left()
+            return None
+
+    def _start(self, index: int, worker: Worker) -> None:
+        n = len(self._workers)
+        worker.start(
+            registering=self._registering,
+            calls=share(self._plan.calls, n, index),
+            rate=self._plan.rate_at(0.0) / n,
+        )
+
+    def _stop(self, how: int, worker: Worker) -> None:
+        worker.stop(how, self._stop_seconds)
+
+    def _read(self, full: bool) -> list[Reading]:
+        """Of those that live; what each told last is kept."""
+        readings = []
+        for index in range(len(self._workers)):
+            reading = self._ask(index, lambda worker: worker.read(numbers=full))
+            if reading is None:
+                continue
+            readings.append(reading)
+            if reading.numbers is not None:
+                self._told[index] = reading.numbers
+                self._told_at[index] = self._now() - self._started
+        return readings
+
+    def _least_stop(self, stage: int) -> int:
+        """How the load stops though nobody wishes it."""
+        if self._lost:
+            return 2
+        return 1 if stage >= len(self._plan.stages) else 0
+
     def _target(self, elapsed: float) -> float:
-        if self.controls.paused or self.controls.stop:
+        if self.controls.paused or self.controls.stop or self._lost:
             return 0.0
         rate = self._plan.rate_at(elapsed) if self.controls.rate is None else self.controls.rate
         return rate * self.controls.factor
 
     def _steer(self, target: float) -> None:
         n = len(self._workers)
-        for index, worker in enumerate(self._workers):
-            worker.set(
-                rate=target / n,
-                paused=self.controls.paused,
-                concurrent=share(self._plan.concurrent, n, index),
-                slower_us=self._slower_us,
-                worse_mos=self._worse_mos,
-            )
+        for index in range(n):
+            self._ask(index, partial(self._set, target / n, share(self._plan.concurrent, n, index)))
+
+    def _set(self, rate: float, concurrent: int, worker: Worker) -> None:
+        worker.set(
+            rate=rate,
+            paused=self.controls.paused,
+            concurrent=concurrent,
+            slower_us=self._slower_us,
+            worse_mos=self._worse_mos,
+        )
 
     def _second(
         self, delta: Snapshot, at: float, span: float, target: float, cpu: float, latest_ms: float, stage: int
@@ -210,3 +272,7 @@ class Engine:
     def worst(self) -> list[CallNoted]:
         """The worst first."""
         return [call for _, _, call in sorted(self._worst, reverse=True)]
+
+
+def _ladders(worker: Worker) -> list[Ladder]:
+    return worker.ladders()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from callwright.evidence.generator_words import ranged
@@ -146,6 +147,7 @@ def document(
             "limited_seconds": len(result.limited),
             "loaded_seconds": len(loaded),
             "why": ranged(result.limited)[:10],
+            "lost_processes": [asdict(one) for one in result.lost],
             "lateness_ms": summary(result.total.histogram("lateness")),
             "rtp_lateness_ms": summary(result.total.histogram("rtp_lateness")),
             "drops": result.total["drops"] + result.total["media_drops"],

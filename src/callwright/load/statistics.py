@@ -118,6 +118,12 @@ class Snapshot:
             histograms = histograms - before.histograms
         return Snapshot(counters, self.codes - before.codes, histograms)
 
+    def left(self) -> Snapshot:
+        """As a loop that is gone leaves it: nothing is under way there any more."""
+        over = ("active", "streams")
+        counters = [0 if name in over else n for name, n in zip(COUNTERS, self.counters, strict=True)]
+        return Snapshot(counters, self.codes, self.histograms)
+
     def plus(self, other: Snapshot) -> Snapshot:
         """Both together: of two cores, or of two times."""
         counters = [
@@ -166,6 +172,20 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
     for snapshot in snapshots:
         total = total.plus(snapshot)
     return total
+
+
+@dataclass(frozen=True, slots=True)
+class LostProcess:
+    """A process of a load that died: what it did after it was counted last nobody knows."""
+
+    process: int
+    """Which one, from 1."""
+    reason: str
+    noticed_at: float
+    """Seconds from the beginning, as `counted_until`."""
+    counted_until: float
+    calls_open: int
+    """Calls that had not ended when it was counted last."""
 
 
 @dataclass(frozen=True, slots=True)

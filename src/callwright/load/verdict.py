@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from callwright.load.statistics import Snapshot
+from callwright.load.statistics import LostProcess, Snapshot
 from callwright.scenario.decisive import decisive
 
 _COMPARISONS = {
@@ -233,6 +233,16 @@ def _failures_in_words(numbers: Snapshot) -> str:
     return f"{numbers.failed:,} of {numbers['attempted']:,} calls failed ({_classes(numbers)})"
 
 
+def _lost_in_words(lost: Sequence[LostProcess], total: Snapshot) -> str:
+    parts = [
+        f"{one.reason} (number {one.process}, noticed after {one.noticed_at:.1f} s; its numbers end at "
+        f"{one.counted_until:.1f} s with {one.calls_open:,} calls under way, whose end was not counted)"
+        for one in lost
+    ]
+    unanswered = f", {total['abandoned']:,} of them unanswered" if total["abandoned"] else ""
+    return f"{'; '.join(parts)}; the calls of the other processes were ended{unanswered}"
+
+
 def judge(
     total: Snapshot,
     clean: Snapshot,
@@ -241,14 +251,19 @@ def judge(
     seconds: int = 0,
     limited: Sequence[str] = (),
     interrupted: bool = False,
+    lost: Sequence[LostProcess] = (),
 ) -> Judgement:
     """The verdict of a load whose calls have all ended.
 
     `clean` are the numbers of the seconds in which the generator was not the bottleneck, `limited` why it was
     in the others, `seconds` how many there were. Where the verdict would be another without the limited
     seconds, or too many are limited, it is `invalid`: a number about the generator is none about the target.
+    Where processes were `lost` nothing is decided: their numbers are not whole.
     """
     conditions = tuple({"text": t.text, "value": t.value(total), "violated": t.holds(total)} for t in fail_if)
+    if lost:
+        unasked = tuple(condition | {"violated": None} for condition in conditions)
+        return Judgement("error", "platform", _lost_in_words(lost, total), unasked)
     if total.missing:
         reason = f"{total.missing:,} of {total['attempted']:,} calls are missing from the count"
         return Judgement("error", "platform", reason, conditions)

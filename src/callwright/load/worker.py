@@ -29,6 +29,10 @@ class Reading:
     done: bool
 
 
+class WorkerDied(OSError):
+    """A process was killed, or its loop broke: a guardian ends its calls, and its numbers are lost."""
+
+
 class Worker(Protocol):
     """One loop at work. `start` begins a run; `read` may be asked at any time."""
 
@@ -68,6 +72,11 @@ class KeptLoad(Protocol):
 
 LoadGuard = Callable[[LoopConfig, tuple[str, int], Sequence[int]], KeptLoad]
 """config, local address, descriptors of the loop."""
+
+
+_DIED = "a load process has died"
+_END_SECONDS = 3.0
+"""In which a loop that is closed while it runs ends its calls; `ProcessWorker.close` waits for longer."""
 
 
 class ThreadWorker:
@@ -126,13 +135,19 @@ class ThreadWorker:
         if self._closing:
             return
         self._closing = True
+        broken = self._error is not None
         if self._thread is not None and self._thread.is_alive():
+            self._loop.stop(2, _END_SECONDS)  # whoever closes early leaves no call up all the same
+            self._thread.join(_END_SECONDS + 1)
             self._loop.stop(3)
-            self._thread.join(5)
+            self._thread.join(1)
         if self._thread is None or not self._thread.is_alive():
             self._loop.close()
         if self._kept is not None:
-            self._kept.close()
+            if broken:
+                self._kept.orphan()
+            else:
+                self._kept.close()
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -184,8 +199,6 @@ class ProcessWorker:
     def __init__(
         self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
     ) -> None:
-        from multiprocessing.reduction import recv_handle
-
         self._kept: KeptLoad | None = None
         context: Any = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
@@ -195,21 +208,34 @@ class ProcessWorker:
         self._process.start()
         theirs.close()
         self._local: tuple[str, int]
+        try:
+            self._begin(config, guard)
+        except BaseException:
+            self._lose()
+            raise
+
+    def _begin(self, config: LoopConfig, guard: LoadGuard | None) -> None:
+        from multiprocessing.reduction import recv_handle
+
         self._local, count = self._answer()
-        descriptors = [recv_handle(self._pipe) for _ in range(count)]
-        if guard is not None:
-            self._kept = guard(config, self._local, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        descriptors: list[int] = []
+        try:
+            descriptors.extend(recv_handle(self._pipe) for _ in range(count))
+            if guard is not None:
+                self._kept = guard(config, self._local, descriptors)
+        except EOFError:
+            raise WorkerDied(_DIED) from None
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _answer(self) -> Any:
         try:
             if not self._pipe.poll(30):
-                raise OSError("a load process does not answer")
+                raise WorkerDied("a load process does not answer")
             kind, value = self._pipe.recv()
         except (EOFError, ConnectionResetError):
-            self._orphan()
-            raise OSError("a load process has died") from None
+            raise WorkerDied(_DIED) from None
         if kind == "error":
             raise OSError(value)
         return value
@@ -217,13 +243,21 @@ class ProcessWorker:
     def _ask(self, verb: str, **arguments: Any) -> Any:
         try:
             self._pipe.send((verb, arguments))
+            return self._answer()
+        except WorkerDied:
+            self._lose()
+            raise
         except BrokenPipeError:
-            self._orphan()
-            raise OSError("a load process has died") from None
-        return self._answer()
+            self._lose()
+            raise WorkerDied(_DIED) from None
+        except OSError as error:
+            self._lose()
+            raise WorkerDied(f"a load process has broken: {error}") from None
 
-    def _orphan(self) -> None:
-        """It was killed: its calls are ended now, for nobody else does."""
+    def _lose(self) -> None:
+        """It is dead, or deaf and killed here: its calls are ended now, for nobody else does."""
+        self._process.kill()
+        self._process.join(5)
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.orphan()
@@ -231,6 +265,10 @@ class ProcessWorker:
     @property
     def local(self) -> tuple[str, int]:
         return self._local
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
 
     def start(self, *, registering: bool, calls: int, rate: float) -> None:
         self._ask("start", registering=registering, calls=calls, rate=rate)
@@ -254,9 +292,10 @@ class ProcessWorker:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._pipe.send(("close", {}))
-        self._process.join(6)
+        self._process.join(_END_SECONDS + 3)
         if self._process.is_alive():
-            self._process.terminate()
+            self._process.kill()
+            self._process.join(5)
         self._pipe.close()
         kept, self._kept = self._kept, None
         if kept is not None:
