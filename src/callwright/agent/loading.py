@@ -256,6 +256,7 @@ class Loads:
             result.clean,
             fail_if=thresholds_of(order.action, order.conditions),
             seconds=len(result.seconds),
+            loaded=result.loaded,
             limited=result.limited,
             interrupted=load.stopped,
             lost=result.lost,

@@ -428,6 +428,7 @@ class _Run:
             result.clean,
             fail_if=self.fail_if,
             seconds=len(result.seconds),
+            loaded=result.loaded,
             limited=result.limited,
             interrupted=self.interrupted,
             lost=result.lost,
@@ -492,7 +493,7 @@ class _Run:
     ) -> int:
         from callwright import __version__
         from callwright.cli.load_result import print_result
-        from callwright.load.outcome import document
+        from callwright.load.outcome import document, settings
         from callwright.net.address import bracketed
         from callwright.net.loading import is_native
 
@@ -511,6 +512,7 @@ class _Run:
             started_at=self.started_at,
             accounts=self.wishes.accounts,
         )
+        told["settings"] = settings(self.wishes, self.plan, self.fail_if)
         told |= {"capacity": None, "listen": bracketed(self.workers[0].local)} | more
         if self.folder is not None:
             told["evidence"] = self.folder.finish(told, result)

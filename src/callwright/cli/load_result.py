@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from callwright.evidence.figures import number
+from callwright.load.outcome import times_of
+
 MOST_LADDERS = 3
 """Classes of failures of which a terminal shows the first call; report and JSON have all that were kept."""
 
@@ -26,22 +29,21 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
     line(f"{told['verdict'].upper()}: {told['reason']}")
     line(
         f"attempted {told['attempted']:,} = answered {told['answered']:,} + failed {told['failed']:,} "
-        f"+ canceled {told['canceled']:,}   in {told['seconds']:.1f} s, mean {told['rate']['mean']:g}/s"
+        f"+ canceled {told['canceled']:,}   in {told['seconds']:.1f} s, "
+        f"mean {number(told['rate']['mean'], 1)}/s"
     )
     for name, count in told["failures"].items():
         line(f"  {name:>12}  {count:,}")
-    for name in ("pdd", "setup", "bye", "register"):
+    for name, _ in times_of(told):
         times = told[f"{name}_ms"]
-        if times["count"]:
-            line(
-                f"{name:>9} ms  p50 {times['p50']:g}  p95 {times['p95']:g}  p99 {times['p99']:g}  "
-                f"max {times['max']:g}"
-            )
+        line(
+            f"{name:>9} ms  " + "  ".join(f"{p} {number(times[p], 1)}" for p in ("p50", "p95", "p99", "max"))
+        )
     media = told["media"]
     if media["streams"]:
         sent = media["received"] + media["lost"]
         line(
-            f"      MOS     p5 {media['mos']['p5']}  p50 {media['mos']['p50']}   "
+            f"      MOS     p5 {number(media['mos']['p5'], 2)}  p50 {number(media['mos']['p50'], 2)}   "
             f"{media['streams']:,} streams, lost {media['lost']:,} of {sent:,} packets"
         )
         if media["gap_count"]:

@@ -61,14 +61,22 @@ def load_charts(load: LoadOutcome, limits: Sequence[tuple[str, float]] | None = 
     """`limits`: lines of the chart of the post-dial delay; None: those of the load's own conditions."""
     if limits is None:
         limits = limits_of([str(told.get("text", "")) for told in load.conditions])
-    at = [float(value) for value in load.seconds.get("at", ())]
-    spans = load.seconds.get("span", ())
-    why = load.seconds.get("limited", ())
+    return charts_of(load.seconds, answers=load.role != "caller", limits=limits)
+
+
+def charts_of(
+    seconds: Mapping[str, Sequence[Any]], *, answers: bool, limits: Sequence[tuple[str, float]] = ()
+) -> list[dict[str, Any]]:
+    """From the columns of a load's seconds. What was not measured, or not asked of a side that `answers`, has
+    no line, and a chart without lines is left out."""
+    at = [float(value) for value in seconds.get("at", ())]
+    spans = seconds.get("span", ())
+    why = seconds.get("limited", ())
     limited = [(end - span, end) for end, span, text in zip(at, spans, why, strict=False) if text]
     found = []
     for title, columns, names in _CHARTS:
-        series = [list(load.seconds.get(name, ())) for name in columns]
-        if load.role != "caller" and title.startswith("Calls per"):
+        series = [list(seconds.get(name, ())) for name in columns]
+        if answers and title.startswith("Calls per"):
             series, names = series[1:], ("came",)
         known = [n for n, line in enumerate(series) if any(value is not None for value in line)]
         series, shown = [series[n] for n in known], [names[n] for n in known]

@@ -70,6 +70,11 @@ class Result:
     def limited(self) -> list[str]:
         return [second.limited for second in self.seconds if second.limited]
 
+    @property
+    def loaded(self) -> int:
+        """Seconds in which calls were placed or under way: of them the limited ones are a part."""
+        return sum(bool(second.attempted or second.active or second.limited) for second in self.seconds)
+
 
 class Engine:
     """Runs one plan. `now` is monotonic seconds; `pause(seconds)` waits, and lets keys and sockets in.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from callwright.evidence.generator_words import ranged
 from callwright.evidence.redaction import Redactor
@@ -11,7 +12,11 @@ from callwright.load.accounts import Accounts
 from callwright.load.engine import Result
 from callwright.load.ladders import told, told_call
 from callwright.load.statistics import RESPONSE_TIMES, Histogram, Snapshot
-from callwright.load.verdict import Judgement
+from callwright.load.verdict import Judgement, Threshold
+
+if TYPE_CHECKING:
+    from callwright.load.plan import Plan
+    from callwright.load.preparation import Wishes
 
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 MOS_EDGES = (1.0, 2.6, 3.1, 3.6, 4.0, 4.3)
@@ -103,6 +108,33 @@ def numbers(total: Snapshot) -> dict[str, Any]:
     }
 
 
+def times_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Key and name of the response times to show. On the side that answers, setup is its own ring time."""
+    named = {"pdd": "Post-dial delay", "setup": "Setup", "bye": "BYE", "register": "REGISTER"}
+    if told.get("role") == "answerer":
+        del named["setup"]
+    return [(key, name) for key, name in named.items() if told[f"{key}_ms"]["count"]]
+
+
+def settings(wishes: Wishes, plan: Plan, fail_if: Sequence[Threshold]) -> dict[str, Any]:
+    """What was asked for; null: it does not apply, or has no limit. Seconds, percent, calls per second."""
+    calls, media = wishes.uri is not None, wishes.media != "none"
+    return {
+        "rate": plan.in_words if calls else None,
+        "calls": plan.calls or wishes.calls or None,
+        "concurrent": plan.concurrent or None,
+        "hold_s": wishes.hold if calls else None,
+        "ring_s": wishes.ring_for if calls else wishes.ring_time,
+        "reject": wishes.reject or None,
+        "media": wishes.media,
+        "codec": wishes.codec if media else None,
+        "play": wishes.play if media else None,
+        "min_heard_pct": wishes.min_heard if media and wishes.min_heard else None,
+        "accounts": None if wishes.accounts is None else len(wishes.accounts.rows),
+        "fail_if": [threshold.text for threshold in fail_if if threshold.form != "implied"],
+    }
+
+
 def document(
     result: Result,
     judgement: Judgement,
@@ -119,7 +151,6 @@ def document(
 ) -> dict[str, Any]:
     """Every key is always there; what was not measured is null. No message tells a password of `accounts`."""
     seconds = result.seconds
-    loaded = [second for second in seconds if second.attempted or second.active]
     return {
         "verdict": judgement.verdict,
         "blame": judgement.blame,
@@ -145,7 +176,7 @@ def document(
             "cores": cores,
             "native": native,
             "limited_seconds": len(result.limited),
-            "loaded_seconds": len(loaded),
+            "loaded_seconds": result.loaded,
             "why": ranged(result.limited)[:10],
             "lost_processes": [asdict(one) for one in result.lost],
             "lateness_ms": summary(result.total.histogram("lateness")),

@@ -21,6 +21,12 @@ class Stage:
     end: float
     seconds: float = math.inf
 
+    @property
+    def in_words(self) -> str:
+        if self.start != self.end:
+            return f"{self.start:g} to {self.end:g} calls/s in {self.seconds:g} s"
+        return f"{self.start:g} calls/s" + (f" for {self.seconds:g} s" if math.isfinite(self.seconds) else "")
+
     def rate_at(self, elapsed: float) -> float:
         if not math.isfinite(self.seconds) or self.start == self.end:
             return self.start
@@ -43,6 +49,11 @@ class Plan:
     def seconds(self) -> float:
         """Until no more calls are placed, inf without an end."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def in_words(self) -> str:
+        """ "5 calls/s for 60 s", "10 to 200 calls/s in 30 s, then 200 calls/s"."""
+        return ", then ".join(stage.in_words for stage in self.stages)
 
     @property
     def highest(self) -> float:

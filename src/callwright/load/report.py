@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from callwright.evidence.load_charts import chart
+from callwright.evidence.figures import UNKNOWN, number
+from callwright.evidence.load_charts import charts_of, limits_of
+from callwright.load.outcome import times_of
 from callwright.load.statistics import Second
+from callwright.load.verdict import ThresholdError, parse_threshold, seen
 
 if TYPE_CHECKING:
     from callwright.load.engine import Result
@@ -87,53 +92,26 @@ def render(document: dict[str, Any], result: Result) -> str:
         lstrip_blocks=True,
     )
     equip(environment)
-    environment.filters["num"] = _number
     static = resources.files("callwright.evidence").joinpath("static")
     style = "\n".join(static.joinpath(name).read_text("utf-8") for name in SHEETS)
-    seconds = result.seconds
     return environment.get_template("load.html").render(
         load=document,
         style=Markup(style),
-        charts=[
-            chart(
-                "Calls per second",
-                [s.at for s in seconds],
-                [[s.target_rate for s in seconds], [s.rate for s in seconds]],
-                ["asked", "placed"],
-                _spans(seconds),
-            ),
-            chart(
-                "Calls under way",
-                [s.at for s in seconds],
-                [[float(s.active) for s in seconds]],
-                ["under way"],
-                _spans(seconds),
-            ),
-            chart(
-                "Post-dial delay, ms",
-                [s.at for s in seconds],
-                [[s.pdd_p50 for s in seconds], [s.pdd_p95 for s in seconds], [s.pdd_p99 for s in seconds]],
-                ["p50", "p95", "p99"],
-                _spans(seconds),
-            ),
-            chart(
-                "Failed calls per second",
-                [s.at for s in seconds],
-                [[float(s.failed) for s in seconds]],
-                ["failed"],
-                _spans(seconds),
-            ),
-        ],
+        charts=charts_of(
+            {part: [getattr(second, part) for second in result.seconds] for part in Second.columns()},
+            answers=document["role"] == "answerer",
+            limits=limits_of([condition["text"] for condition in document["conditions"]]),
+        ),
+        times=[(name, document[f"{key}_ms"]) for key, name in times_of(document)],
+        conditions=[(told, _seen(told)) for told in document["conditions"]],
+        started=f"{datetime.fromtimestamp(document['started_at'], UTC):%-d %b %Y, %H:%M:%S} UTC",
     )
 
 
-def _spans(seconds: list[Second]) -> list[tuple[float, float]]:
-    return [(second.at - second.span, second.at) for second in seconds if second.limited]
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+def _seen(condition: Mapping[str, Any]) -> str:
+    if condition["value"] is None:
+        return UNKNOWN
+    try:
+        return seen(parse_threshold(condition["text"]), condition["value"])
+    except ThresholdError:
+        return number(condition["value"], 2)

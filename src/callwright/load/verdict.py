@@ -220,6 +220,11 @@ def _shown(threshold: Threshold, numbers: Snapshot) -> str:
     value = threshold.value(numbers)
     if value is None:
         return "not measured"
+    return seen(threshold, value)
+
+
+def seen(threshold: Threshold, value: float) -> str:
+    """A figure with its unit, never rounded across the limit."""
     return _with_unit(threshold, decisive(value, threshold.limit, significant=3))
 
 
@@ -252,12 +257,14 @@ def judge(
     limited: Sequence[str] = (),
     interrupted: bool = False,
     lost: Sequence[LostProcess] = (),
+    loaded: int | None = None,
 ) -> Judgement:
     """The verdict of a load whose calls have all ended.
 
     `clean` are the numbers of the seconds in which the generator was not the bottleneck, `limited` why it was
-    in the others, `seconds` how many there were. Where the verdict would be another without the limited
-    seconds, or too many are limited, it is `invalid`: a number about the generator is none about the target.
+    in the others, `seconds` how many there were, and `loaded` how many with calls: the sentence tells of
+    these. Where the verdict would be another without the limited seconds, or too many are limited, it is
+    `invalid`: a number about the generator is none about the target.
     Where processes were `lost` nothing is decided: their numbers are not whole.
     """
     conditions = tuple({"text": t.text, "value": t.value(total), "violated": t.holds(total)} for t in fail_if)
@@ -281,8 +288,8 @@ def judge(
         rests = share > MOST_LIMITED or bool(violated) != bool(without) or dropped or few
         if rests and not (violated and _refused_by_target(total, fail_if)):
             reason = (
-                f"the generator could not keep up in {len(limited)} of {seconds} seconds ({limited[0]}), "
-                "so this says nothing about the target"
+                f"the generator could not keep up in {len(limited)} of {loaded or seconds} seconds "
+                f"({limited[0]}), so this says nothing about the target"
             )
             return Judgement("invalid", "platform", reason, conditions)
     if violated:
