@@ -28,8 +28,12 @@ def second(**known: Any) -> Second:
 
 def told_and_page(role: str, limits: tuple[str, ...] = (), **wishes: Any) -> tuple[dict[str, Any], str]:
     calls = role != "answerer"
-    times = {"pdd": [2_215_400] * 10, "setup": [2_500_000] * 10, "lateness": [100] * 10} if calls else {}
-    total = snapshot({"attempted": 10, "answered": 10, "peak": 3}, **(times or {"setup": [0] * 10}))
+    counts = {"attempted": 10, "answered": 10, "peak": 3}
+    if calls:
+        times = [2_215_400] * 10
+        total = snapshot(counts, pdd=times, setup=times, lateness=[100] * 10)
+    else:
+        total = snapshot(counts, setup=[0] * 10)
     seconds = [
         second(at=1.0),
         second(at=2.0, attempted=10, active=3, rate=10.0, limited="RTP was sent 11 ms late"),
