@@ -48,6 +48,39 @@ def test_every_page_can_be_read(visits: Visits, platform: Served, size: str, sch
     assert wrong == {}
 
 
+@pytest.mark.parametrize(("size", "scheme"), [("wide", "dark"), ("narrow", "light")])
+def test_the_reference_of_the_api_and_a_refusal_can_be_read(visits: Visits, size: str, scheme: str) -> None:
+    for path, status in (("/api/v2/docs", 200), ("/nothing-is-here", 404)):
+        visit = visits.open(size, scheme)
+        assert visit.go(path) == status
+        visit.page.wait_for_load_state("networkidle")
+        assert faults(visit.page) == [], path
+        visit.shot("api" if status == 200 else "not-found", whole=False)
+        loaded = visit.page.evaluate("document.fonts.check('14px Inter') && document.fonts.size")
+        assert loaded == 2, path
+
+
+def test_a_wide_screen_is_used_and_an_open_form_has_the_only_blue_button(visits: Visits) -> None:
+    visit = visits.open()
+    visit.page.set_viewport_size({"width": 2560, "height": 1300})
+    visit.go("/keys")
+    visit.page.click(".adder > summary")
+    visit.page.mouse.move(0, 0)
+    used, over, blue = visit.page.evaluate(
+        """() => {
+            const colour = e => getComputedStyle(e).backgroundColor;
+            const all = [...document.querySelectorAll("main .btn.primary")];
+            const buttons = all.filter(e => e.checkVisibility());
+            return [document.querySelector("main").clientWidth,
+                    document.documentElement.scrollWidth - innerWidth,
+                    new Set(buttons.map(colour)).size];
+        }"""
+    )
+    assert used > 2000
+    assert over == 0
+    assert blue == 2  # the summary above the form, and the button of the form, look different
+
+
 def test_the_keyboard_reaches_everything_in_reading_order(visits: Visits) -> None:
     visit = visits.open()
     visit.go("/tests")
