@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,10 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from callwright.net.ports import free_udp_port
+from callwright.phone.phone import Phone
+from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from callwright.scenario.outcome import CallOutcome, EndedBy, StateReached
+from callwright.sip.transport import Transport
 from tests.chaos.busy_line import BusyLine
 from tests.kit.served import environment
 
@@ -21,6 +28,7 @@ pytestmark = pytest.mark.chaos
 
 UP_AT_MOST = 5.0
 PATIENCE = 60.0
+GUARDIAN = b"callwright.cli.guardian"
 
 
 @contextlib.contextmanager
@@ -47,12 +55,24 @@ def until_up(line: BusyLine, count: int) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Of all its threads, in order: each thread has a list of its own (proc(5))."""
+    found = [task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    return sorted(int(child) for some in found for child in some)
 
 
 def of_kind(pids: list[int], needle: bytes) -> list[int]:
-    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
+    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()}
     return [pid for pid, text in lines.items() if needle in text]
+
+
+def has_lent(guardian: int) -> bool:
+    """Whether a guardian has a socket besides its line, which it has twice: that of the call came."""
+    sockets = 0
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{guardian}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                sockets += os.readlink(entry).startswith("socket:")
+    return sockets > 2
 
 
 @pytest.mark.parametrize("number", ["answer-1", "ring-1"])
@@ -88,7 +108,7 @@ def test_no_call_is_left_up_when_one_process_of_a_load_is_killed() -> None:
         placing = ("--rate", "40", "--calls", "4000", "--hold", "100", "--cores", "3", "--json")
         with callwright("load", destination, *placing) as load:
             until_up(line, 60)
-            loops = [pid for pid in children(load.pid) if not of_kind([pid], b"callwright.cli.guardian")]
+            loops = [pid for pid in children(load.pid) if not of_kind([pid], GUARDIAN)]
             assert len(loops) == 3
             os.kill(loops[1], signal.SIGKILL)
             since = time.monotonic()
@@ -98,11 +118,11 @@ def test_no_call_is_left_up_when_one_process_of_a_load_is_killed() -> None:
         assert load.returncode == 3
         told = json.loads(said)
         assert (told["verdict"], told["blame"], told["exit_code"]) == ("error", "platform", 3)
-        assert told["reason"].startswith("a load process has died (number 2,")
+        assert told["reason"].startswith("a load process has died (number ")
         (lost,) = told["generator"]["lost_processes"]
-        assert lost["process"] == 2
         counted = told["answered"] + told["canceled"] + told["failed"]
-        assert 0 < counted < told["attempted"] <= len(line.placed), "no end is told that nobody counted"
+        assert 0 < counted <= told["attempted"] <= len(line.placed)
+        assert counted + lost["calls_open"] <= len(line.placed), "no end is told that nobody counted"
 
 
 def test_a_guardian_that_is_killed_is_replaced_and_knows_the_calls() -> None:
@@ -110,12 +130,87 @@ def test_a_guardian_that_is_killed_is_replaced_and_knows_the_calls() -> None:
         destination = f"sip:answer-1@127.0.0.1:{line.port}"
         with callwright("call", destination, "--for", "60") as process:
             up = until_up(line, 1)
-            (guardian,) = of_kind(children(process.pid), b"callwright.cli.guardian")
+            (guardian,) = of_kind(children(process.pid), GUARDIAN)
             os.kill(guardian, signal.SIGKILL)
             deadline = time.monotonic() + PATIENCE
-            while of_kind(children(process.pid), b"callwright.cli.guardian") in ([], [guardian]):
+            while not any(
+                has_lent(pid) for pid in of_kind(children(process.pid), GUARDIAN) if pid != guardian
+            ):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            time.sleep(0.2)
+            time.sleep(0.2)  # what ends the call follows the socket at once
             process.kill()
             assert line.left_up(up, time.monotonic(), UP_AT_MOST) == {}
+
+
+SILENT = MediaPlan(enabled=False)
+RINGS_ON = 100.0
+
+
+def phone(user: str, transport: Transport = Transport.UDP) -> Phone:
+    return Phone(PhoneConfig(bind="127.0.0.1", user=user, transport=transport))
+
+
+async def registered(bob: Phone, uri: str) -> None:
+    """As soon as the PBX is there."""
+    async with asyncio.timeout(PATIENCE):
+        while not await bob.register(uri, account=Account("1002", "b")).first:
+            await asyncio.sleep(0.1)
+
+
+def _mark(wanted: str, reached: asyncio.Event, _: object, at: StateReached) -> None:
+    if at.state.value == wanted:
+        reached.set()
+
+
+async def is_up(caller: Phone, plan: CallPlan, wanted: str) -> asyncio.Future[CallOutcome]:
+    """The end of a call that has got so far, placed again until somebody is there."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            reached, placed = asyncio.Event(), caller.call(plan)
+            placed.listeners.append(partial(_mark, wanted, reached))
+            waiting = asyncio.ensure_future(reached.wait())
+            await asyncio.wait((waiting, placed.finished), return_when=asyncio.FIRST_COMPLETED)
+            if reached.is_set():
+                return placed.finished
+            waiting.cancel()
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("state", "transport"),
+    [("ringing", Transport.UDP), ("answered", Transport.UDP), ("answered", Transport.TCP)],
+)
+async def test_both_phones_get_the_end_of_a_call_whose_pbx_is_killed(
+    state: str, transport: Transport
+) -> None:
+    port = free_udp_port("127.0.0.1")
+    uri = f"sip:127.0.0.1:{port}"
+    accounts = ("--account", "1001:a", "--account", "1002:b")
+    ended: list[asyncio.Future[CallOutcome]] = []
+    with callwright("pbx", "--listen", f"127.0.0.1:{port}", *accounts) as pbx:
+        async with phone("1001", transport) as alice, phone("1002", transport) as bob:
+            bob.on_call = lambda _: AnswerPlan(SILENT, answer_after=RINGS_ON * (state == "ringing"))
+            bob.on_incoming = lambda call: ended.append(call.finished)
+            await registered(bob, uri)
+            plan = CallPlan(f"sip:1002@127.0.0.1:{port}", SILENT, account=Account("1001", "a"), talk_for=100)
+            finished = await is_up(alice, plan, state)
+            pbx.kill()
+            async with asyncio.timeout(UP_AT_MOST):
+                outcomes = await asyncio.gather(finished, *ended)
+    assert len(outcomes) == 2
+    assert {outcome.ended_by for outcome in outcomes} == {EndedBy.REMOTE}
+
+
+@pytest.mark.parametrize("state", ["ringing", "answered"])
+async def test_the_caller_gets_the_end_of_a_call_whose_answerer_is_killed(state: str) -> None:
+    port = free_udp_port("127.0.0.1")
+    after = str(RINGS_ON * (state == "ringing"))
+    with callwright("answer", "--listen", f"127.0.0.1:{port}", "--no-media", "--after", after) as answer:
+        async with phone("1001") as alice:
+            plan = CallPlan(f"sip:1002@127.0.0.1:{port}", SILENT, talk_for=100)
+            finished = await is_up(alice, plan, state)
+            answer.kill()
+            async with asyncio.timeout(UP_AT_MOST):
+                outcome = await finished
+    assert outcome.ended_by is EndedBy.REMOTE

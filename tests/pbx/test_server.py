@@ -16,11 +16,13 @@ from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import Account
 from callwright.pbx.record import BindingChanged, CallFinished, CallPlaced, PbxEvent
 from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.phone.guard import Estate, KeptLoad
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.scenario.outcome import CallOutcome, EndedBy
-from callwright.sip.transport import Transport
+from callwright.sip.transport import Address, Transport
+from callwright.sip.will import Will
 
 ACCOUNTS = [Account("1001", "a"), Account("1002", "b")]
 QUIET = AnswerPlan(MediaPlan(enabled=False))
@@ -182,3 +184,48 @@ async def test_without_authentication_anybody_may_call_but_not_register() -> Non
         async with asyncio.timeout(20):
             assert (await placed.finished).sip_code == 200
         assert pbx.calls[0].caller is None
+
+
+class CallKeeper:
+    """A guard, and all that it keeps."""
+
+    def __init__(self) -> None:
+        self.wills: dict[str, Will] = {}
+        self.answered: dict[str, bool] = {}  # outbound or not, of every call that had a dialog
+        self.lent: list[Address] = []
+        self.open_estates = 0
+
+    def open(self, estate: Estate) -> CallKeeper:
+        self.open_estates += 1
+        return self
+
+    def watch(self, *_: object) -> KeptLoad:
+        raise AssertionError("this is no load")
+
+    def lend(self, local: Address, descriptor: int) -> None:
+        self.lent.append(local)
+
+    def keep(self, key: str, will: Will | None) -> None:
+        if will is None:
+            self.wills.pop(key, None)
+        else:
+            self.wills[key] = will
+            if will.dialog is not None:
+                self.answered[key] = will.outbound
+
+    def close(self) -> None:
+        self.open_estates -= 1
+
+
+async def test_a_guard_keeps_what_ends_both_legs_until_they_are_over() -> None:
+    keeper = CallKeeper()
+    config = PbxConfig("pbx.test", ACCOUNTS)
+    async with Pbx(config, call_guard=keeper) as pbx:
+        async with phone("1001") as alice, phone("1002") as bob:
+            outcome = await call(pbx, alice, bob, QUIET, media=MediaPlan(enabled=False), talk_for=0.1)
+        assert outcome.sip_code == 200
+        assert sorted(keeper.answered.values()) == [False, True], "a leg of each direction"
+        assert keeper.lent == [pbx.address]
+        assert keeper.wills == {}
+        assert keeper.open_estates == 1
+    assert keeper.open_estates == 0

@@ -286,23 +286,27 @@ async def _wait(
     heard: list[str],
 ) -> tuple[list[CallOutcome], bool, bool]:
     from callwright.cli.evidence import Collection
+    from callwright.phone.guarding import guarded
     from callwright.phone.phone import LINGER, Phone
 
     secrets = (wishes.account.secret,) if wishes.account else ()
     collection = Collection(wishes.report, name="answer", secrets=secrets, quiet=wishes.as_json)
     desk = _Desk(plan, wishes, collection)
     taps = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
-    async with Phone(config, permission=wishes.permission, taps=taps, on_warning=say) as phone:
-        phone.on_call, phone.on_incoming = desk.plan, desk.incoming
-        await _listen(phone, listen)
-        registration = await _registered(phone, wishes)
-        interrupted = await flags.first_of(stop, desk.enough.wait())
-        if interrupted:
-            await _hang_up(phone)
-        if registration is not None:
-            await registration.unregister()
-        await phone.close(linger=LINGER)
-        heard += phone.unusable
+    with guarded() as guard:
+        async with Phone(
+            config, permission=wishes.permission, taps=taps, guard=guard, on_warning=say
+        ) as phone:
+            phone.on_call, phone.on_incoming = desk.plan, desk.incoming
+            await _listen(phone, listen)
+            registration = await _registered(phone, wishes)
+            interrupted = await flags.first_of(stop, desk.enough.wait())
+            if interrupted:
+                await _hang_up(phone)
+            if registration is not None:
+                await registration.unregister()
+            await phone.close(linger=LINGER)
+            heard += phone.unusable
     if desk.outcomes:
         collection.finish_calls(desk.outcomes, min_mos=wishes.min_mos)
     return desk.outcomes, interrupted, collection.lost

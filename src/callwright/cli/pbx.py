@@ -22,7 +22,7 @@ from callwright.cli.console import (
 if TYPE_CHECKING:
     from callwright.pbx.accounts import Account
     from callwright.pbx.record import CallRecord, PbxEvent
-    from callwright.pbx.server import PbxConfig
+    from callwright.pbx.server import Pbx, PbxConfig
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, subcommand_metavar="[bans]")
 
@@ -208,17 +208,25 @@ def bans(
 async def _serve(
     config: PbxConfig, control: Path | None, stop: asyncio.Event, verbose: bool, trace_sip: bool
 ) -> list[CallRecord]:
-    from callwright.cli.pbx_bans import Door, folder
-    from callwright.net.driver import BindFailed
-    from callwright.net.tls import TlsConfigurationError
     from callwright.pbx.server import Pbx
+    from callwright.phone.guarding import guarded
 
     def told(event: PbxEvent) -> None:
         line = _line(event, verbose)
         if line:
             say(line)
 
-    pbx = Pbx(config, taps=flags.taps_for(trace_sip), on_event=told, on_warning=say)
+    with guarded() as guard:
+        pbx = Pbx(config, taps=flags.taps_for(trace_sip), call_guard=guard, on_event=told, on_warning=say)
+        return await _served(pbx, control, stop)
+
+
+async def _served(pbx: Pbx, control: Path | None, stop: asyncio.Event) -> list[CallRecord]:
+    from callwright.cli.pbx_bans import Door, folder
+    from callwright.net.driver import BindFailed
+    from callwright.net.tls import TlsConfigurationError
+
+    config = pbx.config
     try:
         await pbx.start()
     except (BindFailed, TlsConfigurationError) as error:

@@ -73,7 +73,8 @@ class B2buaConfig:
     `advertise_host` stands in Via, Contact and, with a relay, SDP, in place of the local address.
     `open_methods` need no password; OPTIONS to the PBX itself never does.
     `algorithms` are challenged with, one header each: MD5 alone by default, since phones of before RFC 7616
-    (baresip 1.0) give up at an algorithm they do not know, even where MD5 is offered first.
+    (baresip 1.0) give up at an algorithm they do not know, even where MD5 is offered first. `keep_wills`: see
+    sip.EndpointConfig.
     """
 
     user_agent: str = "Callwright PBX"
@@ -89,6 +90,7 @@ class B2buaConfig:
     permission: Permission = field(default_factory=Permission)
     timers: Timers = field(default_factory=Timers)
     algorithms: tuple[str, ...] = ("MD5",)
+    keep_wills: bool = False
 
 
 class B2bua:
@@ -123,6 +125,7 @@ class B2bua:
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
                 hop_for=config.hop_for,
+                keep_wills=config.keep_wills,
             ),
             entropy,
         )

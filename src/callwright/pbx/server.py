@@ -31,7 +31,10 @@ from callwright.pbx.record import CallRecord, PbxEvent, SourceBanned, SourceRele
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
+from callwright.phone.guard import Estate, Testator
+from callwright.phone.guard import Guard as CallGuard
 from callwright.phone.permission import NotPermitted, Permission
+from callwright.phone.plan import PhoneConfig
 from callwright.policy.destination import Purpose, Rules
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import Uri
@@ -89,7 +92,8 @@ class Pbx:
     """Make, start, use and close it on one running loop; an async context manager too.
 
     `taps` see every SIP packet, and with a relay every RTP and RTCP packet; `on_event` gets PbxEvents (a
-    registration, a call placed or finished, credentials refused).
+    registration, a call placed or finished, credentials refused). `call_guard` keeps what ends the calls at
+    both phones though this process is killed.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Pbx:
         entropy: Entropy = system_entropy,
         taps: Sequence[Tap] = (),
         *,
+        call_guard: CallGuard | None = None,
         on_event: Callable[[PbxEvent], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
@@ -109,6 +114,8 @@ class Pbx:
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
         self._taps = tuple(taps)
+        self._call_guard = call_guard
+        self._testator: Testator | None = None
         self._on_event = on_event
         self._on_warning = on_warning
         self._on_error = on_error
@@ -139,7 +146,15 @@ class Pbx:
             entropy=self._entropy,
             on_warning=self._on_warning,
             on_error=self._on_error,
+            before_sending=self._bequeath if self._call_guard is not None else None,
         )
+        if self._call_guard is not None:
+            self._testator = Testator(
+                self._call_guard,
+                estate=self._estate,
+                wills=machine.endpoint.wills,
+                descriptor_of=driver.descriptor_of,
+            )
         try:
             for wanted in config.listen:
                 self.listening.append((wanted.transport, await self._listen(driver, wanted)))
@@ -201,10 +216,24 @@ class Pbx:
             while not machine.endpoint.quiescent and self._clock.now() < until:
                 await asyncio.sleep(0.01)
         await driver.close()
+        if self._testator is not None:
+            self._testator.close()
         if self._forwarder is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._forwarder.close)
 
     # -- inside
+
+    def _bequeath(self) -> None:
+        """What ends the calls is kept before what makes them is sent."""
+        if self._testator is not None:
+            self._testator.tell()
+
+    def _estate(self) -> Estate:
+        config = self.config
+        return Estate.of(
+            PhoneConfig(user_agent=config.user_agent, advertise=config.advertise, tls=config.tls),
+            self._permission,
+        )
 
     def _ended(self, bans: list[Ban], reason: str, now: float) -> list[Ban]:
         self._running.released(bans, reason, now)
@@ -252,6 +281,7 @@ class Pbx:
             hop_for=self._hop_for,
             permission=self._permission,
             algorithms=config.algorithms,
+            keep_wills=self._call_guard is not None,
         )
         paths: MediaPaths = DirectPaths()
         if config.relay:

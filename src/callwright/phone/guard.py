@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from callwright.net.tls import TlsSettings
 from callwright.phone.permission import Permission
 from callwright.phone.plan import PhoneConfig
 from callwright.policy.destination import Purpose, Rules
-from callwright.sip.transport import Address
+from callwright.sip.transport import Address, Transport
 from callwright.sip.will import Will
 
 
@@ -93,3 +93,41 @@ class Guard(Protocol):
     ) -> KeptLoad:
         """A load from `local`: `descriptors` of `net.loading.Loop`, `accounts`: users and passwords."""
         ...
+
+
+class Testator:
+    """Tells a guard the wills of one endpoint; to be asked before what the endpoint sends leaves.
+
+    `estate`: by which rules its calls are ended; `wills` of the endpoint; `descriptor_of` of the driver.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        estate: Callable[[], Estate],
+        wills: Callable[[], Sequence[tuple[str, Will | None]]],
+        descriptor_of: Callable[[Address], int],
+    ) -> None:
+        self._guard, self._estate, self._wills, self._descriptor_of = guard, estate, wills, descriptor_of
+        self._kept: Kept | None = None
+        self._lent: set[int] = set()
+
+    def tell(self) -> None:
+        for key, will in self._wills():
+            if self._kept is None:
+                if will is None:
+                    continue
+                self._kept = self._guard.open(self._estate())
+            if will is not None and will.flow.transport is Transport.UDP:
+                descriptor = self._descriptor_of(will.flow.local)
+                if descriptor not in self._lent:
+                    self._lent.add(descriptor)
+                    self._kept.lend(will.flow.local, descriptor)
+            self._kept.keep(key, will)
+
+    def close(self) -> None:
+        """Every call is over, or given up."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()

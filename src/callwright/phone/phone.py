@@ -18,7 +18,7 @@ from callwright.net.ports import MediaPorts
 from callwright.net.resolver import NameService, ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.phone.call import PhoneCall
-from callwright.phone.guard import Estate, Guard, Kept
+from callwright.phone.guard import Estate, Guard, Testator
 from callwright.phone.inbound import InboundCall
 from callwright.phone.intent import Gate, OnIntent
 from callwright.phone.outbound import OutboundCall
@@ -93,9 +93,6 @@ class Phone:
         self.on_invite: Callable[[events.CallReceived], None] | None = None
         self.on_incoming: Callable[[InboundCall], None] | None = None
         self.listening: list[tuple[Transport, Address]] = []
-        self._guard = guard
-        self._kept: Kept | None = None
-        self._lent: set[Address] = set()
         self._serial = 0
         self._sessions = int.from_bytes(entropy(4), "big")
         self._requests: dict[object, PhoneRequest] = {}
@@ -132,6 +129,16 @@ class Phone:
             on_warning=on_warning,
             on_error=on_error,
             before_sending=self._bequeath if guard is not None else None,
+        )
+        self._testator = (
+            Testator(
+                guard,
+                estate=lambda: Estate.of(self.config, self.permission),
+                wills=self.endpoint.wills,
+                descriptor_of=self.driver.descriptor_of,
+            )
+            if guard is not None
+            else None
         )
 
     async def __aenter__(self) -> Phone:
@@ -180,9 +187,8 @@ class Phone:
             if self.endpoint.loss_seen:
                 await asyncio.sleep(linger)
         await self.driver.close()
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._testator is not None:
+            self._testator.close()
         if self._owns_engine:
             await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
 
@@ -194,17 +200,8 @@ class Phone:
 
     def _bequeath(self) -> None:
         """What ends the calls is kept before what makes them is sent."""
-        for key, will in self.endpoint.wills():
-            if self._kept is None:
-                if will is None or self._guard is None:
-                    continue
-                self._kept = self._guard.open(Estate.of(self.config, self.permission))
-            if will is not None and will.flow.transport is Transport.UDP:
-                local = will.flow.local
-                if local not in self._lent:
-                    self._lent.add(local)
-                    self._kept.lend(local, self.driver.descriptor_of(local))
-            self._kept.keep(key, will)
+        if self._testator is not None:
+            self._testator.tell()
 
     # -- for the calls
 
