@@ -36,7 +36,7 @@ Run it with `callwright run FILE`, or one of the catalogue with `callwright run 
 
 An action is addressed `step.S.A`, its parameter `step.S.A.name`, both counted from 0; a party's
 parameter is `party.NAME.name` or `NAME.name`, and the document's own go by their names. Each can be set
-from outside, is typed and checked as if it stood in the document, and need not stand there:
+from outside, even if the document does not have it, and is typed and checked as if it were written there:
 
     callwright run basic_call --set step.1.0.dial_destination=0043123 --set step.1.0.max_total_calls=10
 
@@ -48,14 +48,14 @@ user and the password of a party:
 
     callwright run basic_call --set target=pbx.example.com --set alice=4101:secret --set bob=4102:secret
 
-To call somebody who is no party of the test, set `step.1.0.dial_destination` to his number.
+To call somebody who is not a party of the test, set `step.1.0.dial_destination` to their number.
 
 ## Values
 
-Nothing is guessed from how a value looks: each is read by the type of its parameter. `0043123` stays a
-number to dial, and `no` is a word where a text is wanted.
+Each value is read by the type of its parameter, never by how it looks. `0043123` stays a number to dial, and
+`no` is a word where the parameter is a text.
 
-- A duration is in seconds, or bears its unit: `2`, `2 s`, `250 ms`, `1.5 min`.
+- A duration is in seconds, or has a unit: `2`, `2 s`, `250 ms`, `1.5 min`.
 - A list of codecs is `[PCMA, PCMU]` or `PCMA, PCMU`. Headers are `{{X-Test: yes}}` or `["X-Test: yes"]`.
 - A rate is in calls a second, or `6 per minute`. A ramp is `10:200:60 s` (from, to, time) or
   `{{from: 10, to: 200, over: 60 s}}`.
@@ -68,18 +68,18 @@ number to dial, and `no` is a word where a text is wanted.
 `name` and `steps` are required. `title`, `description` and `tags` are for people; `version` is 1.
 
 A step is a list of actions, or a single action, or `{{name: …, actions: […]}}`. An action has one key,
-its kind, and beside it `expect` may stand, as it may among the parameters. A scalar is the main
-parameter: `wait: 2 s`, `register: bob`.
+its kind. `expect` can be written beside the kind or among the parameters. A scalar is the main parameter:
+`wait: 2 s`, `register: bob`.
 
 """
 
 PARTIES = """\
 ## Parties
 
-`parties` lists who takes part: names alone (`[alice, bob]`), or with accounts. Left out, the parties
-are those whom the actions name, and `caller` and `callee` where they name none. With two parties, the
-first calls and the last registers and accepts unless an action says otherwise; with more, each action
-names its party.
+`parties` lists the participants: names alone (`[alice, bob]`), or with accounts. Without it, the parties
+are those that the actions name, or `caller` and `callee` if they name none. With two parties, the first
+calls, and the last registers and accepts, unless an action says otherwise. With more, each action names
+its party.
 
 ```yaml
 parties:
@@ -88,7 +88,7 @@ parties:
   carol: 4103:secret
 ```
 
-`credentials: office` takes what is not given from the entry `office` of the credentials file
+`credentials: office` takes the values that are not given here from the entry `office` of the credentials file
 (`--credentials FILE`):
 
 ```yaml
@@ -120,20 +120,20 @@ conditions:
 - Without a condition on `failed`, `answered` or `asr`, one failed call fails the load; without one on `mos`,
   one call below `min_mos` does.
 - When the engine itself could not keep up, the verdict is `invalid`, whatever the conditions say.
-- A load goes over UDP, and only to this machine, to the built-in PBX, and to what is permitted by name
-  (`--allow`): a private range alone is no permission.
+- A load goes over UDP, and only to this machine, to the built-in PBX, and to targets that are named (`--allow`).
+  Private ranges must be named too.
 - Without a `target`, and when the party is not registered, the calls go straight from one engine to the
   other.
-- What the engine cannot do is refused by name: `dtmf`, `hold`, `resume`, `follow`, `early_media`, `echo`,
+- The engine refuses parameters that it does not support: `dtmf`, `hold`, `resume`, `follow`, `early_media`, `echo`,
   `record`, several `codecs`. The time of `cancel_after` begins with the first answer of the peer.
 
 | metric | meaning |
 |---|---|
 {metrics}
 
-`_p95` (any percentile), `_mean`, `_max` and `_min` stand behind `pdd`, `setup`, `bye`, `jitter`, `loss` and
-`mos`. Without one of them the worst call is meant. Counts are compared as they are or, with `%`, as a share
-of all calls.
+`pdd`, `setup`, `bye`, `jitter`, `loss` and `mos` take the endings `_p95` (any percentile), `_mean`, `_max` and
+`_min`. Without an ending the worst call is meant. Counts are compared as they are or, with `%`, as a share of
+all calls.
 
 """
 
@@ -155,28 +155,34 @@ conditions:
   - header Server of 200 !~ /asterisk/i
 ```
 
-It holds when it holds for every call it looks at, and there is at least one. What is unknown does not
-hold. Quote a condition that holds `: ` or ` #`, or stands with brackets inside `[…]`.
+A condition holds when it holds for every call that it looks at, and there is at least one such call. A
+condition on an unknown value does not hold. Quote a condition that contains `: ` or ` #`, or that has brackets
+and is itself inside `[…]`.
 
-A header `of INVITE` is looked for at the callee and one `of 180` or `of 200` at the caller, since only they
-receive it; a party named before it is always the one that is meant. Requests inside a call are `BYE`,
-`CANCEL`, `re-INVITE`, `UPDATE`, `INFO`, `ACK` and the like, each with all its headers, looked for where they
-came.
+A header `of INVITE` is looked for at the callee, and one `of 180` or `of 200` at the caller, since only they
+receive it; naming a party before it chooses that party. Requests inside a call are `BYE`, `CANCEL`,
+`re-INVITE`, `UPDATE`, `INFO`, `ACK` and the like; each is looked for, with all its headers, at the party that
+received it.
 
-A call that is meant to fail says so by a condition that no answered call can satisfy (`code = 486`,
-`states lacks [answered]`); it then passes when its conditions hold. `cancel_after` and `reject` say it
-too. A condition on `mos` that asks for less than `min_mos` takes its place, and one on `silence` or
-`heard` that of the check for silence. Every answered call with audio has to be heard for `min_heard_pct` of
-its time besides: a stream that stops, pauses or begins late is a gap, and conditions on `mos`, `loss`,
-`silence` and `heard` see it ([what the figures mean](streams.md)).
+Some rules hold although no test writes them: a call is answered, audio comes for at least `min_heard_pct` of
+its time, it is not silent, the peer does not report that all of it was lost, and its MOS is at least `min_mos`.
+A rule that a call breaks is listed among the conditions, marked `implied`. A stream that stops, pauses or
+begins late has a gap; conditions on `mos`, `loss`, `silence` and `heard` see it
+([what the figures mean](streams.md)).
+
+- A condition that no answered call can satisfy (`code = 486`, `states lacks [answered]`) says that the call is
+  meant to fail; it then passes when its conditions hold. `cancel_after` and `reject` say the same.
+- A condition on `mos` that asks for less than 3.5 replaces the default `min_mos`. It does not lower a higher
+  `min_mos` that the test gives.
+- A condition on `silence` or `heard` replaces the check for silence.
 
 | operator | meaning |
 |---|---|
-| `=` `!=` `<` `<=` `>` `>=` | compares; times and percentages bear their unit (`250 ms`, `1 s`, `1 %`) |
+| `=` `!=` `<` `<=` `>` `>=` | compares; times and percentages have a unit (`250 ms`, `1 s`, `1 %`) |
 | `in [a, b]`, `not in [a, b]` | one of them, none of them |
 | `~ /regex/`, `!~ /regex/i` | matches somewhere, matches nowhere |
 | `present`, `absent` | there is a value, there is none |
-| `ordered [a, b]` | these states in this order, others may stand between |
+| `ordered [a, b]` | these states in this order, with others between them |
 | `has [a, b]`, `lacks [a, b]` | all of these states in any order, none of them |
 | `= [a, b]` (states) | exactly these states; `trying` and `confirmed` may be left out |
 
@@ -184,9 +190,12 @@ Regular expressions are [RE2's](https://github.com/google/re2/wiki/Syntax), so n
 slow: look-around, back-references and possessive repeats are errors of the document. The first 2,048
 characters of a value are searched.
 
+"""
+
+LIMITS = """\
 ## Limits
 
-A document has at most 262,144 characters, 20,000 values (each alias counted as what it stands for), 24
+A document has at most 262,144 characters, 20,000 values (an alias counts as the values that it repeats), 24
 levels, 1,000 actions, 1,000 parties, 1,000 conditions, 100 tags, and for each action 100 extra headers of
 16,384 characters together. `${NAME}` adds at most 262,144 characters. The first 100 problems are listed.
 
@@ -217,7 +226,7 @@ def _action(kind: type[Action]) -> str:
     text += f"A scalar is `{kind.main}`."
     if kind.aliases:
         others = ", ".join(f"`{other}` for `{name}`" for other, name in kind.aliases.items())
-        text += f" Read too: {others}."
+        text += f" Aliases: {others}."
     return text + "\n\n"
 
 
@@ -233,7 +242,7 @@ def markdown() -> str:
         operators = " ".join(f"`{operator}`" for operator in metric.operators)
         choices = f": {', '.join(metric.choices)}" if metric.choices and metric.kind == "choice" else ""
         text += f"| `{metric.name}` | {_cell(metric.help + choices)} | {operators} |\n"
-    text += f"\nCall states: {', '.join(f'`{state}`' for state in CallState)}.\n\n## Catalogue\n\n"
+    text += f"\nCall states: {', '.join(f'`{state}`' for state in CallState)}.\n\n{LIMITS}## Catalogue\n\n"
     text += "| name | title | what it does |\n|---|---|---|\n"
     for name, title, description in catalogue.summaries():
         text += f"| `{name}` | {_cell(title)} | {_cell(description)} |\n"
