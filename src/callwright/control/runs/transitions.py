@@ -118,7 +118,9 @@ TRANSITIONS: tuple[Transition, ...] = (
         "the same attempt and agent; attempt + 1, or error when the document says `retry: never`",
     ),
     Transition(Event.FINISH, (Phase.STARTING, Phase.RUNNING), _ENDS, "the same attempt and agent"),
-    Transition(Event.STOP, (Phase.QUEUED,), (Phase.CANCELED,), "with an agent it is asked to finish instead"),
+    Transition(
+        Event.STOP, (Phase.QUEUED,), (Phase.CANCELED,), "a run that an agent has is asked to finish instead"
+    ),
     Transition(
         Event.LEASE_EXPIRED,
         (Phase.STARTING,),
@@ -149,7 +151,7 @@ def render_markdown() -> str:
     """The table as a page of documentation, in Markdown."""
     lines = ["# The life of a run", ""]
     lines += [
-        "Made from the table in `callwright/control/runs/transitions.py`; what is not listed does nothing.",
+        "Made from the table in `callwright/control/runs/transitions.py`; every other combination changes nothing.",
         "",
     ]
     lines += ["| phase | owner | deadline | recovery |", "|---|---|---|---|"]
