@@ -120,20 +120,21 @@ conditions:
 - Without a condition on `failed`, `answered` or `asr`, one failed call fails the load; without one on `mos`,
   one call below `min_mos` does.
 - When the engine itself could not keep up, the verdict is `invalid`, whatever the conditions say.
-- A load goes over UDP, and only to this machine, to the built-in PBX, and to targets that are named (`--allow`).
-  Private ranges must be named too.
+- A load goes over UDP, and only to this machine, to the built-in PBX, and to targets that are named
+  (`--allow`). Private ranges must be named too.
 - Without a `target`, and when the party is not registered, the calls go straight from one engine to the
   other.
-- The engine refuses parameters that it does not support: `dtmf`, `hold`, `resume`, `follow`, `early_media`, `echo`,
-  `record`, several `codecs`. The time of `cancel_after` begins with the first answer of the peer.
+- The engine refuses parameters that it does not support: `dtmf`, `hold`, `resume`, `follow`,
+  `early_media`, `echo`, `record`, several `codecs`. The time of `cancel_after` begins with the first
+  answer of the peer.
 
 | metric | meaning |
 |---|---|
 {metrics}
 
-`pdd`, `setup`, `bye`, `jitter`, `loss` and `mos` take the endings `_p95` (any percentile), `_mean`, `_max` and
-`_min`. Without an ending the worst call is meant. Counts are compared as they are or, with `%`, as a share of
-all calls.
+`pdd`, `setup`, `bye`, `jitter`, `loss` and `mos` take the endings `_p95` (any percentile), `_mean`,
+`_max` and `_min`. Without an ending the worst call is meant. Counts are compared as they are or, with
+`%`, as a share of all calls.
 
 """
 
@@ -156,22 +157,22 @@ conditions:
 ```
 
 A condition holds when it holds for every call that it looks at, and there is at least one such call. A
-condition on an unknown value does not hold. Quote a condition that contains `: ` or ` #`, or that has brackets
-and is itself inside `[…]`.
+condition on an unknown value does not hold. Quote a condition that contains `: ` or ` #`, or that has
+brackets and is itself inside `[…]`.
 
 A header `of INVITE` is looked for at the callee, and one `of 180` or `of 200` at the caller, since only they
 receive it; naming a party before it chooses that party. Requests inside a call are `BYE`, `CANCEL`,
 `re-INVITE`, `UPDATE`, `INFO`, `ACK` and the like; each is looked for, with all its headers, at the party that
 received it.
 
-Some rules hold although no test writes them: a call is answered, audio comes for at least `min_heard_pct` of
-its time, it is not silent, the peer does not report that all of it was lost, and its MOS is at least `min_mos`.
-A rule that a call breaks is listed among the conditions, marked `implied`. A stream that stops, pauses or
-begins late has a gap; conditions on `mos`, `loss`, `silence` and `heard` see it
-([what the figures mean](streams.md)).
+Some rules hold although no test writes them: a call is answered, audio comes for at least `min_heard_pct`
+of its time, it is not silent, the peer does not report that all of it was lost, and its MOS is at least
+`min_mos`. A rule that a call breaks is listed among the conditions, marked `implied`. A stream that
+stops, pauses or begins late has a gap; conditions on `mos`, `loss`, `silence` and `heard` see it ([what
+the figures mean](streams.md)).
 
-- A condition that no answered call can satisfy (`code = 486`, `states lacks [answered]`) says that the call is
-  meant to fail; it then passes when its conditions hold. `cancel_after` and `reject` say the same.
+- A condition that no answered call can satisfy (`code = 486`, `states lacks [answered]`) says that the call
+  is meant to fail; it then passes when its conditions hold. `cancel_after` and `reject` say the same.
 - A condition on `mos` that asks for less than 3.5 replaces the default `min_mos`. It does not lower a higher
   `min_mos` that the test gives.
 - A condition on `silence` or `heard` replaces the check for silence.

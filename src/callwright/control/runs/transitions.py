@@ -151,7 +151,7 @@ def render_markdown() -> str:
     """The table as a page of documentation, in Markdown."""
     lines = ["# The life of a run", ""]
     lines += [
-        "Made from the table in `callwright/control/runs/transitions.py`; every other combination changes nothing.",
+        "Made from the table in `callwright/control/runs/transitions.py`. Nothing else changes a run.",
         "",
     ]
     lines += ["| phase | owner | deadline | recovery |", "|---|---|---|---|"]
