@@ -109,7 +109,7 @@ ACCOUNTS = parse_accounts(
         ({"uri": "sip:112@localhost", "proxy": "127.0.0.1"}, "112 is an emergency number"),
         ({"uri": "sip:{number}@{server}"}, "203.0.113.9 is not permitted"),
         ({"uri": "sip:{number}@{server}", "proxy": "127.0.0.1"}, "203.0.113.9 is not permitted"),
-        ({"uri": "sip:{odd}@127.0.0.1"}, "a load calls SIP URIs"),
+        ({"uri": "sip:{odd}@127.0.0.1"}, "a load needs a SIP URI"),
         ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:x@203.0.113.9")}, "203.0.113.9 is not permitted"),
         ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:112@127.0.0.1")}, "112 is an emergency number"),
         ({"uri": "sip:127.0.0.1", "flow": Flow(to="sip:{number}@{server}")}, "203.0.113.9 is not permitted"),

@@ -204,7 +204,7 @@ def _test(outcome: RunOutcome, changes: Sequence[str] | None) -> str:
     if outcome.verdict in {Verdict.ERROR, Verdict.INVALID}:
         return ""
     if outcome.verdict is Verdict.FAILED:
-        return "It is as it was in its last pass." if changes == [] else ""
+        return "It has not changed since its last pass." if changes == [] else ""
     if not outcome.conditions:
         return "It ran to its end."
     passed = sum(condition.passed for condition in outcome.conditions)

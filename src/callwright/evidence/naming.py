@@ -69,7 +69,7 @@ def media_notes(name: str, call: CallOutcome) -> list[str]:
         more = f" and {len(received.gaps) - _MOST_GAPS} more" if len(received.gaps) > _MOST_GAPS else ""
         found.append(f"{name} heard {received.heard_pct:.0f} %: silent from {', '.join(told)}{more}")
     if received.dtx_pct:
-        found.append(f"{name}: {received.dtx_pct:.0f} % of the call was left out on purpose, by DTX")
+        found.append(f"{name}: the sender paused on purpose (DTX) for {received.dtx_pct:.0f} % of the call")
     return [*found, *(f"{name}: {remark}" for remark in call.remarks)]
 
 

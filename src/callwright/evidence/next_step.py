@@ -39,7 +39,7 @@ _BY_FAILURE = {
     Failure.NEGOTIATION: "Compare the codecs of offer and answer.",
     Failure.NO_ANSWER: "Check that the called phone is registered, and how long it rings.",
     Failure.NEVER_CAME: "Check where the target sends calls to this party: registration, routing, dial plan.",
-    Failure.DEADLINE: "Give the run more time, or the calls less.",
+    Failure.DEADLINE: "Give the run more time, or make its calls shorter.",
     Failure.POLICY: "An administrator permits destinations under Targets.",
 }
 
@@ -50,16 +50,16 @@ def next_step(outcome: RunOutcome, changes: Sequence[str] | None = None) -> str:
         case Verdict.PASSED:
             return outcome.description
         case Verdict.CANCELED:
-            return "It says nothing about the target. Run it again to know."
+            return "It says nothing about the target. Run it again to find out."
         case Verdict.INVALID:
-            return "Our own measurement cannot be believed. Run it again on an agent with more room."
+            return "Our own measurement cannot be trusted. Run it again on an agent with less load."
         case Verdict.ERROR:
             return "This says nothing about the target."
     if changes:
         told = f"Changed since the last pass: {changes[0]}"
         return f"{told} Run it without that change to see whether it is the cause."
     if outcome.loads and not outcome.calls:
-        return "The charts show when it began, and the failures by class what was answered."
+        return "The charts show when calls began to fail, and the failures by class show the answers."
     for call in outcome.calls:
         if call.verdict is Verdict.FAILED:
             return _of_call(call)
@@ -75,16 +75,16 @@ def _of_call(call: CallOutcome) -> str:
         return _known(call.failure, call.sip_code)
     heard = call.received
     if call.blame is Blame.TEST:
-        return "Nothing needs to change on the target: the test itself has to."
+        return "Change the test, not the target."
     if not heard.packets:
-        return "Look at the address for audio in the SDP of the answer, and at the firewall on that way."
+        return "Check the address for audio in the SDP of the answer, and the firewalls on the way to it."
     if heard.gaps:
-        return "Look at what the ladder shows at that moment, and whether the address for audio changed."
+        return "Check what the ladder shows at that moment, and whether the address for audio changed."
     if heard.without_sound:
-        return "Listen to the recording, and look at what plays or speaks at the far end."
+        return "Listen to the recording, and check the source of the audio at the far end."
     if heard.lost or heard.discarded:
-        return "See below when packets were lost or late, and whether both directions were."
-    return "See below which cause took the points."
+        return "See below when packets were lost or late, and in which directions."
+    return "See below which cause lowered the MOS."
 
 
 def _known(failure: Failure | None, code: int | None) -> str:

@@ -95,7 +95,7 @@ def _parsed(text: str) -> Uri:
     try:
         return Uri.parse(text)
     except SipSyntaxError as error:
-        raise CannotLoad(f"a load calls SIP URIs, and here {error.reason}") from None
+        raise CannotLoad(f"a load needs a SIP URI, and this is not one: {error.reason}") from None
 
 
 class _Directory:
@@ -169,7 +169,7 @@ def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Ad
     if len(found) > 1:
         shown = ", ".join(sorted(bracketed(address) for address in found)[:3])
         raise CannotLoad(
-            f"the accounts lead to {len(found)} addresses ({shown}), and a load goes to one",
+            f"the accounts lead to {len(found)} addresses ({shown}), and a load can go to one only",
             "Name the one that knows the way with --proxy.",
         )
     return found.pop(), tuple(dict.fromkeys(target for way in ways for target in way.targets))

@@ -262,8 +262,9 @@ def _sources(report: MediaReport | None, answered: float | None) -> tuple[str, .
             found.append(f"RTP comes from {there}, where the SDP says {said}, and ours goes there")
     for stray in report.stray_sources:
         why = "the SDP in force says another address" if stray.permitted else "the policy does not permit it"
-        packets = f"{stray.packets} RTP {'packet' if stray.packets == 1 else 'packets'}"
-        found.append(f"{packets} from {bracketed(stray.source)} were not heard: {why}")
+        packets, were = ("packet", "was") if stray.packets == 1 else ("packets", "were")
+        place = bracketed(stray.source)
+        found.append(f"{stray.packets} RTP {packets} from {place} {were} not heard: {why}")
     return tuple(found)
 
 
@@ -272,9 +273,11 @@ def _unheard(report: MediaReport | None, answered: float | None) -> tuple[str, .
     if report is None or answered is None or report.sent.unheard_since is None:
         return ()
     if report.sent.loss_pct == 100.0:
-        return ("the peer's RTCP says that nothing of our audio arrived: it has seen no number of ours",)
+        return (
+            "the peer's RTCP says that none of our audio arrived: it has seen none of our sequence numbers",
+        )
     at = max(0.0, report.sent.unheard_since - answered)
-    return (f"the peer's RTCP says that our audio arrived no more from {at:.0f} s on",)
+    return (f"the peer's RTCP says that our audio stopped arriving at {at:.0f} s",)
 
 
 def _rated(found: Score | None) -> dict[str, Any]:

@@ -90,7 +90,9 @@ class Permission:
             return [by_name]
         found = await directory.addresses(uri)
         if not found:
-            reason = f"{uri.host} is not permitted by name, and has no address that could be."
+            reason = (
+                f"{uri.host} is not permitted by name, and DNS has no address for it that could be permitted."
+            )
             return [Decision(False, reason, flag(uri.host, self.rules))]
         return [self._decide(uri.host, (address.host,), address.port, user) for address in found]
 

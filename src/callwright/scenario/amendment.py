@@ -37,16 +37,16 @@ def amend(text: str, address: str, value: str | Sequence[str] | None) -> str:
         read(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (DocumentError, yaml.YAMLError):
-        raise CannotAmend("The document cannot be read as it is. Mend it first.") from None
+        raise CannotAmend("The document has errors. Fix them first.") from None
     if not isinstance(root, yaml.MappingNode):
-        raise CannotAmend("The document is no block of keys. Change it in the text.")
+        raise CannotAmend("The document is not a block of keys. Change it in the text.")
     changed = _Amender(text, value).change(root, address)
     try:
         after = yaml.compose(changed, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         after = None
     if after is None or _other_changes(_plain(root), _plain(after), address):
-        raise CannotAmend("This value cannot be changed from here. Change it in the text.")
+        raise CannotAmend("This value cannot be changed here. Change it in the text.")
     return changed
 
 
@@ -62,10 +62,10 @@ def amend_condition(text: str, address: str, value: str | None) -> str:
         read(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (DocumentError, yaml.YAMLError):
-        raise CannotAmend("The document cannot be read as it is. Mend it first.") from None
+        raise CannotAmend("The document has errors. Fix them first.") from None
     holder, _, digits = address.rpartition(".")
     if not re.fullmatch(r"[0-9]{1,5}", digits) or "\n" in (value or ""):
-        raise CannotAmend(f"{address} is no condition of this test.")
+        raise CannotAmend(f"This test has no condition {address}.")
     node, number = _conditions_at(root, holder), int(digits)
     if node is None and holder == "conditions" and value is not None and isinstance(root, yaml.MappingNode):
         if root.flow_style:
@@ -85,7 +85,7 @@ def amend_condition(text: str, address: str, value: str | None) -> str:
     after = _conditions_at(yaml.compose(changed, Loader=yaml.SafeLoader), holder)
     wanted = [*before[:number], *([] if value is None else [value]), *before[number + 1 :]]
     if (_plain(after) if after is not None else []) != wanted:
-        raise CannotAmend("This condition cannot be changed from here. Change it in the text.")
+        raise CannotAmend("This condition cannot be changed here. Change it in the text.")
     return changed
 
 
@@ -122,7 +122,7 @@ class _ConditionList:
     def change(self, number: int, value: str | None) -> str:
         items, flow = self.node.value, bool(self.node.flow_style)
         if number > len(items) or (number == len(items) and value is None):
-            raise CannotAmend("There is no such condition any more.")
+            raise CannotAmend("This condition no longer exists.")
         if number == len(items):
             assert value is not None
             return self._added(value, flow)
@@ -137,9 +137,9 @@ class _ConditionList:
             return self.text[: item.start_mark.index] + self.text[upto:]
         start = self.text.rfind("\n", 0, item.start_mark.index) + 1
         if self.text[start : item.start_mark.index].strip() != "-":
-            raise CannotAmend("This condition cannot be taken out from here. Change it in the text.")
+            raise CannotAmend("This condition cannot be removed here. Remove it in the text.")
         if len(items) == 1:  # a key with nothing below it is no list
-            raise CannotAmend("The last condition is taken out in the text, with its key.")
+            raise CannotAmend("Remove the last condition in the text, with its key.")
         line_end = self.text.find("\n", end)
         return self.text[:start] + (self.text[line_end + 1 :] if line_end >= 0 else "")
 
@@ -238,7 +238,7 @@ class _Amender:
             return self._in_party(root, party[1], party[2])
         if address in DOCUMENT_PARAMETERS:
             return self._in_head(root, address)
-        raise CannotAmend(f"{address} is no parameter of this test.")
+        raise CannotAmend(f"This test has no parameter {address}.")
 
     # where
 
@@ -316,7 +316,7 @@ class _Amender:
         empty = node.value in ("", "~", "null") and node.style is None
         if self.value is None:
             if main == name and not empty:
-                raise CannotAmend(f"{name} cannot be left out here.")
+                raise CannotAmend(f"{name} cannot be removed here.")
             return self.text
         if empty:
             return self._replace(node, f"{{{name}: {_written(self.value)}}}")
@@ -352,7 +352,7 @@ class _Amender:
             return self.text[: entry[0].start_mark.index] + self.text[following:]
         start = self.text.rfind("\n", 0, entry[0].start_mark.index) + 1
         if self.text[start : entry[0].start_mark.index].strip() or len(entries) == 1:
-            raise CannotAmend("This cannot be taken out from here. Change it in the text.")
+            raise CannotAmend("This cannot be removed here. Remove it in the text.")
         end = self.text.find("\n", self._end(entry[1]))
         return self.text[:start] + (self.text[end + 1 :] if end >= 0 else "")
 

@@ -209,17 +209,20 @@ def _read(text: str) -> Node:
 
 #: What PyYAML says, and what it means for who wrote the line.
 _YAML_IN_WORDS = (
-    ("'\\t'", "A tab stands where YAML wants spaces. Indent with spaces."),
-    ("expected ',' or ']'", "A list in brackets goes on here without a comma, or is not closed with ]."),
-    ("expected ',' or '}'", "A block in braces goes on here without a comma, or is not closed with }."),
-    ("mapping values are not allowed", "A colon stands here inside a value. Put the value in quotes."),
-    ("could not find expected ':'", "A key stands here without a colon after it."),
-    ("expected <block end>", "This line does not fit those above it: look at its indentation and its dash."),
+    ("'\\t'", "YAML does not allow a tab here. Indent with spaces."),
+    ("expected ',' or ']'", "A comma is missing here, or the closing ] of this list."),
+    ("expected ',' or '}'", "A comma is missing here, or the closing } of this block."),
+    ("mapping values are not allowed", "This value contains a colon. Put the value in quotes."),
+    ("could not find expected ':'", "The key here has no colon after it."),
+    (
+        "expected <block end>",
+        "This line does not fit the lines above it: check its indentation and its dash.",
+    ),
     ("sequence entries are not allowed", "A dash cannot begin a list here. Begin it on a line of its own."),
     ("expected the node content", "A value is missing here."),
     ("cannot start any token", "A value cannot begin with this character. Put it in quotes."),
-    ("expected a comment or a line break", "Something stands here that belongs on a line of its own."),
-    ("found undefined alias", "This names no anchor above it."),
+    ("expected a comment or a line break", "This text belongs on a line of its own."),
+    ("found undefined alias", "There is no anchor of this name above this line."),
 )
 
 #: The platform reads the same document at each start of a run, and reading YAML is most of it.

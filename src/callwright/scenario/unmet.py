@@ -79,7 +79,7 @@ def _nothing(condition: Condition, subject: Subject) -> str:
         "user_agent": f"{far_end(subject)} did not say what software it is",
         "mos": f"What {_us(subject)} heard could not be rated",
     }
-    return plain.get(condition.metric.name, f"Nothing was measured of {condition.metric.help}")
+    return plain.get(condition.metric.name, f"There is no figure for this: {condition.metric.help}")
 
 
 def _us(subject: Subject) -> str:
