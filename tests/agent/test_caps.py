@@ -172,7 +172,7 @@ async def test_others_share_what_a_load_leaves_of_the_rate() -> None:
     await asyncio.sleep(1)
     await asyncio.gather(*(sent(caps, target, at) for _ in range(3)))
     assert at == [1, 2, 3]  # one a second
-    with pytest.raises(Capped, match=r"5 requests per second, and loads that are on take 4 of them"):
+    with pytest.raises(Capped, match=r"5 requests per second, and active loads take 4 of them"):
         await caps.enter(target, calls=1, rate=2)
     leave()
     start = now()
@@ -188,5 +188,5 @@ async def test_a_load_that_takes_the_whole_rate_is_waited_for() -> None:
     await asyncio.gather(sent(caps, target, at), caps.enter(target, calls=1, rate=1))
     assert at == [20] or at == pytest.approx([20.2])
     await asyncio.sleep(100)
-    with pytest.raises(Capped, match="loads that are on take"):
+    with pytest.raises(Capped, match="active loads take"):
         await caps.enter(target, calls=1, rate=4.5)

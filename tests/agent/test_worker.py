@@ -677,7 +677,7 @@ async def test_without_an_answer_for_four_leases_calls_are_ended_and_what_places
     await platform.until(lambda: platform.intents and len(platform.claims) == 2)
     silent(platform)
     await asyncio.wait_for(probing.wait(), 10)
-    assert "without an answer of the platform" in stopped[0]
+    assert "without an answer from the platform" in stopped[0]
     platform.deaf = set()
     await platform.until(lambda: len(platform.results) == 2)
 

@@ -1,4 +1,4 @@
-"""The supervisor of `serve` and a child that is alive and hears nothing."""
+"""The supervisor of `serve` and a child that is alive and does not answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_child_that_is_alive_and_deaf_is_replaced_and_its_successor_hear
                 await asyncio.sleep(0.05)
     finally:
         await heard.stop()
-    assert fell[0] == "is alive and hears nothing; it is killed and started again"
+    assert fell[0] == "is alive and does not answer; it is killed and restarted"
     assert fell[1].startswith("was killed by SIGKILL")
 
 

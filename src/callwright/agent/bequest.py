@@ -54,7 +54,11 @@ class WrittenGuard:
         try:
             entry.bequeath(msgspec.json.encode(line))
         except OSError as error:
-            _log.warning("what ends a call of run %d is not on the disk: %s", entry.attempt.run_id, error)
+            _log.warning(
+                "the dialog of a call of run %d could not be written to the disk: %s",
+                entry.attempt.run_id,
+                error,
+            )
 
 
 class _Nothing:

@@ -185,7 +185,7 @@ class Caps:
         if left <= 0:
             taken = sum(use.rates.values())
             limit = _limit(named, rate, "request", " per second")
-            raise Capped(f"{limit}, and loads that are on take {taken:g} of them")
+            raise Capped(f"{limit}, and active loads take {taken:g} of them")
         await _changes(use, left)
 
 

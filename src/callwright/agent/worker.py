@@ -321,7 +321,7 @@ class Worker:
             if standing is Standing.END:
                 for held in list(self._held.values()):
                     if held.running and held.live.has_calls():
-                        held.live.stop(f"after {silent:.0f} s without an answer of the platform")
+                        held.live.stop(f"after {silent:.0f} s without an answer from the platform")
 
     def _stand(self, standing: Standing) -> None:
         self._standing = standing

@@ -106,7 +106,7 @@ def agent(
             envvar="CALLWRIGHT_HOLD_AFTER",
             min=0,
             metavar="LEASES",
-            help="Without an answer of the platform for so long no call is placed; 0: go on for ever.",
+            help="Place no new call after so many leases without an answer from the platform; 0: go on.",
         ),
     ] = 2.0,
     end_after: Annotated[
@@ -116,7 +116,7 @@ def agent(
             envvar="CALLWRIGHT_END_AFTER",
             min=0,
             metavar="LEASES",
-            help="Without an answer for so long the calls that are on are ended; 0: never.",
+            help="End the calls that are up after so many leases without an answer; 0: never.",
         ),
     ] = 4.0,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,

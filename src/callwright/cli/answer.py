@@ -101,7 +101,7 @@ def answer(
         typer.Option(
             "--allow-media",
             metavar="ADDRESS|CIDR",
-            help="Permit media of callers there, besides where they signal from; repeat it for more.",
+            help="Permit callers' media from there too, besides where they signal from; repeat it for more.",
         ),
     ] = None,
     min_mos: Annotated[
@@ -114,7 +114,7 @@ def answer(
             min=0,
             max=100,
             metavar="PERCENT",
-            help="Fail when less of the call was without an unexplained gap in what is heard; 0: do not ask.",
+            help="Fail when audio came for less of the call than this, by unexplained gaps; 0: do not check.",
         ),
     ] = 90,
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,

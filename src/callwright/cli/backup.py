@@ -100,7 +100,7 @@ def backup(
                 if (data / _KEY).exists():
                     archive.add(data / _KEY, _KEY)
                 else:
-                    say(f"{data / _KEY} is missing: what it sealed does not open after a restore")
+                    say(f"{data / _KEY} is missing: after a restore the SIP passwords cannot be read")
                 if evidence and not elsewhere and folder.is_dir():
                     _add_evidence(archive, folder)
             os.replace(draft, to)

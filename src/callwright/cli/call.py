@@ -82,7 +82,7 @@ def call(
             min=0,
             max=100,
             metavar="PERCENT",
-            help="Fail when less of the call was without an unexplained gap in what is heard; 0: do not ask.",
+            help="Fail when audio came for less of the call than this, by unexplained gaps; 0: do not check.",
         ),
     ] = 90,
     no_media: Annotated[

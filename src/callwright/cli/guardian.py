@@ -116,7 +116,7 @@ async def _end_all(sections: list[_Section]) -> None:
                 wills += wills_of_load(memory, told["local"], told["remote"], section.accounts)
                 sockets += ours
         except msgspec.ValidationError as error:
-            logging.warning("what was told of calls cannot be read: %s", error)
+            logging.warning("messages about calls cannot be read: %s", error)
             continue
         work.append(end_estate(estate, wills, sockets))
     for done in await asyncio.gather(*work, return_exceptions=True):

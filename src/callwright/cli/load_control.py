@@ -75,7 +75,7 @@ def obey(controls: Controls, words: list[str]) -> str:
     if verb == "kill":
         controls.stop = max(controls.stop, 2)
         return "stopping at once: every call is ended"
-    raise ValueError(f"{verb!r} is no command; there are {', '.join(COMMANDS)}")
+    raise ValueError(f"{verb!r} is not a command; the commands are {', '.join(COMMANDS)}")
 
 
 class Ears:

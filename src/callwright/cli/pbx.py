@@ -177,7 +177,7 @@ def bans(
         str, typer.Argument(metavar="[list|release|permit]", help="What to do; by default list them.")
     ] = "list",
     place: Annotated[
-        str, typer.Argument(metavar="[ADDRESS|CIDR]", help="Whose bans to end, or whom never to ban.")
+        str, typer.Argument(metavar="[ADDRESS|CIDR]", help="The address to release, or never to ban.")
     ] = "",
     control: ControlOption = None,
     as_json: JsonFlag = False,

@@ -82,7 +82,7 @@ class Door:
                     ended = self._pbx.permit(place)
                 case _:
                     raise ValueError(
-                        f"{' '.join(words)[:80]!r} is no command; there are {', '.join(ACTIONS)}"
+                        f"{' '.join(words)[:80]!r} is not a command; the commands are {', '.join(ACTIONS)}"
                     )
         except ValueError as error:
             return {"ok": False, "error": str(error)}
@@ -110,7 +110,7 @@ def ask(path: Path | None, words: list[str]) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(data)
     except ValueError:
-        raise Refused(f"{found} is no PBX: its answer cannot be read", code=EXIT_FAILED) from None
+        raise Refused(f"{found} is not a PBX: its answer cannot be read", code=EXIT_FAILED) from None
     return answer
 
 

@@ -258,7 +258,7 @@ def serve(
             envvar=_variable("hold_after"),
             min=0,
             metavar="LEASES",
-            help="Our own agent places no call when nobody has answered it for so long; 0: it goes on.",
+            help="Our own agent places no new call after so many leases without an answer; 0: it goes on.",
         ),
     ] = 2.0,
     end_after: Annotated[
@@ -268,7 +268,7 @@ def serve(
             envvar=_variable("end_after"),
             min=0,
             metavar="LEASES",
-            help="And ends its calls when nobody has for so long; 0: never.",
+            help="Our own agent ends its calls after so many leases without an answer; 0: never.",
         ),
     ] = 4.0,
     pbx: Annotated[
@@ -305,7 +305,7 @@ def serve(
         typer.Option(
             "--new-secret-key",
             envvar=_variable("new_secret_key"),
-            help="Go on with a new secret.key where the database's is lost; what it sealed stays closed.",
+            help="Go on with a new secret.key if the old one is lost; SIP passwords must then be set again.",
         ),
     ] = False,
     metrics_token: Annotated[

@@ -113,7 +113,7 @@ class Supervisor:
                 continue
             unheard += 1
             if unheard >= most and not self._is_ending():
-                self._on_fall(child, "is alive and hears nothing; it is killed and started again")
+                self._on_fall(child, "is alive and does not answer; it is killed and restarted")
                 with contextlib.suppress(ProcessLookupError):
                     asked.kill()
 
