@@ -99,7 +99,7 @@ async def test_evidence_beside_an_empty_database_is_no_first_start(
     (data / "evidence" / ".incoming").mkdir()
     if left == "empty":
         (data / "callwright.db").touch()
-    with pytest.raises(StorageUnavailable, match="files of 1 run: this is no first start"):
+    with pytest.raises(StorageUnavailable, match="files of 1 run: this is not a first start"):
         await _opened(data, clock, 1)
     assert not (data / "secret.key").exists()
     shutil.rmtree(data / "evidence" / "run-1")

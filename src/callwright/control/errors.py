@@ -118,7 +118,7 @@ class WroteLate(StorageUnavailable):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The database took {seconds:.1f} s to write.", "See what its disk and others on it do."
+            f"The database took {seconds:.1f} s to write.", "Check its disk, and what else uses that disk."
         )
 
 

@@ -36,7 +36,7 @@ async def beside(size: int, work: Callable[[], T], *, most: int = WAITING) -> T:
         return work()
     desk = _desks.setdefault(asyncio.get_running_loop(), _Desk())
     if most and desk.waiting >= most:
-        raise QuotaExceeded(f"{most} large documents wait to be read.", "Send it again in some seconds.")
+        raise QuotaExceeded(f"{most} large documents wait to be read.", "Send it again in a few seconds.")
     desk.waiting += 1
     try:
         async with desk.turn:

@@ -149,6 +149,7 @@ def _refuse_orphans(data: Path, location: Location) -> None:
         empty = location.path is not None and location.path.exists()
         what = f"{location.path or 'The database'} has {'0 octets' if empty else 'no records'}"
         raise StorageUnavailable(
-            f"{what}, but {folder} has files of {runs} run{'s' if runs > 1 else ''}: this is no first start.",
+            f"{what}, but {folder} has files of {runs} run{'s' if runs > 1 else ''}: "
+            "this is not a first start.",
             f"Restore the database from a backup: callwright restore. To begin anew, move {folder} away.",
         )

@@ -38,7 +38,7 @@ class Vault:
                     raise StorageUnavailable(
                         f"The key file {path} is missing, and there is a database whose secrets it sealed.",
                         "Restore it from the backup. Without one, --new-secret-key goes on with a new key: "
-                        "passwords of SIP accounts must then be set again, and public links end.",
+                        "passwords of SIP accounts must then be set again, and public links stop working.",
                     )
                 _create(path, entropy(32))
             key = bytes.fromhex(path.read_text("ascii").strip())

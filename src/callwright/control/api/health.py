@@ -48,7 +48,7 @@ async def _by_the_keeper(broker: Broker) -> list[str]:
         answer = await broker.request(subject.HEALTH, b"{}", _KEEPER_SECONDS)
         return list(decode(Health, answer).missing)
     except (BrokerError, BadMessage):
-        return ["the keeper does not answer: what is queued reaches no agent"]
+        return ["the keeper does not answer: queued runs reach no agent"]
 
 
 async def cannot_open(services: Services, *, names: bool) -> list[str]:

@@ -186,7 +186,7 @@ class Place:
         self._give("address")
         try:
             limit = self._places.bounds.requests_of_account
-            self._take("account", account, limit, 429, "Too many requests of this account are going on.")
+            self._take("account", account, limit, 429, "This account has too many requests at once.")
         except _Full as full:
             raise ApiProblem(full.status, full.message, headers={"Retry-After": "1"}) from None
         self.account = account
@@ -225,7 +225,7 @@ class Place:
             self._places.give(*hold)
 
 
-_OF_ADDRESS = "Too many requests of this address are going on, without sign-in."
+_OF_ADDRESS = "This address has too many requests at once without sign-in."
 
 
 def place_of(scope: Any) -> Place | None:

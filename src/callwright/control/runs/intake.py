@@ -133,7 +133,7 @@ class Intake:
     async def result(self, agent_id: str, result: Result) -> Answer:
         """Pieces are remembered in this process until the last has come."""
         if result.parts > 1 and not self._remember(agent_id, result):
-            return Answer(False, reason="earlier pieces of the result are not here any more")
+            return Answer(False, reason="earlier pieces of the result are gone")
         if result.part < result.parts - 1:
             return Answer(True)
         key = (agent_id, result.run_id, result.attempt)

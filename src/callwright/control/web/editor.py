@@ -95,7 +95,7 @@ class Reading:
 def read(text: str, overrides: Mapping[str, Any] | None = None) -> Reading:
     """Without secrets: variables and accounts stay names."""
     if (line := changes.unresolved(text)) is not None:
-        message = "Two changes meet here. Keep one side or both, and take the lines with the markers out."
+        message = "Two changes meet here. Keep one side or both, and remove the lines with the markers."
         return Reading(text, None, (Problem(message, line, 1),))
     try:
         return Reading(text, load(text, overrides=overrides, environment=None), ())

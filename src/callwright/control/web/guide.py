@@ -133,7 +133,7 @@ def _where(guide: Guide, permission: Permission | None, options: Tried | None, n
         said = f"{guide.host} is noted. Nothing was sent to it yet: it is not permitted, which is step 3."
         return Step(1, title, DONE, said)
     if options is None:
-        return Step(1, title, WRONG, guide.refused or "The question could not be sent.")
+        return Step(1, title, WRONG, guide.refused or "The OPTIONS could not be sent.")
     outcome = options.outcome
     if outcome is None:
         return Step(1, title, TRYING, _awaited("Asking", guide.host, options, now), run=options)
@@ -246,9 +246,7 @@ def _loss(call: CallOutcome) -> float:
 def _awaited(doing: str, whom: str, run: Tried, now: float) -> str:
     after = max(0.0, now - run.since)
     if run.queued and after > 3:
-        return (
-            f"No agent has taken this run yet, after {after:.0f} s. Agents that are alive stand under Agents."
-        )
+        return f"No agent has taken this run yet, after {after:.0f} s. The page Agents shows which are alive."
     return f"{doing} {whom}: no answer yet, after {after:.0f} s."
 
 
@@ -259,7 +257,7 @@ def _advice(failure: Failure | None) -> tuple[str, ...]:
         case Failure.TIMEOUT | Failure.UNREACHABLE | Failure.DEADLINE:
             return ("Check address, port and transport, and that the PBX lets this machine in.",)
         case Failure.TLS:
-            return ("Try UDP or TCP first, or use the name that stands in the PBX’s certificate.",)
+            return ("Try UDP or TCP first, or use the name in the PBX’s certificate.",)
     return ()
 
 

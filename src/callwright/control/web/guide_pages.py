@@ -254,7 +254,7 @@ async def _source(pages: Pages, visitor: Visitor, found: Guide) -> tuple[Test, S
     document = (await pages.services.tests.document(test)).document
     scenario = (await editor.read_beside(document)).scenario
     if scenario is None:
-        raise Invalid(f"The test {test.name} cannot be read.", "Mend it in the editor first.")
+        raise Invalid(f"The test {test.name} cannot be read.", "Fix it in the editor first.")
     return test, scenario
 
 

@@ -38,7 +38,7 @@ def routes(pages: Pages) -> list[Any]:
         try:
             visitor = await pages.visitor(request)
         except SignInNeeded:
-            return _told({"message": "Nobody is signed in any more."}, 401)
+            return _told({"message": "You are signed out."}, 401)
         return _told({"csrf": visitor.csrf, "username": visitor.identity.username}, 200)
 
     @post("/login", status_code=303)

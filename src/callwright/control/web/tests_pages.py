@@ -185,7 +185,7 @@ def routes(pages: Pages) -> list[Any]:
             return await _editor(pages, request, visitor, test, text, problems=error.problems)
         except editor.BeyondParameters:
             refusal = Invalid(
-                "Nothing was run: this changes more than values of parameters, which takes a new version.",
+                "Nothing was run: this changes more than parameter values, so it needs a new version.",
                 "Save it first; what you typed is still here.",
             )
             return await _editor(pages, request, visitor, test, text, refusal=refusal, save_and_run=True)

@@ -64,5 +64,5 @@ def _runs(fields: Fields) -> list[HeldRun]:
     except msgspec.MsgspecError:
         raise invalid("runs", "runs is a list of objects with run_id and attempt.") from None
     if len(found) > _MOST_RUNS or any(not 0 <= n < 2**63 for run in found for n in (run.run_id, run.attempt)):
-        raise invalid("runs", "These are no runs.")
+        raise invalid("runs", "runs has an entry without run_id or attempt.")
     return found
