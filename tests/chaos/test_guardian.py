@@ -101,8 +101,9 @@ def test_no_call_of_a_killed_load_is_left_up(more: tuple[str, ...]) -> None:
             )
 
 
-def test_no_call_is_left_up_when_one_process_of_a_load_is_killed() -> None:
-    """The guardian ends its calls, the load those of the others, and says that it counted no further."""
+@pytest.mark.parametrize("guardian_too", [False, True])
+def test_no_call_is_left_up_when_one_process_of_a_load_is_killed(guardian_too: bool) -> None:
+    """A guardian ends its calls, the load those of the others, and says that it counted no further."""
     with BusyLine() as line:
         destination = f"sip:answer-1@127.0.0.1:{line.port}"
         placing = ("--rate", "40", "--calls", "4000", "--hold", "100", "--cores", "3", "--json")
@@ -110,6 +111,8 @@ def test_no_call_is_left_up_when_one_process_of_a_load_is_killed() -> None:
             until_up(line, 60)
             loops = [pid for pid in children(load.pid) if not of_kind([pid], GUARDIAN)]
             assert len(loops) == 3
+            for guardian in of_kind(children(load.pid), GUARDIAN) if guardian_too else ():
+                os.kill(guardian, signal.SIGKILL)
             os.kill(loops[1], signal.SIGKILL)
             since = time.monotonic()
             assert line.left_up(list(line.up), since, UP_AT_MOST) == {}

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 SEND_BUFFER = 4 * 1024 * 1024
 LARGEST = 200_000  # octets of one message
+_READ_BY = 10.0  # seconds in which a guardian that lives has read what was said
+_LAST_WORDS = 2.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY = 0.1, 5.0, 30.0
 
 Message = tuple[bytes, tuple[int, ...]]
@@ -39,6 +41,13 @@ class _Section:
 
     first: list[Message] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
+    last: bytes | None = None
+    """What ends it, where another guardian is told it all if this one dies before it can have read it."""
+    until: float = 0.0
+
+    def messages(self) -> list[Message]:
+        told = [*self.first, *((body, ()) for body in self.kept.values())]
+        return told if self.last is None else [*told, (self.last, ())]
 
 
 class GuardianLine:
@@ -51,9 +60,11 @@ class GuardianLine:
         self._command = list(command)
         self._lock = threading.Lock()
         self._sections: dict[int, _Section] = {}
+        self._leaving: list[_Section] = []  # closed, and maybe not heard of yet
         self._serial = 0
         self._backlog: deque[Message] = deque()
         self._socket: socket.socket | None = None
+        self._deaf = False  # the guardian is gone, and the next one is not there yet
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
         self._wake_read, self._wake_write = os.pipe()
@@ -101,14 +112,27 @@ class GuardianLine:
                 section.kept[key] = body
             self._send((body, ()))
 
-    def close_section(self, number: int, body: bytes) -> None:
+    def close_section(self, number: int, body: bytes, *, must_hear: bool = False) -> None:
+        """With a last message; one that `must_hear` is said to the next guardian where this one is gone."""
         with self._lock:
             section = self._sections.pop(number, None)
             if section is None:
                 return
+            if must_hear:
+                section.last, section.until = body, time.monotonic() + _READ_BY
+            self._leaving.append(section)
             self._send((body, ()))
-            for _, copies in section.first:
-                if not any(copies == waiting for _, waiting in self._backlog):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of sockets of closed sections, once nothing has to be said of them any more."""
+        if self._backlog or self._deaf:
+            return
+        now = time.monotonic()
+        left, self._leaving = self._leaving, [one for one in self._leaving if one.until > now]
+        for section in left:
+            if section.until <= now:
+                for _, copies in section.first:
                     _close(copies)
 
     def close(self) -> None:
@@ -116,11 +140,31 @@ class GuardianLine:
         with self._lock:
             self._closing = True
             self._poke()
-            sock, self._socket = self._socket, None
         if self._thread is not None:
-            self._thread.join(5)
+            self._thread.join(_LONGEST_PAUSE + 1)
+        with self._lock:
+            self._say_the_rest()
+            sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
+
+    def _say_the_rest(self) -> None:
+        """Before this process ends: also where the guardian was killed, and none took its place yet."""
+        must = bool(self._sections) or any(section.last is not None for section in self._leaving)
+        if self._process is None or not must:
+            return
+        if self._deaf or self._socket is None or self._process.poll() is not None:
+            if self._socket is not None:
+                self._socket.close()
+            try:
+                self._spawn()
+            except OSError as error:
+                self._socket = None
+                _log.warning("the guardian of the calls cannot be started: %s", error)
+        until = time.monotonic() + _LAST_WORDS
+        while self._socket is not None and self._backlog and time.monotonic() < until:
+            select.select([], [self._socket], [], 0.1)
+            self._flush()
 
     # -- the guardian
 
@@ -147,11 +191,11 @@ class GuardianLine:
             raise
         finally:
             theirs.close()
-        self._socket = ours
+        self._socket, self._deaf = ours, False
         self._backlog.clear()
-        for section in self._sections.values():
-            self._backlog.extend(section.first)
-            self._backlog.extend((body, ()) for body in section.kept.values())
+        leaving = [section for section in self._leaving if section.last is not None]
+        for section in (*self._sections.values(), *leaving):
+            self._backlog.extend(section.messages())
 
     def _watch(self) -> None:
         """Sends what had to wait, and starts another guardian when this one is gone."""
@@ -173,7 +217,7 @@ class GuardianLine:
                 try:
                     self._spawn()
                 except OSError as error:
-                    self._socket = None
+                    self._socket, self._deaf = None, True
                     _log.warning("the guardian of the calls cannot be started: %s", error)
 
     def _is_closing(self) -> bool:
@@ -209,6 +253,7 @@ class GuardianLine:
     def _flush(self) -> None:
         while self._backlog and self._try(self._backlog[0]):
             self._backlog.popleft()
+        self._let_go()
 
     def _try(self, message: Message) -> bool:
         if self._socket is None:
@@ -223,6 +268,7 @@ class GuardianLine:
             return False
         except OSError as error:
             _log.debug("the guardian was not told: %s", error)
+            self._deaf = True
             return True  # it is gone: the next one is told everything anew
         return True
 

@@ -90,7 +90,7 @@ class _Kept:
         self.line.close_section(self.number, _say(self.number, "close"))
 
     def orphan(self) -> None:
-        self.line.close_section(self.number, _say(self.number, "orphan"))
+        self.line.close_section(self.number, _say(self.number, "orphan"), must_hear=True)
 
 
 def _say(section: int, what: str, **more: Any) -> bytes:
