@@ -154,7 +154,7 @@ async def test_what_comes_while_the_store_is_away_is_not_taken_and_comes_again(
         ("s3://bucket", {"access_key": "a"}, "belong together"),
         ("s3://bucket", {"endpoint": "minio:9000"}, "the endpoint is a URL"),
         ("s3://bucket", {"ca": "/nowhere"}, "no file /nowhere"),
-        ("ftp://bucket", {}, "ftp:// is no place"),
+        ("ftp://bucket", {}, "ftp:// is not a place"),
         ("/folder", {"endpoint": "http://minio"}, "needs --evidence s3://"),
     ],
 )

@@ -545,7 +545,9 @@ class Accounts:
         for field in fields:
             if field not in (*_CREDENTIAL_FIELDS, "password"):
                 permitted = ", ".join((*_CREDENTIAL_FIELDS, "password"))
-                raise Invalid(f"{field!r} is no part of an account.", f"Permitted: {permitted}.", field=field)
+                raise Invalid(
+                    f"{field!r} is not part of an account.", f"Permitted: {permitted}.", field=field
+                )
         if not fields.get("user"):
             raise Invalid("A credential needs a user.", field="user")
         sealed = ""
@@ -637,7 +639,7 @@ def _check_user(username: str, email: str, role: str, category: str) -> None:
             field="username",
         )
     if email and not _EMAIL.fullmatch(email):
-        raise Invalid(f"{email[:80]!r} is no e-mail address.", field="email")
+        raise Invalid(f"{email[:80]!r} is not an e-mail address.", field="email")
     _among(role, list(Role), "role")
     _among(category, list(Category), "category")
 

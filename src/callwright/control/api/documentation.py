@@ -19,7 +19,7 @@ from callwright.control.api.tests import schemas
 
 _TAGS = (
     Tag("tests", "Stored documents with typed parameters, and the catalogue."),
-    Tag("runs", "How runs stand, and what they leave behind."),
+    Tag("runs", "The state of runs, and the files that they leave."),
     Tag("agents", "What places the calls: agents and their pools."),
     Tag("accounts", "Who may do what: users, keys, SIP accounts, projects."),
     Tag("safety", "Where calls may go, who did what, and the switch that stops everything."),

@@ -102,6 +102,6 @@ def _make_room(folder: Path) -> bool:
             with open(folder / f"{kind}_{os.getpid()}.db", "ab") as file:
                 os.posix_fallocate(file.fileno(), 0, _ROOM)
     except OSError as error:
-        _log.warning("requests are not counted, there is no room for it in %s: %s", folder, error)
+        _log.warning("requests are not counted: no room in %s: %s", folder, error)
         return False
     return True

@@ -43,7 +43,7 @@ ACTIONS: Mapping[str, str] = {
     "enrolment.revoked": "The token for an agent was revoked, together with the key that had made it.",
     "agent.drain": "An agent was drained: it takes no new runs.",
     "agent.resume": "A drained agent takes runs again.",
-    "agent.revoke": "An agent was revoked: it can do nothing any more.",
+    "agent.revoke": "An agent was revoked: it is cut off until it enrols again.",
 }
 
 

@@ -61,7 +61,7 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
         try:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
-            raise RefusedByPolicy(address, f"{text} is no SIP URI: {error.reason}.", "") from None
+            raise RefusedByPolicy(address, f"{text} is not a SIP URI: {error.reason}.", "") from None
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
         decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
         if not decision.allowed and not decision.undecided:

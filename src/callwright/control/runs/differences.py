@@ -440,7 +440,7 @@ def _results(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:
             yield Difference("~", text, one_line(new.reason))
 
 
-_ENDERS = {"local": "us", "remote": "the peer", "network": "the network", "platform": "a fault of ours"}
+_ENDERS = {"local": "us", "remote": "the peer", "network": "the network", "platform": "our own fault"}
 
 
 def _codec_used(before: RunOutcome, after: RunOutcome) -> Iterable[Difference]:

@@ -128,7 +128,7 @@ def _user(text: str | None) -> str:
 
 
 def _digits(text: str) -> str:
-    """Empty when it is no number."""
+    """Empty when it is not a number."""
     bare = re.sub(r"[\s().\-/]", "", text)
     return bare.removeprefix("+") if re.fullmatch(r"\+?\d{2,}", bare) else ""
 

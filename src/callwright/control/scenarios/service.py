@@ -234,7 +234,7 @@ class Tests:
                     )
         if kept is None:
             raise Conflict(
-                f"The test {test.name!r} was changed by somebody else meanwhile.",
+                f"The test {test.name!r} was meanwhile changed by somebody else.",
                 "Load it again, and make your change there.",
             )
         return kept
@@ -372,7 +372,8 @@ def _checked_name(name: str, what: str) -> str:
     # A client takes `.` and `..` out of a path before it asks: nobody would reach it.
     if not _NAME.fullmatch(name.strip()) or name.strip() in (".", ".."):
         raise Invalid(
-            f"{name[:80]!r} is no name for a {what}: 1 to 200 characters without / ? # %, not . or .. alone.",
+            f"{name[:80]!r} is not a name for a {what}: "
+            "1 to 200 characters without / ? # %, not . or .. alone.",
             field="name",
         )
     return name.strip()

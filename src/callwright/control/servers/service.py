@@ -270,7 +270,7 @@ def _checked(name: str, what: str) -> str:
     """Names of pools and agents stand in subjects of the broker."""
     if not _NAME.fullmatch(name) or (what == "pool" and "." in name):
         raise Invalid(
-            f"{name[:80]!r} is no name for a {what}: letters, digits, - and _, at most 63.", field="name"
+            f"{name[:80]!r} is not a name for a {what}: letters, digits, - and _, at most 63.", field="name"
         )
     return name
 

@@ -44,7 +44,7 @@ class Location:
         if scheme == "sqlite":
             return cls(path=Path(rest.removeprefix("/")))
         raise ValueError(
-            f"{scheme or database!r} is no database that is known here. Permitted: postgresql://…, sqlite:///…"
+            f"{scheme or database!r} is not a database that Callwright knows. Permitted: postgresql://…, sqlite:///…"
         )
 
 

@@ -57,7 +57,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 )
 _FORGED = "This form did not come from a page of yours"
 _FORGED_REMEDY = "Open the page again and send it from there."
-_NOWHERE = "What was here may have been removed, or the address was mistyped."
+_NOWHERE = "The page may have been removed, or the address may be wrong."
 
 
 def create_router(services: Services, settings: Settings, document: Documentation) -> Router:

@@ -194,7 +194,7 @@ def _days(text: str) -> float | None:
     try:
         return float(text) if text else KIOSK_DAYS
     except ValueError:
-        raise Invalid(f"{text[:40]!r} is no number of days.", field="days") from None
+        raise Invalid(f"{text[:40]!r} is not a number of days.", field="days") from None
 
 
 def _stream(

@@ -355,7 +355,7 @@ class Watching:
             return SoFar("Platform", "waits", f"For an agent of {self.pool}.")
         if self.phase == Phase.STARTING:
             return SoFar("Platform", "prepares", "An agent has the run.")
-        return SoFar("Platform", "at work", "Its own error is told when the run has ended.")
+        return SoFar("Platform", "at work", "Its own error is shown when the run has ended.")
 
     def _test(self) -> SoFar:
         steps = len(self.scenario.steps) if self.scenario is not None else 0

@@ -166,7 +166,7 @@ def _credential(fields: Fields) -> dict[str, str]:
 
 def _transport(value: str) -> None:
     if value and value not in TRANSPORTS:
-        raise invalid("transport", f"{value!r} is no transport.", value=value, permitted=TRANSPORTS)
+        raise invalid("transport", f"{value!r} is not a transport.", value=value, permitted=TRANSPORTS)
 
 
 def _rows(content: str) -> list[dict[str, str]]:
@@ -329,9 +329,9 @@ async def create_user(request: _Request) -> schemas.Data[schemas.User]:
     role = wishes.text(fields, "role", optional=True) or Role.MEMBER.value
     category = wishes.text(fields, "category", optional=True) or Category.NORMAL.value
     if role not in _ROLES:
-        raise invalid("role", f"{role!r} is no role.", value=role, permitted=_ROLES)
+        raise invalid("role", f"{role!r} is not a role.", value=role, permitted=_ROLES)
     if category not in _CATEGORIES:
-        raise invalid("category", f"{category!r} is no category.", value=category, permitted=_CATEGORIES)
+        raise invalid("category", f"{category!r} is not a category.", value=category, permitted=_CATEGORIES)
     record = await services.accounts.create_user(
         identity,
         username=wishes.text(fields, "username", longest=64),
@@ -452,7 +452,7 @@ async def put_member(
     wishes.only(fields, ("role",))
     role = wishes.text(fields, "role")
     if role not in _ROLES_THERE:
-        raise invalid("role", f"{role!r} is no role in a project.", value=role, permitted=_ROLES_THERE)
+        raise invalid("role", f"{role!r} is not a role in a project.", value=role, permitted=_ROLES_THERE)
     services, identity = services_of(request), identity_of(request)
     project = await services.tests.project(identity, name)
     user = await services.accounts.user_by_name(username)

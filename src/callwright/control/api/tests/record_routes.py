@@ -128,7 +128,7 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
     wishes.only(fields, ("state",))
     state = wishes.text(fields, "state")
     if state not in ("active", "draining"):
-        raise invalid("state", f"{state!r} is no state.", value=state, permitted=("active", "draining"))
+        raise invalid("state", f"{state!r} is not a state.", value=state, permitted=("active", "draining"))
     servers, identity = services_of(request).servers, identity_of(request)
     change = servers.drain if state == "draining" else servers.resume
     agent = await change(identity, agent_id)
@@ -140,7 +140,7 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
     "/agents/{agent_id:str}",
     opt=_ADMINISTER,
     tags=_AGENTS,
-    summary="Revoke an agent: it may do nothing any more",
+    summary="Revoke an agent: it is cut off until it enrols again",
     status_code=200,
 )
 async def revoke_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
@@ -215,7 +215,7 @@ async def enrol_agent(request: _Request) -> schemas.Data[schemas.Enrolled]:
         "body": body_of(
             {
                 "agent_id": text("Who asks."),
-                "token": text("What the platform told this agent with its heartbeat."),
+                "token": text("The token that the platform gave this agent with its heartbeat."),
                 "runs": {
                     "type": "array",
                     "items": {

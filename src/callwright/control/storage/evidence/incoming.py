@@ -39,14 +39,14 @@ class Place(NamedTuple):
         parts = self.name.split("/")
         fits = len(parts) <= _MOST_PARTS and all(_PART.fullmatch(part) for part in parts)
         if not fits or not _SESSION.fullmatch(self.session_id) or self.attempt < 0:
-            raise Invalid(f"{self.name[:80]!r} is no name for a file of evidence.", field="name")
+            raise Invalid(f"{self.name[:80]!r} is not a name for a file of evidence.", field="name")
         return f"{self.session_id}/{self.attempt}/{self.name}"
 
 
 def check_session(session_id: str) -> str:
     """Raises Invalid for what is none."""
     if not _SESSION.fullmatch(session_id):
-        raise Invalid(f"{session_id[:80]!r} is no session id.")
+        raise Invalid(f"{session_id[:80]!r} is not a session id.")
     return session_id
 
 

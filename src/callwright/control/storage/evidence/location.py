@@ -55,7 +55,7 @@ class EvidenceLocation(msgspec.Struct, frozen=True, kw_only=True):
             if endpoint or access_key or secret_key:
                 raise ValueError("an endpoint or a key needs --evidence s3://bucket/prefix")
             if text and "://" in text:
-                raise ValueError(f"{text.partition('://')[0]}:// is no place for evidence")
+                raise ValueError(f"{text.partition('://')[0]}:// is not a place for evidence")
             return cls(folder=str(Path(text).expanduser()) if text else None)
         parts = urlsplit(text)
         prefix = parts.path.strip("/")

@@ -108,7 +108,7 @@
     document.querySelectorAll("[data-when-changed]").forEach(function (b) { b.hidden = !unsaved; });
     document.querySelectorAll("[data-run-label]").forEach(function (b) { b.textContent = unsaved ? "Run with the changes" : "Run"; });
     box.hidden = problems.length === 0;
-    document.getElementById("problems-head").textContent = problems.length === 1 ? "One thing stands in the way of saving." : problems.length + " things stand in the way of saving.";
+    document.getElementById("problems-head").textContent = problems.length === 1 ? "One problem keeps this from being saved." : problems.length + " problems keep this from being saved.";
     var list = document.getElementById("problems-list");
     list.replaceChildren.apply(list, problems.slice(0, 20).map(function (p) {
       var li = element("li");
@@ -354,7 +354,7 @@
     if (version && draft.version) version.value = draft.version;
     replace(draft.text); renewFields(); changed(0); paint(); say("");
     var discard = ["Discard them", function () { pending = {}; if (version) version.value = latest; replace(kept); drafts.end(scope); renewFields(); changed(0); paint(); say(""); }];
-    if (old) notice("Your changes of " + when(draft.at) + " are back. They began from version " + draft.version + "; the test is at version " + latest + " by now. Saving puts both together.", [["Put them together now", function () { form.requestSubmit(document.getElementById("merge")); }], discard]);
+    if (old) notice("Your changes of " + when(draft.at) + " are back. They began from version " + draft.version + "; the test is now at version " + latest + ". Saving puts both together.", [["Put them together now", function () { form.requestSubmit(document.getElementById("merge")); }], discard]);
     else notice("Your changes of " + when(draft.at) + ", which are not saved, are back.", [discard]);
   }
   function renewFields() { Object.keys(pending).forEach(function (a) { var input = fields.querySelector('[data-address="' + a + '"]'); if (input) put(input, pending[a].value); }); }
