@@ -182,7 +182,7 @@ class _L16Decoder:
     def decode(self, payload: bytes) -> bytes:
         if len(payload) % 2:
             raise CodecError(
-                f"L16 has two octets a sample; {len(payload)} octets are no whole number of them"
+                f"L16 has two octets a sample; {len(payload)} octets are not a whole number of them"
             )
         return _swapped(payload)
 

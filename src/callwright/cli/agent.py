@@ -280,8 +280,8 @@ def _ways(identity: Identity) -> list[Place]:
         return [tcp]
     if not identity.websocket_url:
         raise Refused(
-            "the platform told this agent no WebSocket address when it was enrolled",
-            "Open it with `callwright serve --nats-listen HOST:PORT`, and enrol the agent anew.",
+            "the platform gave this agent no WebSocket address when it enrolled",
+            "Open it with `callwright serve --nats-listen HOST:PORT`, and enrol the agent again.",
         )
     websocket = Place(identity.websocket_url, identity.websocket_ca)
     return [websocket] if identity.transport == "websocket" else [tcp, websocket]

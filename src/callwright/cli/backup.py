@@ -308,7 +308,7 @@ def _unpack(file: Path, scratch: Path) -> dict[str, Any]:
     except (tarfile.TarError, EOFError, ValueError, FileNotFoundError) as error:
         if isinstance(error, FileNotFoundError) and error.filename == str(file):
             raise
-        raise Refused(f"{file} is no backup of Callwright, or is damaged.") from None
+        raise Refused(f"{file} is not a backup of Callwright, or is damaged.") from None
     return manifest
 
 

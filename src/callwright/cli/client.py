@@ -50,7 +50,7 @@ class Client:
         base = url.rstrip("/").removesuffix("/api/v2")
         if not base.startswith(("http://", "https://")):
             raise Refused(
-                f"--url {url} is no address of a platform: it begins with http:// or https://",
+                f"--url {url} is not the address of a platform: it begins with http:// or https://",
                 f"For example: --url {DEFAULT_URL}",
             )
         try:

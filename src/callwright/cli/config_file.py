@@ -21,7 +21,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     except OSError as error:
         raise Refused(f"--config {path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Refused(f"--config {path} is no TOML: {error}") from None
+        raise Refused(f"--config {path} is not TOML: {error}") from None
     parameters: dict[str | None, Any] = {parameter.name: parameter for parameter in context.command.params}
     known = parameters.keys() - {"config", "verbose"}
     defaults: dict[str, Any] = {}

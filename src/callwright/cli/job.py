@@ -250,7 +250,7 @@ def _refusal(scenario: Scenario, rules: Rules) -> str:
         try:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
-            return f"{address}: {text} is no SIP URI: {error.reason}."
+            return f"{address}: {text} is not a SIP URI: {error.reason}."
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
         decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), rules)
         if not decision.allowed and not decision.undecided:

@@ -261,9 +261,7 @@ def load_ctl(
     try:
         answer = json.loads(data)
     except ValueError:
-        raise Refused(
-            f"{path} is no load: it answered nothing that could be read", code=EXIT_FAILED
-        ) from None
+        raise Refused(f"{path} is not a load: its answer cannot be read", code=EXIT_FAILED) from None
     if as_json:
         print_json(answer)
     elif answer.get("ok"):

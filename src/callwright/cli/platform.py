@@ -453,7 +453,9 @@ def _broker_of(url: str) -> _Broker:
     """`nats://user:password@host:port` taken apart, so that no log shows the password."""
     parts = urlsplit(url)
     if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
-        raise Refused(f"--nats {parts.scheme}://… is no URL of NATS", "For example: --nats tls://nats:4222")
+        raise Refused(
+            f"--nats {parts.scheme}://… is not a URL of NATS", "For example: --nats tls://nats:4222"
+        )
     bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     user = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password else None

@@ -31,7 +31,7 @@ def claim_port(host: str, port: int) -> int:
                 return found
         except socket.gaierror as error:
             raise Refused(
-                f"--host {host} is no address of this machine: {error.strerror}", _NO_HOST
+                f"--host {host} is not an address of this machine: {error.strerror}", _NO_HOST
             ) from None
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:

@@ -161,7 +161,9 @@ def _load(test: str, overrides: Sequence[str], credentials: Path | None) -> Scen
 def _read(path: Path, what: str) -> str:
     try:
         if path.stat().st_size > _MAX_DOCUMENT:
-            raise Refused(f"{what} {path} is larger than {_MAX_DOCUMENT:,} octets: that is no test document")
+            raise Refused(
+                f"{what} {path} is larger than {_MAX_DOCUMENT:,} octets: that is not a test document"
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise Refused(f"{what} {path} cannot be read: {error.strerror or error}") from None
@@ -297,7 +299,7 @@ def _ask_policy(scenario: Scenario, policy: Any) -> None:
         try:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
-            raise Refused(f"{address}: {text} is no SIP URI: {error.reason}") from None
+            raise Refused(f"{address}: {text} is not a SIP URI: {error.reason}") from None
         purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
         decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
         if not decision.allowed and not decision.undecided:

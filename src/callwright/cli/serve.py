@@ -60,7 +60,7 @@ def serve(
             "--public-url",
             envvar=_variable("public_url"),
             metavar="URL",
-            help="What people and agents reach us by, behind a proxy.",
+            help="Address by which people and agents reach the platform, behind a proxy.",
         ),
     ] = None,
     database: Annotated[
@@ -313,7 +313,7 @@ def serve(
         typer.Option(
             "--metrics-token",
             envvar=_variable("metrics_token"),
-            help="Who shows it as a bearer token may read /metrics; better given as variable.",
+            help="Token that lets its bearer read /metrics; better given as variable.",
         ),
     ] = None,
     proxies: Annotated[
@@ -413,7 +413,9 @@ def _public(url: str | None) -> str | None:
         return None
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise Refused(f"--public-url {url} is no URL of a site", "For example: https://calls.example.com")
+        raise Refused(
+            f"--public-url {url} is not the URL of a site", "For example: https://calls.example.com"
+        )
     return url.rstrip("/")
 
 

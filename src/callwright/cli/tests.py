@@ -222,7 +222,7 @@ def _overrides(texts: list[str]) -> dict[str, str]:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_DOCUMENT:
-            raise Refused(f"{path} is larger than {_MAX_DOCUMENT:,} octets: that is no test document")
+            raise Refused(f"{path} is larger than {_MAX_DOCUMENT:,} octets: that is not a test document")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None

@@ -148,7 +148,7 @@ def leave(
     if as_json:
         print_json({"username": name, "left": project})
     else:
-        print(f"{name} is no member of {project} any more")
+        print(f"{name} is no longer a member of {project}")
     return EXIT_PASSED
 
 

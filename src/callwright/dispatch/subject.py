@@ -59,7 +59,7 @@ def sender(subject: str) -> str:
     """
     parts = subject.split(".")
     if len(parts) != 4 or parts[:2] != ["cw", "agent"]:
-        raise ValueError(f"{subject} is no subject of an agent")
+        raise ValueError(f"{subject} is not a subject of an agent")
     return parts[2]
 
 

@@ -176,7 +176,7 @@ def _request(message: Request, c: _Context) -> Words:
         "MESSAGE": f"{c.sender} sends a text message.",
         "REFER": f"{c.sender} asks {c.receiver} to call somebody else: a transfer (RFC 3515).",
         "NOTIFY": f"{c.sender} reports on an event.",
-        "SUBSCRIBE": f"{c.sender} asks to be told of an event.",
+        "SUBSCRIBE": f"{c.sender} subscribes to an event.",
         "PUBLISH": f"{c.sender} publishes its state.",
     }
     method = one_line(message.method, 24)
@@ -254,7 +254,7 @@ def _ack(message: Request, c: _Context) -> Words:
             "ACK", "", (f"{c.sender} confirms that it got the {c.call.final}. The attempt is over.",)
         )
     answer = ", ".join(c.media.codecs[:1]) if c.media is not None else ""
-    return Words("ACK", answer, (f"{c.sender} confirms the answer. The call stands.", *_media_sentences(c)))
+    return Words("ACK", answer, (f"{c.sender} confirms the answer. The call is up.", *_media_sentences(c)))
 
 
 def _bye(message: Request, c: _Context) -> Words:

@@ -55,7 +55,7 @@ _ENDERS = {
     EndedBy.LOCAL: "us",
     EndedBy.REMOTE: "the peer",
     EndedBy.NETWORK: "the network",
-    EndedBy.PLATFORM: "a fault of ours",
+    EndedBy.PLATFORM: "our own fault",
 }
 
 

@@ -91,5 +91,5 @@ def parse_accounts(text: str) -> Accounts:
             )
         rows.append(row)
     if not rows:
-        raise AccountsError("There is no account after the names of the columns.")
+        raise AccountsError("The file has no account below the names of the columns.")
     return Accounts(columns, tuple(rows))

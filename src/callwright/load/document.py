@@ -52,7 +52,7 @@ def parse_flow(text: str) -> Flow:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise DocumentError([f"it is no YAML: {error}"]) from None
+        raise DocumentError([f"it is not YAML: {error}"]) from None
     if not isinstance(document, dict):
         raise DocumentError(["it is a mapping such as `flow: call`"])
     problems: list[str] = []

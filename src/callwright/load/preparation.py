@@ -358,5 +358,5 @@ def _free_port(host: str) -> int:
     try:
         return free_udp_port(host)
     except OSError as error:
-        reason = f"{host} is no address to send from: {error.strerror or error}"
+        reason = f"{host} is not an address to send from: {error.strerror or error}"
         raise CannotLoad(reason, blame="platform") from None

@@ -84,7 +84,7 @@ def parse_threshold(text: str) -> Threshold:
     match = _CONDITION.match(text)
     if match is None:
         raise ThresholdError(
-            f"{text!r} is no condition such as 'failed>0.1%', 'pdd_p99>500ms' or 'mos_p5<3.8'."
+            f"{text!r} is not a condition such as 'failed>0.1%', 'pdd_p99>500ms' or 'mos_p5<3.8'."
         )
     metric, percentile, word, comparison, number, unit = match.groups()
     if metric not in METRICS:
@@ -92,13 +92,13 @@ def parse_threshold(text: str) -> Threshold:
     try:
         limit = float(number)
     except ValueError:
-        raise ThresholdError(f"{number!r} in {text!r} is no number.") from None
+        raise ThresholdError(f"{number!r} in {text!r} is not a number.") from None
     if metric in _TIMES:
         if unit == "%":
             raise ThresholdError(f"{metric} is a time: {text!r} needs ms or s.")
         limit *= 1000.0 if unit == "s" else 1.0
     elif unit in ("ms", "s"):
-        raise ThresholdError(f"{metric} is no time: {text!r} has the unit {unit}.")
+        raise ThresholdError(f"{metric} is not a time: {text!r} has the unit {unit}.")
     elif unit == "%" and metric == "mos":
         raise ThresholdError(f"MOS has no percent: {text!r}.")
     if (percentile or word) and metric in (*_COUNTS, "asr"):

@@ -189,7 +189,7 @@ class Registrar:
         for text in texts:
             contact = NameAddr.parse(text)
             if not contact.uri.is_sip:
-                raise _Refused(400, "Bad Request (a contact is no SIP URI)")
+                raise _Refused(400, "Bad Request (a contact is not a SIP URI)")
             expires = self._expiry(contact, request)
             if 0 < expires < self._min:
                 raise _Refused(423, "Interval Too Brief", ("Min-Expires", str(self._min)))

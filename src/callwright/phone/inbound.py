@@ -38,7 +38,7 @@ class InboundCall(PhoneCall):
         if credentials is not None:
             sip.authenticate(credentials)
         if contact_of(request) is None:
-            self.facts.remark("The INVITE must bear a Contact (RFC 3261 section 8.1.1.8) that can be used.")
+            self.facts.remark("The INVITE must have a usable Contact (RFC 3261 section 8.1.1.8).")
         self.facts.hear(request)
         self.facts.identify(request.headers)
 

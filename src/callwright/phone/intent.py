@@ -19,11 +19,11 @@ class Intent:
 
 
 class Withheld(Exception):
-    """The INVITE must not leave; the text is a sentence, and the call fails with it as a fault of ours."""
+    """The INVITE must not leave; the text is a sentence, and the call fails with it as our own fault."""
 
 
 class Capped(Withheld):
-    """A cap of the target is reached: a refusal of policy, not a fault of ours."""
+    """A cap of the target is reached: a refusal of policy, not our own fault."""
 
 
 class Gate(Protocol):

@@ -234,9 +234,9 @@ class OutboundCall(PhoneCall):
         """What the 200 ought to have, or not, and the call does without."""
         if contact_of(response) is None:
             what = f"{response.status} {response.reason}".rstrip()
-            had = "one that cannot be used" if response.headers.get("contact") else "none"
+            had = "an unusable one" if response.headers.get("contact") else "none"
             self.facts.remark(
-                f"The {what} must bear a Contact (RFC 3261 section 12.1.1) and had {had}: "
+                f"The {what} must have a usable Contact (RFC 3261 section 12.1.1) and had {had}: "
                 "ACK and BYE went where the INVITE had gone."
             )
         unknown = demanded(response.headers, response.body)

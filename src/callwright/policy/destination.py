@@ -191,7 +191,9 @@ def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision
     try:
         addresses = [plain(ipaddress.ip_address(bare(text))) for text in destination.addresses]
     except ValueError:
-        return Decision(False, f"{host} resolved to what is no address: {', '.join(destination.addresses)}.")
+        return Decision(
+            False, f"{host} resolved to something that is not an address: {', '.join(destination.addresses)}."
+        )
     if literal is not None:
         addresses.append(literal)
     elif not addresses and _name(host) == "localhost":

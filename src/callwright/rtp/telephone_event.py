@@ -70,7 +70,7 @@ class EventSender:
             elif character in KEYS:
                 events.append((KEYS.index(character), self._tone))
             else:
-                raise ValueError(f"{character!r} is no digit: 0-9, *, #, A-D, ! (flash) and , (pause) are")
+                raise ValueError(f"{character!r} is not a digit: 0-9, *, #, A-D, ! (flash) and , (pause) are")
         self._queue.extend(events)
 
     def copy(self) -> EventSender:

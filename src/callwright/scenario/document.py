@@ -98,7 +98,7 @@ def read_credentials(text: str) -> dict[str, dict[str, str]]:
             field = Party.aliases.get(key.value, key.value)
             if field not in known or not isinstance(value, Text):
                 tail, near = did_you_mean(key.value, known)
-                message = f"{quoted(key.value)} is no part of an account.{tail}"
+                message = f"{quoted(key.value)} is not part of an account.{tail}"
                 problems.append(
                     Problem(message, key.mark.line, key.mark.column, name.value, key.value, near, known)
                 )

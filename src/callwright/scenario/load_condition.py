@@ -157,7 +157,7 @@ def parse_load_condition(
         raise Refusal(message, permitted=LOAD_METRICS, nearest=near, key=text)
     if match is None:
         raise Refusal(
-            f"{quoted(text)} is no condition on a load. Write failed <= 0.1 % or pdd_p95 < 250 ms.",
+            f"{quoted(text)} is not a condition on a load. Write failed <= 0.1 % or pdd_p95 < 250 ms.",
             permitted=COMPARISONS,
             key=text,
         )

@@ -34,7 +34,7 @@ class LoadProgress(Progress):
     def give_up(self, failure: Failure, detail: str, now: float) -> None:
         super().give_up(failure, detail, now)
         if self.load_id is not None:
-            reason = f"The load never told its end: {detail.rstrip('.')}."
+            reason = f"The load ended without a result: {detail.rstrip('.')}."
             verdict = "canceled" if failure is Failure.STOPPED else "error"
             blame = None if failure is Failure.STOPPED else "platform"
             address, party = self.base.address, self.base.party

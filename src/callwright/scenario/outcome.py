@@ -93,7 +93,7 @@ class Failure(StrEnum):
     NEVER_CAME = "never_came"  # a call that was awaited did not come
     STOPPED = "stopped"  # from outside: Ctrl-C, stop, kill switch
     DEADLINE = "deadline"  # the run's own time was over first
-    PLATFORM = "platform"  # a fault of ours; the detail says which
+    PLATFORM = "platform"  # our own fault; the detail says which
 
 
 def utc_text(unix_seconds: float | None) -> str | None:

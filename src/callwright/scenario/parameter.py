@@ -339,7 +339,7 @@ class Codecs(Choice):
                 refusal.mark = part.mark
                 raise
             if codec in found:
-                raise Refusal(f"{codec} stands in the list twice.", mark=part.mark, key=part.value)
+                raise Refusal(f"{codec} is in the list twice.", mark=part.mark, key=part.value)
             found.append(codec)
         if not found:
             raise Refusal("The list of codecs is empty.", permitted=self.names)

@@ -203,7 +203,7 @@ def _read(text: str) -> Node:
         position = getattr(error, "position", 0)
         before = text[: position if isinstance(position, int) else 0]
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        message = "A character stands here that YAML does not permit."
+        message = "YAML does not permit a character here."
         raise DocumentError([Problem(message, line, column)]) from None
 
 

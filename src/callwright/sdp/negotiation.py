@@ -174,7 +174,7 @@ def answer(
     """Answer an offer (RFC 3264 section 6): ours at the first audio we can do, all other m-lines port 0."""
     media, negotiated = _answer(theirs, local)
     if negotiated.disabled:
-        raise NotAcceptable("The offer has its audio on port 0, which is to say none.", 304)
+        raise NotAcceptable("The offer has its audio on port 0, which means no audio.", 304)
     return _describe(local, session_id, version, media), negotiated
 
 

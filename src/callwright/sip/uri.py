@@ -317,7 +317,7 @@ def _parse_addr_spec(text: str) -> NameAddr:
     uri_text, semicolon, tail = text.partition(";")
     uri_text = uri_text.rstrip(" \t")
     if "?" in uri_text or "," in uri_text:
-        raise SipSyntaxError("a URI with '?' or ',' must stand in <>", 0)
+        raise SipSyntaxError("a URI with '?' or ',' must be in <>", 0)
     return NameAddr("", Uri.parse(uri_text), parse_parameters(semicolon + tail, len(uri_text)))
 
 

@@ -114,7 +114,7 @@ def _request_uri_faults(uri: str) -> list[Fault]:
     try:
         Uri.parse(uri)
     except SipSyntaxError as error:
-        reason = "the Request-URI stands in <>" if uri[:1] == "<" else f"Request-URI: {error.reason}"
+        reason = "the Request-URI is in <>" if uri[:1] == "<" else f"Request-URI: {error.reason}"
         return [Fault(reason, None, "RFC 3261 section 7.1", 400, in_start_line=True)]
     return []
 

@@ -11,7 +11,7 @@ from callwright.scenario.parameter import Duration, parameter
 @dataclass(frozen=True, kw_only=True)
 class Wait(Action):
     kind: ClassVar[str] = "wait"
-    summary: ClassVar[str] = "Waits; what was begun before goes on."
+    summary: ClassVar[str] = "Waits; calls and registrations of earlier steps go on."
     ready: ClassVar[str] = "when the time is over"
     example: ClassVar[str] = "wait: 2 s"
     main: ClassVar[str] = "seconds"
