@@ -288,7 +288,7 @@ def _register(message: Request, c: _Context) -> Words:
     return Words(
         "REGISTER",
         "with credentials" if how else f"{account}{length}",
-        (f"{c.sender} registers as {account}{length}{how}: calls to it shall come here.",),
+        (f"{c.sender} registers as {account}{length}{how}: calls to it come here.",),
     )
 
 
