@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import pytest
 
 from callwright.net.load_wills import ANSWERED, CALLED, TAKEN, Bequest, bequests
 from callwright.phone.inheritance import wills_of_load
@@ -64,6 +67,31 @@ def test_an_answered_call_is_acknowledged_and_ended_with_all_that_its_answer_sai
     loop.close()
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        "Contact: far\r\n",
+        "Contact: <sip:far@127.0.0.1:none>\r\n",
+        "m: <sip:far@[::1>;q=x\r\n",
+        "Contact: *\r\n",
+        "Expires: soon\r\nRetry-After: \r\nMin-SE: x\r\n",
+        "Supported: ,,\r\nContent-Type: x\r\nDate: tomorrow\r\n",
+        "Record-Route: <sip:127.0.0.1:none;lr>\r\n",
+    ],
+)
+def test_an_answered_call_is_ended_whatever_else_its_answer_says(native: bool, peer: Peer, odd: str) -> None:
+    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=odd, body="v=0\r\n")
+    acks = until(loop, peer.take)
+    assert acks[0].startswith(b"ACK "), "the loop took it for an answer"
+    sent = ended(loop, peer, peer.address)
+    assert [message.split()[0] for message in sent] == [b"ACK", b"BYE"]
+    assert all(b";tag=far" in message for message in sent)
+    loop.close()
+
+
 def test_what_is_over_is_forgotten_and_its_place_used_again(native: bool, peer: Peer) -> None:
     loop = loop_to(peer, native=native, hold=10, keep_wills=True, calls=3, concurrent=1)
     for _ in range(2):
@@ -72,6 +100,18 @@ def test_what_is_over_is_forgotten_and_its_place_used_again(native: bool, peer: 
         until(loop, peer.take)
     until(loop, peer.take)
     assert [one.state for one in kept(loop)] == [CALLED]
+    loop.close()
+
+
+@pytest.mark.parametrize("contact", ["far", "<sip:far@127.0.0.1:none>", "*"])
+def test_a_call_that_was_taken_is_ended_whatever_its_contact_says(
+    native: bool, peer: Peer, contact: str
+) -> None:
+    loop = loop_to(None, native=native, keep_wills=True)
+    peer.source = loop.local
+    peer.send(re.sub(r"(?m)^Contact: .*?(?=\r)", f"Contact: {contact}", invite_text(peer.address.port)))
+    until(loop, lambda: [m for m in peer.take() if b"SIP/2.0 200" in m])
+    assert [message.split()[0] for message in ended(loop, peer, None)] == [b"BYE"]
     loop.close()
 
 

@@ -146,10 +146,10 @@ class Loads:
         return any(not load.over for load in self._running.values())
 
     async def close(self) -> None:
-        """At once, whatever still runs."""
+        """Whatever still runs ends its calls first, in `END_S` at most: none is left up."""
         for load in self._running.values():
-            load.controls.stop = 3
-        await self._tasks.wait(5.0)
+            _end(load)
+        await self._tasks.wait(END_S + 2.0)
         for workers in self._open.values():
             for worker in workers:
                 worker.close()

@@ -115,7 +115,7 @@ async def _end_all(sections: list[_Section]) -> None:
             for told, (memory, *ours) in section.ledgers:
                 wills += wills_of_load(memory, told["local"], told["remote"], section.accounts)
                 sockets += ours
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, OSError) as error:
             logging.warning("messages about calls cannot be read: %s", error)
             continue
         work.append(end_estate(estate, wills, sockets))

@@ -18,7 +18,7 @@ from callwright.phone.permission import NotPermitted
 from callwright.phone.phone import Phone
 from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
-from callwright.sip.message import MalformedMessage, Request, parse_datagram
+from callwright.sip.message import MalformedMessage, Message, Request, parse_datagram
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, Uri
 from callwright.sip.will import Will, will_of_messages
@@ -30,6 +30,10 @@ PATIENCE = 34.0
 _AT_ONCE = 200  # calls that are ended in one turn: more would be too much for the buffers on the way
 _TURN = 0.02
 _LOOK_EVERY = 0.02
+_NEEDED = re.compile(
+    rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|max-forwards|route|record-route|(?:proxy-)?authorization)"
+    rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
+)
 _LENGTH = re.compile(rb"(?im)^(?:content-length|l)[ \t]*:[^\r\n]*\r\n")
 
 
@@ -89,16 +93,26 @@ def wills_of_load(
         user, password = accounts[kept.account] if kept.account < len(accounts) else ("", "")
         known = Credentials(user, password) if password else None
         try:
-            invite = parse_datagram(_bodiless(kept.invite))
-            success = parse_datagram(_bodiless(kept.answer)) if kept.answer else None
-        except MalformedMessage as error:
+            invite = _parsed(kept.invite)
+            success = _parsed(kept.answer) if kept.answer else None
+            if isinstance(invite, Request) and not isinstance(success, Request):
+                found.append(
+                    will_of_messages(invite, success, hop, outbound=kept.peer is None, credentials=known)
+                )
+        except (MalformedMessage, SipSyntaxError, ValueError, LookupError) as error:
             _log.warning("the will of a call of a load cannot be read: %s", error)
-            continue
-        if isinstance(invite, Request) and not isinstance(success, Request):
-            found.append(
-                will_of_messages(invite, success, hop, outbound=kept.peer is None, credentials=known)
-            )
     return found
+
+
+def _parsed(head: bytes) -> Message:
+    """A loop reads no more of a message than it needs; so do we where the whole cannot be read: a Contact
+    that is no URI keeps no call up. Raises MalformedMessage."""
+    bodiless = _bodiless(head)
+    try:
+        return parse_datagram(bodiless)
+    except MalformedMessage:
+        first, _, fields = bodiless.partition(b"\r\n")
+        return parse_datagram(first + b"\r\n" + b"".join(_NEEDED.findall(fields)) + b"\r\n")
 
 
 def _bodiless(head: bytes) -> bytes:
