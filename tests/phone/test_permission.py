@@ -102,8 +102,8 @@ async def test_no_part_of_a_uri_and_no_proxy_leads_to_a_stranger(target: str, pr
 async def test_a_refused_maddr_is_told_beside_the_host_that_was_read() -> None:
     typed = Rules(typed=("permitted.test",))
     assert await ask(f"sip:x@permitted.test;maddr={STRANGER}", rules=typed, purpose=Purpose.CALL) == (
-        f"The maddr of permitted.test sends requests to {STRANGER}. {STRANGER} is not what was typed, and "
-        f"neither loopback nor private. Type {STRANGER} itself if you may test it."
+        f"The maddr of permitted.test sends requests to {STRANGER}. {STRANGER} was not named on the "
+        f"command line, and is neither loopback nor private. Type {STRANGER} itself if you may test it."
     )
 
 

@@ -43,7 +43,9 @@ _EXAMPLES = """
 @app.command(epilog=_EXAMPLES)
 def call(
     uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call.")],
-    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who we say we are.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="URI", help="Caller to show in From.")
+    ] = None,
     user: flags.UserOption = None,
     password: flags.PasswordOption = None,
     proxy: flags.ProxyOption = None,

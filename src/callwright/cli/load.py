@@ -101,7 +101,11 @@ def load(
     rtp_ports: flags.RtpPortsOption = "16384-32767",
     accounts: Annotated[
         Path | None,
-        typer.Option("--accounts", metavar="FILE.csv", help="Accounts; their columns are {column} in texts."),
+        typer.Option(
+            "--accounts",
+            metavar="FILE.csv",
+            help="CSV of accounts; {column} in the URI or a header inserts that column.",
+        ),
     ] = None,
     register: Annotated[
         bool, typer.Option("--register", help="Load the registrar: REGISTER instead of calls.")
@@ -118,7 +122,9 @@ def load(
             "--scenario", metavar="FILE.yaml", help="What each call does: a test document, or a flow."
         ),
     ] = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who calls.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="URI", help="Caller to show in From.")
+    ] = None,
     header: Annotated[
         list[str] | None, typer.Option("--header", metavar="'X-A: b'", help="Add a header to each INVITE.")
     ] = None,

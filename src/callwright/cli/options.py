@@ -36,7 +36,9 @@ _EXAMPLES = """
 @app.command(epilog=_EXAMPLES)
 def options(
     uri: Annotated[str, typer.Argument(metavar="URI", help="The server, or a user on it.")],
-    from_: Annotated[str | None, typer.Option("--from", metavar="URI", help="Who we say we are.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="URI", help="Caller to show in From.")
+    ] = None,
     user: flags.UserOption = None,
     password: flags.PasswordOption = None,
     proxy: flags.ProxyOption = None,

@@ -137,10 +137,7 @@ def _load(test: str, overrides: Sequence[str], credentials: Path | None) -> Scen
         try:
             text = catalogue.text(test)
         except catalogue.NotInCatalogue as error:
-            raise Refused(
-                f"{test} is neither a file nor in the catalogue. {error}",
-                "List it: callwright catalogue",
-            ) from None
+            raise Refused(str(error), "See what they do: callwright catalogue") from None
     accounts, wrong = None, test
     try:
         if credentials is not None:

@@ -37,7 +37,7 @@ REFUSALS = {
     440: "finds that the request forked too widely",
     469: "does not know this INFO package",
     470: "has no consent of the callee",
-    480: "knows the user, but no phone of his can be reached now",
+    480: "knows the user, but none of their devices is reachable",
     481: "knows no such call or transaction",
     482: "saw this request before: a routing loop",
     483: "had to stop the request after too many hops",

@@ -300,7 +300,9 @@ def _place(purpose: Purpose, destination: Destination, host: str, address: Addre
         else "only loopback, private ranges and what is named are"
     )
     if purpose in _TYPED:
-        refused = f"{_shown(host, address)} is not what was typed, and neither loopback nor private."
+        refused = (
+            f"{_shown(host, address)} was not named on the command line, and is neither loopback nor private."
+        )
         return Decision(False, refused, f"Type {address} itself if you may test it.")
     return Decision(
         False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address), rules)

@@ -223,7 +223,7 @@ class Scenario:
         )
 
     def uri(self, destination: str, caller: Account) -> str:
-        """A SIP URI for what was dialled by the caller: party, URI, ``user@host``, else a user at his
+        """A SIP URI for what was dialled by the caller: party, URI, ``user@host``, else a user at their
         domain."""
         if destination in self.parties:
             return self.account(destination).address_of_record

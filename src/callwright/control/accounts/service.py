@@ -635,7 +635,7 @@ def _hash(secret: str) -> str:
 def _check_user(username: str, email: str, role: str, category: str) -> None:
     if not _USERNAME.fullmatch(username) or username.startswith(KEY_PREFIX) or username.isdigit():
         raise Invalid(
-            f"{username[:80]!r} is no user name: letters, digits and . _ @ + -, not digits alone.",
+            f"Invalid user name {username[:80]!r}: use letters, digits and . _ @ + -, not digits alone.",
             field="username",
         )
     if email and not _EMAIL.fullmatch(email):

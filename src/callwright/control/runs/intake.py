@@ -80,7 +80,9 @@ class Intake:
             return ClaimAnswer(None, "It is not for this agent.", self.lease)
         run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease)
         if run is None:
-            return ClaimAnswer(None, "It is taken, stopped, or of another attempt.", self.lease)
+            return ClaimAnswer(
+                None, "Already claimed, stopped, or superseded by a newer attempt.", self.lease
+            )
         self._moved.append(run)
         try:
             return ClaimAnswer(await self._job(run), lease_seconds=self.lease)

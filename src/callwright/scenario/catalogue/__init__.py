@@ -31,7 +31,9 @@ class NotInCatalogue(LookupError):
         self.name = name
         self.nearest = nearest(name, NAMES)
         hint = f" Did you mean {self.nearest}?" if self.nearest else ""
-        super().__init__(f"{name} is not in the catalogue.{hint} It holds {', '.join(NAMES)}.")
+        super().__init__(
+            f"No file or catalogue test named {name!r}.{hint} Catalogue tests: {', '.join(NAMES)}."
+        )
 
 
 def text(name: str) -> str:

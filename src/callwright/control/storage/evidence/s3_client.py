@@ -219,7 +219,7 @@ class S3Client:
         if code == "NoSuchKey" or (code in ("404", "NotFound") and key):
             return NotFound("file", key)
         sentence, remedy = _SAID.get(
-            code, (f"{{it}} answers {code} ({status}).", "Look at its log; it is tried again.")
+            code, (f"{{it}} answers {code} ({status}).", "Check its log; the platform retries.")
         )
         filled = sentence.format(it=self._it, bucket=self._location.bucket)
         return EvidenceAway(filled[0].upper() + filled[1:], f"{remedy} {_LOST}")
