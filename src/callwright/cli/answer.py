@@ -114,7 +114,7 @@ def answer(
             min=0,
             max=100,
             metavar="PERCENT",
-            help="Fail when audio came for less of the call than this, by unexplained gaps; 0: do not check.",
+            help="Fail when audio came for a smaller share of the call than this; 0: do not check.",
         ),
     ] = 90,
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,

@@ -50,7 +50,7 @@ def create(
     project: Annotated[
         str | None,
         typer.Option(
-            "--project", metavar="NAME", help="Good in this project alone, and administers nothing."
+            "--project", metavar="NAME", help="Works in this project only, and administers nothing."
         ),
     ] = None,
     data: DataOption = DEFAULT_DATA,

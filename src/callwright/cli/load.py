@@ -95,7 +95,7 @@ def load(
             min=0,
             max=100,
             metavar="PERCENT",
-            help="A call fails when audio came for less of it than this, by gaps; 0: do not check.",
+            help="A call fails when audio came for a smaller share of it than this; 0: do not check.",
         ),
     ] = 90.0,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
