@@ -28,6 +28,7 @@ HEARD = ReceivedOutcome(
     codec="PCMA", packets=400, lost=0, loss_pct=0.0, mos=4.4, silence_pct=20.0, heard_pct=100.0
 )
 ONE = dataclasses.replace(HEARD, dtmf="1")
+STOPPED = dataclasses.replace(HEARD, packets=100, heard_pct=95.0, gaps=(SilentGap(2.0, 4.0, "stopped"),))
 SILENCE = dataclasses.replace(HEARD, silence_pct=100.0)
 ALICE = CallOutcome(
     id="alice's",
@@ -112,9 +113,42 @@ def test_a_refusal_by_our_own_phone_is_not_the_targets(code: int, whose: Blame |
     assert blame(replaced(ALICE, ended_by=EndedBy.REMOTE, **facts)) is Blame.TARGET
 
 
-def test_a_refusal_with_another_code_than_our_phone_gave_is_the_targets() -> None:
-    bob = replaced(BOB, **UNANSWERED, sip_code=486)
-    assert blame(replaced(ALICE, **UNANSWERED, sip_code=503), bob) is Blame.TARGET
+def test_a_refusal_of_ours_that_the_target_told_otherwise_is_nobodys_known_fault() -> None:
+    bob = replaced(BOB, **UNANSWERED, sip_code=603, ended_by=EndedBy.LOCAL)
+    assert blame(replaced(ALICE, **UNANSWERED, sip_code=486), bob) is None
+
+
+def test_a_phone_of_ours_that_rang_and_never_answered_is_the_tests_fault() -> None:
+    rang = (StateReached(0.0, CallState.INCOMING), StateReached(0.1, CallState.RINGING, 180))
+    bob = replaced(BOB, **{**UNANSWERED, "states": rang}, sip_code=487, ended_by=EndedBy.REMOTE)
+    for code in (408, 480, 487):
+        assert blame(replaced(ALICE, **UNANSWERED, sip_code=code), bob) is Blame.TEST
+    silent = replaced(bob, states=rang[:1])
+    assert blame(replaced(ALICE, **UNANSWERED, sip_code=480), silent) is Blame.TARGET
+
+
+def test_several_phones_of_ours_that_all_refused_count_as_one() -> None:
+    bob = replaced(BOB, **UNANSWERED, sip_code=486, ended_by=EndedBy.LOCAL)
+    carol = replaced(bob, id="carol's", party="carol", sip_code=603)
+    assert blame(replaced(ALICE, **UNANSWERED, sip_code=486), bob, carol) is Blame.TEST
+    taken = replaced(carol, sip_code=200, states=ANSWERED)
+    assert blame(replaced(ALICE, **UNANSWERED, sip_code=486), bob, taken) is Blame.TARGET
+
+
+def test_a_packet_that_got_lost_on_the_way_does_not_make_the_difference() -> None:
+    gap = SilentGap(2.0, 8.0, "stopped")
+    stopped = replaced(BOB, received=dataclasses.replace(HEARD, packets=99, heard_pct=25.0, gaps=(gap,)))
+    assert blame(stopped, replaced(ALICE, sent=StreamOutcome(packets=100))) is Blame.TEST
+
+
+def test_a_report_of_total_loss_that_our_other_end_contradicts_is_the_targets() -> None:
+    assert blame(replaced(ALICE, peer_loss_pct=100.0), BOB) is Blame.TARGET
+    assert blame(replaced(ALICE, peer_loss_pct=100.0)) is Blame.NETWORK
+
+
+def test_who_sent_nothing_blames_nobody_for_hearing_nothing() -> None:
+    mute = replaced(ALICE, received=ReceivedOutcome(packets=0), sent=StreamOutcome(packets=0))
+    assert blame(mute) is None
 
 
 def test_a_call_that_was_to_be_refused_and_that_our_own_phone_took_is_the_tests_fault() -> None:
@@ -146,6 +180,8 @@ def test_of_several_legs_that_may_be_the_other_end_none_is_taken() -> None:
         ("bob.heard > 90 %", {}, {}, None),
         ("bob.codec = PCMU", {"codec": "PCMA"}, {"codec": "PCMA"}, None),
         ("bob.mos > 4.45", {}, {}, Blame.NETWORK),
+        ("bob.longest_gap < 1 s", {"sent": StreamOutcome(packets=100)}, {"received": STOPPED}, Blame.TEST),
+        ("bob.longest_gap < 1 s", {"sent": StreamOutcome(packets=400)}, {"received": STOPPED}, Blame.TARGET),
     ],
 )
 def test_a_condition_speaks_against_whoever_both_ends_show(

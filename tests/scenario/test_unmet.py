@@ -14,6 +14,7 @@ from callwright.scenario.outcome import (
     ReceivedOutcome,
     RegistrationOutcome,
     RequestOutcome,
+    SilentGap,
     StateReached,
     StreamOutcome,
     Verdict,
@@ -35,7 +36,14 @@ CALL = CallOutcome(
     ended_by=EndedBy.REMOTE,
     states=(StateReached(0.0, CallState.CALLING), StateReached(1.5, CallState.ANSWERED, 200)),
     messages=(CapturedMessage("180", (("X-A", "b"),)),),
-    received=ReceivedOutcome(packets=100, mos=3.2, loss_pct=5.0, silence_pct=12.0, heard_pct=88.0),
+    received=ReceivedOutcome(
+        packets=100,
+        mos=3.2,
+        loss_pct=5.0,
+        silence_pct=12.0,
+        heard_pct=88.0,
+        gaps=(SilentGap(1.0, 4.0, "stopped"),),
+    ),
     sent=StreamOutcome(mos=4.0, packets=100),
     codec="PCMU",
 )
@@ -59,6 +67,12 @@ def said(text: str, call: CallOutcome = CALL) -> str:
     [
         ("mos >= 4.0", "Alice heard 1002 at MOS 3.2, Poor, where at least 4.0 was asked for."),
         ("loss <= 1 %", "5 % of the packets to Alice were lost, where at most 1 % was asked for."),
+        ("loss <= 1", "5 % of the packets to Alice were lost, where at most 1 % was asked for."),
+        (
+            "heard_pct >= 90",
+            "Audio of 1002 came to Alice for 88 % of the time, where at least 90 % was asked for.",
+        ),
+        ("longest_gap < 1 s", "No audio came to Alice for 3 s, where less than 1 s was asked for."),
         ("pdd < 1 s", "The call to 1002 rang after 1.24 s, where less than 1 s was asked for."),
         ("codec = PCMA", "The call to 1002 used PCMU, where PCMA was expected."),
         ("code = 486", "The call was answered with 200 OK, where 486 was expected."),

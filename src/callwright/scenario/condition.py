@@ -108,6 +108,12 @@ METRICS = _table(
         "part of the received audio that was silent, gaps included",
     ),
     Metric("heard", "percent", _heard, "part of the received audio that was not silent"),
+    Metric(
+        "heard_pct",
+        "percent",
+        lambda c: c.received.heard_pct,
+        "part of the time in which audio was due that was not in a gap",
+    ),
     Metric("dtx", "percent", lambda c: c.received.dtx_pct, "part of the call left out on purpose, by DTX"),
     Metric("longest_gap", "time", _longest_gap, "longest time without a packet where audio was due"),
     Metric("clipping", "percent", lambda c: c.received.clipping_pct, "part of the audio that was clipped"),

@@ -10,21 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from callwright.scenario.condition import Condition, Subject
-from callwright.scenario.outcome import Blame, CallOutcome, ConditionOutcome, Direction, EndedBy, Verdict
+from callwright.scenario.outcome import (
+    Blame,
+    CallOutcome,
+    CallState,
+    ConditionOutcome,
+    Direction,
+    EndedBy,
+    Verdict,
+)
 from callwright.scenario.status import status
 from callwright.scenario.verdict import Judgement, far_end, name_of
 
 _SAME_SHARE = 5.0  # percent: two ends that differ by less have measured the same
 _OUTSIDE = (Blame.TARGET, Blame.NETWORK)
-_OF_THE_SOUND = frozenset({"silence", "heard", "heard_pct", "level"})
+_NEARLY_ALL = 0.97  # of what was sent: a packet that got lost on the way does not make the difference
+_OF_THE_SOUND = frozenset({"silence", "heard", "level"})
+_OF_THE_GAPS = frozenset({"heard_pct", "longest_gap", "dtx"})
 _OF_THE_END = frozenset({"duration", "ended_by"})
 
 
-def other_end(call: CallOutcome, calls: Sequence[CallOutcome]) -> CallOutcome | None:
-    """The leg of the same call at another party of this test; None: there is none, or several may be it."""
+def other_ends(call: CallOutcome, calls: Sequence[CallOutcome]) -> list[CallOutcome]:
+    """The legs at other parties of this test that may be the far end of this call."""
     if call.started_at is None:
-        return None
-    found = [
+        return []
+    return [
         leg
         for leg in calls
         if leg.direction is not call.direction
@@ -32,6 +42,11 @@ def other_end(call: CallOutcome, calls: Sequence[CallOutcome]) -> CallOutcome | 
         and leg.started_at is not None
         and _overlap(call, leg)
     ]
+
+
+def other_end(call: CallOutcome, calls: Sequence[CallOutcome]) -> CallOutcome | None:
+    """The leg of the same call at another party of this test; None: there is none, or several may be it."""
+    found = other_ends(call, calls)
     return found[0] if len(found) == 1 else None
 
 
@@ -51,45 +66,65 @@ def weighed(call: CallOutcome, calls: Sequence[CallOutcome], *, meant_to_fail: b
     wants the call refused."""
     if call.verdict is not Verdict.FAILED or call.blame not in _OUTSIDE:
         return call
-    other = other_end(call, calls)
+    others = other_ends(call, calls)
+    other = others[0] if len(others) == 1 else None
     if meant_to_fail and call.answered:
         taken = other is not None and other.answered
         return call.judged(call.verdict, Blame.TEST if taken else call.blame, call.reason)
-    judgement = _by_both_ends(call, other)
+    if call.direction is Direction.OUTGOING and not call.answered:
+        judgement = _refused_by_us(call, others)
+    else:
+        judgement = _by_both_ends(call, other)
     return call if judgement is None else call.judged(*judgement)
 
 
 def _by_both_ends(call: CallOutcome, other: CallOutcome | None) -> Judgement | None:
     """None: nothing that our side did explains it."""
-    if call.direction is Direction.OUTGOING and not call.answered:
-        return _refused_by_us(call, other)
     if not call.answered or not call.media_expected:
         return None
     said = call.reason.rstrip(".")
     heard = call.received
+    deaf = heard.without_sound or not heard.packets
+    if deaf and call.sent.packets == 0:
+        # A target that learns our address from our packets had nowhere to send to.
+        return Verdict.FAILED, None, f"{said}. We sent no audio either, so nobody is blamed."
     if other is None:
         if heard.without_sound and _sent_silence(call):
             # An echo, or a line that answers what it hears, has nothing else to send.
             return Verdict.FAILED, None, f"{said}. We sent silence too, so nobody is blamed."
         return None
     them, sent = name_of(other.party, "the other end"), other.sent.packets
-    if (heard.without_sound or not heard.packets) and sent == 0:
+    if deaf and sent == 0:
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no audio."
     if heard.without_sound and _sent_silence(other):
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent silence."
-    if heard.gaps and heard.packets and sent is not None and heard.packets >= sent:
+    if heard.gaps and heard.packets and sent is not None and heard.packets >= _NEARLY_ALL * sent:
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no more than that."
+    arrived = other.received.packets
+    if not deaf and (call.peer_loss_pct or 0.0) >= 100 and arrived:
+        return Verdict.FAILED, Blame.TARGET, f"{said}, though {them} received {arrived:,} packets of it."
     return None
 
 
-def _refused_by_us(call: CallOutcome, other: CallOutcome | None) -> Judgement | None:
-    if other is None or other.answered or other.sip_code is None or other.sip_code != call.sip_code:
+def _refused_by_us(call: CallOutcome, others: Sequence[CallOutcome]) -> Judgement | None:
+    """A call that was not answered, where every phone that it may have come to is ours."""
+    if not others or any(leg.answered for leg in others):
         return None
-    if other.ended_by is EndedBy.REMOTE:  # canceled by the caller: the 487 is no refusal
-        return None
-    named = status(other.sip_code, other.sip_reason)
-    reason = f"{name_of(other.party, 'Our own phone')} refused the call with {named}"
-    if other.sip_code == 488:
+    # A leg that the caller canceled has its 487 from us, and that is no refusal.
+    refused = [leg for leg in others if (leg.sip_code or 0) >= 300 and leg.ended_by is not EndedBy.REMOTE]
+    same = next((leg for leg in refused if leg.sip_code == call.sip_code), None)
+    leg = same or (refused or [others[0]])[0]
+    name = name_of(leg.party, "Our own phone")
+    if not refused:
+        rang = any(reached.state is CallState.RINGING for leg in others for reached in leg.states)
+        if not rang:
+            return None
+        return Verdict.FAILED, Blame.TEST, f"{name} rang and never answered: it is a phone of this test."
+    reason = f"{name} refused the call with {status(leg.sip_code or 0, leg.sip_reason)}"
+    if same is None:
+        told = status(call.sip_code, call.sip_reason) if call.sip_code else "no answer"
+        return Verdict.FAILED, None, f"{reason}: it is a phone of this test. The caller was given {told}."
+    if leg.sip_code == 488:
         # The offer came through the target, which may have changed it.
         return Verdict.FAILED, None, f"{reason}, and it came through {call.peer or far_end(call)}."
     return Verdict.FAILED, Blame.TEST, f"{reason}: it is a phone of this test."
@@ -116,6 +151,10 @@ def blame_of(
         return _blame_for_sound(subject, other)
     if other is None:
         return condition.blame
+    if metric in _OF_THE_GAPS:
+        sent, came = other.sent.packets, subject.received.packets
+        whole = sent is not None and came is not None and came >= _NEARLY_ALL * sent
+        return Blame.TEST if whole else condition.blame
     if metric == "dtmf" and (other.dtmf_sent or "") == (subject.received.dtmf or ""):
         return Blame.TEST
     if metric == "code" and other.sip_code == subject.sip_code:

@@ -44,6 +44,9 @@ def _asked(condition: Condition) -> str:
     wanted = condition.expected.removeprefix(operator).strip()
     if condition.metric.name == "states":
         wanted = wanted.strip("[]")
+    unit = condition.metric.unit
+    if unit and not wanted.endswith((unit.strip(), "s")):  # a time is written with its own
+        wanted += unit
     return {
         ">=": f"where at least {wanted} was asked for",
         ">": f"where more than {wanted} was asked for",
@@ -134,7 +137,8 @@ _WORDS: dict[str, _Words] = {
     "silence": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was silence",
     "heard": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was sound",
     "heard_pct": lambda s, v: f"Audio of {_them(s)} came to {_us(s)} for {v} of the time",
-    "dtx_pct": lambda s, v: f"{_them(s)} left out {v} of the audio to {_us(s)} on purpose",
+    "dtx": lambda s, v: f"{_them(s)} left out {v} of the audio to {_us(s)} on purpose",
+    "longest_gap": lambda s, v: f"No audio came to {_us(s)} for {_time(v)}",
     "clipping": lambda s, v: f"{v} of what {_us(s)} heard of {_them(s)} was clipped",
     "level": lambda s, v: f"{_us(s)} heard {_them(s)} at a level of {v}",
     "pdd": lambda s, v: f"{_call(s)} rang after {_time(v)}",
