@@ -25,7 +25,8 @@ _LOCAL = tuple(  # of the registries of special-purpose addresses (RFC 6890): "g
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 section 2.1
 _COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1, deprecated and still routed by some
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_RESERVED = ipaddress.ip_network("240.0.0.0/4")  # holds the broadcast address too
+_RESERVED = ipaddress.ip_network("240.0.0.0/4")
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 @lru_cache(maxsize=512)  # a call asks some dozen times for the same two or three
@@ -45,7 +46,7 @@ def plain(address: Address) -> Address:
         return address.ipv4_mapped
     if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return ipaddress.IPv6Address(int(address)) if address.scope_id else address
+    return ipaddress.IPv6Address(int(address))
 
 
 def bare(host: str) -> str:
@@ -57,25 +58,23 @@ def impossible(address: Address) -> str | None:
     """What nobody may reach, whatever the rules say."""
     if address.is_multicast:
         return "a multicast address"
-    if isinstance(address, ipaddress.IPv4Address):
-        if address in _THIS_NETWORK:
-            return (
-                "the unspecified address" if address.is_unspecified else "an address of no host (0.0.0.0/8)"
-            )
-        if address in _RESERVED:
-            broadcast = int(address) == 2**32 - 1
-            return "the broadcast address" if broadcast else "a reserved address"
-    return "the unspecified address" if address.is_unspecified else None
+    if address.is_unspecified:
+        return "the unspecified address"
+    if address in _THIS_NETWORK:
+        return "an address of no host (0.0.0.0/8)"
+    if address == _BROADCAST:
+        return "the broadcast address"
+    return "a reserved address" if address in _RESERVED else None
 
 
 def is_private(address: Address) -> bool:
     """RFC 1918 and RFC 4193; not shared space (RFC 6598), which belongs to carriers."""
-    return any(address.version == network.version and address in network for network in _PRIVATE)
+    return any(address in network for network in _PRIVATE)
 
 
 def is_shared(address: Address) -> bool:
     """Carrier-grade NAT space, RFC 6598."""
-    return address.version == 4 and address in _SHARED
+    return address in _SHARED
 
 
 def is_inside(address: Address) -> bool:
@@ -89,5 +88,5 @@ def is_inside(address: Address) -> bool:
         or address.is_link_local
         or is_private(address)
         or is_shared(address)
-        or any(address.version == network.version and address in network for network in _LOCAL)
+        or any(address in network for network in _LOCAL)
     )

@@ -126,8 +126,7 @@ class Target:
             wanted, name = _name(self.host), _name(host)
             return name.endswith(wanted[1:]) if wanted.startswith("*.") else name == wanted
         if self.network is not None and address is not None:
-            network = ipaddress.ip_network(self.network, strict=False)
-            return address.version == network.version and address in network
+            return address in ipaddress.ip_network(self.network, strict=False)
         return False
 
 
