@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callwright.policy.addresses import numeric
 from callwright.policy.destination import (
     Destination,
     Ground,
@@ -16,7 +17,7 @@ from callwright.policy.destination import (
     decide,
     parse_allow,
 )
-from callwright.policy.numbers import number_matches
+from callwright.policy.numbers import LONGEST, number_matches
 
 EMPTY = Rules()
 
@@ -223,7 +224,7 @@ def test_other_numbers_are_just_numbers(user: str) -> None:
     assert decide(Purpose.RUN, Destination("127.0.0.1", user=user), EMPTY).allowed
 
 
-@pytest.mark.parametrize("purpose", [Purpose.REGISTER, Purpose.OPTIONS])
+@pytest.mark.parametrize("purpose", [Purpose.REGISTER, Purpose.OPTIONS, Purpose.MEDIA])
 def test_to_register_as_110_is_no_call(purpose: Purpose) -> None:
     assert decide(purpose, Destination("127.0.0.1", user="110"), EMPTY).allowed
 
@@ -310,3 +311,221 @@ def test_a_person_who_types_is_told_of_no_flag_that_is_not_there() -> None:
     decision = decide(Purpose.CALL, Destination("203.0.113.7"), Rules(typed=("192.0.2.10",)))
     assert not decision.allowed
     assert decision.remedy == "Type 203.0.113.7 itself if you may test it."
+
+
+# -- to the letter
+
+
+@pytest.mark.parametrize(("port", "allowed"), [(1, True), (65535, True), (None, True), (0, False)])
+def test_ports_from_1_to_65535_exist(port: int | None, allowed: bool) -> None:
+    decision = decide(Purpose.RUN, Destination("127.0.0.1", port=port), EMPTY)
+    assert decision.allowed is allowed
+    if not allowed:
+        assert (decision.reason, decision.remedy) == ("Port 0 does not exist.", "Use a port from 1 to 65535.")
+
+
+def test_user_part_may_be_as_long_as_the_limit() -> None:
+    allowed = decide(Purpose.RUN, Destination("127.0.0.1", user="a" * LONGEST), EMPTY)
+    assert allowed.allowed
+    refused = decide(Purpose.RUN, Destination("127.0.0.1", user="a" * (LONGEST + 1)), EMPTY)
+    assert (refused.allowed, refused.undecided) == (False, False)
+    assert refused.reason == "A user part has at most 1024 characters, not 1025."
+
+
+def test_name_that_resolved_to_no_address_is_refused_with_the_answer() -> None:
+    decision = decide(Purpose.RUN, Destination("a.example", ("127.0.0.1", "x")), EMPTY)
+    assert (decision.allowed, decision.undecided) == (False, False)
+    assert decision.reason == "a.example resolved to what is no address: 127.0.0.1, x."
+
+
+def test_localhost_needs_no_dns_and_its_answer_counts() -> None:
+    for name in ("localhost", "LocalHost."):
+        assert decide(Purpose.RUN, Destination(name), EMPTY).ground is Ground.LOOPBACK
+    assert not decide(Purpose.RUN, Destination("localhost", ("203.0.113.7",)), EMPTY).allowed
+    assert decide(Purpose.RUN, Destination("elsewhere"), EMPTY).undecided
+
+
+def test_numeric_host_counts_beside_what_dns_is_said_to_have_answered() -> None:
+    assert not decide(Purpose.RUN, Destination("203.0.113.7", ("127.0.0.1",)), EMPTY).allowed
+
+
+def test_address_of_nobody_is_refused_with_its_name() -> None:
+    decision = decide(Purpose.RUN, Destination("all.example", ("224.0.1.75",)), EMPTY)
+    assert (decision.allowed, decision.undecided) == (False, False)
+    assert decision.reason == "all.example (224.0.1.75) is a multicast address; no call goes there."
+    assert decision.remedy == ""
+
+
+def test_reason_of_a_permission_names_its_ground() -> None:
+    own = Rules(own=(("127.0.0.1", 5060),))
+    target = parse_allow("203.0.113.0/24")
+    name = parse_allow("pbx.example.com")
+    permitted = Rules(typed=("typed.example.com",), targets=(target, name))
+    asked = {
+        "It is the built-in PBX.": decide(Purpose.RUN, Destination("127.0.0.1"), own),
+        "A person typed it.": decide(Purpose.CALL, Destination("typed.example.com"), permitted),
+        "localhost (127.0.0.1) is this machine.": decide(Purpose.RUN, Destination("localhost"), EMPTY),
+        "10.0.0.1 is in a private range.": decide(Purpose.RUN, Destination("10.0.0.1"), EMPTY),
+        "pbx.example.com is permitted by name.": decide(
+            Purpose.RUN, Destination("pbx.example.com"), permitted
+        ),
+        "203.0.113.7 is permitted as 203.0.113.0/24.": decide(
+            Purpose.RUN, Destination("203.0.113.7"), permitted
+        ),
+        "pbx.example.com (198.51.100.1) is permitted as pbx.example.com.": decide(
+            Purpose.RUN, Destination("pbx.example.com", ("198.51.100.1",)), permitted
+        ),
+    }
+    for reason, decision in asked.items():
+        assert (decision.allowed, decision.reason, decision.remedy) == (True, reason, "")
+    grounds = [decision.ground for decision in asked.values()]
+    assert grounds == ["own", "typed", "loopback", "private", "target", "target", "target"]
+    targets = [decision.target for decision in asked.values()]
+    assert targets == [None, None, None, None, name, target, name]
+
+
+def test_refused_load_is_told_where_load_may_go() -> None:
+    decision = decide(Purpose.LOAD, Destination("192.168.1.7"), EMPTY)
+    assert decision.reason == (
+        "192.168.1.7 is not permitted: load goes only to this machine and to what is named."
+    )
+    assert decision.remedy == "Add --allow 192.168.1.7 if you may test it."
+
+
+def test_remedy_is_that_of_the_rules_where_they_have_one() -> None:
+    rules = Rules(permit="Ask the administrator for {place}.")
+    assert decide(Purpose.RUN, Destination("203.0.113.7"), rules).remedy == (
+        "Ask the administrator for 203.0.113.7."
+    )
+    assert decide(Purpose.RUN, Destination("pbx.lan"), rules).remedy == "Ask the administrator for pbx.lan."
+
+
+def test_own_pbx_is_its_address_and_its_port() -> None:
+    rules = Rules(own=(("203.0.113.9", 5060), ("203.0.113.9", 5070)))
+    for port, ground in ((None, Ground.OWN), (5060, Ground.OWN), (5070, Ground.OWN), (5061, None)):
+        decision = decide(Purpose.RUN, Destination("203.0.113.9", port=port, user="112"), rules)
+        assert (decision.ground, decision.allowed) == (ground, ground is not None)
+    both = Destination("pbx.example.com", ("203.0.113.9", "203.0.113.8"), 5060, "112")
+    assert not decide(Purpose.RUN, both, rules).allowed
+    assert not decide(Purpose.RUN, Destination("203.0.113.8", port=5060), rules).allowed
+
+
+def test_refused_number_is_shown_as_it_is_dialled() -> None:
+    def refusal(user: str) -> tuple[str, str]:
+        decision = decide(Purpose.RUN, Destination("127.0.0.1", user=user), EMPTY)
+        assert not decision.allowed
+        return decision.reason, decision.remedy
+
+    remedy = "If it is safe there, name the number itself in the targets file of a test: 127.0.0.1 number="
+    only = "it is called only on the built-in PBX."
+    assert refusal("%31%31%32") == (f"112 is an emergency number; {only}", f"{remedy}%31%31%32")
+    assert refusal("112%0A") == (f"112%0A is an emergency number; {only}", f"{remedy}112%0A")
+    assert refusal("+88161 234567") == (
+        f"+88161 234567 is a satellite number; {only}",
+        f"{remedy}+88161234567",
+    )
+    assert refusal("0900123456")[0] == f"0900123456 is a premium-rate number; {only}"
+
+
+def test_number_is_permitted_where_all_addresses_of_the_name_are_the_targets() -> None:
+    network = Target(network="203.0.113.0/24", number="112")
+    anywhere = parse_allow("0.0.0.0/0")
+    inside, outside = "203.0.113.7", "198.51.100.7"
+    for addresses, allowed in (
+        ((inside,), True),
+        ((inside, "203.0.113.8"), True),
+        ((inside, outside), False),
+        ((outside, inside), False),
+        ((), False),
+    ):
+        rules = Rules(targets=(network, anywhere))
+        decision = decide(Purpose.RUN, Destination("pbx.example.com", addresses, user="112"), rules)
+        assert decision.allowed is allowed
+        assert decision.undecided is False
+    named = Rules(targets=(Target(host="pbx.example.com", number="112"),))
+    assert decide(Purpose.RUN, Destination("pbx.example.com", user="112"), named).allowed
+    assert decide(Purpose.RUN, Destination("pbx.example.com", (inside, outside), user="112"), named).allowed
+
+
+def test_place_with_a_number_is_not_permitted_for_a_request_that_dials_none() -> None:
+    rules = Rules(targets=(Target(host="203.0.113.7", number="*"),))
+    assert not decide(Purpose.RUN, Destination("203.0.113.7"), rules).allowed
+    assert decide(Purpose.RUN, Destination("203.0.113.7", user="100"), rules).allowed
+
+
+def test_target_with_an_address_means_it_in_any_spelling_and_no_name() -> None:
+    target = Target(host="[2001:db8::1]")
+    assert target.permits_places
+    assert not Target(number="112").permits_places
+    for text, at in (("2001:db8:0:0::1", True), ("2001:db8::2", False), ("203.0.113.1", False)):
+        assert target.at("pbx.example.com", numeric(text)) is at
+    assert target.at("2001:db8::1", None) is False
+    assert Target(host="::ffff:203.0.113.7").at("", numeric("203.0.113.7")) is True
+
+
+def test_target_with_a_network_means_no_name_and_no_address_of_the_other_kind() -> None:
+    target = Target(network="203.0.113.5/24")
+    assert target.at("203.0.113.7", None) is False
+    for text, at in (("203.0.113.0", True), ("203.0.113.255", True), ("203.0.112.255", False)):
+        assert target.at("", numeric(text)) is at
+    assert target.at("", numeric("2001:db8::1")) is False
+    assert Target(network="2001:db8::5/32").at("", numeric("2001:db8:ffff::1")) is True
+    assert Target(number="112").at("", numeric("203.0.113.7")) is False
+
+
+def test_target_with_a_name_means_it_alone() -> None:
+    for wanted, host, at in (
+        ("PBX.example.com.", "pbx.Example.com", True),
+        ("example.com", "pbx.example.com", False),
+        ("bx.example.com", "pbx.example.com", False),
+        ("*.example.com", "pbx.example.com", True),
+        ("*.example.com", "pbx.example.com.", True),
+        ("*.example.com", "example.com", False),
+    ):
+        assert Target(host=wanted).at(host, numeric("203.0.113.7")) is at
+
+
+def test_cap_of_a_target_is_above_0() -> None:
+    target = Target(host="a", rate=0.1, concurrency=1, minutes=0.5)
+    assert (target.rate, target.concurrency, target.minutes) == (0.1, 1, 0.5)
+    with pytest.raises(PolicyError, match=r"^The cap rate of a target is above 0, not 0\.$"):
+        Target(host="a", rate=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"host": "a", "network": "10.0.0.0/8"}, "A target has a host or a network, not both."),
+        ({}, "A target needs a host, a network or a number."),
+        ({"network": "all"}, "'all' is not a network such as 192.0.2.0/24."),
+        ({"host": "a", "country": "XX"}, "'XX' is not a country: use two letters of ISO 3166, such as AT."),
+        (
+            {"host": "a", "country": "uk"},
+            "'uk' is not a country: use two letters of ISO 3166, such as AT. Great Britain is GB.",
+        ),
+    ],
+)
+def test_refused_target_is_told_what_a_target_is(arguments: dict[str, str], told: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        Target(**arguments)  # type: ignore[arg-type]
+    assert str(refused.value) == told
+
+
+def test_stranger_may_name_a_place_outside_and_no_place_inside() -> None:
+    rules = Rules(typed=("pbx.example.com", "10.0.0.1"), embedded=False)
+    assert decide(Purpose.CALL, Destination("pbx.example.com", ("203.0.113.7",)), rules).allowed
+    for inside in ("10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "198.18.0.1"):
+        refused = decide(Purpose.CALL, Destination("pbx.example.com", (inside,)), rules)
+        assert not refused.allowed
+        assert refused.reason == (
+            f"pbx.example.com ({inside}) is not what was typed, and neither loopback nor private."
+        )
+    assert not decide(Purpose.CALL, Destination("10.0.0.1"), rules).allowed
+
+
+def test_allow_keeps_a_name_as_it_is_written() -> None:
+    assert parse_allow(" PBX.example.com ") == Target(host="PBX.example.com")
+    assert parse_allow("203.0.113.5/24") == Target(network="203.0.113.0/24")
+    assert parse_allow("203.0.113.5") == Target(network="203.0.113.5/32")
+    assert parse_allow("[2001:db8::1]") == Target(network="2001:db8::1/128")
+    assert parse_allow("pbx1") == Target(host="pbx1")

@@ -5,6 +5,7 @@ import pytest
 from callwright.policy.destination import (
     Decision,
     Destination,
+    Ground,
     Purpose,
     Rules,
     decide,
@@ -186,3 +187,215 @@ def test_a_caller_cannot_send_our_requests_to_a_third_party() -> None:
     assert decision.reason == (
         f"The peer {PUBLIC_PEER} wants requests at {ITS_MEDIA}: neither the peer itself nor permitted."
     )
+
+
+# -- to the letter
+
+CALLED = decide(Purpose.CALL, Destination(PUBLIC_PEER), Rules(typed=(PUBLIC_PEER,)))
+CALLEE_SAYS = f"The peer {PUBLIC_PEER} wants media at"
+
+
+def led(address: str, rules: Rules | None = None, *, peer: str = PUBLIC_PEER, name: str = "") -> Decision:
+    """A request of a typed call."""
+    return contact_allowed(
+        address, 5060, peer=peer, purpose=Purpose.CALL, rules=rules or Rules(), signalling=CALLED, name=name
+    )
+
+
+@pytest.mark.parametrize(("port", "allowed"), [(1023, False), (1024, True), (65535, True), (65536, False)])
+def test_media_goes_to_ports_from_1024(port: int, allowed: bool) -> None:
+    decision = ask(PUBLIC_PEER, port=port)
+    assert decision.allowed is allowed
+    if not allowed:
+        assert decision.reason == (f"The peer wants media at port {port}; media goes to ports 1024 to 65535.")
+
+
+@pytest.mark.parametrize(("port", "allowed"), [(0, False), (1, True), (65535, True), (65536, False)])
+def test_requests_go_to_any_port_that_exists(port: int, allowed: bool) -> None:
+    decision = contact_allowed(PUBLIC_PEER, port, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules())
+    assert decision.allowed is allowed
+    if not allowed:
+        assert decision.reason == f"The peer wants requests at port {port}, which does not exist."
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "rules", "ground", "reason"),
+    [
+        (PUBLIC_PEER, PUBLIC_PEER, Rules(), "peer", "The peer gets media where it signals from."),
+        (
+            f"[::ffff:{PUBLIC_PEER}]",
+            PUBLIC_PEER,
+            Rules(),
+            "peer",
+            "The peer gets media where it signals from.",
+        ),
+        (ITS_MEDIA, PUBLIC_PEER, Rules(), "callee", "The callee of a typed call wants it there."),
+        (
+            ITS_MEDIA,
+            PUBLIC_PEER,
+            Rules(media=(parse_allow("192.0.2.1"), parse_allow(ITS_MEDIA))),
+            "target",
+            f"{ITS_MEDIA} is permitted for media.",
+        ),
+        (
+            ITS_MEDIA,
+            PUBLIC_PEER,
+            Rules(targets=(parse_allow(ITS_MEDIA),)),
+            "target",
+            f"{ITS_MEDIA} is permitted by name.",
+        ),
+        (
+            "127.0.0.2",
+            "127.0.0.1",
+            Rules(),
+            "loopback",
+            "127.0.0.2 and the peer are both on this machine.",
+        ),
+        (
+            "192.168.1.9",
+            "192.168.1.10",
+            Rules(local=("192.168.1.9", "192.168.1.10")),
+            "loopback",
+            "192.168.1.9 and the peer are both on this machine.",
+        ),
+        (
+            "192.168.1.9",
+            "192.168.1.11",
+            Rules(local=("192.168.1.9",)),
+            "private",
+            "192.168.1.9 is in a private range.",
+        ),
+        ("fe80::5", "fe80::9", Rules(), "peer", "fe80::5 is on the peer's own link."),
+        ("10.0.0.1", PUBLIC_PEER, Rules(), "private", "10.0.0.1 is in a private range."),
+        (
+            "10.0.0.1",
+            "10.0.0.2",
+            Rules(embedded=False, targets=(parse_allow("10.0.0.2"),)),
+            "private",
+            "10.0.0.1 is in a private range.",
+        ),
+    ],
+)
+def test_reason_of_permitted_media_names_its_ground(
+    address: str, peer: str, rules: Rules, ground: str, reason: str
+) -> None:
+    decision = ask(address, peer=peer, rules=rules)
+    assert (decision.allowed, decision.ground, decision.reason) == (True, ground, reason)
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "rules", "reason"),
+    [
+        (
+            "media.example.com",
+            PUBLIC_PEER,
+            Rules(),
+            "media.example.com is not a numeric address; the peer gets media at no other.",
+        ),
+        (
+            ITS_MEDIA,
+            "a.example",
+            Rules(),
+            f"{ITS_MEDIA} is not a numeric address; the peer gets media at no other.",
+        ),
+        (
+            "224.0.1.75",
+            PUBLIC_PEER,
+            Rules(),
+            "The peer wants media at 224.0.1.75, which is a multicast address.",
+        ),
+        ("127.0.0.1", PUBLIC_PEER, Rules(), f"{CALLEE_SAYS} 127.0.0.1, which is this machine itself."),
+        ("169.254.1.1", PUBLIC_PEER, Rules(), f"{CALLEE_SAYS} 169.254.1.1: a link-local address."),
+        (
+            "10.0.0.1",
+            PUBLIC_PEER,
+            Rules(embedded=False),
+            f"{CALLEE_SAYS} 10.0.0.1: an address in a private range.",
+        ),
+        (
+            "100.64.0.1",
+            PUBLIC_PEER,
+            Rules(),
+            f"{CALLEE_SAYS} 100.64.0.1: an address in carrier-grade NAT space.",
+        ),
+    ],
+)
+def test_reason_of_refused_media_names_what_is_wrong(
+    address: str, peer: str, rules: Rules, reason: str
+) -> None:
+    told = media_allowed(address, 4000, peer=peer, purpose=Purpose.CALL, rules=rules, signalling=CALLED)
+    assert (told.allowed, told.reason) == (False, reason)
+
+
+def test_remedy_is_a_flag_that_the_command_has() -> None:
+    refused = ask("169.254.1.1")
+    assert refused.remedy == "`callwright run --allow 169.254.1.1` permits it."
+    with_flags = Rules(permit="Use --media {place}.")
+    assert ask("169.254.1.1", rules=with_flags).remedy == "Use --media 169.254.1.1."
+    assert ask("169.254.1.1", purpose=Purpose.RUN).remedy == "Add --allow 169.254.1.1 if you may test it."
+    came_in = media_allowed("169.254.1.1", 4000, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules())
+    assert came_in.remedy == "Add --allow 169.254.1.1 if you may test it."
+    this_machine = ask("127.0.0.1")
+    assert this_machine.remedy == "Correct the address that the peer puts into its messages."
+
+
+def test_refused_or_merely_permitted_signalling_is_no_typed_call() -> None:
+    refused = Decision(False, "", ground=Ground.TYPED)
+    permitted = Decision(True, "", ground=Ground.TARGET)
+    for signalling in (refused, permitted, None):
+        for allowed in (media_allowed, contact_allowed):
+            told = allowed(
+                ITS_MEDIA, 5060, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules(), signalling=signalling
+            )
+            assert not told.allowed
+
+
+def test_name_that_the_peer_said_is_shown_and_may_be_permitted() -> None:
+    named = Rules(targets=(parse_allow("edge.example.com"),))
+    told = led(ITS_MEDIA, named, name="edge.example.com")
+    assert told.reason == f"edge.example.com ({ITS_MEDIA}) is permitted by name."
+    assert (told.allowed, told.ground, told.target) == (True, Ground.TARGET, named.targets[0])
+    refused = led("169.254.1.1", Rules(), name="edge.example.com")
+    assert refused.reason == (
+        f"The peer {PUBLIC_PEER} wants requests at edge.example.com (169.254.1.1): a link-local address."
+    )
+    assert refused.remedy == "`callwright run --allow edge.example.com` permits it."
+
+
+def test_where_strangers_give_the_orders_a_permitted_name_does_not_lead_inside() -> None:
+    rules = Rules(targets=(parse_allow("edge.example.com"),), embedded=False)
+    assert led(ITS_MEDIA, rules, name="edge.example.com").allowed
+    for inside in ("10.0.0.1", "127.0.0.1", "100.64.0.1"):
+        refused = led(inside, rules, name="edge.example.com")
+        assert not refused.allowed
+    assert led("10.0.0.1", rules, name="edge.example.com").remedy == (
+        "`callwright run --allow 10.0.0.1` permits it."
+    )
+    assert led("10.0.0.1", Rules(targets=rules.targets), name="edge.example.com").ground is Ground.TARGET
+
+
+def test_loopback_is_given_by_this_machine_to_this_machine_alone() -> None:
+    rules = Rules(local=("192.168.1.9",))
+    for address in ("127.0.0.1", "::1"):
+        assert ask(address, peer="192.168.1.9", rules=rules, typed=False).allowed
+        assert not ask(address, peer="192.168.1.8", rules=rules, typed=False).allowed
+    strangers = Rules(local=("203.0.113.20",), embedded=False)
+    refused = media_allowed(ITS_MEDIA, 4000, peer="127.0.0.1", purpose=Purpose.RUN, rules=strangers)
+    assert (
+        refused.reason
+        == f"The peer 127.0.0.1 wants media at {ITS_MEDIA}: neither the peer itself nor permitted."
+    )
+
+
+def test_private_peer_leads_into_a_private_range_only_if_we_called_it() -> None:
+    rules = Rules(embedded=False)
+    called_it = decide(Purpose.RUN, Destination("10.0.0.2"), Rules(targets=(parse_allow("10.0.0.2"),)))
+    for peer, signalling, allowed in (
+        ("10.0.0.2", called_it, True),
+        ("10.0.0.2", None, False),
+        (PUBLIC_PEER, called_it, False),
+    ):
+        told = media_allowed(
+            "10.0.0.1", 4000, peer=peer, purpose=Purpose.RUN, rules=rules, signalling=signalling
+        )
+        assert told.allowed is allowed

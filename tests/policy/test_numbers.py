@@ -400,3 +400,69 @@ def test_long_user_part_is_refused_and_costs_no_time() -> None:
     assert time.process_time() - started < 5
     decision = decide(Purpose.RUN, Destination("127.0.0.1", user="1" * (LONGEST + 1)), Rules())
     assert not decision.allowed
+
+
+# -- to the letter
+
+
+@pytest.mark.parametrize(
+    ("pattern", "user", "kind", "means"),
+    [
+        ("112", "112", "emergency", True),
+        ("112*", "112", "emergency", False),
+        ("?112", "0112", "emergency", False),
+        ("112*", "112", None, True),
+        ("?112", "0112", None, True),
+        ("*", "112", None, True),
+        ("???*", "1001", "emergency prefix", False),
+        ("1???", "1001", "emergency prefix", True),
+        ("10??", "1001", "emergency prefix", True),
+        ("+19*", "+19005551234", "premium", False),
+        ("+190*", "+19005551234", "premium", True),
+        ("+1900*", "+19005551234", "premium", True),
+        ("+88*", "+881612345678", "satellite", False),
+        ("+881*", "+881612345678", "satellite", True),
+    ],
+)
+def test_pattern_means_a_dangerous_number_only_by_enough_digits(
+    pattern: str, user: str, kind: str | None, means: bool
+) -> None:
+    assert number_matches(pattern, user, kind=kind) is means
+
+
+def test_number_longer_than_any_is_no_question() -> None:
+    assert danger("a" * LONGEST) is None
+    with pytest.raises(ValueError, match="A user part of 1025 characters is longer than 1024"):
+        danger("a" * (LONGEST + 1))
+
+
+@pytest.mark.parametrize(
+    ("user", "number"),
+    [
+        ("0043123", "+43123"),
+        ("004312", "004312"),
+        ("0112345", "0112345"),
+        ("01112345", "+12345"),
+        ("0111234", "0111234"),
+        ("00abcde", "00abcde"),
+        ("12345", "12345"),
+        ("Alice", "alice"),
+        ("tel:+43-1 (2) 3/4.5", "+4312345"),
+        ("sip:100@pbx.example.com", "100"),
+        ("100:secret@pbx.example.com", "100"),
+        ("urn:service:sos", "urn:service:sos"),
+        ("43123;phone-context=+1", "+143123"),
+        ('43123;phone-context="+1"', "+143123"),
+        ("+43123;phone-context=+1", "+43123"),
+        ("43123;phone-context=+1-2", "+1243123"),
+        ("43123;phone-context=A.example", "43123;phone-context=a.example"),
+        ("1;phone-context=+1;phone-context=+2", "1;phone-context=+1;phone-context=+2"),
+        ("1;phone-context=+1@a", "+11"),
+        ("%2525252531", "%31"),
+        ("%25252531", "1"),
+        ("1\u20132", "12"),
+        ("a\u20132", "a2"),
+    ],
+)
+def test_number_is_compared_without_its_dressing(user: str, number: str) -> None:
+    assert normalize(user) == number
