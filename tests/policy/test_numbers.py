@@ -466,3 +466,11 @@ def test_number_longer_than_any_is_no_question() -> None:
 )
 def test_number_is_compared_without_its_dressing(user: str, number: str) -> None:
     assert normalize(user) == number
+
+
+def test_place_in_two_countries_has_the_numbers_of_both() -> None:
+    rules = Rules(
+        targets=(Target(host="*.example.com", country="DE"), Target(network="203.0.113.0/24", country="FR"))
+    )
+    refused = decide(Purpose.RUN, Destination("pbx.example.com", ("203.0.113.7",), user="15"), rules)
+    assert refused.reason.startswith("15 is an emergency number in FR;")
