@@ -4,9 +4,10 @@
 
 Each fault (a mutant) is made in memory: a comparison turned round, an `and` for an `or`, a constant moved, a
 `not`, a `return` without its value, a condition that always or never holds, a statement left out. The tests
-of its room run on it in a process of their own, forked from one that has imported pytest already, and stop
-at the first failure. Files are never touched, so it runs beside anything else. `# pragma: no mutate` at the
-end of a line leaves it out: for faults that change nothing anybody can see.
+of its room run on it in a process of their own, forked from one that has collected them, and stop at the
+first failure. A fault in what a module does when it is imported has them start from nothing. Files are never
+touched, so it runs beside anything else. `# pragma: no mutate` at the end of a line leaves it out: for faults
+that change nothing anybody can see.
 """
 
 from __future__ import annotations
@@ -15,23 +16,26 @@ import argparse
 import ast
 import contextlib
 import copy
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import io
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
+_UNUSED_PLUGINS = ("xdist", "xdist.looponfail", "schemathesis", "faker")
+BROKEN = 70  # exit code: the fault could not be planted
 SECONDS = 20.0  # of a test; a fault that makes it hang was noticed too
 
 
@@ -186,7 +190,8 @@ def mutate(node: Any, way: int) -> None:
             if isinstance(node.op, ast.Not):
                 node.operand = ast.UnaryOp(ast.Not(), node.operand)
         case ast.Constant():
-            node.value = not node.value if isinstance(node.value, bool) else node.value + 1
+            value: Any = node.value
+            node.value = not value if isinstance(value, bool) else value + 1
         case ast.If() | ast.While() | ast.IfExp():
             # The question is still asked, so that what it does besides happens.
             held: ast.expr = ast.Constant(way == 0)
@@ -232,47 +237,149 @@ class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(ast.fix_missing_locations(tree), str(self.mutant.file), "exec"), module.__dict__)
 
 
-def run_tests(room: Room, planted: Mutant | None) -> int:
-    """In a forked process: the exit code of pytest, and never back."""
-    import pytest
+def function_of(mutant: Mutant, tree: ast.Module) -> tuple[str, ...] | None:
+    """The function of the module, or method of a class, in whose body the fault lies; None: elsewhere."""
+    target = nodes_of(tree)[mutant.node]
 
-    if planted is not None:
-        sys.meta_path.insert(0, _Planted(planted))
+    def search(body: Sequence[ast.stmt], names: tuple[str, ...]) -> tuple[str, ...] | None:
+        for statement in body:
+            if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            inner = (*names, statement.name)
+            if isinstance(statement, ast.ClassDef):
+                found = search(statement.body, inner)
+                if found is not None:
+                    return found
+            elif any(node is target for part in statement.body for node in ast.walk(part)):
+                return inner
+        return None
+
+    return search(tree.body, ())
+
+
+def plant(mutant: Mutant) -> bool:
+    """In the function as it was imported; False where the fault lies in none, or in one that is not found."""
+    module = sys.modules.get(mutant.module)
+    tree = ast.parse(mutant.file.read_text(encoding="utf-8"))
+    path = function_of(mutant, tree)
+    if module is None or path is None:
+        return False
+    holder: Any = module
+    for name in path[:-1]:
+        holder = vars(holder).get(name)
+        if holder is None:
+            return False
+    live = vars(holder).get(path[-1])
+    for way_in in ("__func__", "fget", "__wrapped__"):
+        live = getattr(live, way_in, live)
+    mutate(nodes_of(tree)[mutant.node], mutant.way)
+    code = compile(ast.fix_missing_locations(tree), str(mutant.file), "exec")
+    for name in path:
+        inside = [part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == name]
+        if len(inside) != 1:
+            return False  # a property with a setter, or one of two of that name
+        code = inside[0]
+    if not isinstance(live, FunctionType) or live.__code__.co_freevars != code.co_freevars:
+        return False
+    live.__code__ = code
+    for kept in vars(module).values():  # what a cache holds was said before
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
+    return True
+
+
+def silence() -> None:
     sink = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
     os.dup2(sink.fileno(), 1)
     os.dup2(sink.fileno(), 2)
-    plugins = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:schemathesis"]
-    arguments = ["-x", "-q", "--assert=plain", f"--timeout={SECONDS:g}", *plugins]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return int(pytest.main([*arguments, *room.tests]))
 
 
-def fork(room: Room, planted: Mutant | None) -> int:
-    """The pid of the process that runs the tests."""
+def arguments_of(room: Room) -> list[str]:
+    unused = [word for name in ("cacheprovider", *_UNUSED_PLUGINS) for word in ("-p", f"no:{name}")]
+    return ["-x", "-q", "-s", "--assert=plain", f"--timeout={SECONDS:g}", *unused, *room.tests]
+
+
+def forked(work: Callable[[], int]) -> int:
+    """The pid of the process that does it, in a group of its own, and ends with its answer."""
     pid = os.fork()
     if pid:
         return pid
-    code = 70
+    code = BROKEN
     try:
         os.setpgid(0, 0)
-        code = run_tests(room, planted)
+        silence()
+        code = work()
     finally:
         os._exit(code)
 
 
-def judged(room: Room, mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant, and whether a test noticed it."""
-    waiting = list(reversed(mutants))
-    running: dict[int, Mutant] = {}
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            running[fork(room, mutant)] = mutant
-        pid, status = os.wait()
-        if pid in running:
+class Judge:
+    """A plugin of pytest: once the tests are collected they run in a forked process for each fault."""
+
+    def __init__(self, room: Room, mutants: Sequence[Mutant], jobs: int) -> None:
+        self.room = room
+        self.mutants = mutants
+        self.jobs = jobs
+        self.sound = False
+        self.out = os.fdopen(os.dup(1), "w", buffering=1)
+        self.missed: list[Mutant] = []
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        gc.freeze()
+        if os.waitpid(forked(lambda: self._run(session)), 0)[1] != 0:
+            return True
+        self.sound = True
+        waiting = list(reversed(self.mutants))
+        running: dict[int, Mutant] = {}
+        while waiting or running:
+            while waiting and len(running) < self.jobs:
+                mutant = waiting.pop()
+                running[forked(lambda mutant=mutant: self._run(session, mutant))] = mutant  # type: ignore[misc]
+            pid, status = os.wait()
+            if pid not in running:
+                continue
             with contextlib.suppress(ProcessLookupError):  # what its tests have started
                 os.killpg(pid, signal.SIGKILL)
-            yield running.pop(pid), status != 0
+            mutant = running.pop(pid)
+            if status == 0 or os.waitstatus_to_exitcode(status) == BROKEN:
+                self.missed.append(mutant)
+                print(f"  {'missed' if status == 0 else 'not planted'}  {mutant}", file=self.out)
+        return True
+
+    def _run(self, session: Any, mutant: Mutant | None = None) -> int:
+        from _pytest.main import pytest_runtestloop
+
+        if mutant is not None:
+            if not plant(mutant):
+                return self._run_anew(mutant)
+            name = f"test_{mutant.file.stem}.py"  # likely to notice it
+            session.items.sort(key=lambda item: item.path.name != name)
+        try:
+            pytest_runtestloop(session)
+        except session.Failed:
+            return 1
+        return int(session.testsfailed > 0)
+
+    def _run_anew(self, mutant: Mutant) -> int:
+        """A fault in what a module does when it is imported: the tests start from nothing."""
+        command = [
+            sys.executable,
+            __file__,
+            "--plant",
+            f"{mutant.file}:{mutant.node}:{mutant.way}",
+            *self.room.tests,
+        ]
+        code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+        return code if code in (0, 1, 2) else BROKEN  # 2: a test file could not be imported
+
+
+def run_planted(where: str, tests: Sequence[str]) -> int:
+    """The exit code of pytest with this fault; for `Judge`."""
+    import pytest
+
+    file, node, way = where.rsplit(":", 2)
+    sys.meta_path.insert(0, _Planted(Mutant(Path(file), int(node), int(way), 0, "")))
+    return int(pytest.main(arguments_of(Room((), tuple(tests)))))
 
 
 def chosen(room: Room, sample: int | None, seed: int) -> tuple[list[Mutant], int]:
@@ -286,7 +393,35 @@ def chosen(room: Room, sample: int | None, seed: int) -> tuple[list[Mutant], int
     return [copy.copy(found[index]) for index in sorted(picked)], len(found)
 
 
+def run_room(name: str, room: Room, mutants: Sequence[Mutant], jobs: int, of: str) -> bool:
+    """In a process of its own, so that each room imports what it needs as it needs it; whether it is bad."""
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1] != 0
+    import pytest
+
+    began, judge, code = time.monotonic(), Judge(room, mutants, jobs), 1
+    try:
+        silence()
+        pytest.main(arguments_of(room), plugins=[judge])
+        done = len(mutants)
+        score = 100.0 * (done - len(judge.missed)) / max(done, 1)
+        if judge.sound:
+            told = f"{done - len(judge.missed)} of {done} noticed, {score:.1f} % ({of}; "
+            told += f"{time.monotonic() - began:.0f} s)"
+            code = int(room.least is not None and score < room.least)
+        else:
+            told = "the tests fail without any fault"
+        print(f"{name}: {told}", file=judge.out)
+    finally:
+        os._exit(code)
+
+
 def main() -> int:
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    if sys.argv[1:2] == ["--plant"]:
+        return run_planted(sys.argv[2], sys.argv[3:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -297,11 +432,6 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="say which there are, and try none")
     parser.add_argument("--only", help="only those whose line holds this text")
     asked = parser.parse_args()
-    os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    import hypothesis  # noqa: F401
-    import pytest  # noqa: F401
-
     bad = 0
     for name in asked.rooms:
         room = ROOMS[name]
@@ -312,26 +442,11 @@ def main() -> int:
         mutants, there = chosen(room, asked.sample, asked.seed)
         if asked.only:
             mutants = [mutant for mutant in mutants if asked.only in str(mutant)]
+            room = replace(room, least=None)
         if asked.list:
             print(*mutants, sep="\n")
             continue
-        pid = fork(room, None)
-        if os.waitpid(pid, 0)[1] != 0:
-            print(f"{name}: the tests fail without any fault")
-            return 2
-        began, missed, done = time.monotonic(), [], 0
-        for mutant, noticed in judged(room, mutants, asked.jobs):
-            done += 1
-            if not noticed:
-                missed.append(mutant)
-                print(f"  missed  {mutant}", flush=True)
-        score = 100.0 * (done - len(missed)) / max(done, 1)
-        print(
-            f"{name}: {done - len(missed)} of {done} noticed, {score:.1f} % "
-            f"(of {there} there are; seed {asked.seed}; {time.monotonic() - began:.0f} s)",
-            flush=True,
-        )
-        bad += room.least is not None and score < room.least and not asked.only
+        bad += run_room(name, room, mutants, asked.jobs, f"of {there} there are; seed {asked.seed}")
     return 1 if bad else 0
 
 
