@@ -22,13 +22,13 @@ _Request = Request[Any, Any, Any]
 TAGS = ["accounts"]
 _MOST_ROWS = 10_000
 _CREDENTIAL = {
-    "name": text("What documents call it: `credentials: office`."),
+    "name": text("The name that documents use: `credentials: office`."),
     "user": text("User part of its address."),
     "password": text("Never shown again."),
     "auth_user": text("Name to authenticate with, when it is another."),
     "domain": text("Its domain, a host with or without port."),
-    "display_name": text("Shown to whom it calls."),
-    "proxy": text("Everything goes by way of it."),
+    "display_name": text("Shown to the called party."),
+    "proxy": text("Proxy for all its requests."),
     "transport": text("", enum=["", *TRANSPORTS]),
 }
 
@@ -48,7 +48,11 @@ async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Crede
         "right": Right.CREDENTIALS,
         "body": body_of(
             _CREDENTIAL
-            | {"project": text("To which it belongs; an administrator's, without it, is for all.")},
+            | {
+                "project": text(
+                    "The project that it belongs to; without one, an administrator's account belongs to all."
+                )
+            },
             required=("name", "user"),
             example={"name": "office", "user": "4101", "password": "secret", "domain": "pbx.example.com"},
         ),
@@ -226,8 +230,8 @@ async def list_keys(request: _Request) -> schemas.Data[list[schemas.Key]]:
         "right": Right.READ,
         "body": body_of(
             {
-                "name": text("What it is for."),
-                "project": text("Good in this project alone; without it, where its owner is a member."),
+                "name": text("What the key is for."),
+                "project": text("Works in this project only; without it, wherever its owner is a member."),
             },
             required=("name",),
         ),
@@ -426,7 +430,12 @@ async def limit_project(request: _Request, name: FromPath[str]) -> schemas.Data[
 _ROLES_THERE = tuple(role for role in _ROLES if role != Role.ADMIN.value)
 
 
-@get("/projects/{name:str}/members", opt={"right": Right.READ}, tags=TAGS, summary="Who is in a project")
+@get(
+    "/projects/{name:str}/members",
+    opt={"right": Right.READ},
+    tags=TAGS,
+    summary="List the members of a project",
+)
 async def list_members(request: _Request, name: FromPath[str]) -> schemas.Data[list[schemas.Member]]:
     services, identity = services_of(request), identity_of(request)
     project = await services.tests.project(identity, name)
@@ -465,7 +474,7 @@ async def put_member(
     "/projects/{name:str}/members/{username:str}",
     opt={"right": Right.ADMINISTER},
     tags=TAGS,
-    summary="Take a member out of a project",
+    summary="Remove a member from a project",
     status_code=200,
 )
 async def remove_member(

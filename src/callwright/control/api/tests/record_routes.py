@@ -52,7 +52,7 @@ async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
     opt=_ADMINISTER
     | {
         "body": body_of(
-            {"name": text("Its name."), "project": text("Runs of this project alone may use it.")},
+            {"name": text("Its name."), "project": text("Only runs of this project may use it.")},
             required=("name",),
         )
     },
@@ -77,7 +77,7 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     opt=_ADMINISTER
     | {
         "body": body_of(
-            {"project": text("Runs of this project alone may use it; empty or null: those of all.")},
+            {"project": text("Only runs of this project may use it; empty or null: all runs.")},
             required=("project",),
         )
     },
@@ -189,7 +189,7 @@ async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken
         "body": body_of(
             {
                 "token": text("The enrolment token."),
-                "name": text("What the agent is called."),
+                "name": text("Name of the agent."),
                 "version": text("Of Callwright."),
                 "capacity": {"type": "integer", "description": "Calls at once."},
                 "labels": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -214,7 +214,7 @@ async def enrol_agent(request: _Request) -> schemas.Data[schemas.Enrolled]:
         "open": True,
         "body": body_of(
             {
-                "agent_id": text("Who asks."),
+                "agent_id": text("The agent that asks."),
                 "token": text("The token that the platform gave this agent with its heartbeat."),
                 "runs": {
                     "type": "array",
@@ -234,7 +234,7 @@ async def enrol_agent(request: _Request) -> schemas.Data[schemas.Enrolled]:
         ),
     },
     tags=_AGENTS,
-    summary="What an agent may do, asked beside the broker: the second way of the kill switch",
+    summary="Ask what an agent may do: the second way of the kill switch, beside the broker",
     status_code=200,
 )
 async def agent_asks(request: _Request) -> schemas.Data[schemas.Answered]:
@@ -249,7 +249,7 @@ def _agent(request: _Request, agent: Agent) -> schemas.Data[schemas.Agent]:
 # -- safety
 
 
-@get("/targets", opt=_READ, tags=_SAFETY, summary="Where calls may go, besides what is near")
+@get("/targets", opt=_READ, tags=_SAFETY, summary="List the destinations that are permitted")
 async def list_targets(request: _Request) -> schemas.Data[list[schemas.Target]]:
     rows = await services_of(request).runs.targets()
     return schemas.Data(data=[translate.target(row) for row in rows])
@@ -298,7 +298,7 @@ async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
     "/targets/{target_id:int}",
     opt=_ADMINISTER,
     tags=_SAFETY,
-    summary="Permit it no longer",
+    summary="Withdraw the permission of a destination",
     status_code=200,
 )
 async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schemas.Deleted]:
@@ -306,7 +306,7 @@ async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schema
     return schemas.Data(data=schemas.Deleted(deleted=str(target_id)))
 
 
-@get("/audit", opt=_ADMINISTER, tags=_SAFETY, summary="Who did what, newest first")
+@get("/audit", opt=_ADMINISTER, tags=_SAFETY, summary="List the audit log, newest first")
 async def list_audit(
     request: _Request, search: MaybeWord = None, after: MaybeId = None, limit: Limit = 100
 ) -> schemas.Page[schemas.Audit]:

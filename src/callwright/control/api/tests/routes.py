@@ -213,7 +213,7 @@ async def run_test(
         str | None,
         HeaderParameter(
             name="Idempotency-Key",
-            description="A second request with it is answered with the first one's run.",
+            description="A second request with the same key returns the run of the first.",
         ),
     ] = None,
 ) -> schemas.Data[schemas.Started | schemas.StartedMany]:
@@ -264,7 +264,7 @@ async def list_testcases(request: _Request) -> schemas.Data[list[schemas.Testcas
     return schemas.Data(data=[translate.testcase(entry) for entry in services_of(request).tests.catalogue()])
 
 
-@get("/testcases/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One of the catalogue")
+@get("/testcases/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One test of the catalogue")
 async def get_testcase(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Testcase]:
     for entry in services_of(request).tests.catalogue():
         if entry.name == name:

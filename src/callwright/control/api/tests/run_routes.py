@@ -92,7 +92,7 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sche
     )
 
 
-@get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="How a run stands")
+@get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="State of a run")
 async def get_status(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswer:
     run = await services_of(request).runs.get(identity_of(request), run_id)
     return schemas.RunAnswer(run=translate.run_status(run))

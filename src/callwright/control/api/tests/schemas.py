@@ -47,7 +47,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter where it stands in a test. `value`: what holds now; `given`: it was written down."""
+    """A parameter of a test. `value`: its present value; `given`: whether the document has it."""
 
     address: str
     name: str
@@ -163,9 +163,9 @@ class EvidenceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a run that is queued: how many come first as things are now, and in how many seconds it probably
-    begins, as long as runs of its pool lasted of late. `seconds` null: nothing of that pool was measured, or
-    no agent carries anything out."""
+    """A queued run: how many runs are ahead of it, and in how many seconds it will probably begin,
+    estimated from recent runs of its pool. `seconds` null: nothing of that pool was measured, or no agent
+    carries anything out."""
 
     ahead: int
     seconds: float | None
@@ -213,7 +213,7 @@ class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kiosk(msgspec.Struct, frozen=True, kw_only=True):
-    """`expires_at`: when the link ends; null with a link: never."""
+    """`expires_at`: when the link expires; null with a link: never."""
 
     session_id: str
     kiosk_url: str | None
@@ -221,7 +221,7 @@ class Kiosk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """`project`: whose runs alone may use it; null: those of all."""
+    """`project`: only runs of it may use the pool; null: runs of all projects."""
 
     id: int
     name: str
@@ -234,7 +234,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentSpool(msgspec.Struct, frozen=True, kw_only=True):
     """What waits at an agent for the platform: bytes of evidence, of so many runs (`limit_bytes` 0: no
-    limit). `dropped_files`: files that went for want of room since the agent began."""
+    limit). `dropped_files`: files that the limit cost since the agent began."""
 
     waiting_bytes: int
     limit_bytes: int
@@ -296,8 +296,8 @@ class StopOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent may do. `killed`: by whom the kill switch is engaged, the end of a sentence; empty: it is
-    not."""
+    """What an agent may do. `killed`: who engaged the kill switch, as the end of a sentence; empty: it is
+    released."""
 
     lease_seconds: float
     stop: list[StopOrder]
@@ -329,8 +329,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` is shown once, in the answer that makes it. `project`: what it is narrowed to. `created_by`:
-    the user who made it, with the key `made_by_key` if it was one."""
+    """`secret` is shown once, in the answer that makes it. `project`: the only project in which it works.
+    `created_by`: the user who made it, with the key `made_by_key` if it was one."""
 
     id: int
     public_key: str
@@ -346,8 +346,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key made, and what can be used still. `kind`: key, token, enrolment (a token for an agent) or
-    agent (that enrolled with one)."""
+    """Something that a key made and that still works. `kind`: key, token, enrolment (a token for an agent)
+    or agent (that enrolled with one)."""
 
     kind: str
     id: str
@@ -355,7 +355,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevokedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """`also`: what was revoked with it; `left`: what the key made and what can be used still."""
+    """`also`: what was revoked with it; `left`: what the key made and what still works."""
 
     deleted: str
     also: list[Made]
@@ -389,8 +389,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """`role`: yours there. `max_running`: runs that agents carry out at once; `max_queued`: runs that may
-    wait. null: the platform's own limits."""
+    """`role`: your role there. `max_running`: runs that agents carry out at once; `max_queued`: runs that
+    may wait. null: the platform's own limits."""
 
     id: int
     name: str
@@ -402,7 +402,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A destination that an administrator permits; null is no restriction."""
+    """A destination that an administrator permits; null means no restriction."""
 
     id: int
     host: str | None
@@ -430,9 +430,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):
-    """`stopped`: runs of which it is confirmed that they have ended. `waiting`: runs that were told to end,
-    and of which it is not. `silent`: names of agents that were not heard since the switch was engaged and may
-    have calls; each ends them by itself when it has heard nothing for four leases."""
+    """`stopped`: number of runs whose end is confirmed. `waiting`: number of runs that must end and whose
+    end is not confirmed yet. `silent`: names of agents that were not heard since the switch was engaged and
+    may have calls up; each ends them by itself after four leases without an answer."""
 
     engaged: bool
     by: str | None
