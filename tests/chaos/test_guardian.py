@@ -101,6 +101,22 @@ def test_no_call_of_a_killed_load_is_left_up(more: tuple[str, ...]) -> None:
             )
 
 
+@pytest.mark.parametrize("cores", ["1", "2"])
+def test_a_load_that_is_left_at_once_leaves_no_call_up(cores: str) -> None:
+    """Ctrl-C twice: it does not wait for its calls, the guardian does."""
+    with BusyLine() as line:
+        destination = f"sip:answer-1@127.0.0.1:{line.port}"
+        placing = ("--rate", "40", "--calls", "4000", "--hold", "100", "--cores", cores)
+        with callwright("load", destination, *placing) as load:
+            until_up(line, 40)
+            for _ in range(2):
+                load.send_signal(signal.SIGINT)
+                time.sleep(0.02)
+            since = time.monotonic()
+            assert load.wait(PATIENCE) == 130
+            assert line.left_up(list(line.up), since, UP_AT_MOST) == {}
+
+
 @pytest.mark.parametrize("guardian_too", [False, True])
 def test_no_call_is_left_up_when_one_process_of_a_load_is_killed(guardian_too: bool) -> None:
     """A guardian ends its calls, the load those of the others, and says that it counted no further."""

@@ -16,7 +16,7 @@ from callwright.load.plan import make_plan
 from callwright.load.preparation import Wishes, loop_configs
 from callwright.load.statistics import Snapshot
 from callwright.load.verdict import judge
-from callwright.load.worker import ProcessWorker, Reading, WorkerDied, make_workers
+from callwright.load.worker import ProcessWorker, Reading, ThreadWorker, WorkerDied, make_workers
 from callwright.net.loading import COUNTERS, CallNoted, Ladder, LoopConfig
 from callwright.net.ports import free_udp_port
 
@@ -179,6 +179,20 @@ def test_calls_of_a_loop_that_broke_are_left_to_the_guardian() -> None:
         worker.start(registering=False, calls="none", rate=1.0)  # type: ignore[arg-type]
     assert keeper.said == ["kept", "orphaned"]
     worker.close()
+
+
+@pytest.mark.parametrize("kind", [ThreadWorker, ProcessWorker])
+@pytest.mark.parametrize(("how", "said"), [(1, "closed"), (2, "closed"), (3, "orphaned")])
+def test_calls_that_are_left_at_once_are_left_to_the_guardian(
+    kind: type[ThreadWorker] | type[ProcessWorker], how: int, said: str
+) -> None:
+    uri = f"sip:x@127.0.0.1:{free_udp_port('127.0.0.1')}"
+    (config,), _ = loop_configs(Wishes(uri=uri, calls=1))
+    keeper = Keeper()
+    worker = kind(config, guard=keeper)
+    worker.stop(how, 1.0)
+    worker.close()
+    assert keeper.said == ["kept", said]
 
 
 class NotedLoop(Loop):

@@ -115,6 +115,29 @@ def test_a_call_that_was_taken_is_ended_whatever_its_contact_says(
     loop.close()
 
 
+def test_what_is_left_at_once_is_kept_for_the_guardian(native: bool, peer: Peer) -> None:
+    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body="v=0\r\n")
+    until(loop, peer.take)
+    loop.stop(3)
+    assert loop.run(5.0), "it is done"
+    assert [message.split()[0] for message in ended(loop, peer, peer.address)] == [b"ACK", b"BYE"]
+    loop.close()
+
+
+def test_what_did_not_end_in_its_time_was_ended_all_the_same(native: bool, peer: Peer) -> None:
+    """BYE was said over and over: there is nothing to be done for the guardian."""
+    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+    (invite,) = until(loop, peer.take)
+    peer.respond(invite, "200 OK", extra=peer.contact(), body="v=0\r\n")
+    until(loop, peer.take)
+    loop.stop(2, 0.2)
+    assert loop.run(20.0)
+    assert kept(loop) == []
+    loop.close()
+
+
 def test_a_call_that_was_taken_is_ended_at_who_placed_it(native: bool, peer: Peer) -> None:
     loop = loop_to(None, native=native, keep_wills=True)
     peer.source = loop.local

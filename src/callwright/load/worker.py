@@ -66,7 +66,7 @@ class KeptLoad(Protocol):
         ...
 
     def orphan(self) -> None:
-        """Their process is gone: they are to be ended now."""
+        """Their process is gone, or left them: they are to be ended now."""
         ...
 
 
@@ -90,7 +90,7 @@ class ThreadWorker:
         self._thread: threading.Thread | None = None
         self._notes = 0
         self._error: BaseException | None = None
-        self._closing = False
+        self._closing = self._left = False
 
     @property
     def local(self) -> tuple[str, int]:
@@ -115,6 +115,7 @@ class ThreadWorker:
         loop.note_worse_than(worse_mos)
 
     def stop(self, how: int, seconds: float) -> None:
+        self._left = self._left or how >= 3
         self._loop.stop(how, seconds)
 
     def read(self, *, numbers: bool = True) -> Reading:
@@ -135,19 +136,26 @@ class ThreadWorker:
         if self._closing:
             return
         self._closing = True
-        broken = self._error is not None
+        self._left = self._left or self._error is not None
         if self._thread is not None and self._thread.is_alive():
             self._loop.stop(2, _END_SECONDS)  # whoever closes early leaves no call up all the same
             self._thread.join(_END_SECONDS + 1)
-            self._loop.stop(3)
-            self._thread.join(1)
+            if self._thread.is_alive():
+                self._left = True
+                self._loop.stop(3)
+                self._thread.join(1)
         if self._thread is None or not self._thread.is_alive():
             self._loop.close()
         if self._kept is not None:
-            if broken:
+            if self._left:
                 self._kept.orphan()
             else:
                 self._kept.close()
+
+    @property
+    def left(self) -> bool:
+        """Whether calls may be up that nobody has ended."""
+        return self._left
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -191,6 +199,8 @@ def _serve(
     except (EOFError, OSError):
         pass  # the parent is gone: so are we
     worker.close()
+    if worker.left:
+        raise SystemExit(1)
 
 
 class ProcessWorker:
@@ -200,6 +210,7 @@ class ProcessWorker:
         self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
     ) -> None:
         self._kept: KeptLoad | None = None
+        self._left = False
         context: Any = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
@@ -279,6 +290,7 @@ class ProcessWorker:
         )
 
     def stop(self, how: int, seconds: float) -> None:
+        self._left = self._left or how >= 3
         self._ask("stop", how=how, seconds=seconds)
 
     def read(self, *, numbers: bool = True) -> Reading:
@@ -299,7 +311,7 @@ class ProcessWorker:
         self._pipe.close()
         kept, self._kept = self._kept, None
         if kept is not None:
-            if self._process.exitcode == 0:
+            if self._process.exitcode == 0 and not self._left:
                 kept.close()
             else:
                 kept.orphan()

@@ -124,9 +124,13 @@ cdef void stop_some(Loop *L, uint32_t most) noexcept nogil:
 
 
 cdef void abandon(Loop *L) noexcept nogil:
-    """What has not ended when the time for stopping is over is counted as it stands."""
+    """What has not ended when the time for stopping is over is counted as it stands. Where it was left at
+    once nobody has ended it: what ends it stays in memory, for the guardian."""
     cdef uint32_t slot
     cdef Call *c
+    cdef int wills = L.wills_fd
+    if L.stopping >= 3:
+        L.wills_fd = -1
     for slot in range(L.calls):
         c = call_at(L, slot)
         if c.state == S_FREE or c.state == S_COMPLETED:
@@ -138,3 +142,4 @@ cdef void abandon(Loop *L) noexcept nogil:
             finish(L, slot, c, O_NO_ACK, False)
         else:
             finish(L, slot, c, O_CANCELED, False)
+    L.wills_fd = wills

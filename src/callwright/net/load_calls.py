@@ -245,7 +245,11 @@ class Calls:
         self._ended[call.number] = (self.now, call)
 
     def abandon(self) -> None:
-        """What has not ended when the time for stopping is over is counted as it stands."""
+        """What has not ended when the time for stopping is over is counted as it stands. Where it was left at
+        once nobody has ended it: what ends it stays in memory, for the guardian."""
+        wills = self.wire.wills
+        if self.stopping >= 3:
+            self.wire.wills = None
         for call in self:
             if call.state == "completed":
                 continue
@@ -256,6 +260,7 @@ class Calls:
                 self.finish(call, "no_ack")
             else:
                 self.finish(call, "canceled")
+        self.wire.wills = wills
 
     # -- ending a dialog, whoever called
 
