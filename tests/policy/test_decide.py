@@ -335,7 +335,7 @@ def test_user_part_may_be_as_long_as_the_limit() -> None:
 def test_name_that_resolved_to_no_address_is_refused_with_the_answer() -> None:
     decision = decide(Purpose.RUN, Destination("a.example", ("127.0.0.1", "x")), EMPTY)
     assert (decision.allowed, decision.undecided) == (False, False)
-    assert decision.reason == "a.example resolved to what is no address: 127.0.0.1, x."
+    assert decision.reason == "a.example resolved to something that is not an address: 127.0.0.1, x."
 
 
 def test_localhost_needs_no_dns_and_its_answer_counts() -> None:
@@ -518,7 +518,8 @@ def test_stranger_may_name_a_place_outside_and_no_place_inside() -> None:
         refused = decide(Purpose.CALL, Destination("pbx.example.com", (inside,)), rules)
         assert not refused.allowed
         assert refused.reason == (
-            f"pbx.example.com ({inside}) is not what was typed, and neither loopback nor private."
+            f"pbx.example.com ({inside}) was not named on the command line, "
+            "and is neither loopback nor private."
         )
     assert not decide(Purpose.CALL, Destination("10.0.0.1"), rules).allowed
 

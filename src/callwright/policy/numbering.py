@@ -47,7 +47,7 @@ def emergency_behind(number: str, everywhere: Collection[str]) -> bool:
     """Whether these digits of E.164 are a country code, and behind it an emergency number: +43 112."""
     import phonenumbers
 
-    if len(number) > 8:
+    if len(number) > 9:  # a code of three digits, and six, as in Micronesia
         return False
     for code in calling_codes(number):
         rest = number[len(code) :]
