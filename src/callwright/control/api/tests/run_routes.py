@@ -31,6 +31,7 @@ from callwright.control.runs.model import Evidence, Run, RunFilter
 
 TAGS = ["runs"]
 _Request = Request[Any, Any, Any]
+_PATIENCE = 10.0  # seconds that a list waits for files of a run that has just ended
 _READ = {"right": Right.READ}
 _CAPTURE, _LADDER, _JUNIT, _REPORT = "signalling.pcap", "ladder.json", "junit.xml", "report.html"
 
@@ -85,7 +86,7 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sche
     detail = await runs.detail(run)
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
-    files = await services.evidence.arrived(run)
+    files = await services.evidence.arrived(run, patience=_PATIENCE)
     waiting = await runs.waiting(run)
     return schemas.Data(
         data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run), waiting)
@@ -230,7 +231,7 @@ def _kiosk(request: _Request, run: Run) -> schemas.Data[schemas.Kiosk]:
 async def _evidence(request: _Request, run_id: str) -> tuple[Run, Sequence[Evidence]]:
     services = services_of(request)
     run = await services.runs.get(identity_of(request), run_id)
-    return run, await services.evidence.arrived(run)
+    return run, await services.evidence.arrived(run, patience=_PATIENCE)
 
 
 async def _files(request: _Request, run_id: str) -> list[schemas.EvidenceFile]:
