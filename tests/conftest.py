@@ -21,7 +21,7 @@ settings.register_profile("search", _ANY_MACHINE, max_examples=examples(100), pr
 settings.load_profile("search" if FACTOR else "same examples")
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
-BUDGET = {"fast": 1200.0, "peer": 1200.0, "chaos": 600.0}
+BUDGET = {"fast": 2400.0, "peer": 1800.0, "chaos": 900.0}
 
 #: Tests that measure time, fill both cores or need the main thread: nothing else may run beside them.
 ALONE = (
