@@ -75,10 +75,11 @@ def _may(scope: Any) -> bool:
 
 
 def _is_page(message: Any) -> bool:
-    """HTML that is made for this request: files have an ETag, and ranges of their own."""
+    """HTML that is made for this request, and no refusal: files have an ETag, and ranges of their own."""
     headers = {name.lower(): value for name, value in message["headers"]}
     html = headers.get(b"content-type", b"").startswith(b"text/html")
-    return html and message["status"] != 206 and not {b"content-encoding", b"etag"} & set(headers)
+    whole = message["status"] < 400 and message["status"] != 206
+    return html and whole and not {b"content-encoding", b"etag"} & set(headers)
 
 
 def _sealed(head: Any) -> bool:

@@ -166,8 +166,9 @@ class _InFrame(Response[Any]):
         try:
             visitor = await self._pages.visitor(request)
             status = self._plain.status_code or 500
+            # Never compressed, so its token need not be masked: two refusals of one kind are the same page.
             found = await self._pages.page(
-                request, visitor, "problem.html", "", status=status, **self._context
+                request, visitor, "problem.html", "", status=status, csrf=visitor.csrf, **self._context
             )
         except SignInNeeded:
             return self._plain
