@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 #: Writes what it hears into a file of its own, with the number of descriptors that came along.
 LISTENS = """
-import os, socket, sys
+import contextlib, os, socket, sys
 line = socket.socket(fileno=0)
 with open(os.path.join(sys.argv[1], str(os.getpid())), "w", buffering=1) as heard:
     while True:
@@ -31,6 +31,8 @@ with open(os.path.join(sys.argv[1], str(os.getpid())), "w", buffering=1) as hear
         for descriptor in descriptors:
             os.close(descriptor)
     heard.write("end\\n")
+    with contextlib.suppress(OSError):
+        line.send(b"!")
 """
 
 
@@ -84,13 +86,16 @@ def test_a_guardian_that_is_killed_is_replaced_by_one_that_is_told_everything(he
 
 
 @pytest.mark.parametrize("closing", [False, True])
-def test_an_orphan_is_told_to_the_next_guardian_where_this_one_is_gone(heard: Heard, closing: bool) -> None:
-    """Also where this process ends before there is another."""
+def test_an_orphan_is_told_to_the_next_guardian_where_this_one_dies_of_it(
+    heard: Heard, closing: bool
+) -> None:
+    """It was said, and never read; also where this process ends before there is another guardian."""
     number = begin(heard.line)
     first = heard.guardian()
     until(lambda: heard.by(first) == WHOLE)
-    os.kill(first, signal.SIGKILL)
+    os.kill(first, signal.SIGSTOP)
     heard.line.close_section(number, b"orphan", must_hear=True)
+    os.kill(first, signal.SIGKILL)
     if closing:
         heard.line.close()
     until(lambda: any(heard.by(int(one.name))[:4] == [*WHOLE, "orphan"] for one in heard.folder.iterdir()))

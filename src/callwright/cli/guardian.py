@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from callwright.net.guardian_line import AT_THE_END
+
 _LARGEST = 1 << 18
 _MOST_DESCRIPTORS = 16
 _QUIET = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # whoever ends the other ends us
@@ -59,6 +61,9 @@ def main() -> None:
         if not data:
             break
         _take(sections, data, descriptors)
+    with contextlib.suppress(OSError):
+        line.send(AT_THE_END)  # to who ends in order, and cares whether it was heard
+    line.close()
     _end([section for section in sections.values() if not section.empty])
 
 

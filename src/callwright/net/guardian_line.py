@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 _log = logging.getLogger(__name__)
 
+AT_THE_END = b"!"
 SEND_BUFFER = 4 * 1024 * 1024
 LARGEST = 200_000  # octets of one message
 _READ_BY = 10.0  # seconds in which a guardian that lives has read what was said
@@ -153,18 +154,34 @@ class GuardianLine:
         must = bool(self._sections) or any(section.last is not None for section in self._leaving)
         if self._process is None or not must:
             return
-        if self._deaf or self._socket is None or self._process.poll() is not None:
-            if self._socket is not None:
-                self._socket.close()
-            try:
-                self._spawn()
-            except OSError as error:
-                self._socket = None
-                _log.warning("the guardian of the calls cannot be started: %s", error)
-        until = time.monotonic() + _LAST_WORDS
-        while self._socket is not None and self._backlog and time.monotonic() < until:
-            select.select([], [self._socket], [], 0.1)
+        if self._heard():
+            return
+        if self._socket is not None:
+            self._socket.close()
+        try:
+            self._spawn()
+        except OSError as error:
+            self._socket = None
+            _log.warning("the guardian of the calls cannot be started: %s", error)
+        self._heard()
+
+    def _heard(self) -> bool:
+        """Whether the guardian has read all that was said, or at least was not seen to die of it. It says one
+        octet when it has read to the end."""
+        sock, until = self._socket, time.monotonic() + _LAST_WORDS
+        if sock is None:
+            return False
+        while self._backlog and not self._deaf and time.monotonic() < until:
+            select.select([], [sock], [], 0.1)
             self._flush()
+        try:
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(max(until - time.monotonic(), 0.1))
+            return not self._deaf and sock.recv(1) == AT_THE_END
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
 
     # -- the guardian
 
