@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from callwright.policy.destination import Destination, Ground, PolicyError, Purpose, Rules, Target, decide
 from callwright.policy.numbers import LONGEST, danger, normalize, number_matches
+from callwright.sip.uri import Uri
 
 EMERGENCY = ("112", "911", "999", "000")
 
@@ -51,6 +52,20 @@ DRESSINGS = {
     "country code and trunk 0": "+43(0){}",
     "plus and 00": "+0043{}",
     "outside line and country code": "0+43{}",
+    "outside line and number withheld": "0#31#{}",
+    "outside line of 9 and number withheld": "9#31#{}",
+    "outside line and number withheld in America": "9*67{}",
+    "outside line of two digits and a service code": "90*31#{}",
+    "outside line and forwarded to": "9**21*{}#",
+    "outside line, a pause of w": "9w{}",
+    "outside line, a pause of p": "9p{}",
+    "outside line, pauses": "0W,p{}",
+    "outside line, a comma, number withheld": "9,#31#{}",
+    "outside line, a pause, number withheld": "9w#31#{}",
+    "two outside lines with pauses": "9p0w{}",
+    "service code, outside line, service code": "*31#0#31#{}",
+    "outside line, pause, separators": "9-w-{}",
+    "outside line and an escaped pause": "9%77{}",
 }
 
 
@@ -91,6 +106,7 @@ COSTLY = [
     *("19005551234", "919005551234", "99005551234", "9005551234", "1-900-555-1234", "919001234567"),
     *("+43900123456", "++43900123456", "+43(0)900123456", "+430900123456", "0043900123456", "+0043900123456"),
     *("00043900123456", "90043900123456", "9011439001234567", "01143900123456", "001143900123456"),
+    *("0#31#0900123456", "9w19005551234", "9*6719005551234", "00w43900123456", "9w011w43900123456"),
     *("43900123456", "9+43900123456", "+43%2D900123456", "900123456;phone-context=+43", "tel:+43900123456"),
     *(
         "0900123456;phone-context=+43",
@@ -111,6 +127,7 @@ SATELLITES = [
         "+870 773-123.456",
         "900870773123456",
     ),
+    *("0w870773123456", "9*67011870773123456"),
     *("+881612345678", "00881612345678", "+88216123456", "+883510012345", "+8835100", "0+881612345678"),
 ]
 
@@ -182,6 +199,18 @@ ORDINARY = [
         "",
     ),
     *(
+        "9*8",
+        "9*43",
+        "9*97",
+        "0#1",
+        "9#12",
+        "9*100",
+        "9w",
+        "0p15",
+        "9w100",
+        "0w2000",
+        "9wife",
+        "90ps",
         "112world",
         "soso",
         "sosa",
@@ -208,7 +237,20 @@ ORDINARY = [
 NATIONAL = [
     *(
         (number, "FR")
-        for number in ("15", "17", "18", "15#", "*31#15", "015", "0017", "1-5", "\uff11\uff15", "15,")
+        for number in (
+            "15",
+            "17",
+            "18",
+            "15#",
+            "*31#15",
+            "0#31#15",
+            "0w15",
+            "015",
+            "0017",
+            "1-5",
+            "\uff11\uff15",
+            "15,",
+        )
     ),
     *((number, "BR") for number in ("190", "192", "193", "0190", "9193", "190;phone-context=example.com")),
     *((number, "IN") for number in ("100", "101", "102", "108", "0100", "9101", "tel:100", "1%300")),
@@ -363,12 +405,48 @@ def test_country_needs_a_place() -> None:
         ("43123", "43123#", False),
         ("43123", "43123,999", False),
         ("43123", "*31#43123", False),
+        ("43123", "43123%40evil", False),
+        ("43123", "43123%2540evil", False),
+        ("43123", "43123%3Aevil", False),
+        ("43*", "43123%40evil", False),
+        ("43123", "tel%3A43123", False),
+        ("43123", "43123;phone-context=%40+1", False),
+        ("+143123", "43123;phone-context=+1%40evil", False),
+        ("alice%40example.com", "alice%40EXAMPLE.com", True),
+        ("112", "112%40evil", False),
+        ("43123", "43123:secret", True),
+        ("43123", "tel:43123", True),
     ],
 )
 def test_number_of_a_target_means_the_number_in_its_context(pattern: str, user: str, means: bool) -> None:
     assert number_matches(pattern, user) is means
     rules = Rules(targets=(Target(host="203.0.113.7", number=pattern),))
     assert decide(Purpose.RUN, Destination("203.0.113.7", user=user), rules).allowed is means
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:43123@203.0.113.7;phone-context=+1",
+        "sip:43123@203.0.113.7;Phone-Context=+1",
+        "sip:43123@203.0.113.7;%70hone-context=+1",
+        "sip:43123@203.0.113.7;phone%2Dcontext=%2B1",
+        "sip:43123@203.0.113.7;%2570hone-context=+1",
+        "sip:43123@203.0.113.7;phone-context%20=+1",
+        "sip:43123;%70hone-context=+1@203.0.113.7",
+        "tel:43123;%70hone-context=+1",
+        "tel:43123;isub=1;%50HONE-CONTEXT=+1",
+        "sip:43123%40evil@203.0.113.7",
+    ],
+)
+def test_number_of_a_target_is_not_the_number_of_a_uri_in_another_context(text: str) -> None:
+    rules = Rules(targets=(Target(host="203.0.113.7", number="43123"),))
+    assert not decide(Purpose.RUN, Destination("203.0.113.7", user=Uri.parse(text).dialled), rules).allowed
+
+
+def test_emergency_number_that_is_made_of_a_context_is_refused_in_any_spelling() -> None:
+    for text in ("tel:12;%70hone-context=+1", "sip:2@pbx.example.com;phone-conte%78t=+11"):
+        assert danger(Uri.parse(text).dialled) == "emergency"
 
 
 # -- whatever comes
@@ -395,6 +473,10 @@ def test_long_user_part_is_refused_and_costs_no_time() -> None:
         "%25" * 340,
         "*#" * 512,
         "," * LONGEST,
+        "9," * 512,
+        "9*" * 512,
+        "9p" * 510 + "112",
+        "0#31#" * 204,
     ):
         danger(user[:LONGEST], "FR")
     assert time.process_time() - started < 5

@@ -143,3 +143,28 @@ def test_a_tag_is_set_and_replaced() -> None:
     address = NameAddr.parse("<sip:x@y>;tag=1;x=2")
     assert str(address.with_tag("9")) == "<sip:x@y>;tag=9;x=2"
     assert str(NameAddr.parse("sip:x@y").with_tag("9")) == "<sip:x@y>;tag=9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:a@example.com;maddr=192.0.2.9",
+        "sip:a@example.com;MADDR=192.0.2.9",
+        "sip:a@example.com;%6daddr=192.0.2.9",
+        "sip:a@example.com;%4D%61ddr=192.0.2.9;maddr=example.com",
+        "sip:a@example.com;%256daddr=192.0.2.9",
+    ],
+)
+def test_a_parameter_is_found_under_any_spelling_of_its_name(text: str) -> None:
+    uri = Uri.parse(text)
+    assert uri.parameter("maddr") == uri.destination == "192.0.2.9"
+    assert str(uri) == text
+    assert uri.with_parameter("maddr", "192.0.2.1").parameter("maddr") == "192.0.2.1"
+    assert str(uri.with_parameter("maddr", "192.0.2.1")).count("=") == 1
+
+
+def test_an_escape_in_the_name_of_a_parameter_changes_nothing_for_equality() -> None:
+    plain = Uri.parse("sip:a@example.com;transport=tcp")
+    assert plain.equivalent(Uri.parse("sip:a@example.com;%74ransport=tcp"))
+    assert not plain.equivalent(Uri.parse("sip:a@example.com;%74ransport=udp"))
+    assert Uri.parse("sip:a@example.com;%74ransport=tcp;%6cr").parameter("lr") == ""

@@ -59,6 +59,9 @@ _SCHEME = re.compile(r"(?:tel|sips?):", re.IGNORECASE)
 _CONTEXT = re.compile(r"phone-context\s*(?:=(.*))?", re.IGNORECASE | re.DOTALL)  # RFC 3966 section 5.1.5
 _SEPARATORS = re.compile(r"[\s.()/-]+")
 _SERVICE_CODE = re.compile(r"[*#]+\d{1,4}[*#]|\*\d\d")  # *31#, #31#, **21*; *67 in America
+# A digit for the line, then a service code or a pause for the dial tone: 0#31#112, 9w112.
+_LINE_FIRST = re.compile(r"[09]{1,2}(?:[,pw]+|(?=[*#]))")
+_LINES = 8  # switches one behind the other; more are a text that wants to cost time
 _PAUSED = re.compile(r"([\d+]+)(?:,|[*#]|(?:[pwx;]|ext)[\d,pwx*#]*\Z)")
 _INTERNATIONAL = re.compile(r"(?:0011|011|00)(?=\d)")
 _OUTSIDE = ("", "0", "9", "00", "09", "90", "99")
@@ -73,7 +76,13 @@ def normalize(user: str) -> str:
     country (``43123;phone-context=+1`` is +143123); one with a domain keeps it, since it belongs there. A
     user part that is no number comes back lower-cased.
     """
-    number, contexts = _parts(_clear(user))
+    whole = _clear(user)
+    if _SERVICE.fullmatch(whole.lower()):
+        return _global(_SEPARATORS.sub("", whole).lower())
+    # The end is looked for before escapes are resolved: 43123%40b is another user than 43123.
+    scheme = _SCHEME.match(user)
+    own = user[scheme.end() if scheme else 0 :].partition("@")[0].partition(":")[0]
+    number, contexts = _contexts(_clear(own))
     number = _SEPARATORS.sub("", number).lower()
     if not contexts or number.startswith("+"):
         return _global(number)
@@ -158,10 +167,17 @@ def _parts(text: str) -> tuple[str, list[str]]:
     if _SERVICE.fullmatch(text.lower()):
         return text, []
     scheme = _SCHEME.match(text)
-    number, *parameters = text[scheme.end() if scheme else 0 :].split(";")
+    number, contexts = _contexts(text[scheme.end() if scheme else 0 :])
+    return number.partition("@")[0].partition(":")[0], [
+        each.partition("@")[0].strip(' "') for each in contexts
+    ]
+
+
+def _contexts(text: str) -> tuple[str, list[str]]:
+    """What stands before the parameters, and the values of ``;phone-context``."""
+    number, *parameters = text.split(";")
     found = [_CONTEXT.fullmatch(parameter.strip()) for parameter in parameters]
-    contexts = [(match[1] or "").partition("@")[0].strip(' "') for match in found if match is not None]
-    return number.partition("@")[0].partition(":")[0], contexts
+    return number, [(match[1] or "").strip(' "') for match in found if match is not None]
 
 
 def _global(number: str) -> str:
@@ -177,12 +193,17 @@ def _readings(text: str) -> Iterator[tuple[str, bool]]:
     head, contexts = _parts(text)
     number = re.sub(r"[^0-9a-z+*#,]", "", head.lower())
     dialled = [number]
-    while code := _SERVICE_CODE.match(dialled[-1]):
-        dialled.append(dialled[-1][code.end() :])
+    lines = 0
+    while first := _SERVICE_CODE.match(dialled[-1]) or _LINE_FIRST.match(dialled[-1]):
+        lines += first.re is _LINE_FIRST
+        if lines > _LINES:
+            break
+        dialled.append(dialled[-1][first.end() :])
     for one in dialled:
         bare = one.lstrip("*#,")
         paused = _PAUSED.match(bare)
-        for words in {bare, re.sub(r"[*#,]", "", bare), paused[1] if paused else bare}:
+        joined = re.sub(r"[*#,]|(?<=[\d,*#])[pw]+(?=[\d,*#+])", "", bare)
+        for words in {bare, joined, paused[1] if paused else bare}:
             word = words.rstrip("+")
             if not re.fullmatch(r"[\d+]+", word):
                 continue

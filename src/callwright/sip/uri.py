@@ -109,17 +109,22 @@ class Uri:
         if not self.user:
             return ""
         found = [
-            f";{name}={value or ''}" for name, value in self.parameters if name.lower() == "phone-context"
+            f";phone-context={value or ''}"
+            for name, value in self.parameters
+            if _plain_name(name) == "phone-context"
         ]
         return "".join([self.user, *found])
 
     def parameter(self, name: str) -> str | None:
-        """Value of a URI parameter, "" where it has none (`;lr`), None where it is absent."""
-        return find_parameter(self.parameters, name)
+        """Value of a URI parameter, "" where it has none (`;lr`), None where it is absent.
+
+        A name that is written with escapes is the same name (RFC 3261 section 19.1.4).
+        """
+        return find_parameter(_plain_names(self.parameters), name)
 
     def with_parameter(self, name: str, value: str | None = None) -> Uri:
         """The same URI with that parameter set."""
-        return replace(self, parameters=replace_parameter(self.parameters, name, value))
+        return replace(self, parameters=replace_parameter(_plain_names(self.parameters), name, value))
 
     def without_headers(self) -> Uri:
         """The same URI without `?header=value`, as a Request-URI must be (RFC 3261 section 19.1.1)."""
@@ -229,9 +234,25 @@ def _normal(text: str | None) -> str | None:
     return unescape(text, errors="surrogateescape") if text and "%" in text else text
 
 
+def _plain_name(name: str) -> str:
+    """In lower case, without escapes, nor escaped ones: who gets the URI may resolve them more than once."""
+    for _ in range(4):
+        if "%" not in name:
+            break
+        name = unescape(name, errors="surrogateescape")
+    return name.strip().lower()
+
+
+def _plain_names(parameters: Parameters) -> Parameters:
+    """Names with an escape in plain spelling, the others as they are."""
+    if not any("%" in name for name, _ in parameters):
+        return parameters
+    return tuple((_plain_name(name) if "%" in name else name, value) for name, value in parameters)
+
+
 def _parameters_agree(first: Uri, second: Uri) -> bool:
-    ours = {name.lower(): (value or "").lower() for name, value in first.parameters}
-    theirs = {name.lower(): (value or "").lower() for name, value in second.parameters}
+    ours = {_plain_name(name): (value or "").lower() for name, value in first.parameters}
+    theirs = {_plain_name(name): (value or "").lower() for name, value in second.parameters}
     for name in ours.keys() | theirs.keys():
         if name in ours and name in theirs:
             if _normal(ours[name]) != _normal(theirs[name]):
