@@ -48,6 +48,16 @@ def ask(
         ("192.168.1.20", "192.168.1.9", True),
         ("169.254.169.254", PUBLIC_PEER, False),
         ("fe80::5", "fe80::9", True),
+        ("192.0.0.192", PUBLIC_PEER, False),
+        ("198.18.0.9", PUBLIC_PEER, False),
+        ("198.19.255.1", PUBLIC_PEER, False),
+        ("::ffff:198.18.0.9", PUBLIC_PEER, False),
+        ("fec0::5", PUBLIC_PEER, False),
+        ("64:ff9b:1::a00:1", PUBLIC_PEER, False),
+        ("2002:c0a8:101::1", PUBLIC_PEER, False),
+        ("192.0.0.192", "198.18.0.1", False),
+        ("198.18.0.9", "198.18.0.1", True),
+        ("2002:c633:6407::1", PUBLIC_PEER, True),
         ("0.0.0.0", PUBLIC_PEER, False),
         ("::", PUBLIC_PEER, False),
         ("255.255.255.255", PUBLIC_PEER, False),
@@ -399,3 +409,20 @@ def test_private_peer_leads_into_a_private_range_only_if_we_called_it() -> None:
             "10.0.0.1", 4000, peer=peer, purpose=Purpose.RUN, rules=rules, signalling=signalling
         )
         assert told.allowed is allowed
+
+
+@pytest.mark.parametrize("address", ["192.0.0.192", "198.18.0.9", "fec0::5", "2002:a00:1::1"])
+def test_a_range_that_is_not_reachable_globally_is_entered_only_where_it_is_permitted(address: str) -> None:
+    rules = Rules(typed=(PUBLIC_PEER,))
+    signalling = decide(Purpose.CALL, Destination(PUBLIC_PEER), rules)
+
+    def asked(rules: Rules) -> Decision:
+        return contact_allowed(
+            address, 5060, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=rules, signalling=signalling
+        )
+
+    refused = asked(rules)
+    assert not refused.allowed
+    assert "not reachable globally" in refused.reason
+    assert f"--allow {address}" in refused.remedy
+    assert asked(Rules(typed=rules.typed, targets=(parse_allow(address),))).allowed

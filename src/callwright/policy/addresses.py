@@ -5,7 +5,17 @@ from __future__ import annotations
 import ipaddress
 from functools import lru_cache
 
-__all__ = ["Address", "bare", "impossible", "is_inside", "is_private", "is_shared", "numeric", "plain"]
+__all__ = [
+    "Address",
+    "bare",
+    "impossible",
+    "is_inside",
+    "is_private",
+    "is_shared",
+    "local_range",
+    "numeric",
+    "plain",
+]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -22,6 +32,7 @@ _LOCAL = tuple(  # of the registries of special-purpose addresses (RFC 6890): "g
         "64:ff9b:1::/48",  # RFC 8215: NAT64 within a network
     )
 )
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 section 2.1
 _COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1, deprecated and still routed by some
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
@@ -81,12 +92,17 @@ def is_inside(address: Address) -> bool:
     """What only a machine inside of a network reaches: loopback, private, link-local, carrier-grade NAT space
     and the like. A name that a stranger may point anywhere must not lead there.
     """
-    if isinstance(address, ipaddress.IPv6Address) and address.sixtofour is not None:  # RFC 3056
-        return is_inside(address.sixtofour)
     return (
         address.is_loopback
         or address.is_link_local
         or is_private(address)
         or is_shared(address)
-        or any(address in network for network in _LOCAL)
+        or local_range(address) is not None
     )
+
+
+def local_range(address: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """The range of an address that is not reachable globally and is none of the better known kinds."""
+    if isinstance(address, ipaddress.IPv6Address) and address.sixtofour is not None:  # RFC 3056
+        return _SIX_TO_FOUR if is_inside(address.sixtofour) else None
+    return next((network for network in _LOCAL if address in network), None)

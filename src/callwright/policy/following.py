@@ -6,7 +6,15 @@ the machine we run on.
 
 from __future__ import annotations
 
-from callwright.policy.addresses import bare, impossible, is_inside, is_private, is_shared, numeric
+from callwright.policy.addresses import (
+    bare,
+    impossible,
+    is_inside,
+    is_private,
+    is_shared,
+    local_range,
+    numeric,
+)
 from callwright.policy.destination import Decision, Ground, Purpose, Rules, flag, target_for
 
 __all__ = ["MEDIA_PORTS", "contact_allowed", "media_allowed"]
@@ -105,6 +113,11 @@ def _led(
         return _refusal(what, shown, peer, "an address in a private range", remedy)
     if is_shared(there) and not is_shared(speaker):
         return _refusal(what, shown, peer, "an address in carrier-grade NAT space", remedy)
+    local = local_range(there)
+    if local is not None:
+        if rules.embedded and local_range(speaker) == local:
+            return Decision(True, f"{shown} is in the peer's own range.", ground=Ground.PEER)
+        return _refusal(what, shown, peer, f"an address that is not reachable globally ({local})", remedy)
     if typed_call:
         return Decision(True, "The callee of a typed call wants it there.", ground=Ground.CALLEE)
     return _refusal(what, shown, peer, "neither the peer itself nor permitted", remedy)
