@@ -2,9 +2,9 @@
 
 A description read from the wire is judged once, here: every number is inside its range, every size inside a
 limit, no line can smuggle another. What this room does not know (attributes, line types) is kept and written
-again, so that ``parse(serialize(d)) == d``. On the way in we are liberal: line ends of LF alone, empty lines,
-NUL octets, lines of one section in any order, a missing ``s=`` or ``t=``. A line that breaks its grammar
-costs no more than itself, an m-line that does no more than that stream; each leaves a remark.
+again, so that ``parse(serialize(d)) == d``. On the way in we are liberal: line ends of LF or CR alone, empty
+lines, NUL octets, lines of one section in any order, a missing ``s=`` or ``t=``. A line that breaks its
+grammar costs no more than itself, an m-line that does no more than that stream; each leaves a remark.
 """
 
 from __future__ import annotations

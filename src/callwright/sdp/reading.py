@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
@@ -33,6 +34,7 @@ from callwright.sdp.description import (
 
 _Value = TypeVar("_Value")
 
+_LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _KEPT_OCTETS = 256  # of the longest attribute that is remembered
 
 _CHECKS: dict[str, Callable[[str], object]] = {
@@ -56,6 +58,9 @@ def read(data: bytes | str, limits: Limits) -> SessionDescription:
         if octets.rstrip(b"\0\r\n").find(b"\0") >= 0:
             remarks.add("the description holds NUL octets, which were left out")
         octets = octets.replace(b"\0", b"")
+    if octets.count(b"\r") != octets.count(b"\r\n") and _LONE_RETURN.search(octets):
+        remarks.add("the description holds carriage returns alone, which were taken for line ends")
+        octets = _LONE_RETURN.sub(b"\n", octets)
     lines = octets.split(b"\n")
     if len(lines) > limits.lines + 1:
         raise SdpError(f"the description has {len(lines)} lines, more than the {limits.lines} we read")
@@ -117,8 +122,6 @@ class _Remarks:
 def _split(line: bytes, limits: Limits) -> tuple[str, str]:
     if len(line) > limits.line_octets:
         raise Unreadable(f"the line has {len(line)} octets, more than the {limits.line_octets} we read")
-    if b"\r" in line:
-        raise SdpError("the line holds a stray carriage return")
     text = line.decode("utf-8", "surrogateescape")
     if len(text) < 2 or text[1] != "=" or not ("a" <= text[0] <= "z" or "A" <= text[0] <= "Z"):
         raise SdpError(f"{text[:40]!r} is not of the form 'type=value'")
@@ -277,8 +280,6 @@ class _Section:
 
     def __init__(self, value: str, limits: Limits) -> None:
         parts = value.split()
-        if not parts:
-            raise Unreadable("an m-line is empty")
         if len(parts) - 3 > limits.formats:
             raise Unreadable(
                 f"the m-line has {len(parts) - 3} formats, more than the {limits.formats} we read"
@@ -288,7 +289,7 @@ class _Section:
         if len(parts) < 3:
             self.fault = f"m={value[:40]!r} is not of the form 'media port protocol formats'"
             self.problem = self.fault
-            parts = [parts[0], "0", "RTP/AVP"]  # enough to be answered
+            parts = [*(parts[:1] or ["unknown"]), "0", "RTP/AVP"]  # enough to be answered
         else:
             self.fault, self.problem = _judged(*parts[:3], tuple(parts[3:]))
         self.kind, ports, self.protocol, *formats = parts
