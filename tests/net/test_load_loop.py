@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -524,6 +525,48 @@ def test_an_answer_is_repeated_until_its_ack_and_then_given_up(native: bool, pee
     assert len(set(oks)) == 1
     assert sent[-1].startswith(b"BYE ")
     assert counts(loop)["no_ack"] == 1
+    loop.close()
+
+
+def delivered() -> None:
+    """Until what was sent to loopback before is at its sockets: the kernel keeps the order."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(3.0)
+        probe.bind(("127.0.0.1", 0))
+        probe.sendto(b"x", probe.getsockname())
+        probe.recv(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the error queue of Linux")
+def test_a_caller_that_is_gone_does_not_keep_another_waiting(native: bool, peer: Peer) -> None:
+    loop, gone = loop_to(None, native=native, calls=2), Peer()
+    peer.source = gone.source = loop.local
+    gone.send(invite_text(gone.address.port, "gone"))
+    gone.close()
+    delivered()
+    loop.run(0.0)  # one turn: its answers come back as errors
+    assert counts(loop)["received"] == 1
+    peer.send(invite_text(peer.address.port, "here"))
+    delivered()
+    loop.run(0.0)
+    assert counts(loop)["received"] == 2
+    loop.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the error queue of Linux")
+def test_a_contact_that_is_gone_costs_another_call_no_message(native: bool, peer: Peer) -> None:
+    loop, gone, there = loop_to(peer, native=native, calls=2, hold=10), Peer(), Peer()
+    gone.close()
+    invites: list[bytes] = []
+    until(loop, lambda: gathered(invites, peer.take(), 2))
+    peer.respond(invites[0], "200 OK", extra=gone.contact())
+    peer.respond(invites[1], "200 OK", extra=there.contact())
+    delivered()
+    loop.run(0.0)  # one turn: the second ACK leaves behind the error about the first
+    delivered()
+    assert methods(there.take()) == ["ACK"]
+    assert "send_errors" not in counts(loop)
+    there.close()
     loop.close()
 
 

@@ -13,7 +13,7 @@ import errno as _errno
 import socket as _socket
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -140,6 +140,14 @@ cdef int receive(Messages *messages, int fd) noexcept nogil:
     return recvmmsg(fd, messages.headers, VECTOR, MSG_DONTWAIT, NULL)
 
 
+cdef int receive_past_error(Messages *messages, int fd, bint *told) noexcept nogil:
+    """As `receive`, and once more where the kernel `told` an error of what was sent before: it does so instead of
+    receiving, and packets may stand behind it."""
+    cdef int count = receive(messages, fd)
+    told[0] = count < 0 and errno != EAGAIN and errno != EINTR
+    return receive(messages, fd) if told[0] else count
+
+
 cdef object read_name(const char *name, unsigned int size):
     """(host, port) of a struct sockaddr_in or sockaddr_in6."""
     cdef const unsigned char *octets = <const unsigned char *>name
@@ -228,36 +236,38 @@ cdef class Reader:
         """Two lists: (owner, marked, [(data, source, arrival), …]) of all datagrams, at most `rounds` batches of
         a socket, in order of each socket; and (owner, marked) of sockets with an error to be fetched.
 
-        `wall_offset` is wall time minus monotonic time. The arrival is monotonic, and lies between the reading
-        before and `now`.
+        `wall_offset` is wall time minus monotonic time. The arrival is monotonic, and lies between the last
+        reading that left nothing behind and `now`.
         """
         cdef epoll_event events[EVENTS]
         cdef int ready, index, count, done
+        cdef bint taken, told
         cdef list batches = []
-        cdef list errors = []
+        cdef dict errors = {}  # by socket
         cdef _Port port
         cdef double since = self.last_read
         if self.epoll < 0:
             raise ValueError("the reader is closed")
-        self.last_read = now
         for done in range(rounds):
             ready = epoll_wait(self.epoll, events, EVENTS, 0)
-            if ready <= 0:
-                break
             taken = False
             for index in range(ready):
                 port = self.ports.get(<int>events[index].data.u64)
                 if port is None:
                     continue
-                count = receive(self.messages, port.fd)
-                if count < 0 or events[index].events & EPOLLERR:
-                    errors.append((port.owner, port.marked))
+                count = receive_past_error(self.messages, port.fd, &told)
+                if told or events[index].events & EPOLLERR:
+                    errors[port.fd] = (port.owner, port.marked)
+                if told:
+                    taken = True  # another error may have come in between: the next round asks again
                 if count > 0:
                     batches.append(self.take(port, count, now, wall_offset, since))
                     taken = True
-            if not taken:
+            # As many as are told at once may hide others: a socket counts as ready while its errors are unfetched.
+            if not taken and ready < EVENTS:
+                self.last_read = now
                 break
-        return batches, errors
+        return batches, list(errors.values())
 
     def read_one(self, int fd, double now, double wall_offset, int rounds):
         """As `read`, of one socket only."""

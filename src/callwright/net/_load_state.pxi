@@ -597,7 +597,10 @@ cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
     elif L.connected:
         # Elsewhere than the target: by the other socket of the port, at once.
         if sendto(L.wild, start, <size_t>(w.p - start), MSG_DONTWAIT, <sockaddr *>&to.raw[0], to.size) < 0:
-            L.count[C_SEND_ERRORS] += 1
+            # An error of an earlier datagram, kept for the next call: this one is tried again.
+            L.refused = True
+            if sendto(L.wild, start, <size_t>(w.p - start), MSG_DONTWAIT, <sockaddr *>&to.raw[0], to.size) < 0:
+                L.count[C_SEND_ERRORS] += 1
         L.count[C_SENT] += 1
         return
     else:

@@ -44,9 +44,10 @@ cdef uint32_t receive(Loop *L, int fd, bint wild) noexcept nogil:
             h.msg_namelen = 28
             h.msg_controllen = CONTROL_SIZE
         n = recvmmsg(fd, L.in_header, IN, MSG_DONTWAIT, NULL)
+        if n < 0 and errno != EAGAIN and errno != EINTR:
+            L.refused = True
+            continue  # the kernel tells an error instead of receiving: messages may stand behind it
         if n <= 0:
-            if n < 0 and errno != EAGAIN and errno != EINTR:
-                L.refused = True
             break
         for i in range(n):
             h = &L.in_header[i].msg_hdr

@@ -40,6 +40,19 @@ class Crossing(Protocol):
         ...
 
 
+def _leaves(sock: socket.socket, data: bytes, target: tuple[str, int]) -> bool:
+    """Send one datagram. False where it is lost, as on any network: full, or unreachable."""
+    for _ in range(2):
+        try:
+            sock.sendto(data, target)
+        except BlockingIOError:
+            return False
+        except OSError:
+            continue  # most likely of an earlier datagram: the kernel reports an ICMP error at the next call
+        return True
+    return False
+
+
 class Forwarder:
     """The thread. It starts with the first crossing and ends with `close()`; usable from any thread.
 
@@ -191,11 +204,7 @@ class Forwarder:
         except Exception:
             _log.exception("an exception in a crossing")
             return True
-        sent = False
-        if target is not None:
-            with contextlib.suppress(OSError):  # full, or unreachable: media is lost as on any network
-                out.sendto(data, target)
-                sent = True
+        sent = target is not None and _leaves(out, data, target)
         if self._taps:
             self._note(side, is_rtcp, data, source, target if sent else None, pairs, now, packets)
         return True

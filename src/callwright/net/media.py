@@ -422,8 +422,8 @@ class MediaEngine:
                     heard[handle] = None
                     taken = True
             if not taken:
+                self._last_read = now  # nothing that came before is left
                 break
-        self._last_read = now
         if self._stamped:
             self._read_after = now + GATHER
         for handle in heard:
