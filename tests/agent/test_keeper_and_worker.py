@@ -60,6 +60,13 @@ steps:
     - accept: {party: bob}
   - - call: {from: alice, dial_destination: bob, max_duration: 1.2 s}
 """
+SECRETIVE = (
+    SHORT_CALL.replace("short_call", "secretive").replace(
+        "1.2 s}",
+        "1.2 s, headers: {X-Api-Key: hunter22, X_Api_Key: sub55, Authorization: raw44}}",
+    )
+    + "conditions: [header X-Api-Key of INVITE = wanted33]\n"
+)
 LONG_CALL = SHORT_CALL.replace("short_call", "long_call").replace("1.2 s", "60 s")
 PING = """
 name: ping
@@ -195,6 +202,19 @@ async def test_a_real_call_from_the_queue_to_its_evidence(services: Services, wo
     assert any(name.endswith(".wav") for name in files)
     assert all(files.values())
     assert (await services.runs.detail(done)).outcome is not None
+
+
+async def test_the_result_of_a_run_holds_no_secret_of_a_header_or_a_condition(
+    services: Services, worker: Worker
+) -> None:
+    await services.tests.create(SYSTEM, SECRETIVE)
+    run = await services.runs.start(SYSTEM, "secretive")
+    done = await until(services, run, lambda run: run.finished)
+    outcome = str((await services.runs.detail(done)).outcome)
+    assert done.phase == "failed", done
+    assert "header X-Api-Key of INVITE = (secret)" in outcome
+    assert [word for word in ("hunter22", "wanted33", "raw44", "sub55") if word in outcome] == []
+    assert done.result_description.startswith("The X-Api-Key header of INVITE was (secret)")
 
 
 async def test_a_result_in_pieces_is_whole_or_is_sent_again(services: Services, by_hand: ByHand) -> None:

@@ -33,9 +33,20 @@ steps:
           X-Token: ${TOKEN}
     - accept: {party: bob, headers: ['X-Secret: s3cret, with a comma', "X-Plain: yes"]}
   - options: {party: carol, headers: &same {Cookie: c00kie=1}}
-  - options: {party: carol, headers: *same}
+  - options: {party: carol, headers: *same, expect: ["header X-Pwd of 200 = exp3cted, twice"]}
+  - options:
+      party: carol
+      headers: {X_Auth_Token: underl1ne, X.Api.Token: p0ints, Authorization: r4wtoken, X-Session-Id: s3ssion}
+conditions:
+  - header X-Api-Key of INVITE = c0ndition
+  - 'bob.header Authorization of INVITE ~ /Basic p4ttern/'
+  - header X-Auth of INVITE in [l1st, "l1st two"]
+  - header X-Order of INVITE = 0012-shown
 """
-SECRETS = ("pa55", "b0bpassword", "c4rolpassword", "ur1password", "k3y-of", "b34rer", "s3cret", "c00kie")
+SECRETS = (
+    *("pa55", "b0bpassword", "c4rolpassword", "ur1password", "k3y-of", "b34rer", "s3cret", "c00kie"),
+    *("exp3cted", "underl1ne", "p0ints", "r4wtoken", "s3ssion", "c0ndition", "p4ttern", "l1st"),
+)
 KEPT = (
     "# who calls",
     "# ours",
@@ -46,6 +57,9 @@ KEPT = (
     "user: 4103",
     "X-Api-Key",
     "alice",
+    "header X-Api-Key of INVITE = (secret)",
+    "bob.header Authorization of INVITE ~ (secret)",
+    "  - header X-Order of INVITE = 0012-shown",
 )
 
 
@@ -63,6 +77,7 @@ def test_a_masked_document_still_reads() -> None:
     read = load(masked_document(DOCUMENT))
     assert read.parties["carol"].password == "(secret)"
     assert [action.address for action in read.actions()] == [a.address for a in load(DOCUMENT).actions()]
+    assert [c.operator for c in read.conditions] == [c.operator for c in load(DOCUMENT).conditions]
 
 
 def test_a_document_without_secrets_is_as_it_was() -> None:
@@ -70,7 +85,17 @@ def test_a_document_without_secrets_is_as_it_was() -> None:
     assert masked_document(text) == text
 
 
-@pytest.mark.parametrize("text", ["a: [\n  password: s3cret\n", "password: 's3cret\n", "\tpassword: s3cret"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [\n  password: s3cret\n",
+        "password: 's3cret\n",
+        "\tpassword: s3cret",
+        "a: [\n  headers:\n    X_Api_Key: s3cret\n",
+        "a: [\n  headers: {X-A: b, X-Auth: s3cret}\n",
+        "a: [\n  - 'header X-Pwd of INVITE = s3cret'\n",
+    ],
+)
 def test_what_is_no_document_is_masked_line_by_line(text: str) -> None:
     with pytest.raises(DocumentError):
         load(text)

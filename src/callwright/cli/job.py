@@ -161,13 +161,17 @@ async def _carry_out(
 
 
 def _written(evidence: EvidenceFolder, outcome: RunOutcome, memory: PacketMemory) -> RunOutcome:
-    """A fault of ours in the report does not cost the verdict."""
+    """The outcome for the platform, as redacted as run.json: it is shown to viewers and kiosks.
+
+    A fault of ours in the report does not cost the verdict.
+    """
     try:
-        return evidence.write(outcome, memory.packets())
+        outcome = evidence.write(outcome, memory.packets())
     except Exception as error:
         _log.exception("the evidence of %s is not whole", outcome.id)
         sentence = f"The evidence is not whole: writing it failed ({type(error).__name__}: {error})."
-        return replace(outcome, warnings=(*outcome.warnings, sentence))
+        outcome = replace(outcome, warnings=(*outcome.warnings, sentence))
+    return RunOutcome.from_json(evidence.redactor.document(outcome.to_json()))
 
 
 async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:

@@ -1,4 +1,6 @@
-"""Documents for who may not change them: passwords and secret headers are masked, the rest is as written."""
+"""Documents for those who may not change them: passwords, secret headers and the values of conditions on
+such headers are masked, the rest is as written.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from callwright.evidence.redaction import Redactor
+from callwright.evidence.redaction import HIDDEN, Redactor, is_secret_header, redacted_condition
 from callwright.scenario.parameter import Secret, parameters_of
 from callwright.scenario.party import Party
 
 __all__ = ["masked_document", "masked_parameters"]
 
-_HIDDEN = "(secret)"
 _SECRETS = frozenset(spec.name for spec in parameters_of(Party) if isinstance(spec.type, Secret))
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_NAMED = re.compile(r"([\w!#$%&'*+.^`|~-]+?)[\"']?\s*:\s*(?=\S)")
+_CONDITION = re.compile(r"(?:[\w.-]+\.)?header\s.*")
 _SECRET_LINE = re.compile(rf"(?im)^(.*\b(?:{'|'.join(_SECRETS)})\b[\"']?\s*:\s*)(\S.*)$")
 
 
@@ -27,13 +30,21 @@ def masked_document(text: str) -> str:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):
         lines = Redactor().message(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-        return _SECRET_LINE.sub(rf"\1{_HIDDEN}", lines)
+        return _SECRET_LINE.sub(rf"\1{HIDDEN}", "\n".join(map(_masked_line, lines.split("\n"))))
     spots = sorted(_secret_spots(root), key=lambda spot: spot[0].start_mark.index, reverse=True)
     for node, value in spots:
         start, end = node.start_mark.index, node.end_mark.index
         tail = "\n" if node.style in ("|", ">") and text[start:end].endswith("\n") else ""
         text = f"{text[:start]}{json.dumps(value, ensure_ascii=False)}{tail}{text[end:]}"
     return Redactor().text(text)
+
+
+def _masked_line(line: str) -> str:
+    """A line of what is not YAML: whatever follows the name of a secret header, or a condition on one."""
+    for named in _NAMED.finditer(line):
+        if is_secret_header(named[1].strip("'")):
+            return f"{line[: named.end()]}{HIDDEN}"
+    return _CONDITION.sub(lambda condition: redacted_condition(condition[0]), line)
 
 
 def masked_parameters(parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,18 +90,28 @@ def _secret_spots(root: Any) -> Iterator[tuple[Any, str]]:
                     waiting.append((item, key))
         elif key == "headers" and isinstance(node, yaml.ScalarNode):
             yield from _of_line(node)
+        elif isinstance(node, yaml.ScalarNode):
+            yield from _of_condition(node)
 
 
 def _of_secret(node: Any) -> Iterator[tuple[Any, str]]:
     if node.value and not _VARIABLE.fullmatch(node.value):
-        yield node, _HIDDEN
+        yield node, HIDDEN
 
 
 def _of_account(node: Any) -> Iterator[tuple[Any, str]]:
     """``alice: user:password``."""
     user, colon, password = node.value.partition(":")
     if colon and password and not _VARIABLE.fullmatch(password):
-        yield node, f"{user}:{_HIDDEN}"
+        yield node, f"{user}:{HIDDEN}"
+
+
+def _of_condition(node: Any) -> Iterator[tuple[Any, str]]:
+    """``header X-Api-Key of INVITE = value``, wherever it stands."""
+    written = " ".join(node.value.split())
+    kept = redacted_condition(written)
+    if kept != written and not _VARIABLE.fullmatch(written[len(kept) - len(HIDDEN) :]):
+        yield node, kept
 
 
 def _of_header(node: Any, name: str, value: str) -> Iterator[tuple[Any, str]]:

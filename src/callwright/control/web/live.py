@@ -28,6 +28,7 @@ from callwright.dispatch.messages import (
 )
 from callwright.dispatch.subject import SO_FAR, live
 from callwright.evidence.page import lane_positions, placed_rows
+from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import shown_json
 
 _LOOK_AGAIN = 1.0  # seconds: what the broker may lose, the database has
@@ -46,13 +47,18 @@ async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> 
     if scenario is not None:
         conditions = [(condition, "at the end") for condition in scenario.conditions]
         conditions += [(c, action.address) for action in scenario.actions() for c in action.expect]
+    redactor = Redactor()
+    shown = [
+        (redactor.document({"text": condition.text, "expected": condition.expected}), where)
+        for condition, where in conditions
+    ]
     return {
         "record": run,
         "base": base,
         "kiosk": kiosk,
         "title": run.testcase_name or run.test_name,
         "watching": watching,
-        "conditions": conditions,
+        "conditions": shown,
         "test_version": detail.test_version,
         "began": run.started_at or run.created_at,
         "can_share": not kiosk,
@@ -84,7 +90,7 @@ async def follow(
             watching.take(event)
         parts = _Parts(watching)
         first = parts.changed(scope=True)
-        yield ServerSentEventMessage(event="part", data=msgspec.json.encode(first).decode())
+        yield _part(first)
         silence, asked = 0.0, services.clock.now()
         while not run.finished:
             events = await _heard(waiting)
@@ -100,9 +106,7 @@ async def follow(
             )
             silence = 0.0 if changed else silence + _LOOK_AGAIN
             if changed:
-                yield ServerSentEventMessage(
-                    event="part", data=shown_json(msgspec.json.encode(changed).decode())
-                )
+                yield _part(changed)
             elif silence >= _STILL_HERE:
                 silence = 0.0
                 yield ServerSentEventMessage(comment="still here")
@@ -112,6 +116,11 @@ async def follow(
     finally:
         if subscription is not None:
             await subscription.close()
+
+
+def _part(changed: dict[str, Any]) -> ServerSentEventMessage:
+    """Pieces of the page; what a peer wrote into them cannot act."""
+    return ServerSentEventMessage(event="part", data=shown_json(msgspec.json.encode(changed).decode()))
 
 
 async def _until_now(services: Services, run: Run) -> tuple[Progress, ...]:

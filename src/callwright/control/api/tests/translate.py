@@ -65,7 +65,7 @@ class Links:
 
 def parameters(text: str) -> list[schemas.Parameter]:
     """Of the JSON text that is stored with a test; of secret headers only that there is one."""
-    if '"headers"' not in text and "@" not in text:
+    if '"headers"' not in text and not any(sign in text for sign in "@;?&"):
         return _parameters.decode(text)
     return msgspec.convert(masked_parameters(msgspec.json.decode(text)), list[schemas.Parameter])
 
@@ -116,7 +116,7 @@ def _status(run: runs.Run) -> dict[str, Any]:
         "is_finished": int(run.finished),
         "project_id": run.project_id,
         "project_name": run.project_name,
-        "result_description": "" if run.status == "passed" else run.result_description,
+        "result_description": "" if run.status == "passed" else Redactor().text(run.result_description),
         "session_id": run.session_id,
         "started_at": utc_or_none(run.started_at),
         "status": status,
@@ -186,7 +186,8 @@ def run_detail(
     kiosk_token: str | None,
     waiting: runs.Waiting | None = None,
 ) -> schemas.RunDetail:
-    """`outcome` is the document run.json, empty while there is none."""
+    """`outcome` is the document run.json, empty while there is none; an older agent sent it unredacted."""
+    outcome = Redactor().document(outcome)
     return schemas.RunDetail(
         **_row(run, links),
         waiting=_waiting(waiting),
