@@ -29,6 +29,7 @@ from callwright.cli.console import (
     VerboseFlag,
     print_json,
     say,
+    show,
 )
 from callwright.cli.evidence_place import noted_place
 from callwright.cli.records import (
@@ -112,7 +113,7 @@ def backup(
     if as_json:
         print_json({"file": str(to), "size": size, "schema": version, "evidence_place": elsewhere})
     else:
-        print(f"{to}  {size:,} octets, schema {version}")
+        show(f"{to}  {size:,} octets, schema {version}")
         if elsewhere and evidence:
             say(f"The evidence is in {elsewhere} and not in this file: keep the bucket, or copy it yourself.")
     return EXIT_PASSED
@@ -170,7 +171,7 @@ def restore(
     if as_json:
         print_json({"file": str(file), "schema": now, "was_schema": manifest["schema"]})
     else:
-        print(f"restored  {file}, schema {now}")
+        show(f"restored  {file}, schema {now}")
         if manifest["schema"] != now:
             say(f"The backup had schema {manifest['schema']} and was brought forward.")
         if manifest.get("evidence_place"):
@@ -196,9 +197,9 @@ def migrate(
     if as_json:
         print_json({"before": before, "now": now})
     elif before == now:
-        print(f"schema {now}  nothing to do")
+        show(f"schema {now}  nothing to do")
     else:
-        print(f"schema {before or 'none'} -> {now}")
+        show(f"schema {before or 'none'} -> {now}")
     return EXIT_PASSED
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, TraceFlag, VerboseFlag, print_json
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, TraceFlag, VerboseFlag, print_json, show
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -56,7 +56,7 @@ def catalogue(
             }
         )
     elif text:
-        print(document, end="")
+        show(document.removesuffix("\n"))
     else:
         _show(document, parameters)
     return EXIT_PASSED
@@ -71,8 +71,8 @@ def _list(as_json: bool) -> int:
         return EXIT_PASSED
     width = max(len(name) for name, _, _ in summaries)
     for name, _, description in summaries:
-        print(f"{name:<{width}}  {' '.join(description.split())}")
-    print("\nRun one with `callwright run NAME`; see its parameters with `callwright catalogue NAME`.")
+        show(f"{name:<{width}}  {' '.join(description.split())}")
+    show("\nRun one with `callwright run NAME`; see its parameters with `callwright catalogue NAME`.")
     return EXIT_PASSED
 
 
@@ -98,7 +98,7 @@ def _show(document: str, parameters: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    print(document.rstrip())
+    show(document.rstrip())
     # A pipe has no width; COLUMNS gives it one.
     console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
     table = Table(

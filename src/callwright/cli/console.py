@@ -164,7 +164,7 @@ def report_bug(verb: str, error: Exception, *, as_json: bool, verbose: bool) -> 
     if verbose:
         import traceback
 
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip("\n"))
     say(f"callwright: {reason}")
     if not verbose:
         say("  Run it again with -v for the traceback, and please report it.")

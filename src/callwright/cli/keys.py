@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say, show
 from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def create(
         made = {"name": name, "public_key": public, "secret": secret, "user": owner.username}
         print_json({**made, "project": project})
     else:
-        print(f"public key  {public}\nsecret      {secret}")
+        show(f"public key  {public}\nsecret      {secret}")
         where = f" in the project {project} alone" if project else ""
         say(
             f"The key has the rights of {owner.username} ({owner.role}){where}. "
@@ -102,7 +102,7 @@ def list_(
 
         print_json({"keys": [msgspec.structs.asdict(key) for key in found]})
     elif not found:
-        print("There is no key yet. Make one: callwright keys create --name ci")
+        show("There is no key yet. Make one: callwright keys create --name ci")
     else:
         print_table(
             ["id", "name", "public key", "user", "project", "last used", "state"],
@@ -152,9 +152,9 @@ def revoke(
             {"revoked": key, "also": [_made(one) for one in also], "left": [_made(one) for one in left]}
         )
         return EXIT_PASSED
-    print(f"revoked  {key}")
+    show(f"revoked  {key}")
     for one in also:
-        print(f"revoked  {one.kind} {one.id} ({one.name})")
+        show(f"revoked  {one.kind} {one.id} ({one.name})")
     if left:
         listed = ", ".join(f"{one.kind} {one.id} ({one.name})" for one in left)
         say(f"What it made still works: {listed}. Revoke it too: callwright keys revoke {key} --with-made")

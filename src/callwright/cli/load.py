@@ -24,6 +24,7 @@ from callwright.cli.console import (
     exit_code,
     print_json,
     say,
+    show,
 )
 from callwright.cli.hangup import on_hangup
 
@@ -527,5 +528,5 @@ class _Run:
         if as_json:
             print_json(told)
         else:
-            print_result(told, print)
+            print_result(told, show)
         return code

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callwright.cli.console import EXIT_FAILED, JsonFlag, Refused, print_json, say
+from callwright.cli.console import EXIT_FAILED, JsonFlag, Refused, print_json, say, show
 from callwright.cli.load_view import in_foreground
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def load_ctl(
     elif answer.get("ok"):
         for name, value in answer.items():
             if name != "ok":
-                print(f"{name:16} {_told(value)}")
+                show(f"{name:16} {_told(value)}")
     else:
         say(f"callwright: {answer.get('error')}")
     return 0 if answer.get("ok") else 2

@@ -94,7 +94,9 @@ class View:
         if self._live is None:
             say(text)
             return
-        self._said.append(text)
+        from callwright.evidence.shown import shown
+
+        self._said.append(shown(text))  # rich lets escapes through
         self._paint()
 
     def look(self) -> None:

@@ -91,7 +91,7 @@ Exit codes: 0 passed, 1 failed, 2 usage, a bad document or refused by policy, \
 
 def _print_version(value: bool) -> None:
     if value:
-        print(f"callwright {__version__}")
+        console.show(f"callwright {__version__}")
         raise typer.Exit
 
 

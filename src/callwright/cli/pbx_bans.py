@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from callwright.cli import console
 from callwright.cli.console import EXIT_FAILED, Refused, say
 
 if TYPE_CHECKING:
@@ -119,11 +120,11 @@ def show(answer: dict[str, Any]) -> None:
     for source in answer["released"]:
         say(f"{source} is no longer banned")
     for ban in answer["bans"]:
-        print(f"{ban['source']:40} {ban['accounts']} accounts tried, {ban['ends_in_s']:.0f} s left")
+        console.show(f"{ban['source']:40} {ban['accounts']} accounts tried, {ban['ends_in_s']:.0f} s left")
     if not answer["bans"]:
-        print("no address is banned")
+        console.show("no address is banned")
     if answer["permitted"]:
-        print(f"never banned: {', '.join(answer['permitted'])}")
+        console.show(f"never banned: {', '.join(answer['permitted'])}")
 
 
 def _only_one() -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from callwright.cli.console import EXIT_PLATFORM, EXIT_REFUSED, Refused
+from callwright.cli.console import EXIT_PLATFORM, EXIT_REFUSED, Refused, show
 
 if TYPE_CHECKING:
     from callwright.control.services import Services
@@ -129,4 +129,4 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *shown, strict=True)]
     for row in (columns, *shown):
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        show("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -258,7 +258,9 @@ class Progress:
 
     def show(self, text: str) -> None:
         if self._live:
-            sys.stderr.write(f"\r\x1b[2K{text}")
+            from callwright.evidence.shown import one_line
+
+            sys.stderr.write(f"\r\x1b[2K{one_line(text)}")
             sys.stderr.flush()
             self._shown = True
 

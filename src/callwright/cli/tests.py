@@ -18,6 +18,7 @@ from callwright.cli.console import (
     exit_code,
     print_json,
     say,
+    show,
 )
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help=True)
@@ -73,7 +74,7 @@ def push(
             row = answer.json()["data"]
             done.append({"file": path.name, "name": row["name"], "version": row["version"]})
             if not as_json:
-                print(f"{path.name}: {row['name']}, version {row['version']}")
+                show(f"{path.name}: {row['name']}, version {row['version']}")
     if as_json:
         print_json({"pushed": done})
     return EXIT_PASSED
@@ -110,7 +111,7 @@ def pull(
                 ) from None
             written.append(path.name)
             if not as_json:
-                print(path)
+                show(str(path))
     if as_json:
         print_json({"pulled": written})
     return EXIT_PASSED
@@ -152,7 +153,7 @@ def run(
             if as_json:
                 print_json(started)
             else:
-                print(started["session_id"])
+                show(started["session_id"])
             return EXIT_PASSED
         try:
             status = _wait_for(api, started["session_id"], timeout)
@@ -164,7 +165,7 @@ def run(
         print_json({**started, "run": status})
     else:
         reason = status["result_description"]
-        print(f"{status['phase']}{': ' + reason if reason else ''}")
+        show(f"{status['phase']}{': ' + reason if reason else ''}")
     # As of `callwright run`: what passed and could not be written down is no success to CI.
     return exit_code(status["phase"]) or (EXIT_PASSED if written else EXIT_PLATFORM)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say
+from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say, show
 from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def join(
     if as_json:
         print_json({"username": name, "project": project, "role": role})
     else:
-        print(f"{name} is {role} of {project}")
+        show(f"{name} is {role} of {project}")
     return EXIT_PASSED
 
 
@@ -148,7 +148,7 @@ def leave(
     if as_json:
         print_json({"username": name, "left": project})
     else:
-        print(f"{name} is no longer a member of {project}")
+        show(f"{name} is no longer a member of {project}")
     return EXIT_PASSED
 
 
@@ -181,7 +181,7 @@ def list_(
             }
         )
     elif not found:
-        print("There is no user yet. Make one: callwright users create NAME --role admin")
+        show("There is no user yet. Make one: callwright users create NAME --role admin")
     else:
         print_table(
             ["id", "name", "email", "role", "category", "projects", "last login"],
@@ -266,7 +266,7 @@ def delete(
     if as_json:
         print_json({"deleted": name})
     else:
-        print(f"deleted  {name}")
+        show(f"deleted  {name}")
     return EXIT_PASSED
 
 
@@ -296,7 +296,7 @@ def _show(user: User, password: str | None, as_json: bool, projects: Sequence[st
         more = {} if projects is None else {"projects": list(projects)}
         print_json(document | more | ({"password": password} if password else {}))
         return
-    print(f"user      {user.username} ({user.role})")
+    show(f"user      {user.username} ({user.role})")
     if password is not None:
-        print(f"password  {password}")
+        show(f"password  {password}")
         say("The password is not shown again.")
