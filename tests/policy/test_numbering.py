@@ -150,3 +150,8 @@ def test_digits_are_missing_only_where_some_may_still_come() -> None:
 )
 def test_international_prefix_is_that_of_the_country(country: str, number: str, behind: str) -> None:
     assert without_prefix_of(country, number) == behind
+
+
+@pytest.mark.parametrize("number", ["2101234567", "43316123456", "4369912345678", "1", ""])
+def test_number_that_is_ordinary_or_none_is_not_premium(number: str) -> None:
+    assert is_premium_abroad(number) is False

@@ -543,6 +543,8 @@ def test_number_longer_than_any_is_no_question() -> None:
         ("%2525252531", "%31"),
         ("%25252531", "1"),
         ("1\u20132", "12"),
+        ("1\u200b2", "12"),
+        ("1\u20e32", "12"),
         ("a\u20132", "a2"),
     ],
 )
@@ -556,3 +558,38 @@ def test_place_in_two_countries_has_the_numbers_of_both() -> None:
     )
     refused = decide(Purpose.RUN, Destination("pbx.example.com", ("203.0.113.7",), user="15"), rules)
     assert refused.reason.startswith("15 is an emergency number in FR;")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "user", "means"),
+    [
+        ("*1", "1", True),
+        ("*1", "21", True),
+        ("*1", "12", False),
+        ("1*2", "12", True),
+        ("1*2", "1", False),
+        ("*12", "2", False),
+        ("*12", "112", True),
+        ("*1*2", "1212", True),
+        ("1**", "1", True),
+        ("*1*", "213", True),
+        ("?", "1", True),
+        ("?", "", False),
+        ("?", "#", False),
+        ("*", "#", False),
+        ("*", "", True),
+        ("#*", "#1", True),
+        ("*#", "1#", True),
+        ("*2", "1#2", False),
+        ("1?3", "123", True),
+        ("1?3", "13", False),
+        ("12", "123", False),
+        ("123", "12", False),
+        ("?*?", "1", False),
+        ("?*?", "12", True),
+        ("2*1?3", "2999123", True),
+        ("2*1?3", "29991123", True),
+    ],
+)
+def test_wildcard_stands_for_digits(pattern: str, user: str, means: bool) -> None:
+    assert number_matches(pattern, user) is means
