@@ -593,3 +593,21 @@ def test_place_in_two_countries_has_the_numbers_of_both() -> None:
 )
 def test_wildcard_stands_for_digits(pattern: str, user: str, means: bool) -> None:
     assert number_matches(pattern, user) is means
+
+
+def test_digits_of_a_domain_are_not_a_country_code() -> None:
+    assert danger("900123456;phone-context=pbx43.example.com") is None
+    assert danger("900123456;phone-context=+43") == "premium"
+    assert danger("15;phone-context=+33") == "emergency"
+
+
+@pytest.mark.parametrize("user", ["+8701abc", "0900123abc", "+43900123abc", "4390012345abc"])
+def test_name_that_begins_like_a_number_is_not_one(user: str) -> None:
+    assert danger(user) is None
+
+
+def test_only_0_and_9_are_dialled_for_an_outside_line() -> None:
+    for first in "1257":
+        assert danger(f"{first}0043900123456") is None
+    for first in "09":
+        assert danger(f"{first}0043900123456") == "premium"
