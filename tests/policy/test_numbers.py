@@ -611,3 +611,12 @@ def test_only_0_and_9_are_dialled_for_an_outside_line() -> None:
         assert danger(f"{first}0043900123456") is None
     for first in "09":
         assert danger(f"{first}0043900123456") == "premium"
+
+
+def test_up_to_three_trunk_zeros_are_skipped_behind_a_country_code() -> None:
+    assert [danger(f"+43{'0' * zeros}112") for zeros in range(5)] == ["emergency"] * 4 + [None]
+
+
+@pytest.mark.parametrize("user", ["tel:sos", "sip:sos@pbx.example.com", "sos;isub=1"])
+def test_sos_in_a_uri_is_an_emergency_number(user: str) -> None:
+    assert danger(user) == "emergency"
