@@ -661,3 +661,17 @@ def test_second_use_of_a_remembered_nonce_forgets_no_other() -> None:
     for _ in range(3):
         assert judge(server, first, now=3.0) is Verdict.ACCEPTED
         assert judge(server, second, now=3.0) is Verdict.ACCEPTED
+
+
+def test_unsupported_protection_is_not_answered() -> None:
+    with pytest.raises(ValueError, match="auth-conf"):
+        answer_challenge(
+            Challenge("x", "n", qop=("auth-conf",)), ALICE, method="BYE", uri="sip:x", cnonce="c"
+        )
+
+
+def test_nothing_is_tried_again_where_no_challenge_can_be_answered() -> None:
+    client = DigestClient(ALICE, counting())
+    assert client.answer(challenged('Digest realm="x", nonce="1"'), method="BYE", uri="sip:x")
+    for value in ("Basic realm=x", 'Digest realm="x', 'Digest realm="x", nonce="2", algorithm=SHA3'):
+        assert client.answer(challenged(value), method="BYE", uri="sip:x") == []
