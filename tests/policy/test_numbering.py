@@ -53,6 +53,7 @@ def test_number_begins_with_one_country_code_or_none(number: str, code: str | No
         ("691320221", True),
         ("43112112", False),
         ("431121121", False),
+        ("4311211211", False),
         ("883112", True),
         ("883110", False),
     ],
