@@ -50,7 +50,7 @@ KILLS ?= 1000
 LANES ?= 4
 
 chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs, LANES platforms at once
-	CALLWRIGHT_CHAOS_KILLS=$(KILLS) CALLWRIGHT_CHAOS_LANES=$(LANES) $(PYTEST) -s tests/chaos/test_kills.py
+	CALLWRIGHT_CHAOS_KILLS=$(KILLS) CALLWRIGHT_CHAOS_LANES=$(LANES) $(PYTEST) -s tests/chaos/test_kills.py tests/chaos/test_guardian.py
 
 check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 	$(BIN)/ruff check .
