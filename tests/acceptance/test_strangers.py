@@ -179,7 +179,8 @@ REFUSED = {  # the destinations of calls that must fail by policy, with the part
     "sip:moved-stranger@permitted.test:5060": "carol",
 }
 LED = ("contact-name", "contact-localhost", "contact-loopback", "contact-number", "contact-maddr",
-       "contact-maddr-name", "contact-shared", "contact-link", "route-name", "route-maddr")  # fmt: skip
+       "contact-maddr-name", "contact-shared", "contact-link", "route-name", "route-maddr",
+       *world.REFERS)  # fmt: skip
 
 
 def document() -> str:
@@ -245,6 +246,8 @@ def test_a_run_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, strangers_o
         call = by_destination[f"sip:{user}@permitted.test"]
         assert call["failure"] is None, (user, call["reason"])
         assert ended(net, user), (user, net.requests())
+    for user in world.REFERS:
+        assert f"405 {user}" in net.requests()
     for user in world.MEDIA:
         assert by_destination[f"sip:{user}@permitted.test"]["failure"] == "policy"
         assert ended(net, user)

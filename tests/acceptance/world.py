@@ -44,6 +44,7 @@ CONTACTS = {
     "contact-permitted": "sip:x@permitted.test:5070",
 }
 ROUTES = {"route-name": "<sip:stranger.test;lr>", "route-maddr": f"<sip:{PEER};lr;maddr={STRANGER}>"}
+REFERS = {"refer-name": "sip:x@stranger.test", "refer-number": f"sip:x@{STRANGER}"}
 MOVED = {
     "moved-112": "<sip:112@permitted.test>",
     "moved-stranger": "<sip:x@stranger.test>",
@@ -133,12 +134,18 @@ class World:
         message = data.decode("utf-8", "replace")
         method = message.partition(" ")[0]
         if method == "SIP/2.0":
+            cseq = header(message, "CSeq")
+            if cseq.endswith("REFER"):
+                named = re.search(r"sips?:([^@>;]*)@", header(message, "From"))
+                self.requests.append(f"{message.split()[1]} {named[1] if named else 'nobody'}")
             return
         named = re.search(r"sips?:([^@>;]*)@", header(message, "To"))
         user = named[1] if named else "nobody"
         number = sock.getsockname()[1]
         self.requests.append(f"{method} {user} {number}")
         if method == "ACK":
+            if user in REFERS:
+                self._refer(sock, source, message, REFERS[user])
             return
         lines, body = [f"Contact: <{CONTACTS.get(user, f'sip:{user}@{PEER}')}>"], ""
         status = "200 OK"
@@ -158,6 +165,22 @@ class World:
         head += [f"{name}: {header(message, name)}" for name in ("Call-ID", "CSeq")]
         head += [*lines, f"Content-Length: {len(body)}", "", body]
         sock.sendto("\r\n".join(head).encode(), source)
+
+    def _refer(self, sock: socket.socket, source: Any, ack: str, to: str) -> None:
+        """Asks the caller of a call that is up to call somebody else (RFC 3515)."""
+        lines = (
+            f"REFER sip:x@{source[0]}:{source[1]} SIP/2.0",
+            f"Via: SIP/2.0/UDP {PEER}:{sock.getsockname()[1]};branch=z9hG4bK{header(ack, 'Call-ID')[:20]}",
+            "Max-Forwards: 70",
+            f"From: {header(ack, 'To')}",
+            f"To: {header(ack, 'From')}",
+            f"Call-ID: {header(ack, 'Call-ID')}",
+            "CSeq: 7 REFER",
+            f"Contact: <sip:x@{PEER}>",
+            f"Refer-To: <{to}>",
+            "Content-Length: 0",
+        )
+        sock.sendto("".join(f"{line}\r\n" for line in (*lines, "")).encode(), source)
 
 
 def main(arguments: Any = None) -> None:
