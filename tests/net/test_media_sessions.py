@@ -277,7 +277,8 @@ def test_a_far_end_that_speaks_from_elsewhere_is_answered_there(
     b = Call(engine, real, Session(config(near.local), system_entropy, Speech()), until)
     until.true(lambda: len(come_to(b, packets)) >= 5)
     begun = come_to(a, packets)[0].now
-    strays = [p for p in sent_by(a, packets) if p.remote == announced.local and p.now > begun + 0.09]
+    # Five packets prove the source, 80 ms after the first, and are read within 40 ms: before a usual reading.
+    strays = [p for p in sent_by(a, packets) if p.remote == announced.local and p.now > begun + 0.2]
     assert strays == []
     a.end(), b.end()
     announced.close()
