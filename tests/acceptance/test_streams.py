@@ -106,6 +106,36 @@ def test_audio_that_stops_fails_the_call_and_is_told(tmp_path: Path) -> None:
     assert (gap["why"], gap["to_s"] > 2.9) == ("stopped", True)
 
 
+def repeats(voice: Voice, number: int) -> None:
+    """Its packet after half a second, over and over."""
+    assert voice.to is not None
+    voice.sock.sendto(rtp(min(number, 25)), voice.to)
+
+
+def murmurs(voice: Voice, number: int) -> None:
+    """Comfort noise, and nothing else."""
+    assert voice.to is not None
+    noise = struct.pack("!BBHII", 0x80, 13, number, 160 * number, SSRC) + b"\x40"
+    voice.sock.sendto(noise, voice.to)
+
+
+def test_a_sender_that_repeats_one_packet_fails_the_call(tmp_path: Path) -> None:
+    ended = called(tmp_path, repeats, "--for", "3")
+    assert ended.process.returncode == 1, ended.log
+    received = ended.document()["received"]
+    assert received["heard_pct"] < 40
+    assert [gap["why"] for gap in received["gaps"]] == ["stopped"]
+
+
+def test_comfort_noise_alone_fails_the_call_as_silence(tmp_path: Path) -> None:
+    ended = called(tmp_path, murmurs, "--for", "2")
+    assert ended.process.returncode == 1, ended.log
+    document = ended.document()
+    assert "heard silence: comfort noise came, and no audio" in document["reason"]
+    received = document["received"]
+    assert (received["mos"], received["silence_pct"], received["audio_packets"]) == (None, 100.0, 0)
+
+
 def test_the_same_call_passes_when_it_does_not_have_to_be_heard(tmp_path: Path) -> None:
     ended = called(tmp_path, stops, "--for", "2", "--min-heard", "0", "--min-mos", "1")
     assert ended.process.returncode == 0, ended.log

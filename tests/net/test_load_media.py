@@ -177,8 +177,8 @@ def judged_by_twin(config: MediaConfig, packets: Packets, due: Due) -> Judged:
     if due.until is not None:
         stream.excuse(due.until, hung_up=due.hung_up)
     stream.timed(numbers)
-    mos = stream.judged(config, numbers) if stream.received else -1
-    if stream.received and stream.due_ns and stream.heard < config.min_heard:
+    mos = stream.judged(config, numbers) if stream.audible else -1
+    if stream.audible and stream.due_ns and stream.heard < config.min_heard:
         mos -= UNHEARD
     return mos, counts(numbers), numbers.histograms()
 
@@ -261,9 +261,9 @@ def test_both_tell_the_same_of_the_time_in_which_audio_was_due(data: st.DataObje
     for _ in range(data.draw(st.integers(0, 30))):
         pause = data.draw(st.sampled_from([0, 0, 190, 210, 490, 510, 3000]))
         arrival += 20_000_000 + 1_000_000 * pause
-        sequence += data.draw(st.sampled_from([1, 1, 1, 2, 40, 4000, -600, -1]))
+        sequence += data.draw(st.sampled_from([1, 1, 1, 2, 40, 4000, -600, -1, 0]))
         timestamp += 160 + data.draw(st.sampled_from([0, 8 * pause, 8 * pause, 80_000]))
-        kind = data.draw(st.sampled_from([0, 0, 0, 13])) | data.draw(st.sampled_from([0, 128]))
+        kind = data.draw(st.sampled_from([0, 0, 0, 13, 77])) | data.draw(st.sampled_from([0, 128]))
         data_ = bytearray(packet(sequence, timestamp=timestamp))
         data_[1] = kind
         packets.append((arrival, bytes(data_)))
@@ -314,6 +314,68 @@ def test_dtx_and_comfort_noise_are_no_gaps() -> None:
     mos, found = timed((0.0, 2.0), (4.0, 6.0), until=6.0, kind=13)
     assert (found.get("rtp_gaps"), found["rtp_dtx_ms"]) == (None, 2020)
     assert timed((0.0, 2.0), (4.0, 6.0), until=6.0, clock=True)[1]["rtp_gaps"] == 1  # no marker
+
+
+def numbered(count: int, step: float, number_of: Any, kind: int = 0, octets: int = 160) -> Packets:
+    """`count` packets, `step` seconds apart by the clock of the sender too."""
+    found = []
+    for index in range(count):
+        data = bytearray(packet(number_of(index), timestamp=round(8000 * step) * number_of(index)))
+        data[1] = kind
+        found.append((NOW + round(step * index * SECOND), bytes(data[: 12 + octets])))
+    return found
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("number_of", "unheard_ms"),
+    [(lambda n: min(n, 99), 8020), (lambda n: n % 50, 9020), (lambda n: n, 0)],
+    ids=["stuck after 2 s", "loops its first second", "goes on"],
+)
+def test_only_packets_with_a_new_number_are_heard(number_of: Any, unheard_ms: int) -> None:
+    mos, found = both(numbered(500, 0.02, number_of), Due(NOW, NOW + 10 * SECOND))
+    assert found.get("rtp_gap_ms", 0) == unheard_ms
+    assert (mos < 0) == (unheard_ms > 0)
+
+
+@needs_native
+@pytest.mark.parametrize(("kind", "octets"), [(77, 160), (101, 4), (0, 0), (0, 1)])
+def test_packets_without_audio_of_the_agreed_type_are_discarded_and_not_heard(kind: int, octets: int) -> None:
+    mos, found = both(numbered(500, 0.02, lambda n: n, kind, octets), Due(NOW, NOW + 10 * SECOND))
+    assert (found["rtp_discarded"], found["rtp_gap_ms"]) == (500, 10_000)
+    assert mos == -1
+    assert "streams_ended" not in found
+
+
+@needs_native
+def test_comfort_noise_alone_gets_no_mos() -> None:
+    mos, found = both(numbered(500, 0.02, lambda n: n, 13, 1), Due(NOW, NOW + 10 * SECOND))
+    assert mos == -1
+    assert "streams_ended" not in found
+
+
+@needs_native
+def test_discarded_packets_of_another_type_among_audio_are_not_lost_as_well() -> None:
+    packets = numbered(500, 0.02, lambda n: n)
+    packets[100:110] = numbered(500, 0.02, lambda n: n, 101, 4)[100:110]
+    _, found = both(packets, Due(NOW, NOW + 10 * SECOND))
+    assert found["rtp_discarded"] == 10
+    assert not found.get("rtp_lost")
+
+
+@needs_native
+def test_packets_that_are_missing_without_a_number_are_unheard_however_short_the_pause() -> None:
+    mos, found = both(numbered(20, 0.49, lambda n: n), Due(NOW, NOW + 10 * SECOND))
+    assert found["rtp_gap_ms"] > 9000
+    assert mos < 0
+
+
+@needs_native
+def test_a_stall_whose_packets_come_late_is_no_pause() -> None:
+    on_time = numbered(500, 0.02, lambda n: n)
+    late = [(at + max(0, 15 - n % 100) * 20_000_000, data) for n, (at, data) in enumerate(on_time)]
+    _, found = both(late, Due(NOW, NOW + 10 * SECOND))
+    assert "rtp_gap_ms" not in found
 
 
 @needs_native

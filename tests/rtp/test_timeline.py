@@ -25,9 +25,13 @@ class Line:
         self.session.start(0.0)
         self.now = 0.0
         self.number, self.timestamp, self.ssrc = 65_530, 0xFFFFFF00, 7
+        self.sent: list[bytes] = []
 
-    def packet(self, payload_type: int = 0, *, marker: bool = False) -> None:
-        data = packet(self.number, self.timestamp, ssrc=self.ssrc, payload_type=payload_type, marker=marker)
+    def packet(self, payload_type: int = 0, *, marker: bool = False, body: bytes = b"x" * 160) -> None:
+        data = packet(
+            self.number, self.timestamp, ssrc=self.ssrc, payload_type=payload_type, marker=marker, body=body
+        )
+        self.sent.append(data)
         self.session.receive(data, B, self.now)
         self.number += 1
         self.timestamp += 160
@@ -43,6 +47,12 @@ class Line:
             self.timestamp += round(8000 * seconds)
         if lost:
             self.number += round(50 * seconds)
+
+    def repeat(self, seconds: float, last: int) -> None:
+        """The last packets over and over."""
+        for index in range(round(seconds * 50)):
+            self.session.receive(self.sent[index % last - last], B, self.now)
+            self.now += 0.02
 
     def received(self) -> ReceivedReport:
         return self.session.report(self.now).received
@@ -294,3 +304,74 @@ def test_sums_stay_exact_where_the_list_of_gaps_is_full() -> None:
     found = line.timeline()
     assert len(found.gaps) == 201
     assert found.gap_s == pytest.approx(300 * 1.02)
+
+
+@pytest.mark.parametrize("last", [1, 50])
+def test_a_sender_that_repeats_its_packets_is_not_heard(last: int) -> None:
+    line = Line()
+    line.talk(2.0)
+    line.repeat(3.0, last)
+    found = line.received()
+    assert told(found.timeline) == [(1.98, 5.0, "stopped")]
+    assert found.duplicated == 150
+
+
+@pytest.mark.parametrize("last", [1, 50])
+def test_repeated_packets_before_a_talkspurt_are_no_dtx(last: int) -> None:
+    line = Line()
+    line.talk(2.0)
+    line.repeat(3.0, last)
+    line.timestamp += 24_000 if last == 50 else 0
+    line.talk(2.0, marker=True)
+    found = line.timeline()
+    assert told(found) == [(1.98, 5.0, "paused")]
+    assert found.dtx_s == 0.0
+
+
+def test_packets_that_come_twice_leave_dtx_alone() -> None:
+    line = Line()
+    for _ in range(3):
+        line.talk(1.0, marker=True)
+        line.session.receive(line.sent[-1], B, line.now)
+        line.pause(1.0, clock=True)
+    line.talk(1.0, marker=True)
+    assert line.timeline().gaps == ()
+    assert line.timeline().dtx_s == pytest.approx(3 * 1.02)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xd5", b"\xd5" * 39])
+def test_a_payload_without_a_whole_frame_is_no_audio(body: bytes) -> None:
+    line = Line()
+    for _ in range(100):
+        line.packet(body=body)
+    found = line.received()
+    assert told(found.timeline) == [(0.0, 2.0, "never began")]
+    assert (found.audio_packets, found.unknown_payload, found.lost, found.packets) == (0, 100, 0, 100)
+
+
+def test_empty_packets_after_audio_keep_no_stream_alive() -> None:
+    line = Line()
+    line.talk(1.0)
+    for _ in range(100):
+        line.packet(body=b"")
+    assert told(line.timeline()) == [(0.98, 3.0, "stopped")]
+
+
+def test_short_pauses_that_nothing_accounts_for_are_not_heard_and_no_gaps() -> None:
+    line = Line()
+    for _ in range(10):
+        line.packet()
+        line.pause(0.47, clock=True)
+    found = line.timeline()
+    assert found.gaps == ()
+    assert found.gap_s == pytest.approx(9 * 0.49)
+
+
+def test_short_pauses_of_lost_or_late_packets_are_judged_as_loss_and_lateness_alone() -> None:
+    line = Line()
+    line.talk(1.0)
+    line.pause(0.3, lost=True)
+    line.talk(1.0)
+    line.pause(0.3)  # a stall: the packets come late
+    line.talk(1.0)
+    assert line.timeline().gap_s == 0.0

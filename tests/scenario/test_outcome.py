@@ -29,7 +29,7 @@ def test_a_call_shows_the_well_known_keys_first_and_in_order() -> None:
     assert list(CallOutcome().to_json())[:10] == CALL_KEYS.split()
 
 
-def test_a_stream_has_exactly_its_keys_and_received_adds_eight() -> None:
+def test_a_stream_has_exactly_its_keys_and_received_adds_ten() -> None:
     document = CallOutcome().to_json()
     assert list(document["sent"]) == STREAM_KEYS.split()
     assert list(document["received"]) == [
@@ -42,6 +42,8 @@ def test_a_stream_has_exactly_its_keys_and_received_adds_eight() -> None:
         "dtx_pct",
         "gaps",
         "missing",
+        "audio_packets",
+        "comfort_noise",
     ]
 
 

@@ -301,3 +301,16 @@ def test_a_loud_stream_with_gaps_is_not_called_packets_without_sound() -> None:
     assert "silence" not in reason
     quiet = gapped(50.0, SilentGap(4.0, 8.0, "stopped"), silence_pct=99.9)
     assert "heard silence" in judge_call(quiet, min_heard=0.0)[2]
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"), [(200, "comfort noise came, and no audio"), (0, "none of the 200 packets held audio")]
+)
+def test_packets_without_audio_are_silence_and_said_as_such(noise: int, said: str) -> None:
+    call = heard(packets=200, audio_packets=0, comfort_noise=noise, mos=None, silence_pct=100.0)
+    verdict, blame, reason = judge_call(call)
+    assert (verdict, blame) == (Verdict.FAILED, Blame.TARGET)
+    assert reason.endswith(f"heard silence: {said}.")
+    permitted, _, reason = judge_call(call, silence_permitted=True)
+    assert permitted is Verdict.PASSED
+    assert said in reason

@@ -95,7 +95,7 @@ _WORDS = {
     "unexpected": "an answer without tag or Contact",
     "no_port": "our RTP ports ran out",
     "no_ack": "no ACK came",
-    "no_media": "answered, and no RTP came",
+    "no_media": "answered, and no audio came",
     "media_gaps": "answered, and not heard for long enough",
     "answered": "answered",
     "canceled": "canceled",

@@ -63,6 +63,44 @@ cdef void paused(Media *m, Stream *s, uint32_t sequence, uint32_t timestamp, bin
         s.silences += 1
         if s.begun and 1 < ahead < MOST_GAP:
             s.missing += ahead - 1
+    elif (
+        length >= PAUSE_NS and s.begun and ahead == 1
+        and 2.0 * skew < <double>(<int64_t>arrival - s.last_arrival)
+    ):
+        s.gap_ns += length  # neither numbers nor lateness account for it
+
+
+cdef inline void advances(Stream *s, uint32_t ahead) noexcept nogil:
+    s.highest += ahead
+    if ahead > 1:
+        s.lost += ahead - 1
+        s.gaps += 1
+    s.window = (s.window << ahead) | 1 if ahead < 64 else 1
+
+
+cdef inline bint stale(Stream *s, uint32_t sequence) noexcept nogil:
+    """Whether the number has come before, or is from too long ago to tell."""
+    cdef uint32_t ahead = (sequence - s.highest) & 0xFFFF
+    cdef uint32_t behind = (s.highest - sequence) & 0xFFFF
+    if not s.begun or 0 < ahead < MOST_GAP or behind >= LATE:
+        return False
+    return behind >= 64 or s.window >> behind & 1
+
+
+cdef void discards(Loop *L, Stream *s, uint32_t sequence) noexcept nogil:
+    """A packet that is no audio and no comfort noise: its number is not lost, and nothing was heard."""
+    cdef uint32_t ahead = (sequence - s.highest) & 0xFFFF
+    cdef uint32_t behind = (s.highest - sequence) & 0xFFFF
+    s.discarded += 1
+    L.count[C_RTP_DISCARDED] += 1
+    if not s.begun:
+        return
+    if 0 < ahead < MOST_GAP:
+        advances(s, ahead)
+    elif behind < 64 and not (s.window >> behind & 1):
+        s.window |= 1ULL << behind
+        if s.highest - behind >= s.first:
+            s.lost -= 1
 
 
 cdef void account(Loop *L, Stream *s, const uint8_t *p, uint32_t n, uint64_t arrival) noexcept nogil:
@@ -76,10 +114,16 @@ cdef void account(Loop *L, Stream *s, const uint8_t *p, uint32_t n, uint64_t arr
     sequence = (<uint32_t>p[2] << 8) | p[3]
     timestamp = (<uint32_t>p[4] << 24) | (<uint32_t>p[5] << 16) | (<uint32_t>p[6] << 8) | p[7]
     L.count[C_RTP_RECEIVED] += 1
-    held = implausible(s, sequence) and <int32_t>sequence != s.awaited
-    if s.due and not held and <int64_t>arrival - s.last_arrival >= PAUSE_NS:
-        paused(m, s, sequence, timestamp, p[1] & 0x80, arrival)
     s.received += 1
+    if kind != 13 and kind != 19:
+        if kind != m.payload_type or n < <uint32_t>RTP_HEADER + m.frame // 4:
+            discards(L, s, sequence)
+            return
+        s.audible = True
+    held = implausible(s, sequence) and <int32_t>sequence != s.awaited
+    # Only a packet with a new number ends a pause.
+    if s.due and not held and <int64_t>arrival - s.last_arrival >= PAUSE_NS and not stale(s, sequence):
+        paused(m, s, sequence, timestamp, p[1] & 0x80, arrival)
     if held:
         s.awaited = <int32_t>((sequence + 1) & 0xFFFF)
         s.discarded += 1
@@ -99,11 +143,7 @@ cdef void account(Loop *L, Stream *s, const uint8_t *p, uint32_t n, uint64_t arr
         return
     ahead = (sequence - s.highest) & 0xFFFF
     if 0 < ahead < MOST_GAP:
-        s.highest += ahead
-        if ahead > 1:
-            s.lost += ahead - 1
-            s.gaps += 1
-        s.window = (s.window << ahead) | 1 if ahead < 64 else 1
+        advances(s, ahead)
     else:
         behind = <int32_t>((s.highest - sequence) & 0xFFFF)
         if behind >= 64:

@@ -51,6 +51,7 @@ cdef struct Stream:
     uint64_t began              # ns, when we began to send
     # what came
     uint64_t received, unique, duplicated, reordered, discarded
+    bint audible                # audio has come, not comfort noise alone
     int64_t lost                # by gaps; what comes late after all is taken off again
     uint64_t gaps
     uint32_t first, highest     # extended sequence numbers
@@ -748,7 +749,7 @@ cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:
         L.count[C_RTP_DUE] += <uint64_t>(s.due_ns // 1000000)
         L.count[C_RTP_GAP] += <uint64_t>(s.gap_ns // 1000000)
         L.count[C_RTP_DTX] += <uint64_t>(s.dtx_ns // 1000000)
-    if s.received:
+    if s.audible:
         mos = rating(m, s)
         expected = expected_of(s)
         lost = <double>(s.lost if s.lost > 0 else 0)

@@ -167,13 +167,13 @@ class Media:
         self.stop(stream, hung_up=hung_up)
         stream.timed(self._numbers)
         mos = -1
-        if stream.received:
+        if stream.audible:
             mos = stream.judged(self._config, self._numbers)
         elif stream.began and now - stream.began > SILENT:
             mos = 0
             self._numbers.add("streams_silent")
             self._numbers.add("streams_ended")
-        if stream.received and stream.due_ns and stream.heard < self._config.min_heard:
+        if stream.audible and stream.due_ns and stream.heard < self._config.min_heard:
             mos -= UNHEARD
         if stream.sock is not None:
             self._bound.append((stream.sock, stream.port))

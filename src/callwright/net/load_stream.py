@@ -76,6 +76,8 @@ class Stream:
     began: float = 0.0
     # what came
     received: int = 0
+    audible: bool = False
+    """Audio has come, not comfort noise alone."""
     duplicated: int = 0
     reordered: int = 0
     discarded: int = 0
@@ -150,16 +152,18 @@ class Stream:
         self.settled = arrival
         step = ((timestamp - self.last_timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
         skew = float(arrival - self.last_arrival) - float(step) * 1e9 / media.clock_rate
-        follows = not self.fresh and (sequence - self.highest) & 0xFFFF == 1
+        ahead = (sequence - self.highest) & 0xFFFF
+        follows = not self.fresh and ahead == 1
         dtx = follows and marker and -SKEW_NS < skew < SKEW_NS
         if self.received and (self.quiet or dtx):
             self.dtx_ns += length
         elif length >= GAP_NS:
             self.gap_ns += length
             self.silences += 1
-            ahead = (sequence - self.highest) & 0xFFFF
             if not self.fresh and 1 < ahead < MOST_GAP:
                 self.missing += ahead - 1
+        elif length >= PAUSE_NS and follows and 2.0 * skew < float(arrival - self.last_arrival):
+            self.gap_ns += length  # neither numbers nor lateness account for it
 
     @property
     def heard(self) -> float:
@@ -196,11 +200,47 @@ class Stream:
     def account(self, packet: bytes, arrival: int, media: MediaConfig, numbers: Numbers) -> None:
         """Takes in one RTP packet that arrived at `arrival` (ns)."""
         _, second, sequence, timestamp, _ = RTP_HEADER.unpack_from(packet)
+        kind = second & 0x7F
         numbers.add("rtp_received")
-        if arrival - self.last_arrival >= PAUSE_NS and self.due and not self._held(sequence):
-            self._paused(arrival, timestamp, sequence, second & 0x80 != 0, media)
         self.received += 1
-        self._takes(second & 0x7F, sequence, timestamp, arrival, media, numbers)
+        if kind not in _NOISE:
+            if kind != media.payload_type & 0x7F or len(packet) < RTP_HEADER.size + media.frame // 4:
+                self._discards(sequence, numbers)
+                return
+            self.audible = True
+        long = arrival - self.last_arrival >= PAUSE_NS
+        # Only a packet with a new number ends a pause.
+        if long and self.due and not self._held(sequence) and not self._stale(sequence):
+            self._paused(arrival, timestamp, sequence, second & 0x80 != 0, media)
+        self._takes(kind, sequence, timestamp, arrival, media, numbers)
+
+    def _discards(self, sequence: int, numbers: Numbers) -> None:
+        """A packet that is no audio and no comfort noise: its number is not lost, and nothing was heard."""
+        self.discarded += 1
+        numbers.add("rtp_discarded")
+        if self.fresh:
+            return
+        ahead, behind = (sequence - self.highest) & 0xFFFF, (self.highest - sequence) & 0xFFFF
+        if 0 < ahead < MOST_GAP:
+            self._advances(ahead)
+        elif behind < WINDOW and not self.window >> behind & 1:
+            self.window |= 1 << behind
+            if self.highest - behind >= self.first:
+                self.lost -= 1
+
+    def _stale(self, sequence: int) -> bool:
+        """Whether the number has come before, or is from too long ago to tell."""
+        ahead, behind = (sequence - self.highest) & 0xFFFF, (self.highest - sequence) & 0xFFFF
+        if self.fresh or 0 < ahead < MOST_GAP or behind >= LATE:
+            return False
+        return behind >= WINDOW or self.window >> behind & 1 != 0
+
+    def _advances(self, ahead: int) -> None:
+        self.highest += ahead
+        if ahead > 1:
+            self.lost += ahead - 1
+            self.gaps += 1
+        self.window = (self.window << ahead | 1) & (1 << WINDOW) - 1 if ahead < WINDOW else 1
 
     def _held(self, sequence: int) -> bool:
         """Whether the number is so implausible that the next one has to confirm it."""
@@ -230,11 +270,7 @@ class Stream:
             self._came(kind, timestamp, arrival)
             return
         if 0 < ahead < MOST_GAP:
-            self.highest += ahead
-            if ahead > 1:
-                self.lost += ahead - 1
-                self.gaps += 1
-            self.window = (self.window << ahead | 1) & (1 << WINDOW) - 1 if ahead < WINDOW else 1
+            self._advances(ahead)
         elif not self._takes_late(sequence, numbers):
             return
         self.awaited = -1
@@ -317,7 +353,7 @@ class Stream:
         return silent if silent >= GAP_NS else 0.0
 
     def judged(self, media: MediaConfig, numbers: Numbers) -> int:
-        """The end of a stream that has received something: its figures are counted. MOS in thousandths."""
+        """The end of a stream that has received audio: its figures are counted. MOS in thousandths."""
         mos = self.rating(media)
         expected = float(max(1, self.expected))
         lost = max(0, self.lost)

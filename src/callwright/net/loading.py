@@ -60,7 +60,7 @@ OUTCOMES = (
     "unexpected",  # a 2xx without tag or Contact, and the like
     "no_port",  # the range of RTP ports was exhausted
     "no_ack",  # we answered and never saw the ACK
-    "no_media",  # answered, and not one RTP packet came
+    "no_media",  # answered, and no RTP packet with audio came
     "media_gaps",  # answered, and less than `MediaConfig.min_heard` of the call was without a gap
     "status",  # a final response other than 2xx; `codes` says which
 )

@@ -210,7 +210,7 @@ def _received(
     stream = report.received
     name = stream.codec or codec
     found = None
-    if name and stream.packets:
+    if name and stream.audio_packets:
         found = _score_of(stream.buffers[0], name, report.rtt_ms, ptime, came)
     missing = came.missing if came is not None else 0
     due = stream.expected + missing
@@ -232,7 +232,9 @@ def _received(
         dtx_pct=came.dtx_pct if came is not None else None,
         gaps=came.since(answered) if came is not None and answered is not None else (),
         missing=came.missing if came is not None else None,
-        silence_pct=_silence(heard, came),
+        audio_packets=stream.audio_packets,
+        comfort_noise=stream.comfort_noise,
+        silence_pct=_silence(heard, came) if stream.audio_packets or not stream.packets else 100.0,
         clipping_pct=heard.clipping_pct if heard else None,
         level_dbfs=heard.level_dbfs if heard else None,
         dtmf=report.dtmf + info_digits,
@@ -336,7 +338,7 @@ def _buffers(
 ) -> tuple[JitterBufferOutcome, ...]:
     if report is None or not report.received.packets:
         return ()
-    name = report.received.codec or codec
+    name = (report.received.codec or codec) if report.received.audio_packets else None
     judged = []
     for buffer in report.received.buffers:
         found = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
@@ -363,7 +365,7 @@ def _buffers(
 def _causes(report: MediaReport | None, codec: str | None, ptime: float, came: Coming | None) -> LostMos:
     if report is None or not report.received.packets:
         return LostMos()
-    name = report.received.codec or codec
+    name = (report.received.codec or codec) if report.received.audio_packets else None
     buffer = report.received.buffers[0]
     found = _score_of(buffer, name, report.rtt_ms, ptime, None) if name else None
     whole = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
@@ -396,7 +398,7 @@ def _seconds(
             received=_of_second(
                 report,
                 received.get(second),
-                report.received.codec or codec,
+                (report.received.codec or codec) if report.received.audio_packets else None,
                 ptime,
                 levels.get(second),
             ),

@@ -34,6 +34,7 @@ from callwright.rtp.telephone_event import EventReceiver as _EventReceiver
 from callwright.rtp.telephone_event import EventSender as _EventSender
 from callwright.rtp.timeline import Timeline as _Timeline
 from callwright.rtp.timeline import cause_of as _cause_of
+from callwright.rtp.timeline import is_hole as _is_hole
 
 cdef object new_tuple = tuple.__new__  # a named tuple's own constructor takes three times as long
 

@@ -48,6 +48,7 @@ cdef class IncomingStream:
     cdef object _held
     cdef signed char _kind_of[128]
     cdef int64_t _rate_of[128]
+    cdef int64_t _least_of[128]
 
     def __cinit__(self, *, bint tap):
         self.judges = Judges()
@@ -78,9 +79,9 @@ cdef class IncomingStream:
         cdef int number
         cdef dict kinds = _received.kinds_of(payload_types, self.digits)
         memset(self._kind_of, 0xFF, sizeof(self._kind_of))
-        for number, (kind, rate, _) in kinds.items():
+        for number, (kind, rate, _, least) in kinds.items():
             if 0 <= number < 128:
-                self._kind_of[number], self._rate_of[number] = kind, rate
+                self._kind_of[number], self._rate_of[number], self._least_of[number] = kind, rate, least
         self.kinds = kinds
 
     def knows(self, data):
@@ -141,16 +142,19 @@ cdef class IncomingStream:
                 return 0
             if not self.follow(ssrc, number16, payload_type, arrival):
                 return 0
+        if kind != UNKNOWN and end - start < self._least_of[payload_type]:
+            kind = UNKNOWN
         if kind != UNKNOWN:
             elapsed = self.silence.receive(arrival)
         fresh = not self.sequence._started
         number = self.sequence.receive(number16, elapsed)
-        if number <= HELD:
+        if number <= DUPLICATE:
             self.silence.forget(elapsed)
-            self.implausible(number, data, arrival)
-            return 0
-        if elapsed >= PAUSE:
-            self.paused(elapsed, number, fresh, timestamp, arrival, self._rate_of[payload_type], octets[1])
+            if number != DUPLICATE:
+                self.implausible(number, data, arrival)
+                return 0
+        elif elapsed >= PAUSE:
+            self.paused(elapsed, fresh, timestamp, arrival, self._rate_of[payload_type], octets[1])
         self.octets += end - start
         self.series.packet(arrival)
         if number == DUPLICATE:
@@ -183,21 +187,26 @@ cdef class IncomingStream:
         return 0
 
     cdef paused(
-        self, double elapsed, int64_t number, bint fresh, int64_t timestamp, double arrival, int64_t rate, int second
+        self, double elapsed, bint fresh, int64_t timestamp, double arrival, int64_t rate, int second
     ):
         cdef int64_t step = self.sequence.step
-        cdef bint new = number != DUPLICATE and step > 0
+        cdef ArrivalTiming timing = self.timing
+        cdef object skew = None
+        if timing.arrival < arrival - elapsed + PAUSE:
+            skew = timing.skew(timestamp, arrival, rate)
         cause = _cause_of(
             first=elapsed == INFINITY,
             quiet=self.quiet,
             fresh=fresh,
-            new=new,
+            new=step > 0,
             step=step,
             marker=second & 0x80 != 0,
-            skew=self.timing.skew(timestamp, arrival, rate),
+            skew=skew,
             known=self.timeline.knows_dtx,
         )
-        self.timeline.paused(arrival - elapsed, arrival, cause, step - 1 if new and not fresh else 0)
+        lost = step - 1 if step > 0 and not fresh else 0
+        hole = step == 1 and _is_hole(cause, elapsed, skew)
+        self.timeline.paused(arrival - elapsed, arrival, cause, lost, hole=hole)
 
     def expect(self, double now):
         self.timeline.expect(now)

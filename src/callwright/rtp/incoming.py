@@ -17,12 +17,12 @@ from callwright.rtp.packet import (
     payload_bounds,
 )
 from callwright.rtp.play_out import PlayOut
-from callwright.rtp.received import AUDIO, NOISE, kinds_of, knows, received_report
+from callwright.rtp.received import AUDIO, NOISE, Kind, kinds_of, knows, received_report
 from callwright.rtp.reception import DUPLICATE, HELD, ArrivalTiming, SequenceCount, SilenceWatch
 from callwright.rtp.report import ReceivedReport
 from callwright.rtp.series import SecondSeries
 from callwright.rtp.telephone_event import EventReceiver
-from callwright.rtp.timeline import PAUSE, Timeline, cause_of
+from callwright.rtp.timeline import PAUSE, Timeline, cause_of, is_hole
 
 _FORMER = 8
 _TALKSPURT = 0.2  # seconds of media time without a packet, with which a marker begins a talkspurt
@@ -66,7 +66,7 @@ class IncomingStream:
         buffers = standard_buffers()
         self.judges = Judges(buffers)
         self.ledger = Ledger(len(buffers))
-        self.kinds: dict[int, tuple[int, int, str]] = {}
+        self.kinds: dict[int, Kind] = {}
         self._former: dict[int, None] = {}
         self._candidate = (-1, -1)
         self._held: tuple[bytes, float] | None = None
@@ -142,17 +142,21 @@ class IncomingStream:
                 return
             if not self._follow(ssrc, number16, payload_type, arrival):
                 return
+        if kind is not None and end - start < kind[3]:
+            kind = None
         sequence = self.sequence
         # What cannot be played is not heard either.
         elapsed = self.silence.receive(arrival) if kind is not None else 0.0
         fresh = elapsed >= PAUSE and sequence.fresh
         number = sequence.receive(number16, elapsed)
-        if number <= HELD:
+        if number <= DUPLICATE:
+            # Only a packet with a new number ends a pause: a sender that repeats itself says nothing.
             self.silence.forget(elapsed)
-            self._implausible(number, data, arrival)
-            return
-        if elapsed >= PAUSE and kind is not None:
-            self._paused(elapsed, number, fresh, timestamp, arrival, kind[1], second)
+            if number != DUPLICATE:
+                self._implausible(number, data, arrival)
+                return
+        elif elapsed >= PAUSE and kind is not None:
+            self._paused(elapsed, fresh, timestamp, arrival, kind[1], second)
         self.octets += end - start
         series = self.series
         series.packet(arrival)
@@ -184,22 +188,26 @@ class IncomingStream:
             self.play_out.push(number, arrival + _EVENT_DELAY, 0.0, None, payload_type)
 
     def _paused(
-        self, elapsed: float, number: int, fresh: bool, timestamp: int, arrival: float, rate: int, second: int
+        self, elapsed: float, fresh: bool, timestamp: int, arrival: float, rate: int, second: int
     ) -> None:
-        """No packet came for a while before this one, which is not counted yet."""
+        """No new packet came for a while before this one, which is not counted yet."""
         step = self.sequence.step
-        new = number != DUPLICATE and step > 0
+        timing = self.timing
+        # Where repeated packets came meanwhile, the sender did not pause on purpose.
+        skew = timing.skew(timestamp, arrival, rate) if timing.arrival < arrival - elapsed + PAUSE else None
         cause = cause_of(
             first=elapsed == inf,
             quiet=self.quiet,
             fresh=fresh,
-            new=new,
+            new=step > 0,
             step=step,
             marker=second & MARKER != 0,
-            skew=self.timing.skew(timestamp, arrival, rate),
+            skew=skew,
             known=self.timeline.knows_dtx,
         )
-        self.timeline.paused(arrival - elapsed, arrival, cause, step - 1 if new and not fresh else 0)
+        lost = step - 1 if step > 0 and not fresh else 0
+        hole = step == 1 and is_hole(cause, elapsed, skew)
+        self.timeline.paused(arrival - elapsed, arrival, cause, lost, hole=hole)
 
     def expect(self, now: float) -> None:
         """Audio is due from now on: where none comes is a gap."""

@@ -13,29 +13,33 @@ if TYPE_CHECKING:
     from callwright.rtp.incoming import IncomingStream
 
 AUDIO, EVENT, NOISE = range(3)
-_STATIC_NOISE = {13: (NOISE, 8000, "CN"), 19: (NOISE, 8000, "CN")}
+Kind = tuple[int, int, str, int]
+"""AUDIO, EVENT or NOISE; clock rate; name; octets of the shortest payload that holds anything."""
+_STATIC_NOISE: dict[int, Kind] = {13: (NOISE, 8000, "CN", 0), 19: (NOISE, 8000, "CN", 0)}
+_SHORTEST_FRAME = {"pcmu": 40, "pcma": 40, "g722": 40, "l16": 80}
+"""Octets of 5 ms, the shortest packet time in use; of other codecs one octet may be a frame."""
+_SHORTEST_EVENT = 4  # octets, RFC 4733 section 2.3
 
 
-def kinds_of(
-    payload_types: Mapping[int, tuple[str, int]], digits: EventReceiver
-) -> dict[int, tuple[int, int, str]]:
-    """Number -> (AUDIO, EVENT or NOISE; clock rate; name) of payload types as number -> (name, clock rate).
+def kinds_of(payload_types: Mapping[int, tuple[str, int]], digits: EventReceiver) -> dict[int, Kind]:
+    """Number -> `Kind` of payload types as number -> (name, clock rate).
 
     `digits` is told the clock rate of telephone-events. ValueError for numbers that cannot be.
     """
-    kinds = dict(_STATIC_NOISE)
+    kinds: dict[int, Kind] = dict(_STATIC_NOISE)
     for number, (name, clock_rate) in payload_types.items():
         lowered = name.lower()
         kind = EVENT if lowered == "telephone-event" else NOISE if lowered == "cn" else AUDIO
         if clock_rate < 1 or not 0 <= number <= 127:
             raise ValueError(f"payload type {number} with clock rate {clock_rate}")
-        kinds[number] = (kind, clock_rate, name)
+        least = _SHORTEST_FRAME.get(lowered, 1) if kind == AUDIO else _SHORTEST_EVENT if kind == EVENT else 0
+        kinds[number] = (kind, clock_rate, name, least)
         if kind == EVENT:
             digits.set_clock_rate(clock_rate)
     return kinds
 
 
-def knows(data: bytes, kinds: Mapping[int, tuple[int, int, str]]) -> bool:
+def knows(data: bytes, kinds: Mapping[int, Kind]) -> bool:
     """Whether `data` is RTP of a payload type that may come."""
     try:
         payload_bounds(data)

@@ -111,7 +111,7 @@ class TimelineReport:
     """What became of the time in which audio was due: from the answer to the end, but for holds."""
 
     due_s: float
-    gap_s: float  # sum of all gaps
+    gap_s: float  # sum of all gaps, and of the shorter holes
     dtx_s: float  # left out on purpose, by DTX or comfort noise
     gaps: tuple[Gap, ...]  # the first 200, and the one at the end
     longest_gap_s: float
@@ -192,7 +192,7 @@ class ReceivedReport:
     timestamp_jumps: int
     comfort_noise: int
     telephone_event_packets: int
-    unknown_payload: int  # payload types that were not negotiated
+    unknown_payload: int  # of a type that was not negotiated, or without a whole frame
     audio_packets: int
     series: tuple[Second, ...]
 

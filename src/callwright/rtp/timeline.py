@@ -59,11 +59,14 @@ class Timeline:
         self._due_before += max(0.0, now - self._due_since)
         self._due_since = None
 
-    def paused(self, start: float, end: float, cause: GapCause, lost: int = 0) -> None:
-        """No packet came between these times; `lost` numbers are missing between the two packets."""
-        self._settle(start, end, cause, lost)
+    def paused(self, start: float, end: float, cause: GapCause, lost: int = 0, *, hole: bool = False) -> None:
+        """No packet came between these times; `lost` numbers are missing between the two packets.
 
-    def _settle(self, start: float, end: float, cause: GapCause, lost: int) -> None:
+        `hole`: nothing else accounts for the pause, so it was not heard, however short it is.
+        """
+        self._settle(start, end, cause, lost, hole=hole)
+
+    def _settle(self, start: float, end: float, cause: GapCause, lost: int, *, hole: bool = False) -> None:
         if self._due_since is None:
             return
         start = max(start, self._open_since)
@@ -79,6 +82,8 @@ class Timeline:
             self._longest = max(self._longest, length)
             if len(self._gaps) < MOST_GAPS:
                 self._gaps.append(Gap(start, length, cause))
+        elif hole:
+            self._gap_s += length
 
     def report(self, now: float, last: float | None, quiet: bool) -> TimelineReport:
         """How it stands, what has been silent until now included."""
@@ -124,6 +129,14 @@ def cause_of(
     if by_clock and ((step == 1 and marker) or (1 < step <= _LOST_TALKSPURTS and known)):
         return GapCause.DTX
     return GapCause.LOST if new and step > 1 else GapCause.PAUSED
+
+
+def is_hole(cause: GapCause, elapsed: float, skew: float | None) -> bool:
+    """Whether a pause in which no number is missing held audio that never came.
+
+    Where the timestamp did not go on with the clock, the audio was late: the jitter buffers judge that.
+    """
+    return cause is GapCause.PAUSED and (skew is None or skew < elapsed / 2)
 
 
 def _cause_at_end(last: float | None, quiet: bool) -> GapCause:

@@ -215,10 +215,14 @@ class ReceivedOutcome(StreamOutcome):
     dtx_pct: float | None = None  # of the same time: left out by the sender on purpose, DTX or comfort noise
     gaps: tuple[SilentGap, ...] = ()
     missing: int | None = None  # packets that the gaps would have held and that no number tells of
+    audio_packets: int | None = None  # new packets that hold audio: no events, no comfort noise
+    comfort_noise: int | None = None  # packets
 
     @property
     def without_sound(self) -> bool:
         """Whether packets came, and nothing but silence was in them."""
+        if self.packets and self.audio_packets == 0:
+            return True
         if not self.packets or self.silence_pct is None:
             return False
         came = 100.0 if self.heard_pct is None else self.heard_pct - (self.dtx_pct or 0.0)

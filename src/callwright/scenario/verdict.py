@@ -19,6 +19,7 @@ from callwright.scenario.outcome import (
     ConditionOutcome,
     Direction,
     Failure,
+    ReceivedOutcome,
     RegistrationOutcome,
     RequestOutcome,
     SilentGap,
@@ -270,11 +271,14 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
     if heard.heard_pct is not None and heard.heard_pct < min_heard:
         return _unheard(call, us, them, heard.heard_pct, min_heard)
     if heard.without_sound and not silence_permitted:
-        reason = f"{_answered_but(call, us)} heard silence: all {heard.packets} packets were without sound."
+        reason = f"{_answered_but(call, us)} heard silence: {_without_sound(heard)}."
         return Verdict.FAILED, Blame.TARGET, reason
     if call.peer_loss_pct is not None and call.peer_loss_pct >= 100:
         reason = f"{them} heard nothing of {us}: its RTCP reported that all our audio was lost."
         return Verdict.FAILED, Blame.NETWORK, reason
+    if heard.mos is None and heard.audio_packets == 0:
+        reason = f"{_answerer(call)} answered; silence was permitted, and {_without_sound(heard)}."
+        return Verdict.PASSED, None, reason
     if heard.mos is None:
         reason = (
             f"{_answerer(call)} answered and audio came; no MOS is known for {heard.codec or 'its codec'}."
@@ -289,6 +293,14 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
         )
         return Verdict.PASSED, None, reason
     return _poor(call, us, them, heard.mos, min_mos)
+
+
+def _without_sound(heard: ReceivedOutcome) -> str:
+    if heard.audio_packets != 0:
+        return f"all {heard.packets} packets were without sound"
+    if heard.comfort_noise:
+        return "comfort noise came, and no audio"
+    return f"none of the {heard.packets} packets held audio"
 
 
 def _unheard(call: CallOutcome, us: str, them: str, heard_pct: float, min_heard: float) -> Judgement:
