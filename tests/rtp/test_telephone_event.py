@@ -48,7 +48,7 @@ def test_a_comma_waits_a_second() -> None:
 
 def test_what_is_no_digit_is_refused_and_nothing_is_queued() -> None:
     sender = EventSender(160, 20)
-    with pytest.raises(ValueError, match="'X' is no digit"):
+    with pytest.raises(ValueError, match="'X' is not a digit"):
         sender.enqueue("12x", 20)
     assert not sender.active
 
