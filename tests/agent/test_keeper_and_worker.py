@@ -271,9 +271,7 @@ async def test_progress_reaches_who_watches(services: Services, broker: MemoryBr
 
     await broker.subscribe(subject.live(run.session_id), watch)
     deadline = asyncio.get_running_loop().time() + 15
-    while not any(
-        event.kind == "metrics" and event.data["calls"][0]["received"]["packets"] for event in seen
-    ):
+    while not any(hears(event) for event in seen):  # the first second of a busy machine may be silent
         assert asyncio.get_running_loop().time() < deadline, [event.kind for event in seen]
         await asyncio.sleep(0.05)
     await services.runs.stop(SYSTEM, run.session_id)
