@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/callwright/*/_*.pxi)
 
-.PHONY: run demo test test-fast chaos soak mutants check bench fuzz install peers docs clean help
+.PHONY: run demo test test-fast chaos soak mutants check bench fuzz install peers docs surface clean help
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -86,6 +86,9 @@ bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU
 
 docs: $(VENV)/.installed-test   ## write the references that are made from the code
 	$(BIN)/python tools/make_docs.py
+
+surface: $(VENV)/.installed-test   ## write down what others build on (flags, keys, routes); read its diff
+	$(BIN)/python -m tests.surface.facts
 
 clean:           ## remove what make made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis callwright-report
