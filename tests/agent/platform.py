@@ -11,26 +11,22 @@ import msgspec
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import (
-    Answer,
+from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, StopOrder
+from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.runs import (
     Attempt,
     ChunkAnswer,
     Claim,
     ClaimAnswer,
     EvidenceChunk,
-    Heartbeat,
-    HeartbeatAnswer,
     IntentNotice,
     Job,
-    Progress,
     Release,
     Result,
-    StopOrder,
     Ticket,
-    decode,
-    encode,
     unpack_outcome,
 )
+from callwright.dispatch.messages.wire import Answer, decode, encode
 
 POOL, AGENT = "lab", "a1"
 Key = tuple[int, int]

@@ -27,25 +27,20 @@ from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import (
-    Answer,
+from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, HeldRun, SpoolState
+from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.runs import (
     Attempt,
     ChunkAnswer,
     Claim,
     ClaimAnswer,
     EvidenceChunk,
-    Heartbeat,
-    HeartbeatAnswer,
-    HeldRun,
     IntentNotice,
-    Progress,
     Result,
-    SpoolState,
-    decode,
-    encode,
     pack_outcome,
     result_pieces,
 )
+from callwright.dispatch.messages.wire import Answer, decode, encode
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
 from callwright.scenario.outcome import CallOutcome, RunOutcome, Verdict

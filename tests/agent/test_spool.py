@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from callwright.agent.spool import Spool
-from callwright.dispatch.messages import Attempt
+from callwright.dispatch.messages.runs import Attempt
 
 RUN = Attempt(7, "s7", 2)
 

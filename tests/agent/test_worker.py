@@ -16,22 +16,19 @@ from callwright.agent.live import Live
 from callwright.agent.spool import Spool
 from callwright.agent.worker import Platform as SecondWay
 from callwright.agent.worker import Worker
-from callwright.dispatch import messages, subject
+from callwright.dispatch import subject
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import (
+from callwright.dispatch.messages.agents import (
     Ask,
-    Attempt,
     Control,
     HeartbeatAnswer,
-    Job,
     Kill,
     SpoolState,
     StopOrder,
     Word,
-    encode,
-    pack_outcome,
-    unpack_outcome,
 )
+from callwright.dispatch.messages.runs import Attempt, Job, pack_outcome, unpack_outcome
+from callwright.dispatch.messages.wire import encode
 from callwright.phone.intent import Intent, Withheld
 from callwright.scenario.outcome import CallOutcome, ReceivedOutcome, RunOutcome, Verdict
 from tests.agent.platform import AGENT, POOL, Platform
@@ -207,7 +204,7 @@ def many_calls() -> RunOutcome:
 def test_only_the_figures_of_each_second_are_left_out_of_a_result_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(messages, "MAX_OUTCOME", 2_000)
+    monkeypatch.setattr("callwright.dispatch.messages.runs.MAX_OUTCOME", 2_000)
     call = {"received": {"mos": 4.4}, "seconds": [{"at": n} for n in range(1_000)]}
     found = json.loads(unpack_outcome(pack_outcome({"calls": [call], "warnings": ["one"]})))
     assert found["calls"] == [{"received": {"mos": 4.4}, "seconds": []}]

@@ -11,7 +11,7 @@ from pathlib import Path
 from callwright.cli import supervisor
 from callwright.cli.supervised import Line
 from callwright.cli.supervisor import Child, Supervisor
-from callwright.dispatch.messages import Word
+from callwright.dispatch.messages.agents import Word
 
 _LISTENS = """
 import asyncio

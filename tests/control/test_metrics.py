@@ -19,7 +19,7 @@ from callwright.control.errors import StorageUnavailable
 from callwright.control.runs.figures import EndedRuns, LivePhase, RunFigures
 from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services, Settings
-from callwright.dispatch.messages import SpoolState
+from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import ManualClock
 
 TOKEN = "0123456789abcdef0123"

@@ -27,7 +27,7 @@ from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
 from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services
-from callwright.dispatch.messages import Claim, EvidenceChunk
+from callwright.dispatch.messages.runs import Claim, EvidenceChunk
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
 from callwright.scenario.source import DocumentError

@@ -13,7 +13,8 @@ from callwright.control.services import Services
 from callwright.control.web import live
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages import Progress, SoFarAnswer, encode
+from callwright.dispatch.messages.live import Progress, SoFarAnswer
+from callwright.dispatch.messages.wire import encode
 from callwright.dispatch.subject import SO_FAR
 from callwright.dispatch.subject import live as live_subject
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from callwright.control.web.watching import Watching, planned_seconds
-from callwright.dispatch.messages import Progress
+from callwright.dispatch.messages.live import Progress
 from callwright.evidence.unfolding import Unfolding
 from callwright.scenario import catalogue
 from callwright.scenario.document import load

@@ -12,19 +12,15 @@ from callwright.agent.spool import Entry
 from callwright.agent.waiting import Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
-from callwright.dispatch.messages import (
-    CHUNK_BYTES,
-    Answer,
+from callwright.dispatch.messages.runs import (
     Attempt,
-    BadMessage,
     ChunkAnswer,
     EvidenceChunk,
     Release,
-    decode,
-    encode,
     pack_outcome,
     result_pieces,
 )
+from callwright.dispatch.messages.wire import CHUNK_BYTES, Answer, BadMessage, decode, encode
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

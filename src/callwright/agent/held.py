@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callwright.agent.live import Live
-from callwright.dispatch.messages import Attempt
+from callwright.dispatch.messages.runs import Attempt
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from typing import Any
 from callwright.agent.spool import Entry
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
-from callwright.dispatch.messages import Answer, Attempt, BadMessage, IntentNotice, Progress, decode, encode
+from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.runs import Attempt, IntentNotice
+from callwright.dispatch.messages.wire import Answer, BadMessage, decode, encode
 from callwright.net.clock import Clock
 from callwright.phone.intent import Intent, Withheld
 

@@ -12,7 +12,7 @@ from callwright.scenario import event
 from callwright.scenario.outcome import Second, plain
 
 Report = Callable[[str, dict[str, Any]], None]
-"""kind, data: as `dispatch.messages.Progress` has them."""
+"""kind, data: as `dispatch.messages.live.Progress` has them."""
 
 MOST_CALLS = 20
 """Calls whose seconds are told; of more, nobody could watch each."""

@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from callwright.dispatch.messages import Attempt
+from callwright.dispatch.messages.runs import Attempt
 
 _CLAIM, _INTENTS, _OUTCOME, _EVIDENCE = "claim.json", "intents", "outcome.json", "evidence"
 _DIALOGS = "dialogs"

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from callwright.agent.spool import Entry
-from callwright.dispatch.messages import SpoolState
+from callwright.dispatch.messages.agents import SpoolState
 
 _log = logging.getLogger(__name__)
 

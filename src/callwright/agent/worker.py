@@ -25,25 +25,18 @@ from callwright.agent.tasks import Tasks
 from callwright.agent.waiting import DEFAULT_LIMIT, Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, QueuedTicket
-from callwright.dispatch.messages import (
+from callwright.dispatch.messages.agents import (
     Ask,
-    Attempt,
-    BadMessage,
-    Claim,
-    ClaimAnswer,
     Control,
     Heartbeat,
     HeartbeatAnswer,
     HeldRun,
-    Job,
     Kill,
-    NotNow,
     StopOrder,
-    Ticket,
     Word,
-    decode,
-    encode,
 )
+from callwright.dispatch.messages.runs import Attempt, Claim, ClaimAnswer, Job, Ticket
+from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 from callwright.net.clock import Clock, SystemClock
 from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from callwright.dispatch.broker import NoAnswer
-from callwright.dispatch.messages import Ask, HeartbeatAnswer, NotNow
+from callwright.dispatch.messages.agents import Ask, HeartbeatAnswer
+from callwright.dispatch.messages.wire import NotNow
 
 if TYPE_CHECKING:
     import httpx

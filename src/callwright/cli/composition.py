@@ -142,7 +142,8 @@ class Announcer:
     async def _publish(self, run_id: int) -> None:
         from callwright.dispatch import subject
         from callwright.dispatch.broker import BrokerError
-        from callwright.dispatch.messages import RunsChanged, encode
+        from callwright.dispatch.messages.platform import RunsChanged
+        from callwright.dispatch.messages.wire import encode
 
         try:
             await self._broker.publish(subject.RUNS_CHANGED, encode(RunsChanged(run_id)))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from callwright.cli.supervised import Line
-from callwright.dispatch.messages import Word
+from callwright.dispatch.messages.agents import Word
 
 if TYPE_CHECKING:
     from callwright.control.runs.service import Runs

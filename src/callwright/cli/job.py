@@ -19,7 +19,7 @@ from callwright.agent.caps import Caps
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
-from callwright.dispatch.messages import Job, JobPolicy
+from callwright.dispatch.messages.runs import Job, JobPolicy
 from callwright.evidence.folder import EvidenceFolder
 from callwright.evidence.memory import PacketMemory
 from callwright.evidence.redaction import Redactor

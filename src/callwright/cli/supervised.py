@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from callwright.dispatch.messages import Word
+from callwright.dispatch.messages.agents import Word
 
 HEARD = b"heard\n"
 

@@ -11,7 +11,8 @@ from callwright.control.servers.model import Agent
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
-from callwright.dispatch.messages import Kill, encode
+from callwright.dispatch.messages.agents import Kill
+from callwright.dispatch.messages.wire import encode
 
 __all__ = ["PATIENCE", "engage", "standing"]
 

@@ -25,7 +25,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from callwright.dispatch.broker import Unavailable
-from callwright.dispatch.messages import AccountAnswer
+from callwright.dispatch.messages.agents import AccountAnswer
 from callwright.dispatch.nats import agent_permissions
 from callwright.net.address import WILDCARDS
 from callwright.net.clock import Clock, SystemClock

@@ -13,7 +13,8 @@ from callwright.control.errors import DomainError
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
-from callwright.dispatch.messages import BadMessage, Health, decode
+from callwright.dispatch.messages.platform import Health
+from callwright.dispatch.messages.wire import BadMessage, decode
 
 _KEEPER_SECONDS = 1.5
 #: Octets: with less SQLite, NATS and the agent begin to refuse what they are given.

@@ -20,9 +20,7 @@ from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
 from callwright.control.servers.model import AgentState
 from callwright.control.servers.service import Servers
-from callwright.dispatch.messages import (
-    Answer,
-    BadMessage,
+from callwright.dispatch.messages.runs import (
     ChunkAnswer,
     Claim,
     ClaimAnswer,
@@ -30,12 +28,12 @@ from callwright.dispatch.messages import (
     IntentNotice,
     Job,
     JobPolicy,
-    NotNow,
     PolicyTarget,
     Release,
     Result,
     unpack_outcome,
 )
+from callwright.dispatch.messages.wire import Answer, BadMessage, NotNow
 from callwright.evidence.shown import shown_json
 
 __all__ = ["Intake", "who_stopped"]

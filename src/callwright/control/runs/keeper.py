@@ -25,9 +25,21 @@ from callwright.control.runs.so_far import SoFar
 from callwright.control.runs.transitions import Phase
 from callwright.control.servers.model import AgentInfo, AgentState
 from callwright.control.servers.service import Servers
-from callwright.dispatch import messages, subject
+from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
-from callwright.dispatch.messages import StopOrder, decode, encode
+from callwright.dispatch.messages.agents import (
+    AccountAnswer,
+    AccountRequest,
+    Control,
+    Heartbeat,
+    HeartbeatAnswer,
+    Kill,
+    StopOrder,
+)
+from callwright.dispatch.messages.live import Progress, SoFarAnswer, SoFarRequest
+from callwright.dispatch.messages.platform import Health, RunsChanged
+from callwright.dispatch.messages.runs import Claim, EvidenceChunk, IntentNotice, Release, Result, Ticket
+from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 from callwright.net.clock import Clock, SystemClock
 
 __all__ = ["BrokerAccounts", "Keeper"]
@@ -52,7 +64,7 @@ _FEW = 50  # runs that changed: so many are looked up one by one, more by readin
 class BrokerAccounts(Protocol):
     """Who makes agents known to the broker; `dispatch.nats_server.NatsServer` does."""
 
-    async def account(self, agent_id: str, pool: str) -> messages.AccountAnswer: ...
+    async def account(self, agent_id: str, pool: str) -> AccountAnswer: ...
     async def revoke(self, agent_id: str) -> None: ...
     async def restart(self) -> None:
         """Start the broker again."""
@@ -126,11 +138,11 @@ class Keeper:
         """Raises Unavailable when the broker is not there."""
         intake = self._intake
         for kind, handler in (
-            (subject.CLAIM, self._answering(messages.Claim, intake.claim)),
-            (subject.INTENT, self._answering(messages.IntentNotice, intake.intent)),
-            (subject.RELEASE, self._answering(messages.Release, intake.release)),
-            (subject.RESULT, self._answering(messages.Result, intake.result)),
-            (subject.EVIDENCE, self._answering(messages.EvidenceChunk, intake.chunk)),
+            (subject.CLAIM, self._answering(Claim, intake.claim)),
+            (subject.INTENT, self._answering(IntentNotice, intake.intent)),
+            (subject.RELEASE, self._answering(Release, intake.release)),
+            (subject.RESULT, self._answering(Result, intake.result)),
+            (subject.EVIDENCE, self._answering(EvidenceChunk, intake.chunk)),
         ):
             turns = self._evidence_turns if kind == subject.EVIDENCE else self._turns
             await self._subscribe(subject.of_agents(kind), self._aside(handler, turns))
@@ -186,9 +198,9 @@ class Keeper:
         except StorageUnavailable as error:
             self._lose_database(error)
             await message.respond(b"")
-        except messages.NotNow:
+        except NotNow:
             await message.respond(b"")
-        except messages.BadMessage as error:
+        except BadMessage as error:
             _log.warning("%s: %s", message.subject, error)
         except BrokerError as error:
             _log.warning("%s: %s", message.subject, error)
@@ -203,7 +215,7 @@ class Keeper:
         missing = [self._rounds.missing] if self._rounds.missing else []
         if self._lost:
             missing.append("the keeper finds no database")
-        await message.respond(encode(messages.Health(tuple(missing))))
+        await message.respond(encode(Health(tuple(missing))))
 
     async def _served_pools(self) -> set[str]:
         """Those that some agent takes from."""
@@ -219,7 +231,7 @@ class Keeper:
         self._look.set()
 
     async def _on_changed(self, message: Message) -> None:
-        run_id = decode(messages.RunsChanged, message.data).run_id
+        run_id = decode(RunsChanged, message.data).run_id
         if run_id is None:
             self._sweep = True
         else:
@@ -231,12 +243,12 @@ class Keeper:
             if agent.state == AgentState.REVOKED:
                 await self._expel(agent.id)
                 continue
-            control = messages.Control(draining=agent.state != AgentState.ACTIVE)
+            control = Control(draining=agent.state != AgentState.ACTIVE)
             await self._broker.publish(subject.control(agent.id), encode(control))
 
     async def _expel(self, agent_id: str) -> None:
         """It is told, cut off, and what it had is found at once rather than by its lease."""
-        await self._broker.publish(subject.control(agent_id), encode(messages.Control(revoked=True)))
+        await self._broker.publish(subject.control(agent_id), encode(Control(revoked=True)))
         if self._accounts is not None:
             await self._accounts.revoke(agent_id)
         await self._runs.lose_agent(agent_id)
@@ -384,7 +396,7 @@ class Keeper:
         if run.pool not in self._pools:
             await self._broker.open_queue(run.pool)
             self._pools.add(run.pool)
-        ticket = messages.Ticket(run.id, run.session_id, run.attempt)
+        ticket = Ticket(run.id, run.session_id, run.attempt)
         await self._broker.enqueue(run.pool, _ticket_name(run), encode(ticket))
         self._queued[key] = (run.pool, now)
 
@@ -394,13 +406,13 @@ class Keeper:
         for agent_id, order in self._stops.values():
             by_agent.setdefault(agent_id, []).append(order)
         for agent_id, orders in by_agent.items():
-            control = messages.Control(stop=tuple(orders))
+            control = Control(stop=tuple(orders))
             await self._broker.publish(subject.control(agent_id), encode(control))
 
     async def _announce_kill(self) -> None:
         switch = await self._runs.kill_switch()
         if switch is not None and switch.engaged_at != self._killed_at:
-            await self._broker.publish(subject.KILL, encode(messages.Kill(switch.to_agents)))
+            await self._broker.publish(subject.KILL, encode(Kill(switch.to_agents)))
         self._killed_at = switch.engaged_at if switch is not None else None
 
     # -- what agents say
@@ -410,8 +422,8 @@ class Keeper:
         an agent at a time; a later one is said again."""
         agent_id, now = subject.sender(message.subject), self._clock.now()
         try:
-            beat = decode(messages.Heartbeat, message.data)
-        except messages.BadMessage as error:
+            beat = decode(Heartbeat, message.data)
+        except BadMessage as error:
             _log.warning("%s: %s", message.subject, error)
             return
         for run in beat.runs:
@@ -427,7 +439,7 @@ class Keeper:
     async def _beat(self, agent_id: str, message: Message) -> None:
         try:
             await self._turns.acquire()
-            await self._carry(self._answering(messages.Heartbeat, self._heartbeat), message, self._turns)
+            await self._carry(self._answering(Heartbeat, self._heartbeat), message, self._turns)
         finally:
             self._beating.discard(agent_id)
 
@@ -435,13 +447,13 @@ class Keeper:
         agent_id, at = self._heard.get((run.id, run.attempt), ("", float("-inf")))
         return agent_id == run.agent_id and self._clock.now() - at < self.lease
 
-    async def _heartbeat(self, agent_id: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
+    async def _heartbeat(self, agent_id: str, beat: Heartbeat) -> HeartbeatAnswer:
         info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels, spool=beat.spool)
         agent = await self._servers.heartbeat(agent_id, info)
         if agent is None or agent.state == AgentState.REVOKED:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
             await self._expel(agent_id)
-            return messages.HeartbeatAnswer(self.lease, revoked=True)
+            return HeartbeatAnswer(self.lease, revoked=True)
         held = [(run.run_id, run.attempt) for run in beat.runs]
         kept = await self._runs.renew(held, agent_id, self.lease) if held else set()
         orders = [order for owner, order in self._stops.values() if owner == agent_id]
@@ -451,7 +463,7 @@ class Keeper:
             if run.run_id not in kept and run.phase == "running"
         ]
         switch = await self._runs.kill_switch()
-        return messages.HeartbeatAnswer(
+        return HeartbeatAnswer(
             self.lease,
             tuple(orders),
             agent.state != AgentState.ACTIVE,
@@ -478,8 +490,8 @@ class Keeper:
     async def _progress(self, message: Message) -> None:
         agent_id = subject.sender(message.subject)
         try:
-            event = decode(messages.Progress, message.data)
-        except messages.BadMessage as error:
+            event = decode(Progress, message.data)
+        except BadMessage as error:
             _log.debug("%s: %s", message.subject, error)
             return
         if await self._owner(event) == (agent_id, event.session_id):
@@ -487,7 +499,7 @@ class Keeper:
             await self._broker.publish(subject.live(event.session_id), message.data)
 
     async def _tell_so_far(self, message: Message) -> None:
-        wanted = decode(messages.SoFarRequest, message.data)
+        wanted = decode(SoFarRequest, message.data)
         chosen: list[bytes] = []
         room = _MOST_SO_FAR
         for data in reversed(self._so_far.told(wanted.session_id)):
@@ -495,10 +507,10 @@ class Keeper:
             if room < 0:
                 break
             chosen.append(data)
-        events = tuple(decode(messages.Progress, data) for data in reversed(chosen))
-        await message.respond(encode(messages.SoFarAnswer(events)))
+        events = tuple(decode(Progress, data) for data in reversed(chosen))
+        await message.respond(encode(SoFarAnswer(events)))
 
-    async def _owner(self, event: messages.Progress) -> tuple[str, str] | None:
+    async def _owner(self, event: Progress) -> tuple[str, str] | None:
         """(agent, session id) of a run that is being carried out."""
         key = (event.run_id, event.attempt)
         if key not in self._owners:
@@ -520,23 +532,23 @@ class Keeper:
             "verdict": run.verdict,
             "reason": run.result_description,
         }
-        event = messages.Progress(run.session_id, run.id, run.attempt, round(at, 3), "phase", data)
+        event = Progress(run.session_id, run.id, run.attempt, round(at, 3), "phase", data)
         await self._broker.publish(subject.live(run.session_id), encode(event))
 
     # -- accounts
 
     async def _account(self, message: Message) -> None:
-        request = decode(messages.AccountRequest, message.data)
-        answer = messages.AccountAnswer(reason=_NOT_OURS)
+        request = decode(AccountRequest, message.data)
+        answer = AccountAnswer(reason=_NOT_OURS)
         try:
             if request.revoke:
                 await self._expel(request.agent_id)
-                answer = messages.AccountAnswer()
+                answer = AccountAnswer()
             elif self._accounts is not None:
                 answer = await self._accounts.account(request.agent_id, request.pool)
                 await self._broker.open_queue(request.pool)
         except (BrokerError, OSError) as error:
-            answer = messages.AccountAnswer(reason=str(error))
+            answer = AccountAnswer(reason=str(error))
         await message.respond(encode(answer))
 
 

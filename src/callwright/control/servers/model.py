@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from callwright.dispatch.messages import SpoolState
+from callwright.dispatch.messages.agents import SpoolState
 
 
 class AgentState(StrEnum):

@@ -13,7 +13,7 @@ from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.servers.model import Agent, AgentInfo, AgentState, Enrolment, Pool
 from callwright.control.servers.store import ServerStore
-from callwright.dispatch.messages import SpoolState
+from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 

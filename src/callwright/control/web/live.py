@@ -18,14 +18,8 @@ from callwright.control.web import editor, rendering
 from callwright.control.web.visitor import Pages
 from callwright.control.web.watching import Watching
 from callwright.dispatch.broker import BrokerError, Message, Subscription
-from callwright.dispatch.messages import (
-    BadMessage,
-    Progress,
-    SoFarAnswer,
-    SoFarRequest,
-    decode,
-    encode,
-)
+from callwright.dispatch.messages.live import Progress, SoFarAnswer, SoFarRequest
+from callwright.dispatch.messages.wire import BadMessage, decode, encode
 from callwright.dispatch.subject import SO_FAR, live
 from callwright.evidence.page import lane_positions, placed_rows
 from callwright.evidence.redaction import Redactor

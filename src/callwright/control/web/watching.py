@@ -8,7 +8,7 @@ from typing import Any
 
 from callwright.control.runs.model import Waiting
 from callwright.control.runs.transitions import Phase
-from callwright.dispatch.messages import Progress
+from callwright.dispatch.messages.live import Progress
 from callwright.evidence.figures import percent
 from callwright.evidence.ladder import Ladder
 from callwright.evidence.ladder_file import ladder_from_json

@@ -13,7 +13,7 @@ from callwright.control.errors import NotFound, StorageUnavailable
 from callwright.control.runs.intake import who_stopped
 from callwright.control.servers.model import AgentState
 from callwright.control.services import Services, Settings
-from callwright.dispatch.messages import HeldRun
+from callwright.dispatch.messages.agents import HeldRun
 
 _FIELDS = ("agent_id", "token", "runs")
 _STRANGER = "This is not the token of that agent."

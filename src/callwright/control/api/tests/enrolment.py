@@ -14,7 +14,8 @@ from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
-from callwright.dispatch.messages import AccountAnswer, AccountRequest, decode, encode
+from callwright.dispatch.messages.agents import AccountAnswer, AccountRequest
+from callwright.dispatch.messages.wire import decode, encode
 
 _FIELDS = ("token", "name", "version", "capacity", "labels", "codecs")
 _ACCOUNT_SECONDS = 10.0

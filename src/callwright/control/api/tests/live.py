@@ -15,7 +15,8 @@ from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
-from callwright.dispatch.messages import Progress, decode
+from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.wire import decode
 from callwright.dispatch.subject import live
 from callwright.evidence.shown import shown_json
 
