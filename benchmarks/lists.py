@@ -28,11 +28,11 @@ from sqlalchemy import BigInteger, text
 
 from benchmarks import noise
 from callwright.control.runs.model import Run, RunFilter
-from callwright.control.scenarios.model import Test, TestDocument
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.stores import Stores, open_stores
+from callwright.control.tests.model import Test, TestDocument
 
 ROWS = 100
 AT_ONCE = 8

@@ -19,10 +19,10 @@ from callwright.agent.spool import Spool
 from callwright.agent.worker import Abilities, Worker
 from callwright.cli.job import Carrier, weigh
 from callwright.control.accounts.model import PLATFORM as SYSTEM
+from callwright.control.agents.model import AgentInfo
 from callwright.control.errors import EvidenceAway
 from callwright.control.runs.keeper import Keeper
 from callwright.control.runs.model import Run
-from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Message

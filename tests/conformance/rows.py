@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from callwright.control.runs.model import NewRun, Run
-from callwright.control.scenarios.model import Test, TestDocument
 from callwright.control.storage.stores import Stores
+from callwright.control.tests.model import Test, TestDocument
 
 NOW = 1_000_000.0
 

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from callwright.control.accounts.model import AuditEntry, SealedCredential, User
+from callwright.control.agents.model import Agent
 from callwright.control.errors import Conflict
 from callwright.control.runs.model import RunFilter
-from callwright.control.scenarios.model import TestDocument
-from callwright.control.servers.model import Agent
 from callwright.control.storage.stores import Stores
+from callwright.control.tests.model import TestDocument
 from tests.conformance.rows import NOW, a_run, a_test
 
 AGENT = Agent("id1", "one", "default", "{}", "1", 5, 0, "[]", "U1", "active", NOW, None)

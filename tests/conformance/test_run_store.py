@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from callwright.control.accounts.model import User
+from callwright.control.agents.model import Agent
 from callwright.control.errors import Conflict, IdempotencyConflict, Invalid
 from callwright.control.runs.model import (
     KILL_SWITCH,
@@ -20,7 +21,6 @@ from callwright.control.runs.model import (
     TargetUse,
 )
 from callwright.control.runs.transitions import FINAL, PHASES, Event, Phase, sources
-from callwright.control.servers.model import Agent
 from callwright.control.storage.stores import Stores
 from tests.conformance.rows import NOW, a_new_run, a_run, a_test
 

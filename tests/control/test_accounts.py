@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Right, Role, User
-from callwright.control.accounts.vault import Vault
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound, StorageUnavailable
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock

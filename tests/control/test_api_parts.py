@@ -19,8 +19,8 @@ from callwright.control.api.body import MAX_DEPTH, json_object, refuse_bad_text
 from callwright.control.api.documentation import Documentation
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.problems import ApiProblem
-from callwright.control.api.tests import translate, wishes
-from callwright.control.api.tests.translate import PATH
+from callwright.control.api.testing import translate, wishes
+from callwright.control.api.testing.translate import PATH
 from callwright.control.app import api_routes
 from tests.control.test_web_health import run
 

@@ -13,9 +13,9 @@ import pytest
 
 from callwright.control.accounts.model import PLATFORM, AuditEntry, Identity, Role, User
 from callwright.control.accounts.passwords import Passwords
+from callwright.control.agents.model import AgentInfo
 from callwright.control.audit.actions import ACTIONS, render_markdown
 from callwright.control.errors import StorageUnavailable
-from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock
 

@@ -8,7 +8,7 @@ import pytest
 
 from callwright.control.accounts.model import Identity
 from callwright.control.errors import Invalid, NotFound, QuotaExceeded, StorageUnavailable
-from callwright.control.runs.evidence import ARRIVAL, EvidenceLimits, media_type
+from callwright.control.evidence.service import ARRIVAL, EvidenceLimits, media_type
 from callwright.control.runs.model import Evidence, Run
 from callwright.control.services import Services
 from callwright.net.clock import ManualClock
@@ -134,7 +134,7 @@ async def test_old_evidence_goes_and_the_record_of_its_run_stays(
 async def test_one_sweep_removes_all_that_is_too_old(
     services: Services, admin: Identity, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("callwright.control.runs.evidence._SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr("callwright.control.evidence.service._SWEPT_AT_ONCE", 2)
     await services.tests.ensure_demo(admin)
     for _ in range(5):
         run = await services.runs.start(admin, "basic_call")

@@ -7,8 +7,8 @@ import pytest
 
 from callwright.control.accounts.model import Identity, Role
 from callwright.control.app import create_app
-from callwright.control.scenarios.masking import masked_document, masked_parameters
 from callwright.control.services import Services, Settings
+from callwright.control.tests.masking import masked_document, masked_parameters
 from callwright.scenario.document import load
 from callwright.scenario.source import DocumentError
 

@@ -13,11 +13,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from callwright.control.accounts.model import Identity, Role, User
+from callwright.control.agents.model import AgentInfo
 from callwright.control.api.metrics import is_local, shows_token
 from callwright.control.app import create_app
 from callwright.control.errors import StorageUnavailable
 from callwright.control.runs.figures import EndedRuns, LivePhase, RunFigures
-from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services, Settings
 from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import ManualClock

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from callwright.control.api.bounds import Bounds
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.places import Connections, Places, owner_of, place_of
 from callwright.control.api.problems import ApiProblem
-from callwright.control.bounds import Bounds
 from callwright.net.clock import ManualClock
 
 SMALL = Bounds(

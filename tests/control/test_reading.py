@@ -10,9 +10,9 @@ import pytest
 
 from callwright.control.accounts.model import Identity
 from callwright.control.errors import QuotaExceeded
-from callwright.control.reading import LARGE, WAITING, beside
-from callwright.control.scenarios import service
 from callwright.control.services import Services
+from callwright.control.tests import service
+from callwright.control.tests.reading import LARGE, WAITING, beside
 
 
 async def test_the_loop_goes_on_while_a_large_document_is_read() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
+from callwright.control.agents.model import Agent, AgentInfo
 from callwright.control.errors import (
     CapReached,
     Forbidden,
@@ -25,7 +26,6 @@ from callwright.control.runs.intake import Intake
 from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
-from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services
 from callwright.dispatch.messages.runs import Claim, EvidenceChunk
 from callwright.net.clock import ManualClock

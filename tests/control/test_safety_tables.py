@@ -14,8 +14,8 @@ import pytest
 from callwright.control.accounts import service as accounts_service
 from callwright.control.accounts.model import Identity, Role, User
 from callwright.control.accounts.passwords import Passwords
-from callwright.control.accounts.vault import Vault
 from callwright.control.app import create_app
+from callwright.control.credentials.vault import Vault
 from callwright.control.runs.model import Run
 from callwright.control.services import Services, Settings
 

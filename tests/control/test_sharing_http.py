@@ -11,8 +11,8 @@ import pytest
 
 from callwright.control.accounts.model import Identity, Role, User
 from callwright.control.accounts.passwords import Passwords
+from callwright.control.agents.model import AgentInfo
 from callwright.control.app import create_app
-from callwright.control.servers.model import AgentInfo
 from callwright.control.services import Services, Settings
 from callwright.net.clock import ManualClock
 

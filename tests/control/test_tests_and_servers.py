@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
+from callwright.control.agents.model import Agent, AgentInfo
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
-from callwright.control.servers.model import Agent, AgentInfo
 from callwright.control.services import Services
 from callwright.dispatch.broker import Unavailable
 from callwright.net.clock import ManualClock

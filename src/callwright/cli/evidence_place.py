@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from callwright.cli.console import Refused
 
 if TYPE_CHECKING:
-    from callwright.control.runs.evidence import EvidenceLimits
+    from callwright.control.evidence.service import EvidenceLimits
     from callwright.control.storage.evidence.location import EvidenceLocation
 
 _NOTE = "evidence-place"
@@ -46,7 +46,7 @@ def evidence_location(
 
 def evidence_limits(days: float, gib: float) -> EvidenceLimits:
     """0: no limit."""
-    from callwright.control.runs.evidence import EvidenceLimits
+    from callwright.control.evidence.service import EvidenceLimits
 
     return EvidenceLimits(retention=days * _DAY or None, quota=int(gib * _GIB) or None)
 

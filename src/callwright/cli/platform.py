@@ -28,10 +28,10 @@ from callwright.cli.ports import claim_port, free_udp_port
 from callwright.cli.supervised import Line
 from callwright.cli.supervisor import Child, Supervisor
 from callwright.cli.web_worker import WebSettings, figures_folder, write_settings
-from callwright.control.bounds import Bounds
+from callwright.control.api.bounds import Bounds
 
 if TYPE_CHECKING:
-    from callwright.control.runs.evidence import EvidenceLimits
+    from callwright.control.evidence.service import EvidenceLimits
     from callwright.control.runs.keeper import Keeper
     from callwright.control.services import Services
     from callwright.control.storage.evidence.location import EvidenceLocation
@@ -349,7 +349,7 @@ class Platform:
 
     async def _start_agent(self, services: Services, broker: _Broker) -> None:
         from callwright.agent.identity import Identity, write_identity
-        from callwright.control.servers.model import AgentInfo
+        from callwright.control.agents.model import AgentInfo
 
         settings = self.settings
         agent, _ = await services.servers.ensure_embedded(AGENT_NAME, AgentInfo(capacity=settings.capacity))

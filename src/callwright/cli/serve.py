@@ -332,7 +332,7 @@ def serve(
     from callwright.cli import softphone as flags
     from callwright.cli.evidence_place import evidence_limits, evidence_location
     from callwright.cli.platform import Platform, PlatformSettings
-    from callwright.control.bounds import Bounds
+    from callwright.control.api.bounds import Bounds
 
     settings = PlatformSettings(
         host=host,

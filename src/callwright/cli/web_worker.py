@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from callwright.control.bounds import Bounds
+from callwright.control.api.bounds import Bounds
 from callwright.control.storage.evidence.location import EvidenceLocation
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"

@@ -10,14 +10,15 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from callwright.control.api import documentation, health, metrics, problems
+from callwright.control.api.access import account_routes
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
-from callwright.control.api.tests import account_routes, record_routes, root_routes, routes, run_routes
-from callwright.control.api.tests.translate import PATH
+from callwright.control.api.testing import agents, root, runs, tests
+from callwright.control.api.testing.translate import PATH
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
@@ -68,10 +69,10 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
 
 def api_routes() -> list[Any]:
     return [
-        *root_routes.ROUTES,
-        *routes.ROUTES,
-        *run_routes.ROUTES,
-        *record_routes.ROUTES,
+        *root.ROUTES,
+        *tests.ROUTES,
+        *runs.ROUTES,
+        *agents.ROUTES,
         *account_routes.ROUTES,
     ]
 

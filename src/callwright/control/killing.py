@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 from callwright.control.accounts.model import Identity
+from callwright.control.agents.model import Agent
 from callwright.control.runs.model import KillStanding, KillSwitch, Run
-from callwright.control.servers.model import Agent
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError

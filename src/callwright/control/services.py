@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Self
 
 from callwright.control.accounts.service import Accounts
-from callwright.control.accounts.vault import Vault
+from callwright.control.agents.service import Servers
+from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
-from callwright.control.bounds import Bounds
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import StorageUnavailable
-from callwright.control.runs.evidence import EvidenceLimits, RunEvidence
+from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.runs.service import Runs, RunSettings
-from callwright.control.scenarios.service import Tests
-from callwright.control.servers.service import Servers
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
+from callwright.control.tests.service import Tests
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy

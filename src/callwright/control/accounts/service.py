@@ -29,8 +29,8 @@ from callwright.control.accounts.model import (
 )
 from callwright.control.accounts.passwords import Passwords, check_password
 from callwright.control.accounts.store import AccountStore
-from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy

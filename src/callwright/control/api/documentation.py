@@ -15,7 +15,7 @@ from litestar.openapi.spec import Tag
 import callwright
 from callwright.control.api.openapi import complete
 from callwright.control.api.packing import takes_gzip
-from callwright.control.api.tests import schemas
+from callwright.control.api.testing import schemas
 
 _TAGS = (
     Tag("tests", "Stored documents with typed parameters, and the catalogue."),

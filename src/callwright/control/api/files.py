@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from callwright.control.api.problems import ApiProblem
-from callwright.control.runs.evidence import RunEvidence
+from callwright.control.evidence.service import RunEvidence
 from callwright.control.runs.model import Evidence
 
 _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")

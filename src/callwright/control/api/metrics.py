@@ -18,12 +18,12 @@ from litestar.handlers.base import BaseRouteHandler
 
 import callwright
 from callwright.control.accounts.model import Right
+from callwright.control.agents.model import Agent, AgentState
 from callwright.control.api.auth import Connection
 from callwright.control.api.problems import unauthorized
 from callwright.control.api.traffic import Traffic
 from callwright.control.errors import DomainError
 from callwright.control.runs.figures import FIRST_BOUNDS, LASTS_BOUNDS, EndedRuns, LivePhase, RunFigures
-from callwright.control.servers.model import Agent, AgentState
 from callwright.control.services import Services, Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

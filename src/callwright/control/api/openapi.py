@@ -121,7 +121,7 @@ def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
 
 
 def _short_names(schema: Schema) -> Schema:
-    """`Page_callwright.control.api.tests.schemas.RunRow_` is `PageRunRow` to people."""
+    """`Page_callwright.control.api.testing.schemas.RunRow_` is `PageRunRow` to people."""
     text = msgspec.json.encode(schema).decode()
     for name in sorted(schema["components"]["schemas"], key=len, reverse=True):
         if "." in name:

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from callwright.control.api.bounds import Bounds
 from callwright.control.api.forwarded import PEER, networks_of
 from callwright.control.api.problems import ApiProblem
-from callwright.control.bounds import Bounds
 from callwright.net.clock import Clock
 
 __all__ = ["Connections", "Place", "Places", "place_of"]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from litestar import Request
 from litestar.params import PathParameter, QueryParameter
 
-from callwright.control.api.tests.translate import Links
+from callwright.control.api.testing.translate import Links
 from callwright.control.services import Services, Settings
 from callwright.dispatch.broker import Broker
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from callwright.control.agents.model import AgentState
+from callwright.control.agents.service import Servers
 from callwright.control.errors import (
     Conflict,
     DomainError,
@@ -14,12 +16,10 @@ from callwright.control.errors import (
     QuotaExceeded,
     StorageUnavailable,
 )
-from callwright.control.runs.evidence import RunEvidence
+from callwright.control.evidence.service import RunEvidence
 from callwright.control.runs.model import Acceptance, Run
 from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
-from callwright.control.servers.model import AgentState
-from callwright.control.servers.service import Servers
 from callwright.dispatch.messages.runs import (
     ChunkAnswer,
     Claim,

@@ -14,8 +14,10 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from callwright.control.agents.model import AgentInfo, AgentState
+from callwright.control.agents.service import Servers
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
-from callwright.control.runs.evidence import RunEvidence
+from callwright.control.evidence.service import RunEvidence
 from callwright.control.runs.intake import Intake, who_stopped
 from callwright.control.runs.line import Line
 from callwright.control.runs.model import Run
@@ -23,8 +25,6 @@ from callwright.control.runs.rounds import Rounds
 from callwright.control.runs.service import Runs
 from callwright.control.runs.so_far import SoFar
 from callwright.control.runs.transitions import Phase
-from callwright.control.servers.model import AgentInfo, AgentState
-from callwright.control.servers.service import Servers
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
 from callwright.dispatch.messages.agents import (

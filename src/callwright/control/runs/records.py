@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import msgspec
 
 from callwright.control.accounts.model import Identity, Right
-from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import (
     Conflict,
     Forbidden,

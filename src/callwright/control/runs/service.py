@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import msgspec
 
 from callwright.control.accounts.model import Identity, Right
-from callwright.control.accounts.vault import Vault
 from callwright.control.audit.service import Audit
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import (
     Conflict,
     Invalid,
@@ -25,7 +25,6 @@ from callwright.control.errors import (
     RefusedByPolicy,
     WroteLate,
 )
-from callwright.control.reading import WAITING, beside
 from callwright.control.runs.admission import admit, check_caps, summed
 from callwright.control.runs.model import (
     KILL_SWITCH,
@@ -47,7 +46,8 @@ from callwright.control.runs.records import (
 from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
-from callwright.control.scenarios.model import Test, TestDocument
+from callwright.control.tests.model import Test, TestDocument
+from callwright.control.tests.reading import WAITING, beside
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.scenario.document import load

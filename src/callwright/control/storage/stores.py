@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callwright.control.accounts.store import AccountStore
+from callwright.control.agents.store import ServerStore
 from callwright.control.audit.service import AuditStore
 from callwright.control.errors import Unmigrated
 from callwright.control.runs.store import RunStore
-from callwright.control.scenarios.store import TestStore
-from callwright.control.servers.store import ServerStore
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
+from callwright.control.tests.store import TestStore
 
 __all__ = ["Stores", "open_stores"]
 

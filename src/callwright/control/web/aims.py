@@ -10,7 +10,7 @@ import msgspec
 
 from callwright.control.runs.admission import rules
 from callwright.control.runs.model import TargetRow
-from callwright.control.scenarios.model import Test
+from callwright.control.tests.model import Test
 from callwright.policy.destination import Destination, Purpose, decide
 
 _PLACES = ("target", "domain", "proxy", "registrar")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callwright.control.reading import beside as beside_loop
+from callwright.control.tests.reading import beside as beside_loop
 from callwright.control.web import changes
 from callwright.scenario import amendment
 from callwright.scenario.condition import METRICS, Condition

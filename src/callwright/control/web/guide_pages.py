@@ -13,7 +13,7 @@ from callwright.control.accounts.model import Right, Role
 from callwright.control.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from callwright.control.runs.admission import rules
 from callwright.control.runs.model import Run
-from callwright.control.scenarios.model import Test
+from callwright.control.tests.model import Test
 from callwright.control.web import editor, guide, rendering
 from callwright.control.web.guide import Account, Guide, Permission, Tried
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go

@@ -34,8 +34,8 @@ from callwright.control.web import (
     overview,
     rendering,
     run_page,
-    runs_pages,
-    tests_pages,
+    runs,
+    tests,
 )
 from callwright.control.web.assets import assets
 from callwright.control.web.visitor import ForgedForm, Pages, SignInNeeded, WebRequest, path_of
@@ -73,8 +73,8 @@ def create_router(services: Services, settings: Settings, document: Documentatio
             *guide_pages.routes(pages),
             *documentation.routes(pages),
             *api_reference.routes(pages, document),
-            *tests_pages.routes(pages),
-            *runs_pages.routes(pages),
+            *tests.routes(pages),
+            *runs.routes(pages),
             *run_page.routes(pages),
             *admin.routes(pages),
         ],

@@ -21,7 +21,7 @@ from callwright.control.runs.differences import Difference, Seen, changes_of_tes
 from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.runs.transitions import Phase
-from callwright.control.scenarios.masking import masked_document
+from callwright.control.tests.masking import masked_document
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.evidence.figures import milliseconds

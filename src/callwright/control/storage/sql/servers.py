@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from callwright.control.servers.model import Agent, AgentState, Enrolment, Pool
+from callwright.control.agents.model import Agent, AgentState, Enrolment, Pool
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.tables import agents, enrolments, pools
 from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of

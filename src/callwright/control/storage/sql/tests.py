@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from sqlalchemy import and_, or_, select, update
 
 from callwright.control.accounts.model import Project
-from callwright.control.scenarios.model import Test, TestDocument, TestVersion
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.tables import projects, test_versions, tests
 from callwright.control.storage.sql.writing import (
@@ -20,6 +19,7 @@ from callwright.control.storage.sql.writing import (
     project_values,
     values_of,
 )
+from callwright.control.tests.model import Test, TestDocument, TestVersion
 
 __all__ = ["SqlTestStore"]
 

@@ -8,8 +8,8 @@ from litestar import Request, get
 from litestar.routes import HTTPRoute
 
 from callwright.control.api.request import links_of
-from callwright.control.api.tests import schemas
-from callwright.control.api.tests.translate import PATH
+from callwright.control.api.testing import schemas
+from callwright.control.api.testing.translate import PATH
 
 
 @get("/", tags=["platform"], summary="List the endpoints")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from callwright.control.accounts.model import Project
-from callwright.control.scenarios.model import Test, TestDocument, TestVersion
+from callwright.control.tests.model import Test, TestDocument, TestVersion
 
 __all__ = ["TestStore"]
 

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from callwright.control import killing
 from callwright.control.accounts.model import Project, Right
+from callwright.control.agents.model import Agent
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields
 from callwright.control.api.openapi import body_of, text
@@ -23,11 +24,10 @@ from callwright.control.api.request import (
     services_of,
     settings_of,
 )
-from callwright.control.api.tests import schemas, translate, wishes
-from callwright.control.api.tests.asking import answer_ask
-from callwright.control.api.tests.enrolment import agents_changed, enrol
+from callwright.control.api.testing import schemas, translate, wishes
+from callwright.control.api.testing.asking import answer_ask
+from callwright.control.api.testing.enrolment import agents_changed, enrol
 from callwright.control.runs.model import KillStanding
-from callwright.control.servers.model import Agent
 
 _Request = Request[Any, Any, Any]
 _AGENTS, _SAFETY = ["agents"], ["safety"]

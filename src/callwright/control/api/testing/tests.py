@@ -14,12 +14,12 @@ from callwright.control.api.body import YAML, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid, unknown_value
 from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, next_page, services_of
-from callwright.control.api.tests import schemas, translate, wishes
+from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
-from callwright.control.scenarios.masking import masked_document
-from callwright.control.scenarios.model import Test
-from callwright.control.scenarios.service import Tests
+from callwright.control.tests.masking import masked_document
+from callwright.control.tests.model import Test
+from callwright.control.tests.service import Tests
 
 TAGS = ["tests"]
 _Request = Request[Any, Any, Any]

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from callwright.control.accounts import model as accounts
-from callwright.control.api.tests import schemas
+from callwright.control.agents import model as servers
+from callwright.control.api.testing import schemas
 from callwright.control.runs import model as runs
-from callwright.control.scenarios import model as scenarios
-from callwright.control.scenarios.masking import masked_parameters
-from callwright.control.servers import model as servers
+from callwright.control.tests import model as scenarios
+from callwright.control.tests.masking import masked_parameters
 from callwright.evidence.redaction import Redactor
 
 PATH = "/api/v2"

@@ -12,9 +12,9 @@ import msgspec
 from callwright.control.accounts.model import Identity, Project, Right
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
-from callwright.control.reading import beside
-from callwright.control.scenarios.model import CatalogueEntry, Test, TestDocument, TestVersion
-from callwright.control.scenarios.store import TestStore
+from callwright.control.tests.model import CatalogueEntry, Test, TestDocument, TestVersion
+from callwright.control.tests.reading import beside
+from callwright.control.tests.store import TestStore
 from callwright.net.clock import Clock
 from callwright.scenario import catalogue
 from callwright.scenario.document import load

@@ -10,7 +10,7 @@ import msgspec
 from litestar.response.sse import ServerSentEventMessage
 
 from callwright.control.accounts.model import Identity
-from callwright.control.api.tests.translate import run_status
+from callwright.control.api.testing.translate import run_status
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services

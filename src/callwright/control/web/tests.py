@@ -11,11 +11,11 @@ from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid, NotFound
-from callwright.control.reading import beside
 from callwright.control.runs.model import RunFilter
-from callwright.control.scenarios.masking import masked_document
-from callwright.control.scenarios.model import Test, TestDocument
-from callwright.control.scenarios.service import RESERVED_NAMES
+from callwright.control.tests.masking import masked_document
+from callwright.control.tests.model import Test, TestDocument
+from callwright.control.tests.reading import beside
+from callwright.control.tests.service import RESERVED_NAMES
 from callwright.control.web import aims, changes, editor, health, rendering, trend
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.scenario.amendment import CannotAmend, amend, amend_condition

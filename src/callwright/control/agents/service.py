@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from callwright.control.accounts.model import PLATFORM, Identity, Project, Right
+from callwright.control.agents.model import Agent, AgentInfo, AgentState, Enrolment, Pool
+from callwright.control.agents.store import ServerStore
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
-from callwright.control.servers.model import Agent, AgentInfo, AgentState, Enrolment, Pool
-from callwright.control.servers.store import ServerStore
 from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy

@@ -14,8 +14,8 @@ from callwright.control.api.body import CSV, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem, field_error, invalid
 from callwright.control.api.request import Flag, Id, MaybeWord, broker_of, services_of
-from callwright.control.api.tests import schemas, translate, wishes
-from callwright.control.api.tests.enrolment import agents_changed
+from callwright.control.api.testing import schemas, translate, wishes
+from callwright.control.api.testing.enrolment import agents_changed
 from callwright.scenario.parameter import TRANSPORTS
 
 _Request = Request[Any, Any, Any]

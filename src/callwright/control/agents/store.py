@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from callwright.control.servers.model import Agent, Enrolment, Pool
+from callwright.control.agents.model import Agent, Enrolment, Pool
 
 __all__ = ["ServerStore"]
 

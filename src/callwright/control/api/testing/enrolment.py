@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from callwright.control.agents.model import Agent, AgentInfo
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, invalid
-from callwright.control.api.tests import schemas, wishes
-from callwright.control.servers.model import Agent, AgentInfo
+from callwright.control.api.testing import schemas, wishes
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError

@@ -24,8 +24,8 @@ from callwright.control.api.request import (
     next_page,
     services_of,
 )
-from callwright.control.api.tests import schemas, translate, wishes
-from callwright.control.api.tests.live import follow
+from callwright.control.api.testing import schemas, translate, wishes
+from callwright.control.api.testing.live import follow
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
 

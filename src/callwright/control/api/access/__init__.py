@@ -1,0 +1,1 @@
+"""The API for accounts: users, API keys, projects and members, SIP accounts."""

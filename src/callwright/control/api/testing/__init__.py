@@ -1,0 +1,1 @@
+"""The API for tests, runs, agents and what is permitted."""

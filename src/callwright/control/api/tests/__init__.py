@@ -1,1 +1,0 @@
-"""The chapter of tests and runs, mounted at `/api/v2`."""

@@ -1,0 +1,1 @@
+"""SIP accounts, and the vault that seals their passwords."""

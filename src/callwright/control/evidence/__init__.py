@@ -1,0 +1,1 @@
+"""What a run leaves behind: files within limits, kept, swept, read."""
