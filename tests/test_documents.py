@@ -31,7 +31,7 @@ def test_every_module_that_the_architecture_names_exists() -> None:
             for folder in (sources, sources / "control", ROOT)
             for suffix in ("", ".py", ".pyx")
         )
-        # `scenario/outcome.CallOutcome`: a name of a module.
+        # `outcome/call.CallOutcome`: a name of a module.
         and not (sources / f"{name.partition('.')[0]}.py").exists()
     }
     assert not missing

@@ -12,10 +12,10 @@ import pytest
 
 from callwright.cli.answer import permission_of_callers
 from callwright.net.clock import SystemClock
+from callwright.outcome.terms import CallState, Failure
 from callwright.phone.inbound import InboundCall
 from callwright.phone.phone import Phone
 from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import CallState, Failure
 
 LOOPBACK, STRANGER = "127.0.0.1", "203.0.113.99"
 

@@ -43,7 +43,9 @@ from callwright.dispatch.messages.runs import (
 from callwright.dispatch.messages.wire import Answer, decode, encode
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
-from callwright.scenario.outcome import CallOutcome, RunOutcome, Verdict
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 
 LEASE = 0.6
 

@@ -29,8 +29,10 @@ from callwright.dispatch.messages.agents import (
 )
 from callwright.dispatch.messages.runs import Attempt, Job, pack_outcome, unpack_outcome
 from callwright.dispatch.messages.wire import encode
+from callwright.outcome.call import CallOutcome, ReceivedOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 from callwright.phone.intent import Intent, Withheld
-from callwright.scenario.outcome import CallOutcome, ReceivedOutcome, RunOutcome, Verdict
 from tests.agent.platform import AGENT, POOL, Platform
 
 PASSED = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.")

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from callwright.net.ports import free_udp_port
+from callwright.outcome.call import CallOutcome, StateReached
+from callwright.outcome.terms import EndedBy
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import CallOutcome, EndedBy, StateReached
 from callwright.sip.transport import Transport
 from tests.chaos.busy_line import BusyLine
 from tests.kit.served import environment

@@ -9,7 +9,8 @@ from callwright.evidence.ladder import Ladder, build_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.report import render_report
 from callwright.net.tap import Packet
-from callwright.scenario.outcome import RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 from tests.evidence.sample import STARTED, packets, run
 
 

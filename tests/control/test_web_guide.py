@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from callwright.control.web import guide
 from callwright.control.web.guide import DONE, NOW, TRYING, WAITING, WRONG, Account, Guide, Permission, Tried
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Failure, Verdict
 from callwright.scenario import catalogue
 from callwright.scenario.document import load
-from callwright.scenario.outcome import Failure, RegistrationOutcome, RequestOutcome, RunOutcome, Verdict
 
 ACCOUNTS = (Account("alice", "4101", "4101@pbx"), Account("bob", "4102", "4102@pbx"))
 AIMED = Guide(test="basic_call", host="pbx.example.com")

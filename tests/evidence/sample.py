@@ -13,27 +13,21 @@ from pathlib import Path
 from typing import Literal
 
 from callwright.net.tap import Packet
-from callwright.scenario.outcome import (
+from callwright.outcome.call import (
     AudioFile,
-    Blame,
     CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    EndedBy,
     JitterBufferOutcome,
     LostMos,
     Measurement,
-    PhaseOutcome,
     ReceivedOutcome,
-    RegistrationOutcome,
-    RunOutcome,
     Second,
     SecondOfStream,
     StateReached,
     StreamOutcome,
-    Verdict,
 )
+from callwright.outcome.request import RegistrationOutcome
+from callwright.outcome.run import ConditionOutcome, PhaseOutcome, RunOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Verdict
 
 STARTED = 1_795_232_892.0
 ALICE, BOB, PBX = "198.51.100.24", "203.0.113.45", "192.0.2.10"

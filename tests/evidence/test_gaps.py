@@ -10,7 +10,9 @@ from callwright.evidence.ladder import Ladder
 from callwright.evidence.naming import came_short, media_notes
 from callwright.evidence.report import render_report
 from callwright.evidence.terminal import render_text
-from callwright.scenario.outcome import Blame, RunOutcome, SilentGap, Verdict
+from callwright.outcome.call import SilentGap
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from tests.evidence.sample import run
 
 GAPS = (SilentGap(0.48, 2.6, "paused"), SilentGap(3.0, 8.0, "stopped"))

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from callwright.evidence.innocence import suspects
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from tests.evidence.sample import run
 
 FAILED = dataclasses.replace(run(), verdict=Verdict.FAILED, blame=Blame.TARGET, reason="It was refused.")

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from callwright.evidence.junit import render_junit
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from tests.evidence.sample import run
 
 

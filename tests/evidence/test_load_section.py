@@ -11,8 +11,9 @@ from callwright.evidence.ladder import Ladder
 from callwright.evidence.load_charts import chart, failure_words, round_top
 from callwright.evidence.report import render_report
 from callwright.evidence.terminal import render_text
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
-from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 
 LOAD = LoadOutcome(
     "failed",

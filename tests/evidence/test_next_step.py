@@ -8,14 +8,10 @@ from callwright.evidence.ladder import build_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.next_step import next_step
 from callwright.evidence.page import Divider, divided
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    Failure,
-    RegistrationOutcome,
-    RunOutcome,
-    Verdict,
-)
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.request import RegistrationOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Failure, Verdict
 from tests.evidence.sample import STARTED, packets, run
 
 FAILED = RunOutcome(Verdict.FAILED, Blame.TARGET, "It failed.", description="What the test does.")

@@ -15,7 +15,9 @@ import pytest
 from callwright.evidence.ladder import build_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.report import EvidenceFile, render_report
-from callwright.scenario.outcome import Blame, CallOutcome, PhaseOutcome, RunOutcome, Verdict
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import PhaseOutcome, RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from tests.evidence.sample import STARTED, packets, run, write_wav
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -8,7 +8,7 @@ from callwright.evidence.charts import Axis, curve, wave_path
 from callwright.evidence.figures import milliseconds, octets, percent
 from callwright.evidence.scope import build_scope
 from callwright.evidence.waveform import Waveform
-from callwright.scenario.outcome import CallOutcome
+from callwright.outcome.call import CallOutcome
 from tests.evidence.sample import STARTED, calls
 
 

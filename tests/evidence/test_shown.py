@@ -13,7 +13,9 @@ from callwright.cli.console import print_json
 from callwright.evidence.folder import EvidenceFolder
 from callwright.evidence.page import _finalize
 from callwright.evidence.shown import shown, shown_json
-from callwright.scenario.outcome import CallOutcome, RunOutcome, Verdict
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 
 #: C1 controls, DEL, overrides, embeddings, isolates and marks of direction, separators of lines.
 ACTING = [*map(chr, range(0x7F, 0xA0)), *"\u061c\u200e\u200f\u2028\u2029", *map(chr, range(0x202A, 0x202F))]

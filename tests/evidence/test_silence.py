@@ -11,7 +11,9 @@ from callwright.evidence.report import render_report
 from callwright.evidence.scope import build_scope
 from callwright.evidence.terminal import render_text
 from callwright.evidence.waveform import Waveform
-from callwright.scenario.outcome import Blame, CallOutcome, ConditionOutcome, RunOutcome, Verdict
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import ConditionOutcome, RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from tests.evidence.sample import STARTED, packets, run
 
 

@@ -7,7 +7,8 @@ import pytest
 from callwright.evidence.ladder import build_ladder
 from callwright.evidence.naming import call_names
 from callwright.evidence.terminal import render_text
-from callwright.scenario.outcome import RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 from tests.evidence.sample import STARTED, packets, run
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from callwright.net.tap import Packet
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.judgement import judge_call
+from callwright.outcome.terms import EndedBy
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import CallOutcome, EndedBy
-from callwright.scenario.verdict import judge_call
 from callwright.sip.transport import Transport
 from tests.interop.peers import LOOPBACK, WHO_IS_IT, Kamailio, kamailio, run_callwright
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from callwright.outcome.terms import EndedBy
 from callwright.pbx.accounts import Account
 from callwright.pbx.record import CallRecord
 from callwright.pbx.server import Listen, Pbx, PbxConfig
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import EndedBy
 from callwright.sip.transport import Transport
 from tests.interop.peers import LOOPBACK, Baresip, baresip, start_callwright
 

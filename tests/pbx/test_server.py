@@ -13,6 +13,8 @@ from tests.net.certificates import Authority
 from callwright.net.driver import BindFailed
 from callwright.net.tap import Packet
 from callwright.net.tls import TlsSettings
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.terms import EndedBy
 from callwright.pbx.accounts import Account
 from callwright.pbx.record import BindingChanged, CallFinished, CallPlaced, PbxEvent
 from callwright.pbx.server import Listen, Pbx, PbxConfig
@@ -20,7 +22,6 @@ from callwright.phone.guard import Estate, KeptLoad
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import AnswerPlan, CallPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import CallOutcome, EndedBy
 from callwright.sip.transport import Address, Transport
 from callwright.sip.will import Will
 

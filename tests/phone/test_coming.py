@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from callwright.outcome.terms import EndedBy
 from callwright.phone.coming import Coming, coming
 from callwright.phone.measure import score
 from callwright.rtp.report import MediaReport
 from callwright.rtp.rtcp import Bye, ReceiverReport, serialize_compound
 from callwright.rtp.session import Session
-from callwright.scenario.outcome import EndedBy
 from tests.rtp.pair import B, config, entropy
 from tests.rtp.twins import packet
 

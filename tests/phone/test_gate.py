@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from callwright.net.tap import Packet
+from callwright.outcome.terms import Failure
 from callwright.phone.intent import Capped
 from callwright.phone.permission import Permission
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, CallPlan, MediaPlan, PhoneConfig
 from callwright.policy.destination import Purpose, Rules, Target
-from callwright.scenario.outcome import Failure
 
 SBC = Target(network="127.0.0.0/8", rate=1)
 NOBODY = "sip:bob@127.0.0.1:9"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from callwright.net.tap import Packet
+from callwright.outcome.terms import Failure, Verdict
 from callwright.phone.intent import Intent, Withheld
 from callwright.phone.phone import Phone
 from callwright.phone.plan import CallPlan, MediaPlan, PhoneConfig
-from callwright.scenario.outcome import Failure, Verdict
 
 PLAN = CallPlan(
     destination="sip:bob@127.0.0.1:9", media=MediaPlan(enabled=False), identifier="step.1.0", party="alice"

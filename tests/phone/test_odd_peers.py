@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from callwright.net.entropy import system_entropy
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.judgement import judge_call, judge_registration, judge_request
+from callwright.outcome.terms import CallState, EndedBy, Failure
 from callwright.phone.inbound import InboundCall
 from callwright.phone.outbound import failure_of
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.scenario.condition import parse_condition
-from callwright.scenario.outcome import CallOutcome, CallState, EndedBy, Failure
 from callwright.scenario.source import NOWHERE, Text
-from callwright.scenario.verdict import judge_call, judge_registration, judge_request
 from callwright.sip.events import FailureCause
 from callwright.sip.transport import Address, Hop, Transport
 

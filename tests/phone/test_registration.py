@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from socket import AF_INET, SOCK_DGRAM, socket
 
+from callwright.outcome.judgement import judge_registration
+from callwright.outcome.terms import Verdict
 from callwright.pbx.accounts import Account
 from callwright.pbx.server import Listen, Pbx, PbxConfig
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import PhoneConfig
-from callwright.scenario.outcome import Verdict
-from callwright.scenario.verdict import judge_registration
 from callwright.sip.transport import Transport
 
 

@@ -6,22 +6,14 @@ import dataclasses
 import heapq
 from collections.abc import Callable
 
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, StateReached
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.scenario import command, event
 from callwright.scenario.document import load
 from callwright.scenario.interpreter import Interpreter
-from callwright.scenario.outcome import (
-    CallOutcome,
-    CallState,
-    Direction,
-    EndedBy,
-    Failure,
-    ReceivedOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
-    RunOutcome,
-    StateReached,
-)
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
 
 HEARD = ReceivedOutcome(codec="PCMA", packets=400, lost=0, loss_pct=0.0, mos=4.4, silence_pct=20.0, dtmf="")

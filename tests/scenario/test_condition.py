@@ -7,22 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callwright.outcome.call import CallOutcome, CapturedMessage, ReceivedOutcome, StateReached
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Failure, Verdict
 from callwright.scenario.condition import METRICS, parse_condition
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    CapturedMessage,
-    ConditionOutcome,
-    Direction,
-    EndedBy,
-    Failure,
-    ReceivedOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
-    StateReached,
-    Verdict,
-)
 from callwright.scenario.source import NOWHERE, Refusal, Text
 from tests.kit.examples import examples
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import catalogue, command, event
 from callwright.scenario.document import load
 from callwright.scenario.interpreter import STOP_LIMIT_S
-from callwright.scenario.outcome import Blame, CallState, Direction, Verdict
 from tests.scenario.stage import HEARD, Stage
 
 BASIC = catalogue.text("basic_call")

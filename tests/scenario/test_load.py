@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.document import check, load
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 from tests.scenario.stage import Stage
 
 DOCUMENT = """\

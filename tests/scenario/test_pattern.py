@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.terms import Direction
 from callwright.scenario import pattern
 from callwright.scenario.condition import parse_condition
-from callwright.scenario.outcome import CallOutcome, Direction
 from callwright.scenario.pattern import MAX_TEXT, Pattern, PatternError, PatternTimeout, compile_pattern
 from callwright.scenario.source import NOWHERE, Text
 from tests.kit.examples import examples

@@ -4,21 +4,17 @@ import dataclasses
 
 import pytest
 
-from callwright.scenario.condition import METRICS, parse_condition
-from callwright.scenario.outcome import (
+from callwright.outcome.call import (
     CallOutcome,
-    CallState,
     CapturedMessage,
-    Direction,
-    EndedBy,
     ReceivedOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
     SilentGap,
     StateReached,
     StreamOutcome,
-    Verdict,
 )
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.terms import CallState, Direction, EndedBy, Verdict
+from callwright.scenario.condition import METRICS, parse_condition
 from callwright.scenario.source import NOWHERE, Text
 from callwright.scenario.unmet import unmet_sentence
 

@@ -13,6 +13,7 @@ from callwright.sip.message import (
     parse_datagram,
     serialize,
 )
+from callwright.sip.status import named_status
 from tests.sip.wire import INVITE, changed, without
 
 
@@ -197,3 +198,9 @@ def test_no_message_takes_more_than_its_length_to_read() -> None:
     refusal(nasty)
     refusal(changed(b"Bob <", b'"' * 15_001 + b"<"))
     refusal(changed(b"Bob <", b" a" * 8000 + b'"<'))
+
+
+def test_a_registered_status_has_its_own_name_and_another_one_what_the_peer_said() -> None:
+    assert named_status(486, "Go away") == "486 Busy Here"
+    assert named_status(499, "Go away") == "499 Go away"
+    assert named_status(499) == "499"

@@ -28,7 +28,9 @@ from callwright.control.app import create_app, create_litestar
 from callwright.control.services import Services, Settings
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
-from callwright.scenario.outcome import CallOutcome, RegistrationOutcome, RequestOutcome, RunOutcome
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import RunOutcome
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = Path(__file__).with_name("surface.txt")

@@ -31,12 +31,12 @@ from callwright.net.address import Unreachable, bracketed, source_address
 from callwright.net.clock import Clock
 from callwright.net.loading import LoopConfig, is_native
 from callwright.net.resolver import ResolutionFailed, resolve
+from callwright.outcome.load import LoadOutcome
 from callwright.phone.guard import Guard
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
 from callwright.policy.destination import Rules, Target
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.scenario import Scenario
 from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri

@@ -8,8 +8,9 @@ from typing import Any
 
 from callwright.agent.runner import Runner
 from callwright.net.clock import SystemClock
+from callwright.outcome.call import Second
+from callwright.outcome.plain import plain
 from callwright.scenario import event
-from callwright.scenario.outcome import Second, plain
 
 Report = Callable[[str, dict[str, Any]], None]
 """kind, data: as `dispatch.messages.live.Progress` has them."""

@@ -24,6 +24,8 @@ from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
+from callwright.outcome.call import CallOutcome, StateReached
+from callwright.outcome.run import RunOutcome
 from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Guard
 from callwright.phone.intent import OnIntent
@@ -35,7 +37,6 @@ from callwright.phone.registration import PhoneRegistration
 from callwright.phone.source import load_clip
 from callwright.scenario import command, event
 from callwright.scenario.interpreter import Interpreter
-from callwright.scenario.outcome import CallOutcome, RunOutcome, StateReached
 from callwright.scenario.party import Account as PartyAccount
 from callwright.scenario.scenario import Scenario
 from callwright.sip import events as sip_events

@@ -38,7 +38,8 @@ from callwright.dispatch.messages.agents import (
 from callwright.dispatch.messages.runs import Attempt, Claim, ClaimAnswer, Job, Ticket
 from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 from callwright.net.clock import Clock, SystemClock
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 
 _log = logging.getLogger(__name__)
 

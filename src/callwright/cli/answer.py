@@ -24,12 +24,12 @@ from callwright.cli.console import (
 
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection
+    from callwright.outcome.call import CallOutcome
     from callwright.phone.inbound import InboundCall
     from callwright.phone.permission import Permission
     from callwright.phone.phone import Phone
     from callwright.phone.plan import Account, AnswerPlan, PhoneConfig
     from callwright.phone.registration import PhoneRegistration
-    from callwright.scenario.outcome import CallOutcome
     from callwright.sip.transport import Transport
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -268,7 +268,7 @@ class _Desk:
             self.enough.set()
 
     def _judged(self, outcome: CallOutcome) -> CallOutcome:
-        from callwright.scenario.verdict import judge_call, judge_expected
+        from callwright.outcome.judgement import judge_call, judge_expected
 
         # Refusing was what was asked for, so a refused call is as expected.
         if self._plan.reject is not None and outcome.sip_code == self._plan.reject and not outcome.failure:
@@ -328,7 +328,7 @@ async def _listen(phone: Phone, listen: tuple[str, int, Transport]) -> None:
 
 async def _registered(phone: Phone, wishes: _Wishes) -> PhoneRegistration | None:
     """Register where calls shall come from. Raises Refused (exit code 1) when the registrar refuses."""
-    from callwright.scenario.verdict import judge_registration
+    from callwright.outcome.judgement import judge_registration
 
     if wishes.registrar is None or wishes.account is None:
         return None
@@ -341,7 +341,7 @@ async def _registered(phone: Phone, wishes: _Wishes) -> PhoneRegistration | None
 
 
 async def _hang_up(phone: Phone) -> None:
-    from callwright.scenario.outcome import Failure
+    from callwright.outcome.terms import Failure
 
     waiting = [call.finished for call in phone.calls]
     for call in list(phone.calls):

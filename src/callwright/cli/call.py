@@ -20,10 +20,10 @@ from callwright.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from callwright.outcome.call import CallOutcome, StateReached
     from callwright.phone.call import PhoneCall
     from callwright.phone.phone import Phone
     from callwright.phone.plan import CallPlan, PhoneConfig
-    from callwright.scenario.outcome import CallOutcome, StateReached
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -185,9 +185,9 @@ async def _place(
     trace_sip: bool,
 ) -> tuple[CallOutcome, bool, bool]:
     from callwright.cli.evidence import Collection
+    from callwright.outcome.judgement import judge_call
     from callwright.phone.guarding import guarded
     from callwright.phone.phone import Phone
-    from callwright.scenario.verdict import judge_call
 
     secrets = (plan.account.secret,) if plan.account else ()
     collection = Collection(report, name="call", secrets=secrets, quiet=as_json)
@@ -210,9 +210,9 @@ async def _placed(
     phone: Phone, config: PhoneConfig, plan: CallPlan, stop: asyncio.Event, progress: flags.Progress
 ) -> tuple[bool, CallOutcome]:
     """(whether it was stopped, its facts)."""
+    from callwright.outcome.terms import Failure
     from callwright.phone.phone import LINGER
     from callwright.phone.source import prepare
-    from callwright.scenario.outcome import Failure
 
     async with phone:
         if plan.media.enabled:

@@ -77,7 +77,7 @@ def _list(as_json: bool) -> int:
 
 
 def _plain(parameter: Any) -> dict[str, Any]:
-    from callwright.scenario.outcome import plain
+    from callwright.outcome.plain import plain
 
     described: dict[str, Any] = plain(parameter)
     return described

@@ -109,7 +109,9 @@ def _empty_result(verb: str) -> dict[str, Any]:
         return {"calls": []}
     if verb not in ("call", "run", "register", "options"):
         return {}
-    from callwright.scenario.outcome import CallOutcome, RegistrationOutcome, RequestOutcome, RunOutcome
+    from callwright.outcome.call import CallOutcome
+    from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+    from callwright.outcome.run import RunOutcome
 
     nothing: Any = {
         "call": CallOutcome,

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from callwright.evidence.folder import EvidenceFolder
     from callwright.evidence.memory import PacketMemory
     from callwright.net.tap import Packet, Tap
+    from callwright.outcome.call import CallOutcome
+    from callwright.outcome.run import RunOutcome
     from callwright.phone.plan import CallPlan, MediaPlan
-    from callwright.scenario.outcome import CallOutcome, RunOutcome
 
 
 class Collection:
@@ -80,8 +81,8 @@ class Collection:
     def finish_calls(self, calls: Sequence[CallOutcome], *, min_mos: float) -> None:
         """As `finish`, for calls from the command line, which are no run of a document."""
         from callwright import __version__
-        from callwright.scenario.outcome import RunOutcome
-        from callwright.scenario.verdict import judge_run
+        from callwright.outcome.judgement import judge_run
+        from callwright.outcome.run import RunOutcome
 
         verdict, blame, reason = judge_run(calls, ())
         started = min((call.started_at for call in calls if call.started_at is not None), default=None)

@@ -29,13 +29,14 @@ from callwright.net.driver import BindFailed
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 from callwright.pbx.embedded import embedded_pbx
 from callwright.phone.guard import Guard
 from callwright.phone.permission import Permission
 from callwright.policy.destination import Destination, PolicyError, Purpose, Rules, Target, decide
 from callwright.scenario.actions import Call
 from callwright.scenario.document import load
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
 from callwright.sip.uri import SipSyntaxError, Uri

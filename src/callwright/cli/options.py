@@ -19,8 +19,8 @@ from callwright.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from callwright.outcome.request import RequestOutcome
     from callwright.phone.plan import Account, PhoneConfig
-    from callwright.scenario.outcome import RequestOutcome
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -113,8 +113,8 @@ async def _ping(
     stop: asyncio.Event,
     trace_sip: bool,
 ) -> tuple[RequestOutcome, bool]:
+    from callwright.outcome.judgement import judge_request
     from callwright.phone.phone import Phone
-    from callwright.scenario.verdict import judge_request
 
     permission = flags.typed_permission("options", target, wishes.get("proxy"))
     taps = flags.taps_for(trace_sip, [account.secret] if account else ())

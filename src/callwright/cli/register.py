@@ -21,9 +21,9 @@ from callwright.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from callwright.outcome.request import RegistrationOutcome
     from callwright.phone.plan import Account, PhoneConfig
     from callwright.phone.registration import PhoneRegistration
-    from callwright.scenario.outcome import RegistrationOutcome
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -139,9 +139,9 @@ async def _register(
     stop: asyncio.Event,
     trace_sip: bool,
 ) -> tuple[RegistrationOutcome, bool]:
+    from callwright.outcome.judgement import judge_registration
+    from callwright.outcome.terms import Failure, Verdict
     from callwright.phone.phone import Phone
-    from callwright.scenario.outcome import Failure, Verdict
-    from callwright.scenario.verdict import judge_registration
 
     seconds, keep = stay
     lost = asyncio.Event()

@@ -25,10 +25,10 @@ from callwright.cli.console import (
 
 if TYPE_CHECKING:
     from callwright.net.tap import Tap
+    from callwright.outcome.run import RunOutcome
     from callwright.phone.plan import PhoneConfig
     from callwright.policy.destination import Target
     from callwright.scenario import event
-    from callwright.scenario.outcome import RunOutcome
     from callwright.scenario.scenario import Scenario
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -308,7 +308,7 @@ def _ask_policy(scenario: Scenario, policy: Any) -> None:
 
 
 def _refused_by_policy(outcome: RunOutcome) -> bool:
-    from callwright.scenario.outcome import Failure
+    from callwright.outcome.terms import Failure
 
     failures = [call.failure for call in outcome.calls]
     failures += [registration.failure for registration in outcome.registrations]

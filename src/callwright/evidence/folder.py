@@ -23,7 +23,7 @@ from callwright.evidence.redaction import Redactor
 from callwright.evidence.report import EvidenceFile, render_report
 from callwright.evidence.shown import shown_json
 from callwright.net.tap import Packet
-from callwright.scenario.outcome import RunOutcome
+from callwright.outcome.run import RunOutcome
 
 REPORT, RUN, LADDER, JUNIT, CAPTURE = (
     "report.html",

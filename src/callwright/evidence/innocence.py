@@ -9,17 +9,12 @@ from dataclasses import dataclass
 
 from callwright.evidence.generator_words import ranged
 from callwright.evidence.naming import heard_silence
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    Failure,
-    RegistrationOutcome,
-    RequestOutcome,
-    RunOutcome,
-    Verdict,
-)
-from callwright.scenario.outcome_of_load import LoadOutcome
-from callwright.scenario.proof import other_end
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.proof import other_end
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Failure, Verdict
 
 _ORDER = (Blame.TARGET, Blame.NETWORK, Blame.PLATFORM, Blame.TEST)
 _STOPPED = "The run was stopped before it could tell."

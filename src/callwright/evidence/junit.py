@@ -8,7 +8,9 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from callwright.evidence.naming import named_calls
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import shown
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict, utc_text
+from callwright.outcome.plain import utc_text
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 
 _ELEMENT = {
     Verdict.FAILED: "failure",

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.run import RunOutcome
 from callwright.scenario.load_condition import parse_load_condition
-from callwright.scenario.outcome import RunOutcome
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.source import NOWHERE, Refusal, Text
-from callwright.scenario.status import STATUS_NAMES
+from callwright.sip.status import REASON_PHRASES
 
 WIDTH, HEIGHT = 560, 140
 POINTS_SHOWN = 2_000
@@ -105,7 +105,7 @@ _WORDS = {
 def failure_words(name: str) -> str:
     """A class of failure as a person says it: "503 Service Unavailable"."""
     code = int(name) if name.isascii() and name.isdigit() and len(name) < 4 else 0
-    return f"{name} {STATUS_NAMES[code]}" if code in STATUS_NAMES else _WORDS.get(name, name)
+    return f"{name} {REASON_PHRASES[code]}" if code in REASON_PHRASES else _WORDS.get(name, name)
 
 
 def round_top(value: float) -> float:

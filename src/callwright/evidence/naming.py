@@ -6,16 +6,11 @@ import dataclasses
 
 from callwright.evidence.ladder import Ladder, MessageRow, StreamRow
 from callwright.evidence.shown import one_line
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, StreamOutcome
+from callwright.outcome.judgement import gap_in_words
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Direction, Verdict
 from callwright.quality.bands import band
-from callwright.scenario.outcome import (
-    CallOutcome,
-    Direction,
-    ReceivedOutcome,
-    RunOutcome,
-    StreamOutcome,
-    Verdict,
-)
-from callwright.scenario.verdict import gap_in_words
 
 _MOST_GAPS = 5
 SILENCE = "silence"

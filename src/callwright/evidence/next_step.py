@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    Failure,
-    RegistrationOutcome,
-    RequestOutcome,
-    RunOutcome,
-    Verdict,
-)
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Failure, Verdict
 
 _BY_CODE = {
     401: "Check the user and the password of the account.",

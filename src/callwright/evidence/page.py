@@ -34,9 +34,11 @@ from callwright.evidence.scope import build_scope, call_end
 from callwright.evidence.shown import one_line, shown
 from callwright.evidence.waterfall import call_phases, run_phases
 from callwright.evidence.waveform import Waveform, read_waveform
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.proof import other_end
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import CallState, Direction, EndedBy, Verdict
 from callwright.quality.bands import BANDS, band
-from callwright.scenario.outcome import CallOutcome, CallState, Direction, EndedBy, RunOutcome, Verdict
-from callwright.scenario.proof import other_end
 
 if TYPE_CHECKING:
     from jinja2 import Environment

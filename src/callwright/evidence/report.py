@@ -16,7 +16,7 @@ from callwright.evidence.ladder import Ladder
 from callwright.evidence.page import EvidenceFile, equip, run_page, static_text
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import shown_json
-from callwright.scenario.outcome import RunOutcome
+from callwright.outcome.run import RunOutcome
 
 if TYPE_CHECKING:
     from jinja2 import Environment

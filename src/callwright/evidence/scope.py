@@ -21,15 +21,9 @@ from callwright.evidence.charts import (
 from callwright.evidence.figures import milliseconds, percent
 from callwright.evidence.naming import came_short, heard_silence
 from callwright.evidence.waveform import Waveform
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, SecondOfStream, StreamOutcome
+from callwright.outcome.terms import CallState, Direction
 from callwright.quality.bands import band
-from callwright.scenario.outcome import (
-    CallOutcome,
-    CallState,
-    Direction,
-    ReceivedOutcome,
-    SecondOfStream,
-    StreamOutcome,
-)
 
 DEAF_SECONDS = 2
 """Seconds in a row without a packet from which a call is drawn as deaf."""

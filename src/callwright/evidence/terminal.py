@@ -23,8 +23,10 @@ from callwright.evidence.naming import (
 )
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown
+from callwright.outcome.call import CallOutcome, StreamOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Verdict
 from callwright.quality.bands import band
-from callwright.scenario.outcome import CallOutcome, RunOutcome, StreamOutcome, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from callwright.evidence.figures import milliseconds
 from callwright.evidence.ladder import Ladder, MessageRow
-from callwright.scenario.outcome import CallOutcome, RunOutcome
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
 
 SETUP_SHARE = 80.0
 """Percent of the bar that the setup gets; talking is cut short into the rest."""

@@ -15,10 +15,10 @@ from callwright.load.plan import Plan, Stage
 from callwright.load.preparation import Wishes
 from callwright.load.statistics import Second
 from callwright.load.verdict import Judgement, Threshold
+from callwright.outcome.load import LoadOutcome
 from callwright.policy.destination import Rules
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.party import Account
 from callwright.sip.transport import Address
 

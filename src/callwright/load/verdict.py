@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callwright.load.statistics import LostProcess, Snapshot
-from callwright.scenario.decisive import decisive
+from callwright.outcome.decisive import decisive
 
 _COMPARISONS = {
     "<": operator.lt,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from callwright.outcome.call import SilentGap
+from callwright.outcome.terms import EndedBy
 from callwright.rtp.report import Gap, GapCause, MediaReport
-from callwright.scenario.outcome import EndedBy, SilentGap
 
 _BEFORE_BYE = 1.0
 """Seconds of silence before the far end's BYE that are the hanging up: its first copy may have been lost."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from callwright.scenario.outcome import CallState, CapturedMessage, EndedBy, Failure, StateReached
+from callwright.outcome.call import CapturedMessage, StateReached
+from callwright.outcome.terms import CallState, EndedBy, Failure
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.uri import NameAddr, SipSyntaxError

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from callwright.net.address import numeric_host
 from callwright.net.resolver import ResolutionFailed
+from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.call import PhoneCall, _warning, not_permitted
 from callwright.phone.plan import AnswerPlan
-from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sdp.negotiation import Negotiated, NotAcceptable, answer
 from callwright.sip import events

@@ -12,17 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from callwright.net.address import bracketed
-from callwright.phone.coming import Coming, coming
-from callwright.phone.plan import CallPlan
-from callwright.phone.source import SILENCE
-from callwright.quality.bands import band
-from callwright.quality.burst_loss import from_counts
-from callwright.quality.causes import split
-from callwright.quality.codec_table import impairment, scale_of
-from callwright.quality.e_model import EModel, EModelInput, mos_from_r, path, rate
-from callwright.rtp.report import BufferReport, LossPattern, MediaReport
-from callwright.rtp.report import Second as Row
-from callwright.scenario.outcome import (
+from callwright.outcome.call import (
     AudioFile,
     CallOutcome,
     JitterBufferOutcome,
@@ -33,6 +23,16 @@ from callwright.scenario.outcome import (
     SecondOfStream,
     StreamOutcome,
 )
+from callwright.phone.coming import Coming, coming
+from callwright.phone.plan import CallPlan
+from callwright.phone.source import SILENCE
+from callwright.quality.bands import band
+from callwright.quality.burst_loss import from_counts
+from callwright.quality.causes import split
+from callwright.quality.codec_table import impairment, scale_of
+from callwright.quality.e_model import EModel, EModelInput, mos_from_r, path, rate
+from callwright.rtp.report import BufferReport, LossPattern, MediaReport
+from callwright.rtp.report import Second as Row
 
 if TYPE_CHECKING:
     from callwright.audio.activity import Sound

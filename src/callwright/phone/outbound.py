@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
+from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.call import PhoneCall
 from callwright.phone.intent import Capped, Gate, Intent, Withheld
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import CallPlan
 from callwright.policy.destination import Target
-from callwright.scenario.outcome import CallState, Direction, EndedBy, Failure
 from callwright.sip import events
 from callwright.sip.dialog import contact_of
 from callwright.sip.digest import Credentials

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
+from callwright.outcome.call import CapturedMessage
+from callwright.outcome.request import RegistrationOutcome
+from callwright.outcome.terms import Failure
 from callwright.phone.intent import Capped
 from callwright.phone.outbound import as_uri, failure_of, failure_to_locate, proxy_of, route_to
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.policy.destination import Target
-from callwright.scenario.outcome import CapturedMessage, Failure, RegistrationOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
 from callwright.sip.message import Response

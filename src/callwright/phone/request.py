@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
+from callwright.outcome.call import CapturedMessage
+from callwright.outcome.request import RequestOutcome
+from callwright.outcome.terms import Failure
 from callwright.phone.intent import Capped
 from callwright.phone.outbound import (
     as_name_addr,
@@ -21,7 +24,6 @@ from callwright.phone.outbound import (
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.policy.destination import Target
-from callwright.scenario.outcome import CapturedMessage, Failure, RequestOutcome
 from callwright.sip import events
 from callwright.sip.digest import Credentials
 from callwright.sip.transport import Hop, PermittedHop

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callwright.outcome.run import RunOutcome
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.outcome import RunOutcome
 from callwright.scenario.party import Account
 
 Headers = tuple[tuple[str, str], ...]

@@ -15,19 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from callwright.scenario.decisive import decisive
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    EndedBy,
-    Failure,
-    RegistrationOutcome,
-    RequestOutcome,
-    Verdict,
-)
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.decisive import decisive
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Failure, Verdict
 from callwright.scenario.parameter import CODECS, Boolean, read_duration
 from callwright.scenario.pattern import Pattern, PatternError, PatternTimeout, compile_pattern
 from callwright.scenario.source import NOWHERE, Mark, Refusal, Text, did_you_mean, quoted

@@ -6,28 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from callwright.scenario import actions
-from callwright.scenario.condition import Condition, Subject
-from callwright.scenario.implied import broken_rule, together
-from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.load_progress import AnsweringLoad, PlacingLoad
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    PhaseOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
-    RunOutcome,
-    Verdict,
-)
-from callwright.scenario.progress import AcceptProgress, Leg, Progress
-from callwright.scenario.proof import blame_of, weighed
-from callwright.scenario.scenario import Scenario
-from callwright.scenario.unmet import unmet_sentence
-from callwright.scenario.verdict import (
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.implied import broken_rule, together
+from callwright.outcome.judgement import (
     MIN_HEARD,
     MIN_MOS,
     Judgement,
@@ -37,6 +18,17 @@ from callwright.scenario.verdict import (
     judge_request,
     judge_run,
 )
+from callwright.outcome.proof import weighed
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import ConditionOutcome, PhaseOutcome, RunOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, Verdict
+from callwright.scenario import actions
+from callwright.scenario.condition import Condition, Subject
+from callwright.scenario.load_condition import LoadCondition
+from callwright.scenario.load_progress import AnsweringLoad, PlacingLoad
+from callwright.scenario.progress import AcceptProgress, Leg, Progress
+from callwright.scenario.scenario import Scenario
+from callwright.scenario.unmet import blame_of, unmet_sentence
 
 
 def judge(

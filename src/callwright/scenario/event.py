@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from callwright.scenario.outcome import CallOutcome, CallState, RegistrationOutcome, RequestOutcome
-from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.terms import CallState
 
 
 @dataclass(frozen=True, slots=True)

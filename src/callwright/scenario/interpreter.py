@@ -48,13 +48,14 @@ import heapq
 from collections.abc import Callable
 from enum import Enum, auto
 
+from callwright.outcome.judgement import Judgement, judge_registration
+from callwright.outcome.run import PhaseOutcome, RunOutcome
+from callwright.outcome.terms import Blame, Failure, Verdict
 from callwright.scenario import command, event
 from callwright.scenario.ending import judge
 from callwright.scenario.load_progress import AnsweringLoad, progress_of
-from callwright.scenario.outcome import Blame, Failure, PhaseOutcome, RunOutcome, Verdict
 from callwright.scenario.progress import AcceptProgress, Progress, RegisterProgress
 from callwright.scenario.scenario import Scenario
-from callwright.scenario.verdict import Judgement, judge_registration
 
 LINGER_S = 3.0  # after the last step, for the peer's BYE to arrive at calls that came to us
 HANGUP_LIMIT_S = 8.0  # from our hang-up to CallFinished

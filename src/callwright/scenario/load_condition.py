@@ -11,11 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.decisive import decisive
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame
 from callwright.scenario.actions import Accept, Action, Call
 from callwright.scenario.condition import COMPARISONS, Condition, Metric, parse_condition
-from callwright.scenario.decisive import decisive
-from callwright.scenario.outcome import Blame, CallOutcome, ConditionOutcome
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.parameter import read_duration
 from callwright.scenario.source import NOWHERE, Refusal, Text, did_you_mean, quoted
 

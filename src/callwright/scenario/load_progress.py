@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.terms import Failure
 from callwright.scenario import actions, command, event
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.outcome import Failure
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.progress import (
     LISTEN_LIMIT_S,
     AcceptProgress,

@@ -8,17 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from callwright.outcome.call import CallOutcome, StateReached
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.terms import CallState, Direction, Failure
 from callwright.scenario import actions, command, event
-from callwright.scenario.outcome import (
-    CallOutcome,
-    CallState,
-    Direction,
-    Failure,
-    RegistrationOutcome,
-    RequestOutcome,
-    StateReached,
-)
-from callwright.scenario.outcome_of_load import LoadOutcome
 from callwright.scenario.party import Account, numbered_after
 from callwright.scenario.scenario import Scenario
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from callwright.outcome.terms import CallState
 from callwright.scenario import catalogue
 from callwright.scenario.actions import KINDS, Action
 from callwright.scenario.actions.engine import MOST_CALLS, MOST_RATE
 from callwright.scenario.condition import METRICS
 from callwright.scenario.load_condition import LOAD_HELP
-from callwright.scenario.outcome import CallState
 from callwright.scenario.parameter import Parameter, parameters_of
 from callwright.scenario.party import Party
 from callwright.scenario.scenario import Scenario

@@ -1,17 +1,26 @@
-"""What a condition that does not hold says of the call: what happened, then what was asked for."""
+"""A condition that does not hold: what happened, what was asked for, and whom it speaks against."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.judgement import far_end, happened, milliseconds, name_of
+from callwright.outcome.proof import NEARLY_ALL, other_end, sent_silence
+from callwright.outcome.request import RegistrationOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame, Direction, EndedBy, Verdict
+from callwright.quality.bands import band
 from callwright.scenario.condition import Condition, Subject
-from callwright.scenario.outcome import CallOutcome, ConditionOutcome, Direction, RegistrationOutcome
-from callwright.scenario.status import status
-from callwright.scenario.verdict import band, far_end, happened, milliseconds, name_of
+from callwright.sip.status import named_status
 
 _Words = Callable[[Subject, str], str]
 
+_SAME_SHARE = 5.0  # percent: two ends that differ by less have measured the same
+_OF_THE_SOUND = frozenset({"silence", "heard", "level"})
+_OF_THE_GAPS = frozenset({"heard_pct", "longest_gap", "dtx"})
+_OF_THE_END = frozenset({"duration", "ended_by"})
 _SEVERAL = re.compile(r"^(?P<first>.*) \((?P<failed>\d+) of (?P<all>\d+) failed\)$")
 
 
@@ -106,7 +115,7 @@ def _time(seen: str) -> str:
 
 def _band_of(seen: str) -> str:
     try:
-        return f"{seen}, {band(float(seen))}"
+        return f"{seen}, {band(float(seen)).name}"
     except ValueError:
         return seen
 
@@ -116,7 +125,7 @@ def _code(subject: Subject, seen: str) -> str:
         method = "call" if isinstance(subject, CallOutcome) else "request"
         if isinstance(subject, RegistrationOutcome):
             method = "registration"
-        return f"The {method} was answered with {status(subject.sip_code, subject.sip_reason)}"
+        return f"The {method} was answered with {named_status(subject.sip_code, subject.sip_reason)}"
     return happened(subject)
 
 
@@ -162,3 +171,42 @@ _WORDS: dict[str, _Words] = {
     "round_trip": lambda s, v: f"{_them(s)} answered after {_time(v)}",
     "allow": lambda s, v: f"{_them(s)} allows {v}",
 }
+
+
+def blame_of(
+    condition: Condition, found: ConditionOutcome, subject: Subject | None, calls: Sequence[CallOutcome]
+) -> Blame | None:
+    """Whom an unmet condition speaks against; None: nothing that was measured tells."""
+    if subject is None:
+        return None
+    if subject.verdict is Verdict.FAILED:
+        return subject.blame
+    if not isinstance(subject, CallOutcome):
+        return condition.blame
+    other, metric = other_end(subject, calls), condition.metric.name
+    if metric in _OF_THE_END and EndedBy.LOCAL in (subject.ended_by, other.ended_by if other else None):
+        return Blame.TEST
+    if metric in _OF_THE_SOUND:
+        return _blame_for_sound(subject, other)
+    if other is None:
+        return condition.blame
+    if metric in _OF_THE_GAPS:
+        sent, came = other.sent.packets, subject.received.packets
+        whole = sent is not None and came is not None and came >= NEARLY_ALL * sent
+        return Blame.TEST if whole else condition.blame
+    if metric == "dtmf" and (other.dtmf_sent or "") == (subject.received.dtmf or ""):
+        return Blame.TEST
+    if metric == "code" and other.sip_code == subject.sip_code:
+        return Blame.TEST
+    if metric == "codec" and other.codec == subject.codec:
+        return None  # our own phone chose it, from what the target passed on
+    return condition.blame
+
+
+def _blame_for_sound(call: CallOutcome, other: CallOutcome | None) -> Blame | None:
+    heard, sent = call.received.silence_pct, other.sent_silence_pct if other else None
+    if other is None:
+        return None if sent_silence(call) else Blame.TARGET
+    if heard is None or sent is None:
+        return None
+    return Blame.TEST if abs(heard - sent) < _SAME_SHARE else Blame.TARGET

@@ -115,6 +115,11 @@ def reason_phrase(status: int) -> str:
     return REASON_PHRASES.get(status) or _CLASSES.get(status // 100, "Unknown")
 
 
+def named_status(status: int, phrase: str | None = None) -> str:
+    """``486 Busy Here`` for sentences; the peer's own `phrase` where the status is not registered."""
+    return f"{status} {REASON_PHRASES.get(status) or phrase or ''}".rstrip()
+
+
 OPTION_TAGS = frozenset(
     [
         "100rel",

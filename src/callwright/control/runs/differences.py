@@ -16,8 +16,10 @@ from callwright.evidence.explanation import duration
 from callwright.evidence.ladder import Ladder, MessageRow
 from callwright.evidence.naming import has_media, heard_silence, named_calls
 from callwright.evidence.shown import one_line
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Direction, Verdict
 from callwright.quality.bands import band
-from callwright.scenario.outcome import CallOutcome, Direction, RunOutcome, Verdict
 from callwright.sip.headers import COMPACT_NAMES
 
 Sign = Literal["+", "−", "~", "="]

@@ -27,9 +27,9 @@ from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
+from callwright.outcome.terms import Blame
 from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import PolicyError
-from callwright.scenario.outcome import Blame
 
 __all__ = [
     "KIOSK_DAYS",

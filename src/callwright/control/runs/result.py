@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from callwright.control.runs.model import Ending, Given
-from callwright.scenario.outcome import SILENT_PCT, Blame, Verdict
+from callwright.outcome.call import SILENT_PCT
+from callwright.outcome.terms import Blame, Verdict
 
 __all__ = ["changed_addresses", "find_words", "read_outcome", "searched", "weighed"]
 

@@ -12,9 +12,11 @@ import msgspec
 
 from callwright.control.accounts.model import Credential
 from callwright.evidence.figures import milliseconds, percent
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Direction, Failure, Verdict
 from callwright.quality.bands import band
 from callwright.scenario.amendment import amend
-from callwright.scenario.outcome import CallOutcome, Direction, Failure, RunOutcome, Verdict
 
 NOW, DONE, WRONG, WAITING, TRYING = "now", "done", "wrong", "waiting", "trying"
 WORDS = {NOW: "Now", DONE: "Done", WRONG: "Failed", WAITING: "Waiting", TRYING: "Trying"}

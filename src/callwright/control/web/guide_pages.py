@@ -17,10 +17,11 @@ from callwright.control.tests.model import Test
 from callwright.control.web import editor, guide, rendering
 from callwright.control.web.guide import Account, Guide, Permission, Tried
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Failure, Verdict
 from callwright.policy.destination import Destination, Ground, Purpose, decide
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.amendment import CannotAmend
-from callwright.scenario.outcome import Failure, RunOutcome, Verdict
 from callwright.scenario.parameter import Host
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import NOWHERE, DocumentError, Refusal, Text

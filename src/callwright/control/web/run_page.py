@@ -30,7 +30,8 @@ from callwright.evidence.ladder_file import read_ladder
 from callwright.evidence.page import EvidenceFile, run_page
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.report import render_report
-from callwright.scenario.outcome import Blame, RunOutcome, Verdict
+from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Blame, Verdict
 
 LADDER = "ladder.json"
 _PATIENCE = 3.0  # seconds that a page waits for files of a run that has just ended

@@ -15,20 +15,18 @@ from callwright.evidence.ladder_file import ladder_from_json
 from callwright.evidence.load_charts import limits_of, load_charts
 from callwright.evidence.scope import Scope, build_scope
 from callwright.evidence.shown import one_line
-from callwright.quality.bands import band
-from callwright.scenario.actions import Call, Options, Wait
-from callwright.scenario.outcome import (
+from callwright.outcome.call import (
     CallOutcome,
-    CallState,
-    Direction,
     ReceivedOutcome,
     Second,
     SecondOfStream,
     StateReached,
     StreamOutcome,
-    Verdict,
 )
-from callwright.scenario.outcome_of_load import LoadOutcome
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.terms import CallState, Direction, Verdict
+from callwright.quality.bands import band
+from callwright.scenario.actions import Call, Options, Wait
 from callwright.scenario.scenario import Scenario
 
 MOST_CALLS = 4

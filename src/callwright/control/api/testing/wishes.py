@@ -13,7 +13,7 @@ import msgspec
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, field_error, invalid
 from callwright.control.runs.records import KIOSK_DAYS, MOST_KIOSK_DAYS
-from callwright.scenario.outcome import unix_seconds
+from callwright.outcome.plain import unix_seconds
 
 _REPORT_MODES = ("kiosk", "private")
 

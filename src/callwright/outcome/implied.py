@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from callwright.scenario.decisive import decisive
-from callwright.scenario.outcome import SILENT_PCT, CallOutcome, ConditionOutcome, Verdict
-from callwright.scenario.verdict import MIN_HEARD, MIN_MOS, Outcome
+from callwright.outcome.call import SILENT_PCT, CallOutcome
+from callwright.outcome.decisive import decisive
+from callwright.outcome.judgement import MIN_HEARD, MIN_MOS, Outcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Verdict
 
 
 def broken_rule(

@@ -9,25 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from callwright.scenario.condition import Condition, Subject
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    EndedBy,
-    Verdict,
-)
-from callwright.scenario.status import status
-from callwright.scenario.verdict import Judgement, far_end, name_of
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.judgement import Judgement, far_end, name_of
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Verdict
+from callwright.sip.status import named_status
 
-_SAME_SHARE = 5.0  # percent: two ends that differ by less have measured the same
 _OUTSIDE = (Blame.TARGET, Blame.NETWORK)
-_NEARLY_ALL = 0.97  # of what was sent: a packet that got lost on the way does not make the difference
-_OF_THE_SOUND = frozenset({"silence", "heard", "level"})
-_OF_THE_GAPS = frozenset({"heard_pct", "longest_gap", "dtx"})
-_OF_THE_END = frozenset({"duration", "ended_by"})
+NEARLY_ALL = 0.97  # of what was sent: a packet that got lost on the way does not make the difference
 
 
 def other_ends(call: CallOutcome, calls: Sequence[CallOutcome]) -> list[CallOutcome]:
@@ -89,16 +77,16 @@ def _by_both_ends(call: CallOutcome, other: CallOutcome | None) -> Judgement | N
         # A target that learns our address from our packets had nowhere to send to.
         return Verdict.FAILED, None, f"{said}. We sent no audio either, so nobody is blamed."
     if other is None:
-        if heard.without_sound and _sent_silence(call):
+        if heard.without_sound and sent_silence(call):
             # An echo, or a line that answers what it hears, has nothing else to send.
             return Verdict.FAILED, None, f"{said}. We sent silence too, so nobody is blamed."
         return None
     them, sent = name_of(other.party, "the other end"), other.sent.packets
     if deaf and sent == 0:
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no audio."
-    if heard.without_sound and _sent_silence(other):
+    if heard.without_sound and sent_silence(other):
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent silence."
-    if heard.gaps and heard.packets and sent is not None and heard.packets >= _NEARLY_ALL * sent:
+    if heard.gaps and heard.packets and sent is not None and heard.packets >= NEARLY_ALL * sent:
         return Verdict.FAILED, Blame.TEST, f"{said}. {them} sent no more than that."
     arrived = other.received.packets
     if not deaf and (call.peer_loss_pct or 0.0) >= 100 and arrived:
@@ -120,9 +108,9 @@ def _refused_by_us(call: CallOutcome, others: Sequence[CallOutcome]) -> Judgemen
         if not rang:
             return None
         return Verdict.FAILED, Blame.TEST, f"{name} rang and never answered: it is a phone of this test."
-    reason = f"{name} refused the call with {status(leg.sip_code or 0, leg.sip_reason)}"
+    reason = f"{name} refused the call with {named_status(leg.sip_code or 0, leg.sip_reason)}"
     if same is None:
-        told = status(call.sip_code, call.sip_reason) if call.sip_code else "no answer"
+        told = named_status(call.sip_code, call.sip_reason) if call.sip_code else "no answer"
         return Verdict.FAILED, None, f"{reason}: it is a phone of this test. The caller was given {told}."
     if leg.sip_code == 488:
         # The offer came through the target, which may have changed it.
@@ -130,44 +118,5 @@ def _refused_by_us(call: CallOutcome, others: Sequence[CallOutcome]) -> Judgemen
     return Verdict.FAILED, Blame.TEST, f"{reason}: it is a phone of this test."
 
 
-def _sent_silence(call: CallOutcome) -> bool:
+def sent_silence(call: CallOutcome) -> bool:
     return call.sent_silence_pct is not None and call.sent_silence_pct >= 99.0
-
-
-def blame_of(
-    condition: Condition, found: ConditionOutcome, subject: Subject | None, calls: Sequence[CallOutcome]
-) -> Blame | None:
-    """Whom an unmet condition speaks against; None: nothing that was measured tells."""
-    if subject is None:
-        return None
-    if subject.verdict is Verdict.FAILED:
-        return subject.blame
-    if not isinstance(subject, CallOutcome):
-        return condition.blame
-    other, metric = other_end(subject, calls), condition.metric.name
-    if metric in _OF_THE_END and EndedBy.LOCAL in (subject.ended_by, other.ended_by if other else None):
-        return Blame.TEST
-    if metric in _OF_THE_SOUND:
-        return _blame_for_sound(subject, other)
-    if other is None:
-        return condition.blame
-    if metric in _OF_THE_GAPS:
-        sent, came = other.sent.packets, subject.received.packets
-        whole = sent is not None and came is not None and came >= _NEARLY_ALL * sent
-        return Blame.TEST if whole else condition.blame
-    if metric == "dtmf" and (other.dtmf_sent or "") == (subject.received.dtmf or ""):
-        return Blame.TEST
-    if metric == "code" and other.sip_code == subject.sip_code:
-        return Blame.TEST
-    if metric == "codec" and other.codec == subject.codec:
-        return None  # our own phone chose it, from what the target passed on
-    return condition.blame
-
-
-def _blame_for_sound(call: CallOutcome, other: CallOutcome | None) -> Blame | None:
-    heard, sent = call.received.silence_pct, other.sent_silence_pct if other else None
-    if other is None:
-        return None if _sent_silence(call) else Blame.TARGET
-    if heard is None or sent is None:
-        return None
-    return Blame.TEST if abs(heard - sent) < _SAME_SHARE else Blame.TARGET

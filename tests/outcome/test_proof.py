@@ -6,22 +6,13 @@ import dataclasses
 
 import pytest
 
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, SilentGap, StateReached, StreamOutcome
+from callwright.outcome.judgement import judge_call
+from callwright.outcome.proof import other_end, weighed
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Verdict
 from callwright.scenario.condition import parse_condition
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    Direction,
-    EndedBy,
-    ReceivedOutcome,
-    SilentGap,
-    StateReached,
-    StreamOutcome,
-    Verdict,
-)
-from callwright.scenario.proof import blame_of, other_end, weighed
 from callwright.scenario.source import NOWHERE, Text
-from callwright.scenario.verdict import judge_call
+from callwright.scenario.unmet import blame_of
 
 ANSWERED = (StateReached(0.0, CallState.CALLING), StateReached(0.4, CallState.ANSWERED, 200))
 HEARD = ReceivedOutcome(

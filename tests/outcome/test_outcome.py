@@ -5,20 +5,17 @@ import math
 
 import pytest
 
-from callwright.scenario.outcome import (
+from callwright.outcome.call import (
     CallOutcome,
-    CallState,
     CapturedMessage,
-    ConditionOutcome,
     ReceivedOutcome,
-    RunOutcome,
     Second,
     StateReached,
     StreamOutcome,
-    Verdict,
-    unix_seconds,
-    utc_text,
 )
+from callwright.outcome.plain import unix_seconds, utc_text
+from callwright.outcome.run import ConditionOutcome, RunOutcome
+from callwright.outcome.terms import CallState, Verdict
 
 STREAM_KEYS = """codec packets lost late discarded duplicated reordered jitter_ms max_jitter_ms loss_pct
     burst_ratio mos r_factor mos_scale ie bpl ta_ms provisional"""

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CapturedMessage,
-    Direction,
-    Failure,
-    RegistrationOutcome,
-    Verdict,
-)
-from callwright.scenario.verdict import judge_call, judge_registration
+from callwright.outcome.call import CallOutcome, CapturedMessage
+from callwright.outcome.judgement import judge_call, judge_registration
+from callwright.outcome.request import RegistrationOutcome
+from callwright.outcome.terms import Blame, Direction, Failure, Verdict
 
 
 def reason(code: int, *headers: tuple[str, str], phrase: str | None = None, **facts: object) -> str:

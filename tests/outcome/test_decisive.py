@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.scenario.decisive import decisive
+from callwright.outcome.decisive import decisive
 
 
 @pytest.mark.parametrize(

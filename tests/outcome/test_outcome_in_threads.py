@@ -8,7 +8,8 @@ import sys
 _PROGRAM = """
 import sys, threading
 sys.setswitchinterval(1e-6)
-from callwright.scenario.outcome import CallOutcome, RunOutcome
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
 document = RunOutcome(calls=(CallOutcome(), CallOutcome())).to_json()
 together = threading.Barrier(8)
 def read():

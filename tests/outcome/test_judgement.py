@@ -4,30 +4,25 @@ import dataclasses
 
 import pytest
 
-from callwright.scenario.outcome import (
-    Blame,
+from callwright.outcome.call import (
     CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    Failure,
     LostMos,
     Measurement,
     ReceivedOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
     SilentGap,
     StateReached,
-    Verdict,
 )
-from callwright.scenario.status import STATUS_NAMES
-from callwright.scenario.verdict import (
+from callwright.outcome.judgement import (
     judge_call,
     judge_expected,
     judge_registration,
     judge_request,
     judge_run,
 )
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, Failure, Verdict
+from callwright.sip.status import REASON_PHRASES
 
 ANSWERED = (
     StateReached(0.0, CallState.CALLING),
@@ -106,11 +101,11 @@ def test_without_media_the_answer_is_enough() -> None:
     assert judge_call(call)[0] is Verdict.PASSED
 
 
-@pytest.mark.parametrize("code", sorted(code for code in STATUS_NAMES if code >= 300))
+@pytest.mark.parametrize("code", sorted(code for code in REASON_PHRASES if code >= 300))
 def test_every_refusal_names_the_code_with_its_name(code: int) -> None:
     verdict, _, reason = judge_call(refused(code))
     assert verdict is Verdict.FAILED
-    assert f"{code} {STATUS_NAMES[code]}" in reason
+    assert f"{code} {REASON_PHRASES[code]}" in reason
 
 
 @pytest.mark.parametrize("code", [403, 404, 408, 480, 486, 488, 500, 503, 600, 603, 302])

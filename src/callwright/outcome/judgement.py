@@ -11,23 +11,15 @@ import math
 import re
 from collections.abc import Sequence
 
-from callwright.scenario.decisive import decisive
-from callwright.scenario.outcome import (
-    Blame,
-    CallOutcome,
-    CallState,
-    ConditionOutcome,
-    Direction,
-    Failure,
-    ReceivedOutcome,
-    RegistrationOutcome,
-    RequestOutcome,
-    SilentGap,
-    Verdict,
-)
-from callwright.scenario.outcome_of_load import LoadOutcome
-from callwright.scenario.refusals import explained
-from callwright.scenario.status import status
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, SilentGap
+from callwright.outcome.decisive import decisive
+from callwright.outcome.load import LoadOutcome
+from callwright.outcome.refusals import explained
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.run import ConditionOutcome
+from callwright.outcome.terms import Blame, CallState, Direction, Failure, Verdict
+from callwright.quality.bands import band
+from callwright.sip.status import named_status
 
 Judgement = tuple[Verdict, Blame | None, str]
 Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
@@ -35,13 +27,6 @@ Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
 MIN_MOS = 3.5
 MIN_HEARD = 90.0  # percent of the time in which audio was due; 0 does not ask
 OWN_ERROR_LIMIT_MS = 10.0  # p99 of our own sending; beyond half a packet a poor MOS may be our doing
-
-
-def band(mos: float) -> str:
-    for limit, word in ((4.3, "Excellent"), (4.0, "Good"), (3.6, "Fair"), (3.1, "Poor")):
-        if mos >= limit:
-            return word
-    return "Bad"
 
 
 def name_of(party: str | None, otherwise: str) -> str:
@@ -85,7 +70,7 @@ def _what(outcome: Outcome) -> str:
 
 def _refused(outcome: Outcome) -> Judgement:
     code = outcome.sip_code or 0
-    named = status(code, outcome.sip_reason)
+    named = named_status(code, outcome.sip_reason)
     if isinstance(outcome, CallOutcome):
         if outcome.direction is Direction.INCOMING:
             us = name_of(outcome.party, "We")
@@ -163,7 +148,11 @@ def _no_answer(outcome: Outcome) -> Judgement:
 def _not_bound(outcome: Outcome) -> Judgement:
     account = getattr(outcome, "account", None) or "the account"
     lasted = getattr(outcome, "registered_ms", None) is not None
-    how = "did not last" if lasted else f"failed, though it was answered {status(outcome.sip_code or 200)}"
+    how = (
+        "did not last"
+        if lasted
+        else f"failed, though it was answered {named_status(outcome.sip_code or 200)}"
+    )
     reason = f"The registration of {account} at {far_end(outcome)} {how}{_detail(outcome)}."
     return Verdict.FAILED, Blame.TARGET, reason
 
@@ -219,7 +208,7 @@ def _judge_failure(outcome: Outcome, failure: Failure) -> Judgement:
         what=_what(outcome),
         where=_where(outcome) if outcome.peer else far_end(outcome),
         detail=_detail(outcome),
-        status=status(outcome.sip_code or 401, outcome.sip_reason),
+        status=named_status(outcome.sip_code or 401, outcome.sip_reason),
     )
     return verdict, blame, reason
 
@@ -289,7 +278,7 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
         subject = us[0].upper() + us[1:]
         reason = (
             f"{_answerer(call)} answered{after}; {subject if call.party else us} heard {them} "
-            f"at MOS {decisive(heard.mos, min_mos)}, {band(heard.mos)}."
+            f"at MOS {decisive(heard.mos, min_mos)}, {band(heard.mos).name}."
         )
         return Verdict.PASSED, None, reason
     return _poor(call, us, them, heard.mos, min_mos)
@@ -340,7 +329,7 @@ def _minutes(whole: int) -> str:
 def _poor(call: CallOutcome, us: str, them: str, mos: float, min_mos: float) -> Judgement:
     subject = us[0].upper() + us[1:]
     shown = decisive(mos, min_mos)
-    opening = f"{subject} heard {them} at MOS {shown}, {band(mos)}, where {min_mos:g} was asked for"
+    opening = f"{subject} heard {them} at MOS {shown}, {band(mos).name}, where {min_mos:g} was asked for"
     own = call.measurement.send_error_p99_ms
     if own is not None and own > OWN_ERROR_LIMIT_MS:
         reason = (
@@ -390,13 +379,13 @@ def happened(outcome: Outcome) -> str:
     elif isinstance(outcome, RegistrationOutcome):
         subject = f"The registration of {outcome.account or 'the account'}"
         if outcome.sip_code and outcome.sip_code < 300:
-            return f"{subject} succeeded with {status(outcome.sip_code)}"
+            return f"{subject} succeeded with {named_status(outcome.sip_code)}"
     else:
         subject = f"The {outcome.method} to {far_end(outcome)}"
         if outcome.sip_code and outcome.sip_code < 300:
-            return f"{subject} was answered with {status(outcome.sip_code)}"
+            return f"{subject} was answered with {named_status(outcome.sip_code)}"
     if outcome.sip_code:
-        return f"{subject} was refused with {status(outcome.sip_code, outcome.sip_reason)}"
+        return f"{subject} was refused with {named_status(outcome.sip_code, outcome.sip_reason)}"
     return f"{subject} got no answer" if outcome.failure is Failure.TIMEOUT else f"{subject} did not succeed"
 
 
@@ -426,7 +415,7 @@ def judge_request(request: RequestOutcome) -> Judgement:
     return (
         Verdict.PASSED,
         None,
-        f"{far_end(request)} answered the {request.method} with {status(code)}{took}.",
+        f"{far_end(request)} answered the {request.method} with {named_status(code)}{took}.",
     )
 
 
@@ -509,12 +498,13 @@ def _all_well(
         caller, callee = name_of(call.party, "We"), name_of(them[0].party if them else None, far_end(call))
         if call.received.mos is not None and them and them[0].received.mos is not None:
             both = f"{caller} called {callee}, and both heard each other"
-            return f"{both}: MOS {call.received.mos:.1f} and {them[0].received.mos:.1f}, {band(min(rated))}."
+            rated_as = f"MOS {call.received.mos:.1f} and {them[0].received.mos:.1f}, {band(min(rated)).name}"
+            return f"{both}: {rated_as}."
         return call.reason
     if len(outgoing) == 1:
         return outgoing[0].reason
     if outgoing:
-        lowest = f"; the lowest MOS was {min(rated):.1f}, {band(min(rated))}" if rated else ""
+        lowest = f"; the lowest MOS was {min(rated):.1f}, {band(min(rated)).name}" if rated else ""
         return f"All {len(outgoing)} calls went as they should{lowest}."
     if len(requests) + len(registrations) == 1:
         return requests[0].reason if requests else registrations[0].reason

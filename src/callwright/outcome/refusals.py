@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from callwright.scenario.outcome import CallOutcome, CapturedMessage, RegistrationOutcome, RequestOutcome
-from callwright.scenario.status import STATUS_NAMES
+from callwright.outcome.call import CallOutcome, CapturedMessage
+from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.sip.status import REASON_PHRASES
 
 __all__ = ["explained"]
 
@@ -86,7 +87,7 @@ def _said(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code: int
         found = _TEXT.search(value)
         return _plain((found[1] or found[2]) if found else value)
     phrase = (outcome.sip_reason or "").strip()
-    usual = STATUS_NAMES.get(code)
+    usual = REASON_PHRASES.get(code)
     return _plain(phrase) if usual and phrase and phrase.lower() != usual.lower() else ""
 
 

@@ -1,0 +1,68 @@
+"""What is no call: a registration, and a request outside a call."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from callwright.outcome.call import CapturedMessage
+from callwright.outcome.plain import AsJson
+from callwright.outcome.terms import Blame, Failure, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationOutcome(AsJson):
+    """One account at one registrar, from the first REGISTER to the unregistration."""
+
+    verdict: Verdict = Verdict.ERROR
+    blame: Blame | None = Blame.PLATFORM
+    reason: str = "The registration was not judged."
+    sip_code: int | None = None
+    address: str | None = None
+    party: str | None = None
+    account: str | None = None  # the address of record
+    registrar: str | None = None
+    contact: str | None = None
+    peer: str | None = None
+    user_agent: str | None = None
+    started_at: float | None = None
+    registered_ms: float | None = None  # first REGISTER to its 200
+    expires_s: int | None = None  # as granted
+    refreshes: int = 0
+    unregistered: bool | None = None
+    authenticated: bool | None = None
+    failure: Failure | None = None
+    failure_detail: str | None = None
+    sip_reason: str | None = None
+    messages: tuple[CapturedMessage, ...] = ()
+
+    def judged(self, verdict: Verdict, blame: Blame | None, reason: str) -> RegistrationOutcome:
+        return dataclasses.replace(self, verdict=verdict, blame=blame, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOutcome(AsJson):
+    """One request outside a call: OPTIONS or MESSAGE."""
+
+    verdict: Verdict = Verdict.ERROR
+    blame: Blame | None = Blame.PLATFORM
+    reason: str = "The request was not judged."
+    sip_code: int | None = None
+    method: str = "OPTIONS"
+    address: str | None = None
+    party: str | None = None
+    target: str | None = None
+    peer: str | None = None
+    user_agent: str | None = None
+    started_at: float | None = None
+    round_trip_ms: float | None = None
+    retransmissions: int | None = None
+    authenticated: bool | None = None
+    allow: tuple[str, ...] = ()  # methods the peer says it takes
+    failure: Failure | None = None
+    failure_detail: str | None = None
+    sip_reason: str | None = None
+    messages: tuple[CapturedMessage, ...] = ()
+
+    def judged(self, verdict: Verdict, blame: Blame | None, reason: str) -> RequestOutcome:
+        return dataclasses.replace(self, verdict=verdict, blame=blame, reason=reason)
