@@ -18,6 +18,7 @@ from callwright.agent.loading import Loads
 from callwright.agent.tasks import Tasks
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
+from callwright.media.source import load_clip
 from callwright.net.clock import Clock, SteadyClock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.media_choice import media_engine
@@ -34,7 +35,6 @@ from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.phone.registration import PhoneRegistration
-from callwright.phone.source import load_clip
 from callwright.scenario import command, event
 from callwright.scenario.interpreter import Interpreter
 from callwright.scenario.party import Account as PartyAccount

@@ -210,9 +210,9 @@ async def _placed(
     phone: Phone, config: PhoneConfig, plan: CallPlan, stop: asyncio.Event, progress: flags.Progress
 ) -> tuple[bool, CallOutcome]:
     """(whether it was stopped, its facts)."""
+    from callwright.media.source import prepare
     from callwright.outcome.terms import Failure
     from callwright.phone.phone import LINGER
-    from callwright.phone.source import prepare
 
     async with phone:
         if plan.media.enabled:

@@ -126,7 +126,7 @@ def check_codecs(codecs: Sequence[str]) -> None:
 def check_play(play: str) -> None:
     """A file to be played is read before anybody is called. Raises Refused with what is wrong with it."""
     from callwright.audio.wav import AudioFileError, read_wav
-    from callwright.phone.source import BUILT_IN
+    from callwright.media.source import BUILT_IN
 
     if play in BUILT_IN:
         return

@@ -204,7 +204,7 @@ def _media(wishes: Wishes, host: str, part: int, parts: int) -> MediaConfig | No
         return None
     from callwright.audio.codecs import codec
     from callwright.audio.wav import AudioFileError
-    from callwright.phone.source import load_clip
+    from callwright.media.source import load_clip
     from callwright.quality.codec_table import impairment as lookup
     from callwright.quality.e_model import Scale, path, rate
 

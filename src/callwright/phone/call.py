@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from callwright.media.leg import MediaLeg, OutOfPorts
+from callwright.media.promise import Promise
 from callwright.net.address import numeric_host
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.call import CallOutcome, Second, StateReached
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.facts import CallFacts
-from callwright.phone.leg import MediaLeg, OutOfPorts
 from callwright.phone.measure import call_outcome, last_second
 from callwright.phone.plan import AnswerPlan, CallPlan
-from callwright.phone.promise import Promise
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sdp.formats import AudioFormat, audio_format
 from callwright.sdp.negotiation import (

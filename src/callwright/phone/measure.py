@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from callwright.media.source import SILENCE
 from callwright.net.address import bracketed
 from callwright.outcome.call import (
     AudioFile,
@@ -25,7 +26,6 @@ from callwright.outcome.call import (
 )
 from callwright.phone.coming import Coming, coming
 from callwright.phone.plan import CallPlan
-from callwright.phone.source import SILENCE
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
@@ -36,8 +36,8 @@ from callwright.rtp.report import Second as Row
 
 if TYPE_CHECKING:
     from callwright.audio.activity import Sound
+    from callwright.media.recorder import Recorder
     from callwright.phone.call import PhoneCall
-    from callwright.phone.recorder import Recorder
 
 _BUFFER_NAMES = {"fixed_50": "fixed 50 ms", "fixed_200": "fixed 200 ms", "adaptive": "adaptive"}
 _split = lru_cache(maxsize=1024)(split)  # calls without a loss are all alike

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callwright.audio.codecs import codec
+from callwright.media.recorder import Recorder
+from callwright.media.source import ECHO, ClipSource, EchoSource, load_clip
 from callwright.net.address import numeric_host
 from callwright.net.media import MediaHandle
 from callwright.net.ports import PortPair, PortsExhausted
 from callwright.phone.plan import MediaPlan
-from callwright.phone.recorder import Recorder
-from callwright.phone.source import ECHO, ClipSource, EchoSource, load_clip
 from callwright.rtp.report import MediaReport
 from callwright.rtp.session import FrameSource, Session, SessionConfig
 from callwright.sdp.negotiation import Negotiated

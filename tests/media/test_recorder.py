@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from callwright.audio.codecs import PCMU
 from callwright.audio.tones import tone
 from callwright.audio.wav import read_wav
+from callwright.media.recorder import Recorder
 from callwright.net.media_choice import frame_sums
-from callwright.phone.recorder import Recorder
 from callwright.rtp.session import PlayedFrame, SentFrame
 from tests.kit.examples import examples
 

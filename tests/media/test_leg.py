@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from callwright.media.leg import MediaLeg
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
-from callwright.phone.leg import MediaLeg
 from callwright.phone.permission import Permission
 from callwright.phone.plan import MediaPlan
 from callwright.policy.destination import Purpose, Rules, Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.phone.promise import Promise
+from callwright.media.promise import Promise
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import audio_format
 from callwright.sdp.negotiation import LocalMedia, Negotiated, conclude, offer
