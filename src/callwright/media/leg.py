@@ -6,21 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from callwright.audio.codecs import codec
+from callwright.media.promise import Promise
 from callwright.media.recorder import Recorder
 from callwright.media.source import ECHO, ClipSource, EchoSource, load_clip
 from callwright.net.address import numeric_host
-from callwright.net.media import MediaHandle
+from callwright.net.clock import Clock
+from callwright.net.entropy import Entropy
+from callwright.net.media import MediaEngine, MediaHandle
 from callwright.net.ports import PortPair, PortsExhausted
-from callwright.phone.plan import MediaPlan
 from callwright.rtp.report import MediaReport
 from callwright.rtp.session import FrameSource, Session, SessionConfig
 from callwright.sdp.negotiation import Negotiated
-
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
 
 _WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
 
@@ -40,17 +39,40 @@ class _Tapped(Session):
 
 
 class MediaLeg:
-    """Ports are open from the start; the session begins with the first `adjust`. Raises OutOfPorts."""
+    """Ports are open from the start; the session begins with the first `adjust`. Raises OutOfPorts.
 
-    def __init__(self, phone: Phone, plan: MediaPlan, host: str, peer_host: str) -> None:
-        self.phone, self.plan, self.host, self.peer_host = phone, plan, host, peer_host
+    `host`: our numeric address for RTP; `advertised_host`: the one that descriptions name, by default the
+    same. `permits`: whether RTP and RTCP may go to, and come from, an address. `play`: "speech", "tone",
+    "silence", "echo" or the path of a WAV file; `voice`: who speaks when it is speech. `record`: the path of
+    a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept.
+
+    Made and used on a running event loop; the session runs on the engine's thread.
+    """
+
+    def __init__(
+        self,
+        engine: MediaEngine,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        host: str,
+        permits: Callable[[tuple[str, int]], bool],
+        advertised_host: str | None = None,
+        play: str = "silence",
+        voice: str = "woman",
+        record: Path | None = None,
+    ) -> None:
+        self._engine, self._clock, self._entropy, self._permits = engine, clock, entropy, permits
+        self._play, self._voice, self._record = play, voice, record
         try:
-            self._ports: PortPair = phone.engine.open_ports(host)
+            self._ports: PortPair = engine.open_ports(host)
         except (PortsExhausted, OSError) as error:
             raise OutOfPorts(str(error)) from error
+        self.host = host
         self.port, self.rtcp_port = self._ports.local.port, self._ports.local_rtcp.port
-        self.advertised_host = phone.advertised(host)
+        self.advertised_host = advertised_host or host
         self.recorder: Recorder | None = None
+        self._promise = Promise()
         self._session: Session | None = None
         self._handle: MediaHandle | None = None
         self._config: SessionConfig | None = None
@@ -65,29 +87,32 @@ class MediaLeg:
 
     # -- from the event loop
 
-    def adjust(self, negotiated: Negotiated, *, sending: bool, due: bool) -> str | None:
-        """Start the stream, or change it after a new offer and answer. Returns why it must not, or None.
+    def adjust(self, negotiated: Negotiated, *, sending: bool, answered: bool) -> None:
+        """Start the stream, or change it after a new offer and answer.
 
-        `due`: audio is due from now on, so that where none comes is a gap.
+        `sending`: we may send now, as far as the agreement permits. `answered`: the call is, so that a
+        second in which promised audio does not come is a gap.
         """
+        due = self._promise.due(negotiated) and answered
+        old = self._config
         if negotiated.disabled:
-            self._run_direction(False, False)
-            return None
-        config = self._make(negotiated, sending, due)
-        if sending:
-            decision = self.phone.permission.media(*config.remote, self.peer_host)
-            if not decision.allowed:
-                return f"{decision.reason} {decision.remedy}".strip()
-        if self._session is None:
-            self._start(config, negotiated)
+            if old is not None:
+                self._change(old, replace(old, sending=False, receiving=False))
+            return
+        config = self._make(negotiated, sending and negotiated.sends, due)
+        name = negotiated.format.name
+        self._codecs |= {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
+        if old is None:
+            self._start(config, name)
+        elif (old.payload_type, old.ptime_ms) != (config.payload_type, config.ptime_ms):
+            self._change(old, config, self._source(config, name))
         else:
-            self._change(config, negotiated)
-        return None
+            self._change(old, config)
 
     def send_digits(self, digits: str) -> None:
         session = self._session
         if session is not None and self._handle is not None:
-            self._handle.run(lambda: session.send_digits(digits, self.phone.clock.now()))
+            self._handle.run(lambda: session.send_digits(digits, self._clock.now()))
 
     def stop(self) -> None:
         """Say goodbye by RTCP and keep what was measured; nothing is sent or counted after it."""
@@ -95,7 +120,7 @@ class MediaLeg:
         if session is None or self._handle is None or self._closed:
             return
         self._closed = True
-        clock = self.phone.clock
+        clock = self._clock
 
         def end() -> MediaReport:
             now = clock.now()
@@ -111,7 +136,7 @@ class MediaLeg:
         session = self._session
         if session is None or self._handle is None or self._closed:
             return None
-        clock = self.phone.clock
+        clock = self._clock
         return await asyncio.wrap_future(self._handle.run(lambda: session.report(clock.now())))
 
     async def close(self) -> tuple[MediaReport | None, Recorder | None]:
@@ -152,69 +177,53 @@ class MediaLeg:
                 for number, kind in negotiated.receive_payload_types.items()
             },
             cname=f"callwright@{self.advertised_host}",
-            wall_offset=self.phone.clock.wall() - self.phone.clock.now(),
+            wall_offset=old.wall_offset if old else self._clock.wall() - self._clock.now(),
             telephone_event=negotiated.telephone_event_payload_type,
             sending=sending and not held,
             receiving=due,
-            permits=self.phone.permission.gate(self.peer_host),
+            permits=self._permits,
             tap_received=True,
-            tap_sent=self.plan.record is not None,
+            tap_sent=self._record is not None,
         )
 
     def _source(self, config: SessionConfig, name: str) -> FrameSource:
-        if self.plan.play == ECHO:
+        if self._play == ECHO:
             self._echo = self._echo or EchoSource()
             return self._echo
-        clip = load_clip(self.plan.play, codec(name).sample_rate, self.plan.voice)
+        clip = load_clip(self._play, codec(name).sample_rate, self._voice)
         return ClipSource(clip, name, config.ptime_ms)
 
-    def _start(self, config: SessionConfig, negotiated: Negotiated) -> None:
+    def _start(self, config: SessionConfig, name: str) -> None:
         self._config = config
-        self._codecs = {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
-        row = codec(negotiated.format.name)
-        self.recorder = Recorder(self.plan.record, row.sample_rate, row.name)
-        session = _Tapped(config, self.phone.entropy, self._source(config, row.name))
+        row = codec(name)
+        self.recorder = Recorder(self._record, row.sample_rate, row.name)
+        session = _Tapped(config, self._entropy, self._source(config, row.name))
         session.collect = self.collect
         self._session = session
-        self._started = self.phone.engine.start_time(config.ptime_ms / 1000)
+        self._started = self._engine.start_time(config.ptime_ms / 1000)
         session.start(self._started)
         self._works = self.recorder.writing
-        self._handle = self.phone.engine.start(session, self._ports)
+        self._handle = self._engine.start(session, self._ports)
         if self._works:
             self._work()
 
-    def _change(self, config: SessionConfig, negotiated: Negotiated) -> None:
-        old, session = self._config, self._session
-        assert session is not None
-        assert old is not None
-        assert self._handle is not None
+    def _change(self, old: SessionConfig, config: SessionConfig, source: FrameSource | None = None) -> None:
+        session, handle = self._session, self._handle
+        if config == old or session is None or handle is None:
+            return
         self._config = config
-        self._codecs |= {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
-        source = None
-        if (old.payload_type, old.ptime_ms) != (config.payload_type, config.ptime_ms):
-            source = self._source(config, negotiated.format.name)
-        same = replace(old, permits=None, wall_offset=0.0) == replace(config, permits=None, wall_offset=0.0)
-        only_direction = replace(
-            config, permits=None, wall_offset=0.0, sending=old.sending, receiving=old.receiving
-        ) == replace(old, permits=None, wall_offset=0.0)
+        only_direction = replace(config, sending=old.sending, receiving=old.receiving) == old
 
         def act() -> None:
-            now = self.phone.clock.now()
+            now = self._clock.now()
             if source is not None:
                 session.set_source(source, now)
-            if not only_direction:
+            if only_direction:
+                session.set_direction(now, sending=config.sending, receiving=config.receiving)
+            else:
                 session.relatch(config, now)
-            session.set_direction(now, sending=config.sending, receiving=config.receiving)
 
-        if not same:
-            self._handle.run(act)
-
-    def _run_direction(self, sending: bool, receiving: bool) -> None:
-        session = self._session
-        if session is not None and self._handle is not None:
-            self._handle.run(
-                lambda: session.set_direction(self.phone.clock.now(), sending=sending, receiving=receiving)
-            )
+        handle.run(act)
 
     def _work(self) -> None:
         recorder = self.recorder

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callwright.media.leg import MediaLeg, OutOfPorts
-from callwright.media.promise import Promise
 from callwright.net.address import numeric_host
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.call import CallOutcome, Second, StateReached
@@ -61,13 +60,13 @@ class PhoneCall:
         self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []
         self.sip: Call | None = None
         self.leg: MediaLeg | None = None
+        self._peer_host = ""  # numeric: where the peer signals from
         self.ours: SessionDescription | None = None  # the last description that we sent
         self.negotiated: Negotiated | None = None
         self.ptime: int | None = None  # ms, the packet time that the caller asked for
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = self._held_by_peer = False
-        self._promise = Promise()
         self._reoffers_left = 0
         self._hanging_up = False
         self._concluding = False
@@ -214,8 +213,21 @@ class PhoneCall:
         """Open RTP ports on `local_host`; False when there are none, and then the call is over."""
         if self.leg is not None and self.leg.host == local_host:
             return True
+        if self.leg is not None:
+            self._spawn(self.leg.close())
+        self._peer_host = peer_host
         try:
-            self.leg = MediaLeg(self.phone, self.media, local_host, peer_host)
+            self.leg = MediaLeg(
+                self.phone.engine,
+                self.phone.clock,
+                self.phone.entropy,
+                host=local_host,
+                advertised_host=self.phone.advertised(local_host),
+                permits=self.phone.permission.gate(peer_host),
+                play=self.media.play,
+                voice=self.media.voice,
+                record=self.media.record,
+            )
         except OutOfPorts as error:
             self.facts.fail(Failure.PLATFORM, str(error))
             self._conclude(EndedBy.PLATFORM)
@@ -231,14 +243,11 @@ class PhoneCall:
         if not negotiated.disabled and numeric_host(negotiated.remote_host) is None:
             self._spawn(self._start_named_media(negotiated, sending))
             return True
-        refusal = self.leg.adjust(
-            negotiated,
-            sending=sending and negotiated.sends,
-            due=self._promise.due(negotiated) and self.answered,
-        )
+        refusal = self.media_refusal(negotiated) if sending and negotiated.sends else None
         if refusal is not None:
             self.hangup(Failure.POLICY, refusal)
             return False
+        self.leg.adjust(negotiated, sending=sending, answered=self.answered)
         return True
 
     def media_refusal(self, negotiated: Negotiated) -> str | None:
@@ -247,7 +256,7 @@ class PhoneCall:
         if negotiated.disabled or nowhere or not self.media.enabled or self.leg is None:
             return None
         decision = self.phone.permission.media(
-            negotiated.remote_host, negotiated.remote_port, self.leg.peer_host
+            negotiated.remote_host, negotiated.remote_port, self._peer_host
         )
         return None if decision.allowed else f"{decision.reason} {decision.remedy}".strip()
 
