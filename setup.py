@@ -1,7 +1,7 @@
 """The native rooms: every `src/callwright/**/_*.pyx` becomes an extension beside it.
 
 A machine without a compiler installs all the same: each extension is optional, and its pure-Python twin is
-chosen when it is absent. `CALLWRIGHT_NATIVE` picks which are built: a list such as `net/_load,sip/_scan`,
+chosen when it is absent. `CALLWRIGHT_NATIVE` picks which are built: a list such as `net/_batch,sip/_scan`,
 `none`, or `all` (the default).
 """
 

@@ -27,6 +27,7 @@ BUDGET = {"fast": 2400.0, "peer": 1800.0, "chaos": 900.0}
 ALONE = (
     "tests/browser/",
     "tests/chaos/",
+    "tests/generator/",
     "tests/net/",
     "tests/interop/",
     "tests/acceptance/test_load_on_platform",

@@ -16,17 +16,21 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["callwright.net.load_digest", "callwright.net.load_message", "callwright.net.load_stream"]
+    include=[
+        "callwright.generator.load_digest",
+        "callwright.generator.load_message",
+        "callwright.generator.load_stream",
+    ]
 ):
-    from callwright.net import load_digest, load_message
-    from callwright.net.load_numbers import Numbers
-    from callwright.net.load_stream import Stream, is_rtp
+    from callwright.generator import load_digest, load_message
+    from callwright.generator.load_numbers import Numbers
+    from callwright.generator.load_stream import Stream, is_rtp
 
-with atheris.instrument_imports(include=["callwright.net.load_media"]):
-    from callwright.net.load_media import NOWHERE, read_audio
+with atheris.instrument_imports(include=["callwright.generator.load_media"]):
+    from callwright.generator.load_media import NOWHERE, read_audio
 
-from callwright.net import _load
-from callwright.net.loading import LoopConfig, MediaConfig, networks_of
+from callwright.generator import _loop
+from callwright.generator.loop import LoopConfig, MediaConfig, networks_of
 from callwright.sip.transport import Address
 
 TORTURE = Path(__file__).resolve().parents[1] / "tests" / "data" / "torture"
@@ -39,8 +43,8 @@ SDP_EXAMPLE = (
 CHALLENGE_EXAMPLE = b'Digest realm="a \\"b\\"", nonce="n", algorithm=SHA-256-sess, qop="auth,x", opaque="o"'
 
 
-def _loop() -> _load.LoadLoop:
-    return _load.LoadLoop(
+def made() -> _loop.LoadLoop:
+    return _loop.LoadLoop(
         LoopConfig(
             local=Address("127.0.0.1", 0),
             salt=1,
@@ -53,11 +57,11 @@ def _loop() -> _load.LoadLoop:
     )
 
 
-LOOP = _loop()
+LOOP = made()
 
 
 def check_message(data: bytes) -> None:
-    ours, theirs = _load.read(data), load_message.read(data)
+    ours, theirs = _loop.read(data), load_message.read(data)
     if ours != theirs:
         raise AssertionError(f"read differs: {ours!r} is not {theirs!r}")
 
@@ -66,7 +70,7 @@ def check_sdp(data: bytes) -> None:
     said = read_audio(data)
     usable = said.host and said.port and ":" not in said.host and said.host not in NOWHERE
     twin = said if usable else None
-    ours = _load.audio(LOOP, data)
+    ours = _loop.audio(LOOP, data)
     if ours is not None:
         socket.inet_pton(socket.AF_INET, ours[0])
     if ours != twin:
@@ -84,7 +88,7 @@ def check_rtp(data: bytes) -> None:
         head = bytes([0x80, kind]) + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big") + b"ssrc"
         packets.append((arrival, head))
     LOOP.begin(registering=False, calls=0, rate=0.0)
-    ours = _load.judged(LOOP, packets), LOOP.histograms()
+    ours = _loop.judged(LOOP, packets), LOOP.histograms()
     numbers = Numbers()
     stream = Stream(None, 20_000, ssrc=1, sequence=0, timestamp=0, at=0)
     for arrival, packet in packets:
@@ -106,7 +110,7 @@ def check_challenge(data: bytes) -> None:
             uri=b"sip:a@b",
             cnonce=bytes(16),
         )
-        for room in (_load, load_digest)
+        for room in (_loop, load_digest)
     )
     if ours != theirs:
         raise AssertionError(f"the answer to a challenge differs: {ours!r} is not {theirs!r}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callwright.generator.loop import COUNTERS
 from callwright.load.accounts import parse_accounts
 from callwright.load.action import plan_of, series_of, thresholds_of, wishes_of_accept, wishes_of_call
 from callwright.load.document import Flow
@@ -15,7 +16,6 @@ from callwright.load.plan import Plan, Stage
 from callwright.load.preparation import CannotLoad, Wishes, capped_configs, dialled, locate, loop_configs
 from callwright.load.statistics import Snapshot, second_of
 from callwright.load.verdict import judge
-from callwright.net.loading import COUNTERS
 from callwright.policy.destination import Rules, Target, parse_allow
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.document import load

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from callwright.generator.loop import COUNTERS, CallNoted, Ladder, LoopConfig
 from callwright.load.engine import Engine, Result
 from callwright.load.outcome import document
 from callwright.load.plan import make_plan
@@ -17,7 +18,6 @@ from callwright.load.preparation import Wishes, loop_configs
 from callwright.load.statistics import Snapshot
 from callwright.load.verdict import judge
 from callwright.load.worker import ProcessWorker, Reading, ThreadWorker, WorkerDied, make_workers
-from callwright.net.loading import COUNTERS, CallNoted, Ladder, LoopConfig
 from callwright.net.ports import free_udp_port
 
 

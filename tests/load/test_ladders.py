@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from callwright.cli.load_result import print_result
 from callwright.evidence.redaction import Redactor
+from callwright.generator.loop import OUTCOMES, CallNoted, Ladder, MessageNoted
 from callwright.load.accounts import parse_accounts
 from callwright.load.ladders import chosen, told
-from callwright.net.loading import OUTCOMES, CallNoted, Ladder, MessageNoted
 
 REGISTER = (
     b"REGISTER sip:pbx SIP/2.0\r\nCall-ID: a\r\n"

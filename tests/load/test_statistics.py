@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.loop import BUCKETS, COUNTERS, HISTOGRAMS, bucket_value
 from callwright.load.statistics import Histogram, Snapshot, second_of, together
-from callwright.net.load_numbers import Numbers
-from callwright.net.loading import BUCKETS, COUNTERS, HISTOGRAMS, bucket_value
 
 
 def bucket_of(value: int) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 
 from callwright.agent.caps import Caps
 from callwright.agent.tasks import Tasks
+from callwright.generator.loop import LoopConfig, is_native
 from callwright.load.action import (
     outcome_of,
     plan_of,
@@ -29,7 +30,6 @@ from callwright.load.verdict import judge
 from callwright.load.worker import LoadGuard, Worker, make_workers
 from callwright.net.address import Unreachable, bracketed, source_address
 from callwright.net.clock import Clock
-from callwright.net.loading import LoopConfig, is_native
 from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.outcome.load import LoadOutcome
 from callwright.phone.guard import Guard

@@ -107,8 +107,9 @@ def _end(sections: list[_Section]) -> None:
 
 
 async def _end_all(sections: list[_Section]) -> None:
+    from callwright.generator.wills import wills_of_load
     from callwright.phone.guard import Estate
-    from callwright.phone.inheritance import end_estate, wills_of_load
+    from callwright.phone.inheritance import end_estate
     from callwright.sip.will import Will
 
     work = []

@@ -500,9 +500,9 @@ class _Run:
     ) -> int:
         from callwright import __version__
         from callwright.cli.load_result import print_result
+        from callwright.generator.loop import is_native
         from callwright.load.outcome import document, settings
         from callwright.net.address import bracketed
-        from callwright.net.loading import is_native
 
         if self.view is not None:
             self.view.close()

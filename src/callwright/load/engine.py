@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from callwright.generator.loop import OUTCOMES, CallNoted, Ladder
 from callwright.load.ladders import chosen
 from callwright.load.plan import Plan
 from callwright.load.statistics import LostProcess, Second, Snapshot, second_of, together
 from callwright.load.worker import Reading, Worker, WorkerDied, share
-from callwright.net.loading import OUTCOMES, CallNoted, Ladder
 
 T = TypeVar("T")
 

@@ -1,11 +1,11 @@
-"""Loads and their guardian: what ends each call lies in memory that it maps (see net/load_wills)."""
+"""Loads and their guardian: what ends each call lies in memory that it maps (see generator/wills)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from callwright.generator.loop import LoopConfig
 from callwright.load.worker import KeptLoad, LoadGuard
-from callwright.net.loading import LoopConfig
 from callwright.phone.guard import Estate, Guard
 from callwright.policy.destination import Purpose, Rules
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown_octets
-from callwright.net.loading import OUTCOMES, CallNoted, Ladder
+from callwright.generator.loop import OUTCOMES, CallNoted, Ladder
 
 LONGEST = 16_384
 """Octets of one message that are told."""

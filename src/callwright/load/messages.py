@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callwright.net.loading import FIRST_VERSION, Segments, compile_message
+from callwright.generator.loop import FIRST_VERSION, Segments, compile_message
 
 PRODUCT = "Callwright"
 _ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE\r\n"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from callwright.generator.loop import LoopConfig, MediaConfig, networks_of
 from callwright.load.accounts import Accounts, AccountsError
 from callwright.load.document import Flow
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.net.address import Unreachable, bracketed, source_address
 from callwright.net.entropy import system_entropy
-from callwright.net.loading import LoopConfig, MediaConfig, networks_of
 from callwright.net.ports import free_udp_port
 from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.phone.permission import NotPermitted, Permission, Way

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from callwright.generator.loop import CallNoted, Ladder, Loop, LoopConfig, make_loop
 from callwright.load.statistics import Snapshot
-from callwright.net.loading import CallNoted, Ladder, Loop, LoopConfig, make_loop
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

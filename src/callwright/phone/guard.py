@@ -91,7 +91,7 @@ class Guard(Protocol):
         accounts: Sequence[tuple[str, str]],
         descriptors: Sequence[int],
     ) -> KeptLoad:
-        """A load from `local`: `descriptors` of `net.loading.Loop`, `accounts`: users and passwords."""
+        """A load from `local`: `descriptors` of `generator.loop.Loop`, `accounts`: users and passwords."""
         ...
 
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from callwright.net.address import Unreachable
 from callwright.net.driver import BindFailed
-from callwright.net.load_wills import bequests
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.phone.guard import Estate
 from callwright.phone.permission import NotPermitted
 from callwright.phone.phone import Phone
-from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
-from callwright.sip.message import MalformedMessage, Message, Request, parse_datagram
+from callwright.sip.message import MalformedMessage
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, Uri
-from callwright.sip.will import Will, will_of_messages
+from callwright.sip.will import Will
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +26,6 @@ PATIENCE = 34.0
 _AT_ONCE = 200  # calls that are ended in one turn: more would be too much for the buffers on the way
 _TURN = 0.02
 _LOOK_EVERY = 0.02
-_NEEDED = re.compile(
-    rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|max-forwards|route|record-route|(?:proxy-)?authorization)"
-    rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
-)
-_LENGTH = re.compile(rb"(?im)^(?:content-length|l)[ \t]*:[^\r\n]*\r\n")
 
 
 async def end_estate(
@@ -74,50 +65,6 @@ async def end_estate(
     finally:
         await phone.close()
     return left
-
-
-def wills_of_load(
-    memory: int,
-    local: Sequence[Any],
-    remote: Sequence[Any] | None,
-    accounts: Sequence[tuple[str, str]],
-) -> list[Will]:
-    """Of the calls of a load that have not ended; see net/load_wills. `accounts`: users and passwords."""
-    found = []
-    ours = Address(*local)
-    for kept in bequests(memory):
-        theirs = kept.peer if kept.peer is not None else Address(*remote) if remote is not None else None
-        if theirs is None:
-            continue
-        hop = Hop(Transport.UDP, ours, theirs)
-        user, password = accounts[kept.account] if kept.account < len(accounts) else ("", "")
-        known = Credentials(user, password) if password else None
-        try:
-            invite = _parsed(kept.invite)
-            success = _parsed(kept.answer) if kept.answer else None
-            if isinstance(invite, Request) and not isinstance(success, Request):
-                found.append(
-                    will_of_messages(invite, success, hop, outbound=kept.peer is None, credentials=known)
-                )
-        except (MalformedMessage, SipSyntaxError, ValueError, LookupError) as error:
-            _log.warning("the will of a call of a load cannot be read: %s", error)
-    return found
-
-
-def _parsed(head: bytes) -> Message:
-    """A loop reads no more of a message than it needs; so do we where the whole cannot be read: a Contact
-    that is no URI keeps no call up. Raises MalformedMessage."""
-    bodiless = _bodiless(head)
-    try:
-        return parse_datagram(bodiless)
-    except MalformedMessage:
-        first, _, fields = bodiless.partition(b"\r\n")
-        return parse_datagram(first + b"\r\n" + b"".join(_NEEDED.findall(fields)) + b"\r\n")
-
-
-def _bodiless(head: bytes) -> bytes:
-    """A head whose body was not kept says so."""
-    return _LENGTH.sub(b"", head)
 
 
 def _refuse(phone: Phone, received: object) -> None:

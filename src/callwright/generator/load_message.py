@@ -1,4 +1,4 @@
-"""What the load loop reads of a message, without native code: the twin of `_load_wire.pxi`.
+"""What the load loop reads of a message, without native code: the twin of `_wire.pxi`.
 
 Both read the same of every datagram, which a test holds them to; `callwright.sip` reads far more.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from callwright.net.load_digest import answerable
+from callwright.generator.load_digest import answerable
 
 METHODS = (b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"INFO", b"UPDATE", b"PRACK")
 MOST_FIELDS = 8
@@ -271,7 +271,7 @@ def _field(m: LoadMessage, name: bytes, value: bytes) -> bool:
 
 
 def read(data: bytes) -> dict[str, object] | None:
-    """All that the loop reads, as `callwright.net._load.read` tells it."""
+    """All that the loop reads, as `callwright.generator._loop.read` tells it."""
     m = parse(data)
     if m is None:
         return None

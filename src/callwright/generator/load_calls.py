@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from callwright.net.load_media import UNHEARD, Media, Stream
-from callwright.net.load_message import LoadMessage
-from callwright.net.load_numbers import Numbers
-from callwright.net.load_wire import Wire
-from callwright.net.loading import LADDER_MESSAGES, LoopConfig, MessageNoted
+from callwright.generator.load_media import UNHEARD, Media, Stream
+from callwright.generator.load_message import LoadMessage
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.load_wire import Wire
+from callwright.generator.loop import LADDER_MESSAGES, LoopConfig, MessageNoted
 from callwright.sip.transport import Address
 
 _WORD = 2**64 - 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.net.load_peer import Peer, needs_native
+from tests.generator.load_peer import Peer, needs_native
 
 
 @pytest.fixture(

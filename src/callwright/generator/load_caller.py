@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from callwright.net.load_calls import Call, Calls
-from callwright.net.load_digest import answerable
-from callwright.net.load_media import ANSWERS, read_audio
-from callwright.net.load_message import LoadMessage, address_uri, tag_of
+from callwright.generator.load_calls import Call, Calls
+from callwright.generator.load_digest import answerable
+from callwright.generator.load_media import ANSWERS, read_audio
+from callwright.generator.load_message import LoadMessage, address_uri, tag_of
 
 
 class Caller:

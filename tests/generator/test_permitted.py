@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.net.load_numbers import Numbers
-from callwright.net.load_wire import Wire
-from callwright.net.loading import LoopConfig, MediaConfig, is_native, networks_of
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.load_wire import Wire
+from callwright.generator.loop import LoopConfig, MediaConfig, is_native, networks_of
 from callwright.sip.transport import Address
-from tests.net.load_peer import Peer, counts, loop_to, needs_native, until
+from tests.generator.load_peer import Peer, counts, loop_to, needs_native, until
 
 OUTSIDE, STRANGER, NAMED = "198.51.100.1", "203.0.113.9", "192.0.2.7"
 PBX = Address("127.0.0.5", 5070)
@@ -48,7 +48,7 @@ class Both:
     def permits(self, host: str, peer: str) -> bool:
         found = self.wire.permitted(host, Address(peer, 5060))
         if self.native is not None:
-            from callwright.net._load import permits
+            from callwright.generator._loop import permits
 
             assert permits(self.native, (host, 4000), (peer, 5060)) is found, (host, peer)
         return found
@@ -56,7 +56,7 @@ class Both:
     def leads_to(self, uri: bytes) -> tuple[str, int] | None:
         found = self.wire.next_hop(uri)
         if self.native is not None:
-            from callwright.net._load import leads_to
+            from callwright.generator._loop import leads_to
 
             assert leads_to(self.native, uri) == found, uri
         return found

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callwright.generator.load_media import BOTH, NOTHING, NOWHERE, SENDS, UNHEARD, promises, read_audio
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.load_stream import Stream, is_rtp
+from callwright.generator.loop import HISTOGRAMS, MediaConfig, bucket_value, mos_value, networks_of
 from callwright.load.messages import Wording, answerer_messages, caller_messages
-from callwright.net.load_media import BOTH, NOTHING, NOWHERE, SENDS, UNHEARD, promises, read_audio
-from callwright.net.load_numbers import Numbers
-from callwright.net.load_stream import Stream, is_rtp
-from callwright.net.loading import HISTOGRAMS, MediaConfig, bucket_value, mos_value, networks_of
 from callwright.sip.transport import Address
-from tests.net.load_peer import SALT, Peer, counts, inside, loop_to, needs_native, until
+from tests.generator.load_peer import SALT, Peer, counts, inside, loop_to, needs_native, until
 
 SOMEWHERE = (20_000, 29_999)
 PAYLOAD = bytes(range(160)) + bytes(160)
@@ -184,7 +184,7 @@ def judged_by_twin(config: MediaConfig, packets: Packets, due: Due) -> Judged:
 
 
 def judged_by_native(config: MediaConfig, packets: Packets, due: Due) -> Judged:
-    from callwright.net._load import judged
+    from callwright.generator._loop import judged
 
     loop = loop_to(None, native=True, media=config)
     mos = judged(loop, packets, due.since, due.until, due.hung_up)
@@ -408,7 +408,7 @@ Coming = list[tuple[int, tuple[str, int], bytes]]
 
 def admitted(packets: Coming, said: bytes = SAID) -> list[tuple[bool, int]]:
     """Whether each is heard, and the port that ours goes to after it: of both, which have to agree."""
-    from callwright.net._load import admitted as by_native
+    from callwright.generator._loop import admitted as by_native
 
     loop = loop_to(None, native=True, media=media())
     found = by_native(loop, said, packets)
@@ -483,7 +483,7 @@ def test_both_admit_the_same(steps: list[tuple[int, int, int, int]]) -> None:
 @needs_native
 @given(st.lists(st.sampled_from(LINES + DIRECTIONS), max_size=9), st.sampled_from([b"\r\n", b"\n"]))
 def test_both_know_what_an_sdp_promises(lines: list[bytes], end: bytes) -> None:
-    from callwright.net._load import promised
+    from callwright.generator._loop import promised
 
     body = end.join(lines) + end
     assert promised(body) == promises(body)
@@ -511,7 +511,7 @@ def test_what_an_sdp_promises(lines: str, promised: int) -> None:
 @needs_native
 @given(st.lists(st.sampled_from(LINES), max_size=9), st.sampled_from([b"\r\n", b"\n", b"\r\n \n"]))
 def test_both_read_the_same_of_an_sdp(lines: list[bytes], end: bytes) -> None:
-    from callwright.net._load import audio
+    from callwright.generator._loop import audio
 
     body = end.join(lines) + end
     loop = loop_to(None, native=True, media=media(), networks=networks_of(["0.0.0.0/0"]))

@@ -1,7 +1,7 @@
 # What ends each call, in memory that the guardian of this process maps too: a page for each call, with the
 # INVITE as it was sent and the 2xx as it came. No system call; nothing is copied but the two heads.
 # Written by the loop's thread alone; read by the guardian once this process is gone. Its layout is read by
-# `callwright.net.load_wills`, and a test holds both equal.
+# `callwright.generator.wills`, and a test holds both equal.
 
 cdef enum:
     WILL_SIZE = 4096

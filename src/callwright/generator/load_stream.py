@@ -1,7 +1,7 @@
 """One RTP stream of a load: what it sends next, and the account of what it receives.
 
 RFC 3550 appendix A.3 for loss, A.8 for jitter; the MOS is the E-model's (G.107) with the burst ratio of the
-gaps. The same arithmetic in the same order as `_load_media.pxi`, so that both give the same figures.
+gaps. The same arithmetic in the same order as `_media.pxi`, so that both give the same figures.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from callwright.net.load_numbers import Numbers
-from callwright.net.loading import MediaConfig
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.loop import MediaConfig
 from callwright.sip.transport import Address
 
 RTP_HEADER = struct.Struct("!BBHII")

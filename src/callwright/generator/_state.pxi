@@ -51,7 +51,7 @@ cdef enum:
     O_STATUS = 12
     OUTCOMES = 13
 
-# In the order of callwright.net.loading.COUNTERS.
+# In the order of callwright.generator.loop.COUNTERS.
 cdef enum:
     C_OUTCOME = 0
     C_ATTEMPTED = 13

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 
-from callwright.net.loading import (
+from callwright.generator.loop import (
     BUCKETS,
     COUNTERS,
     HISTOGRAMS,

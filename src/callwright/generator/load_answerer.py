@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from callwright.net.load_calls import Call, Calls
-from callwright.net.load_media import ANSWERS, read_audio
-from callwright.net.load_message import LoadMessage, address_uri, number, tag_of
+from callwright.generator.load_calls import Call, Calls
+from callwright.generator.load_media import ANSWERS, read_audio
+from callwright.generator.load_message import LoadMessage, address_uri, number, tag_of
 from callwright.sip.status import reason_phrase
 from callwright.sip.transport import Address
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callwright.net import load_digest, loading
+from callwright.generator import load_digest
+from callwright.generator.loop import is_native
 from callwright.sip.digest import Challenge, Credentials, answer_challenge, parse_parameters
 
-pytestmark = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
+pytestmark = pytest.mark.skipif(not is_native(), reason="the native loop was not built here")
 
 CNONCE = b"0123456789abcdef"
 BODY = b"v=0\r\n" + bytes(range(256))
@@ -30,7 +31,7 @@ WORDS = [
 )
 @given(data=st.binary(max_size=400))
 def test_every_hash_is_that_of_the_standard(algorithm: str, name: str, data: bytes) -> None:
-    from callwright.net._load import digest
+    from callwright.generator._loop import digest
 
     if name not in hashlib.algorithms_available:
         pytest.skip(f"this Python has no {name} to compare with")
@@ -38,7 +39,7 @@ def test_every_hash_is_that_of_the_standard(algorithm: str, name: str, data: byt
 
 
 def _both(challenge: bytes, *, proxy: bool, user: bytes) -> tuple[bytes | None, bytes | None]:
-    from callwright.net import _load
+    from callwright.generator import _loop
 
     answers = [
         room.authorization(
@@ -51,7 +52,7 @@ def _both(challenge: bytes, *, proxy: bool, user: bytes) -> tuple[bytes | None, 
             cnonce=CNONCE,
             body=BODY,
         )
-        for room in (_load, load_digest)
+        for room in (_loop, load_digest)
     ]
     return answers[0], answers[1]
 

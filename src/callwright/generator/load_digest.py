@@ -1,6 +1,6 @@
 """Digest authentication of the load loop without native code (RFC 7616, RFC 8760).
 
-It is the twin of `_load_digest.pxi`: both answer every challenge with the same octets, which a test holds
+It is the twin of `_digest.pxi`: both answer every challenge with the same octets, which a test holds
 them to. `callwright.sip.digest` reads more strictly, and counts nonces; a load answers each challenge once.
 """
 

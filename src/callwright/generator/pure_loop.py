@@ -1,4 +1,4 @@
-"""The load loop without native code: the twin of `_load.pyx`, which says why things are as they are.
+"""The load loop without native code: the twin of `_loop.pyx`, which says why things are as they are.
 
 It keeps the same rules and the same numbers at a tenth of the rate. Its rooms: `load_calls` (the table,
 timers, the end of calls), `load_caller` and `load_answerer` (the two sides), `load_wire` (what is sent),
@@ -11,12 +11,12 @@ import select
 import socket
 import time
 
-from callwright.net.load_answerer import Answerer
-from callwright.net.load_caller import Caller
-from callwright.net.load_calls import Call, Calls, unended
-from callwright.net.load_message import parse
-from callwright.net.load_numbers import Numbers
-from callwright.net.loading import CallNoted, Ladder, LoopConfig
+from callwright.generator.load_answerer import Answerer
+from callwright.generator.load_caller import Caller
+from callwright.generator.load_calls import Call, Calls, unended
+from callwright.generator.load_message import parse
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.loop import CallNoted, Ladder, LoopConfig
 from callwright.net.udp import read_error_queue
 from callwright.sip.transport import Address
 
@@ -24,7 +24,7 @@ _MOST_WAIT = 0.01
 
 
 class LoadLoop:
-    """See `callwright.net.loading.Loop`."""
+    """See `callwright.generator.loop.Loop`."""
 
     def __init__(self, config: LoopConfig) -> None:
         self._config = config

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.net import load_message
+from callwright.generator import load_message
 from callwright.sip.digest import compute_response, parse_parameters
-from tests.net.load_peer import Peer, counts, header, inside, loop_to, needs_native, until
+from tests.generator.load_peer import Peer, counts, header, inside, loop_to, needs_native, until
 
 
 def methods(messages: list[bytes]) -> list[str]:
@@ -631,7 +631,7 @@ TORTURE = sorted((Path(__file__).parent.parent / "data" / "torture").glob("**/*.
 @needs_native
 @pytest.mark.parametrize("path", TORTURE, ids=lambda path: path.stem)
 def test_both_read_the_same_of_the_torture_set(path: Path) -> None:
-    from callwright.net._load import read
+    from callwright.generator._loop import read
 
     data = path.read_bytes()
     assert read(data) == load_message.read(data)
@@ -661,7 +661,7 @@ REQUEST = (
 )
 def test_both_read_the_same_where_a_fuzzer_found_a_difference(was: bytes, found: bytes) -> None:
     """White space is SIP's: a form feed, which Python takes for one, is a character as any other."""
-    from callwright.net._load import read
+    from callwright.generator._loop import read
 
     data = REQUEST.replace(was, found)
     assert read(data) == load_message.read(data) is not None
@@ -670,7 +670,7 @@ def test_both_read_the_same_where_a_fuzzer_found_a_difference(was: bytes, found:
 @needs_native
 @given(st.data())
 def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
-    from callwright.net._load import read
+    from callwright.generator._loop import read
 
     message = bytearray(data.draw(st.sampled_from([MESSAGE, REQUEST])))
     for _ in range(data.draw(st.integers(0, 6))):
@@ -698,7 +698,7 @@ def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
     ],
 )
 def test_both_read_the_same_branch(via: bytes) -> None:
-    from callwright.net._load import read
+    from callwright.generator._loop import read
 
     message = MESSAGE.replace(b"SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa", via, 1)
     assert via in message

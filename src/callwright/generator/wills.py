@@ -1,6 +1,6 @@
 """What ends the calls of a load, in memory that is shared with the guardian: written by a loop, read by it.
 
-A slot of a page for each call. The native loop writes by `_load_wills.pxi`, its twin by `Wills`; both have:
+A slot of a page for each call. The native loop writes by `_wills.pxi`, its twin by `Wills`; both have:
 
     0    state           0 free, 1 called, 2 answered, 3 taken (a call that came in, answered by us)
     4    octets of the INVITE's head, at 64
@@ -11,20 +11,33 @@ A slot of a page for each call. The native loop writes by `_load_wills.pxi`, its
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
+import re
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from callwright.sip.transport import Address
+from callwright.sip.digest import Credentials
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.message import MalformedMessage, Message, Request, parse_datagram
+from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.will import Will, will_of_messages
+
+_log = logging.getLogger(__name__)
 
 SLOT, TEXT = 4096, 2016
 INVITE_AT, ANSWER_AT = 64, 2080
 FREE, CALLED, ANSWERED, TAKEN = range(4)
 _HEAD = struct.Struct("=IIII28sI")
 _GROWTH = 64  # slots that the twin adds at once
+_NEEDED = re.compile(
+    rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|max-forwards|route|record-route|(?:proxy-)?authorization)"
+    rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
+)
+_LENGTH = re.compile(rb"(?im)^(?:content-length|l)[ \t]*:[^\r\n]*\r\n")
 
 
 class Bequest(NamedTuple):
@@ -54,6 +67,50 @@ def bequests(descriptor: int) -> Iterator[Bequest]:
                 account,
                 _address(raw[:length]) if state == TAKEN else None,
             )
+
+
+def wills_of_load(
+    memory: int,
+    local: Sequence[Any],
+    remote: Sequence[Any] | None,
+    accounts: Sequence[tuple[str, str]],
+) -> list[Will]:
+    """Of the calls of a load that have not ended. `accounts`: users and passwords."""
+    found = []
+    ours = Address(*local)
+    for kept in bequests(memory):
+        theirs = kept.peer if kept.peer is not None else Address(*remote) if remote is not None else None
+        if theirs is None:
+            continue
+        hop = Hop(Transport.UDP, ours, theirs)
+        user, password = accounts[kept.account] if kept.account < len(accounts) else ("", "")
+        known = Credentials(user, password) if password else None
+        try:
+            invite = _parsed(kept.invite)
+            success = _parsed(kept.answer) if kept.answer else None
+            if isinstance(invite, Request) and not isinstance(success, Request):
+                found.append(
+                    will_of_messages(invite, success, hop, outbound=kept.peer is None, credentials=known)
+                )
+        except (MalformedMessage, SipSyntaxError, ValueError, LookupError) as error:
+            _log.warning("the will of a call of a load cannot be read: %s", error)
+    return found
+
+
+def _parsed(head: bytes) -> Message:
+    """A loop reads no more of a message than it needs; so do we where the whole cannot be read: a Contact
+    that is no URI keeps no call up. Raises MalformedMessage."""
+    bodiless = _bodiless(head)
+    try:
+        return parse_datagram(bodiless)
+    except MalformedMessage:
+        first, _, fields = bodiless.partition(b"\r\n")
+        return parse_datagram(first + b"\r\n" + b"".join(_NEEDED.findall(fields)) + b"\r\n")
+
+
+def _bodiless(head: bytes) -> bytes:
+    """A head whose body was not kept says so."""
+    return _LENGTH.sub(b"", head)
 
 
 def _used(descriptor: int, size: int) -> Iterator[int]:

@@ -496,7 +496,7 @@ def enlarge(sock: socket.socket, size: int) -> None:
 def is_native() -> bool:
     """Whether the loop in native code is there."""
     try:
-        import callwright.net._load  # noqa: F401
+        import callwright.generator._loop  # noqa: F401
     except ImportError:
         return False
     return True
@@ -507,9 +507,9 @@ def make_loop(config: LoopConfig, *, native: bool | None = None) -> Loop:
     if native is None:
         native = is_native()
     if native:
-        from callwright.net._load import LoadLoop
+        from callwright.generator._loop import LoadLoop
 
         return LoadLoop(config)
-    from callwright.net.load_loop import LoadLoop as Twin
+    from callwright.generator.pure_loop import LoadLoop as Twin
 
     return Twin(config)

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+from callwright.generator.loop import (
+    COUNTERS,
+    LoopConfig,
+    compile_message,
+    is_native,
+    make_loop,
+    networks_of,
+)
 from callwright.load.messages import Wording, answerer_messages, caller_messages
-from callwright.net import loading
-from callwright.net.loading import COUNTERS, LoopConfig, compile_message, make_loop, networks_of
 from callwright.sip.transport import Address
 
 __all__ = ["Peer", "compile_message", "counts", "header", "inside", "loop_to", "until"]
@@ -19,7 +25,7 @@ __all__ = ["Peer", "compile_message", "counts", "header", "inside", "loop_to", "
 SALT = 0x0BADCAFE
 SEED = bytes(range(16))
 
-needs_native = pytest.mark.skipif(not loading.is_native(), reason="the native loop was not built here")
+needs_native = pytest.mark.skipif(not is_native(), reason="the native loop was not built here")
 
 
 class Peer:

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from callwright.net.load_wills import ANSWERED, CALLED, TAKEN, Bequest, bequests
-from callwright.phone.inheritance import wills_of_load
+from callwright.generator.wills import ANSWERED, CALLED, TAKEN, Bequest, bequests, wills_of_load
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.transport import Address, PermittedHop, Transport
+from tests.generator.load_peer import Peer, loop_to, until
+from tests.generator.test_loop import in_dialog, invite_text
 from tests.kit.wire import seeded_entropy
-from tests.net.load_peer import Peer, loop_to, until
-from tests.net.test_load_loop import in_dialog, invite_text
 
 
 def kept(loop: Any) -> list[Bequest]:

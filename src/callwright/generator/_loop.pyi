@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from callwright.net.loading import CallNoted, Ladder, LoopConfig
+from callwright.generator.loop import CallNoted, Ladder, LoopConfig
 
 class LoadLoop:
     rate: float

@@ -2,10 +2,10 @@
 """The load loop in native code: one thread that places and answers calls without holding the GIL.
 
 One loop owns its sockets, timers, calls and numbers. Another thread sets the rate, pauses, stops, and reads the
-numbers while it runs. The twin without a compiler is `callwright.net.load_loop`; what both are told and what
-they tell is in `callwright.net.loading`.
+numbers while it runs. The twin without a compiler is `callwright.generator.pure_loop`; what both are told and what
+they tell is in `callwright.generator.loop`.
 
-What comes from the wire is read only through the spans of `_load_wire.pxi`, each read against its end.
+What comes from the wire is read only through the spans of `_wire.pxi`, each read against its end.
 """
 
 from libc.errno cimport (
@@ -28,22 +28,22 @@ from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 import os
 import socket as _socket
 
-from callwright.net.loading import COUNTERS, MESSAGES, SLOTS, CallNoted, Ladder, MessageNoted
+from callwright.generator.loop import COUNTERS, MESSAGES, SLOTS, CallNoted, Ladder, MessageNoted
 
 
-include "_load_kernel.pxi"
-include "_load_state.pxi"
-include "_load_wire.pxi"
-include "_load_digest.pxi"
-include "_load_ladder.pxi"
-include "_load_wills.pxi"
-include "_load_calls.pxi"
-include "_load_caller.pxi"
-include "_load_answerer.pxi"
-include "_load_timers.pxi"
-include "_load_streams.pxi"
-include "_load_media.pxi"
-include "_load_turn.pxi"
+include "_kernel.pxi"
+include "_state.pxi"
+include "_wire.pxi"
+include "_digest.pxi"
+include "_ladder.pxi"
+include "_wills.pxi"
+include "_calls.pxi"
+include "_caller.pxi"
+include "_answerer.pxi"
+include "_timers.pxi"
+include "_streams.pxi"
+include "_media.pxi"
+include "_turn.pxi"
 
 
 cdef object _address(str host, int port, Address *a):
@@ -74,7 +74,7 @@ cdef int _milliseconds(double seconds) except -1:
 
 
 cdef class LoadLoop:
-    """See `callwright.net.loading.Loop`, which says what every verb does."""
+    """See `callwright.generator.loop.Loop`, which says what every verb does."""
 
     cdef Loop *L
     cdef object sockets
@@ -185,7 +185,7 @@ cdef class LoadLoop:
             L.wills_fd = os.memfd_create("callwright-load", os.MFD_CLOEXEC)
         media_prepare(L, config)
         if L.has_media and L.m.shared:
-            from callwright.net.loading import open_shared_port
+            from callwright.generator.loop import open_shared_port
 
             self.shared = open_shared_port(config.media, joined=True)
             L.m.fd = self.shared.fileno()
@@ -244,7 +244,7 @@ cdef class LoadLoop:
 
     cdef _open(self):
         cdef Loop *L = self.L
-        from callwright.net.loading import open_sockets
+        from callwright.generator.loop import open_sockets
 
         self.sockets = open_sockets(self.config)
         self.shared = None

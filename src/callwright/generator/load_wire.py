@@ -6,16 +6,16 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from callwright.generator.load_digest import authorization
+from callwright.generator.load_media import DIRECTIONS
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.loop import FIRST_VERSION, LoopConfig, open_sockets
+from callwright.generator.wills import Wills
 from callwright.net.address import numeric_host, sockaddr
-from callwright.net.load_digest import authorization
-from callwright.net.load_media import DIRECTIONS
-from callwright.net.load_numbers import Numbers
-from callwright.net.load_wills import Wills
-from callwright.net.loading import FIRST_VERSION, LoopConfig, open_sockets
 from callwright.sip.transport import Address
 
 if TYPE_CHECKING:
-    from callwright.net.load_calls import Call
+    from callwright.generator.load_calls import Call
 
 _LETTERS = {"invite": b"i", "ack_failed": b"i", "cancel": b"i", "ack": b"a", "register": b"r"}
 _NOBODY = 9

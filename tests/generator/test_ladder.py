@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from callwright.net import loading
-from callwright.net.loading import LADDER_MESSAGES, OUTCOMES, Ladder
-from tests.net.load_peer import Peer, counts, loop_to, needs_native, until
+from callwright.generator.loop import COUNTERS, LADDER_MESSAGES, OUTCOMES, Ladder
+from tests.generator.load_peer import Peer, counts, loop_to, needs_native, until
 
 
 def first_words(ladder: Ladder) -> list[str]:
@@ -37,7 +36,7 @@ def test_the_messages_of_a_failed_call_are_kept_as_they_were_on_the_wire(native:
     loop = loop_to(peer, native=native)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "180 Ringing", extra=peer.contact())
-    until(loop, lambda: loop.counters()[loading.COUNTERS.index("received")])
+    until(loop, lambda: loop.counters()[COUNTERS.index("received")])
     peer.respond(invite, "503 Service Unavailable", extra='Warning: 399 pbx "no route left"\r\n')
     (ack,) = until(loop, peer.take)
     (ladder,) = loop.ladders()

@@ -1,4 +1,4 @@
-"""RTP of the load loop without native code: the twin of `_load_media.pxi`.
+"""RTP of the load loop without native code: the twin of `_media.pxi`.
 
 Streams have a port each, or share one; they are paced in forty phases of a packet time. What they count is in
 `load_stream`.
@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from callwright.generator.load_message import number
+from callwright.generator.load_numbers import Numbers
+from callwright.generator.load_stream import Stream, is_rtp
+from callwright.generator.loop import MediaConfig, open_shared_port
 from callwright.net.address import family_of, from_sockaddr, sockaddr
-from callwright.net.load_message import number
-from callwright.net.load_numbers import Numbers
-from callwright.net.load_stream import Stream, is_rtp
-from callwright.net.loading import MediaConfig, open_shared_port
 from callwright.net.ports import SO_TIMESTAMPNS
 from callwright.sip.transport import Address
 

@@ -2,7 +2,7 @@
 # Client and server transactions are those of RFC 3261 section 17 with the corrections of RFC 6026, as far as a
 # load of whole calls needs them, in one table of calls with one timer each.
 
-# Templates, in the order of callwright.net.loading.MESSAGES.
+# Templates, in the order of callwright.generator.loop.MESSAGES.
 cdef enum:
     T_INVITE = 0
     T_ACK = 1
@@ -17,7 +17,7 @@ cdef enum:
     T_CHALLENGE = 10            # 401 of the registrar role
     T_REGISTERED = 11
 
-# Kinds of segments, in the order of callwright.net.loading.SLOTS.
+# Kinds of segments, in the order of callwright.generator.loop.SLOTS.
 cdef enum:
     K_LITERAL = 0
     K_ID = 1
