@@ -15,9 +15,10 @@ from sqlalchemy import Connection, create_engine, text
 from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
-from callwright.control.storage.sql import run_statements
-from callwright.control.storage.sql.database import DialectName
-from callwright.control.storage.sql.run_statements import page_statement
+from callwright.control.storage.sql import targets
+from callwright.control.storage.sql.database import DialectName, Statement
+from callwright.control.storage.sql.runs import reading
+from callwright.control.storage.sql.runs.reading import page_statement
 from callwright.control.storage.sql.tables import metadata
 from callwright.control.storage.stores import open_stores
 from tests.kit import postgresql
@@ -247,20 +248,20 @@ def test_a_list_with_one_filter_is_read_in_the_order_of_an_index(
 
 
 @pytest.mark.parametrize(
-    ("name", "params"),
+    ("statement", "params"),
     [
-        ("USAGE", {"target_id": 1}),
-        ("COUNT_QUEUED", {"project_id": 1}),
-        ("COUNT_HELD", {"project_id": 1}),
-        ("SHARES", {"pool": "default", "run_id": 1}),
-        ("COUNT_LIVE", {}),
+        (targets.USAGE, {"target_id": 1}),
+        (reading.COUNT_QUEUED, {"project_id": 1}),
+        (reading.COUNT_HELD, {"project_id": 1}),
+        (reading.SHARES, {"pool": "default", "run_id": 1}),
+        (reading.COUNT_LIVE, {}),
     ],
 )
 def test_what_each_start_of_a_run_asks_does_not_read_history(
-    empty_database: Path, name: str, params: dict[str, Any]
+    empty_database: Path, statement: Statement, params: dict[str, Any]
 ) -> None:
     """Those that live are found by their status; another index is entered with the id of one of them."""
-    text, values = getattr(run_statements, name).bind(DialectName.SQLITE, params)
+    text, values = statement.bind(DialectName.SQLITE, params)
     with sqlite3.connect(empty_database) as connection:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
     steps = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]

@@ -52,15 +52,15 @@ async def open_stores(location: Location, *, migrate: bool = False, connections:
 
 def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
-    from callwright.control.storage.sql.runs import SqlRunStore
+    from callwright.control.storage.sql.audit import SqlAuditStore
+    from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServerStore
     from callwright.control.storage.sql.tests import SqlTestStore
 
-    accounts = SqlAccountStore(database)
     return Stores(
         database,
-        accounts,
-        accounts,
+        SqlAccountStore(database),
+        SqlAuditStore(database),
         SqlTestStore(database),
         SqlRunStore(database),
         SqlServerStore(database),

@@ -4,14 +4,67 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Column, Table, Text, UniqueConstraint, delete, select, update
 
 from callwright.control.agents.model import Agent, AgentState, Enrolment, Pool
+from callwright.control.storage.sql.columns import (
+    Id,
+    Number,
+    id_column,
+    metadata,
+    reference,
+    text_column,
+    time_column,
+    unique_where,
+)
 from callwright.control.storage.sql.database import Database, Statement, param
-from callwright.control.storage.sql.tables import agents, enrolments, pools
 from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of
 
 __all__ = ["SqlServerStore"]
+
+pools = Table(
+    "pools",
+    metadata,
+    id_column(),
+    text_column("name"),
+    time_column("created_at"),
+    reference("project_id", "projects.id", nullable=True),
+    UniqueConstraint("name"),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Text(), primary_key=True),
+    text_column("name"),
+    text_column("pool"),
+    text_column("labels", default="{}"),
+    text_column("version"),
+    Column("capacity", Number, nullable=False),
+    Column("busy", Number, nullable=False),
+    text_column("codecs", default="[]"),
+    text_column("nkey"),
+    text_column("state"),
+    time_column("enrolled_at"),
+    time_column("last_seen_at", nullable=True),
+    text_column("secret_hash"),
+    text_column("spool", default="{}"),
+)
+unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    id_column(),
+    text_column("pool"),
+    text_column("token_hash"),
+    time_column("created_at"),
+    time_column("expires_at"),
+    time_column("used_at", nullable=True),
+    text_column("agent_id", nullable=True),
+    Column("made_by_key", Id, nullable=True),
+    UniqueConstraint("token_hash"),
+)
 
 _POOL = columns(pools, Pool)
 _POOLS = Statement(select(*_POOL).order_by(pools.c.name))

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Insert, Table, func, insert
 from callwright.control.storage.sql.database import DialectName, Statement, param
 
 __all__ = [
+    "as_is",
     "columns",
     "contains",
     "in_projects",
@@ -87,3 +88,8 @@ def upsert(
 def values_of(struct: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of a struct as parameters."""
     return {name: getattr(struct, name) for name in struct.__struct_fields__ if name not in without}
+
+
+def as_is(*values: Any) -> tuple[Any, ...]:
+    """A row that fills no struct."""
+    return values

@@ -9,9 +9,7 @@ from sqlalchemy import ColumnElement, case, func, literal, literal_column, selec
 
 from callwright.control.runs.figures import FIRST_BOUNDS, LASTS_BOUNDS
 from callwright.control.storage.sql.database import Statement, param
-from callwright.control.storage.sql.tables import runs
-
-_LIVE = runs.c.status == literal("running")
+from callwright.control.storage.sql.runs.tables import LIVE, runs
 
 
 def _histogram(
@@ -29,7 +27,7 @@ def _histogram(
 
 LIVE_FIGURES = Statement(
     select(runs.c.phase, func.count(), func.min(runs.c.created_at), func.min(runs.c.id))
-    .where(_LIVE)
+    .where(LIVE)
     .group_by(runs.c.phase)
 )
 ENDED_FIGURES = Statement(

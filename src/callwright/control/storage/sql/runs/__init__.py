@@ -1,0 +1,1 @@
+"""Runs: their tables, and the statements that read, post and move them."""
