@@ -38,7 +38,7 @@ steps:
 
 def part(served: Served, name: str) -> list[int]:
     """Pids of a part; the keeper lives in the parent itself."""
-    needle = {"nats": b"nats-server\0-c", "web": b"callwright.cli.web_worker"}
+    needle = {"nats": b"nats-server\0-c", "web": b"callwright.host.web_worker"}
     if name == "keeper":
         return [served.process.pid]
     found = []

@@ -165,7 +165,7 @@ def test_no_child_outlives_a_parent_that_is_killed_and_the_next_start_works(tmp_
 @pytest.mark.chaos
 def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--demo", "--lease", "1") as served:
-        for name in ("callwright.cli.web_worker", "callwright agent", "nats-server", "callwright pbx"):
+        for name in ("callwright.host.web_worker", "callwright agent", "nats-server", "callwright pbx"):
             pid = next(pid for pid in served.children() if name in command(pid))
             os.kill(pid, signal.SIGKILL)
             Served.until(

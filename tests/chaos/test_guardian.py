@@ -29,7 +29,7 @@ pytestmark = pytest.mark.chaos
 
 UP_AT_MOST = 5.0
 PATIENCE = 60.0
-GUARDIAN = b"callwright.cli.guardian"
+GUARDIAN = b"callwright.host.guardian"
 
 
 @contextlib.contextmanager

@@ -131,8 +131,8 @@ class Victim:
         needle = {
             "agent": b"callwright\0agent",
             "nats": b"nats-server\0-c",
-            "web": b"callwright.cli.web_worker\0",
-            "guardian": b"callwright.cli.guardian",
+            "web": b"callwright.host.web_worker\0",
+            "guardian": b"callwright.host.guardian",
         }[part]
         deadline = time.monotonic() + 20
         while True:

@@ -12,6 +12,7 @@ import pytest
 
 from callwright.cli import console, main
 from callwright.cli.softphone import headers_of
+from callwright.host.operator import Refused, say
 from callwright.sip.headers import COMPACT_NAMES
 
 FLAGS = ("--json", "--verbose", "--trace-sip")
@@ -111,7 +112,7 @@ def test_header_that_a_call_writes_itself_is_refused_in_every_form(form: Callabl
     full = {"via", "from", "to", "call-id", "cseq", "contact", "route", "record-route"}
     full |= {"content-length", "content-type"}
     for name in (*full, *(compact for compact, name in COMPACT_NAMES.items() if name in full)):
-        with pytest.raises(console.Refused, match="the call writes this header itself"):
+        with pytest.raises(Refused, match="the call writes this header itself"):
             headers_of([f"{form(name)} \t: x"])
     others = [compact for compact, name in COMPACT_NAMES.items() if name not in full]
     written = [f"{form(name)}: x" for name in ("Max-Forwards", "X-Test", "Supported", *others)]
@@ -144,7 +145,7 @@ def test_a_problem_in_the_credentials_names_their_file(
 
 
 def test_what_a_peer_wrote_cannot_act_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say("Server: a\x1b[2Jb")
+    say("Server: a\x1b[2Jb")
     console.show("Server: a\x1b[2Jb\x9b1m")
     told = capsys.readouterr()
     assert "\x1b" not in told.out + told.err

@@ -16,13 +16,13 @@ import pytest
 from tests.kit import postgresql
 from tests.kit.served import serving
 
-from callwright.cli.evidence_place import note_place
 from callwright.cli.main import run
 from callwright.control.accounts.model import PLATFORM, Identity
 from callwright.control.services import Services
 from callwright.control.storage import schema
 from callwright.control.storage.evidence.location import EvidenceLocation
 from callwright.control.storage.sql.tables import metadata
+from callwright.host.evidence_place import note_place
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
 

@@ -11,7 +11,7 @@ import pytest
 from callwright.dispatch.broker import Broker, Message, NoAnswer
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.nats import NatsBroker
-from callwright.dispatch.nats_server import NatsServer
+from callwright.host.nats_server import NatsServer
 
 REDELIVER = 0.5
 

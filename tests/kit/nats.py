@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from callwright.dispatch.nats_server import find_server
+from callwright.host.nats_server import find_server
 from tests.kit.served import free_port
 
 

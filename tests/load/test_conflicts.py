@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.cli.console import Refused
 from callwright.cli.load_setup import load_uri, refuse_conflicts
+from callwright.host.operator import Refused
 
 
 @pytest.mark.parametrize("flag", ["listen", "ring-time", "reject", "challenge"])

@@ -15,7 +15,8 @@ import typer
 
 from callwright.cli import softphone as flags
 from callwright.cli.config_file import read_config
-from callwright.cli.console import EXIT_PASSED, EXIT_PLATFORM, Refused, VerboseFlag, say
+from callwright.cli.console import VerboseFlag
+from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.agent.identity import Identity, Transport
@@ -39,7 +40,6 @@ The token is good for one enrolment; what it gives is kept in DIR/agent.json (re
 and the agent finds its way back by itself from then on. Ctrl-C stops the runs it has, and tells. An agent
 that was revoked ends with exit code 4.
 """
-EXIT_REVOKED = 4  # it makes no sense to start it again
 _WARM_UP = ("sip.endpoint", "rtp.session", "audio.codecs", "audio.speech", "evidence.report", "pbx.server")
 
 
@@ -337,11 +337,11 @@ async def _work(
 ) -> None:
     from callwright import __version__
     from callwright.agent.worker import Abilities, Worker
-    from callwright.cli import supervised as line
-    from callwright.cli.asking import HttpPlatform
     from callwright.cli.job import weigh
     from callwright.dispatch.broker import CredentialsRefused, Unavailable
+    from callwright.dispatch.http import HttpPlatform
     from callwright.dispatch.nats import NatsBroker
+    from callwright.host import supervised as line
 
     first, *otherwise = _ways(identity)
     connecting = asyncio.ensure_future(

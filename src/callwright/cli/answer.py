@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    JsonFlag,
-    Refused,
-    TraceFlag,
-    VerboseFlag,
-    exit_code_of,
-    say,
-)
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
+from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection

@@ -20,18 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import typer
 
-from callwright.cli.console import (
-    EXIT_PASSED,
-    EXIT_PLATFORM,
-    EXIT_REFUSED,
-    JsonFlag,
-    Refused,
-    VerboseFlag,
-    print_json,
-    say,
-    show,
-)
-from callwright.cli.evidence_place import noted_place
+from callwright.cli.console import JsonFlag, VerboseFlag, print_json, show
 from callwright.cli.records import (
     DEFAULT_DATA,
     DatabaseOption,
@@ -40,6 +29,8 @@ from callwright.cli.records import (
     refusing,
     run_on_records,
 )
+from callwright.host.evidence_place import noted_place
+from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, EXIT_REFUSED, Refused, say
 
 backup_app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 restore_app = typer.Typer(rich_markup_mode="rich", add_completion=False)

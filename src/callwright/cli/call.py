@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_INTERRUPTED,
-    JsonFlag,
-    Refused,
-    TraceFlag,
-    VerboseFlag,
-    exit_code_of,
-    say,
-)
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
+from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.outcome.call import CallOutcome, StateReached

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, TraceFlag, VerboseFlag, print_json, show
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, print_json, show
+from callwright.host.operator import EXIT_PASSED, Refused
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from callwright.cli.console import EXIT_PLATFORM, Refused
+from callwright.host.operator import EXIT_PLATFORM, Refused
 
 if TYPE_CHECKING:
     import httpx

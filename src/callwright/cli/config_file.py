@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from callwright.cli.console import Refused
+from callwright.host.operator import Refused
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:

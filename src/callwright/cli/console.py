@@ -12,11 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-EXIT_PASSED = 0
-EXIT_FAILED = 1
-EXIT_REFUSED = 2  # usage, a bad document, or refused by policy
-EXIT_PLATFORM = 3  # our own error, or a measurement that is not to be believed
-EXIT_INTERRUPTED = 130
+from callwright.host.operator import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_PASSED,
+    EXIT_PLATFORM,
+    EXIT_REFUSED,
+    Refused,
+    say,
+)
 
 _EXIT_BY_VERDICT = {
     "passed": EXIT_PASSED,
@@ -31,29 +35,6 @@ VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help="Say more of 
 TraceFlag = Annotated[
     bool, typer.Option("--trace-sip", help="Print every SIP message as it is sent and received.")
 ]
-
-
-class Refused(Exception):
-    """A wish that cannot be granted, told in a sentence with a remedy.
-
-    `code` is the exit code (2 unless said otherwise); `details` goes into the JSON document as it is.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        remedy: str = "",
-        *,
-        code: int = EXIT_REFUSED,
-        blame: str = "test",
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
-        self.code = code
-        self.blame = blame
-        self.details = details or {}
 
 
 def exit_code(verdict: str, failure: str | None = None) -> int:
@@ -89,15 +70,8 @@ def print_json(document: Any) -> None:
     sys.stdout.flush()
 
 
-def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr; what a peer wrote into it cannot act there."""
-    from callwright.evidence.shown import shown
-
-    print(shown(text), file=sys.stderr, flush=True)
-
-
 def show(text: str) -> None:
-    """A line of the result, on stdout, as safe as `say`."""
+    """A line of the result, on stdout, as safe as `host.operator.say`."""
     from callwright.evidence.shown import shown
 
     print(shown(text))

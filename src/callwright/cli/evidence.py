@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callwright.cli.console import EXIT_PLATFORM, Refused, say
+from callwright.host.operator import EXIT_PLATFORM, Refused, say
 
 if TYPE_CHECKING:
     from callwright.evidence.folder import EvidenceFolder

@@ -15,18 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_INTERRUPTED,
-    EXIT_PLATFORM,
-    JsonFlag,
-    Refused,
-    VerboseFlag,
-    exit_code,
-    print_json,
-    say,
-    show,
-)
-from callwright.cli.hangup import on_hangup
+from callwright.cli.console import JsonFlag, VerboseFlag, exit_code, print_json, show
+from callwright.host.hangup import on_hangup
+from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, Refused, say
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callwright.cli.console import EXIT_FAILED, JsonFlag, Refused, print_json, say, show
+from callwright.cli.console import JsonFlag, print_json, show
 from callwright.cli.load_view import in_foreground
+from callwright.host.operator import EXIT_FAILED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.load.engine import Controls, Progress

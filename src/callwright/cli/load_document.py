@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callwright.cli.console import Refused
+from callwright.host.operator import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callwright.cli.console import EXIT_PLATFORM, Refused
+from callwright.host.operator import EXIT_PLATFORM, Refused
 
 if TYPE_CHECKING:
     from callwright.cli.load_document import LoadDocument

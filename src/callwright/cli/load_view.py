@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from callwright.cli.console import say
+from callwright.host.operator import say
 from callwright.load.ladders import told_call
 from callwright.load.outcome import MOS_EDGES
 

@@ -14,7 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from callwright import __version__
-from callwright.cli import console, process_list
+from callwright.cli import console
+from callwright.host import process_list
+from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, Refused
 
 #: verb -> (module, or module:name of its Typer; what the list of verbs says of it); in the order of
 #: `callwright --help`.
@@ -112,7 +114,7 @@ def run(arguments: list[str]) -> int:
         result = typer.main.get_command(app).main(
             args=arguments, prog_name="callwright", standalone_mode=False
         )
-    except console.Refused as refusal:
+    except Refused as refusal:
         return console.report_error(verb, refusal, as_json=as_json)
     except _UsageError as error:
         return console.report_usage_error(verb, error, as_json=as_json)
@@ -121,10 +123,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # The reader of our output has left (`callwright … | head`): there is nobody to tell.
         console.abandon_stdout()
-        return console.EXIT_PLATFORM
+        return EXIT_PLATFORM
     except Exception as error:
         return console.report_bug(verb, error, as_json=as_json, verbose=console.is_verbose(arguments))
-    return result if isinstance(result, int) else console.EXIT_PASSED
+    return result if isinstance(result, int) else EXIT_PASSED
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import console
+from callwright.host.operator import EXIT_PASSED
 
 if TYPE_CHECKING:
     from callwright.quality.causes import Causes
@@ -86,7 +87,7 @@ def mos(
         console.print_json(_document(result, chosen, shares, echo=not no_echo))
     else:
         _show(result, chosen, shares, echo=not no_echo, verbose=verbose)
-    return console.EXIT_PASSED
+    return EXIT_PASSED
 
 
 def _impairment(codec: str, ie: float | None, bpl: float | None, scale: str, no_plc: bool) -> Impairment:

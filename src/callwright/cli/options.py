@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_INTERRUPTED,
-    JsonFlag,
-    TraceFlag,
-    VerboseFlag,
-    exit_code,
-    say,
-    show,
-)
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code, show
+from callwright.host.operator import EXIT_INTERRUPTED, say
 
 if TYPE_CHECKING:
     from callwright.outcome.request import RequestOutcome

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_INTERRUPTED,
-    JsonFlag,
-    Refused,
-    TraceFlag,
-    VerboseFlag,
-    print_json,
-    say,
-)
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, print_json
+from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.pbx.accounts import Account

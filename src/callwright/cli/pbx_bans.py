@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callwright.cli import console
-from callwright.cli.console import EXIT_FAILED, Refused, say
+from callwright.host.operator import EXIT_FAILED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.pbx.guard import Ban

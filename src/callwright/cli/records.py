@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from callwright.cli.console import EXIT_PLATFORM, EXIT_REFUSED, Refused, show
+from callwright.cli.console import show
+from callwright.host.operator import EXIT_PLATFORM, EXIT_REFUSED, Refused
 
 if TYPE_CHECKING:
     from callwright.control.services import Services

@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import (
-    EXIT_INTERRUPTED,
-    EXIT_PLATFORM,
-    EXIT_REFUSED,
-    JsonFlag,
-    Refused,
-    TraceFlag,
-    VerboseFlag,
-    exit_code_of,
-    say,
-)
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
+from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, EXIT_REFUSED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.net.tap import Tap

@@ -1,4 +1,4 @@
-"""`callwright serve`: the platform. The flags; what they start is in `cli/platform.py`."""
+"""`callwright serve`: the platform. The flags; what they start is in `host/platform.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from callwright.cli.config_file import read_config
-from callwright.cli.console import EXIT_PASSED, Refused, VerboseFlag
+from callwright.cli.console import VerboseFlag
+from callwright.host.operator import EXIT_PASSED, Refused
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -330,9 +331,9 @@ def serve(
     """Run the platform: the API, the pages, an agent and a PBX, until Ctrl-C."""
     os.umask(0o077)  # records and recordings are nobody else's, also in a folder that others may enter
     from callwright.cli import softphone as flags
-    from callwright.cli.evidence_place import evidence_limits, evidence_location
-    from callwright.cli.platform import Platform, PlatformSettings
     from callwright.control.api.bounds import Bounds
+    from callwright.host.evidence_place import evidence_limits, evidence_location
+    from callwright.host.platform import Platform, PlatformSettings
 
     settings = PlatformSettings(
         host=host,

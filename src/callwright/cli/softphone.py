@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from callwright.cli.console import Refused, print_json, say
-from callwright.cli.hangup import on_hangup
+from callwright.cli.console import print_json
+from callwright.host.hangup import on_hangup
+from callwright.host.operator import Refused, say
 
 if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap

@@ -9,17 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from callwright.cli.client import DEFAULT_URL, Client, KeyOption, UrlOption, quoted
-from callwright.cli.console import (
-    EXIT_PASSED,
-    EXIT_PLATFORM,
-    JsonFlag,
-    Refused,
-    VerboseFlag,
-    exit_code,
-    print_json,
-    say,
-    show,
-)
+from callwright.cli.console import JsonFlag, VerboseFlag, exit_code, print_json, show
+from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, Refused, say
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help=True)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callwright.cli.console import EXIT_PASSED, JsonFlag, Refused, VerboseFlag, print_json, say, show
+from callwright.cli.console import JsonFlag, VerboseFlag, print_json, show
 from callwright.cli.records import DEFAULT_DATA, DatabaseOption, DataOption, print_table, when, with_services
+from callwright.host.operator import EXIT_PASSED, Refused, say
 
 if TYPE_CHECKING:
     from callwright.control.accounts.model import User

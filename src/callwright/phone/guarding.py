@@ -20,7 +20,7 @@ from callwright.sip.transport import Address
 from callwright.sip.will import Will
 
 _ROWS = 500  # of accounts in one message
-GUARDIAN = ("-m", "callwright.cli.guardian")
+GUARDIAN = ("-m", "callwright.host.guardian")
 
 
 @contextlib.contextmanager

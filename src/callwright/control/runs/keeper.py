@@ -62,7 +62,7 @@ _FEW = 50  # runs that changed: so many are looked up one by one, more by readin
 
 
 class BrokerAccounts(Protocol):
-    """Who makes agents known to the broker; `dispatch.nats_server.NatsServer` does."""
+    """Who makes agents known to the broker; `host.nats_server.NatsServer` does."""
 
     async def account(self, agent_id: str, pool: str) -> AccountAnswer: ...
     async def revoke(self, agent_id: str) -> None: ...

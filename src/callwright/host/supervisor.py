@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callwright.cli.supervised import Line
+from callwright.host.supervised import Line
 from callwright.net.process import bound_to_parent
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callwright.cli.console import Refused
+from callwright.host.operator import Refused
 
 if TYPE_CHECKING:
     from callwright.control.evidence.service import EvidenceLimits

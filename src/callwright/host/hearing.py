@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from callwright.cli.supervised import Line
 from callwright.dispatch.messages.agents import Word
+from callwright.host.supervised import Line
 
 if TYPE_CHECKING:
     from callwright.control.runs.service import Runs

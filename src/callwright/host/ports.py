@@ -6,7 +6,7 @@ import errno
 import socket
 import time
 
-from callwright.cli.console import EXIT_PLATFORM, Refused
+from callwright.host.operator import EXIT_PLATFORM, Refused
 
 _PATIENCE = 2.0  # seconds: a platform that was killed a moment ago leaves its port at once, not before
 

@@ -8,14 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
-from callwright.cli import supervisor
-from callwright.cli.supervised import Line
-from callwright.cli.supervisor import Child, Supervisor
 from callwright.dispatch.messages.agents import Word
+from callwright.host import supervisor
+from callwright.host.supervised import Line
+from callwright.host.supervisor import Child, Supervisor
 
 _LISTENS = """
 import asyncio
-from callwright.cli.supervised import listen
+from callwright.host.supervised import listen
 asyncio.run(listen(lambda word: print(word.killed, flush=True)))
 """
 

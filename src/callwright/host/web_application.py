@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callwright.cli.web_worker import WebSettings
+from callwright.host.web_worker import WebSettings
 
 if TYPE_CHECKING:
     from callwright.control.api.places import Places

@@ -1,6 +1,6 @@
 """The guardian: ends the calls of a process that was killed. Started by the process that it guards.
 
-    python -m callwright.cli.guardian       with the line to that process as standard input
+    python -m callwright.host.guardian       with the line to that process as standard input
 
 It has a session of its own, sleeps while the other lives, and needs next to nothing till then. When the line
 ends, it ends every call that it was told of and not told the end of: an answered one by BYE, one that nobody

@@ -19,16 +19,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from callwright.cli import first_start
-from callwright.cli.agent import EXIT_REVOKED
-from callwright.cli.console import EXIT_PLATFORM, Refused, say
-from callwright.cli.evidence_place import note_place
-from callwright.cli.hearing import agent_hears, pbx_hears, web_hears
-from callwright.cli.ports import claim_port, free_udp_port
-from callwright.cli.supervised import Line
-from callwright.cli.supervisor import Child, Supervisor
-from callwright.cli.web_worker import WebSettings, figures_folder, write_settings
 from callwright.control.api.bounds import Bounds
+from callwright.host import first_start
+from callwright.host.evidence_place import note_place
+from callwright.host.hearing import agent_hears, pbx_hears, web_hears
+from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
+from callwright.host.ports import claim_port, free_udp_port
+from callwright.host.supervised import Line
+from callwright.host.supervisor import Child, Supervisor
+from callwright.host.web_worker import WebSettings, figures_folder, write_settings
 
 if TYPE_CHECKING:
     from callwright.control.evidence.service import EvidenceLimits
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from callwright.control.services import Services
     from callwright.control.storage.evidence.location import EvidenceLocation
     from callwright.dispatch.nats import NatsBroker
-    from callwright.dispatch.nats_server import NatsServer
+    from callwright.host.nats_server import NatsServer
 
 _log = logging.getLogger("callwright.serve")
 
@@ -173,7 +172,7 @@ class Platform:
 
     async def _start_broker(self, exits: contextlib.AsyncExitStack) -> _Broker:
         from callwright.dispatch.broker import BrokerError
-        from callwright.dispatch.nats_server import NatsServer
+        from callwright.host.nats_server import NatsServer
 
         settings = self.settings
         if settings.nats:
@@ -328,7 +327,7 @@ class Platform:
         figures = figures_folder(settings.data)
         shutil.rmtree(figures, ignore_errors=True)  # counters begin anew with the platform
         figures.mkdir(parents=True)
-        child = self._child("web", "callwright.cli.web_worker", str(path))
+        child = self._child("web", "callwright.host.web_worker", str(path))
         child.hears = web_hears(_reachable(settings.host), self.port)
         await self._supervisor.start(child)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callwright.cli.process_list import secrets_among
+from callwright.host.process_list import secrets_among
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_is_a_secret_is_known(typed: str, secrets: list[str]) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no list of processes to look at")
 def test_the_list_of_processes_shows_stars() -> None:
     program = (
-        "import sys; from callwright.cli import process_list; process_list.hide(sys.argv[1:]);"
+        "import sys; from callwright.host import process_list; process_list.hide(sys.argv[1:]);"
         "print(open('/proc/self/cmdline', 'rb').read())"
     )
     command = [sys.executable, "-c", program, "call", "sip:a@b", "--user", "alice", "--password", "hunter22"]

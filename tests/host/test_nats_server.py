@@ -15,7 +15,7 @@ import pytest
 
 from callwright.dispatch.broker import CredentialsRefused, Message, NoAnswer, Unavailable
 from callwright.dispatch.nats import NatsBroker, Place
-from callwright.dispatch.nats_server import NatsServer
+from callwright.host.nats_server import NatsServer
 
 
 @pytest.fixture

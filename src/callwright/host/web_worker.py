@@ -1,6 +1,6 @@
 """The process that answers HTTP: Granian with its workers. Started by `serve`, no verb of its own.
 
-    python -m callwright.cli.web_worker SETTINGS.json
+    python -m callwright.host.web_worker SETTINGS.json
 
 The settings lie in a file that only its owner may read, since they hold the passwords of the broker and of
 the store of evidence.
@@ -69,7 +69,7 @@ def read_settings(path: str) -> WebSettings:
 
 def application() -> Any:
     """What Granian calls in each worker."""
-    from callwright.cli.composition import web_application
+    from callwright.host.web_application import web_application
     from callwright.net.process import die_with_parent
 
     die_with_parent(int(os.environ[_MASTER]))
@@ -90,7 +90,7 @@ def main() -> None:
     os.environ[_MASTER] = str(os.getpid())
     os.environ[SHARED_FIGURES] = str(figures_folder(Path(settings.data)))
     Granian(
-        "callwright.cli.web_worker:application",
+        "callwright.host.web_worker:application",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

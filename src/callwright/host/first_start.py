@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callwright.cli.console import say
+from callwright.host.operator import say
 
 if TYPE_CHECKING:
     from callwright.control.runs.model import Run
@@ -41,9 +41,9 @@ class FirstStart:
 
 async def prepare(services: Services, email: str, password: str | None, *, demo: bool) -> FirstStart | None:
     """None when somebody is known already: then nothing is changed. Raises Refused."""
-    from callwright.cli.console import Refused
     from callwright.control.accounts.model import PLATFORM, Role
     from callwright.control.errors import DomainError
+    from callwright.host.operator import Refused
 
     if await services.accounts.users():
         return None
