@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine
 
-from callwright.control.errors import NewerSchema, StorageUnavailable, Unmigrated
+from callwright.control.errors import StorageUnavailable, UnknownSchema, Unmigrated
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql import targets
@@ -72,11 +72,17 @@ def test_the_history_is_that_of_the_migrations() -> None:
     assert tuple(revision.revision for revision in reversed(list(script.walk_revisions()))) == schema.HISTORY
 
 
-async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path, empty_database: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [("9999", "this Callwright knows up to"), ("0008", "from before the first release")],
+)
+async def test_a_schema_of_another_callwright_is_refused_and_left_as_it_is(
+    tmp_path: Path, empty_database: Path, version: str, sentence: str
+) -> None:
     path = tmp_path / "callwright.db"
     path.write_bytes(empty_database.read_bytes())
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     before = path.read_bytes()
@@ -86,9 +92,30 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path, empty
         lambda: open_stores(location, migrate=True),
         lambda: schema.migrate(location),
     ):
-        with pytest.raises(NewerSchema, match="9999"):
+        with pytest.raises(UnknownSchema, match=f"{version}.*{sentence}"):
             await attempt()
     assert path.read_bytes() == before
+
+
+@pytest.mark.peer
+async def test_a_postgresql_of_before_the_first_release_is_refused_and_left_as_it_is() -> None:
+    import asyncpg
+
+    postgresql.require()
+    server = postgresql.PostgreSql().start()
+    try:
+        url = server.create("older")
+        connection = await asyncpg.connect(url)
+        await connection.execute("CREATE TABLE alembic_version (version_num text)")
+        await connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        with pytest.raises(UnknownSchema, match="from before the first release"):
+            await schema.migrate(Location(url=url))
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        assert await connection.fetchval(tables) == 1
+        assert await connection.fetchval("SELECT version_num FROM alembic_version") == "0001"
+        await connection.close()
+    finally:
+        server.close()
 
 
 async def test_an_empty_database_is_made_only_when_asked_for(tmp_path: Path) -> None:
@@ -159,80 +186,6 @@ asyncio.run(main())
     assert int(kept) >= acknowledged[-1]
 
 
-_A_RUN = """
-INSERT INTO runs (session_id, test_id, project_id, phase, blame, attempt, created_at, kiosk, deadline_at,
-max_seconds) VALUES ('s', 1, 1, 'canceled', 'test', 1, 1, 7, 1, 1)
-"""
-
-
-def _fill_the_first_schema(connection: Connection) -> None:
-    for statement in (
-        "INSERT INTO projects (id, name, created_at) VALUES (1, 'a', 5), (2, 'b', 6)",
-        "INSERT INTO users (id, username, role, created_at) VALUES (1, 'ana', 'admin', 1)",
-        "INSERT INTO users (id, username, role, created_at) VALUES (2, 'bob', 'runner', 1)",
-        "INSERT INTO users (id, username, role, created_at, deleted_at) VALUES (3, 'old', 'member', 1, 2)",
-        "INSERT INTO api_keys (id, public_key, user_id, created_at) VALUES (1, 'k', 2, 1)",
-        "INSERT INTO credentials (id, name, created_at, updated_at) VALUES (1, 'office', 1, 1)",
-        "INSERT INTO tests (id, project_id, name, version, created_at, updated_at) VALUES (1,1,'t',1,1,1)",
-        _A_RUN,
-    ):
-        connection.execute(text(statement))
-
-
-def _what_became_of_it(connection: Connection) -> None:
-    members = connection.execute(text("SELECT user_id, project_id, role FROM members ORDER BY 2"))
-    assert [tuple(row) for row in members] == [(2, 1, "runner"), (2, 2, "runner")]
-    run = connection.execute(text("SELECT blame, kiosk, kiosk_until, status FROM runs")).one()
-    assert tuple(run) == (None, 7, None, "failed")
-    for table in ("api_keys", "credentials"):
-        assert connection.execute(text(f"SELECT project_id FROM {table}")).one()[0] is None
-
-
-def _to_the_first(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
-    _fill_the_first_schema(connection)
-
-
-def test_a_database_of_before_projects_had_members_keeps_what_it_has(tmp_path: Path) -> None:
-    path = tmp_path / "callwright.db"
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        _to_the_first(connection)
-    assert asyncio.run(schema.migrate(Location(path=path))) == ("0001", schema.HEAD)
-    with engine.connect() as connection:
-        _what_became_of_it(connection)
-    engine.dispose()
-
-
-@pytest.mark.peer
-def test_a_postgresql_of_before_projects_had_members_keeps_what_it_has() -> None:
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    postgresql.require()
-    server = postgresql.PostgreSql().start()
-
-    async def work() -> None:
-        url = server.create("older")
-        engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2])
-        async with engine.begin() as connection:
-            await connection.run_sync(_to_the_first)
-        assert await schema.migrate(Location(url=url)) == ("0001", schema.HEAD)
-        async with engine.connect() as connection:
-            await connection.run_sync(_what_became_of_it)
-        await engine.dispose()
-
-    try:
-        asyncio.run(work())
-    finally:
-        server.close()
-
-
 @pytest.mark.parametrize("name", [None, "status", "phase", "project_id", "test_id", "test_name", "tag"])
 def test_a_list_with_one_filter_is_read_in_the_order_of_an_index(
     empty_database: Path, name: str | None
@@ -270,36 +223,3 @@ def test_what_each_start_of_a_run_asks_does_not_read_history(
         assert "status=?" in step or "id=?" in step.replace("project_id=?", "").replace("target_id=?", ""), (
             plan
         )
-
-
-def test_minutes_of_a_target_that_were_used_before_the_counter_stay_used(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    engine = create_engine(f"sqlite:///{tmp_path / 'old.db'}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
-        connection.execute(text("INSERT INTO projects (id, name, created_at) VALUES (1, 'p', 0)"))
-        connection.execute(
-            text(
-                "INSERT INTO tests (id, project_id, name, version, created_at, updated_at) "
-                "VALUES (1, 1, 't', 1, 0, 0)"
-            )
-        )
-        connection.execute(text("INSERT INTO targets (id, host, created_at) VALUES (1, 'h', 0)"))
-        for number, at in enumerate((86_400 * 5 - 1, 86_400 * 5, 86_400 * 5 + 9), 1):
-            connection.execute(
-                text(
-                    "INSERT INTO runs (id, session_id, test_id, test_name, testcase_name, project_id, "
-                    "project_name, pool, phase, attempt, created_at, deadline_at, max_seconds) VALUES "
-                    f"({number}, 's{number}', 1, 't', 't', 1, 'p', 'default', 'passed', 1, {at}, 0, 1)"
-                )
-            )
-            connection.execute(text(f"INSERT INTO run_targets VALUES (1, {number}, 1, 1.0, {number}.5)"))
-        command.upgrade(config, schema.HEAD)
-        found = connection.execute(text("SELECT target_id, day, minutes FROM target_days ORDER BY day")).all()
-    engine.dispose()
-    assert [tuple(row) for row in found] == [(1, 4, 1.5), (1, 5, 6.0)]

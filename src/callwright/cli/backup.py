@@ -305,12 +305,12 @@ def _unpack(file: Path, scratch: Path) -> dict[str, Any]:
 
 
 def _check_version(manifest: dict[str, Any]) -> None:
-    from callwright.control.errors import NewerSchema
+    from callwright.control.errors import UnknownSchema
     from callwright.control.storage import schema
 
     try:
         schema.check(manifest.get("schema"))
-    except NewerSchema as error:
+    except UnknownSchema as error:
         raise Refused(error.message, error.remedy) from None
 
 

@@ -17,11 +17,11 @@ __all__ = [
     "Invalid",
     "KillSwitchEngaged",
     "LinkExpired",
-    "NewerSchema",
     "NotFound",
     "QuotaExceeded",
     "RefusedByPolicy",
     "StorageUnavailable",
+    "UnknownSchema",
     "Unmigrated",
     "WroteLate",
 ]
@@ -127,8 +127,8 @@ class EvidenceAway(StorageUnavailable):
     then."""
 
 
-class NewerSchema(DomainError):
-    """The database was written by a newer Callwright; it is left untouched."""
+class UnknownSchema(DomainError):
+    """A newer Callwright wrote the database, or one from before the first release; it is left untouched."""
 
 
 class Unmigrated(DomainError):

@@ -93,7 +93,7 @@ class Services:
         ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
         ``new_secret_key``: make the key where a database has none, else that is refused.
 
-        Raises NewerSchema, Unmigrated, StorageUnavailable.
+        Raises UnknownSchema, Unmigrated, StorageUnavailable.
         """
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         location = Location.of(data, database)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callwright.control.errors import NewerSchema, StorageUnavailable
+from callwright.control.errors import StorageUnavailable, UnknownSchema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "HISTORY", "Location", "check", "current", "migrate"]
 
 #: Every version from the first to the newest, as in migrations/versions.
-HISTORY = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+HISTORY = ("1",)
 HEAD = HISTORY[-1]
+#: From "0001" on, until the first release; nothing brings these forward.
+_UNRELEASED = re.compile(r"000\d")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x63616C6C  # "call": one migration at a time
@@ -70,10 +73,16 @@ async def current(location: Location) -> str | None:
 def check(version: str | None) -> bool:
     """Whether ``version`` is the one this program works with; False when it is older, or nothing is there.
 
-    Raises NewerSchema for one that is not known here.
+    Raises UnknownSchema for one that is not known here.
     """
+    if version is not None and _UNRELEASED.fullmatch(version):
+        raise UnknownSchema(
+            f"The database has schema {version}, made by a Callwright from before the first release. This "
+            "Callwright cannot bring it forward, and left it untouched.",
+            "Export its tests with the Callwright that made it, and import them into a new data folder.",
+        )
     if version is not None and version not in HISTORY:
-        raise NewerSchema(
+        raise UnknownSchema(
             f"The database has schema {version}; this Callwright knows up to {HEAD}. It was left untouched.",
             "Start the newer Callwright again, or restore a backup of before.",
         )
@@ -81,7 +90,7 @@ def check(version: str | None) -> bool:
 
 
 async def migrate(location: Location) -> tuple[str | None, str]:
-    """Brings the schema to HEAD; returns (version before, version now). Raises NewerSchema first."""
+    """Brings the schema to HEAD; returns (version before, version now). Raises UnknownSchema first."""
     before = await current(location)
     if check(before):
         return before, HEAD

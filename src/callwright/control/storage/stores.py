@@ -35,7 +35,7 @@ class Stores:
 async def open_stores(location: Location, *, migrate: bool = False, connections: int = 10) -> Stores:
     """``migrate``: bring the schema forward first, where it is older or not there.
 
-    Raises NewerSchema (nothing was touched), Unmigrated, StorageUnavailable.
+    Raises UnknownSchema (nothing was touched), Unmigrated, StorageUnavailable.
     """
     version = await schema.current(location)
     if not schema.check(version):
