@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -164,10 +164,12 @@ def ended(net: Net, user: str, port: int = 5060) -> bool:
     return False
 
 
-REFUSED = {  # the destinations of calls that must fail by policy, with the party that calls
-    "sip:x@permitted.test;maddr=stranger.test": "alice",
+BARRED = {  # those that need no DNS to be refused: `run` does not begin
     f"sip:x@permitted.test;maddr={STRANGER}": "alice",
     f"sip:x@permitted.test;transport=tcp;maddr={STRANGER}": "alice",
+}
+REFUSED = {  # the destinations of calls that must fail by policy, with the party that calls
+    "sip:x@permitted.test;maddr=stranger.test": "alice",
     "sip:x@stranger.test": "alice",
     "sip:x@stranger.test;maddr=permitted.test": "alice",
     "sip:x@shared.test": "alice",
@@ -183,8 +185,8 @@ LED = ("contact-name", "contact-localhost", "contact-loopback", "contact-number"
        *world.REFERS)  # fmt: skip
 
 
-def document() -> str:
-    calls = [(party, uri, "no") for uri, party in REFUSED.items()]
+def document(refused: Mapping[str, str]) -> str:
+    calls = [(party, uri, "no") for uri, party in refused.items()]
     calls += [("alice", f"sip:{user}@permitted.test", "no") for user in LED]
     calls += [("alice", f"sip:{user}@permitted.test", "yes") for user in world.MEDIA]
     actions = [
@@ -194,9 +196,9 @@ def document() -> str:
     ]
     others = [
         '    - options: {from: alice, to: "sip:permitted.test;maddr=stranger.test"}',
-        f'    - options: {{from: alice, to: "sip:x@permitted.test;maddr={STRANGER}"}}',
+        '    - options: {from: alice, to: "sip:x@permitted.test;maddr=stranger.test"}',
         "    - options: {from: alice, to: stranger.test}",
-        f'    - message: {{from: alice, to: "sip:x@permitted.test;maddr={STRANGER}", text: hello}}',
+        '    - message: {from: alice, to: "sip:x@permitted.test;maddr=stranger.test", text: hello}',
         '    - message: {from: carol, to: "sip:x@stranger.test", text: hello}',
         "    - register: {party: dave, registrar: stranger.test, password: x}",
     ]
@@ -213,6 +215,7 @@ def document() -> str:
 HOSTED = """
 import asyncio, json, sys
 from callwright.agent.runner import Runner
+from callwright.cli.remedies import with_allow
 from callwright.phone.permission import Permission
 from callwright.policy.destination import Purpose, Rules, parse_allow
 from callwright.scenario.document import load
@@ -221,7 +224,7 @@ rules = Rules(targets=tuple(parse_allow(text) for text in sys.argv[2:]), embedde
 scenario = load(open(sys.argv[1]).read(), environment={})
 
 async def main():
-    return await Runner(scenario, permission=Permission(Purpose.RUN, rules)).run()
+    return await Runner(scenario, permission=Permission(Purpose.RUN, rules, with_allow)).run()
 
 print(json.dumps(asyncio.run(main()).to_json()))
 """
@@ -230,7 +233,8 @@ print(json.dumps(asyncio.run(main()).to_json()))
 @pytest.mark.parametrize("strangers_order", [False, True], ids=["run", "agent"])
 def test_a_run_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, strangers_order: bool) -> None:
     path = tmp_path / "strangers.yaml"
-    path.write_text(document())
+    refused = {**REFUSED, **BARRED} if strangers_order else REFUSED
+    path.write_text(document(refused))
     if strangers_order:  # as an agent of a platform: even a permitted name leads nowhere near
         names = ("permitted.test", PEER, "inside.test", "shared.test", "link.test")
         done = net.callwright(tmp_path, "-c", HOSTED, str(path), *names)
@@ -240,7 +244,7 @@ def test_a_run_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, strangers_o
     told = done.document()
     assert net.strangers() == {}
     by_destination = {call["destination"]: call for call in told["calls"]}
-    for uri in REFUSED:
+    for uri in refused:
         assert by_destination[uri]["failure"] == "policy", (uri, by_destination[uri]["reason"])
     for user in LED:
         call = by_destination[f"sip:{user}@permitted.test"]
@@ -259,6 +263,16 @@ def test_a_run_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, strangers_o
     assert "--allow stranger.test if you may test it" in warnings
     remarks = by_destination["sip:contact-name@permitted.test"]["remarks"]
     assert "Add --allow stranger.test" in remarks[0]
+
+
+@pytest.mark.parametrize("uri", BARRED)
+def test_a_run_that_names_a_stranger_by_address_does_not_begin(net: Net, tmp_path: Path, uri: str) -> None:
+    path = tmp_path / "barred.yaml"
+    path.write_text(document({uri: "alice"}))
+    done = net.callwright(tmp_path, *command("run", str(path), *PERMIT, "--json"))
+    assert done.process.returncode == 2, done.log
+    assert f"The maddr of permitted.test sends requests to {STRANGER}." in done.document()["reason"]
+    assert net.requests() == []
 
 
 def test_what_dns_says_at_the_call_counts(net: Net, tmp_path: Path) -> None:

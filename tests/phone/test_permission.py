@@ -15,6 +15,7 @@ from callwright.phone.permission import NotPermitted, Permission
 from callwright.phone.phone import Phone
 from callwright.phone.plan import PhoneConfig
 from callwright.policy.destination import Purpose, Rules, Target, parse_allow
+from callwright.policy.remedy import Remedy
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
@@ -56,12 +57,16 @@ class Names:
         return [Address(host, uri.port or 5060) for host in self._find(uri.host)]
 
 
+def worded(remedy: Remedy) -> str:
+    return f"({remedy.kind} {remedy.place})"
+
+
 async def ask(
     target: str, proxy: str | None = None, *, rules: Rules = RULES, purpose: Purpose = Purpose.RUN
 ) -> str:
     """Where a request would go, or why it does not."""
     try:
-        way = await Permission(purpose, rules).way(
+        way = await Permission(purpose, rules, worded).way(
             Uri.parse(target), Names(), Uri.parse(proxy) if proxy else None
         )
     except NotPermitted as refused:
@@ -90,20 +95,22 @@ async def ask(
         ("sip:x@stranger.test", "sip:permitted.test"),
         (f"sip:x@{STRANGER}", "sip:permitted.test"),
         ("sip:x@permitted.test;maddr=stranger.test", f"sip:{STRANGER}"),
+        (f"sip:x@permitted.test;maddr={STRANGER}", "sip:permitted.test"),
+        ("sip:x@permitted.test;maddr=%73tranger.test", None),
         ("sip:x@unknown.test", "sip:permitted.test"),
     ],
 )
 async def test_no_part_of_a_uri_and_no_proxy_leads_to_a_stranger(target: str, proxy: str | None) -> None:
     told = await ask(target, proxy)
     assert "not permitted" in told
-    assert "--allow" in told
+    assert "(permit_place " in told
 
 
 async def test_a_refused_maddr_is_told_beside_the_host_that_was_read() -> None:
     typed = Rules(typed=("permitted.test",))
     assert await ask(f"sip:x@permitted.test;maddr={STRANGER}", rules=typed, purpose=Purpose.CALL) == (
         f"The maddr of permitted.test sends requests to {STRANGER}. {STRANGER} was not named on the "
-        f"command line, and is neither loopback nor private. Type {STRANGER} itself if you may test it."
+        f"command line, and is neither loopback nor private. (type_place {STRANGER})"
     )
 
 
@@ -215,7 +222,7 @@ async def test_no_spelling_of_an_address_leads_to_this_machine(host: str) -> Non
 
 
 def led(to: str, *, along: str = PERMITTED, rules: Rules = RULES, name: str = "", port: int = 5060) -> str:
-    permission = Permission(Purpose.RUN, rules)
+    permission = Permission(Purpose.RUN, rules, worded)
     try:
         return permission.led(hop(to, port), hop(along), name).remote.host
     except NotPermitted as refused:
@@ -229,7 +236,7 @@ def hop(host: str, port: int = 5060) -> Hop:
 def test_a_name_is_followed_only_when_it_or_its_address_is_permitted() -> None:
     assert led(STRANGER, name="sbc2.permitted.test") == (
         f"The peer {PERMITTED} wants requests at sbc2.permitted.test ({STRANGER}): neither the peer itself "
-        "nor permitted. Add --allow sbc2.permitted.test if you may test it."
+        "nor permitted. (permit_place sbc2.permitted.test)"
     )
     by_name = Rules(targets=(parse_allow("*.permitted.test"),))
     assert led(STRANGER, name="sbc2.permitted.test", rules=by_name) == STRANGER
@@ -242,7 +249,7 @@ def test_a_name_is_followed_only_when_it_or_its_address_is_permitted() -> None:
 def test_a_permitted_name_of_a_peer_does_not_lead_inside_for_strangers(address: str) -> None:
     rules = Rules(targets=(parse_allow("*.permitted.test"),), embedded=False)
     told = led(address, name="sbc2.permitted.test", rules=rules)
-    assert f"Add --allow {address} if you may test it." in told
+    assert f"(permit_place {address})" in told
     network = Rules(targets=(*rules.targets, parse_allow(address)), embedded=False)
     assert led(address, name="sbc2.permitted.test", rules=network) == address
 

@@ -12,6 +12,7 @@ from callwright.policy.destination import (
     parse_allow,
 )
 from callwright.policy.following import contact_allowed, media_allowed
+from callwright.policy.remedy import Remedy, RemedyKind
 
 PUBLIC_PEER, ITS_MEDIA = "198.51.100.7", "203.0.113.20"
 
@@ -78,7 +79,7 @@ def test_only_a_call_that_a_person_typed_is_sent_anywhere(purpose: Purpose) -> N
     assert ask(PUBLIC_PEER, purpose=purpose, rules=rules).allowed
     refused = ask(ITS_MEDIA, purpose=purpose, rules=rules)
     assert not refused.allowed
-    assert refused.remedy == f"Add --allow {ITS_MEDIA} if you may test it."
+    assert refused.remedy == permit(ITS_MEDIA)
     both = Rules(targets=(parse_allow(PUBLIC_PEER), parse_allow("203.0.113.0/24")))
     assert ask(ITS_MEDIA, purpose=purpose, rules=both).allowed
 
@@ -96,18 +97,22 @@ def test_media_goes_to_no_port_of_a_service(port: int) -> None:
     assert not ask(PUBLIC_PEER, port=port).allowed
 
 
+def permit(place: str) -> Remedy:
+    return Remedy(RemedyKind.PERMIT_PLACE, place)
+
+
 def called(address: str, rules: Rules, port: int = 4000, peer: str = PUBLIC_PEER) -> Decision:
     """A call that came in from somebody whom we did not call."""
     return media_allowed(address, port, peer=peer, purpose=Purpose.CALL, rules=rules)
 
 
 def test_media_of_a_caller_goes_where_the_rule_for_callers_permits_it() -> None:
-    rules = Rules(media=(parse_allow("203.0.113.0/24"), parse_allow("2001:db8::/32")), permit="Type {place}.")
+    rules = Rules(media=(parse_allow("203.0.113.0/24"), parse_allow("2001:db8::/32")))
     assert called(ITS_MEDIA, rules).allowed
     assert called(f"::ffff:{ITS_MEDIA}", rules).allowed
     assert called("2001:db8::7", rules, peer="2001:db9::1").allowed
     refused = called("198.51.100.99", rules)
-    assert (refused.allowed, refused.remedy) == (False, "Type 198.51.100.99.")
+    assert (refused.allowed, refused.remedy) == (False, permit("198.51.100.99"))
     assert not called(ITS_MEDIA, rules, port=1023).allowed
     everywhere = Rules(media=(parse_allow("0.0.0.0/0"), parse_allow("::/0")))
     for nobody in ("224.0.1.75", "255.255.255.255", "0.0.0.0", "ff02::1"):
@@ -337,16 +342,9 @@ def test_reason_of_refused_media_names_what_is_wrong(
     assert (told.allowed, told.reason) == (False, reason)
 
 
-def test_remedy_is_a_flag_that_the_command_has() -> None:
-    refused = ask("169.254.1.1")
-    assert refused.remedy == "`callwright run --allow 169.254.1.1` permits it."
-    with_flags = Rules(permit="Use --media {place}.")
-    assert ask("169.254.1.1", rules=with_flags).remedy == "Use --media 169.254.1.1."
-    assert ask("169.254.1.1", purpose=Purpose.RUN).remedy == "Add --allow 169.254.1.1 if you may test it."
-    came_in = media_allowed("169.254.1.1", 4000, peer=PUBLIC_PEER, purpose=Purpose.CALL, rules=Rules())
-    assert came_in.remedy == "Add --allow 169.254.1.1 if you may test it."
-    this_machine = ask("127.0.0.1")
-    assert this_machine.remedy == "Correct the address that the peer puts into its messages."
+def test_address_inside_is_permitted_by_a_rule_and_this_machine_by_none() -> None:
+    assert ask("169.254.1.1").remedy == permit("169.254.1.1")
+    assert ask("127.0.0.1").remedy == Remedy(RemedyKind.CORRECT_PEER)
 
 
 def test_refused_or_merely_permitted_signalling_is_no_typed_call() -> None:
@@ -369,7 +367,7 @@ def test_name_that_the_peer_said_is_shown_and_may_be_permitted() -> None:
     assert refused.reason == (
         f"The peer {PUBLIC_PEER} wants requests at edge.example.com (169.254.1.1): a link-local address."
     )
-    assert refused.remedy == "`callwright run --allow edge.example.com` permits it."
+    assert refused.remedy == permit("edge.example.com")
 
 
 def test_where_strangers_give_the_orders_a_permitted_name_does_not_lead_inside() -> None:
@@ -378,9 +376,7 @@ def test_where_strangers_give_the_orders_a_permitted_name_does_not_lead_inside()
     for inside in ("10.0.0.1", "127.0.0.1", "100.64.0.1"):
         refused = led(inside, rules, name="edge.example.com")
         assert not refused.allowed
-    assert led("10.0.0.1", rules, name="edge.example.com").remedy == (
-        "`callwright run --allow 10.0.0.1` permits it."
-    )
+    assert led("10.0.0.1", rules, name="edge.example.com").remedy == permit("10.0.0.1")
     assert led("10.0.0.1", Rules(targets=rules.targets), name="edge.example.com").ground is Ground.TARGET
 
 
@@ -424,5 +420,5 @@ def test_a_range_that_is_not_reachable_globally_is_entered_only_where_it_is_perm
     refused = asked(rules)
     assert not refused.allowed
     assert "not reachable globally" in refused.reason
-    assert f"--allow {address}" in refused.remedy
+    assert refused.remedy == permit(address)
     assert asked(Rules(typed=rules.typed, targets=(parse_allow(address),))).allowed

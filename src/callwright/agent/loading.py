@@ -34,7 +34,8 @@ from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.outcome.load import LoadOutcome
 from callwright.phone.guard import Guard
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
-from callwright.policy.destination import Rules, Target
+from callwright.phone.permission import Permission
+from callwright.policy.destination import Target
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept
 from callwright.scenario.scenario import Scenario
@@ -66,7 +67,7 @@ class Loads:
         self,
         scenario: Scenario,
         *,
-        rules: Rules,
+        permission: Permission,
         bind: str | None,
         rtp_ports: tuple[int, int],
         clock: Clock,
@@ -75,10 +76,11 @@ class Loads:
         caps: Caps | None = None,
         guard: Guard | None = None,
     ) -> None:
-        self._scenario, self._rules, self._bind, self._rtp_ports = scenario, rules, bind, rtp_ports
+        self._scenario, self._bind, self._rtp_ports = scenario, bind, rtp_ports
+        self._rules, self._worded = permission.rules, permission.worded
         self._clock, self._post, self._on_intent = clock, post, on_intent
         self._caps = caps
-        self._guard = load_guard(guard, rules)
+        self._guard = load_guard(guard, permission.rules)
         self._open: dict[str, list[Worker]] = {}  # by the address of the accept
         self._refused: dict[str, CannotLoad] = {}
         self._running: dict[str, _Load] = {}
@@ -119,11 +121,24 @@ class Loads:
         refused = self._refused.get(order.address)
         workers = self._open.get(order.address)
         if refused is not None or workers is None:
-            self._post(event.LoadFinished(order.id, _failed(order, refused or CannotLoad("it has no port"))))
+            self._fail(order, refused or CannotLoad("it has no port"))
             return
         plan = Plan((Stage(1.0, 1.0),), calls=order.action.max_total_calls)
         self._tasks.spawn(self._run(order, workers, plan, target=""))
         self._post(event.Listening(order.address))
+
+    def _fail(self, order: Order, error: CannotLoad) -> None:
+        advice = error.advice(self._worded)
+        outcome = LoadOutcome(
+            "failed" if error.blame == "network" else "error",
+            error.blame or "test",
+            f"{order.address} could not be done: {error.reason.rstrip('.')}. {advice}".rstrip(),
+            order.id,
+            order.address,
+            order.account.party,
+            "caller" if isinstance(order, command.PlaceLoad) else "answerer",
+        )
+        self._post(event.LoadFinished(order.id, outcome))
 
     def stop(self, order: command.StopLoad) -> None:
         load = self._running.get(order.id)
@@ -180,10 +195,10 @@ class Loads:
             configs, _, targets = await asyncio.to_thread(capped_configs, wishes)
             leave = await self._enter(order, targets)
         except CannotLoad as error:
-            self._post(event.LoadFinished(order.id, _failed(order, error)))
+            self._fail(order, error)
             return
         except Capped as error:
-            self._post(event.LoadFinished(order.id, _failed(order, CannotLoad(str(error), blame="test"))))
+            self._fail(order, CannotLoad(str(error), blame="test"))
             return
         try:
             await self._begin(order, load, uri, configs)
@@ -209,10 +224,10 @@ class Loads:
                 await self._on_intent(Intent(order.id, order.account.party, uri))
             workers = _opened(configs, self._guard)
         except CannotLoad as error:
-            self._post(event.LoadFinished(order.id, _failed(order, error)))
+            self._fail(order, error)
             return
         except Withheld as error:
-            self._post(event.LoadFinished(order.id, _failed(order, CannotLoad(str(error), blame="platform"))))
+            self._fail(order, CannotLoad(str(error), blame="platform"))
             return
         try:
             await self._run(order, workers, plan_of(order.action), target=uri, load=load)
@@ -247,7 +262,7 @@ class Loads:
         except Exception as error:  # of native code that is older than this too: the run is to end with it
             if not isinstance(error, OSError):
                 _log.exception("the load engine broke")
-            self._post(event.LoadFinished(order.id, _failed(order, _broken(error))))
+            self._fail(order, _broken(error))
             return
         finally:
             load.over = True
@@ -306,18 +321,3 @@ async def _own_host(domain: str) -> str:
     uri = Uri.parse(f"sip:{domain}")
     targets = await resolve(uri.host, uri.port, Transport.UDP, "sip")
     return source_address(targets[0].address.host)
-
-
-def _failed(order: Order, error: CannotLoad) -> LoadOutcome:
-    verdict = "failed" if error.blame == "network" else "error"
-    remedy = f" {error.remedy}" if error.remedy else ""
-    role = "caller" if isinstance(order, command.PlaceLoad) else "answerer"
-    return LoadOutcome(
-        verdict,
-        error.blame or "test",
-        f"{order.address} could not be done: {error.reason.rstrip('.')}.{remedy}",
-        order.id,
-        order.address,
-        order.account.party,
-        role,
-    )

@@ -87,7 +87,7 @@ class Runner:
         self._engine = media_engine(ports=MediaPorts(*rtp_ports), clock=machine, taps=self._taps)
         self._loads = Loads(
             scenario,
-            rules=permission.rules,
+            permission=permission,
             bind=bind,
             rtp_ports=rtp_ports,
             clock=self.clock,

@@ -301,6 +301,7 @@ async def _serve(
     from callwright.agent.bequest import unended
     from callwright.agent.spool import Spool
     from callwright.cli.job import Carrier
+    from callwright.control.runs.remedies import by_administrator
     from callwright.phone.guarding import guarded
 
     try:
@@ -316,7 +317,9 @@ async def _serve(
             identity,
             data,
             spool,
-            Carrier(bind=bind, rtp_ports=rtp_ports, sounds=data / "sounds", guard=guard),
+            Carrier(
+                bind=bind, rtp_ports=rtp_ports, sounds=data / "sounds", guard=guard, worded=by_administrator
+            ),
             stop,
             spool_limit=spool_limit,
             patience=patience,

@@ -205,6 +205,7 @@ class _Wishes:
 def permission_of_callers(registrar: str | None, media: Sequence[str]) -> Permission:
     """Calls that come by way of a registrar that was typed may bring media from elsewhere, as those that were
     placed to a typed callee; media of other callers comes from where they signal, or from what is named."""
+    from callwright.cli.remedies import of_callers
     from callwright.phone.permission import Permission
     from callwright.policy.destination import PolicyError, Purpose, Rules, parse_allow
     from callwright.sip.uri import Uri
@@ -224,9 +225,8 @@ def permission_of_callers(registrar: str | None, media: Sequence[str]) -> Permis
     rules = Rules(
         typed=(Uri.parse(registrar).host,) if registrar else (),
         media=tuple(networks),
-        permit="Add --allow-media {place} if callers may bring media from there.",
     )
-    return Permission(Purpose.CALL, rules)
+    return Permission(Purpose.CALL, rules, of_callers)
 
 
 class _Desk:

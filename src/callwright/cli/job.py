@@ -34,12 +34,13 @@ from callwright.outcome.terms import Blame, Verdict
 from callwright.pbx.embedded import embedded_pbx
 from callwright.phone.guard import Guard
 from callwright.phone.permission import Permission
-from callwright.policy.destination import Destination, PolicyError, Purpose, Rules, Target, decide
+from callwright.policy.destination import PolicyError, Purpose, Rules, Target
+from callwright.policy.remedy import Worded
 from callwright.scenario.actions import Call
+from callwright.scenario.admission import admit
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
-from callwright.sip.uri import SipSyntaxError, Uri
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ _LADDER_SECONDS, _LADDER_AGAIN = 0.4, 4.0
 class Carrier:
     """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`;
     `sounds`: the folder of the .wav files that documents may play, None: there are none. `guard` keeps what
-    ends the calls though this process is killed; it lies on the disk beside the intents too."""
+    ends the calls though this process is killed; it lies on the disk beside the intents too. `worded`: see
+    `phone.permission.Permission`."""
 
     def __init__(
         self,
@@ -59,7 +61,9 @@ class Carrier:
         entropy: Entropy = system_entropy,
         sounds: Path | None = None,
         guard: Guard | None = None,
+        worded: Worded | None = None,
     ) -> None:
+        self._worded = worded
         self._sounds, self._guard = sounds, guard
         self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
         self._caps = Caps(SystemClock())  # over all runs
@@ -92,11 +96,12 @@ class Carrier:
                     own = (*own, (address.host, address.port))
                     scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
                 rules = rules_of(job.policy, own)
-                refusal = _refusal(scenario, rules)
+                permission = Permission(Purpose.RUN, rules, self._worded)
+                refusal = _refusal(scenario, permission)
                 if refusal:
                     return _failed(job, Blame.TEST, refusal)
                 runner, evidence, unfolding, memory = self._prepare(
-                    job, scenario, rules, secrets, folder, live, trusting
+                    job, scenario, permission, secrets, folder, live, trusting
                 )
                 return await _carry_out(job, runner, live, evidence, unfolding, memory)
         except BindFailed as error:
@@ -108,7 +113,7 @@ class Carrier:
         self,
         job: Job,
         scenario: Scenario,
-        rules: Rules,
+        permission: Permission,
         secrets: Sequence[str],
         folder: Path,
         live: Live,
@@ -130,7 +135,7 @@ class Carrier:
 
         runner = Runner(
             scenario,
-            permission=Permission(Purpose.RUN, rules),
+            permission=permission,
             taps=taps,
             recordings=folder if job.record else None,
             bind=self._bind,
@@ -245,22 +250,13 @@ def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
         targets=targets,
         own=own,
         embedded=policy.embedded,
-        permit="An administrator can permit {place} on the page Targets.",
     )
 
 
-def _refusal(scenario: Scenario, rules: Rules) -> str:
-    """Why it may not be run, with the remedy; names are asked about again when they have addresses."""
-    for address, text in scenario.destinations():
-        try:
-            uri = Uri.parse(text)
-        except SipSyntaxError as error:
-            return f"{address}: {text} is not a SIP URI: {error.reason}."
-        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), rules)
-        if not decision.allowed and not decision.undecided:
-            return f"{address}: {decision.reason} {decision.remedy}".strip()
-    return ""
+def _refusal(scenario: Scenario, permission: Permission) -> str:
+    """Why it may not be run, with the remedy."""
+    barred = admit(scenario, permission.rules).barred
+    return f"{barred.address}: {permission.said(barred.decision)}" if barred is not None else ""
 
 
 def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:

@@ -22,14 +22,16 @@ MOST_FILE = 64 * 1024 * 1024
 @contextmanager
 def refusing() -> Iterator[None]:
     """What cannot be loaded, as the refusal that a command ends with."""
+    from callwright.cli.remedies import with_allow
     from callwright.load.preparation import CannotLoad
 
     try:
         yield
     except CannotLoad as error:
+        advice = error.advice(with_allow)
         if error.blame is None:
-            raise Refused(error.reason, error.remedy) from None
-        raise Refused(error.reason, error.remedy, code=EXIT_PLATFORM, blame=error.blame) from None
+            raise Refused(error.reason, advice) from None
+        raise Refused(error.reason, advice, code=EXIT_PLATFORM, blame=error.blame) from None
 
 
 def load_uri(text: str) -> str:

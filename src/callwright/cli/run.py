@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from callwright.net.tap import Tap
     from callwright.outcome.run import RunOutcome
     from callwright.phone.plan import PhoneConfig
-    from callwright.policy.destination import Target
+    from callwright.policy.destination import Rules, Target
     from callwright.scenario import event
     from callwright.scenario.scenario import Scenario
 
@@ -80,14 +80,14 @@ def run(
     Without a target the reference PBX and both parties are started here, on free ports.
     """
     scenario = _load(test, set_ or (), credentials)
-    rules = _Rules(tuple(_allowed(allow or ())) + tuple(_from_file(targets)))
+    permitted = (*_allowed(allow or ()), *_from_file(targets))
     config = flags.phone_config(
         bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
     )
     outcome, interrupted, lost = flags.run_async(
         lambda stop: _run(
             scenario,
-            rules,
+            permitted,
             config,
             stop,
             _Wishes(report, junit, as_json, trace_sip, verbose),
@@ -100,11 +100,6 @@ def run(
     if _refused_by_policy(outcome):
         return EXIT_REFUSED
     return exit_code_of(outcome.verdict, lost_evidence=lost)
-
-
-class _Rules:
-    def __init__(self, targets: tuple[Target, ...]) -> None:
-        self.targets = targets
 
 
 class _Wishes:
@@ -210,7 +205,7 @@ def _from_file(path: Path | None) -> list[Target]:
 
 async def _run(
     scenario: Scenario,
-    rules: _Rules,
+    targets: tuple[Target, ...],
     config: PhoneConfig,
     stop: asyncio.Event,
     wishes: _Wishes,
@@ -221,13 +216,13 @@ async def _run(
     from callwright import __version__
     from callwright.agent.runner import Runner
     from callwright.cli.evidence import Collection
+    from callwright.cli.remedies import with_allow
     from callwright.net.driver import BindFailed
     from callwright.net.entropy import system_entropy
     from callwright.pbx.embedded import embedded_pbx
     from callwright.phone.guarding import guarded
     from callwright.phone.permission import Permission
-    from callwright.policy.destination import Purpose
-    from callwright.policy.destination import Rules as PolicyRules
+    from callwright.policy.destination import Purpose, Rules
 
     progress = flags.Progress()
     passwords = {
@@ -251,11 +246,11 @@ async def _run(
                 ) from None
             own, tls = ((address.host, address.port),), trusting or tls
             scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
-        policy = PolicyRules(targets=rules.targets, own=own)
+        policy = Rules(targets=targets, own=own)
         _ask_policy(scenario, policy)
         runner = Runner(
             scenario,
-            permission=Permission(Purpose.RUN, policy),
+            permission=Permission(Purpose.RUN, policy, with_allow),
             taps=taps,
             recordings=wishes.report,
             bind=config.bind,
@@ -278,24 +273,19 @@ async def _run(
     return outcome, interrupted, collection.lost
 
 
-def _ask_policy(scenario: Scenario, policy: Any) -> None:
-    """Refuse before anything is sent; names are asked about again when they have addresses."""
-    from callwright.policy.destination import Destination, Purpose, decide
-    from callwright.sip.uri import SipSyntaxError, Uri
+def _ask_policy(scenario: Scenario, policy: Rules) -> None:
+    """Refuse before anything is sent."""
+    from callwright.cli.remedies import with_allow
+    from callwright.scenario.admission import admit
 
-    for address, text in scenario.destinations():
-        try:
-            uri = Uri.parse(text)
-        except SipSyntaxError as error:
-            raise Refused(f"{address}: {text} is not a SIP URI: {error.reason}") from None
-        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
-        if not decision.allowed and not decision.undecided:
-            raise Refused(
-                f"{address}: {decision.reason}",
-                decision.remedy,
-                details={"address": address, "refused_by": "policy"},
-            )
+    barred = admit(scenario, policy).barred
+    if barred is not None:
+        decision = barred.decision
+        raise Refused(
+            f"{barred.address}: {decision.reason}",
+            with_allow(decision.remedy) if decision.remedy is not None else "",
+            details={"address": barred.address, "refused_by": "policy"},
+        )
 
 
 def _refused_by_policy(outcome: RunOutcome) -> bool:

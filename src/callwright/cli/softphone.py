@@ -274,12 +274,13 @@ class Progress:
 
 def typed_permission(purpose: str, *uris: str | None) -> Permission:
     """The policy for a command whose destination a person has typed: there, and where the peer's media is."""
+    from callwright.cli.remedies import without_allow
     from callwright.phone.permission import Permission
     from callwright.policy.destination import Purpose, Rules
     from callwright.sip.uri import Uri
 
     hosts = tuple(Uri.parse(sip_uri(uri)).host for uri in uris if uri)
-    return Permission(Purpose(purpose), Rules(typed=hosts))
+    return Permission(Purpose(purpose), Rules(typed=hosts), without_allow)
 
 
 def taps_for(trace_sip: bool, secrets: Iterable[str] = ()) -> list[Tap]:

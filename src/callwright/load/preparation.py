@@ -18,7 +18,9 @@ from callwright.net.entropy import system_entropy
 from callwright.net.ports import free_udp_port
 from callwright.net.resolver import ResolutionFailed, resolve
 from callwright.phone.permission import NotPermitted, Permission, Way
-from callwright.policy.destination import Destination, Purpose, Rules, Target, decide
+from callwright.policy.destination import Purpose, Rules, Target
+from callwright.policy.remedy import Remedy, Worded
+from callwright.policy.way import before_dns
 from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
@@ -26,13 +28,16 @@ _COLUMN = re.compile(r"\{(\w+)\}")
 
 
 class CannotLoad(Exception):
-    """A load that cannot be: `reason` is a sentence, `remedy` what to do. `blame` None: the asker's."""
+    """A load that cannot be: `reason` is a sentence, `remedy` what to do, a value where the policy refused.
+    `blame` None: the asker's."""
 
-    def __init__(
-        self, reason: str, remedy: str = "", *, blame: str | None = None, policy: bool = False
-    ) -> None:
+    def __init__(self, reason: str, remedy: Remedy | str | None = None, *, blame: str | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.remedy, self.blame, self.policy = reason, remedy, blame, policy
+        self.reason, self.remedy, self.blame = reason, remedy, blame
+
+    def advice(self, worded: Worded) -> str:
+        """The remedy as a sentence, "" where there is none."""
+        return worded(self.remedy) if isinstance(self.remedy, Remedy) else self.remedy or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,16 +160,15 @@ def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Ad
     for uri in called:
         if uri.is_secure or (uri.parameter("transport") or "udp").lower() != "udp":
             raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
-        for hop in (uri, proxy or uri):
-            before = decide(Purpose.LOAD, Destination(hop.host, (), hop.port, uri.dialled), rules)
-            if hop.host and not before.allowed and not before.undecided:
-                raise CannotLoad(before.reason, before.remedy, policy=True)
+        for before in before_dns(Purpose.LOAD, uri, rules, proxy):
+            if not before.allowed and not before.undecided:
+                raise CannotLoad(before.reason, before.remedy)
     try:
         ways = asyncio.run(_ways(called, rules, proxy))
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
     except NotPermitted as refused:
-        raise CannotLoad(refused.decision.reason, refused.decision.remedy, policy=True) from None
+        raise CannotLoad(refused.decision.reason, refused.decision.remedy) from None
     found = {way.hops[0].remote for way in ways}
     if len(found) > 1:
         shown = ", ".join(sorted(bracketed(address) for address in found)[:3])

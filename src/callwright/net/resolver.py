@@ -79,7 +79,7 @@ class SystemNames:
             problem: BaseException | None = None
             try:
                 found = list(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM))
-            except (OSError, UnicodeError) as error:
+            except (OSError, ValueError) as error:  # a label too long, a NUL
                 problem = error
             try:
                 loop.call_soon_threadsafe(settle, found, problem)
@@ -96,7 +96,7 @@ class SystemNames:
             ) from None
         except socket.gaierror as error:
             raise ResolutionFailed(host, _why(host, error)) from None
-        except UnicodeError:
+        except ValueError:
             raise ResolutionFailed(host, f"{host!r} is not a host name") from None
         except OSError as error:
             raise ResolutionFailed(host, f"{host} could not be resolved: {error.strerror}") from None

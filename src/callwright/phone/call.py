@@ -258,7 +258,7 @@ class PhoneCall:
         decision = self.phone.permission.media(
             negotiated.remote_host, negotiated.remote_port, self._peer_host
         )
-        return None if decision.allowed else f"{decision.reason} {decision.remedy}".strip()
+        return None if decision.allowed else self.phone.permission.said(decision)
 
     async def _with_address(self, negotiated: Negotiated) -> Negotiated:
         """The same with the address of the host that the SDP names (RFC 8866 section 5.7 permits a name).

@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from callwright.policy.addresses import bare, numeric
-from callwright.policy.destination import Decision, Destination, Purpose, Rules, Target, decide, flag
+from callwright.policy.addresses import same_place
+from callwright.policy.destination import Decision, Destination, Purpose, Rules, Target, decide
 from callwright.policy.following import MEDIA_PORTS, contact_allowed, media_allowed
+from callwright.policy.remedy import Remedy, RemedyKind, Worded
+from callwright.policy.way import named, with_maddr
 from callwright.sip.transport import Address, Hop, PermittedHop
 from callwright.sip.uri import Uri
 
@@ -24,10 +26,10 @@ _MOST_HOSTS = 256  # that a call remembers; a stranger may claim to be any
 
 
 class NotPermitted(Exception):
-    """The policy refuses; `decision` has the reason and the remedy."""
+    """The policy refuses: `decision`, and the text has it in words for the reader."""
 
-    def __init__(self, decision: Decision) -> None:
-        super().__init__(f"{decision.reason} {decision.remedy}".strip())
+    def __init__(self, decision: Decision, text: str) -> None:
+        super().__init__(text)
         self.decision = decision
 
 
@@ -52,19 +54,25 @@ class Way:
 
 
 class Permission:
-    """The policy of the house with the rules of one command or run filled in; remembers what it decided."""
+    """The policy of the house with the rules of one command or run filled in; remembers what it decided.
 
-    def __init__(self, purpose: Purpose = Purpose.CALL, rules: Rules | None = None) -> None:
+    `worded` puts a remedy into words for whoever reads the result; None: refusals have their reason alone.
+    """
+
+    def __init__(
+        self, purpose: Purpose = Purpose.CALL, rules: Rules | None = None, worded: Worded | None = None
+    ) -> None:
         self.purpose = purpose
         self.rules = rules or Rules()
+        self.worded: Worded = worded or (lambda _: "")
         self._signalling: dict[str, Decision] = {}
 
     async def way(self, target: Uri, directory: Directory, proxy: Uri | None = None) -> Way:
         """The way of a request to `target`, by the `proxy` if there is one.
 
         Asks about every address that a packet may go to, and about the number at each of them. A host that
-        the request names without going there (the Request-URI's behind a proxy, any behind a maddr) is asked
-        about too: by its name, and by its addresses when the name alone does not permit it. Raises
+        the request names without going there (those of the Request-URI behind a proxy, any behind a maddr)
+        is asked about too: by its name, and by its addresses when the name alone does not permit it. Raises
         NotPermitted, and what `directory` raises.
         """
         next_hop = proxy or target
@@ -73,12 +81,15 @@ class Permission:
         decisions = [
             self._decide(next_hop.destination, (hop.remote.host,), hop.remote.port, user) for hop in hops
         ]
+        decisions = [with_maddr(decision, next_hop.destination, next_hop) for decision in decisions]
         for uri in dict.fromkeys((target, next_hop)):
-            if uri.host and not _same(next_hop.destination, uri.host):  # a tel: URI has a number and no host
-                decisions += await self._named(uri, user, directory)
+            for host in named(uri):
+                if not same_place(next_hop.destination, host):
+                    found = await self._named(replace(uri, host=host), user, directory)
+                    decisions += [with_maddr(decision, host, uri) for decision in found]
         refused = next((decision for decision in decisions if not decision.allowed), None)
         if refused is not None:
-            raise NotPermitted(_with_maddr(refused, next_hop))
+            raise self._refusal(refused)
         for hop, decision in zip(hops, decisions, strict=False):
             self._signalling[hop.remote.host] = decision
         targets = dict.fromkeys(decision.target for decision in decisions if decision.target is not None)
@@ -93,7 +104,7 @@ class Permission:
             reason = (
                 f"{uri.host} is not permitted by name, and DNS has no address for it that could be permitted."
             )
-            return [Decision(False, reason, flag(uri.host, self.rules))]
+            return [Decision(False, reason, Remedy(RemedyKind.PERMIT_PLACE, uri.host))]
         return [self._decide(uri.host, (address.host,), address.port, user) for address in found]
 
     def _decide(self, host: str, addresses: tuple[str, ...], port: int | None, user: str) -> Decision:
@@ -115,8 +126,16 @@ class Permission:
             name=name,
         )
         if not decision.allowed:
-            raise NotPermitted(decision)
+            raise self._refusal(decision)
         return _permitted(hop)
+
+    def _refusal(self, decision: Decision) -> NotPermitted:
+        return NotPermitted(decision, self.said(decision))
+
+    def said(self, decision: Decision) -> str:
+        """Why, and what to do about it, for whoever reads the result."""
+        remedy = self.worded(decision.remedy) if decision.remedy is not None else ""
+        return f"{decision.reason} {remedy}".rstrip()
 
     def media(self, address: str, port: int, peer: str) -> Decision:
         """May RTP go to `address`, which the peer at numeric host `peer` asked for?"""
@@ -151,18 +170,3 @@ class Permission:
 
 def _permitted(hop: Hop) -> PermittedHop:
     return PermittedHop(hop.transport, hop.local, hop.remote, hop.name)
-
-
-def _with_maddr(refused: Decision, uri: Uri) -> Decision:
-    """Who reads the host of a URI has to learn why another address is refused."""
-    if _same(uri.destination, uri.host):
-        return refused
-    reason = f"The maddr of {uri.host} sends requests to {uri.destination}. {refused.reason}"
-    return replace(refused, reason=reason)
-
-
-def _same(one: str, other: str) -> bool:
-    literal = numeric(bare(one))
-    if literal is not None:
-        return literal == numeric(bare(other))
-    return one.lower().removesuffix(".") == other.lower().removesuffix(".")

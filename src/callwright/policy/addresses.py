@@ -15,6 +15,7 @@ __all__ = [
     "local_range",
     "numeric",
     "plain",
+    "same_place",
 ]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -63,6 +64,14 @@ def plain(address: Address) -> Address:
 def bare(host: str) -> str:
     """Without the brackets that a URI puts around IPv6."""
     return host.strip().removeprefix("[").removesuffix("]")
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two hosts are the same address, or the same name."""
+    literal = numeric(bare(one))
+    if literal is not None:
+        return literal == numeric(bare(other))
+    return one.lower().removesuffix(".") == other.lower().removesuffix(".")
 
 
 def impossible(address: Address) -> str | None:

@@ -1,4 +1,4 @@
-"""May this go there? ``decide`` is pure, and has a remedy in its answer.
+"""May this go there? ``decide`` is pure, and a refusal has its remedy as a value.
 
 The order of the questions is the policy: what nobody may do; numbers that hurt; our own PBX; what a person
 typed; what a flag or the targets file names; what is near (loopback, private ranges). All else is refused.
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from callwright.policy.addresses import Address, bare, impossible, is_inside, is_private, numeric, plain
 from callwright.policy.numbering import is_country
 from callwright.policy.numbers import LONGEST, danger, number_matches
+from callwright.policy.remedy import Remedy, RemedyKind
 
 __all__ = [
     "Decision",
@@ -138,7 +139,7 @@ class Rules:
     and the targets file. ``own``: (numeric host, port) of our embedded PBX. ``local``: other addresses of
     this machine. ``embedded``: one person's machine; False: strangers give the orders, so what is near
     needs a network of its own. ``media``: where media of calls that come in may go besides where they come
-    from. ``permit``: the remedy of a refusal, with ``{place}`` for where; none: ``--allow``.
+    from.
     """
 
     typed: tuple[str, ...] = ()
@@ -147,12 +148,11 @@ class Rules:
     local: tuple[str, ...] = ()
     embedded: bool = True
     media: tuple[Target, ...] = ()
-    permit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``reason``: a sentence; ``remedy``: what to do about a refusal, or empty where there is nothing.
+    """``reason``: a sentence; ``remedy``: what to do about a refusal, None where there is nothing.
 
     ``undecided``: refused only because the name has no addresses yet; ask again after DNS. ``target``:
     whose caps hold.
@@ -160,7 +160,7 @@ class Decision:
 
     allowed: bool
     reason: str
-    remedy: str = ""
+    remedy: Remedy | None = None
     ground: Ground | None = None
     target: Target | None = None
     undecided: bool = False
@@ -182,7 +182,8 @@ def parse_allow(text: str) -> Target:
 def decide(purpose: Purpose, destination: Destination, rules: Rules) -> Decision:
     """May we signal to this destination? With several addresses only if every one is permitted."""
     if destination.port is not None and not 1 <= destination.port <= 65535:
-        return Decision(False, f"Port {destination.port} does not exist.", "Use a port from 1 to 65535.")
+        reason = f"Port {destination.port} does not exist."
+        return Decision(False, reason, Remedy(RemedyKind.CORRECT_PORT))
     if len(destination.user) > LONGEST:
         return Decision(False, f"A user part has at most {LONGEST} characters, not {len(destination.user)}.")
     host = bare(destination.host)
@@ -239,8 +240,7 @@ def _refused_number(
     return Decision(
         False,
         f"{dialled} {_DANGERS[kind]}{where}; it is called only on the built-in PBX.",
-        f"If it is safe there, name the number itself in the targets file of a test: "
-        f"{host} number={''.join(destination.user.split())}",
+        Remedy(RemedyKind.PERMIT_NUMBER, host, "".join(destination.user.split())),
     )
 
 
@@ -276,7 +276,10 @@ def _by_name(purpose: Purpose, destination: Destination, host: str, rules: Rules
     if target is not None:
         return Decision(True, f"{host} is permitted by name.", ground=Ground.TARGET, target=target)
     return Decision(
-        False, f"{host} is not permitted by name, and has no address yet.", flag(host, rules), undecided=True
+        False,
+        f"{host} is not permitted by name, and has no address yet.",
+        Remedy(RemedyKind.PERMIT_PLACE, host),
+        undecided=True,
     )
 
 
@@ -288,7 +291,9 @@ def _place(purpose: Purpose, destination: Destination, host: str, address: Addre
     target = target_for(host if by_name else "", address, destination.user, rules)
     if target is not None:
         named = target.host or target.network
-        return Decision(True, f"{_shown(host, address)} is permitted as {named}.", "", Ground.TARGET, target)
+        return Decision(
+            True, f"{_shown(host, address)} is permitted as {named}.", None, Ground.TARGET, target
+        )
     if rules.embedded and near is Ground.LOOPBACK:
         return Decision(True, f"{_shown(host, address)} is this machine.", ground=Ground.LOOPBACK)
     if rules.embedded and near is Ground.PRIVATE and purpose is not Purpose.LOAD:
@@ -302,9 +307,11 @@ def _place(purpose: Purpose, destination: Destination, host: str, address: Addre
         refused = (
             f"{_shown(host, address)} was not named on the command line, and is neither loopback nor private."
         )
-        return Decision(False, refused, f"Type {address} itself if you may test it.")
+        return Decision(False, refused, Remedy(RemedyKind.TYPE_PLACE, str(address)))
     return Decision(
-        False, f"{_shown(host, address)} is not permitted: {allowed_so_far}.", flag(str(address), rules)
+        False,
+        f"{_shown(host, address)} is not permitted: {allowed_so_far}.",
+        Remedy(RemedyKind.PERMIT_PLACE, str(address)),
     )
 
 
@@ -343,8 +350,3 @@ def _name(host: str) -> str:
 
 def _shown(host: str, address: Address) -> str:
     return host if numeric(host) == address else f"{host} ({address})"
-
-
-def flag(place: str, rules: Rules) -> str:
-    """What permits this place, as a sentence."""
-    return (rules.permit or "Add --allow {place} if you may test it.").replace("{place}", place)

@@ -15,7 +15,8 @@ from callwright.policy.addresses import (
     local_range,
     numeric,
 )
-from callwright.policy.destination import Decision, Ground, Purpose, Rules, flag, target_for
+from callwright.policy.destination import Decision, Ground, Purpose, Rules, target_for
+from callwright.policy.remedy import Remedy, RemedyKind
 
 __all__ = ["MEDIA_PORTS", "contact_allowed", "media_allowed"]
 
@@ -90,9 +91,7 @@ def _led(
     place = by_name or address
     typed = signalling is not None and signalling.allowed and signalling.ground is Ground.TYPED
     typed_call = typed and purpose is Purpose.CALL
-    # `callwright call` has no --allow, other verbs have flags of their own.
-    elsewhere = typed_call and not rules.permit
-    remedy = f"`callwright run --allow {place}` permits it." if elsewhere else flag(place, rules)
+    remedy = Remedy(RemedyKind.PERMIT_PLACE, place)
     ours = {numeric(host) for host in (*rules.local, *(host for host, _ in rules.own))}
     if there.is_loopback or there in ours:
         if rules.embedded and (speaker.is_loopback or speaker in ours):
@@ -101,7 +100,7 @@ def _led(
             return Decision(
                 False,
                 f"The peer {peer} wants {what} at {shown}, which is this machine itself.",
-                "Correct the address that the peer puts into its messages.",
+                Remedy(RemedyKind.CORRECT_PEER),
             )
     if there.is_link_local:
         if rules.embedded and speaker.is_link_local:
@@ -123,5 +122,5 @@ def _led(
     return _refusal(what, shown, peer, "neither the peer itself nor permitted", remedy)
 
 
-def _refusal(what: str, shown: str, peer: str, because: str, remedy: str) -> Decision:
+def _refusal(what: str, shown: str, peer: str, because: str, remedy: Remedy) -> Decision:
     return Decision(False, f"The peer {peer} wants {what} at {shown}: {because}.", remedy)

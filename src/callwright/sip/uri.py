@@ -88,8 +88,8 @@ class Uri:
     @property
     def destination(self) -> str:
         """The host that a request to this URI is sent to: its maddr, else its host (RFC 3261 section
-        19.1.1)."""
-        return (self.parameter("maddr") or self.host) if self.parameters else self.host
+        19.1.1). A maddr with escapes is none by the grammar, and is read as a proxy on the way would."""
+        return (_plain_name(self.parameter("maddr") or "") or self.host) if self.parameters else self.host
 
     def escaped(self) -> Uri:
         """The same URI with what people type and the grammar does not know escaped: `#` as `%23`."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from callwright.control.errors import CapReached, RefusedByPolicy
 from callwright.control.runs.model import TargetRow, TargetUse
-from callwright.policy.destination import Decision, Destination, PolicyError, Purpose, Rules, Target, decide
+from callwright.control.runs.remedies import by_administrator
+from callwright.policy.destination import PolicyError, Rules, Target
 from callwright.scenario.actions import Action, Call, Options
+from callwright.scenario.admission import admit as admission_of
 from callwright.scenario.scenario import Scenario
-from callwright.sip.uri import SipSyntaxError, Uri
 
 __all__ = ["Admission", "admit", "check_caps", "policy_target", "rules", "summed"]
 
@@ -19,10 +20,6 @@ _OWN = ("127.0.0.1", 1)
 _ROUNDING = 1e-9  # sums of rates such as 0.1
 _WAIT = "Wait for other runs to end, or ask for a larger cap."
 _WAIT_A_DAY = "The day ends at midnight UTC. Wait for it, or ask for a larger cap."
-_REMEDY = "An administrator can permit it on the page Targets."
-_NUMBER_REMEDY = (
-    "If it is safe there, an administrator can permit this number at this host on the page Targets."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +51,15 @@ def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> A
     A name that has no address yet passes here; the agent asks again after DNS.
     """
     aimed = scenario.on_pbx(f"{_OWN[0]}:{_OWN[1]}", {}) if scenario.needs_pbx else scenario
-    policy = rules(rows, embedded=embedded)
+    admission = admission_of(aimed, rules(rows, embedded=embedded))
+    if admission.barred is not None:
+        address, decision = admission.barred.address, admission.barred.decision
+        remedy = by_administrator(decision.remedy) if decision.remedy is not None else ""
+        raise RefusedByPolicy(address, decision.reason, remedy)
     by_target = {policy_target(row): row for row in reversed(rows) if _makes_sense(row)}
     used: dict[int, list[str]] = {}
-    for address, text in aimed.destinations():
-        try:
-            uri = Uri.parse(text)
-        except SipSyntaxError as error:
-            raise RefusedByPolicy(address, f"{text} is not a SIP URI: {error.reason}.", "") from None
-        purpose = Purpose.LOAD if scenario.is_load(address) else Purpose.RUN
-        decision = decide(purpose, Destination(uri.host, (), uri.port, uri.dialled), policy)
-        if not decision.allowed and not decision.undecided:
-            raise RefusedByPolicy(address, decision.reason, _remedy(decision))
-        if decision.target is not None:
-            used.setdefault(by_target[decision.target].id, []).append(address)
+    for address, target in admission.targets:
+        used.setdefault(by_target[target].id, []).append(address)
     by_id = {row.id: row for row in rows}
     actions = {action.address: action for action in scenario.actions()}
     return Admission(
@@ -81,13 +73,6 @@ def _makes_sense(row: TargetRow) -> bool:
     except PolicyError:
         return False
     return True
-
-
-def _remedy(decision: Decision) -> str:
-    """The rules' own words are for the command line; here an administrator is the one who may."""
-    if decision.remedy.startswith("Add --allow"):
-        return _REMEDY
-    return _NUMBER_REMEDY if "targets file" in decision.remedy else decision.remedy
 
 
 def _use(row: TargetRow, addresses: Sequence[str], actions: Mapping[str, Action]) -> TargetUse:
