@@ -100,13 +100,13 @@ async def broker() -> AsyncIterator[MemoryBroker]:
 
 @pytest.fixture
 async def keeper(services: Services, broker: MemoryBroker) -> AsyncIterator[Keeper]:
-    async with Keeper(services.runs, services.servers, services.evidence, broker, lease=LEASE) as keeper:
+    async with Keeper(services.runs, services.agents, services.evidence, broker, lease=LEASE) as keeper:
         yield keeper
 
 
 @pytest.fixture
 async def agent_id(services: Services) -> str:
-    agent, _ = await services.servers.ensure_embedded("embedded", AgentInfo(capacity=10))
+    agent, _ = await services.agents.ensure_embedded("embedded", AgentInfo(capacity=10))
     return agent.id
 
 
@@ -331,7 +331,7 @@ async def test_a_job_that_cannot_be_loaded_answers_with_a_sentence(
 
 
 async def test_only_one_gets_a_run(services: Services, by_hand: ByHand, broker: MemoryBroker) -> None:
-    other, _ = await services.servers.ensure_embedded("other", AgentInfo(capacity=1))
+    other, _ = await services.agents.ensure_embedded("other", AgentInfo(capacity=1))
     run = await services.runs.start(SYSTEM, "ping")
     assert (await by_hand.claim(run)).job is not None
     assert (await by_hand.claim(run)).job is not None  # its answer may have been lost
@@ -394,7 +394,7 @@ async def test_a_result_may_come_twice(services: Services, by_hand: ByHand) -> N
 async def test_another_agent_cannot_speak_for_a_run(
     services: Services, by_hand: ByHand, broker: MemoryBroker
 ) -> None:
-    other, _ = await services.servers.ensure_embedded("other", AgentInfo(capacity=1))
+    other, _ = await services.agents.ensure_embedded("other", AgentInfo(capacity=1))
     stranger = ByHand(broker, other.id)
     run = await services.runs.start(SYSTEM, "ping")
     await by_hand.claim(run)
@@ -417,7 +417,7 @@ async def test_a_draining_agent_is_told_and_gets_nothing(
     services: Services, by_hand: ByHand, agent_id: str
 ) -> None:
     assert (await by_hand.beat()).draining is False
-    await services.servers.drain(SYSTEM, agent_id)
+    await services.agents.drain(SYSTEM, agent_id)
     assert (await by_hand.beat()).draining is True
     run = await services.runs.start(SYSTEM, "ping")
     assert (await by_hand.claim(run)).job is None
@@ -460,7 +460,7 @@ async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_awa
 ) -> None:
     """It knows no `later`, so it gets an answer that it repeats itself after."""
     away: Any = AwayEvidence()
-    async with Keeper(services.runs, services.servers, away, broker, lease=LEASE):
+    async with Keeper(services.runs, services.agents, away, broker, lease=LEASE):
         run = await services.runs.start(SYSTEM, "ping")
         await ByHand(broker, agent_id).claim(run)
         chunk = EvidenceChunk(
@@ -478,10 +478,10 @@ async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_awa
 
 
 async def test_what_waits_at_an_agent_is_known(services: Services, by_hand: ByHand, agent_id: str) -> None:
-    assert (await services.servers.get(agent_id)).spooled == SpoolState()
+    assert (await services.agents.get(agent_id)).spooled == SpoolState()
     full = SpoolState(5_000, 6_000, 2, 7)
     await by_hand.beat(spool=full)
-    assert (await services.servers.get(agent_id)).spooled == full
+    assert (await services.agents.get(agent_id)).spooled == full
 
 
 async def test_a_keeper_that_begins_lets_agents_be_heard_first(
@@ -490,7 +490,7 @@ async def test_a_keeper_that_begins_lets_agents_be_heard_first(
     run = await services.runs.start(SYSTEM, "short_call")
     assert await services.runs.claim(run.id, 1, agent_id, 0.0) is not None
     assert await services.runs.intend(run.id, 1, agent_id) is None  # its lease was over at once
-    async with Keeper(services.runs, services.servers, services.evidence, broker, lease=LEASE):
+    async with Keeper(services.runs, services.agents, services.evidence, broker, lease=LEASE):
         await asyncio.sleep(2 * LEASE)
         assert (await services.runs.known(run.session_id)).phase == "starting"
         assert (await ByHand(broker, agent_id).finish(run)).accepted
@@ -517,7 +517,7 @@ async def test_a_database_that_cannot_be_written_for_some_leases_costs_no_verdic
         tmp_path / "data" / "callwright.db", isolation_level=None, check_same_thread=False
     )
     async with (
-        Keeper(services.runs, services.servers, services.evidence, broker, lease=lease),
+        Keeper(services.runs, services.agents, services.evidence, broker, lease=lease),
         working(tmp_path, broker, agent_id),
     ):
         run = await services.runs.start(SYSTEM, "patient")

@@ -46,7 +46,7 @@ async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: 
             await stores.tests.add_project("inside", "", NOW)
             assert await stores.runs.setting("inside") == "x"
             async with stores.database.transaction():
-                await stores.servers.add_pool("inside", NOW)
+                await stores.agents.add_pool("inside", NOW)
             # Another task is in no transaction, though this one started it: it sees what is committed.
             assert await asyncio.ensure_future(elsewhere()) is None
             raise RuntimeError
@@ -55,12 +55,12 @@ async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: 
         await fails()
     assert await stores.runs.setting("inside") is None
     assert await stores.tests.project("inside") is None
-    assert await stores.servers.pools() == []
+    assert await stores.agents.pools() == []
     async with stores.database.transaction():
         await stores.runs.set_setting("inside", "y")
-        await stores.servers.add_pool("inside", NOW)
+        await stores.agents.add_pool("inside", NOW)
     assert await elsewhere() == "y"
-    assert [pool.name for pool in await stores.servers.pools()] == ["inside"]
+    assert [pool.name for pool in await stores.agents.pools()] == ["inside"]
 
 
 async def test_a_refusal_in_a_transaction_is_one_of_the_domain_where_it_happens(stores: Stores) -> None:

@@ -226,57 +226,57 @@ async def test_a_name_is_free_again_when_its_test_is_deleted(stores: Stores) -> 
 
 
 async def test_an_enrolment_is_used_once_and_before_it_expires(stores: Stores) -> None:
-    await stores.servers.add_enrolment("default", "h", NOW, NOW + 60)
-    await stores.servers.add_enrolment("default", "old", NOW, NOW + 60)
+    await stores.agents.add_enrolment("default", "h", NOW, NOW + 60)
+    await stores.agents.add_enrolment("default", "old", NOW, NOW + 60)
 
     async def enrol(token: str, number: int, now: float) -> bool:
         agent = msgspec.structs.replace(AGENT, id=f"a{number}", name=f"agent-{number}")
-        return await stores.servers.enrol(token, agent, "s", now)
+        return await stores.agents.enrol(token, agent, "s", now)
 
-    found = await stores.servers.open_enrolment("h", NOW + 1)
+    found = await stores.agents.open_enrolment("h", NOW + 1)
     assert found is not None
     assert (found.pool, found.used_at) == ("default", None)
     used = await asyncio.gather(*(enrol("h", number, NOW + 1) for number in range(8)))
     assert used.count(True) == 1
-    assert await stores.servers.open_enrolment("h", NOW + 1) is None
-    assert await stores.servers.open_enrolment("old", NOW + 60) is None
+    assert await stores.agents.open_enrolment("h", NOW + 1) is None
+    assert await stores.agents.open_enrolment("old", NOW + 60) is None
     assert not await enrol("old", 9, NOW + 60)
     assert not await enrol("unknown", 9, NOW)
-    assert [row.used_at for row in await stores.servers.enrolments()] == [None, NOW + 1]
-    assert [agent.id for agent in await stores.servers.agents()] == [f"a{used.index(True)}"]
+    assert [row.used_at for row in await stores.agents.enrolments()] == [None, NOW + 1]
+    assert [agent.id for agent in await stores.agents.agents()] == [f"a{used.index(True)}"]
 
 
 async def test_an_enrolment_whose_name_is_taken_is_not_spent(stores: Stores) -> None:
-    await stores.servers.put_agent(AGENT, "s1")
-    await stores.servers.add_enrolment("default", "h", NOW, NOW + 60)
+    await stores.agents.put_agent(AGENT, "s1")
+    await stores.agents.add_enrolment("default", "h", NOW, NOW + 60)
     with pytest.raises(Conflict):
-        await stores.servers.enrol("h", msgspec.structs.replace(AGENT, id="id2"), "s2", NOW)
-    assert await stores.servers.open_enrolment("h", NOW) is not None
+        await stores.agents.enrol("h", msgspec.structs.replace(AGENT, id="id2"), "s2", NOW)
+    assert await stores.agents.open_enrolment("h", NOW) is not None
 
 
 async def test_a_revoked_agent_is_heard_no_more_and_its_name_is_free(stores: Stores) -> None:
-    await stores.servers.put_agent(AGENT, "s1")
+    await stores.agents.put_agent(AGENT, "s1")
     with pytest.raises(Conflict):
-        await stores.servers.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
-    assert await stores.servers.agent_by_secret("id1", "s1") == AGENT
-    assert await stores.servers.agent_by_secret("id1", "s2") is None
+        await stores.agents.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
+    assert await stores.agents.agent_by_secret("id1", "s1") == AGENT
+    assert await stores.agents.agent_by_secret("id1", "s2") is None
     seen = msgspec.structs.replace(AGENT, busy=3, last_seen_at=NOW + 1)
-    assert await stores.servers.heartbeat(seen) == seen
-    revoked = await stores.servers.set_state("id1", "revoked")
+    assert await stores.agents.heartbeat(seen) == seen
+    revoked = await stores.agents.set_state("id1", "revoked")
     assert revoked is not None
-    assert await stores.servers.heartbeat(seen) is None
-    assert await stores.servers.agent_by_secret("id1", "s1") is None
-    assert await stores.servers.set_state("id1", "active") is None
-    await stores.servers.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
-    assert [agent.id for agent in await stores.servers.agents()] == ["id2"]
-    assert len(await stores.servers.agents(revoked=True)) == 2
+    assert await stores.agents.heartbeat(seen) is None
+    assert await stores.agents.agent_by_secret("id1", "s1") is None
+    assert await stores.agents.set_state("id1", "active") is None
+    await stores.agents.put_agent(msgspec.structs.replace(AGENT, id="id2"), "s2")
+    assert [agent.id for agent in await stores.agents.agents()] == ["id2"]
+    assert len(await stores.agents.agents(revoked=True)) == 2
 
 
 async def test_a_pool_is_made_once(stores: Stores) -> None:
-    pools = await asyncio.gather(*(stores.servers.add_pool("lab", NOW) for _ in range(5)))
+    pools = await asyncio.gather(*(stores.agents.add_pool("lab", NOW) for _ in range(5)))
     assert len({pool.id for pool in pools}) == 1
-    assert await stores.servers.delete_pool("lab")
-    assert await stores.servers.pools() == []
+    assert await stores.agents.delete_pool("lab")
+    assert await stores.agents.pools() == []
 
 
 async def test_members_see_the_tests_and_runs_of_their_projects_alone(stores: Stores) -> None:

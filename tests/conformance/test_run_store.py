@@ -462,22 +462,22 @@ async def test_limits_of_projects_and_owners_of_pools_are_found(stores: Stores) 
     assert await stores.runs.reserve_queue(one.id) == 7
     assert await stores.runs.reserve_running(two.id) is None
     assert await stores.tests.limit_project(999, 1, 1) is None
-    await stores.servers.add_pool("lab", NOW, one.id)
-    await stores.servers.add_pool("all", NOW)
+    await stores.agents.add_pool("lab", NOW, one.id)
+    await stores.agents.add_pool("all", NOW)
     assert await stores.runs.pool_owner("lab") == one.id
     assert await stores.runs.pool_owner("all") is None
     assert await stores.runs.pool_owner("nowhere") is None
-    given = await stores.servers.give_pool("lab", two.id)
+    given = await stores.agents.give_pool("lab", two.id)
     assert given is not None
     assert given.project_id == two.id
-    assert (await stores.servers.give_pool("lab", None) or given).project_id is None
-    assert await stores.servers.give_pool("nowhere", None) is None
+    assert (await stores.agents.give_pool("lab", None) or given).project_id is None
+    assert await stores.agents.give_pool("nowhere", None) is None
 
 
 async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> None:
     row = User(0, "ana", "Ana", "", "admin", "Normal", "UTC", NOW, None, None)
     user = await stores.accounts.add_user(row, "")
-    accounts, servers = stores.accounts, stores.servers
+    accounts, agents = stores.accounts, stores.agents
     for name, maker in (("k1", None), ("k2", 1), ("k3", 1)):
         await accounts.add_key(
             public_key=name,
@@ -492,9 +492,9 @@ async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> 
         kind="api", name="t", token_hash="th", user_id=user.id, idle_seconds=0, now=NOW, made_by_key=1
     )
     for name in ("e1", "e2", "e3"):
-        await servers.add_enrolment("lab", name, NOW, NOW + 60, made_by_key=1)
+        await agents.add_enrolment("lab", name, NOW, NOW + 60, made_by_key=1)
     agent = Agent("a1", "one", "lab", "{}", "", 1, 0, "[]", "", "active", NOW, None)
-    assert await servers.enrol("e1", agent, "s", NOW)
+    assert await agents.enrol("e1", agent, "s", NOW)
     made = await accounts.made_by_key(1, NOW)
     assert [(one.kind, one.id) for one in made] == [
         ("key", "2"),
@@ -509,6 +509,6 @@ async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> 
     for one in made:
         assert await accounts.revoke_made(one, NOW + 1)
     assert await accounts.made_by_key(1, NOW + 2) == []
-    assert await servers.open_enrolment("e2", NOW + 2) is None
-    assert (await servers.agents(revoked=True))[0].state == "revoked"
+    assert await agents.open_enrolment("e2", NOW + 2) is None
+    assert (await agents.agents(revoked=True))[0].state == "revoked"
     assert await accounts.key_ids_made_by(1) == [2, 3]

@@ -45,14 +45,14 @@ class World:
         await services.accounts.put_credential(ana, "line", {"user": "4101", "password": "s3cret-word"})
         await services.runs.start(ana, "mine", report_mode="kiosk")
         await services.runs.add_target(ana, host="sbc.example.com")
-        await services.servers.create_pool(ana, "lab")
-        await services.servers.create_pool(ana, "empty")
-        token, _ = await services.servers.create_enrolment(ana, "lab")
-        await services.servers.enrol(token, "one", AgentInfo())
+        await services.agents.create_pool(ana, "lab")
+        await services.agents.create_pool(ana, "empty")
+        token, _ = await services.agents.create_enrolment(ana, "lab")
+        await services.agents.enrol(token, "one", AgentInfo())
         return cls(services, ana)
 
     async def agent(self) -> str:
-        return (await self.services.servers.list())[0].id
+        return (await self.services.agents.list())[0].id
 
     async def run(self) -> str:
         return (await self.services.runs.list(PLATFORM))[0].session_id
@@ -64,8 +64,8 @@ class World:
         return (await self.services.accounts.tokens(self.ana))[0].id
 
     async def enrol(self) -> None:
-        token = (await self.services.servers.create_enrolment(PLATFORM, "lab"))[0]
-        await self.services.servers.enrol(token, "two", AgentInfo())
+        token = (await self.services.agents.create_enrolment(PLATFORM, "lab"))[0]
+        await self.services.agents.enrol(token, "two", AgentInfo())
 
 
 async def _member(w: World, *, leaves: bool) -> None:
@@ -89,12 +89,12 @@ async def _made(w: World) -> None:
     """Revokes a key with the token for an agent that was made with it."""
     key = await w.key()
     by_key = Identity(w.ana.user_id, "ana", Role.ADMIN, w.ana.rights, key_id=key)
-    await w.services.servers.create_enrolment(by_key, "lab")
+    await w.services.agents.create_enrolment(by_key, "lab")
     await w.services.accounts.revoke_key(PLATFORM, key, with_made=True)
 
 
 async def _agent(w: World, act: str) -> None:
-    await getattr(w.services.servers, act)(w.ana, await w.agent())
+    await getattr(w.services.agents, act)(w.ana, await w.agent())
 
 
 async def _run(w: World, act: str) -> None:
@@ -161,10 +161,10 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "target.removed": (lambda w: w.services.runs.remove_target(w.ana, 1), "target 1", "ana"),
     "kill.engaged": (lambda w: w.services.runs.kill(w.ana, "smoke"), "1 runs", "ana"),
     "kill.released": (lambda w: w.services.runs.release_kill_switch(w.ana), "", "ana"),
-    "pool.created": (lambda w: w.services.servers.create_pool(w.ana, "far"), "pool far", "ana"),
+    "pool.created": (lambda w: w.services.agents.create_pool(w.ana, "far"), "pool far", "ana"),
     "pool.changed": (lambda w: _give_pool(w), "pool lab", "ana"),
-    "pool.deleted": (lambda w: w.services.servers.delete_pool(w.ana, "empty"), "pool empty", "ana"),
-    "agent.enrolment": (lambda w: w.services.servers.create_enrolment(w.ana, "lab"), "pool lab", "ana"),
+    "pool.deleted": (lambda w: w.services.agents.delete_pool(w.ana, "empty"), "pool empty", "ana"),
+    "agent.enrolment": (lambda w: w.services.agents.create_enrolment(w.ana, "lab"), "pool lab", "ana"),
     "agent.enrolled": (lambda w: w.enrol(), "agent two", "callwright"),
     "enrolment.revoked": (_made, "enrolment 2", "callwright"),
     "agent.drain": (lambda w: _agent(w, "drain"), "agent one", "ana"),
@@ -186,7 +186,7 @@ async def _password(w: World) -> None:
 
 
 async def _give_pool(w: World) -> None:
-    await w.services.servers.give_pool(w.ana, "lab", await w.services.tests.project(w.ana, "office"))
+    await w.services.agents.give_pool(w.ana, "lab", await w.services.tests.project(w.ana, "office"))
 
 
 def records(data: Path) -> list[str]:
@@ -239,9 +239,9 @@ async def test_a_change_whose_entry_cannot_be_kept_is_not_made(
     if action in ("agent.enrolled", "enrolment.revoked"):  # they begin with an entry that is kept
         with pytest.raises(StorageUnavailable):
             await act(world)
-        states = [(a.name, a.state) for a in await services.servers.list()]
+        states = [(a.name, a.state) for a in await services.agents.list()]
         assert states == [("one", "active")]
-        assert (await services.servers.enrolments(PLATFORM))[0].used_at is None
+        assert (await services.agents.enrolments(PLATFORM))[0].used_at is None
         return
     before = records(tmp_path)
     with pytest.raises(StorageUnavailable):
@@ -257,7 +257,7 @@ async def test_a_change_that_is_refused_is_not_in_the_log(services: Services, ad
         services.accounts.revoke_key(admin, 99),
         services.tests.delete(admin, "nothing"),
         services.tests.create(admin, TEST, project="office"),
-        services.servers.revoke(admin, "nobody"),
+        services.agents.revoke(admin, "nobody"),
         services.accounts.create_user(admin, username="bob", password=PASSWORD),
         services.runs.start(admin, "nothing"),
     ):
@@ -296,7 +296,7 @@ async def test_guesses_by_the_thousand_do_not_fill_the_log(
 
 async def test_a_key_is_revoked_with_all_that_it_made(services: Services, admin: Identity) -> None:
     """Also with what a key made that it made, and with agents that came by its tokens."""
-    accounts, servers = services.accounts, services.servers
+    accounts, agents = services.accounts, services.agents
     owner = await accounts.user(admin.user_id)
 
     async def made(maker: Identity) -> Identity:
@@ -309,9 +309,9 @@ async def test_a_key_is_revoked_with_all_that_it_made(services: Services, admin:
     third = await made(second)
     stranger = await made(admin)
     await accounts.create_token(third, "laptop")
-    token, _ = await servers.create_enrolment(second, "lab")
-    agent, _ = await servers.enrol(token, "one", AgentInfo())
-    await servers.create_enrolment(second, "lab")
+    token, _ = await agents.create_enrolment(second, "lab")
+    agent, _ = await agents.enrol(token, "one", AgentInfo())
+    await agents.create_enrolment(second, "lab")
     assert second.key_id is not None
     # One in the middle was revoked alone: what it made is found all the same.
     assert await accounts.revoke_key(admin, second.key_id) == []
@@ -330,7 +330,7 @@ async def test_a_key_is_revoked_with_all_that_it_made(services: Services, admin:
     living = [key.id for key in await accounts.list_keys(admin) if key.revoked_at is None]
     assert living == [stranger.key_id]
     assert await accounts.tokens(admin) == []
-    assert (await servers.get(agent.id)).state == "revoked"
+    assert (await agents.get(agent.id)).state == "revoked"
     assert await accounts.made_by(admin, first.key_id) == []
     keys = {key.id: key for key in await accounts.list_keys(admin)}
     assert second.key_id in keys

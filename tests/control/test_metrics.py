@@ -137,8 +137,8 @@ async def test_requests_are_counted_by_template_and_never_by_what_a_client_makes
 
 
 async def test_agents_are_alive_until_their_heartbeats_stop(services: Services, clock: ManualClock) -> None:
-    agent, _ = await services.servers.ensure_embedded("vienna-1", AgentInfo(capacity=40))
-    await services.servers.heartbeat(agent.id, AgentInfo(capacity=40, busy=3))
+    agent, _ = await services.agents.ensure_embedded("vienna-1", AgentInfo(capacity=40))
+    await services.agents.heartbeat(agent.id, AgentInfo(capacity=40, busy=3))
     app, who = create_app(services, Settings()), {"agent": "vienna-1", "pool": "default"}
     text = (await ask(services, app=app)).text
     assert [value(text, name, **who) for name in ("agent_up", "agent_capacity_calls", "agent_calls")] == [
@@ -153,7 +153,7 @@ async def test_agents_are_alive_until_their_heartbeats_stop(services: Services, 
         0,
     ]
     full = AgentInfo(capacity=40, spool=SpoolState(5_000, 6_000, 2, 7))
-    await services.servers.heartbeat(agent.id, full)
+    await services.agents.heartbeat(agent.id, full)
     clock.advance(30)
     text = (await ask(services, app=app)).text
     assert [value(text, name, **who) for name in ("agent_up", "agent_calls")] == [0, 0]

@@ -822,7 +822,7 @@ async def test_a_run_that_waits_says_how_long_it_probably_will(
 async def test_a_pool_of_a_project_is_for_its_runs_alone(services: Services, demo: Identity) -> None:
     other = await services.tests.create_project(demo, "other")
     await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
-    await services.servers.create_pool(demo, "lab", other)
+    await services.agents.create_pool(demo, "lab", other)
     run = await services.runs.start(demo, "mine", pool="lab")
     with pytest.raises(Invalid, match="lab belongs to another project"):
         await services.runs.start(demo, "basic_call", pool="lab")
@@ -830,20 +830,20 @@ async def test_a_pool_of_a_project_is_for_its_runs_alone(services: Services, dem
     assert not stranger.sees(other.id)
     with pytest.raises(NotFound):
         await services.runs.start(stranger, "basic_call", pool="lab")
-    assert [pool.name for pool in await services.servers.pools_seen(stranger)] == []
-    assert [pool.name for pool in await services.servers.pools_seen(demo)] == ["lab"]
-    token, _ = await services.servers.create_enrolment(demo, "lab")
-    agent, _ = await services.servers.enrol(token, "one", AgentInfo())
-    assert await services.servers.agents_seen(stranger) == []
+    assert [pool.name for pool in await services.agents.pools_seen(stranger)] == []
+    assert [pool.name for pool in await services.agents.pools_seen(demo)] == ["lab"]
+    token, _ = await services.agents.create_enrolment(demo, "lab")
+    agent, _ = await services.agents.enrol(token, "one", AgentInfo())
+    assert await services.agents.agents_seen(stranger) == []
     with pytest.raises(NotFound):
-        await services.servers.agent_seen(stranger, agent.id)
-    assert (await services.servers.agent_seen(demo, agent.id)).name == "one"
+        await services.agents.agent_seen(stranger, agent.id)
+    assert (await services.agents.agent_seen(demo, agent.id)).name == "one"
     # A pool that is given away meanwhile: what waits for it is not carried out there.
-    await services.servers.give_pool(demo, "lab", await services.tests.project(demo, "demo"))
-    intake = Intake(services.runs, services.servers, services.evidence, lease=15.0)
+    await services.agents.give_pool(demo, "lab", await services.tests.project(demo, "demo"))
+    intake = Intake(services.runs, services.agents, services.evidence, lease=15.0)
     answer = await intake.claim(agent.id, Claim(run.id, run.session_id, 1))
     assert answer.job is None
-    await services.servers.give_pool(demo, "lab", None)
+    await services.agents.give_pool(demo, "lab", None)
     answer = await intake.claim(agent.id, Claim(run.id, run.session_id, 1))
     assert answer.job is not None
 
@@ -853,7 +853,7 @@ async def test_evidence_of_a_superseded_attempt_is_not_taken(
 ) -> None:
     run = await services.runs.start(demo, "basic_call")
     assert await services.runs.claim(run.id, 1, "ag", 15)
-    intake = Intake(services.runs, services.servers, services.evidence, lease=15.0)
+    intake = Intake(services.runs, services.agents, services.evidence, lease=15.0)
 
     def piece(attempt: int) -> EvidenceChunk:
         data = b"late"

@@ -63,7 +63,7 @@ async def test_a_key_is_revoked_with_what_it_made_when_that_is_wanted(
         second = await ok(await by_key.post("/api/v2/keys", json={"name": "hidden"}))
         assert second["made_by_key"] == first["id"]
         token = await ok(await by_key.post("/api/v2/agents/tokens", json={"pool": "lab"}))
-    agent, _ = await services.servers.enrol(token["token"], "one", AgentInfo())
+    agent, _ = await services.agents.enrol(token["token"], "one", AgentInfo())
     made = [{"kind": "key", "id": str(second["id"]), "name": "hidden"}]
     made.append({"kind": "agent", "id": agent.id, "name": "one"})
     assert await ok(await api.get(f"/api/v2/keys/{first['id']}/made")) == made
@@ -108,7 +108,7 @@ async def test_the_page_of_keys_offers_to_revoke_what_the_key_made(
             key.revoked_at is None for key in await services.accounts.list_keys(admin, of_everybody=True)
         } == {False}
         await services.tests.create_project(admin, "office")
-        await services.servers.create_pool(admin, "lab")
+        await services.agents.create_pool(admin, "lab")
         for path, fields in (
             ("/projects/limits", {"project": "office", "max_running": "3", "max_queued": ""}),
             ("/agents/pools", {"pool": "lab", "project": "1"}),
@@ -117,7 +117,7 @@ async def test_the_page_of_keys_offers_to_revoke_what_the_key_made(
         wrong = await press("/projects/limits", project="office", max_running="many", max_queued="")
         assert wrong.status_code == 422
     assert (await services.tests.project(admin, "office")).max_running == 3
-    assert [pool.project_id for pool in await services.servers.pools()] == [1]
+    assert [pool.project_id for pool in await services.agents.pools()] == [1]
     entries = [(entry.action, entry.detail) for entry in await services.accounts.audit_log(admin)]
     assert ("login.succeeded", "from 192.0.2.7") in entries
 
@@ -147,8 +147,8 @@ async def test_a_pool_is_given_to_a_project_and_hidden_from_others(
     sam = await services.stores.accounts.add_user(row, "")
     demo = await services.tests.project(admin, "demo")
     await services.accounts.put_member(admin, sam, demo, Role.MEMBER)
-    token, _ = await services.servers.create_enrolment(admin, "lab")
-    agent, _ = await services.servers.enrol(token, "one", AgentInfo())
+    token, _ = await services.agents.create_enrolment(admin, "lab")
+    agent, _ = await services.agents.enrol(token, "one", AgentInfo())
     start = {"test.name": "basic_call", "agentpool.name": "lab"}
     assert (await api.post("/api/v2/tests/run", json=start)).status_code == 422
     async with await client(app, await services.accounts.create_key("sam", sam)) as by_sam:

@@ -47,7 +47,7 @@ async def standing(services: Services) -> KillStanding:
     if switch is None:
         return KillStanding()
     stopped, waiting = await services.runs.kill_counts(switch)
-    agents = await services.servers.list()
+    agents = await services.agents.list()
     return KillStanding(switch, stopped, len(waiting), _silent(switch, waiting, agents))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from callwright.control.accounts.service import Accounts
-from callwright.control.agents.service import Servers
+from callwright.control.agents.service import Agents
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
 from callwright.control.credentials.vault import Vault
@@ -68,7 +68,7 @@ class Services:
     tests: Tests
     runs: Runs
     evidence: RunEvidence
-    servers: Servers
+    agents: Agents
     clock: Clock
     entropy: Entropy
     broker: Broker | None = None
@@ -109,7 +109,7 @@ class Services:
         audit = Audit(stores.audit, clock=clock)
         accounts = Accounts(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
         tests = Tests(stores.tests, audit=audit, clock=clock)
-        servers = Servers(stores.servers, audit=audit, clock=clock, entropy=entropy)
+        agents = Agents(stores.agents, audit=audit, clock=clock, entropy=entropy)
         runs = Runs(
             stores.runs,
             tests,
@@ -122,7 +122,7 @@ class Services:
         )
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
-        return cls(stores, accounts, tests, runs, kept, servers, clock, entropy, broker)
+        return cls(stores, accounts, tests, runs, kept, agents, clock, entropy, broker)
 
     async def close(self) -> None:
         await self.evidence.close()

@@ -279,7 +279,7 @@ class Platform:
 
         return Keeper(
             services.runs,
-            services.servers,
+            services.agents,
             services.evidence,
             broker,
             lease=self.settings.lease,
@@ -351,7 +351,7 @@ class Platform:
         from callwright.control.agents.model import AgentInfo
 
         settings = self.settings
-        agent, _ = await services.servers.ensure_embedded(AGENT_NAME, AgentInfo(capacity=settings.capacity))
+        agent, _ = await services.agents.ensure_embedded(AGENT_NAME, AgentInfo(capacity=settings.capacity))
         url, user, password = broker.url, broker.user, broker.password
         if self._nats is not None:
             account = await self._nats.account(agent.id, agent.pool)

@@ -10,14 +10,14 @@ import msgspec
 
 from callwright.control.accounts.model import PLATFORM, Identity, Project, Right
 from callwright.control.agents.model import Agent, AgentInfo, AgentState, Enrolment, Pool
-from callwright.control.agents.store import ServerStore
+from callwright.control.agents.store import AgentStore
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 
-__all__ = ["DEFAULT_POOL", "TOKEN_PREFIX", "Servers"]
+__all__ = ["DEFAULT_POOL", "TOKEN_PREFIX", "Agents"]
 
 DEFAULT_POOL = "default"
 TOKEN_PREFIX = "cwe_"
@@ -30,8 +30,8 @@ _CHANGES = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Servers:
-    def __init__(self, store: ServerStore, *, audit: Audit, clock: Clock, entropy: Entropy) -> None:
+class Agents:
+    def __init__(self, store: AgentStore, *, audit: Audit, clock: Clock, entropy: Entropy) -> None:
         self._store, self._audit, self._clock, self._entropy = store, audit, clock, entropy
 
     # -- pools

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from callwright.control.agents.model import Agent, Enrolment, Pool
 
-__all__ = ["ServerStore"]
+__all__ = ["AgentStore"]
 
 
-class ServerStore(Protocol):
+class AgentStore(Protocol):
     async def pools(self) -> list[Pool]: ...
     async def add_pool(self, name: str, now: float, project_id: int | None = None) -> Pool:
         """The one that is there, when there is one."""

@@ -27,7 +27,7 @@ async def missing(services: Services, broker: Broker | None, settings: Settings)
     try:
         if await services.runs.kill_switch() is not None:
             found.append("the kill switch is engaged")
-        agents = await services.servers.list()
+        agents = await services.agents.list()
         wall = services.clock.wall()
         if settings.agent_expected and not any(agent.alive(wall) for agent in agents):
             found.append("no agent is alive")

@@ -110,7 +110,7 @@ class Metrics:
     async def _records(self) -> list[Any]:
         wall = self._services.clock.wall()
         live, ended = await self._figures.look(wall)
-        agents = await self._services.servers.list()
+        agents = await self._services.agents.list()
         switch = await self._services.runs.kill_switch()
         found = [*_live_runs(live, wall), *_agents(agents, wall, max(15.0, self._settings.lease))]
         found.append(_gauge("kill_switch_engaged", "1 while no call may be placed.", switch is not None))

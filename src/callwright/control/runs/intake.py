@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from callwright.control.agents.model import AgentState
-from callwright.control.agents.service import Servers
+from callwright.control.agents.service import Agents
 from callwright.control.errors import (
     Conflict,
     DomainError,
@@ -53,14 +53,14 @@ class Intake:
     def __init__(
         self,
         runs: Runs,
-        servers: Servers,
+        agents: Agents,
         evidence: RunEvidence,
         *,
         lease: float,
         own: tuple[tuple[str, int], ...] = (),
     ) -> None:
         self.lease, self.own = lease, own
-        self._runs, self._servers, self._evidence = runs, servers, evidence
+        self._runs, self._agents, self._evidence = runs, agents, evidence
         self._moved: list[Run] = []
         self._pieces: dict[tuple[str, int, int], dict[int, bytes]] = {}  # the one that moved last at the end
 
@@ -70,10 +70,10 @@ class Intake:
 
     async def claim(self, agent_id: str, claim: Claim) -> ClaimAnswer:
         try:
-            agent, wanted = await self._servers.get(agent_id), await self._runs.by_id(claim.run_id)
+            agent, wanted = await self._agents.get(agent_id), await self._runs.by_id(claim.run_id)
         except NotFound as error:
             return ClaimAnswer(None, error.message, self.lease)
-        ours = agent.pool == wanted.pool and await self._servers.may_use(agent.pool, (wanted.project_id,))
+        ours = agent.pool == wanted.pool and await self._agents.may_use(agent.pool, (wanted.project_id,))
         if not ours or agent.state != AgentState.ACTIVE:
             return ClaimAnswer(None, "It is not for this agent.", self.lease)
         run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from callwright.control.agents.model import AgentInfo, AgentState
-from callwright.control.agents.service import Servers
+from callwright.control.agents.service import Agents
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
 from callwright.control.runs.intake import Intake, who_stopped
@@ -81,7 +81,7 @@ class Keeper:
     def __init__(
         self,
         runs: Runs,
-        servers: Servers,
+        agents: Agents,
         evidence: RunEvidence,
         broker: Broker,
         *,
@@ -91,9 +91,9 @@ class Keeper:
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
-        self._runs, self._servers, self._evidence = runs, servers, evidence
+        self._runs, self._agents, self._evidence = runs, agents, evidence
         self._broker, self._accounts = broker, accounts
-        self._intake = Intake(runs, servers, evidence, lease=lease, own=own)
+        self._intake = Intake(runs, agents, evidence, lease=lease, own=own)
         self._clock: Clock = clock or SystemClock()
         self._queued: dict[tuple[int, int], tuple[str, float]] = {}  # -> pool, when it was put in
         self._stops: dict[tuple[int, int], tuple[str, StopOrder]] = {}  # -> agent, what it is told
@@ -220,7 +220,7 @@ class Keeper:
     async def _served_pools(self) -> set[str]:
         """Those that some agent takes from."""
         try:
-            return {agent.pool for agent in await self._servers.list() if agent.state != AgentState.REVOKED}
+            return {agent.pool for agent in await self._agents.list() if agent.state != AgentState.REVOKED}
         except DomainError:
             return set()
 
@@ -239,7 +239,7 @@ class Keeper:
         self._look.set()
 
     async def _on_agents_changed(self, _: Message) -> None:
-        for agent in await self._servers.list():
+        for agent in await self._agents.list():
             if agent.state == AgentState.REVOKED:
                 await self._expel(agent.id)
                 continue
@@ -343,11 +343,11 @@ class Keeper:
         wall = self._clock.wall()
         agents = Counter(
             agent.pool
-            for agent in await self._servers.list()
+            for agent in await self._agents.list()
             if agent.state == AgentState.ACTIVE and agent.alive(wall, self.lease)
         )
         self._rooms = {pool: 1 + number for pool, number in agents.items()}
-        pools = await self._servers.pools()
+        pools = await self._agents.pools()
         self._owners_of_pools = {pool.name: pool.project_id for pool in pools if pool.project_id is not None}
         self._limits = dict(await self._runs.running_limits())
 
@@ -449,7 +449,7 @@ class Keeper:
 
     async def _heartbeat(self, agent_id: str, beat: Heartbeat) -> HeartbeatAnswer:
         info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels, spool=beat.spool)
-        agent = await self._servers.heartbeat(agent_id, info)
+        agent = await self._agents.heartbeat(agent_id, info)
         if agent is None or agent.state == AgentState.REVOKED:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
             await self._expel(agent_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callwright.control.accounts.store import AccountStore
-from callwright.control.agents.store import ServerStore
+from callwright.control.agents.store import AgentStore
 from callwright.control.audit.service import AuditStore
 from callwright.control.errors import Unmigrated
 from callwright.control.runs.store import RunStore
@@ -26,7 +26,7 @@ class Stores:
     audit: AuditStore
     tests: TestStore
     runs: RunStore
-    servers: ServerStore
+    agents: AgentStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -52,9 +52,9 @@ async def open_stores(location: Location, *, migrate: bool = False, connections:
 
 def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
+    from callwright.control.storage.sql.agents import SqlAgentStore
     from callwright.control.storage.sql.audit import SqlAuditStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
-    from callwright.control.storage.sql.servers import SqlServerStore
     from callwright.control.storage.sql.tests import SqlTestStore
 
     return Stores(
@@ -63,7 +63,7 @@ def on_database(database: Database) -> Stores:
         SqlAuditStore(database),
         SqlTestStore(database),
         SqlRunStore(database),
-        SqlServerStore(database),
+        SqlAgentStore(database),
     )
 
 

@@ -34,13 +34,13 @@ def routes(pages: Pages) -> list[Any]:
 
 
 def _agents(pages: Pages) -> list[Any]:
-    servers = pages.services.servers
+    agents = pages.services.agents
 
     async def shown(request: WebRequest, visitor: Visitor, **more: Any) -> Response[bytes]:
-        pools = await servers.pools_seen(visitor.identity)
+        pools = await agents.pools_seen(visitor.identity)
         projects = await pages.services.tests.projects(visitor.identity)
         context = {
-            "agents": await servers.agents_seen(visitor.identity),
+            "agents": await agents.agents_seen(visitor.identity),
             "pools": [pool.name for pool in pools] or ["default"],
             "given": [(pool.name, pool.project_id or 0) for pool in pools],
             "projects": [(0, "all projects"), *((one.id, one.name) for one in projects)],
@@ -54,7 +54,7 @@ def _agents(pages: Pages) -> list[Any]:
         return await pages.page(request, visitor, "agents.html", "Agents", status=status, **context)
 
     @get("/agents")
-    async def agents(request: WebRequest) -> Response[bytes]:
+    async def listed(request: WebRequest) -> Response[bytes]:
         return await shown(request, await pages.visitor(request))
 
     @post("/agents/enrol", status_code=200)
@@ -63,7 +63,7 @@ def _agents(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         pool = (await pages.form(request, visitor)).get("pool", "").strip() or "default"
         try:
-            token, _ = await servers.create_enrolment(visitor.identity, pool)
+            token, _ = await agents.create_enrolment(visitor.identity, pool)
         except Invalid as error:
             return await shown(request, visitor, refusal=error)
         return await shown(request, visitor, enrolment=token, pool=pool)
@@ -78,14 +78,14 @@ def _agents(pages: Pages) -> list[Any]:
         project = next((one for one in projects if str(one.id) == wanted), None)
         if project is None and wanted != "0":
             raise NotFound("project", wanted)
-        await servers.give_pool(visitor.identity, fields.get("pool", ""), project)
+        await agents.give_pool(visitor.identity, fields.get("pool", ""), project)
         return go("/agents", "changed")
 
     @post("/agents/{agent_id:str}/{change:str}", status_code=303)
     async def change(request: WebRequest, agent_id: FromPath[str], change: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         await pages.form(request, visitor)
-        acts = {"drain": servers.drain, "resume": servers.resume, "revoke": servers.revoke}
+        acts = {"drain": agents.drain, "resume": agents.resume, "revoke": agents.revoke}
         if change not in acts:
             raise Invalid(f"{change[:40]!r} is nothing that can be done to an agent.")
         agent = await acts[change](visitor.identity, agent_id)
@@ -93,7 +93,7 @@ def _agents(pages: Pages) -> list[Any]:
         await agents_changed(broker, agent, revoked=change == "revoke")
         return go("/agents", {"drain": "draining", "revoke": "revoked"}.get(change, "changed"))
 
-    return [agents, enrol, give, change]
+    return [listed, enrol, give, change]
 
 
 # -- targets and the kill switch -----------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def _keys(pages: Pages) -> list[Any]:
         also = await accounts.revoke_key(visitor.identity, key_id, with_made=with_made)
         for one in also:
             if one.kind == "agent":
-                agent = await pages.services.servers.get(one.id)
+                agent = await pages.services.agents.get(one.id)
                 await agents_changed(pages.services.broker, agent, revoked=True)
         left = await accounts.made_by(visitor.identity, key_id)
         if left:

@@ -46,7 +46,7 @@ async def _context(pages: Pages, visitor: Visitor, wanted: str) -> dict[str, Any
     since -= since % step
     runs = await services.runs.list(visitor.identity, RunFilter(since=now - 30 * 86_400), limit=_MOST_RUNS)
     tests = await services.tests.list(visitor.identity, limit=1_000)
-    agents = await services.servers.list()
+    agents = await services.agents.list()
     steps = health.steps(await services.runs.history(visitor.identity, since, step), runs, since, step, now)
     known = {test.id for test in tests}
     failing = [h for h in health.by_test(runs) if h.failing and h.latest.test_id in known]

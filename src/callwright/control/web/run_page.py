@@ -365,7 +365,7 @@ async def _report(pages: Pages, run: Run, address: str) -> Response[bytes]:
 
 async def _compared(pages: Pages, run: Run) -> tuple[Stored, Stored | None, Run | None]:
     """The run, and the last one of its test that passed before it."""
-    agents = {agent.id: agent.name for agent in await pages.services.servers.list()}
+    agents = {agent.id: agent.name for agent in await pages.services.agents.list()}
     before = await pages.services.runs.previous_pass(run)
     earlier = await stored(pages, before, agents) if before is not None else None
     return await stored(pages, run, agents), earlier, before

@@ -45,7 +45,7 @@ def routes(pages: Pages) -> list[Any]:
         query = {name: request.query_params.get(name, "")[:200] for name in (*_FILTERS, "q")}
         after = request.query_params.get("after", "")
         projects = await pages.services.tests.projects(visitor.identity)
-        agents = await pages.services.servers.list()
+        agents = await pages.services.agents.list()
         query["from"], query["to"] = _day(query["from"]), _day(query["to"])
         if query["agent"] not in [agent.name for agent in agents]:
             query["agent"] = ""
@@ -100,7 +100,7 @@ def routes(pages: Pages) -> list[Any]:
             raise Invalid("Choose two runs to compare.", "Tick two in the list of runs, then compare.")
         runs = [await pages.services.runs.get(visitor.identity, number) for number in chosen]
         before, after = sorted(runs, key=lambda run: run.id)
-        names = {agent.id: agent.name for agent in await pages.services.servers.list()}
+        names = {agent.id: agent.name for agent in await pages.services.agents.list()}
         seen = [await run_page.stored(pages, run, names) for run in (before, after)]
         found = await asyncio.to_thread(differences, seen[0].seen, seen[1].seen)
         others = await pages.services.runs.list(

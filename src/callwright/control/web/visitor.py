@@ -187,7 +187,7 @@ class Pages:
         return frame | {"can_run": False, "can_edit": False, "can_administer": False}
 
     async def frame(self, request: WebRequest, visitor: Visitor, nav: str) -> dict[str, Any]:
-        agents = [a for a in await self.services.servers.list() if a.state != "revoked"]
+        agents = [a for a in await self.services.agents.list() if a.state != "revoked"]
         now = self.now
         alive = sum(agent.alive(now) for agent in agents)
         return {

@@ -273,7 +273,7 @@ async def revoke_key(
     also = await services.accounts.revoke_key(identity, _key(key), with_made=with_made)
     for one in also:
         if one.kind == "agent":
-            await agents_changed(broker_of(request), await services.servers.get(one.id), revoked=True)
+            await agents_changed(broker_of(request), await services.agents.get(one.id), revoked=True)
     left = await services.accounts.made_by(identity, _key(key))
     return schemas.Data(
         data=schemas.RevokedKey(

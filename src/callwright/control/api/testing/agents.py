@@ -42,8 +42,8 @@ _HOURS = 24.0
 async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
     """Those of projects that you see, and those of all."""
     services, identity = services_of(request), identity_of(request)
-    agents, wall = await services.servers.agents_seen(identity), services.clock.wall()
-    pools, projects = await services.servers.pools_seen(identity), await services.tests.projects(identity)
+    agents, wall = await services.agents.agents_seen(identity), services.clock.wall()
+    pools, projects = await services.agents.pools_seen(identity), await services.tests.projects(identity)
     return schemas.Data(data=[translate.pool(pool, agents, wall, projects) for pool in pools])
 
 
@@ -66,7 +66,7 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     name = wishes.text(fields, "name", longest=64)
     services, identity = services_of(request), identity_of(request)
     project = await _project(request, fields)
-    pool = await services.servers.create_pool(identity, name, project)
+    pool = await services.agents.create_pool(identity, name, project)
     return schemas.Data(
         data=translate.pool(pool, [], 0.0, await services.tests.projects(identity)), status=201
     )
@@ -90,8 +90,8 @@ async def change_pool(request: _Request, name: FromPath[str]) -> schemas.Data[sc
     if "project" not in fields:
         raise invalid("project", "project is missing.")
     services, identity = services_of(request), identity_of(request)
-    pool = await services.servers.give_pool(identity, name, await _project(request, fields))
-    agents, wall = await services.servers.list(), services.clock.wall()
+    pool = await services.agents.give_pool(identity, name, await _project(request, fields))
+    agents, wall = await services.agents.list(), services.clock.wall()
     return schemas.Data(data=translate.pool(pool, agents, wall, await services.tests.projects(identity)))
 
 
@@ -103,7 +103,7 @@ async def _project(request: _Request, fields: Fields) -> Project | None:
 @get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
 async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data[list[schemas.Agent]]:
     services = services_of(request)
-    agents = await services.servers.agents_seen(identity_of(request))
+    agents = await services.agents.agents_seen(identity_of(request))
     wall = services.clock.wall()
     return schemas.Data(
         data=[translate.agent(agent, wall) for agent in agents if pool is None or agent.pool == pool]
@@ -113,7 +113,7 @@ async def list_agents(request: _Request, pool: MaybeWord = None) -> schemas.Data
 @get("/agents/{agent_id:str}", opt=_READ, tags=_AGENTS, summary="One agent")
 async def get_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
-    return _agent(request, await services.servers.agent_seen(identity_of(request), agent_id))
+    return _agent(request, await services.agents.agent_seen(identity_of(request), agent_id))
 
 
 @patch(
@@ -129,8 +129,8 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
     state = wishes.text(fields, "state")
     if state not in ("active", "draining"):
         raise invalid("state", f"{state!r} is not a state.", value=state, permitted=("active", "draining"))
-    servers, identity = services_of(request).servers, identity_of(request)
-    change = servers.drain if state == "draining" else servers.resume
+    agents, identity = services_of(request).agents, identity_of(request)
+    change = agents.drain if state == "draining" else agents.resume
     agent = await change(identity, agent_id)
     await agents_changed(broker_of(request), agent)
     return _agent(request, agent)
@@ -145,14 +145,14 @@ async def change_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Da
 )
 async def revoke_agent(request: _Request, agent_id: FromPath[str]) -> schemas.Data[schemas.Agent]:
     services = services_of(request)
-    agent = await services.servers.revoke(identity_of(request), agent_id)
+    agent = await services.agents.revoke(identity_of(request), agent_id)
     await agents_changed(broker_of(request), agent, revoked=True)
     return _agent(request, agent)
 
 
 @get("/agents/tokens", opt=_ADMINISTER, tags=_AGENTS, summary="List enrolment tokens")
 async def list_tokens(request: _Request) -> schemas.Data[list[schemas.EnrolmentToken]]:
-    tokens = await services_of(request).servers.enrolments(identity_of(request))
+    tokens = await services_of(request).agents.enrolments(identity_of(request))
     return schemas.Data(data=[translate.enrolment(token) for token in tokens])
 
 
@@ -178,7 +178,7 @@ async def create_token(request: _Request) -> schemas.Data[schemas.EnrolmentToken
     pool = wishes.text(fields, "pool", optional=True, longest=64) or wishes.DEFAULT_POOL
     hours = wishes.number(fields, "hours", default=_HOURS) or _HOURS
     services, identity = services_of(request), identity_of(request)
-    token, record = await services.servers.create_enrolment(identity, pool, min(hours, 24.0 * 365) * 3600.0)
+    token, record = await services.agents.create_enrolment(identity, pool, min(hours, 24.0 * 365) * 3600.0)
     return schemas.Data(data=translate.enrolment(record, token), status=201)
 
 

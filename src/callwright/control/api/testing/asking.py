@@ -28,7 +28,7 @@ async def answer_ask(services: Services, settings: Settings, fields: Fields) -> 
     if not services.runs.knows(agent_id, token):
         raise unauthorized(_STRANGER)
     try:
-        agent = await services.servers.get(agent_id)
+        agent = await services.agents.get(agent_id)
     except NotFound:
         raise unauthorized(_STRANGER) from None
     lease, revoked = settings.lease, agent.state == AgentState.REVOKED
@@ -36,7 +36,7 @@ async def answer_ask(services: Services, settings: Settings, fields: Fields) -> 
     orders = []
     if not revoked:
         with contextlib.suppress(StorageUnavailable):  # what cannot be written can be told all the same
-            await services.servers.seen(agent_id)
+            await services.agents.seen(agent_id)
             await services.runs.renew(running, agent_id, lease)
             await services.runs.confirm_ended(agent_id, running)
         orders = [

@@ -45,7 +45,7 @@ async def enrol(
         nonlocal account
         account = await _account(broker, agent)
 
-    agent, _ = await services.servers.enrol(token, name, info, prepare)
+    agent, _ = await services.agents.enrol(token, name, info, prepare)
     return schemas.Enrolled(
         agent_id=str(agent.id),
         name=agent.name,

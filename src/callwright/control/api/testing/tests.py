@@ -223,7 +223,7 @@ async def run_test(
     if idempotency_key is not None and not idempotency_key.isprintable():
         raise invalid("Idempotency-Key", "The key must be printable.")
     if wish.pool != wishes.DEFAULT_POOL:
-        pools = [pool.name for pool in await services.servers.pools_seen(identity)]
+        pools = [pool.name for pool in await services.agents.pools_seen(identity)]
         if wish.pool not in pools:
             message = f"There is no pool {wish.pool[:100]!r}: no agent would ever take the run."
             raise invalid("agentpool.name", message, value=wish.pool, permitted=pools)

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from callwright.control.accounts import model as accounts
-from callwright.control.agents import model as servers
+from callwright.control.agents.model import Agent, Enrolment, Pool
 from callwright.control.api.testing import schemas
 from callwright.control.runs import model as runs
-from callwright.control.tests import model as scenarios
 from callwright.control.tests.masking import masked_parameters
+from callwright.control.tests.model import CatalogueEntry, Test
 from callwright.evidence.redaction import Redactor
 
 PATH = "/api/v2"
@@ -70,15 +70,15 @@ def parameters(text: str) -> list[schemas.Parameter]:
     return msgspec.convert(masked_parameters(msgspec.json.decode(text)), list[schemas.Parameter])
 
 
-def test_row(test: scenarios.Test) -> schemas.TestRow:
+def test_row(test: Test) -> schemas.TestRow:
     return schemas.TestRow(**_test(test))
 
 
-def test_detail(test: scenarios.Test, document: str) -> schemas.TestDetail:
+def test_detail(test: Test, document: str) -> schemas.TestDetail:
     return schemas.TestDetail(**_test(test), document=document)
 
 
-def _test(test: scenarios.Test) -> dict[str, Any]:
+def _test(test: Test) -> dict[str, Any]:
     return {
         "id": test.id,
         "name": test.name,
@@ -95,7 +95,7 @@ def _test(test: scenarios.Test) -> dict[str, Any]:
     }
 
 
-def testcase(entry: scenarios.CatalogueEntry) -> schemas.Testcase:
+def testcase(entry: CatalogueEntry) -> schemas.Testcase:
     return schemas.Testcase(
         name=entry.name,
         title=entry.title,
@@ -241,7 +241,7 @@ def call_metrics(call: Mapping[str, Any]) -> schemas.CallMetrics:
     )
 
 
-def agent(record: servers.Agent, wall: float) -> schemas.Agent:
+def agent(record: Agent, wall: float) -> schemas.Agent:
     spool = record.spooled
     return schemas.Agent(
         id=str(record.id),
@@ -266,8 +266,8 @@ def agent(record: servers.Agent, wall: float) -> schemas.Agent:
 
 
 def pool(
-    record: servers.Pool,
-    agents: Sequence[servers.Agent],
+    record: Pool,
+    agents: Sequence[Agent],
     wall: float,
     projects: Iterable[accounts.Project] = (),
 ) -> schemas.Pool:
@@ -284,7 +284,7 @@ def pool(
     )
 
 
-def enrolment(record: servers.Enrolment, token: str | None = None) -> schemas.EnrolmentToken:
+def enrolment(record: Enrolment, token: str | None = None) -> schemas.EnrolmentToken:
     return schemas.EnrolmentToken(
         id=record.id,
         pool=record.pool,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Table, UniqueConstraint, literal, null, select, update
 
 from callwright.control.accounts.model import ApiKey, KeySecret, Made
+from callwright.control.storage.sql.agents import agents, enrolments
 from callwright.control.storage.sql.columns import (
     Id,
     id_column,
@@ -17,7 +18,6 @@ from callwright.control.storage.sql.columns import (
 )
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.projects import projects
-from callwright.control.storage.sql.servers import agents, enrolments
 from callwright.control.storage.sql.tokens import SqlTokens, tokens
 from callwright.control.storage.sql.users import ALIVE, users
 from callwright.control.storage.sql.writing import inserting

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from callwright.control.storage.sql import (  # noqa: F401
+    agents,
     audit,
     credentials,
     evidence,
     keys,
     projects,
-    servers,
     settings,
     targets,
     tests,

@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, case, func, literal, or_, select
 
 from callwright.control.runs.model import Given, StoredDetail
 from callwright.control.runs.transitions import Phase
+from callwright.control.storage.sql.agents import pools
 from callwright.control.storage.sql.database import Statement, param
 from callwright.control.storage.sql.runs.tables import (
     LIVE,
@@ -19,7 +20,6 @@ from callwright.control.storage.sql.runs.tables import (
     run_words,
     runs,
 )
-from callwright.control.storage.sql.servers import pools
 from callwright.control.storage.sql.writing import columns, contains, in_projects
 
 BY_SESSION = Statement(select(*RUN).where(runs.c.session_id == param("session_id")), brief=True)

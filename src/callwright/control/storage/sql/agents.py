@@ -20,7 +20,7 @@ from callwright.control.storage.sql.columns import (
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of
 
-__all__ = ["SqlServerStore"]
+__all__ = ["SqlAgentStore"]
 
 pools = Table(
     "pools",
@@ -120,8 +120,8 @@ _USE_ENROLMENT = Statement(
 )
 
 
-class SqlServerStore:
-    """ServerStore on any Database."""
+class SqlAgentStore:
+    """AgentStore on any Database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

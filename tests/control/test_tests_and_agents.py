@@ -120,41 +120,41 @@ def test_the_catalogue_is_told_with_its_parameters(services: Services) -> None:
 async def test_an_agent_enrols_once_with_its_token(
     services: Services, admin: Identity, clock: ManualClock
 ) -> None:
-    token, _ = await services.servers.create_enrolment(admin, "lab")
-    agent, secret = await services.servers.enrol(
+    token, _ = await services.agents.create_enrolment(admin, "lab")
+    agent, secret = await services.agents.enrol(
         token, "one", AgentInfo("1.0", 20, 0, ("PCMU",), {"site": "a"})
     )
     assert (agent.pool, agent.capacity, agent.state) == ("lab", 20, "active")
-    assert await services.servers.authenticate(agent.id, secret) == agent
-    assert await services.servers.authenticate(agent.id, "x" + secret) is None
+    assert await services.agents.authenticate(agent.id, secret) == agent
+    assert await services.agents.authenticate(agent.id, "x" + secret) is None
     for spent in (token, "wrong", "\0", ""):
         with pytest.raises(Forbidden):
-            await services.servers.enrol(spent, "two", AgentInfo())
-    late, _ = await services.servers.create_enrolment(admin)
+            await services.agents.enrol(spent, "two", AgentInfo())
+    late, _ = await services.agents.create_enrolment(admin)
     clock.advance(3601)
     with pytest.raises(Forbidden):
-        await services.servers.enrol(late, "two", AgentInfo())
+        await services.agents.enrol(late, "two", AgentInfo())
     with pytest.raises(Forbidden):
-        await services.servers.create_enrolment(VIEWER)
-    assert token not in str(await services.servers.enrolments(admin))
+        await services.agents.create_enrolment(VIEWER)
+    assert token not in str(await services.agents.enrolments(admin))
 
 
 async def test_a_token_survives_a_refusal(services: Services, admin: Identity) -> None:
-    token, _ = await services.servers.create_enrolment(admin)
-    taken, _ = await services.servers.create_enrolment(admin)
-    await services.servers.enrol(taken, "one", AgentInfo())
+    token, _ = await services.agents.create_enrolment(admin)
+    taken, _ = await services.agents.create_enrolment(admin)
+    await services.agents.enrol(taken, "one", AgentInfo())
 
     async def no_account(_: Agent) -> None:
         raise Unavailable("there is no account at the broker")
 
     with pytest.raises(Unavailable):
-        await services.servers.enrol(token, "two", AgentInfo(), no_account)
+        await services.agents.enrol(token, "two", AgentInfo(), no_account)
     with pytest.raises(Conflict):
-        await services.servers.enrol(token, "one", AgentInfo())
+        await services.agents.enrol(token, "one", AgentInfo())
     with pytest.raises(Invalid):
-        await services.servers.enrol(token, "a name", AgentInfo())
-    assert [agent.name for agent in await services.servers.list()] == ["one"]
-    agent, _ = await services.servers.enrol(token, "two", AgentInfo())
+        await services.agents.enrol(token, "a name", AgentInfo())
+    assert [agent.name for agent in await services.agents.list()] == ["one"]
+    agent, _ = await services.agents.enrol(token, "two", AgentInfo())
     assert agent.name == "two"
 
 
@@ -163,10 +163,10 @@ async def test_who_was_revoked_and_is_enrolled_anew_is_the_same_agent(
 ) -> None:
     ids = []
     for _ in range(3):
-        token, _ = await services.servers.create_enrolment(admin)
-        agent, secret = await services.servers.enrol(token, "one", AgentInfo())
-        assert await services.servers.authenticate(agent.id, secret) is not None
-        await services.servers.revoke(admin, agent.id)
+        token, _ = await services.agents.create_enrolment(admin)
+        agent, secret = await services.agents.enrol(token, "one", AgentInfo())
+        assert await services.agents.authenticate(agent.id, secret) is not None
+        await services.agents.revoke(admin, agent.id)
         ids.append(agent.id)
     assert len(set(ids)) == 1
 
@@ -174,29 +174,29 @@ async def test_who_was_revoked_and_is_enrolled_anew_is_the_same_agent(
 async def test_an_agent_is_alive_while_it_is_heard(
     services: Services, admin: Identity, clock: ManualClock
 ) -> None:
-    agent, _ = await services.servers.ensure_embedded("here", AgentInfo())
+    agent, _ = await services.agents.ensure_embedded("here", AgentInfo())
     assert not agent.alive(clock.wall())
-    beat = await services.servers.heartbeat(agent.id, AgentInfo("2.0", 10, 3))
+    beat = await services.agents.heartbeat(agent.id, AgentInfo("2.0", 10, 3))
     assert beat is not None
     assert (beat.busy, beat.version) == (3, "2.0")
     assert beat.alive(clock.wall() + 15)
     assert not beat.alive(clock.wall() + 16)
-    assert (await services.servers.drain(admin, agent.id)).state == "draining"
-    assert (await services.servers.resume(admin, agent.id)).state == "active"
-    again, _ = await services.servers.ensure_embedded("here", AgentInfo())
+    assert (await services.agents.drain(admin, agent.id)).state == "draining"
+    assert (await services.agents.resume(admin, agent.id)).state == "active"
+    again, _ = await services.agents.ensure_embedded("here", AgentInfo())
     assert again.id == agent.id
-    await services.servers.revoke(admin, agent.id)
-    assert await services.servers.heartbeat(agent.id, AgentInfo()) is None
-    assert await services.servers.list() == []
+    await services.agents.revoke(admin, agent.id)
+    assert await services.agents.heartbeat(agent.id, AgentInfo()) is None
+    assert await services.agents.list() == []
 
 
 async def test_pools_have_names_that_fit_a_subject_of_the_broker(services: Services, admin: Identity) -> None:
     for name in ("a b", "a.b", "", "*", "x" * 64, "ü"):
         with pytest.raises(Invalid):
-            await services.servers.create_pool(admin, name)
-    await services.servers.create_pool(admin, "lab")
-    await services.servers.ensure_embedded("here", AgentInfo(), "lab")
+            await services.agents.create_pool(admin, name)
+    await services.agents.create_pool(admin, "lab")
+    await services.agents.ensure_embedded("here", AgentInfo(), "lab")
     with pytest.raises(Conflict):
-        await services.servers.delete_pool(admin, "lab")
+        await services.agents.delete_pool(admin, "lab")
     with pytest.raises(NotFound):
-        await services.servers.delete_pool(admin, "none")
+        await services.agents.delete_pool(admin, "none")
