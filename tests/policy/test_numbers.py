@@ -234,6 +234,31 @@ ORDINARY = [
     ),
 ]
 
+#: Numbers on which one may disagree: (number, what it is, why).
+DECIDED = [
+    ("043112", None, "a 0 and area code 0431; without a plus or 00, 43 is no country"),
+    ("43112", None, "an extension of five digits"),
+    ("943112", None, "an extension of six digits"),
+    ("0043112", "emergency", "00 is a plus, and +43 112 is 112 in Austria"),
+    ("011911", "emergency", "011 is a plus in North America, and a plus is skipped before 911"),
+    ("011112", "emergency", "the same before 112"),
+    ("011000", "emergency", "the same before 000, which is no row of trunk zeros"),
+    ("0011911", "emergency", "0011 is a plus in Australia"),
+    ("9011911", "emergency", "an outside line and 011"),
+    ("90011999", "emergency", "an outside line and 0011"),
+    ("9011112#", "emergency", "an outside line, 011, and a hash"),
+    ("0112345", None, "0 and area code 0112; behind 011 stands no emergency number"),
+    ("+390112", "emergency", "no subscriber of Turin (011) has one digit; a switch in Italy hears 0 and 112"),
+    ("+39(0)118", "emergency", "the same with a trunk 0 that Italy has not"),
+    ("0039 0112", "emergency", "00 is a plus"),
+    ("+390112345678", None, "a subscriber in Turin"),
+    ("+390110", "emergency", "0 and 110 in Italy"),
+    ("+302112", None, "2112 is no number of Greece, and no digit for a line is 2"),
+    ("+30112", "emergency", "112 in Greece"),
+    ("+300112", "emergency", "112 in Greece behind a trunk 0"),
+    ("8112", None, "an extension; 8 is no digit for a line that we know of"),
+]
+
 #: What one country alone has: (number, the country).
 NATIONAL = [
     *(
@@ -269,7 +294,8 @@ NATIONAL = [
     ),
     *((number, "IT") for number in ("0899123456", "899123456", "0892424", "90899123456")),
     *((number, "CH") for number in ("0906123456", "0901123456", "00906123456", "117")),
-    *((number, "JP") for number in ("010439001234567", "0990123456", "01043112")),
+    *((number, "JP") for number in ("010439001234567", "0990123456", "01043112", "010112")),
+    *((number, "FR") for number in ("+15", "++15", "+15#", "0+15", "01115")),
     *((number, "AU") for number in ("106", "1900123456", "0011439001234567", "01900123456")),
     *((number, "US") for number in ("1911", "91911", "9112", "9110")),
 ]
@@ -286,6 +312,11 @@ ELSEWHERE = [
 @pytest.mark.parametrize("user", sorted(DANGEROUS))
 def test_emergency_number_is_refused_in_every_dressing(user: str) -> None:
     assert danger(user) == "emergency"
+
+
+@pytest.mark.parametrize(("user", "kind", "why"), DECIDED)
+def test_disputed_number_is_decided_for_a_reason(user: str, kind: str | None, why: str) -> None:
+    assert danger(user) == kind, why
 
 
 @pytest.mark.parametrize("user", COSTLY)

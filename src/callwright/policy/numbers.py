@@ -36,6 +36,8 @@ _SERVICE = re.compile(r"(?:urn:service:)?sos(?:[.:].*)?", re.DOTALL)  # RFC 5031
 _BEHIND_ANY_LINE = re.compile(r"[09]*(?:112|911|999|000)")
 _BEHIND_ZEROS = re.compile(rf"0+(?:{'|'.join(sorted(EMERGENCY))})")
 _BEHIND_LONG_DISTANCE = re.compile(r"[09]+1(?:112|911)")  # 9 1 911: the 1 of North America
+# In Italy the 0 belongs to the number, but no subscriber's number is this short: a switch hears 0 and 112.
+_BEHIND_ITALIAN_ZERO = re.compile(rf"390{{1,3}}(?:{'|'.join(sorted(EMERGENCY))})")
 # 999 behind a 9 is an extension like any other, unless the target's country has 999.
 _EXTENSIONS = frozenset(("9999",))
 
@@ -231,7 +233,7 @@ def _abroad(digits: str, plus: bool, country: str | None) -> set[str]:
             found.add(rest[prefix.end() :])
         if country is not None:
             found.add(without_prefix_of(country, rest))
-    found = {number.lstrip("0") for number in found} - {""}
+    found = {number.lstrip("0") or number for number in found} - {""}  # 000 is a number of its own
     for number in tuple(found):
         for code in calling_codes(number):
             rest = number[len(code) :]
@@ -258,7 +260,9 @@ def _kinds(digits: str, plus: bool, country: str | None) -> Iterator[str]:
     if _BEHIND_ANY_LINE.fullmatch(digits) and digits not in _EXTENSIONS:
         yield "emergency"
     for number in _abroad(digits, plus, country):
-        if emergency_behind(number, EMERGENCY):
+        if number in EMERGENCY or (country is not None and is_emergency_in(country, number)):
+            yield "emergency"  # 011 911: a prefix for abroad is a plus
+        if emergency_behind(number, EMERGENCY) or _BEHIND_ITALIAN_ZERO.fullmatch(number):
             yield "emergency"
         if _SATELLITE.match(number):
             yield "satellite"
