@@ -50,8 +50,6 @@ class Soak:
             try:
                 work()
                 self.done[name] += 1
-            except httpx.RemoteProtocolError:  # an idle connection was closed as it was to be used again
-                self.done["dropped"] += 1
             except (httpx.HTTPError, OSError, AssertionError) as error:
                 self.wrong.append(f"{name}: {error!r}"[:300])
 
@@ -169,7 +167,6 @@ def test_the_memory_stays_flat_under_posts_streams_and_slow_clients(tmp_path: Pa
         )
     print(f"soak: {dict(soak.done)}, slowest answer of /healthz {soak.slowest:.2f} s")
     assert soak.wrong == []
-    assert soak.done["dropped"] <= 2 + soak.done["documents"] // 20
     assert min(soak.done[name] for name in ("runs", "documents", "health", "stalled")) > 0
     quarter = len(looks) // 4
     for process in looks[-1]:

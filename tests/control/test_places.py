@@ -122,7 +122,8 @@ class Answer:
             elif not reads:
                 await asyncio.Event().wait()
 
-        scope = {"type": "http", "path": path, "method": method, "client": (client, port), "headers": headers}
+        peer = (client, str(port))  # as Granian tells it
+        scope = {"type": "http", "path": path, "method": method, "client": peer, "headers": headers}
         await app(scope, receive, send)
         return self
 
@@ -253,19 +254,39 @@ async def test_silent_connections_of_an_address_beyond_its_share_are_ended_the_o
     house = House()
     connections = Connections(house.places, limit=4, exempt=["10.0.0.0/8"])
     assert connections.surplus(_connections(["192.0.2.1"] * 4 + ["10.0.0.7"] * 9)) == []
-    assert connections.surplus(_connections(["192.0.2.1"] * 4 + ["10.0.0.7"] * 9 + ["192.0.2.1"] * 2)) == [
-        0,
-        1,
-    ]
-    await house.ask("192.0.2.1", port=1000)  # a request goes on
+    more = _connections(["192.0.2.1"] * 4 + ["10.0.0.7"] * 9 + ["192.0.2.1"] * 2)
+    assert connections.surplus(more) == [0, 1]
+    await house.end()
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+async def test_a_connection_with_a_request_going_on_is_not_ended(path: str) -> None:
+    house = House()
+    connections = Connections(house.places, limit=4)
+    connections.surplus(_connections(["192.0.2.1"] * 6))
+    await house.ask("192.0.2.1", path, port=1000)
     assert connections.surplus(_connections(["192.0.2.1"] * 6)) == [1, 2]
-    house.places.known.add(("192.0.2.1", 1005))  # somebody signed in there
+    await house.end()
+    assert connections.surplus(_connections(["192.0.2.1"] * 6)) == [0, 1]
+
+
+async def test_a_connection_on_which_somebody_signed_in_is_not_ended() -> None:
+    house = House()
+    connections = Connections(house.places, limit=4)
+    connections.surplus(_connections(["192.0.2.1"] * 6))
+    await house.ask("192.0.2.1", port=1000, headers=account("ana"))
+    await house.end()
     assert connections.surplus(_connections(["192.0.2.1"] * 6)) == [1]
     assert connections.surplus({}) == []
     assert house.places.known  # it may have come after the look
     assert connections.surplus({}) == []
     assert not house.places.known
-    await house.end()
+
+
+async def test_a_connection_has_time_for_its_first_request() -> None:
+    connections = Connections(House().places, limit=4)
+    assert connections.surplus(_connections(["192.0.2.1"] * 6)) == []
+    assert connections.surplus(_connections(["192.0.2.1"] * 9)) == [0, 1, 2, 3, 4]
 
 
 def test_several_workers_share_what_one_address_may_hold() -> None:

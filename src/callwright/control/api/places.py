@@ -47,7 +47,7 @@ def owner_of(host: str) -> str:
 
 class Connections:
     """Which open connections of a worker are too many: of an address on which nobody signed in, with no
-    request going on. The oldest go first, so that a fresh one has time for its request."""
+    request going on. The oldest go first, and none at its first sight, so that it has time for its request."""
 
     def __init__(self, places: Places, limit: int, exempt: Sequence[str] = ()) -> None:
         """``limit``: of one address; 0 is none. ``exempt``: the proxies, whose clients `Places` counts."""
@@ -76,7 +76,9 @@ class Connections:
             more = len(of_one) - self._limit
             if not self._limit or more <= 0 or self._is_exempt(of_one[0][0]):
                 continue
-            idle = [peer for peer in of_one if peer not in self._places.peers]
+            idle = [
+                peer for peer in of_one if peer not in self._places.peers and self._seen[peer] < self._turn
+            ]
             idle.sort(key=lambda peer: self._seen[peer])
             found += [open_now[peer] for peer in idle[:more]]
         return found
@@ -108,20 +110,31 @@ class Places:
         self.known: set[tuple[str, int]] = set()  # connections on which somebody signed in
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] in _FREE:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         client = scope.get("client") or ("", 0)
-        place = Place(self, owner_of(client[0]), _shows_credentials(scope["headers"]))
         host, port = scope.get(PEER) or client
-        peer = plain(host), port
+        peer = plain(host), int(port)  # Granian tells ports as text, the kernel as numbers
+        self.peers[peer] += 1
+        try:
+            if scope["path"] in _FREE:
+                await self._app(scope, receive, send)
+            else:
+                await self._hold(peer, owner_of(client[0]), scope, receive, send)
+        finally:
+            self.peers[peer] -= 1
+            if not self.peers[peer]:
+                del self.peers[peer]
+
+    async def _hold(self, peer: tuple[str, int], owner: str, scope: Any, receive: Any, send: Any) -> None:
+        place = Place(self, owner, _shows_credentials(scope["headers"]))
         try:
             place.enter()
         except _Full as full:
             await _refuse(send, full)
             return
         scope[_KEY] = place
-        self.peers[peer] += 1
         exchange = _Exchange(place, receive, send, self._bounds, self._clock)
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -130,9 +143,6 @@ class Places:
                 raise
         finally:
             place.leave()
-            self.peers[peer] -= 1
-            if not self.peers[peer]:
-                del self.peers[peer]
             if place.account and len(self.known) < _MOST_KNOWN:
                 self.known.add(peer)
 
