@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -44,17 +45,21 @@ def end(descriptors: Mapping[int, tuple[str, int]]) -> None:
 
 @contextmanager
 def _connection(descriptor: int) -> Iterator[socket.socket | None]:
-    """A copy of its own of the descriptor, so that it cannot become another one meanwhile."""
-    try:
-        copy = os.dup(descriptor)
-    except OSError:
+    """A copy of its own of the descriptor, so that it cannot become another one meanwhile.
+
+    Only of a socket: a process that closes any copy of a file's descriptor loses all of its locks on the
+    file (POSIX), and a database that two processes write at once is malformed.
+    """
+    copy = None
+    with suppress(OSError):  # it has ended meanwhile
+        if _is_socket(descriptor):
+            copy = os.dup(descriptor)
+    if copy is None or not _is_socket(copy):  # a copy that became a file meanwhile stays open
         yield None
         return
-    try:
-        connection = socket.socket(fileno=copy)
-    except OSError:  # a file, a pipe
-        os.close(copy)
-        yield None
-        return
-    with connection:
+    with socket.socket(fileno=copy) as connection:
         yield connection
+
+
+def _is_socket(descriptor: int) -> bool:
+    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)

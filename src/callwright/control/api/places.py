@@ -47,7 +47,7 @@ def owner_of(host: str) -> str:
 
 class Connections:
     """Which open connections of a worker are too many: of an address on which nobody signed in, with no
-    request going on. The oldest go first, and none at its first sight, so that it has time for its request."""
+    request going on. The oldest go first, and none at its first sight: it has time for its request."""
 
     def __init__(self, places: Places, limit: int, exempt: Sequence[str] = ()) -> None:
         """``limit``: of one address; 0 is none. ``exempt``: the proxies, whose clients `Places` counts."""
