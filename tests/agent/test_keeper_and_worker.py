@@ -21,7 +21,7 @@ from callwright.cli.job import Carrier, weigh
 from callwright.control.accounts.model import PLATFORM as SYSTEM
 from callwright.control.agents.model import AgentInfo
 from callwright.control.errors import EvidenceAway
-from callwright.control.runs.keeper import Keeper
+from callwright.control.keeping.keeper import Keeper
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
 from callwright.dispatch import subject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.control.runs.rounds import POOL, Rounds
+from callwright.control.keeping.rounds import POOL, Rounds
 from callwright.dispatch.broker import Unavailable
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.subject import pool_token

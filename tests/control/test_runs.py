@@ -22,7 +22,7 @@ from callwright.control.errors import (
     RefusedByPolicy,
     WroteLate,
 )
-from callwright.control.runs.intake import Intake
+from callwright.control.keeping.intake import Intake
 from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown

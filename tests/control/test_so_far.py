@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from callwright.control.runs.so_far import SoFar
+from callwright.control.keeping.so_far import SoFar
 
 
 def test_of_what_holds_all_only_the_last_is_kept_and_the_rest_in_order() -> None:

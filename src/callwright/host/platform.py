@@ -31,7 +31,7 @@ from callwright.host.web_worker import WebSettings, figures_folder, write_settin
 
 if TYPE_CHECKING:
     from callwright.control.evidence.service import EvidenceLimits
-    from callwright.control.runs.keeper import Keeper
+    from callwright.control.keeping.keeper import Keeper
     from callwright.control.services import Services
     from callwright.control.storage.evidence.location import EvidenceLocation
     from callwright.dispatch.nats import NatsBroker
@@ -275,7 +275,7 @@ class Platform:
         return services, new
 
     def _keeper(self, services: Services, broker: NatsBroker, own: tuple[tuple[str, int], ...]) -> Keeper:
-        from callwright.control.runs.keeper import Keeper
+        from callwright.control.keeping.keeper import Keeper
 
         return Keeper(
             services.runs,

@@ -11,7 +11,7 @@ from callwright.control.api.body import Fields
 from callwright.control.api.problems import invalid, unauthorized
 from callwright.control.api.testing import schemas, wishes
 from callwright.control.errors import NotFound, StorageUnavailable
-from callwright.control.runs.intake import who_stopped
+from callwright.control.keeping.intake import who_stopped
 from callwright.control.services import Services, Settings
 from callwright.dispatch.messages.agents import HeldRun
 

@@ -18,12 +18,12 @@ from callwright.control.agents.model import AgentInfo, AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
-from callwright.control.runs.intake import Intake, who_stopped
+from callwright.control.keeping.intake import Intake, who_stopped
+from callwright.control.keeping.rounds import Rounds
+from callwright.control.keeping.so_far import SoFar
 from callwright.control.runs.line import Line
 from callwright.control.runs.model import Run
-from callwright.control.runs.rounds import Rounds
 from callwright.control.runs.service import Runs
-from callwright.control.runs.so_far import SoFar
 from callwright.control.runs.transitions import Phase
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription

@@ -1,0 +1,1 @@
+"""What the parent of `serve` keeps going between the database and the agents: a keeper for each record."""
