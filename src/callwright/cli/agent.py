@@ -224,9 +224,9 @@ def _enrol(
     import httpx
     import msgspec
 
-    from callwright import __version__
     from callwright.agent.identity import Identity
     from callwright.net.trust import verifying_context
+    from callwright.version import __version__
 
     try:
         trust = verifying_context(ca.read_text()) if ca is not None else verifying_context()
@@ -338,13 +338,13 @@ async def _work(
     patience: Patience,
     supervised: bool,
 ) -> None:
-    from callwright import __version__
     from callwright.agent.worker import Abilities, Worker
     from callwright.cli.job import weigh
     from callwright.dispatch.broker import CredentialsRefused, Unavailable
     from callwright.dispatch.http import HttpPlatform
     from callwright.dispatch.nats import NatsBroker
     from callwright.host import supervised as line
+    from callwright.version import __version__
 
     first, *otherwise = _ways(identity)
     connecting = asyncio.ensure_future(

@@ -80,9 +80,9 @@ class Collection:
 
     def finish_calls(self, calls: Sequence[CallOutcome], *, min_mos: float) -> None:
         """As `finish`, for calls from the command line, which are no run of a document."""
-        from callwright import __version__
         from callwright.outcome.judgement import judge_run
         from callwright.outcome.run import RunOutcome
+        from callwright.version import __version__
 
         verdict, blame, reason = judge_run(calls, ())
         started = min((call.started_at for call in calls if call.started_at is not None), default=None)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from callwright import __version__
 from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
 from callwright.agent.live import Live
@@ -41,6 +40,7 @@ from callwright.scenario.admission import admit
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
+from callwright.version import __version__
 
 _log = logging.getLogger(__name__)
 

@@ -489,11 +489,11 @@ class _Run:
     def _leave(
         self, result: Result, judgement: Judgement, code: int, as_json: bool, more: dict[str, Any]
     ) -> int:
-        from callwright import __version__
         from callwright.cli.load_result import print_result
         from callwright.generator.loop import is_native
         from callwright.load.outcome import document, settings
         from callwright.net.address import bracketed
+        from callwright.version import __version__
 
         if self.view is not None:
             self.view.close()

@@ -13,10 +13,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from callwright import __version__
 from callwright.cli import console
 from callwright.host import process_list
 from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, Refused
+from callwright.version import __version__
 
 #: verb -> (module, or module:name of its Typer; what the list of verbs says of it); in the order of
 #: `callwright --help`.

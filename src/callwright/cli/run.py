@@ -213,7 +213,6 @@ async def _run(
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
-    from callwright import __version__
     from callwright.agent.runner import Runner
     from callwright.cli.evidence import Collection
     from callwright.cli.remedies import with_allow
@@ -223,6 +222,7 @@ async def _run(
     from callwright.phone.guarding import guarded
     from callwright.phone.permission import Permission
     from callwright.policy.destination import Purpose, Rules
+    from callwright.version import __version__
 
     progress = flags.Progress()
     passwords = {

@@ -85,11 +85,11 @@ def phone_config(
     insecure: bool = False,
 ) -> PhoneConfig:
     """Check the flags that need it and make the phone's configuration. Raises Refused, naming the flag."""
-    from callwright import __version__
     from callwright.net.address import numeric_host
     from callwright.net.tls import TlsSettings
     from callwright.phone.plan import DEFAULT_CODECS, PhoneConfig
     from callwright.sip.transport import Transport
+    from callwright.version import __version__
 
     if transport is not None and transport.lower() not in _TRANSPORTS:
         raise Refused(f"--transport is udp, tcp or tls, not {transport!r}")

@@ -12,10 +12,10 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Tag
 
-import callwright
 from callwright.control.api.openapi import complete
 from callwright.control.api.packing import takes_gzip
 from callwright.control.api.testing import schemas
+from callwright.version import __version__
 
 _TAGS = (
     Tag("tests", "Stored documents with typed parameters, and the catalogue."),
@@ -40,7 +40,7 @@ class Documentation:
             route_handlers=[Router(self.path, route_handlers=self._handlers)],
             openapi_config=OpenAPIConfig(
                 title="Callwright",
-                version=callwright.__version__,
+                version=__version__,
                 description="Places real SIP calls with real audio, judges them, and keeps watching.",
                 tags=list(_TAGS),
                 use_handler_docstrings=True,

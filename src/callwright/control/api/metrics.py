@@ -16,7 +16,6 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.handlers.base import BaseRouteHandler
 
-import callwright
 from callwright.control.accounts.model import Right
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.api.auth import Connection
@@ -25,6 +24,7 @@ from callwright.control.api.traffic import Traffic
 from callwright.control.errors import DomainError
 from callwright.control.runs.figures import FIRST_BOUNDS, LASTS_BOUNDS, EndedRuns, LivePhase, RunFigures
 from callwright.control.services import Services, Settings
+from callwright.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FRESH = 1.0  # seconds that a page is given out again
@@ -143,7 +143,7 @@ def _state(database: bool, broker: bool) -> Iterator[Any]:
     yield _gauge("database_up", "1 while the database answers.", database)
     yield _gauge("nats_up", "1 while there is a connection to NATS.", broker)
     build = GaugeMetricFamily("callwright_build_info", "What runs here.", labels=("version", "python"))
-    build.add_metric((callwright.__version__, platform.python_version()), 1.0)
+    build.add_metric((__version__, platform.python_version()), 1.0)
     yield build
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import Response
 
-from callwright import __version__
 from callwright.control.web.assets import asset_url
 from callwright.evidence.page import equip
+from callwright.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment
