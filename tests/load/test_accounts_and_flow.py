@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from callwright.load.accounts import AccountsError, parse_accounts
 from callwright.load.document import DocumentError, parse_flow
+from callwright.sip.headers import COMPACT_NAMES, RESERVED
 
 
 def test_columns_are_known_by_name_and_usable_in_texts() -> None:
@@ -48,6 +51,31 @@ def test_every_problem_of_a_flow_is_told_at_once() -> None:
         parse_flow("hodl: 3\nflow: dance\nring_time: soon\n")
     assert len(caught.value.problems) == 3
     assert "did you mean 'hold'" in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    "name", sorted(RESERVED | {c for c, name in COMPACT_NAMES.items() if name in RESERVED})
+)
+@pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
+def test_a_header_that_the_call_writes_itself_is_refused_in_every_form(
+    name: str, form: Callable[[str], str]
+) -> None:
+    with pytest.raises(DocumentError, match="is written by the call itself"):
+        parse_flow(f"headers: {{{form(name)}: <sip:elsewhere@192.0.2.1>}}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'headers: {"X-A": "1\\r\\nContact: <sip:x@192.0.2.1>"}',
+        'headers: {"X-A: 1": "2"}',
+        'from: "sip:a@example.com\\r\\nX-A: 1"',
+        'to: "sip:a@example.com> <sip:b@example.com"',
+    ],
+)
+def test_no_text_of_a_flow_brings_a_header_along(text: str) -> None:
+    with pytest.raises(DocumentError):
+        parse_flow(text)
 
 
 @pytest.mark.parametrize("text", ["- a", "3", "{a: [", "reject: 200"])

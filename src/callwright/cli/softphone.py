@@ -149,18 +149,19 @@ def _port_range(text: str) -> tuple[int, int]:
 def headers_of(texts: Sequence[str], *, hops: bool = True) -> tuple[tuple[str, str], ...]:
     """`X-A: b` of --header, checked so that no header can end early, bring another along, or stand in the
     place of one that the call writes itself, in whichever form. `hops`: Max-Forwards may be set."""
-    from callwright.scenario.parameter import Headers
+    from callwright.sip.headers import Unfit, header_key, unfit
 
     headers = []
     for text in texts:
         name, colon, value = text.partition(":")
         name, value = name.strip(), value.strip()
-        if not colon or not name or not all(c.isascii() and (c.isalnum() or c in "-.!%*_+`'~") for c in name):
+        fault = unfit(name, value)
+        if not colon or fault is Unfit.NAME:
             raise Refused(f"--header takes 'Name: value', not {text!r}")
-        if name.lower() in Headers.OURS and not (hops and name.lower() == "max-forwards"):
-            raise Refused(f"--header {name}: the call writes this header itself", "Leave it out.")
-        if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+        if fault is Unfit.VALUE:
             raise Refused(f"--header {name}: a value has no control characters")
+        if fault is Unfit.RESERVED and not (hops and header_key(name) == "max-forwards"):
+            raise Refused(f"--header {name}: the call writes this header itself", "Leave it out.")
         headers.append((name, value))
     return tuple(headers)
 

@@ -14,8 +14,13 @@ reject: 486           # answering side
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, replace
 from typing import Any
+
+from callwright.sip.headers import Unfit, unfit
+
+_NO_PART_OF_A_URI = re.compile(r"[\x00-\x20<>\"\x7f]")
 
 
 class DocumentError(ValueError):
@@ -79,11 +84,13 @@ def _read(key: str, value: Any) -> dict[str, Any]:
     if key in ("from", "to"):
         if not isinstance(value, str):
             raise ValueError(f"{key} is a text, not {value!r}")
+        if _NO_PART_OF_A_URI.search(value):
+            raise ValueError(f"{key} is a SIP URI without spaces, brackets and line breaks, not {value!r}")
         return {"from_" if key == "from" else "to": value}
     if key == "headers":
         if not isinstance(value, dict):
             raise ValueError("headers is a mapping of names to values")
-        return {"headers": tuple((str(name), str(text)) for name, text in value.items())}
+        return {"headers": tuple(_header(str(name), str(text)) for name, text in value.items())}
     if key == "reject":
         if not isinstance(value, int) or not 300 <= value <= 699:
             raise ValueError(f"reject is a status from 300 to 699, not {value!r}")
@@ -95,6 +102,17 @@ def _read(key: str, value: Any) -> dict[str, Any]:
     if not _is_seconds(value):
         raise ValueError(f"{key} is seconds, not {value!r}")
     return {key: float(value)}
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    match unfit(name, value):
+        case Unfit.NAME:
+            raise ValueError(f"{name!r} is not the name of a header")
+        case Unfit.RESERVED:
+            raise ValueError(f"{name} is written by the call itself and cannot be set")
+        case Unfit.VALUE:
+            raise ValueError(f"the value of {name} has control characters or line breaks")
+    return name, value
 
 
 def _is_seconds(value: Any) -> bool:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from callwright.scenario.source import Block, Items, Node, Refusal, Text, did_you_mean, quoted
+from callwright.sip.headers import Unfit, unfit
 
 CODECS = ("PCMU", "PCMA", "G722", "opus")
 SOUNDS = ("speech", "tone", "silence")
 TRANSPORTS = ("udp", "tcp", "tls")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _text(node: Node, wanted: str) -> str:
@@ -399,11 +399,6 @@ class Headers(ParameterType):
     name: ClassVar[str] = "headers"
     MOST: ClassVar[int] = 100
     MOST_CHARACTERS: ClassVar[int] = 16_384
-    OURS: ClassVar[frozenset[str]] = frozenset(
-        {"via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route"}
-        | {"content-length", "content-type"}
-        | {"v", "f", "t", "i", "m", "l", "c"}  # the same in their compact form (RFC 3261 section 7.3.3)
-    )
 
     def read(self, node: Node) -> tuple[tuple[str, str], ...]:
         found: list[tuple[str, str]] = []
@@ -427,11 +422,16 @@ class Headers(ParameterType):
         return tuple(found)
 
     def _one(self, name: str, value: str, at: Text) -> tuple[str, str]:
-        if not _TOKEN.fullmatch(name):
-            raise Refusal(f"{quoted(name)} is not the name of a header.", mark=at.mark, key=name)
-        if name.lower() in self.OURS:
-            raise Refusal(f"{name} is written by the call itself and cannot be set.", mark=at.mark, key=name)
-        return name, value
+        match unfit(name, value):
+            case Unfit.NAME:
+                message = f"{quoted(name)} is not the name of a header."
+            case Unfit.RESERVED:
+                message = f"{name} is written by the call itself and cannot be set."
+            case Unfit.VALUE:
+                message = "Control characters and line breaks are not permitted here."
+            case None:
+                return name, value
+        raise Refusal(message, mark=at.mark, key=name)
 
     def show(self, value: Any) -> str:
         return ", ".join(f"{name}: {text}" for name, text in value or ())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from enum import Enum, auto
 
 from callwright.sip.fields import CSeq, MediaType, Via
 from callwright.sip.grammar import SipSyntaxError, parse_number, split_list
@@ -15,8 +17,10 @@ __all__ = [
     "Headers",
     "MediaType",
     "SipSyntaxError",
+    "Unfit",
     "Via",
     "header_key",
+    "unfit",
 ]
 
 COMPACT_NAMES = {
@@ -160,6 +164,31 @@ _KEYS.update(COMPACT_NAMES)
 _KEYS.update({compact.upper(): name for compact, name in COMPACT_NAMES.items()})
 USUAL_SPELLINGS = tuple(_KEYS)
 """What nearly every header is written as."""
+
+
+RESERVED = frozenset(
+    {"via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "route", "record-route"}
+    | {"content-length", "content-type"}
+)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Unfit(Enum):
+    """Why a header cannot stand beside those that a request has of its own."""
+
+    NAME = auto()  # no token
+    VALUE = auto()  # would end the header and begin another
+    RESERVED = auto()  # written by the request itself
+
+
+def unfit(name: str, value: str) -> Unfit | None:
+    """What is wrong with an extra header that a user wrote, in full or compact form; None: nothing."""
+    if not _TOKEN.fullmatch(name):
+        return Unfit.NAME
+    if _CONTROL.search(value):
+        return Unfit.VALUE
+    return Unfit.RESERVED if header_key(name) in RESERVED else None
 
 
 def full_name(name: str) -> str:
