@@ -13,7 +13,7 @@ import pytest
 from callwright.cli.answer import permission_of_callers
 from callwright.net.clock import SystemClock
 from callwright.outcome.terms import CallState, Failure
-from callwright.phone.inbound import InboundCall
+from callwright.phone.incoming import IncomingCall
 from callwright.phone.phone import Phone
 from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
 
@@ -57,10 +57,10 @@ class Caller:
 
 
 @asynccontextmanager
-async def answering() -> AsyncIterator[tuple[Phone, Caller, list[InboundCall]]]:
+async def answering() -> AsyncIterator[tuple[Phone, Caller, list[IncomingCall]]]:
     async with Phone(PhoneConfig(), permission=permission_of_callers(None, ()), clock=SystemClock()) as phone:
         bound = await phone.listen(LOOPBACK, 0)
-        taken: list[InboundCall] = []
+        taken: list[IncomingCall] = []
         phone.on_call = lambda _: AnswerPlan(media=MediaPlan(play="silence"), answer_after=0.05)
         phone.on_incoming = taken.append
         caller = Caller((LOOPBACK, bound.port))

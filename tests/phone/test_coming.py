@@ -8,7 +8,7 @@ import pytest
 
 from callwright.outcome.terms import EndedBy
 from callwright.phone.coming import Coming, coming
-from callwright.phone.measure import score
+from callwright.quality.score import score
 from callwright.rtp.report import MediaReport
 from callwright.rtp.rtcp import Bye, ReceiverReport, serialize_compound
 from callwright.rtp.session import Session

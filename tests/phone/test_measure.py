@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.phone.measure import burst_ratio, score
+from callwright.phone.measure import burst_ratio
+from callwright.quality.score import score
 from callwright.rtp.report import LossPattern
 
 

@@ -13,8 +13,8 @@ from callwright.net.entropy import system_entropy
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.judgement import judge_call, judge_registration, judge_request
 from callwright.outcome.terms import CallState, EndedBy, Failure
-from callwright.phone.inbound import InboundCall
-from callwright.phone.outbound import failure_of
+from callwright.phone.failures import failure_of
+from callwright.phone.incoming import IncomingCall
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.scenario.condition import parse_condition
@@ -281,7 +281,7 @@ async def test_a_200_that_cannot_be_used_is_not_called_silence(
     good = gateway.answers()
     was, now = (part.encode() for part in damage)
     gateway.react = lambda text: [one.replace(was, now) for one in good(text)]
-    phone.patience = 0.1
+    phone.line.patience = 0.1
     outcome = await called(phone, gateway, ring_for=0.2)
     assert outcome.failure is Failure.MALFORMED
     said = judge_call(outcome)[2]
@@ -355,7 +355,7 @@ def coming(phone: Phone, plan: AnswerPlan) -> asyncio.Future[CallOutcome]:
     came: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
     phone.on_call = lambda _: plan
 
-    def taken(call: InboundCall) -> None:
+    def taken(call: IncomingCall) -> None:
         call.finished.add_done_callback(lambda done: came.set_result(done.result()))
 
     phone.on_incoming = taken

@@ -215,7 +215,7 @@ async def test_no_spelling_of_an_address_leads_to_this_machine(host: str) -> Non
     async with Phone(PhoneConfig(), permission=Permission(Purpose.RUN, Rules(embedded=False))) as phone:
         for uri in (f"sip:x@{host}:5060", f"sip:x@permitted.test:5060;maddr={host}"):
             with pytest.raises((NotPermitted, ResolutionFailed, SipSyntaxError)):
-                await phone.way(Uri.parse(uri))
+                await phone.router.way(Uri.parse(uri))
 
 
 # -- where a peer leads

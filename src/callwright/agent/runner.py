@@ -27,10 +27,10 @@ from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.outcome.call import CallOutcome, StateReached
 from callwright.outcome.run import RunOutcome
+from callwright.phone.addressing import as_uri
 from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Guard
 from callwright.phone.intent import OnIntent
-from callwright.phone.outbound import as_uri
 from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
@@ -251,7 +251,7 @@ class Runner:
                 guard=self._guard,
                 on_warning=self._warn,
             )
-            phone.patience = 2.0
+            phone.line.patience = 2.0
             self._phones[account.party] = phone
         return self._phones[account.party]
 
@@ -294,8 +294,8 @@ class Runner:
     async def _open(self, phone: Phone, order: command.Listen) -> None:
         """A party that did not register still needs a door, where the route to its domain begins."""
         try:
-            if not any(r.phone is phone for r in self._registrations.values()):
-                await phone.locate(_uri_of(order.account.domain or "127.0.0.1"))
+            if not any(r.line is phone.line for r in self._registrations.values()):
+                await phone.router.locate(_uri_of(order.account.domain or "127.0.0.1"))
         except Exception as error:
             self.post(event.ActionFailed(order.address, str(error)))
             return

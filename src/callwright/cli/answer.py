@@ -17,7 +17,7 @@ from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection
     from callwright.outcome.call import CallOutcome
-    from callwright.phone.inbound import InboundCall
+    from callwright.phone.incoming import IncomingCall
     from callwright.phone.permission import Permission
     from callwright.phone.phone import Phone
     from callwright.phone.plan import Account, AnswerPlan, PhoneConfig
@@ -122,7 +122,7 @@ def answer(
     trace_sip: TraceFlag = False,
 ) -> int:
     """Wait for calls, answer or refuse each, and judge what was heard."""
-    from callwright.phone.phone import split_host_port
+    from callwright.net.address import split_host_port
     from callwright.phone.plan import Account, AnswerPlan, MediaPlan
     from callwright.sip.transport import Transport
     from callwright.sip.uri import Uri
@@ -249,7 +249,7 @@ class _Desk:
             media = replace(media, record=record.with_stem(f"{record.stem}-{self._taken}"))
         return replace(self._plan, media=media)
 
-    def incoming(self, call: InboundCall) -> None:
+    def incoming(self, call: IncomingCall) -> None:
         call.finished.add_done_callback(self._finished)
 
     def _finished(self, future: asyncio.Future[CallOutcome]) -> None:

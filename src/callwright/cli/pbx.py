@@ -105,9 +105,8 @@ def pbx(
     """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return 0
-    from callwright.net.address import WILDCARDS
+    from callwright.net.address import WILDCARDS, split_host_port
     from callwright.pbx.server import Listen, PbxConfig
-    from callwright.phone.phone import split_host_port
     from callwright.sip.transport import Transport
 
     try:

@@ -434,7 +434,7 @@ def _websocket(url: str | None, listen: str | None) -> str | None:
 
 
 def _listen(text: str | None) -> tuple[str, int] | None:
-    from callwright.phone.phone import split_host_port
+    from callwright.net.address import split_host_port
 
     if not text:
         return None

@@ -180,7 +180,7 @@ def sip_uri(text: str, what: str = "the URI") -> str:
     if not uri.is_sip or not uri.host:
         raise Refused(f"{what} {text!r} names no SIP host", "For example: sip:1002@pbx.example.com")
     if (uri.parameter("transport") or "udp").lower() not in _TRANSPORTS:
-        from callwright.phone.phone import unknown_transport
+        from callwright.phone.addressing import unknown_transport
 
         raise Refused(
             f"{what}: {unknown_transport(uri)}", "For example: sip:1002@pbx.example.com;transport=tcp"

@@ -93,3 +93,17 @@ def is_local(host: str) -> bool:
     except (OSError, Unreachable):
         return False
     return True
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """`host`, `host:port`, `[v6]:port` or a bare IPv6 address. ValueError for a bad port."""
+    try:
+        return str(ipaddress.ip_address(text)), None
+    except ValueError:
+        pass
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), None
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} has no port between 0 and 65535 after its colon")
+    return host.strip("[]"), int(port)

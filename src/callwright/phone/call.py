@@ -6,36 +6,24 @@ Everything here runs on the event loop, called by the phone with the endpoint's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from callwright.media.leg import MediaLeg, OutOfPorts
-from callwright.net.address import numeric_host
+from callwright.media.leg import OutOfPorts
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.call import CallOutcome, Second, StateReached
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
+from callwright.phone.audio import CallAudio, Studio
 from callwright.phone.facts import CallFacts
-from callwright.phone.measure import call_outcome, last_second
+from callwright.phone.line import Line
+from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
+from callwright.phone.series import last_second
 from callwright.sdp.description import SdpError, SessionDescription
-from callwright.sdp.formats import AudioFormat, audio_format
-from callwright.sdp.negotiation import (
-    LocalMedia,
-    Negotiated,
-    NotAcceptable,
-    conclude,
-    offer,
-    reanswer,
-    reoffer,
-)
+from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.multipart import described
-from callwright.sip.transport import Transport
-
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
 
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
 _MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
@@ -43,30 +31,39 @@ _REOFFER_TRIES = 4
 
 
 class PhoneCall:
-    """What is common to both directions. `finished` holds the unjudged CallOutcome when all is over."""
+    """What is common to both directions. `finished` holds the unjudged CallOutcome when all is over.
+
+    `number` counts the phone's calls. `on_over` is called just before `finished`; `on_warning` gets
+    sentences about what the call survived.
+    """
 
     direction: Direction
 
-    def __init__(self, phone: Phone, plan: CallPlan | AnswerPlan) -> None:
-        self.phone = phone
+    def __init__(
+        self,
+        line: Line,
+        studio: Studio,
+        plan: CallPlan | AnswerPlan,
+        *,
+        number: int,
+        on_over: Callable[[PhoneCall], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self.line = line
         self.plan = plan
-        self.media = plan.media
+        self.id = f"call-{number}"
         self.identifier = plan.identifier
         self.party = plan.party
-        self.codecs_offered: tuple[str, ...] = ()
-        self.id = phone.next_call_id()
-        self.facts = CallFacts(phone.clock.now(), phone.clock.wall(), self._state_reached)
+        self.media = plan.media
+        self.audio = CallAudio(studio, plan.media)
+        self.facts = CallFacts(self.id, self.direction, line.now(), line.clock.wall(), self._state_reached)
         self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []
         self.sip: Call | None = None
-        self.leg: MediaLeg | None = None
-        self._peer_host = ""  # numeric: where the peer signals from
-        self.ours: SessionDescription | None = None  # the last description that we sent
-        self.negotiated: Negotiated | None = None
-        self.ptime: int | None = None  # ms, the packet time that the caller asked for
+        self._on_over, self._on_warning = on_over, on_warning
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held = self._held_by_peer = False
+        self._held_by_peer = False
         self._reoffers_left = 0
         self._hanging_up = False
         self._concluding = False
@@ -83,27 +80,28 @@ class PhoneCall:
 
     async def last_second(self) -> Second | None:
         """How the audio of the last whole second was; None when there is none to tell of."""
-        report = await self.leg.measured() if self.leg is not None else None
-        return last_second(self, report) if report is not None else None
+        report, agreed = await self.audio.report(), self.audio.negotiated
+        if report is None or agreed is None or agreed.disabled:
+            return None
+        return last_second(report, agreed.format.name, float(agreed.ptime), self.facts.started)
 
     def hangup(self, failure: Failure | None = None, detail: str | None = None) -> None:
         """End the call from our side, whatever its state; `finished` follows."""
         if self._hanging_up or self._concluding:
             return
         self._hanging_up = True
-        now = self.phone.clock.now()
+        now = self.line.now()
         if failure is not None:
             self.facts.fail(failure, detail)
         if self.sip is None or self.sip.over:
             self._conclude(EndedBy.LOCAL)
             return
-        if self.leg is not None:
-            self.leg.stop()
+        self.audio.stop()
         if not self.answered:
             self.facts.reach(CallState.CANCELED, now)
         self.facts.end(EndedBy.LOCAL, now)
         self.sip.hangup(now=now)
-        self.phone.drain()
+        self.line.drain()
         if not self._concluding:
             self._later(self._patience(), self._give_up_waiting)
 
@@ -111,7 +109,7 @@ class PhoneCall:
         """How long the peer's word on our BYE or CANCEL is waited for; CANCEL needs a provisional first."""
         if self.answered:
             return _BYE_PATIENCE
-        return self.phone.patience if self.facts.provisionals else _MUTE_PATIENCE
+        return self.line.patience if self.facts.provisionals else _MUTE_PATIENCE
 
     def send_digits(self, digits: str) -> None:
         """Send DTMF as the plan says: telephone-events (RFC 4733) or INFO."""
@@ -120,26 +118,20 @@ class PhoneCall:
         if self.media.dtmf_method == "info":
             for position, digit in enumerate(digits):
                 self._later(0.2 * position, self._send_info, digit)
-        elif (
-            self.leg is not None
-            and self.negotiated
-            and self.negotiated.telephone_event_payload_type is not None
-        ):
-            self.leg.send_digits(digits)
-        else:
+        elif not self.audio.send_digits(digits):
             self.facts.remarks.append("the digits were not sent: the peer did not agree to telephone-event")
             return
         self.facts.dtmf_sent += digits
 
     def hold(self) -> None:
         """Put the peer on hold: a re-INVITE with sendonly (RFC 3264 section 8.4)."""
-        self._held = True
+        self.audio.held = True
         self._reoffers_left = _REOFFER_TRIES
         self._reoffer()
 
     def resume(self) -> None:
         """Take the peer back from hold."""
-        self._held = False
+        self.audio.held = False
         self._reoffers_left = _REOFFER_TRIES
         self._reoffer()
 
@@ -188,46 +180,16 @@ class PhoneCall:
                 self.facts.hear_within(request)
                 if request.method == "INFO":
                     self._info(request.body)
-                self.phone.endpoint.respond(transaction, 200, now=now)
+                self.line.endpoint.respond(transaction, 200, now=now)
             case _:
                 pass
 
     # -- media
 
-    def formats(self) -> tuple[AudioFormat, ...]:
-        return tuple(audio_format(name) for name in self.media.codecs or self.phone.config.codecs)
-
-    def local_media(self) -> LocalMedia:
-        """What this side can do now; opens the ports on first use. Raises OutOfPorts."""
-        assert self.leg is not None
-        return LocalMedia(
-            host=self.leg.advertised_host,
-            port=self.leg.port,
-            formats=self.formats(),
-            ptime=self.media.ptime or self.ptime or self.phone.config.ptime,
-            direction="sendonly" if self._held else "sendrecv",
-            rtcp_port=self.leg.rtcp_port,
-        )
-
-    def open_leg(self, local_host: str, peer_host: str) -> bool:
-        """Open RTP ports on `local_host`; False when there are none, and then the call is over."""
-        if self.leg is not None and self.leg.host == local_host:
-            return True
-        if self.leg is not None:
-            self._spawn(self.leg.close())
-        self._peer_host = peer_host
+    def open_audio(self, local_host: str, peer_host: str) -> bool:
+        """Have RTP ports on `local_host`; False when there are none, and then the call is over."""
         try:
-            self.leg = MediaLeg(
-                self.phone.engine,
-                self.phone.clock,
-                self.phone.entropy,
-                host=local_host,
-                advertised_host=self.phone.advertised(local_host),
-                permits=self.phone.permission.gate(peer_host),
-                play=self.media.play,
-                voice=self.media.voice,
-                record=self.media.record,
-            )
+            self.audio.open(local_host, peer_host)
         except OutOfPorts as error:
             self.facts.fail(Failure.PLATFORM, str(error))
             self._conclude(EndedBy.PLATFORM)
@@ -236,65 +198,44 @@ class PhoneCall:
 
     def start_media(self, negotiated: Negotiated, *, sending: bool) -> bool:
         """Begin or adjust the stream to what was agreed; False when it must not or cannot flow."""
-        self.negotiated = negotiated
-        self.facts.remarks += [remark for remark in negotiated.remarks if remark not in self.facts.remarks]
-        if not self.media.enabled or self.leg is None:
+        self.audio.negotiated = negotiated
+        for remark in negotiated.remarks:
+            self.facts.remark(remark)
+        if not self.media.enabled or self.audio.leg is None:
             return True
-        if not negotiated.disabled and numeric_host(negotiated.remote_host) is None:
+        if not self.audio.is_numeric(negotiated):
             self._spawn(self._start_named_media(negotiated, sending))
             return True
-        refusal = self.media_refusal(negotiated) if sending and negotiated.sends else None
+        refusal = self.audio.refusal(negotiated) if sending and negotiated.sends else None
         if refusal is not None:
             self.hangup(Failure.POLICY, refusal)
             return False
-        self.leg.adjust(negotiated, sending=sending, answered=self.answered)
+        self.audio.start(negotiated, sending=sending, answered=self.answered)
         return True
-
-    def media_refusal(self, negotiated: Negotiated) -> str | None:
-        """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
-        nowhere = negotiated.remote_host in ("0.0.0.0", "::")
-        if negotiated.disabled or nowhere or not self.media.enabled or self.leg is None:
-            return None
-        decision = self.phone.permission.media(
-            negotiated.remote_host, negotiated.remote_port, self._peer_host
-        )
-        return None if decision.allowed else self.phone.permission.said(decision)
-
-    async def _with_address(self, negotiated: Negotiated) -> Negotiated:
-        """The same with the address of the host that the SDP names (RFC 8866 section 5.7 permits a name).
-
-        Raises ResolutionFailed."""
-        if negotiated.disabled or numeric_host(negotiated.remote_host) is not None:
-            return negotiated
-        hops = await self.phone.driver.locate(negotiated.remote_host, negotiated.remote_port, Transport.UDP)
-        host = hops[0].remote.host
-        return replace(negotiated, remote_host=host, remote_rtcp_host=host)
 
     async def _start_named_media(self, negotiated: Negotiated, sending: bool) -> None:
         try:
-            known = await self._with_address(negotiated)
+            known = await self.audio.located(negotiated)
         except ResolutionFailed as error:
             self.hangup(Failure.NEGOTIATION, f"the SDP names a host that does not resolve: {error.reason}")
             return
         if not self._concluding:
             self.start_media(known, sending=sending)
 
-    def make_offer(self) -> bytes:
-        self.ours = offer(self.local_media(), self.phone.session_id())
-        return self.ours.serialize()
-
     def take_answer(self, body: bytes, *, sending: bool) -> bool:
         """Use the peer's answer to our offer; False (with the failure noted) when it cannot be used."""
-        assert self.ours is not None
+        agreed = self.understood(self.audio.conclude, body)
+        return agreed is not None and self.start_media(agreed, sending=sending)
+
+    def understood(self, read: Callable[[bytes], Negotiated], body: bytes) -> Negotiated | None:
+        """What a description of the peer comes to; None, with the failure noted, when it cannot be used."""
         try:
-            negotiated = conclude(self.ours, SessionDescription.parse(body))
+            return read(body)
         except SdpError as error:
             self.facts.fail(Failure.MALFORMED, str(error))
-            return False
         except NotAcceptable as error:
             self.facts.fail(Failure.NEGOTIATION, error.reason)
-            return False
-        return self.start_media(negotiated, sending=sending)
+        return None
 
     @property
     def peer(self) -> str:
@@ -313,19 +254,19 @@ class PhoneCall:
             self._later(talk_for, self.hangup)
 
     def _reoffer(self) -> None:
-        if self.sip is None or self.ours is None or self._concluding or self._hanging_up:
+        if self.sip is None or self.audio.ours is None or self._concluding or self._hanging_up:
             return
-        description = reoffer(self.ours, self.local_media())
-        if self.sip.reinvite(description.serialize(), now=self.phone.clock.now()):
-            self.ours = description
-            self.phone.drain()
+        description = self.audio.next_offer()
+        if self.sip.reinvite(description.serialize(), now=self.line.now()):
+            self.audio.ours = description
+            self.line.drain()
         elif self._reoffers_left > 0:
             self._reoffers_left -= 1
             self._later(0.5, self._reoffer)
 
     def _offer_answered(self, body: bytes, now: float) -> None:
         if self.take_answer(body, sending=True):
-            if self._held:
+            if self.audio.held:
                 self.facts.reach(CallState.HELD, now)
             elif any(reached.state is CallState.HELD for reached in self.facts.states):
                 self.facts.reach(CallState.RESUMED, now)
@@ -334,50 +275,45 @@ class PhoneCall:
 
     def _offered(self, body: bytes, now: float) -> None:
         assert self.sip is not None
-        if not self.open_leg(self.sip.hop.local.host, self.sip.hop.remote.host):
+        if not self.open_audio(self.sip.hop.local.host, self.sip.hop.remote.host):
             return
-        local = self.local_media()
         if not body:
-            self.ours = reoffer(self.ours, local) if self.ours else offer(local, self.phone.session_id())
-            self.sip.accept_offer(self.ours.serialize(), now=now)
+            self.audio.ours = self.audio.next_offer()
+            self.sip.accept_offer(self.audio.ours.serialize(), now=now)
             return
         try:
-            theirs = SessionDescription.parse(body)
-            if self.ours is None:
-                self.ours = offer(local, self.phone.session_id())
-            ours, negotiated = reanswer(theirs, self.ours, local)
+            ours, negotiated = self.audio.reanswer(body)
         except SdpError:
             self.sip.refuse_offer(400, now=now, reason="Malformed SDP")
-            return
         except NotAcceptable as error:
-            self.sip.refuse_offer(488, now=now, headers=(("Warning", _warning(self.leg, error)),))
-            return
-        if negotiated.disabled or numeric_host(negotiated.remote_host) is not None:
-            self._agree_to(ours, negotiated, now)
+            self.sip.refuse_offer(488, now=now, headers=(not_acceptable(self.audio.host, error),))
         else:
-            self._spawn(self._agree_to_named(ours, negotiated))
+            if self.audio.is_numeric(negotiated):
+                self._agree_to(ours, negotiated, now)
+            else:
+                self._spawn(self._agree_to_named(ours, negotiated))
 
     async def _agree_to_named(self, ours: SessionDescription, negotiated: Negotiated) -> None:
         try:
-            negotiated = await self._with_address(negotiated)
+            negotiated = await self.audio.located(negotiated)
         except ResolutionFailed as error:
             self.facts.remarks.append(f"a new offer names a host that does not resolve: {error.reason}")
             if self.sip is not None and not self._concluding:
-                self.sip.refuse_offer(488, now=self.phone.clock.now())
+                self.sip.refuse_offer(488, now=self.line.now())
         else:
             if not self._concluding:
-                self._agree_to(ours, negotiated, self.phone.clock.now())
-        self.phone.drain()
+                self._agree_to(ours, negotiated, self.line.now())
+        self.line.drain()
 
     def _agree_to(self, ours: SessionDescription, negotiated: Negotiated, now: float) -> None:
         """Answer a new offer; where its media may not go it is refused, and the call stays as it is."""
         assert self.sip is not None
-        refusal = self.media_refusal(negotiated)
+        refusal = self.audio.refusal(negotiated)
         if refusal is not None:
             self.facts.remarks.append(refusal)
-            self.sip.refuse_offer(488, now=now, headers=(not_permitted(self.leg),))
+            self.sip.refuse_offer(488, now=now, headers=(not_permitted(self.audio.host),))
             return
-        self.ours = ours
+        self.audio.ours = ours
         self.sip.accept_offer(ours.serialize(), now=now)
         self.start_media(negotiated, sending=True)
         self._note_hold_by_peer(negotiated, now)
@@ -393,16 +329,16 @@ class PhoneCall:
         if not body:
             return
         if self.take_answer(body, sending=True):
-            if self.negotiated is not None:
-                self._note_hold_by_peer(self.negotiated, now)
+            if self.audio.negotiated is not None:
+                self._note_hold_by_peer(self.audio.negotiated, now)
         elif not self._concluding:
             self.hangup()
 
     def _send_info(self, digit: str) -> None:
         if self.sip is not None and not self._concluding:
             body = f"Signal={digit}\r\nDuration=100\r\n".encode()
-            self.sip.send("INFO", body, now=self.phone.clock.now(), content_type="application/dtmf-relay")
-            self.phone.drain()
+            self.sip.send("INFO", body, now=self.line.now(), content_type="application/dtmf-relay")
+            self.line.drain()
 
     def _info(self, body: bytes) -> None:
         """Digits by INFO: `Signal=5` (application/dtmf-relay) or the bare digit (application/dtmf)."""
@@ -450,22 +386,21 @@ class PhoneCall:
         if self._concluding:
             return
         self._concluding = True
-        self.facts.end(by, self.phone.clock.now())
+        self.facts.end(by, self.line.now())
         for timer in self._timers:
             timer.cancel()
         self._spawn(self._finish())
 
     async def _finish(self) -> None:
         report, recorder = None, None
-        if self.leg is not None:
-            try:
-                report, recorder = await self.leg.close()
-            except Exception as error:
-                self.facts.fail(Failure.PLATFORM, f"the media engine broke: {error}")
+        try:
+            report, recorder = await self.audio.close()
+        except Exception as error:
+            self.facts.fail(Failure.PLATFORM, f"the media engine broke: {error}")
         if recorder is not None and recorder.error is not None:
-            self.phone.on_warning(recorder.error)
-        outcome = call_outcome(self, report, recorder)
-        self.phone.forget(self)
+            self._on_warning(recorder.error)
+        outcome = call_outcome(self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder)
+        self._on_over(self)
         if not self.finished.done():
             self.finished.set_result(outcome)
 
@@ -474,8 +409,8 @@ class PhoneCall:
     def _later(self, seconds: float, action: Callable[..., None], *arguments: object) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), action, *arguments))
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -484,14 +419,12 @@ class PhoneCall:
             listener(self, reached)
 
 
-def not_permitted(leg: MediaLeg | None) -> tuple[str, str]:
+def not_permitted(host: str) -> tuple[str, str]:
     """The Warning of a refusal of an offer whose media may not go where it says; our rules are not told."""
-    host = leg.advertised_host if leg else "localhost"
     return "Warning", f'399 {host} "media is not sent to that address"'
 
 
-def _warning(leg: MediaLeg | None, error: NotAcceptable) -> str:
-    """A Warning header (RFC 3261 section 20.43) that says why."""
-    host = leg.advertised_host if leg else "localhost"
+def not_acceptable(host: str, error: NotAcceptable) -> tuple[str, str]:
+    """A Warning header (RFC 3261 section 20.43) that says why an offer is refused."""
     text = error.reason.replace("\\", "").replace('"', "'")
-    return f'{error.warning_code} {host} "{text}"'
+    return "Warning", f'{error.warning_code} {host} "{text}"'

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callwright.outcome.call import CapturedMessage, StateReached
-from callwright.outcome.terms import CallState, EndedBy, Failure
+from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.uri import NameAddr, SipSyntaxError
@@ -20,9 +20,12 @@ _MAX_REMARKS = 32
 class CallFacts:
     """Mutable notes of a call; times are monotonic seconds."""
 
+    id: str
+    direction: Direction
     started: float
     wall: float
     on_state: Callable[[StateReached], None] | None = None
+    codecs_offered: tuple[str, ...] = ()
     states: list[StateReached] = field(default_factory=list)
     messages: list[CapturedMessage] = field(default_factory=list)
     provisionals: list[int] = field(default_factory=list)

@@ -6,11 +6,11 @@ delay is half the round trip (unknown without RTCP, and then left out), the jitt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from callwright.audio.activity import Sound
+from callwright.media.recorder import Recorder
 from callwright.media.source import SILENCE
 from callwright.net.address import bracketed
 from callwright.outcome.call import (
@@ -20,88 +20,22 @@ from callwright.outcome.call import (
     LostMos,
     Measurement,
     ReceivedOutcome,
-    Second,
-    SecondOfStream,
     StreamOutcome,
 )
 from callwright.phone.coming import Coming, coming
-from callwright.phone.plan import CallPlan
+from callwright.phone.facts import CallFacts
+from callwright.phone.plan import AnswerPlan, CallPlan
+from callwright.phone.series import seconds
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
-from callwright.quality.codec_table import impairment, scale_of
-from callwright.quality.e_model import EModel, EModelInput, mos_from_r, path, rate
+from callwright.quality.score import REFERENCE_BUFFER_MS, Score, score
 from callwright.rtp.report import BufferReport, LossPattern, MediaReport
-from callwright.rtp.report import Second as Row
-
-if TYPE_CHECKING:
-    from callwright.audio.activity import Sound
-    from callwright.media.recorder import Recorder
-    from callwright.phone.call import PhoneCall
+from callwright.sdp.negotiation import Negotiated
+from callwright.sip.call import Call
 
 _BUFFER_NAMES = {"fixed_50": "fixed 50 ms", "fixed_200": "fixed 200 ms", "adaptive": "adaptive"}
 _split = lru_cache(maxsize=1024)(split)  # calls without a loss are all alike
-_REFERENCE_BUFFER_MS = 50.0
-#: Algorithmic look-ahead of the encoder in ms, where it is not nothing (RFC 6716 section 2: Opus at 48 kHz).
-_LOOK_AHEAD_MS = {"opus": 6.5, "g722": 1.5}
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One application of the E-model, with all that it used."""
-
-    model: EModel
-    ie: float
-    bpl: float
-    ta_ms: float
-    burst_ratio: float | None
-    ppl: float
-    provisional: bool
-    scale: str
-
-    @property
-    def mos(self) -> float:
-        return self.model.mos
-
-    @property
-    def inputs(self) -> EModelInput:
-        return self.model.inputs
-
-
-@lru_cache(maxsize=4096)
-def score(
-    codec: str,
-    *,
-    ppl: float,
-    burst_r: float | None,
-    delay_ms: float,
-    rtt_ms: float | None,
-    ptime: float,
-    rated: float = 1.0,
-) -> Score | None:
-    """Rate one direction; None for a codec that nobody has values for.
-
-    `rated` is the share of the time that the E-model speaks of. The rest was silence in which packets were
-    due: it is rated with R = 0, and R is the mean over time, as ETSI TS 101 329-5 annex E has it
-    between bursts and gaps.
-
-    A call asks for each of its seconds, and nearly all of them are alike: so answers are kept.
-    """
-    try:
-        scale = scale_of(codec)
-        found = impairment(codec, scale)
-    except ValueError:
-        return None
-    ta = (rtt_ms or 0.0) / 2 + delay_ms + ptime + _LOOK_AHEAD_MS.get(codec.lower(), 0.0)
-    model = rate(
-        path(ie=found.ie, bpl=found.bpl, ta=ta, ppl=min(100.0, ppl), burst_r=burst_r or 1.0, scale=scale)
-    )
-    if rated < 1.0:
-        r = max(0.0, model.r) * rated
-        model = replace(model, r=r, mos=mos_from_r(r, scale))
-    # A burst ratio that nobody told is taken for random: that is a guess, and said to be one.
-    provisional = found.provisional(ppl) or (burst_r is None and ppl > 0)
-    return Score(model, found.ie, found.bpl, ta, burst_r, ppl, provisional, scale.value)
 
 
 def burst_ratio(pattern: LossPattern) -> float | None:
@@ -111,19 +45,23 @@ def burst_ratio(pattern: LossPattern) -> float | None:
     return from_counts(pattern.packets, pattern.bad, pattern.bad_runs).burst_r
 
 
-def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder | None) -> CallOutcome:
+def call_outcome(
+    facts: CallFacts,
+    plan: CallPlan | AnswerPlan,
+    sip: Call | None,
+    negotiated: Negotiated | None,
+    report: MediaReport | None,
+    recorder: Recorder | None,
+) -> CallOutcome:
     """Everything that is known of a finished call; not judged."""
-    facts = call.facts
-    sip = call.sip
     answered = facts.answered_at
-    negotiated = call.negotiated
     codec = negotiated.format.name if negotiated and not negotiated.disabled else None
     ptime = float(negotiated.ptime) if negotiated else 20.0
     came = coming(report, facts.ended_by, ptime)
     received = _received(
         report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits, came, answered
     )
-    placed = call.plan if isinstance(call.plan, CallPlan) else None
+    placed = plan if isinstance(plan, CallPlan) else None
     account = placed.account if placed else None
     return CallOutcome(
         sip_code=facts.sip_code,
@@ -134,10 +72,10 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         ended_by=facts.ended_by,
         sent=_sent(report, codec, ptime),
         received=received,
-        id=call.id,
-        address=call.identifier or None,
-        party=call.party,
-        direction=call.direction,
+        id=facts.id,
+        address=plan.identifier or None,
+        party=plan.party,
+        direction=facts.direction,
         local=str(sip.local.uri) if sip else None,
         remote=str(sip.remote.uri) if sip else None,
         destination=placed.destination if placed else None,
@@ -155,20 +93,20 @@ def call_outcome(call: PhoneCall, report: MediaReport | None, recorder: Recorder
         caller_name=facts.caller_name,
         redirected_to=facts.redirected_to,
         retransmissions=sip.timeline.retransmissions_sent if sip else None,
-        media_expected=call.media.enabled,
+        media_expected=plan.media.enabled,
         codec=codec,
-        codecs_offered=call.codecs_offered,
+        codecs_offered=facts.codecs_offered,
         early_media=facts.early_media_at is not None,
         early_media_ms=_early_media(report, facts.early_media_at, answered),
         dtmf_sent=facts.dtmf_sent or None,
-        sent_silence_pct=_own_silence(call, report, recorder),
+        sent_silence_pct=_own_silence(plan.media.play, report, recorder),
         peer_loss_pct=report.sent.loss_pct if report else None,
         silence_at_end_ms=_silence_at_end(report),
         rtt_ms=report.rtt_ms if report else None,
         band=band(received.mos).name if received.mos is not None else None,
         causes=_causes(report, codec, ptime, came),
         jitter_buffers=_buffers(report, codec, ptime, came),
-        seconds=_seconds(report, codec, ptime, facts.started, recorder.levels if recorder else {}),
+        seconds=seconds(report, codec, ptime, facts.started, recorder.levels if recorder else {}),
         audio=_audio(recorder),
         measurement=_measurement(report),
         recording_error=recorder.error if recorder else None,
@@ -296,7 +234,7 @@ def _rated(found: Score | None) -> dict[str, Any]:
     }
 
 
-def _own_silence(call: PhoneCall, report: MediaReport | None, recorder: Recorder | None) -> float | None:
+def _own_silence(play: str, report: MediaReport | None, recorder: Recorder | None) -> float | None:
     """The silent share of what we sent, in percent: measured where it is recorded, else known of silence
     alone."""
     if report is None or not report.sent.packets:
@@ -304,7 +242,7 @@ def _own_silence(call: PhoneCall, report: MediaReport | None, recorder: Recorder
     measured = recorder.own_sound().silence_pct if recorder else None
     if measured is not None:
         return measured
-    return 100.0 if call.media.play == SILENCE else None
+    return 100.0 if play == SILENCE else None
 
 
 def _sent(report: MediaReport | None, codec: str | None, ptime: float) -> StreamOutcome:
@@ -318,7 +256,7 @@ def _sent(report: MediaReport | None, codec: str | None, ptime: float) -> Stream
             codec,
             ppl=stream.loss_pct,
             burst_r=None,
-            delay_ms=_REFERENCE_BUFFER_MS,
+            delay_ms=REFERENCE_BUFFER_MS,
             rtt_ms=report.rtt_ms,
             ptime=ptime,
         )
@@ -382,75 +320,6 @@ def _causes(report: MediaReport | None, codec: str | None, ptime: float, came: C
     )
 
 
-def _seconds(
-    report: MediaReport | None, codec: str | None, ptime: float, started: float, levels: dict[int, float]
-) -> tuple[Second, ...]:
-    """The series of both directions, on the call's own time axis."""
-    if report is None or report.started is None:
-        return ()
-    offset = max(0.0, report.started - started)
-    received = {row.second: row for row in report.received.series}
-    sent = {row.second: row for row in report.sent.series}
-    return tuple(
-        Second(
-            at=offset + second,
-            sent=_of_second(report, sent.get(second), None, ptime, None),
-            received=_of_second(
-                report,
-                received.get(second),
-                (report.received.codec or codec) if report.received.audio_packets else None,
-                ptime,
-                levels.get(second),
-            ),
-        )
-        for second in sorted(received.keys() | sent.keys())
-    )
-
-
-def last_second(call: PhoneCall, report: MediaReport) -> Second | None:
-    """The last whole second of a stream that flows, for who watches; None: there is none yet."""
-    if report.started is None or call.negotiated is None or call.negotiated.disabled:
-        return None
-    second = int(report.at - report.started) - 1
-    if second < 0:
-        return None
-    codec, ptime = call.negotiated.format.name, float(call.negotiated.ptime)
-    received, sent = _row(report.received.series, second), _row(report.sent.series, second)
-    return Second(
-        at=max(0.0, report.started - call.facts.started) + second,
-        sent=_of_second(report, sent, None, ptime, None),
-        received=_of_second(report, received, report.received.codec or codec, ptime, None),
-    )
-
-
-def _row(series: Sequence[Row], second: int) -> Row | None:
-    """Rows are in order, and some may be missing."""
-    return next((row for row in reversed(series[: second + 1]) if row.second == second), None)
-
-
-def _of_second(
-    report: MediaReport, row: Row | None, codec: str | None, ptime: float, level: float | None
-) -> SecondOfStream:
-    if row is None:
-        return SecondOfStream()
-    mos = None
-    expected = row.packets + (row.lost or 0)
-    if codec and row.packets and expected:
-        ppl = 100.0 * ((row.lost or 0) + (row.discarded or 0)) / expected
-        found = score(
-            codec, ppl=ppl, burst_r=1.0, delay_ms=_REFERENCE_BUFFER_MS, rtt_ms=report.rtt_ms, ptime=ptime
-        )
-        mos = found.mos if found else None
-    return SecondOfStream(
-        packets=row.packets,
-        lost=row.lost,
-        discarded=row.discarded,
-        jitter_ms=row.jitter_ms,
-        mos=mos,
-        level_dbfs=level,
-    )
-
-
 def _early_media(report: MediaReport | None, offered: float | None, answered: float | None) -> float | None:
     """How long audio was heard before the answer; None when none came."""
     first = report.received.first_packet if report else None
@@ -485,6 +354,3 @@ def _measurement(report: MediaReport | None) -> Measurement:
         return Measurement()
     own = report.scheduling_error
     return Measurement(own.p99_ms, own.max_ms, own.packets)
-
-
-__all__ = ["Score", "burst_ratio", "call_outcome", "score"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from callwright.net.tls import TlsSettings
+from callwright.sip.digest import Credentials
 from callwright.sip.transport import Transport
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
@@ -18,6 +19,11 @@ class Account:
     user: str
     secret: str = field(repr=False, default="")
     display_name: str = ""
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """None without a password."""
+        return Credentials(self.user, self.secret) if self.secret else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, MutableMapping, Sequence
 
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
@@ -13,20 +12,21 @@ from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.call import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome
 from callwright.outcome.terms import Failure
+from callwright.phone.addressing import as_uri, proxy_of, route_to
+from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.intent import Capped
-from callwright.phone.outbound import as_uri, failure_of, failure_to_locate, proxy_of, route_to
+from callwright.phone.line import Line
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
+from callwright.phone.router import Router
+from callwright.phone.turns import Turns
 from callwright.policy.destination import Target
 from callwright.sip import events
 from callwright.sip.digest import Credentials
 from callwright.sip.message import Response
+from callwright.sip.registration import Registration
 from callwright.sip.transport import PermittedHop
 from callwright.sip.uri import NameAddr, Uri
-
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
-    from callwright.sip.registration import Registration
 
 _PATIENCE = 4.0
 _REMEMBERED = 32
@@ -38,12 +38,16 @@ class PhoneRegistration:
 
     `expires` in seconds. `domain` is the host of the address of record, by default the registrar's.
     `contact`: a URI where calls are to go instead of to this phone.
-    `on_change` is told of every acceptance and failure.
+    `on_change` is told of every acceptance and failure. `known`: where the password is put, by user, once it
+    is used.
     """
 
     def __init__(
         self,
-        phone: Phone,
+        line: Line,
+        router: Router,
+        turns: Turns,
+        known: MutableMapping[str, Credentials],
         registrar: str,
         *,
         account: Account,
@@ -56,7 +60,7 @@ class PhoneRegistration:
         party: str | None = None,
         on_change: Callable[[PhoneRegistration], None] | None = None,
     ) -> None:
-        self.phone = phone
+        self.line, self._router, self._turns, self._known = line, router, turns, known
         typed = Uri.parse(as_uri(registrar))
         self.registrar = Uri(typed.scheme, host=typed.host, port=typed.port, parameters=typed.parameters)
         self.account = account
@@ -72,7 +76,7 @@ class PhoneRegistration:
         self._hop: PermittedHop | None = None
         self._hops: list[PermittedHop] = []
         self._targets: tuple[Target, ...] = ()
-        self._started, self._wall = phone.clock.now(), phone.clock.wall()
+        self._started, self._wall = line.now(), line.clock.wall()
         self._registered_at: float | None = None
         self._failure: Failure | None = None
         self._detail: str | None = None
@@ -98,8 +102,8 @@ class PhoneRegistration:
         """Take the binding back; True when the registrar agreed. Waits a few seconds at most."""
         if self._sip is None or self._registered_at is None:
             return False
-        self._sip.unregister(now=self.phone.clock.now())
-        self.phone.drain()
+        self._sip.unregister(now=self.line.now())
+        self.line.drain()
         try:
             self._unregistered = await asyncio.wait_for(asyncio.shield(self.removed), _PATIENCE)
         except TimeoutError:
@@ -108,7 +112,7 @@ class PhoneRegistration:
 
     async def _begin(self) -> None:
         try:
-            way = await self.phone.way(self.registrar, proxy_of(self._proxy))
+            way = await self._router.way(self.registrar, proxy_of(self._proxy))
         except ResolutionFailed as error:
             self._fail(*failure_to_locate(error))
         except NotPermitted as refused:
@@ -122,45 +126,35 @@ class PhoneRegistration:
     async def _register_next(self) -> None:
         """At the next hop, when the caps of its target let it."""
         try:
-            if self.phone.gate is not None:
-                with self.phone.at_gate():
-                    for target in self._targets:
-                        await self.phone.gate.send(target)
+            await self._turns.send(self._targets)
         except Capped as reason:
             self._fail(Failure.POLICY, str(reason))
         else:
             self._register(self._hops.pop(0))
 
-    def _count_refresh(self) -> None:
-        """A refresh never waits: without it the binding would run out."""
-        if self.phone.gate is not None:
-            for target in self._targets:
-                self.phone.gate.count(target)
-
     def _register(self, hop: PermittedHop) -> None:
-        now = self.phone.clock.now()
+        now = self.line.now()
         if self._hop is None:
-            self._started, self._wall = now, self.phone.clock.wall()
+            self._started, self._wall = now, self.line.clock.wall()
         self._hop = hop
         account = self.account
-        self._sip = self.phone.endpoint.register(
+        self._sip = self.line.endpoint.register(
             self.registrar,
             local=NameAddr(account.display_name, self.aor),
             hop=hop,
             now=now,
-            credentials=Credentials(account.user, account.secret) if account.secret else None,
+            credentials=account.credentials,
             expires=self._wished,
             contact=self._elsewhere,
             headers=self._headers,
-            route=(route_to(self._proxy),) if self._proxy else (),
+            route=route_to(self._proxy),
         )
-        self.phone.expect_registration(self._sip, self)
-        if self.account.secret:
-            self.phone.accounts[self.account.user] = Credentials(self.account.user, self.account.secret)
-        self.phone.drain()
+        self.line.expect_registration(self._sip, self._on_event)
+        if account.credentials is not None:
+            self._known[account.user] = account.credentials
+        self.line.drain()
 
-    def on_event(self, event: events.Event) -> None:
-        """News of the registration, from the phone."""
+    def _on_event(self, event: events.Event) -> None:
         match event:
             case events.RegistrationSucceeded(expires=expires, response=response):
                 self._answered(response)
@@ -169,7 +163,7 @@ class PhoneRegistration:
                     self._registered_at = event.at
                 else:
                     self.refreshes += 1
-                    self._count_refresh()
+                    self._turns.count(self._targets)  # it never waits: without it the binding would run out
                 self._settle(True)
             case events.RegistrationRemoved(response=response):
                 self._answered(response)

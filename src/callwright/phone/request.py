@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
@@ -12,26 +11,19 @@ from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.call import CapturedMessage
 from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import Failure
+from callwright.phone.addressing import as_name_addr, as_uri, proxy_of, route_to
+from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.intent import Capped
-from callwright.phone.outbound import (
-    as_name_addr,
-    as_uri,
-    failure_of,
-    failure_to_locate,
-    proxy_of,
-    route_to,
-)
+from callwright.phone.line import Line
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
+from callwright.phone.router import Router
+from callwright.phone.turns import Turns
 from callwright.policy.destination import Target
 from callwright.sip import events
-from callwright.sip.digest import Credentials
+from callwright.sip.client_request import ClientRequest
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
-
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
-    from callwright.sip.client_request import ClientRequest
 
 
 class PhoneRequest:
@@ -39,7 +31,9 @@ class PhoneRequest:
 
     def __init__(
         self,
-        phone: Phone,
+        line: Line,
+        router: Router,
+        turns: Turns,
         method: str,
         target: str,
         *,
@@ -53,7 +47,7 @@ class PhoneRequest:
         identifier: str | None = None,
         party: str | None = None,
     ) -> None:
-        self.phone = phone
+        self._line, self._router, self._turns = line, router, turns
         self.method = method
         self.target = Uri.parse(as_uri(target))
         self.finished: asyncio.Future[RequestOutcome] = asyncio.get_running_loop().create_future()
@@ -64,8 +58,8 @@ class PhoneRequest:
         self._hops: list[PermittedHop] = []
         self._targets: tuple[Target, ...] = ()
         self._discarded: str | None = None  # what came and could not be used
-        self._wall = phone.clock.wall()
-        self._started = phone.clock.now()
+        self._wall = line.clock.wall()
+        self._started = line.now()
         self._timer = (
             asyncio.get_running_loop().call_later(timeout, self._time_out, timeout) if timeout else None
         )
@@ -77,7 +71,7 @@ class PhoneRequest:
 
     async def _send(self) -> None:
         try:
-            way = await self.phone.way(self.target, proxy_of(self._proxy))
+            way = await self._router.way(self.target, proxy_of(self._proxy))
         except ResolutionFailed as error:
             failure, detail = failure_to_locate(error)
             self._finish(failure=failure, detail=detail)
@@ -92,20 +86,17 @@ class PhoneRequest:
     async def _send_next(self) -> None:
         """To the next hop, when the caps of its target let it."""
         try:
-            if self.phone.gate is not None:
-                with self.phone.at_gate():
-                    for target in self._targets:
-                        await self.phone.gate.send(target)
+            await self._turns.send(self._targets)
         except Capped as reason:
             self._finish(failure=Failure.POLICY, detail=str(reason))
         if not self.finished.done():
             self._request(self._hops.pop(0))
 
     def _request(self, hop: PermittedHop) -> None:
-        now = self.phone.clock.now()
+        now = self._line.now()
         account = self._account
-        self._started, self._wall = now, self.phone.clock.wall()
-        self._handle = self.phone.endpoint.request(
+        self._started, self._wall = now, self._line.clock.wall()
+        self._handle = self._line.endpoint.request(
             self.method,
             self.target,
             local=self._local(hop),
@@ -114,22 +105,20 @@ class PhoneRequest:
             body=self._body,
             content_type=self._content_type,
             headers=self._headers,
-            route=(route_to(self._proxy),) if self._proxy else (),
-            credentials=Credentials(account.user, account.secret) if account and account.secret else None,
+            route=route_to(self._proxy),
+            credentials=account.credentials if account else None,
         )
-        self.phone.expect(self._handle, self)
-        self.phone.drain()
+        self._line.expect_request(self._handle, self._on_event)
+        self._line.drain()
 
     def _local(self, hop: Hop) -> NameAddr:
         if self._caller:
             return NameAddr.parse(as_name_addr(self._caller))
         if self._account:
             return NameAddr(self._account.display_name, Uri("sip", self._account.user, host=self.target.host))
-        host = self.phone.advertised(hop.local.host)
-        return NameAddr("", Uri("sip", user=self.phone.config.user, host=host))
+        return NameAddr("", self._line.own_uri(hop.local.host))
 
-    def on_event(self, event: events.Event) -> None:
-        """The end of the request, from the phone."""
+    def _on_event(self, event: events.Event) -> None:
         match event:
             case events.ResponseReceived(response=response):
                 failure = None

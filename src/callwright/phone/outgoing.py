@@ -3,46 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
+from callwright.phone.addressing import as_name_addr, proxy_of, route_to
+from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall
-from callwright.phone.intent import Capped, Gate, Intent, Withheld
+from callwright.phone.failures import failure_of, failure_to_locate
+from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
+from callwright.phone.line import Line
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import CallPlan
+from callwright.phone.router import Router
+from callwright.phone.turns import Turns
 from callwright.policy.destination import Target
 from callwright.sip import events
 from callwright.sip.dialog import contact_of
-from callwright.sip.digest import Credentials
 from callwright.sip.message import Response
 from callwright.sip.multipart import demanded, described
-from callwright.sip.transport import Hop, PermittedHop, Transport
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
-
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
 
 _MAX_REDIRECTS = 5
 
 
-class OutboundCall(PhoneCall):
-    """Placed by `Phone.call()`."""
+class OutgoingCall(PhoneCall):
+    """Placed by `Phone.call()`. Raises SipSyntaxError for a bad URI."""
 
     direction = Direction.OUTGOING
 
-    def __init__(self, phone: Phone, plan: CallPlan) -> None:
-        super().__init__(phone, plan)
+    def __init__(
+        self,
+        line: Line,
+        studio: Studio,
+        plan: CallPlan,
+        *,
+        router: Router,
+        turns: Turns,
+        on_intent: OnIntent | None = None,
+        **told: Any,
+    ) -> None:
+        super().__init__(line, studio, plan, **told)
         self.plan: CallPlan = plan
         self.target = Uri.parse(plan.destination).escaped()
+        self._router, self._turns, self._on_intent = router, turns, on_intent
         self._hops: list[PermittedHop] = []
         self._redirects = 0
-        self._entered: dict[Target, Callable[[], None]] = {}
+        self._entered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()  # whose caps the next INVITE counts for
         self._at_gate: asyncio.Task[None] | None = None
         self._sent = False  # an INVITE along this way
@@ -56,7 +68,7 @@ class OutboundCall(PhoneCall):
     async def _place(self) -> None:
         """Find the way, then send the INVITE to the first hop of it."""
         try:
-            way = await self.phone.way(self.target, proxy_of(self.plan.proxy), self.plan.transport)
+            way = await self._router.way(self.target, proxy_of(self.plan.proxy), self.plan.transport)
         except ResolutionFailed as error:
             self.facts.fail(*failure_to_locate(error))
         except NotPermitted as refused:
@@ -75,9 +87,9 @@ class OutboundCall(PhoneCall):
 
     async def _pass_gate(self) -> None:
         """In a task of its own, so that hanging up ends the waiting and nothing else."""
-        if self.phone.gate is None or not self._targets or self._concluding or self._hanging_up:
+        if self._turns.free or not self._targets or self._concluding or self._hanging_up:
             return
-        passing = self._at_gate = asyncio.ensure_future(self._enter(self.phone.gate))
+        passing = self._at_gate = asyncio.create_task(self._enter())
         try:
             await asyncio.wait([passing])
         finally:
@@ -86,16 +98,16 @@ class OutboundCall(PhoneCall):
         if not passing.cancelled():
             passing.result()
 
-    async def _enter(self, gate: Gate) -> None:
+    async def _enter(self) -> None:
         """As a call once for each target, be it called at several addresses; each INVITE in its turn."""
         try:
-            with self.phone.at_gate():
-                for target in self._targets:
-                    if target in self._entered:
-                        await gate.send(target)
-                    else:
-                        self._entered[target] = await gate.enter(target)
-                        self.finished.add_done_callback(partial(_leave, self._entered[target]))
+            for target in self._targets:
+                if target in self._entered:
+                    await self._turns.send([target])
+                else:
+                    leave = await self._turns.enter(target)
+                    self._entered.add(target)
+                    self.finished.add_done_callback(partial(_leave, leave))
         except Capped as reason:
             self.facts.fail(Failure.POLICY, str(reason))
 
@@ -110,9 +122,9 @@ class OutboundCall(PhoneCall):
                 return
         hop = self._hops.pop(0)
         self._sent = True
-        if self.phone.on_intent is not None:
+        if self._on_intent is not None:
             try:
-                await self.phone.on_intent(Intent(self.identifier, self.party, str(self.target)))
+                await self._on_intent(Intent(self.identifier, self.party, str(self.target)))
             except Withheld as reason:
                 self.facts.fail(Failure.PLATFORM, str(reason))
                 self._conclude(EndedBy.PLATFORM)
@@ -122,32 +134,31 @@ class OutboundCall(PhoneCall):
         self._invite(hop)
 
     def _invite(self, hop: PermittedHop) -> None:
-        now = self.phone.clock.now()
-        if not self.open_leg(hop.local.host, hop.remote.host):
+        now = self.line.now()
+        if not self.open_audio(hop.local.host, hop.remote.host):
             return
-        body = b"" if self.plan.late_offer else self.make_offer()
-        local = self.local_media()
-        self.codecs_offered = tuple(f.name for f in local.formats)
+        body = b"" if self.plan.late_offer else self.audio.offer()
+        self.facts.codecs_offered = tuple(each.name for each in self.audio.local().formats)
         if not self.facts.states:
             # What is measured starts with the INVITE; name resolution has its own place.
-            self.facts.started, self.facts.wall = now, self.phone.clock.wall()
+            self.facts.started, self.facts.wall = now, self.line.clock.wall()
         account = self.plan.account
-        self.sip = self.phone.endpoint.invite(
+        self.sip = self.line.endpoint.invite(
             self.target,
             local=self._caller(hop),
             hop=hop,
             now=now,
             body=body,
             headers=self.plan.headers,
-            route=(route_to(self.plan.proxy),) if self.plan.proxy else (),
-            credentials=Credentials(account.user, account.secret) if account and account.secret else None,
+            route=route_to(self.plan.proxy),
+            credentials=account.credentials if account else None,
         )
         self.sip.user_data = self
         self.facts.reach(CallState.CALLING, now)
         if self.plan.cancel_after is not None:
             self._later(self.plan.cancel_after, self._cancel_unanswered, False)
         self._later(self.plan.ring_for, self._cancel_unanswered, True)
-        self.phone.drain()
+        self.line.drain()
 
     def _caller(self, hop: Hop) -> NameAddr:
         if self.plan.caller:
@@ -156,9 +167,7 @@ class OutboundCall(PhoneCall):
         if account:
             uri = Uri("sip", user=account.user, host=self.target.host)
             return NameAddr(account.display_name, uri)
-        return NameAddr(
-            "", Uri("sip", user=self.phone.config.user, host=self.phone.advertised(hop.local.host))
-        )
+        return NameAddr("", self.line.own_uri(hop.local.host))
 
     def _cancel_unanswered(self, gave_up: bool) -> None:
         if self.answered or self._concluding or self.sip is None:
@@ -204,10 +213,10 @@ class OutboundCall(PhoneCall):
         self.facts.reach(CallState.ANSWERED, now, event.response.status)
         assert self.sip is not None
         self._look_at_answer(event.response)
-        refused = await self.phone.find_way(self.sip)
+        refused = await self._router.follow(self.sip)
         if refused is not None:
             self.facts.remarks.append(refused)
-            self.phone.on_warning(refused)
+            self._on_warning(refused)
         body = b""
         usable = True
         sdp = described(event.response.headers, event.response.body)
@@ -215,19 +224,19 @@ class OutboundCall(PhoneCall):
             usable, body = self._answer_offer(sdp)
         elif sdp:
             usable = self.take_answer(sdp, sending=True)
-        elif self.negotiated is not None:
-            usable = self.start_media(self.negotiated, sending=True)
+        elif self.audio.negotiated is not None:
+            usable = self.start_media(self.audio.negotiated, sending=True)
         else:
             self.facts.fail(Failure.NEGOTIATION, "the 200 had no SDP, so there is no agreement on audio")
             usable = False
-        self.sip.acknowledge(body, now=self.phone.clock.now())
-        self.phone.drain()
-        self.facts.reach(CallState.CONFIRMED, self.phone.clock.now())
+        self.sip.acknowledge(body, now=self.line.now())
+        self.line.drain()
+        self.facts.reach(CallState.CONFIRMED, self.line.now())
         if not usable:
             self.hangup()
         elif not self._concluding:
-            if self.negotiated is not None:
-                self._note_hold_by_peer(self.negotiated, self.phone.clock.now())
+            if self.audio.negotiated is not None:
+                self._note_hold_by_peer(self.audio.negotiated, self.line.now())
             self.talk(self.plan.talk_for, self.plan.hold_at, self.plan.hold_for)
 
     def _look_at_answer(self, response: Response) -> None:
@@ -247,19 +256,10 @@ class OutboundCall(PhoneCall):
 
     def _answer_offer(self, body: bytes) -> tuple[bool, bytes]:
         """Our answer for the ACK to the offer in a 2xx (RFC 3264, late offer)."""
-        from callwright.sdp.description import SdpError, SessionDescription
-        from callwright.sdp.negotiation import NotAcceptable, answer
-
-        try:
-            theirs = SessionDescription.parse(body)
-            self.ours, negotiated = answer(theirs, self.local_media(), self.phone.session_id())
-        except SdpError as error:
-            self.facts.fail(Failure.MALFORMED, str(error))
+        agreed = self.understood(self.audio.answer, body)
+        if agreed is None or self.audio.ours is None:
             return False, b""
-        except NotAcceptable as error:
-            self.facts.fail(Failure.NEGOTIATION, error.reason)
-            return False, b""
-        return self.start_media(negotiated, sending=True), self.ours.serialize()
+        return self.start_media(agreed, sending=True), self.audio.ours.serialize()
 
     def _redirected(self, event: events.CallRedirected) -> None:
         self.facts.hear(event.response)
@@ -298,69 +298,3 @@ class OutboundCall(PhoneCall):
 
 def _leave(leave: Callable[[], None], _: object) -> None:
     leave()
-
-
-def failure_to_locate(error: ResolutionFailed) -> tuple[Failure, str]:
-    """Why there is no hop to a URI, in the words of the outcome: (failure, detail)."""
-    from callwright.phone.phone import UnknownTransport
-
-    unknown = isinstance(error, UnknownTransport)
-    return (Failure.TRANSPORT if unknown else Failure.UNRESOLVED), error.reason
-
-
-def failure_of(
-    cause: events.FailureCause, status: int | None, reason: str, hop: Hop | None, has_account: bool
-) -> tuple[Failure, str | None]:
-    """What an ending of the endpoint means in the words of the outcome: (failure, detail)."""
-    peer = str(hop.remote) if hop else None
-    match cause:
-        case events.FailureCause.TIMED_OUT:
-            return Failure.TIMEOUT, peer
-        case events.FailureCause.TRANSPORT:
-            told = _once(reason, hop)
-            tls = hop is not None and hop.transport is Transport.TLS and _about_tls(told)
-            return (Failure.TLS if tls else Failure.UNREACHABLE), _TLS_WITH.sub("", told)
-        case events.FailureCause.NOT_BOUND:
-            return Failure.NOT_BOUND, reason
-        case events.FailureCause.UNAUTHORIZED if not has_account:
-            return Failure.NO_CREDENTIALS, None
-        case _ if status is None:
-            return Failure.TIMEOUT, peer
-        case _:
-            return Failure.REFUSED, None
-
-
-# How net/tls opens its sentences; that of the outcome names the host already.
-_TLS_WITH = re.compile(r"^TLS with .{1,300}? failed: ")
-
-
-def _once(reason: str, hop: Hop | None) -> str:
-    """The reason without "TLS to 192.0.2.1:5061: " before it, however often: the sentence names the hop."""
-    if hop is not None:
-        opening = f"{hop.transport.value} to {hop.remote}: "
-        while reason.startswith(opening):
-            reason = reason.removeprefix(opening)
-    return reason
-
-
-def _about_tls(reason: str) -> bool:
-    return any(word in reason.lower() for word in ("tls", "certificate", "handshake"))
-
-
-def as_uri(text: str) -> str:
-    return text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}"
-
-
-def proxy_of(text: str | None) -> Uri | None:
-    """The outbound proxy of a plan. Raises SipSyntaxError."""
-    return Uri.parse(as_uri(text)) if text else None
-
-
-def as_name_addr(text: str) -> str:
-    return text if "<" in text or text.lower().startswith(("sip:", "sips:", "tel:")) else f"sip:{text}"
-
-
-def route_to(proxy: str) -> str:
-    """The proxy as a loose route (RFC 3261 section 8.1.2)."""
-    uri = Uri.parse(as_uri(proxy))
-    return f"<{uri if uri.parameter('lr') is not None else f'{uri};lr'}>"

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from callwright.net.address import numeric_host
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
-from callwright.phone.call import PhoneCall, _warning, not_permitted
+from callwright.phone.audio import Studio
+from callwright.phone.call import PhoneCall, not_acceptable, not_permitted
+from callwright.phone.line import Line
 from callwright.phone.plan import AnswerPlan
-from callwright.sdp.description import SdpError, SessionDescription
-from callwright.sdp.negotiation import Negotiated, NotAcceptable, answer
+from callwright.sdp.description import SdpError
+from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.dialog import contact_of
+from callwright.sip.digest import Credentials
 from callwright.sip.message import Request
 from callwright.sip.multipart import described
 
-if TYPE_CHECKING:
-    from callwright.phone.phone import Phone
 
-
-class InboundCall(PhoneCall):
-    """Made by the phone when an INVITE comes."""
+class IncomingCall(PhoneCall):
+    """Made by the phone when an INVITE comes. `credentials`: with which requests of ours inside it go."""
 
     direction = Direction.INCOMING
 
-    def __init__(self, phone: Phone, plan: AnswerPlan, sip: Call, request: Request, now: float) -> None:
-        super().__init__(phone, plan)
+    def __init__(
+        self,
+        line: Line,
+        studio: Studio,
+        plan: AnswerPlan,
+        sip: Call,
+        request: Request,
+        now: float,
+        *,
+        credentials: Credentials | None,
+        **told: Any,
+    ) -> None:
+        super().__init__(line, studio, plan, **told)
         self.plan: AnswerPlan = plan
         self.sip = sip
         self.facts.started = now
         sip.user_data = self
         self._request = request
         self._agreed: Negotiated | None = None
-        credentials = phone.credentials_for(sip.local.uri.unescaped_user)
         if credentials is not None:
             sip.authenticate(credentials)
         if contact_of(request) is None:
@@ -44,26 +53,26 @@ class InboundCall(PhoneCall):
 
     def begin(self) -> None:
         """Carry out the plan; apart from the constructor so that whoever listens can be attached before."""
-        now = self.phone.clock.now()
+        now = self.line.now()
         self.facts.reach(CallState.INCOMING, now)
         if self.plan.reject is not None and self.plan.answer_after <= 0 and self.plan.ring_after < 0:
             self._reject()
             return
         assert self.sip is not None
-        if not self.open_leg(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
+        if not self.open_audio(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
             return
         agreed = self._agreed
         sends = self.plan.reject is None or self.plan.early_media
         if agreed is None or agreed.disabled or not sends or not self.media.enabled:
             self._proceed()
-        elif numeric_host(agreed.remote_host) is None:
-            self._spawn(self._admit_named(agreed))
-        else:
+        elif self.audio.is_numeric(agreed):
             self._admit(agreed)
+        else:
+            self._spawn(self._admit_named(agreed))
 
     async def _admit_named(self, agreed: Negotiated) -> None:
         try:
-            agreed = await self._with_address(agreed)
+            agreed = await self.audio.located(agreed)
         except ResolutionFailed as error:
             if not self._concluding:
                 detail = f"the SDP names a host that does not resolve: {error.reason}"
@@ -74,9 +83,9 @@ class InboundCall(PhoneCall):
 
     def _admit(self, agreed: Negotiated) -> None:
         """Go on where media may go to what was agreed; else refuse, before anything is answered."""
-        refusal = self.media_refusal(agreed)
+        refusal = self.audio.refusal(agreed)
         if refusal is not None:
-            self._refuse(488, None, Failure.POLICY, refusal, (not_permitted(self.leg),))
+            self._refuse(488, None, Failure.POLICY, refusal, (not_permitted(self.audio.host),))
             return
         self._agreed = agreed
         self._proceed()
@@ -97,7 +106,7 @@ class InboundCall(PhoneCall):
 
     def turned_away(self, status: int, why: str) -> None:
         """The endpoint has refused it already, for its form."""
-        now = self.phone.clock.now()
+        now = self.line.now()
         self.facts.reach(CallState.INCOMING, now)
         self.facts.sip_code, self.facts.sip_reason = status, None
         self.facts.fail(Failure.REFUSED, why or None)
@@ -109,21 +118,15 @@ class InboundCall(PhoneCall):
         assert self.sip is not None
         offered = described(self._request.headers, self._request.body)
         if not offered:
-            self.make_offer()
+            self.audio.offer()
             return True
         try:
-            theirs = SessionDescription.parse(offered)
-            session = self.phone.session_id()
-            self.ours, self._agreed = answer(theirs, self.local_media(), session)
-            if self.media.ptime is None and self._agreed.ptime != self.phone.config.ptime:
-                # One packet time for both directions, as the caller has it: many devices know no other way.
-                self.ptime = self._agreed.ptime
-                self.ours, self._agreed = answer(theirs, self.local_media(), session)
+            self._agreed = self.audio.answer(offered, their_ptime=True)
         except SdpError as error:
             self._refuse(400, "Malformed SDP", Failure.MALFORMED, str(error))
             return False
         except NotAcceptable as error:
-            headers = (("Warning", _warning(self.leg, error)),)
+            headers = (not_acceptable(self.audio.host, error),)
             self._refuse(488, None, Failure.NEGOTIATION, error.reason, headers)
             return False
         return True
@@ -137,41 +140,40 @@ class InboundCall(PhoneCall):
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         assert self.sip is not None
-        now = self.phone.clock.now()
+        now = self.line.now()
         self.facts.sip_code, self.facts.sip_reason = status, reason
         if failure is not None:
             self.facts.fail(failure, detail)
         self.facts.reach(CallState.FAILED, now, status)
         self.sip.reject(status, now=now, reason=reason, headers=headers)
-        self.phone.drain()
+        self.line.drain()
         self._conclude(EndedBy.LOCAL)
 
     def _reject(self) -> None:
         """Refuse as planned: that is what was asked for, so it is no failure of this side."""
         if self._concluding or self._hanging_up or self.plan.reject is None:
             return
-        contact = tuple(header for header in self.plan.headers)
-        self._refuse(self.plan.reject, self.plan.reject_reason, None, None, contact)
+        self._refuse(self.plan.reject, self.plan.reject_reason, None, None, self.plan.headers)
 
     def _ring(self, status: int) -> None:
         if self._concluding or self.sip is None or self.answered:
             return
-        now = self.phone.clock.now()
-        body = self.ours.serialize() if status == 183 and self.ours is not None else b""
+        now = self.line.now()
+        body = self.audio.ours.serialize() if status == 183 and self.audio.ours is not None else b""
         self.sip.ring(status, now=now, body=body, headers=self.plan.headers)
         self.facts.ring(now)
         self.facts.provisionals.append(status)
         self.facts.reach(CallState.EARLY_MEDIA if body else CallState.RINGING, now, status)
         if body and self._agreed is not None and self.start_media(self._agreed, sending=True):
             self.facts.early_media_at = now
-        self.phone.drain()
+        self.line.drain()
 
     def _answer(self) -> None:
         if self._concluding or self._hanging_up or self.sip is None:
             return
-        assert self.ours is not None
-        now = self.phone.clock.now()
-        if not self.sip.answer(self.ours.serialize(), now=now, headers=self.plan.headers):
+        assert self.audio.ours is not None
+        now = self.line.now()
+        if not self.sip.answer(self.audio.ours.serialize(), now=now, headers=self.plan.headers):
             return
         self.facts.answered_at = now
         self.facts.sip_code, self.facts.sip_reason = 200, "OK"
@@ -180,7 +182,7 @@ class InboundCall(PhoneCall):
             if not self.start_media(self._agreed, sending=True):
                 return
             self._note_hold_by_peer(self._agreed, now)
-        self.phone.drain()
+        self.line.drain()
 
     def on_event(self, event: events.Event) -> None:
         match event:
@@ -192,7 +194,7 @@ class InboundCall(PhoneCall):
 
     def _confirmed(self, body: bytes, now: float) -> None:
         self.facts.reach(CallState.CONFIRMED, now)
-        if self._agreed is None and self.negotiated is None:
+        if self._agreed is None and self.audio.negotiated is None:
             # Late offer: the ACK brings the answer to ours.
             if not body:
                 self.facts.fail(Failure.NEGOTIATION, "the ACK had no SDP, so our offer was never answered")

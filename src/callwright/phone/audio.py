@@ -1,0 +1,184 @@
+"""The audio of one call: what was offered and agreed (RFC 3264), and the leg that it flows through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+
+from callwright.media.leg import MediaLeg
+from callwright.media.recorder import Recorder
+from callwright.net.address import numeric_host
+from callwright.net.clock import Clock
+from callwright.net.entropy import Entropy
+from callwright.net.media import MediaEngine
+from callwright.phone.permission import Permission
+from callwright.phone.plan import MediaPlan
+from callwright.rtp.report import MediaReport
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.formats import audio_format
+from callwright.sdp.negotiation import LocalMedia, Negotiated, answer, conclude, offer, reanswer, reoffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Studio:
+    """What every call of a phone makes its audio with. `codecs` and `ptime` (ms) where a plan names none.
+
+    `session_ids`: RFC 8866 asks for numbers that nobody else uses. `advertised`: the address that peers are
+    told for one of ours. `find`: the numeric address of a host and port of an SDP; raises ResolutionFailed.
+    """
+
+    engine: MediaEngine
+    clock: Clock
+    entropy: Entropy
+    permission: Permission
+    codecs: tuple[str, ...]
+    ptime: int
+    session_ids: Iterator[int]
+    advertised: Callable[[str], str]
+    find: Callable[[str, int], Awaitable[str]]
+
+
+class CallAudio:
+    """`ours` is the last description that we sent, `negotiated` what it came to.
+
+    Whatever reads a description of the peer raises SdpError where it cannot be read, and NotAcceptable where
+    nothing comes of it.
+    """
+
+    def __init__(self, studio: Studio, plan: MediaPlan) -> None:
+        self.plan = plan
+        self.leg: MediaLeg | None = None
+        self.ours: SessionDescription | None = None
+        self.negotiated: Negotiated | None = None
+        self.held = False  # we hold the peer
+        self._studio = studio
+        self._ptime: int | None = None  # ms, the packet time that the caller asked for
+        self._peer_host = ""  # numeric: where the peer signals from
+        self._former: list[MediaLeg] = []
+
+    def open(self, local_host: str, peer_host: str) -> None:
+        """Have RTP ports on `local_host`. Raises OutOfPorts."""
+        if self.leg is not None:
+            if self.leg.host == local_host:
+                return
+            self._former.append(self.leg)
+        studio = self._studio
+        self._peer_host = peer_host
+        self.leg = MediaLeg(
+            studio.engine,
+            studio.clock,
+            studio.entropy,
+            host=local_host,
+            advertised_host=studio.advertised(local_host),
+            permits=studio.permission.gate(peer_host),
+            play=self.plan.play,
+            voice=self.plan.voice,
+            record=self.plan.record,
+        )
+
+    @property
+    def host(self) -> str:
+        """Our address as peers are told."""
+        return self.leg.advertised_host if self.leg is not None else "localhost"
+
+    def local(self) -> LocalMedia:
+        """What this side can do now, once ports are open."""
+        assert self.leg is not None
+        return LocalMedia(
+            host=self.leg.advertised_host,
+            port=self.leg.port,
+            formats=tuple(audio_format(name) for name in self.plan.codecs or self._studio.codecs),
+            ptime=self.plan.ptime or self._ptime or self._studio.ptime,
+            direction="sendonly" if self.held else "sendrecv",
+            rtcp_port=self.leg.rtcp_port,
+        )
+
+    # -- descriptions
+
+    def offer(self) -> bytes:
+        """The first offer of the call, or of this attempt at it."""
+        self.ours = offer(self.local(), next(self._studio.session_ids))
+        return self.ours.serialize()
+
+    def next_offer(self) -> SessionDescription:
+        """An offer in the session that there is, or the first."""
+        if self.ours is None:
+            return offer(self.local(), next(self._studio.session_ids))
+        return reoffer(self.ours, self.local())
+
+    def conclude(self, body: bytes) -> Negotiated:
+        """What the peer's answer to our offer means."""
+        assert self.ours is not None
+        return conclude(self.ours, SessionDescription.parse(body))
+
+    def answer(self, body: bytes, *, their_ptime: bool = False) -> Negotiated:
+        """Answer the first offer of the peer: `ours` is the answer.
+
+        `their_ptime`: take the packet time of the offer for both directions, unless the plan has one.
+        """
+        theirs, session = SessionDescription.parse(body), next(self._studio.session_ids)
+        self.ours, negotiated = answer(theirs, self.local(), session)
+        if their_ptime and self.plan.ptime is None and negotiated.ptime != self._studio.ptime:
+            # One packet time for both directions, as the caller has it: many devices know no other way.
+            self._ptime = negotiated.ptime
+            self.ours, negotiated = answer(theirs, self.local(), session)
+        return negotiated
+
+    def reanswer(self, body: bytes) -> tuple[SessionDescription, Negotiated]:
+        """Our answer to a further offer of the peer; it becomes `ours` once it is sent."""
+        theirs, previous = SessionDescription.parse(body), self.ours or self.next_offer()
+        return reanswer(theirs, previous, self.local())
+
+    # -- the stream
+
+    def refusal(self, negotiated: Negotiated) -> str | None:
+        """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
+        nowhere = negotiated.remote_host in ("0.0.0.0", "::")
+        if negotiated.disabled or nowhere or not self.plan.enabled or self.leg is None:
+            return None
+        decision = self._studio.permission.media(
+            negotiated.remote_host, negotiated.remote_port, self._peer_host
+        )
+        return None if decision.allowed else self._studio.permission.said(decision)
+
+    @staticmethod
+    def is_numeric(negotiated: Negotiated) -> bool:
+        """Nothing is to be looked up before media can go there."""
+        return negotiated.disabled or numeric_host(negotiated.remote_host) is not None
+
+    async def located(self, negotiated: Negotiated) -> Negotiated:
+        """The same with the address of the host that the SDP names (RFC 8866 section 5.7 permits a name).
+
+        Raises ResolutionFailed."""
+        if self.is_numeric(negotiated):
+            return negotiated
+        host = await self._studio.find(negotiated.remote_host, negotiated.remote_port)
+        return replace(negotiated, remote_host=host, remote_rtcp_host=host)
+
+    def start(self, negotiated: Negotiated, *, sending: bool, answered: bool) -> None:
+        """Begin the stream, or adjust it to what was agreed. See MediaLeg.adjust."""
+        if self.plan.enabled and self.leg is not None:
+            self.leg.adjust(negotiated, sending=sending, answered=answered)
+
+    def send_digits(self, digits: str) -> bool:
+        """Send telephone-events (RFC 4733); False where none were agreed on."""
+        agreed = self.negotiated
+        if self.leg is None or agreed is None or agreed.telephone_event_payload_type is None:
+            return False
+        self.leg.send_digits(digits)
+        return True
+
+    async def report(self) -> MediaReport | None:
+        """What is known so far; None when no stream flows."""
+        return await self.leg.measured() if self.leg is not None else None
+
+    def stop(self) -> None:
+        """Nothing more is sent or counted."""
+        if self.leg is not None:
+            self.leg.stop()
+
+    async def close(self) -> tuple[MediaReport | None, Recorder | None]:
+        """Stop, give the ports back, finish the recording."""
+        for leg in self._former:
+            await leg.close()
+        return await self.leg.close() if self.leg is not None else (None, None)

@@ -1,0 +1,65 @@
+"""The signalling of a phone as its calls, requests and registrations use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from callwright.net.clock import Clock
+from callwright.sip import events
+from callwright.sip.endpoint import Endpoint
+from callwright.sip.uri import Uri
+
+Listener = Callable[[events.Event], None]
+
+
+@dataclass(slots=True)
+class Line:
+    """`drain` sends what the endpoint has to say; it follows every act on the endpoint.
+
+    `user`: the user part of our own URIs. `advertise_host`: what peers are told in place of a local address.
+    `patience`: seconds that a peer's answer to our CANCEL is waited for.
+    """
+
+    endpoint: Endpoint
+    clock: Clock
+    drain: Callable[[], None]
+    user: str
+    advertise_host: str | None = None
+    patience: float = 4.0
+    _requests: dict[object, Listener] = field(default_factory=dict)
+    _registrations: dict[object, Listener] = field(default_factory=dict)
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def advertised(self, local_host: str) -> str:
+        """The address that peers should use for one of ours."""
+        return self.advertise_host or local_host
+
+    def own_uri(self, local_host: str) -> Uri:
+        """Who we are without an account, over a hop from `local_host`."""
+        return Uri("sip", user=self.user, host=self.advertised(local_host))
+
+    def expect_request(self, handle: object, listener: Listener) -> None:
+        """Have `listener` told how a request outside calls ends, and of responses that were discarded."""
+        self._requests[handle] = listener
+
+    def expect_registration(self, registration: object, listener: Listener) -> None:
+        """Have `listener` told of everything about a registration."""
+        self._registrations[registration] = listener
+
+    def dispatch(self, event: events.Event) -> bool:
+        """Give an event that belongs to no call to whoever expects it; False where nobody does."""
+        handle, registration = getattr(event, "handle", None), getattr(event, "registration", None)
+        waiting = self._requests.get(handle)
+        if isinstance(event, events.ResponseDiscarded):
+            for listener in [waiting] if waiting is not None else list(self._registrations.values()):
+                listener(event)
+            return True
+        if handle is not None:
+            self._requests.pop(handle, None)
+        known = waiting if handle is not None else self._registrations.get(registration)
+        if known is not None:
+            known(event)
+        return handle is not None or known is not None

@@ -1,0 +1,117 @@
+"""Where the requests of a phone go: RFC 3263 and the routing table find the hops, the policy permits them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from callwright.net.address import Unreachable, numeric_host
+from callwright.net.driver import BindFailed, Driver
+from callwright.net.resolver import ResolutionFailed
+from callwright.phone.addressing import transport_of, unknown_transport
+from callwright.phone.failures import UnknownTransport
+from callwright.phone.permission import NotPermitted, Permission, Way
+from callwright.sip.call import Call
+from callwright.sip.transport import Address, Hop, PermittedHop, Transport
+from callwright.sip.uri import SipSyntaxError, Uri
+
+_GO_BACK = "Until then, ACK and BYE go back the way the answer came."
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """`transport`: the one to take where neither URI nor DNS names one; None: by RFC 3263."""
+
+    driver: Driver[Any]
+    permission: Permission
+    transport: Transport | None
+
+    async def locate(self, uri: Uri, transport: Transport | None = None) -> list[Hop]:
+        """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
+        wanted = transport_of(uri)
+        if wanted is None and uri.parameter("transport"):
+            raise UnknownTransport(str(uri), unknown_transport(uri))
+        if not uri.destination:
+            raise ResolutionFailed(str(uri), f"{uri} names no host to send to")
+        chosen = wanted or transport or self.transport
+        return await self.driver.locate(uri.destination, uri.port, chosen, uri.scheme.lower())
+
+    async def way(self, target: Uri, proxy: Uri | None = None, transport: Transport | None = None) -> Way:
+        """The permitted way of a request to `target`, by the `proxy` if there is one. Raises NotPermitted,
+        ResolutionFailed, BindFailed."""
+        return await self.permission.way(target, _Directory(self, transport), proxy)
+
+    async def media_host(self, host: str, port: int) -> str:
+        """The numeric address of a host that an SDP names. Raises ResolutionFailed."""
+        return (await self.driver.locate(host, port, Transport.UDP))[0].remote.host
+
+    def hop_for(self, uri: Uri, along: Hop) -> PermittedHop | None:
+        """The hop to a Contact or route within a dialog; None: the way the dialog came. For the endpoint."""
+        try:
+            return self._followed(uri, along)
+        except (NotPermitted, Unreachable, BindFailed):
+            return None
+
+    async def follow(self, call: Call) -> str | None:
+        """Follow the Contact or route of a new dialog where the policy permits it, a name after DNS.
+
+        Else its requests go back the way the answer came. Returns why it may not be followed, in sentences.
+        """
+        if call.dialog is None:
+            return None
+        along = call.dialog.hop
+        try:
+            next_hop = Uri.parse(call.dialog.way().next_hop)
+            if not next_hop.destination:
+                return None
+            if numeric_host(next_hop.destination) is not None:
+                if not along.transport.reliable:
+                    self._followed(next_hop, along)  # the endpoint asks `hop_for` for each request
+                return None
+            hops = await self.locate(next_hop)
+        except (SipSyntaxError, ResolutionFailed, Unreachable, BindFailed):
+            return None  # where the dialog came from is the best there is
+        except NotPermitted as refused:
+            return f"{refused} {_GO_BACK}"
+        refusal: str | None = None
+        for hop in hops:
+            try:
+                call.use_hop(self.permission.led(hop, along, next_hop.destination))
+            except NotPermitted as refused:
+                refusal = refusal or f"{refused} {_GO_BACK}"
+            else:
+                return None
+        return refusal
+
+    def _followed(self, uri: Uri, along: Hop) -> PermittedHop | None:
+        """The hop to a numeric Contact or route; None for a name, and where the flow `along` serves.
+
+        Raises NotPermitted, Unreachable, BindFailed.
+        """
+        host = numeric_host(uri.destination)
+        if host is None:
+            return None
+        transport = transport_of(uri) or along.transport
+        if transport is along.transport and (
+            transport.reliable or (host, uri.port or transport.default_port) == along.remote
+        ):
+            return None  # also where a NAT leaves no other way
+        return self.permission.led(self.driver.hop_for(host, uri.port, transport, name=along.name), along)
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """What the permission asks of DNS and the routing table, for one request."""
+
+    router: Router
+    transport: Transport | None
+
+    async def hops(self, uri: Uri) -> list[Hop]:
+        return await self.router.locate(uri, self.transport)
+
+    async def addresses(self, uri: Uri) -> list[Address]:
+        transport = transport_of(uri) or self.transport or self.router.transport
+        try:
+            return await self.router.driver.addresses(uri.host, uri.port, transport, uri.scheme.lower())
+        except ResolutionFailed:
+            return []
