@@ -64,7 +64,7 @@ bench: $(VENV)/.installed-test   ## figures, with the machine's noise
 FUZZ_SECONDS ?= 60
 EXAMPLES ?= 20
 
-fuzz: $(VENV)/.installed-test   ## native rooms against their pure twins; property tests with EXAMPLES times the examples
+fuzz: $(VENV)/.installed-test   ## native rooms against pure ones; property tests with EXAMPLES times the examples
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3'
 	$(BIN)/python tools/fuzz_scan.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_rtp.py -max_total_time=$(FUZZ_SECONDS)

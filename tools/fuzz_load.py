@@ -1,4 +1,5 @@
-"""Fuzzes what the native load loop reads of the wire against its pure twin, until the first difference.
+"""Fuzzes what the native load loop reads of the wire against `sip.message`, `sdp`, `rtp.reception`
+and `sip.digest`, until the first difference.
 
     python tools/fuzz_load.py [-max_total_time=60] [other options of libFuzzer] [corpus folder]
 
@@ -8,26 +9,20 @@ atheris (`pip install '.[fuzz]'`) and the built extension. The torture messages 
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(
-    include=[
-        "callwright.generator.load_digest",
-        "callwright.generator.load_message",
-        "callwright.generator.load_stream",
-    ]
-):
-    from callwright.generator import load_digest, load_message
-    from callwright.generator.load_numbers import Numbers
-    from callwright.generator.load_stream import Stream, is_rtp
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-with atheris.instrument_imports(include=["callwright.generator.load_media"]):
-    from callwright.generator.load_media import NOWHERE, read_audio
+with atheris.instrument_imports(include=["callwright.sip", "callwright.sdp", "callwright.rtp"]):
+    from callwright.rtp import reception  # noqa: F401
+    from callwright.sdp import description  # noqa: F401
+    from callwright.sip import digest, message  # noqa: F401
+
+from tests.generator.oracle import check_challenge, check_message, check_sdp, check_stream
 
 from callwright.generator import _loop
 from callwright.generator.loop import LoopConfig, MediaConfig, networks_of
@@ -60,63 +55,34 @@ def made() -> _loop.LoadLoop:
 LOOP = made()
 
 
-def check_message(data: bytes) -> None:
-    ours, theirs = _loop.read(data), load_message.read(data)
-    if ours != theirs:
-        raise AssertionError(f"read differs: {ours!r} is not {theirs!r}")
-
-
-def check_sdp(data: bytes) -> None:
-    said = read_audio(data)
-    usable = said.host and said.port and ":" not in said.host and said.host not in NOWHERE
-    twin = said if usable else None
-    ours = _loop.audio(LOOP, data)
-    if ours is not None:
-        socket.inet_pton(socket.AF_INET, ours[0])
-    if ours != twin:
-        raise AssertionError(f"SDP differs: {ours!r} is not {twin!r}")
-
-
-def check_rtp(data: bytes) -> None:
-    """Packets of four octets each: what to add to number, arrival and timestamp, and which payload type."""
-    packets, sequence, arrival = [], 0, 10**18
-    for at in range(0, len(data) - 3, 4):
-        step, wait, shift, kind = data[at : at + 4]
-        sequence = (sequence + (step if step < 200 else (step - 255) * 97)) & 0xFFFF
+def stream(data: bytes) -> None:
+    """Packets of two octets each: what to add to the number, and to the arrival."""
+    packets, first, top, arrival = [], 65_536, 65_536, 10**18
+    for at in range(0, len(data) - 1, 2):
+        step, wait = data[at], data[at + 1]
         arrival += wait * 500_000
-        stamp = (sequence * 160 + shift * 1_000_003) & 0xFFFFFFFF if shift > 128 else sequence * 160
-        head = bytes([0x80, kind]) + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big") + b"ssrc"
-        packets.append((arrival, head))
+        # Up to 60 back within a run, up to 194 ahead, or two in order of another run.
+        number = max(first, top - step) if step <= 60 else top + step - 60
+        if step == 255:
+            number = first = top + 40_000
+            packets.append((arrival, rtp(number)))
+            number += 1
+        top = max(top, number)
+        packets.append((arrival, rtp(number)))
     LOOP.begin(registering=False, calls=0, rate=0.0)
-    ours = _loop.judged(LOOP, packets), LOOP.histograms()
-    numbers = Numbers()
-    stream = Stream(None, 20_000, ssrc=1, sequence=0, timestamp=0, at=0)
-    for arrival, packet in packets:
-        if is_rtp(packet):
-            stream.account(packet, arrival, MEDIA, numbers)
-    twin = stream.judged(MEDIA, numbers) if stream.received else -1, numbers.histograms()
-    if ours != twin:
-        raise AssertionError(f"the judgement of a stream differs: {ours[0]} is not {twin[0]}")
+    check_stream(LOOP, packets)
 
 
-def check_challenge(data: bytes) -> None:
-    ours, theirs = (
-        room.authorization(
-            data,
-            proxy=False,
-            user=b"u",
-            password=b"p",
-            method=b"INVITE",
-            uri=b"sip:a@b",
-            cnonce=bytes(16),
-        )
-        for room in (_loop, load_digest)
-    )
-    if ours != theirs:
-        raise AssertionError(f"the answer to a challenge differs: {ours!r} is not {theirs!r}")
+def rtp(number: int) -> bytes:
+    sequence, stamp = number & 0xFFFF, (number * 160) & 0xFFFFFFFF
+    return bytes([0x80, 0]) + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big") + b"ssrc" + bytes(160)
 
 
-CHECKS = (check_message, check_sdp, check_rtp, check_challenge)
+def sdp(data: bytes) -> None:
+    check_sdp(LOOP, data)
+
+
+CHECKS = (check_message, sdp, stream, check_challenge)
 
 
 def compare(data: bytes) -> None:
@@ -132,7 +98,7 @@ def main() -> None:
             (corpus / case.name).write_bytes(bytes([MESSAGE]) + case.read_bytes())
         (corpus / "sdp").write_bytes(bytes([SDP]) + SDP_EXAMPLE)
         (corpus / "challenge").write_bytes(bytes([CHALLENGE]) + CHALLENGE_EXAMPLE)
-        (corpus / "rtp").write_bytes(bytes([RTP]) + bytes([1, 40, 0, 0] * 20 + [255, 0, 200, 0, 3, 90, 0, 0]))
+        (corpus / "rtp").write_bytes(bytes([RTP]) + bytes([61, 40] * 20 + [255, 0, 200, 40, 3, 90, 0, 0]))
         arguments = [*arguments, str(corpus)]
     atheris.Setup(arguments, compare)
     atheris.Fuzz()

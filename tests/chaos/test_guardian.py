@@ -86,7 +86,7 @@ def test_a_killed_call_is_ended_answered_or_not(number: str) -> None:
             assert line.left_up(up, time.monotonic(), UP_AT_MOST) == {}
 
 
-@pytest.mark.parametrize("more", [(), ("--python",), ("--cores", "2")])
+@pytest.mark.parametrize("more", [(), ("--cores", "2")])
 def test_no_call_of_a_killed_load_is_left_up(more: tuple[str, ...]) -> None:
     with BusyLine() as line:
         destination = f"sip:answer-1@127.0.0.1:{line.port}"

@@ -1,4 +1,4 @@
-"""A far end on a loopback port that a test scripts by hand, and the loops that it is tried on."""
+"""A far end on a loopback port that a test scripts by hand, and the loop that it is tried on."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from callwright.generator.loop import (
-    COUNTERS,
-    LoopConfig,
-    compile_message,
-    is_native,
-    make_loop,
-    networks_of,
-)
+from callwright.generator.loop import COUNTERS, LoopConfig, compile_message, native_loop, networks_of
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.sip.transport import Address
 
@@ -24,8 +15,6 @@ __all__ = ["Peer", "compile_message", "counts", "header", "inside", "loop_to", "
 
 SALT = 0x0BADCAFE
 SEED = bytes(range(16))
-
-needs_native = pytest.mark.skipif(not is_native(), reason="the native loop was not built here")
 
 
 class Peer:
@@ -89,7 +78,7 @@ def inside(peer: Peer, invite: bytes, method: str, cseq: int, body: str = "") ->
     )
 
 
-def loop_to(peer: Peer | None, *, native: bool, **more: Any) -> Any:
+def loop_to(peer: Peer | None, **more: Any) -> Any:
     """A loop that calls the peer, or that answers when there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -115,7 +104,7 @@ def loop_to(peer: Peer | None, *, native: bool, **more: Any) -> Any:
         "rate": 1000.0,
         "calls": 1,
     }
-    return make_loop(LoopConfig(**settings | more), native=native)
+    return native_loop()(LoopConfig(**settings | more))
 
 
 def counts(loop: Any) -> dict[str, int]:

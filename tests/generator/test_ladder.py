@@ -1,11 +1,11 @@
-"""The messages of calls that failed, and of the slowest, which both loops keep."""
+"""The messages of calls that failed, and of the slowest, which the loop keeps."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from callwright.generator.loop import COUNTERS, LADDER_MESSAGES, OUTCOMES, Ladder
-from tests.generator.load_peer import Peer, counts, loop_to, needs_native, until
+from tests.generator.load_peer import Peer, counts, loop_to, until
 
 
 def first_words(ladder: Ladder) -> list[str]:
@@ -32,8 +32,8 @@ def refuse(loop: Any, peer: Peer, statuses: list[str]) -> None:
     until(loop, answer)
 
 
-def test_the_messages_of_a_failed_call_are_kept_as_they_were_on_the_wire(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_the_messages_of_a_failed_call_are_kept_as_they_were_on_the_wire(peer: Peer) -> None:
+    loop = loop_to(peer)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "180 Ringing", extra=peer.contact())
     until(loop, lambda: loop.counters()[COUNTERS.index("received")])
@@ -51,9 +51,9 @@ def test_the_messages_of_a_failed_call_are_kept_as_they_were_on_the_wire(native:
     loop.close()
 
 
-def test_so_many_of_each_class_are_kept_and_the_slowest_call(native: bool, peer: Peer) -> None:
+def test_so_many_of_each_class_are_kept_and_the_slowest_call(peer: Peer) -> None:
     statuses = [*["503 Service Unavailable"] * 4, *["404 Not Found"] * 2, "200 OK", "200 OK"]
-    loop = loop_to(peer, native=native, calls=len(statuses), ladders=3)
+    loop = loop_to(peer, calls=len(statuses), ladders=3)
     refuse(loop, peer, statuses)
     *failed, slowest = loop.ladders()
     assert sorted(ladder.call.code for ladder in failed) == [404, 404, 503, 503, 503]
@@ -64,15 +64,15 @@ def test_so_many_of_each_class_are_kept_and_the_slowest_call(native: bool, peer:
     loop.close()
 
 
-def test_a_loop_that_is_told_so_keeps_none(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, calls=2, ladders=0)
+def test_a_loop_that_is_told_so_keeps_none(peer: Peer) -> None:
+    loop = loop_to(peer, calls=2, ladders=0)
     refuse(loop, peer, ["503 Service Unavailable", "200 OK"])
     assert loop.ladders() == []
     loop.close()
 
 
-def test_of_a_long_call_the_newest_messages_are_kept(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=30)
+def test_of_a_long_call_the_newest_messages_are_kept(peer: Peer) -> None:
+    loop = loop_to(peer, hold=30)
     (invite,) = until(loop, peer.take)
     for _ in range(LADDER_MESSAGES):
         peer.respond(invite, "200 OK", extra=peer.contact())
@@ -87,10 +87,9 @@ def test_of_a_long_call_the_newest_messages_are_kept(native: bool, peer: Peer) -
     loop.close()
 
 
-@needs_native
 def test_messages_that_were_overwritten_are_said_to_be_missing(peer: Peer) -> None:
-    """The ring of the native loop has 32 MiB for all calls; what is older is gone."""
-    loop = loop_to(peer, native=True, hold=30)
+    """The ring of the loop has 32 MiB for all calls; what is older is gone."""
+    loop = loop_to(peer, hold=30)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact())
     until(loop, peer.take)
@@ -107,8 +106,8 @@ def test_messages_that_were_overwritten_are_said_to_be_missing(peer: Peer) -> No
     loop.close()
 
 
-def test_the_answering_side_keeps_what_it_never_got_an_ack_for(native: bool, peer: Peer) -> None:
-    loop = loop_to(None, native=native, t1=0.01)
+def test_the_answering_side_keeps_what_it_never_got_an_ack_for(peer: Peer) -> None:
+    loop = loop_to(None, t1=0.01)
     host, port = loop.local
     peer.source = (host, port)
     peer.send(

@@ -1,4 +1,4 @@
-"""The load loop, native and not: the same traffic, the same numbers."""
+"""The load loop over a real socket, and what it reads of a message, by `callwright.sip`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.generator import load_message
 from callwright.sip.digest import compute_response, parse_parameters
-from tests.generator.load_peer import Peer, counts, header, inside, loop_to, needs_native, until
+from tests.generator.load_peer import Peer, counts, header, inside, loop_to, until
+from tests.generator.oracle import check_message
 
 
 def methods(messages: list[bytes]) -> list[str]:
@@ -26,8 +26,8 @@ def gathered(into: list[bytes], more: list[bytes], enough: int) -> bool:
     return len(into) >= enough
 
 
-def test_a_call_is_acknowledged_held_and_ended(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=0.4)
+def test_a_call_is_acknowledged_held_and_ended(peer: Peer) -> None:
+    loop = loop_to(peer, hold=0.4)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "100 Trying", tag="")
     peer.respond(invite, "180 Ringing", extra=peer.contact())
@@ -46,8 +46,8 @@ def test_a_call_is_acknowledged_held_and_ended(native: bool, peer: Peer) -> None
     loop.close()
 
 
-def test_an_invite_is_repeated_at_doubling_times_until_timer_b(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, t1=0.04)
+def test_an_invite_is_repeated_at_doubling_times_until_timer_b(peer: Peer) -> None:
+    loop = loop_to(peer, t1=0.04)
     assert loop.run(5)
     sent = peer.take()
     assert set(methods(sent)) == {"INVITE"}
@@ -57,8 +57,8 @@ def test_an_invite_is_repeated_at_doubling_times_until_timer_b(native: bool, pee
     loop.close()
 
 
-def test_a_refusal_is_acknowledged_on_its_branch_and_again_when_repeated(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_a_refusal_is_acknowledged_on_its_branch_and_again_when_repeated(peer: Peer) -> None:
+    loop = loop_to(peer)
     (invite,) = until(loop, peer.take)
     for _ in range(2):
         peer.respond(invite, "486 Busy Here")
@@ -70,8 +70,8 @@ def test_a_refusal_is_acknowledged_on_its_branch_and_again_when_repeated(native:
     loop.close()
 
 
-def test_retry_after_is_kept(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, calls=2)
+def test_retry_after_is_kept(peer: Peer) -> None:
+    loop = loop_to(peer, calls=2)
     for invite in until(loop, lambda: peer.take()):
         peer.respond(invite, "503 Service Unavailable", extra="Retry-After: 17 (busy);duration=5\r\n")
     until(loop, peer.take)
@@ -80,8 +80,8 @@ def test_retry_after_is_kept(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_a_repeated_answer_is_acknowledged_again(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=10)
+def test_a_repeated_answer_is_acknowledged_again(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10)
     (invite,) = until(loop, peer.take)
     acks = []
     for _ in range(2):
@@ -93,8 +93,8 @@ def test_a_repeated_answer_is_acknowledged_again(native: bool, peer: Peer) -> No
     loop.close()
 
 
-def test_requests_follow_the_route_set_backwards(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_requests_follow_the_route_set_backwards(peer: Peer) -> None:
+    loop = loop_to(peer)
     (invite,) = until(loop, peer.take)
     routes = f"<sip:127.0.0.1:{peer.address.port};lr>, <sip:10.0.0.1;lr>"
     peer.respond(
@@ -111,18 +111,16 @@ def test_requests_follow_the_route_set_backwards(native: bool, peer: Peer) -> No
     loop.close()
 
 
-def test_an_answer_that_names_a_stranger_does_not_get_our_load_there(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_an_answer_that_names_a_stranger_does_not_get_our_load_there(peer: Peer) -> None:
+    loop = loop_to(peer)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra="Contact: <sip:victim@192.0.2.1:5060>\r\n")
     assert methods(until(loop, peer.take))[0] == "ACK"  # to the target, whatever the Contact says
     loop.close()
 
 
-def test_an_answer_without_contact_is_acknowledged_and_ended_where_the_invite_went(
-    native: bool, peer: Peer
-) -> None:
-    loop = loop_to(peer, native=native, hold=0.05)
+def test_an_answer_without_contact_is_acknowledged_and_ended_where_the_invite_went(peer: Peer) -> None:
+    loop = loop_to(peer, hold=0.05)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK")
     heard: list[bytes] = []
@@ -135,8 +133,8 @@ def test_an_answer_without_contact_is_acknowledged_and_ended_where_the_invite_we
     loop.close()
 
 
-def test_an_answer_without_tag_is_unexpected(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_an_answer_without_tag_is_unexpected(peer: Peer) -> None:
+    loop = loop_to(peer)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", tag="", extra=peer.contact())
     assert loop.run(1)
@@ -144,8 +142,8 @@ def test_an_answer_without_tag_is_unexpected(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_nobody_answers_so_the_call_is_canceled(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, ring_for=0.05)
+def test_nobody_answers_so_the_call_is_canceled(peer: Peer) -> None:
+    loop = loop_to(peer, ring_for=0.05)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "180 Ringing", extra=peer.contact())
     cancel = until(loop, peer.take)[0]
@@ -158,8 +156,8 @@ def test_nobody_answers_so_the_call_is_canceled(native: bool, peer: Peer) -> Non
     loop.close()
 
 
-def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, ring_for=0.05)
+def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(peer: Peer) -> None:
+    loop = loop_to(peer, ring_for=0.05)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "180 Ringing", extra=peer.contact())
     until(loop, peer.take)
@@ -172,9 +170,9 @@ def test_an_answer_that_crosses_the_cancel_is_ended_by_bye(native: bool, peer: P
     loop.close()
 
 
-def test_who_answers_second_is_acknowledged_and_hung_up_on(native: bool, peer: Peer) -> None:
+def test_who_answers_second_is_acknowledged_and_hung_up_on(peer: Peer) -> None:
     """RFC 3261 section 13.2.2.4: each branch of a proxy that forked has a dialog of its own."""
-    loop = loop_to(peer, native=native, hold=0.3)
+    loop = loop_to(peer, hold=0.3)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact(), tag="one")
     (ack,) = until(loop, peer.take)
@@ -195,8 +193,8 @@ def test_who_answers_second_is_acknowledged_and_hung_up_on(native: bool, peer: P
     loop.close()
 
 
-def test_requests_of_the_far_end_within_a_call_are_agreed_to(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=30)
+def test_requests_of_the_far_end_within_a_call_are_agreed_to(peer: Peer) -> None:
+    loop = loop_to(peer, hold=30)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "180 Ringing", extra=peer.contact())
     until(loop, lambda: counts(loop).get("received"))
@@ -229,8 +227,8 @@ def test_requests_of_the_far_end_within_a_call_are_agreed_to(native: bool, peer:
     loop.close()
 
 
-def test_the_far_end_may_hang_up(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=10)
+def test_the_far_end_may_hang_up(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact())
     until(loop, peer.take)
@@ -246,18 +244,18 @@ def test_the_far_end_may_hang_up(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_a_port_where_nobody_listens_refuses_each_call(native: bool) -> None:
+def test_a_port_where_nobody_listens_refuses_each_call() -> None:
     gone = Peer()
     gone.close()
-    loop = loop_to(gone, native=native, calls=3)
+    loop = loop_to(gone, calls=3)
     assert loop.run(3)
     assert counts(loop)["refused"] == 3
     loop.close()
 
 
-def test_credentials_answer_a_challenge(native: bool, peer: Peer) -> None:
+def test_credentials_answer_a_challenge(peer: Peer) -> None:
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, registering=True, accounts=accounts, user_column=0, password_column=1)
     (first,) = until(loop, peer.take)
     challenge = 'Digest realm="here, \\"there\\"", nonce="abc", qop="auth-int,auth", opaque="xyz"'
     peer.respond(first, "401 Unauthorized", extra=f"WWW-Authenticate: {challenge}\r\n")
@@ -284,11 +282,11 @@ def test_credentials_answer_a_challenge(native: bool, peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("name", ["WWW-Authenticate", "Proxy-Authenticate"])
-def test_a_challenged_bye_is_answered_and_repeated_as_it_was(native: bool, peer: Peer, name: str) -> None:
+def test_a_challenged_bye_is_answered_and_repeated_as_it_was(peer: Peer, name: str) -> None:
     """By a server of RFC 2069, whose nonces are good for one request."""
     accounts = ((b"1001", b"s3cret"),)
     more: dict[str, Any] = {"accounts": accounts, "user_column": 0, "password_column": 1, "t1": 0.05}
-    loop = loop_to(peer, native=native, **more)
+    loop = loop_to(peer, **more)
     (first,) = until(loop, peer.take)
     peer.respond(first, "401 Unauthorized", extra='WWW-Authenticate: Digest realm="r", nonce="n1"\r\n')
     heard: list[bytes] = []
@@ -331,9 +329,9 @@ def test_a_challenged_bye_is_answered_and_repeated_as_it_was(native: bool, peer:
     loop.close()
 
 
-def test_a_bye_that_is_refused_with_credentials_too_is_told(native: bool, peer: Peer) -> None:
+def test_a_bye_that_is_refused_with_credentials_too_is_told(peer: Peer) -> None:
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, accounts=accounts, user_column=0, password_column=1)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact())
     heard: list[bytes] = []
@@ -348,9 +346,9 @@ def test_a_bye_that_is_refused_with_credentials_too_is_told(native: bool, peer: 
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256-sess"])
-def test_auth_int_alone_is_answered_over_the_body(native: bool, peer: Peer, algorithm: str) -> None:
+def test_auth_int_alone_is_answered_over_the_body(peer: Peer, algorithm: str) -> None:
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, accounts=accounts, user_column=0, password_column=1)
     (first,) = until(loop, peer.take)
     challenge = f'Digest realm="r", nonce="n", algorithm={algorithm}, qop="auth-int"'
     peer.respond(first, "407 No", extra=f"Proxy-Authenticate: {challenge}\r\n")
@@ -376,9 +374,9 @@ def test_auth_int_alone_is_answered_over_the_body(native: bool, peer: Peer, algo
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256", "SHA-256-sess"])
-def test_every_hash_of_rfc_8760_is_answered(native: bool, peer: Peer, algorithm: str) -> None:
+def test_every_hash_of_rfc_8760_is_answered(peer: Peer, algorithm: str) -> None:
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, accounts=accounts, user_column=0, password_column=1)
     (first,) = until(loop, peer.take)
     challenge = f'Digest realm="here", nonce="abc", qop="auth", algorithm={algorithm}'
     peer.respond(first, "407 Proxy Authentication Required", extra=f"Proxy-Authenticate: {challenge}\r\n")
@@ -399,10 +397,10 @@ def test_every_hash_of_rfc_8760_is_answered(native: bool, peer: Peer, algorithm:
     loop.close()
 
 
-def test_of_several_challenges_the_topmost_that_is_known_is_answered(native: bool, peer: Peer) -> None:
+def test_of_several_challenges_the_topmost_that_is_known_is_answered(peer: Peer) -> None:
     """RFC 8760 section 2.4: the server lists what it prefers first."""
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, registering=True, accounts=accounts, user_column=0, password_column=1)
     (first,) = until(loop, peer.take)
     offers = (
         'Bearer realm="r"',
@@ -419,9 +417,9 @@ def test_of_several_challenges_the_topmost_that_is_known_is_answered(native: boo
     loop.close()
 
 
-def test_a_challenge_that_nobody_here_can_answer_is_the_end_of_the_call(native: bool, peer: Peer) -> None:
+def test_a_challenge_that_nobody_here_can_answer_is_the_end_of_the_call(peer: Peer) -> None:
     accounts = ((b"1001", b"s3cret"),)
-    loop = loop_to(peer, native=native, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, accounts=accounts, user_column=0, password_column=1)
     (first,) = until(loop, peer.take)
     extra = 'WWW-Authenticate: Digest realm="r", nonce="n", algorithm=SHA3-512\r\n'
     peer.respond(first, "401 Unauthorized", extra=extra)
@@ -430,9 +428,9 @@ def test_a_challenge_that_nobody_here_can_answer_is_the_end_of_the_call(native: 
     loop.close()
 
 
-def test_a_second_challenge_is_a_refusal(native: bool, peer: Peer) -> None:
+def test_a_second_challenge_is_a_refusal(peer: Peer) -> None:
     accounts = ((b"1001", b"wrong"),)
-    loop = loop_to(peer, native=native, registering=True, accounts=accounts, user_column=0, password_column=1)
+    loop = loop_to(peer, registering=True, accounts=accounts, user_column=0, password_column=1)
     for _ in range(2):
         (request,) = until(loop, peer.take)
         peer.respond(request, "401 Unauthorized", extra='WWW-Authenticate: Digest realm="r", nonce="n"\r\n')
@@ -441,8 +439,8 @@ def test_a_second_challenge_is_a_refusal(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_stopping_ends_what_is_under_way_and_counts_it(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, calls=2, hold=30, rate=1000)
+def test_stopping_ends_what_is_under_way_and_counts_it(peer: Peer) -> None:
+    loop = loop_to(peer, calls=2, hold=30, rate=1000)
     invites: list[bytes] = []
     until(loop, lambda: gathered(invites, peer.take(), 2))
     peer.respond(invites[0], "200 OK", extra=peer.contact())
@@ -459,8 +457,8 @@ def test_stopping_ends_what_is_under_way_and_counts_it(native: bool, peer: Peer)
     loop.close()
 
 
-def test_stopping_is_bounded_when_nobody_answers(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=30)
+def test_stopping_is_bounded_when_nobody_answers(peer: Peer) -> None:
+    loop = loop_to(peer, hold=30)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact())
     until(loop, peer.take)
@@ -486,14 +484,14 @@ def in_dialog(method: str, answer: bytes, port: int, cseq: int) -> str:
     )
 
 
-def answering(native: bool, peer: Peer, **more: Any) -> Any:
-    loop = loop_to(None, native=native, **more)
+def answering(peer: Peer, **more: Any) -> Any:
+    loop = loop_to(None, **more)
     peer.source = loop.local
     return loop
 
 
-def test_a_call_is_answered_and_its_end_confirmed(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer)
+def test_a_call_is_answered_and_its_end_confirmed(peer: Peer) -> None:
+    loop = answering(peer)
     port = peer.address.port
     peer.send(
         invite_text(port, extra="Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKup\r\nRecord-Route: <sip:p;lr>\r\n")
@@ -514,8 +512,8 @@ def test_a_call_is_answered_and_its_end_confirmed(native: bool, peer: Peer) -> N
     loop.close()
 
 
-def test_an_answer_is_repeated_until_its_ack_and_then_given_up(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer, t1=0.02, t2=0.16)
+def test_an_answer_is_repeated_until_its_ack_and_then_given_up(peer: Peer) -> None:
+    loop = answering(peer, t1=0.02, t2=0.16)
     peer.send(invite_text(peer.address.port))
     until(loop, lambda: counts(loop).get("established"))
     assert loop.run(8)
@@ -538,8 +536,8 @@ def delivered() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the error queue of Linux")
-def test_a_caller_that_is_gone_does_not_keep_another_waiting(native: bool, peer: Peer) -> None:
-    loop, gone = loop_to(None, native=native, calls=2), Peer()
+def test_a_caller_that_is_gone_does_not_keep_another_waiting(peer: Peer) -> None:
+    loop, gone = loop_to(None, calls=2), Peer()
     peer.source = gone.source = loop.local
     gone.send(invite_text(gone.address.port, "gone"))
     gone.close()
@@ -554,8 +552,8 @@ def test_a_caller_that_is_gone_does_not_keep_another_waiting(native: bool, peer:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the error queue of Linux")
-def test_a_contact_that_is_gone_costs_another_call_no_message(native: bool, peer: Peer) -> None:
-    loop, gone, there = loop_to(peer, native=native, calls=2, hold=10), Peer(), Peer()
+def test_a_contact_that_is_gone_costs_another_call_no_message(peer: Peer) -> None:
+    loop, gone, there = loop_to(peer, calls=2, hold=10), Peer(), Peer()
     gone.close()
     invites: list[bytes] = []
     until(loop, lambda: gathered(invites, peer.take(), 2))
@@ -570,8 +568,8 @@ def test_a_contact_that_is_gone_costs_another_call_no_message(native: bool, peer
     loop.close()
 
 
-def test_a_repeated_invite_is_no_second_call(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer, calls=5)
+def test_a_repeated_invite_is_no_second_call(peer: Peer) -> None:
+    loop = answering(peer, calls=5)
     for _ in range(3):
         peer.send(invite_text(peer.address.port))
         until(loop, peer.take)
@@ -580,8 +578,8 @@ def test_a_repeated_invite_is_no_second_call(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_a_call_may_be_canceled_while_it_rings(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer, ring_time=5.0)
+def test_a_call_may_be_canceled_while_it_rings(peer: Peer) -> None:
+    loop = answering(peer, ring_time=5.0)
     port = peer.address.port
     peer.send(invite_text(port))
     ringing = until(loop, peer.take)[-1]
@@ -594,8 +592,8 @@ def test_a_call_may_be_canceled_while_it_rings(native: bool, peer: Peer) -> None
     loop.close()
 
 
-def test_every_call_can_be_refused(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer, reject=503)
+def test_every_call_can_be_refused(peer: Peer) -> None:
+    loop = answering(peer, reject=503)
     peer.send(invite_text(peer.address.port))
     (refusal,) = until(loop, peer.take)
     assert refusal.startswith(b"SIP/2.0 503 Service Unavailable")
@@ -605,8 +603,8 @@ def test_every_call_can_be_refused(native: bool, peer: Peer) -> None:
     loop.close()
 
 
-def test_rport_is_filled_in(native: bool, peer: Peer) -> None:
-    loop = answering(native, peer)
+def test_rport_is_filled_in(peer: Peer) -> None:
+    loop = answering(peer)
     port = peer.address.port
     peer.send(invite_text(port).replace(f"127.0.0.1:{port};branch", "10.9.8.7:5060;rport;branch"))
     answers = until(loop, peer.take)  # which come to the source, not to 10.9.8.7
@@ -615,26 +613,22 @@ def test_rport_is_filled_in(native: bool, peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"\r\n\r\n", b"\0" * 3000, b"SIP/2.0", b"x" * 60_000])
-def test_garbage_is_counted_and_changes_nothing(native: bool, peer: Peer, junk: bytes) -> None:
-    loop = answering(native, peer)
+def test_garbage_is_counted_and_changes_nothing(peer: Peer, junk: bytes) -> None:
+    loop = answering(peer)
     peer.sock.sendto(junk, loop.local)
     peer.send(invite_text(peer.address.port))
     until(loop, lambda: counts(loop).get("established") == 1)
     loop.close()
 
 
-# -- what both read of a message
+# -- what it reads of a message
 
 TORTURE = sorted((Path(__file__).parent.parent / "data" / "torture").glob("**/*.dat"))
 
 
-@needs_native
 @pytest.mark.parametrize("path", TORTURE, ids=lambda path: path.stem)
-def test_both_read_the_same_of_the_torture_set(path: Path) -> None:
-    from callwright.generator._loop import read
-
-    data = path.read_bytes()
-    assert read(data) == load_message.read(data)
+def test_the_torture_set_means_what_the_phone_reads(path: Path) -> None:
+    check_message(path.read_bytes())
 
 
 MESSAGE = (
@@ -649,29 +643,13 @@ REQUEST = (
 )
 
 
-@needs_native
-@pytest.mark.parametrize(
-    ("was", "found"),
-    [
-        (b"UDP [::1]", b"UDP\x0c\0 [::1]"),
-        (b"tag=1", b"tag=1\x0b2"),
-        (b"From: sip:a@b", b"From: <sip:a@b>"),
-        (b"From: sip:a@b;tag=1", b"From: <sip:a@b>;tag=1\x0c2"),
-    ],
-)
-def test_both_read_the_same_where_a_fuzzer_found_a_difference(was: bytes, found: bytes) -> None:
-    """White space is SIP's: a form feed, which Python takes for one, is a character as any other."""
-    from callwright.generator._loop import read
-
-    data = REQUEST.replace(was, found)
-    assert read(data) == load_message.read(data) is not None
+@pytest.mark.parametrize("message", [MESSAGE, REQUEST])
+def test_compact_folded_and_quoted_fields_mean_what_the_phone_reads(message: bytes) -> None:
+    assert check_message(message)
 
 
-@needs_native
 @given(st.data())
-def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
-    from callwright.generator._loop import read
-
+def test_a_mutated_message_that_both_take_means_the_same(data: st.DataObject) -> None:
     message = bytearray(data.draw(st.sampled_from([MESSAGE, REQUEST])))
     for _ in range(data.draw(st.integers(0, 6))):
         at = data.draw(st.integers(0, len(message)))
@@ -682,31 +660,26 @@ def test_both_read_the_same_of_mutated_messages(data: st.DataObject) -> None:
         )
         cut = data.draw(st.integers(0, 12))
         message[at : at + cut] = piece
-    assert read(bytes(message)) == load_message.read(bytes(message))
+    check_message(bytes(message))
 
 
-@needs_native
 @pytest.mark.parametrize(
     "via",
     [
-        b"<SIP/2.0/UDP h;branch=z9hG4bKa",
-        b"SIP/2.0/UDP h;branch=z9hG4bKa>;x",
-        b"SIP/2.0/UDP h; branch=b;branch=z9hG4bKa",
-        b"SIP/2.0/UDP h;Branch=b;branch=z9hG4bKa",
+        b"SIP/2.0/UDP h; branch=z9hG4bKa",
+        b"SIP/2.0/UDP h;Branch=z9hG4bKa;x",
         b"SIP/2.0/UDP h;branch= z9hG4bKa",
-        b"SIP/2.0/UDP h, SIP/2.0/UDP g;branch=z9hG4bKa",
+        b"SIP/2.0/UDP h;x, SIP/2.0/UDP g;branch=z9hG4bKa",
     ],
 )
-def test_both_read_the_same_branch(via: bytes) -> None:
-    from callwright.generator._loop import read
-
+def test_the_branch_of_a_via_is_what_the_phone_reads(via: bytes) -> None:
     message = MESSAGE.replace(b"SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa", via, 1)
     assert via in message
-    assert read(message) == load_message.read(message)
+    assert check_message(message)
 
 
-def test_the_socket_of_a_closed_loop_is_free_again(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_the_socket_of_a_closed_loop_is_free_again(peer: Peer) -> None:
+    loop = loop_to(peer)
     local = loop.local
     loop.close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -1,4 +1,4 @@
-"""What ends the calls of a load, in memory that a guardian maps: both loops write it, it is read later."""
+"""What ends the calls of a load, in memory that a guardian maps once its process is gone."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def ended(loop: Any, peer: Peer, remote: Address | None, accounts: Any = ()) -> 
     return [sent.data for sent in endpoint.transmissions()]
 
 
-def test_nothing_is_kept_where_nobody_asked_for_it(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native)
+def test_nothing_is_kept_where_nobody_asked_for_it(peer: Peer) -> None:
+    loop = loop_to(peer)
     until(loop, peer.take)
     assert loop.descriptors == ()
     loop.close()
 
 
-def test_a_call_that_was_not_answered_is_canceled_by_its_branch(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+def test_a_call_that_was_not_answered_is_canceled_by_its_branch(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10, keep_wills=True)
     (invite,) = until(loop, peer.take)
     assert [one.state for one in kept(loop)] == [CALLED]
     (cancel,) = ended(loop, peer, peer.address)
@@ -47,10 +47,8 @@ def test_a_call_that_was_not_answered_is_canceled_by_its_branch(native: bool, pe
     loop.close()
 
 
-def test_an_answered_call_is_acknowledged_and_ended_with_all_that_its_answer_said(
-    native: bool, peer: Peer
-) -> None:
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+def test_an_answered_call_is_acknowledged_and_ended_with_all_that_its_answer_said(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10, keep_wills=True)
     (invite,) = until(loop, peer.take)
     route = f"Record-Route: <sip:127.0.0.1:{peer.address.port};lr>\r\n"
     peer.respond(invite, "200 OK", extra=peer.contact() + route, body="v=0\r\n")
@@ -79,8 +77,8 @@ def test_an_answered_call_is_acknowledged_and_ended_with_all_that_its_answer_sai
         "Record-Route: <sip:127.0.0.1:none;lr>\r\n",
     ],
 )
-def test_an_answered_call_is_ended_whatever_else_its_answer_says(native: bool, peer: Peer, odd: str) -> None:
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+def test_an_answered_call_is_ended_whatever_else_its_answer_says(peer: Peer, odd: str) -> None:
+    loop = loop_to(peer, hold=10, keep_wills=True)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=odd, body="v=0\r\n")
     acks = until(loop, peer.take)
@@ -91,8 +89,8 @@ def test_an_answered_call_is_ended_whatever_else_its_answer_says(native: bool, p
     loop.close()
 
 
-def test_what_is_over_is_forgotten_and_its_place_used_again(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True, calls=3, concurrent=1)
+def test_what_is_over_is_forgotten_and_its_place_used_again(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10, keep_wills=True, calls=3, concurrent=1)
     for _ in range(2):
         (invite,) = until(loop, peer.take)
         peer.respond(invite, "486 Busy Here")
@@ -103,10 +101,8 @@ def test_what_is_over_is_forgotten_and_its_place_used_again(native: bool, peer: 
 
 
 @pytest.mark.parametrize("contact", ["far", "<sip:far@127.0.0.1:none>", "*"])
-def test_a_call_that_was_taken_is_ended_whatever_its_contact_says(
-    native: bool, peer: Peer, contact: str
-) -> None:
-    loop = loop_to(None, native=native, keep_wills=True)
+def test_a_call_that_was_taken_is_ended_whatever_its_contact_says(peer: Peer, contact: str) -> None:
+    loop = loop_to(None, keep_wills=True)
     peer.source = loop.local
     peer.send(re.sub(r"(?m)^Contact: .*?(?=\r)", f"Contact: {contact}", invite_text(peer.address.port)))
     until(loop, lambda: [m for m in peer.take() if b"SIP/2.0 200" in m])
@@ -114,8 +110,8 @@ def test_a_call_that_was_taken_is_ended_whatever_its_contact_says(
     loop.close()
 
 
-def test_what_is_left_at_once_is_kept_for_the_guardian(native: bool, peer: Peer) -> None:
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+def test_what_is_left_at_once_is_kept_for_the_guardian(peer: Peer) -> None:
+    loop = loop_to(peer, hold=10, keep_wills=True)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact(), body="v=0\r\n")
     until(loop, peer.take)
@@ -125,9 +121,9 @@ def test_what_is_left_at_once_is_kept_for_the_guardian(native: bool, peer: Peer)
     loop.close()
 
 
-def test_what_did_not_end_in_its_time_was_ended_all_the_same(native: bool, peer: Peer) -> None:
+def test_what_did_not_end_in_its_time_was_ended_all_the_same(peer: Peer) -> None:
     """BYE was said over and over: there is nothing to be done for the guardian."""
-    loop = loop_to(peer, native=native, hold=10, keep_wills=True)
+    loop = loop_to(peer, hold=10, keep_wills=True)
     (invite,) = until(loop, peer.take)
     peer.respond(invite, "200 OK", extra=peer.contact(), body="v=0\r\n")
     until(loop, peer.take)
@@ -137,8 +133,8 @@ def test_what_did_not_end_in_its_time_was_ended_all_the_same(native: bool, peer:
     loop.close()
 
 
-def test_a_call_that_was_taken_is_ended_at_who_placed_it(native: bool, peer: Peer) -> None:
-    loop = loop_to(None, native=native, keep_wills=True)
+def test_a_call_that_was_taken_is_ended_at_who_placed_it(peer: Peer) -> None:
+    loop = loop_to(None, keep_wills=True)
     peer.source = loop.local
     peer.send(invite_text(peer.address.port))
     answers = until(loop, lambda: [m for m in peer.take() if b"SIP/2.0 200" in m])

@@ -115,7 +115,7 @@ def test_a_load_that_lost_a_process_decides_nothing_and_tells_what_it_counted() 
     assert "2 calls under way, whose end was not counted" in judgement.reason
     assert judgement.reason.endswith("; the calls of the other processes were ended")
     told = document(
-        result, judgement, name="load", target="", role="caller", exit_code=3, cores=2, native=True,
+        result, judgement, name="load", target="", role="caller", exit_code=3, cores=2,
         version="", started_at=0.0,
     )  # fmt: skip
     assert (told["attempted"], told["answered"]) == (4, 2), "what was counted, and no end that nobody saw"

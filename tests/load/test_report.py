@@ -44,7 +44,7 @@ def told_and_page(role: str, limits: tuple[str, ...] = (), **wishes: Any) -> tup
     judgement = judge(total, total, fail_if=fail_if, seconds=3, loaded=result.loaded, limited=result.limited)
     told = document(
         result, judgement, name="load", target="sip:x@pbx.example" if calls else "", role=role, exit_code=0,
-        cores=1, native=True, version="1.2.3", started_at=0.0,
+        cores=1, version="1.2.3", started_at=0.0,
     ) | {"capacity": None, "listen": "127.0.0.1:5060"}  # fmt: skip
     asked = Wishes(uri=told["target"] or None, **wishes)
     told["settings"] = settings(asked, make_plan(rate=10.0, calls=10), fail_if)

@@ -12,7 +12,7 @@ from functools import partial
 
 from callwright.agent.caps import Caps
 from callwright.agent.tasks import Tasks
-from callwright.generator.loop import LoopConfig, is_native
+from callwright.generator.loop import LoopConfig, NoNativeLoop
 from callwright.load.action import (
     outcome_of,
     plan_of,
@@ -285,7 +285,6 @@ class Loads:
             role="caller" if isinstance(order, command.PlaceLoad) else "answerer",
             target=target,
             local=bracketed(workers[0].local),
-            native=is_native(),
         )
         self._post(event.LoadFinished(order.id, outcome))
 
@@ -293,6 +292,8 @@ class Loads:
 def _opened(configs: Sequence[LoopConfig], guard: LoadGuard | None) -> list[Worker]:
     try:
         return make_workers(configs, guard=guard)
+    except NoNativeLoop as error:
+        raise CannotLoad(error.reason, error.remedy, blame="platform") from None
     except OSError as error:
         raise CannotLoad(f"no port for the load: {error.strerror or error}", blame="platform") from None
     except Exception as error:

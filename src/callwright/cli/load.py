@@ -165,9 +165,6 @@ def load(
     ladders: Annotated[
         int, typer.Option("--ladders", min=0, max=50, metavar="N", help="Failed calls of each class to show.")
     ] = 5,
-    python: Annotated[
-        bool, typer.Option("--python", hidden=True, help="The twin without native code.")
-    ] = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> int:
@@ -247,7 +244,7 @@ def load(
     if document is not None:
         wishes = document.wishes(wishes)
         limits = (*document.thresholds(limits[0]), *limits[0]), limits[1]
-    run = _Run(wishes, plan, limits[0], native=False if python else None, quiet=as_json)
+    run = _Run(wishes, plan, limits[0], quiet=as_json)
     run.register_rate = register_rate if document is None or known is not None else 0.0
     with run.prepared(control, report):
         if find_capacity is not None:
@@ -277,13 +274,12 @@ class _Run:
         plan: Plan,
         fail_if: tuple[Threshold, ...],
         *,
-        native: bool | None,
         quiet: bool,
     ) -> None:
         from callwright.load.engine import Controls
 
         self.wishes, self.plan, self.fail_if = wishes, plan, fail_if
-        self.native, self.quiet = native, quiet
+        self.quiet = quiet
         self.controls: Controls = Controls()
         self.workers: list[Worker] = []
         self.folder: ReportFolder | None = None
@@ -297,6 +293,7 @@ class _Run:
         from callwright.cli.load_control import Ears
         from callwright.cli.load_setup import refusing
         from callwright.cli.load_view import View
+        from callwright.generator.loop import NoNativeLoop
         from callwright.load.guarding import load_guard
         from callwright.load.preparation import loop_configs
         from callwright.load.report import ReportFolder
@@ -318,7 +315,9 @@ class _Run:
                 ) from None
         try:
             guard = load_guard(exits.enter_context(guarded()), self.wishes.rules)
-            self.workers = make_workers(configs, native=self.native, guard=guard)
+            self.workers = make_workers(configs, guard=guard)
+        except NoNativeLoop as error:
+            raise Refused(error.reason, error.remedy, code=EXIT_PLATFORM, blame="platform") from None
         except OSError as error:
             raise Refused(
                 f"no port for the load: {error.strerror or error}", code=EXIT_PLATFORM, blame="platform"
@@ -490,7 +489,6 @@ class _Run:
         self, result: Result, judgement: Judgement, code: int, as_json: bool, more: dict[str, Any]
     ) -> int:
         from callwright.cli.load_result import print_result
-        from callwright.generator.loop import is_native
         from callwright.load.outcome import document, settings
         from callwright.net.address import bracketed
         from callwright.version import __version__
@@ -505,7 +503,6 @@ class _Run:
             role="register" if self.wishes.register else "caller" if self.remote else "answerer",
             exit_code=code,
             cores=self.wishes.cores,
-            native=is_native() if self.native is None else self.native,
             version=__version__,
             started_at=self.started_at,
             accounts=self.wishes.accounts,

@@ -5,37 +5,21 @@ cdef void put_via_lines(Loop *L, Writer *w, Parsed *m, Address *source) noexcept
     """Via as it came, with received and rport in the topmost where they are due (18.2.1, RFC 3581)."""
     cdef int i
     cdef char host[64]
-    cdef const uint8_t *p
-    cdef const uint8_t *end
-    cdef const uint8_t *comma
-    cdef uint16_t port
     for i in range(m.vias):
         put_text(w, b"Via: ")
-        if i == 0 and m.has_rport:
-            p = m.via[0].p
-            end = p + m.via[0].n
-            # Up to ";rport", the value, and the rest.
-            comma = p
-            while comma + 6 <= end and not (
-                comma[0] == 59 and same(span(comma + 1, comma + 6), <const char *>b"rport", 5)
-                and (comma + 6 == end or comma[6] == 59 or comma[6] == 44 or is_space(comma[6]))
-            ):
-                comma += 1
-            if comma + 6 <= end:
-                put(w, p, <size_t>(comma + 6 - p))
-                port = ntohs((<sockaddr_in *>&source.raw[0]).sin_port)
-                put(w, <const uint8_t *>b"=", 1)
-                put_decimal(w, port)
-                put_text(w, b";received=")
-                if source.size == sizeof(sockaddr_in):
-                    inet_ntop(AF_INET, &(<sockaddr_in *>&source.raw[0]).sin_addr, host, 64)
-                else:
-                    inet_ntop(AF_INET6, &(<sockaddr_in6 *>&source.raw[0]).sin6_addr, host, 64)
-                put_text(w, host)
-                put(w, comma + 6, <size_t>(end - comma - 6))
-                put_text(w, b"\r\n")
-                continue
-        put_span(w, m.via[i])
+        if i == 0 and m.rport != NULL:
+            put(w, m.via[0].p, <size_t>(m.rport - m.via[0].p))
+            put(w, <const uint8_t *>b"=", 1)
+            put_decimal(w, ntohs((<sockaddr_in *>&source.raw[0]).sin_port))
+            put_text(w, b";received=")
+            if source.size == sizeof(sockaddr_in):
+                inet_ntop(AF_INET, &(<sockaddr_in *>&source.raw[0]).sin_addr, host, 64)
+            else:
+                inet_ntop(AF_INET6, &(<sockaddr_in6 *>&source.raw[0]).sin6_addr, host, 64)
+            put_text(w, host)
+            put_span(w, span(m.rport, m.via[0].p + m.via[0].n))
+        else:
+            put_span(w, m.via[i])
         put_text(w, b"\r\n")
 
 
@@ -45,7 +29,7 @@ cdef void reply_address(Parsed *m, Address *source, Address *to) noexcept nogil:
     cdef const uint8_t *end = m.sent_by.p + m.sent_by.n
     cdef uint32_t port = 5060, v = 0
     to[0] = source[0]
-    if m.has_rport:
+    if m.rport != NULL:
         return
     while end > p and 48 <= (end - 1)[0] <= 57:
         end -= 1

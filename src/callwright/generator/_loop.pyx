@@ -2,8 +2,8 @@
 """The load loop in native code: one thread that places and answers calls without holding the GIL.
 
 One loop owns its sockets, timers, calls and numbers. Another thread sets the rate, pauses, stops, and reads the
-numbers while it runs. The twin without a compiler is `callwright.generator.pure_loop`; what both are told and what
-they tell is in `callwright.generator.loop`.
+numbers while it runs. What it is told and what it tells is in `callwright.generator.loop`. It has no twin in
+Python: where it cannot run there are no loads.
 
 What comes from the wire is read only through the spans of `_wire.pxi`, each read against its end.
 """
@@ -28,12 +28,16 @@ from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 import os
 import socket as _socket
 
+if os.environ.get("CALLWRIGHT_PURE"):
+    raise ImportError("CALLWRIGHT_PURE asks for no native code")
+
 from callwright.generator.loop import COUNTERS, MESSAGES, SLOTS, CallNoted, Ladder, MessageNoted
 
 
 include "_kernel.pxi"
 include "_state.pxi"
 include "_wire.pxi"
+include "_sdp.pxi"
 include "_digest.pxi"
 include "_ladder.pxi"
 include "_wills.pxi"
@@ -461,7 +465,7 @@ def read(bytes data):
         "via": [_text(m.via[i]) for i in range(m.vias)],
         "branch": _text(m.branch),
         "sent_by": b"" if m.status else _text(m.sent_by),  # only a reply needs it
-        "rport": bool(m.has_rport),
+        "rport": m.rport != NULL,
         "routes": [_text(values[i]) for i in range(count)],
         "challenge": _text(m.challenge),
         "body": _text(m.body),

@@ -18,9 +18,6 @@ cdef enum:
     GOES_ON = 2
     IN_ORDER = 100
     UNHEARD = 100000            # taken off the MOS of a stream of which too much was in gaps
-    P_NOTHING = 0               # what an SDP promises
-    P_SENDS = 1
-    P_BOTH = 2
 
 cdef int64_t PAUSE_NS = 200000000
 cdef int64_t GAP_NS = 500000000
@@ -297,67 +294,6 @@ cdef inline double heard(Stream *s) noexcept nogil:
     return 100.0 - 100.0 * <double>s.gap_ns / <double>s.due_ns if s.due_ns else 100.0
 
 
-cdef int promises(Span body) noexcept nogil:
-    """Of the first audio of an SDP that is not refused: whether its side sends, and receives as well. 0.0.0.0 is a
-    hold as it was said before RFC 3264."""
-    cdef uint32_t at = 0, after = 0, port
-    cdef Span line
-    cdef Address session, own
-    cdef int of_all = -1, direction = -1, found
-    cdef int place = 0  # 1: in a stream that does not count, 2: in the audio
-    memset(&session, 0, sizeof(session))
-    memset(&own, 0, sizeof(own))
-    while at < body.n:
-        line = sdp_line(body, at, &after)
-        at = after
-        if line.n < 3 or line.p[1] != 61:
-            continue
-        if line.p[0] == 109:  # m
-            if place == 2:
-                break
-            port = 0
-            place = 1
-            if line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0:
-                if number(span(line.p + 8, line.p + line.n), &port) != 0 and port != 0:
-                    place = 2
-        elif place == 1:
-            continue
-        elif line.p[0] == 99 and line.n >= 10:  # c
-            sdp_address(line, &own if place == 2 else &session)
-        elif line.n == 10 and line.p[0] == 97:  # a
-            found = -1
-            if memcmp(line.p, <const char *>b"a=sendrecv", 10) == 0:
-                found = P_BOTH
-            elif memcmp(line.p, <const char *>b"a=sendonly", 10) == 0:
-                found = P_SENDS
-            elif memcmp(line.p, <const char *>b"a=recvonly", 10) == 0 or memcmp(
-                line.p, <const char *>b"a=inactive", 10
-            ) == 0:
-                found = P_NOTHING
-            if found >= 0:
-                if place == 2:
-                    direction = found
-                else:
-                    of_all = found
-    if place != 2:
-        return P_NOTHING
-    if own.size == 0:
-        own = session
-    if unspecified(&own):
-        return P_NOTHING
-    if direction >= 0:
-        return direction
-    return of_all if of_all >= 0 else P_BOTH
-
-
-cdef bint unspecified(Address *a) noexcept nogil:
-    cdef uint8_t none[16]
-    memset(none, 0, 16)
-    if a.size == sizeof(sockaddr_in):
-        return memcmp(a.raw + 4, none, 4) == 0
-    return a.size != 0 and memcmp(a.raw + 8, none, 16) == 0
-
-
 cdef void media_promise(Loop *L, int stream, Span body, bint answered) noexcept nogil:
     """Whether audio is due after this offer or answer, and, once `answered`, from when on."""
     cdef Stream *s = &L.m.stream[stream]
@@ -462,139 +398,12 @@ cdef uint32_t media_ssrc(Loop *L, int stream) noexcept nogil:
     return L.m.stream[stream].ssrc if L.has_media and stream >= 0 else 0
 
 
-cdef Span sdp_line(Span body, uint32_t at, uint32_t *after) noexcept nogil:
-    cdef uint32_t n = at
-    while n < body.n and body.p[n] != 10:
-        n += 1
-    after[0] = n + 1
-    return trimmed(body.p + at, body.p + n)
-
-
-cdef bint sdp_address(Span line, Address *a) noexcept nogil:
-    """`c=IN IP4 host`; the port of `a` stays."""
-    cdef char host[64]
-    cdef uint32_t n = 0
-    cdef sockaddr_in four
-    cdef sockaddr_in6 six
-    if line.n < 10:
-        return False
-    while n < 63 and 9 + n < line.n and line.p[9 + n] != 47 and not is_space(line.p[9 + n]):
-        host[n] = <char>line.p[9 + n]
-        n += 1
-    host[n] = 0
-    memset(&four, 0, sizeof(four))
-    memset(&six, 0, sizeof(six))
-    memset(a, 0, sizeof(Address))
-    if inet_pton(AF_INET, host, &four.sin_addr) == 1:
-        four.sin_family = <uint16_t>AF_INET
-        memcpy(a.raw, &four, sizeof(four))
-        a.size = sizeof(four)
-        return True
-    if inet_pton(AF_INET6, host, &six.sin6_addr) == 1:
-        six.sin6_family = <uint16_t>AF_INET6
-        memcpy(a.raw, &six, sizeof(six))
-        a.size = sizeof(six)
-        return True
-    return False
-
-
 cdef bint same_host(Address *a, Address *b) noexcept nogil:
     if a.size != b.size:
         return False
     if a.size == sizeof(sockaddr_in):
         return memcmp(a.raw + 4, b.raw + 4, 4) == 0
     return memcmp(a.raw + 8, b.raw + 8, 16) == 0
-
-
-# What a side does with its audio (RFC 3264 section 5.1), in the order of load_media.DIRECTIONS.
-cdef enum:
-    D_SENDRECV = 0
-    D_SENDONLY = 1
-    D_RECVONLY = 2
-    D_INACTIVE = 3
-
-cdef struct Audio:
-    Address to                  # its port is not in it
-    uint32_t port
-    uint32_t ssrc
-    bint tells_ssrc
-    int direction               # theirs
-    bint nowhere                # 0.0.0.0 or ::, the hold of RFC 2543
-
-
-cdef inline int said_direction(Span line) noexcept nogil:
-    """The direction of an `a=` line, -1 of any other."""
-    if line.n != 10:
-        return -1
-    if memcmp(line.p, <const char *>b"a=sendrecv", 10) == 0:
-        return D_SENDRECV
-    if memcmp(line.p, <const char *>b"a=sendonly", 10) == 0:
-        return D_SENDONLY
-    if memcmp(line.p, <const char *>b"a=recvonly", 10) == 0:
-        return D_RECVONLY
-    if memcmp(line.p, <const char *>b"a=inactive", 10) == 0:
-        return D_INACTIVE
-    return -1
-
-
-cdef inline int answer_to(int direction) noexcept nogil:
-    """Our direction in the answer to theirs."""
-    if direction == D_SENDONLY:
-        return D_RECVONLY
-    return D_SENDONLY if direction == D_RECVONLY else direction
-
-
-cdef inline bint may_send(int ours) noexcept nogil:
-    return ours == D_SENDRECV or ours == D_SENDONLY
-
-
-cdef void read_audio(Span body, Audio *a) noexcept nogil:
-    """The first audio of an SDP that is in use, and the first at all where none is; lines of other parts of a body
-    and of other m-lines say nothing of it."""
-    cdef uint32_t at = 0, after = 0
-    cdef Span line
-    cdef Address session
-    cdef int of_session = -1, said
-    cdef bint in_audio = False, in_media = False
-    memset(a, 0, sizeof(Audio))
-    memset(&session, 0, sizeof(session))
-    a.direction = -1
-    while at < body.n:
-        line = sdp_line(body, at, &after)
-        at = after
-        if line.n < 3 or line.p[1] != 61:
-            continue
-        if line.p[0] == 109:  # m
-            if in_audio and a.port:
-                break
-            in_media = True
-            in_audio = line.n > 8 and memcmp(line.p, <const char *>b"m=audio ", 8) == 0
-            if in_audio:
-                memset(a, 0, sizeof(Audio))
-                a.direction = -1
-                if number(span(line.p + 8, line.p + line.n), &a.port) == 0 or a.port > 65535:
-                    a.port = 0
-        elif line.p[0] == 99:  # c
-            if in_audio:
-                sdp_address(line, &a.to)
-            elif not in_media:
-                sdp_address(line, &session)
-        elif line.p[0] == 97:  # a
-            said = said_direction(line)
-            if said >= 0:
-                if in_audio:
-                    a.direction = said
-                elif not in_media:
-                    of_session = said
-            elif in_audio and not a.tells_ssrc and line.n > 7 and memcmp(line.p, <const char *>b"a=ssrc:", 7) == 0:
-                a.tells_ssrc = number(span(line.p + 7, line.p + line.n), &a.ssrc) > 0
-    if a.to.size == 0:
-        a.to = session
-    if a.direction < 0:
-        a.direction = of_session if of_session >= 0 else D_SENDRECV
-    a.nowhere = unspecified(&a.to)
-    if a.nowhere:  # nobody may be sent anything there (RFC 3264 section 8.4)
-        a.direction = D_SENDONLY if a.direction <= D_SENDONLY else D_INACTIVE
 
 
 cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept nogil:

@@ -27,7 +27,6 @@ cdef struct Parsed:
     int retry_after         # seconds, -1 without
     int vias                # header fields, not values
     int routes              # Record-Route fields
-    bint has_rport
     Span uri
     Span call_id
     Span from_value
@@ -38,6 +37,7 @@ cdef struct Parsed:
     Span route[MOST_ROUTES]
     Span branch             # of the topmost Via
     Span sent_by            # of the topmost Via
+    const uint8_t *rport    # behind it in the topmost Via, where it has no value yet; else NULL
     Span challenge          # WWW-Authenticate or Proxy-Authenticate
     bint proxy_challenge
     Span authorization
@@ -150,23 +150,29 @@ cdef Span parameter(Span value, const char *name, uint32_t n) noexcept nogil:
     return span(end, end)
 
 
-cdef bint bare_parameter(Span value, const char *name, uint32_t n) noexcept nogil:
-    """Whether `;name` stands there without a value, as rport does (RFC 3581 section 3)."""
+cdef const uint8_t *bare_parameter(Span value, const char *name, uint32_t n) noexcept nogil:
+    """Behind `;name` where it stands without a value, as rport does (RFC 3581 section 3); else NULL."""
     cdef const uint8_t *p = value.p
     cdef const uint8_t *end = value.p + value.n
+    cdef const uint8_t *behind
     cdef uint32_t i
     while p < end and p[0] != 44:
         if p[0] != 59:
             p += 1
             continue
         p += 1
+        while p < end and is_space(p[0]):
+            p += 1
         i = 0
         while i < n and p < end and lower(p[0]) == <uint8_t>name[i]:
             i += 1
             p += 1
-        if i == n and (p >= end or p[0] == 59 or p[0] == 44 or is_space(p[0])):
-            return True
-    return False
+        behind = p
+        while p < end and is_space(p[0]):
+            p += 1
+        if i == n and (p >= end or p[0] == 59 or p[0] == 44):
+            return behind
+    return NULL
 
 
 cdef Span address_uri(Span value) noexcept nogil:
@@ -267,7 +273,7 @@ cdef void top_via(Parsed *m, Span value) noexcept nogil:
     cdef const uint8_t *start
     cdef const uint8_t *q = NULL
     if not m.status:
-        m.has_rport = bare_parameter(value, <const char *>b"rport", 5)
+        m.rport = bare_parameter(value, <const char *>b"rport", 5)
     else:
         q = plain_branch(p, end)
     if q != NULL:

@@ -1,4 +1,4 @@
-"""What a load loop is told and what it tells: shared by the native one and by its pure-Python twin.
+"""What the load loop is told and what it tells.
 
 A loop places and answers calls over UDP in one thread. Another thread sets its rate, pauses and stops it, and
 reads its numbers while it runs; numbers read meanwhile are each right, though not all of one moment.
@@ -12,7 +12,7 @@ import ipaddress
 import re
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -38,12 +38,12 @@ __all__ = [
     "LoopConfig",
     "MediaConfig",
     "MessageNoted",
+    "NoNativeLoop",
     "Segments",
     "bucket_value",
     "compile_message",
-    "is_native",
-    "make_loop",
     "mos_value",
+    "native_loop",
     "networks_of",
     "open_shared_port",
     "open_sockets",
@@ -341,7 +341,7 @@ class LoopConfig:
 
 
 class Loop(Protocol):
-    """What both loops are."""
+    """The native loop, as Python sees it."""
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -493,23 +493,31 @@ def enlarge(sock: socket.socket, size: int) -> None:
                 sock.setsockopt(socket.SOL_SOCKET, force, size)
 
 
-def is_native() -> bool:
-    """Whether the loop in native code is there."""
+class NoNativeLoop(Exception):
+    """The native loop cannot run here. `reason` is a sentence without its period, `remedy` one with it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy = reason, remedy
+
+
+def native_loop() -> Callable[[LoopConfig], Loop]:
+    """What makes a loop; it raises OSError when a port cannot be opened. Raises NoNativeLoop."""
+    if sys.platform != "linux":
+        raise NoNativeLoop(
+            "a load needs the native load loop, which runs on Linux alone",
+            "Run it on Linux, or in the container.",
+        )
     try:
-        import callwright.generator._loop  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def make_loop(config: LoopConfig, *, native: bool | None = None) -> Loop:
-    """The native loop, or its twin where there is none. Raises OSError when a port cannot be opened."""
-    if native is None:
-        native = is_native()
-    if native:
         from callwright.generator._loop import LoadLoop
-
-        return LoadLoop(config)
-    from callwright.generator.pure_loop import LoadLoop as Twin
-
-    return Twin(config)
+    except ModuleNotFoundError:
+        raise NoNativeLoop(
+            "a load needs the native load loop, which was not built here",
+            "Install gcc and Python's headers (Debian: gcc, python3-dev), then install Callwright again.",
+        ) from None
+    except ImportError as error:
+        raise NoNativeLoop(
+            f"a load needs the native load loop, which cannot be used: {error}",
+            "Unset CALLWRIGHT_PURE where it is set; else build the native code again: make install.",
+        ) from None
+    return LoadLoop

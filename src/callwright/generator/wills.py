@@ -1,6 +1,6 @@
 """What ends the calls of a load, in memory that is shared with the guardian: written by a loop, read by it.
 
-A slot of a page for each call. The native loop writes by `_wills.pxi`, its twin by `Wills`; both have:
+A slot of a page for each call, written by `_wills.pxi`:
 
     0    state           0 free, 1 called, 2 answered, 3 taken (a call that came in, answered by us)
     4    octets of the INVITE's head, at 64
@@ -32,7 +32,6 @@ SLOT, TEXT = 4096, 2016
 INVITE_AT, ANSWER_AT = 64, 2080
 FREE, CALLED, ANSWERED, TAKEN = range(4)
 _HEAD = struct.Struct("=IIII28sI")
-_GROWTH = 64  # slots that the twin adds at once
 _NEEDED = re.compile(
     rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|max-forwards|route|record-route|(?:proxy-)?authorization)"
     rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
@@ -136,79 +135,3 @@ def _address(raw: bytes) -> Address | None:
     if family == socket.AF_INET6 and len(raw) >= 24:
         return Address(socket.inet_ntop(family, raw[8:24]), port)
     return None
-
-
-def _sockaddr(address: Address) -> bytes:
-    port = address.port.to_bytes(2, "big")
-    if ":" in address.host:
-        packed = socket.inet_pton(socket.AF_INET6, address.host.partition("%")[0])
-        return struct.pack("=H", socket.AF_INET6) + port + bytes(4) + packed + bytes(4)
-    return (
-        struct.pack("=H", socket.AF_INET) + port + socket.inet_pton(socket.AF_INET, address.host) + bytes(8)
-    )
-
-
-def _head(data: bytes) -> bytes:
-    """Up to the empty line; nothing where it is too long."""
-    head, line, _ = data.partition(b"\r\n\r\n")
-    kept = head + line
-    return kept if len(kept) <= TEXT else b""
-
-
-class Wills:
-    """The twin's: keys are numbers of calls."""
-
-    def __init__(self) -> None:
-        self.descriptor = os.memfd_create("callwright-load", os.MFD_CLOEXEC)
-        os.ftruncate(self.descriptor, _GROWTH * SLOT)
-        self._memory = mmap.mmap(self.descriptor, _GROWTH * SLOT)
-        self._free = list(range(_GROWTH))
-        self._slots: dict[int, int] = {}
-
-    def called(self, number: int, data: bytes, account: int) -> None:
-        self._write(number, CALLED, _head(data), b"", account, None)
-
-    def answered(self, number: int, data: bytes) -> None:
-        slot = self._slots.get(number)
-        head = _head(data)
-        if slot is None or not head:
-            return
-        at = slot * SLOT
-        self._memory[at + ANSWER_AT : at + ANSWER_AT + len(head)] = head
-        struct.pack_into("=I", self._memory, at + 8, len(head))
-        struct.pack_into("=I", self._memory, at, ANSWERED)
-
-    def taken(self, number: int, invite: bytes, account: int, peer: Address) -> None:
-        self._write(number, TAKEN, _head(invite), b"", account, peer)
-
-    def over(self, number: int) -> None:
-        slot = self._slots.pop(number, None)
-        if slot is not None:
-            struct.pack_into("=I", self._memory, slot * SLOT, FREE)
-            self._free.append(slot)
-
-    def _write(
-        self, number: int, state: int, invite: bytes, answer: bytes, account: int, peer: Address | None
-    ) -> None:
-        if not invite:
-            return
-        slot = self._slots.get(number)
-        if slot is None:
-            if not self._free:
-                self._grow()
-            slot = self._slots[number] = self._free.pop()
-        at = slot * SLOT
-        raw = _sockaddr(peer) if peer is not None else b""
-        _HEAD.pack_into(self._memory, at, FREE, len(invite), len(answer), account, raw, len(raw))
-        self._memory[at + INVITE_AT : at + INVITE_AT + len(invite)] = invite
-        struct.pack_into("=I", self._memory, at, state)
-
-    def _grow(self) -> None:
-        count = len(self._memory) // SLOT
-        os.ftruncate(self.descriptor, (count + _GROWTH) * SLOT)
-        self._memory.resize((count + _GROWTH) * SLOT)
-        self._free.extend(range(count, count + _GROWTH))
-
-    def close(self) -> None:
-        self._memory.close()
-        os.close(self.descriptor)

@@ -157,13 +157,12 @@ def outcome_of(
     role: str,
     target: str,
     local: str,
-    native: bool,
     version: str = "",
 ) -> LoadOutcome:
     """What stands in `run.json`."""
     told = document(
-        result, judgement, name=address, target=target, role=role, exit_code=0, cores=1, native=native,
-        version=version, started_at=0.0,
+        result, judgement, name=address, target=target, role=role, exit_code=0, cores=1, version=version,
+        started_at=0.0,
     )  # fmt: skip
     copied = (
         "attempted", "answered", "canceled", "failed", "failures", "asr_pct", "concurrent_peak", "rate",

@@ -144,7 +144,6 @@ def document(
     role: str,
     exit_code: int,
     cores: int,
-    native: bool,
     version: str,
     started_at: float,
     accounts: Accounts | None = None,
@@ -174,7 +173,7 @@ def document(
         "concurrent_peak": result.total["peak"],
         "generator": {
             "cores": cores,
-            "native": native,
+            "native": True,
             "limited_seconds": len(result.limited),
             "loaded_seconds": result.loaded,
             "why": ranged(result.limited)[:10],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from callwright.generator.loop import CallNoted, Ladder, Loop, LoopConfig, make_loop
+from callwright.generator.loop import CallNoted, Ladder, Loop, LoopConfig, native_loop
 from callwright.load.statistics import Snapshot
 
 if TYPE_CHECKING:
@@ -80,12 +80,10 @@ _END_SECONDS = 3.0
 
 
 class ThreadWorker:
-    """The loop in a thread of this process; it holds the GIL only where it is not native."""
+    """The loop in a thread of this process, which does not hold the GIL while it runs."""
 
-    def __init__(
-        self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
-    ) -> None:
-        self._loop: Loop = make_loop(config, native=native)
+    def __init__(self, config: LoopConfig, *, guard: LoadGuard | None = None) -> None:
+        self._loop: Loop = native_loop()(config)
         self._kept = guard(config, self._loop.local, self._loop.descriptors) if guard is not None else None
         self._thread: threading.Thread | None = None
         self._notes = 0
@@ -162,9 +160,7 @@ class ThreadWorker:
         return self._loop.descriptors
 
 
-def _serve(
-    config: LoopConfig, pipe: Connection, theirs: Connection, native: bool | None, parent: int
-) -> None:
+def _serve(config: LoopConfig, pipe: Connection, theirs: Connection, parent: int) -> None:
     """The life of a process: does what the pipe says, and ends with `parent`. `theirs`: the other end, which
     a fork brings along and which would keep the pipe open for ever."""
     import signal
@@ -177,7 +173,7 @@ def _serve(
     for number in (signal.SIGINT, signal.SIGHUP):  # the parent ends the calls in order
         signal.signal(number, signal.SIG_IGN)
     try:
-        worker = ThreadWorker(config, native=native)
+        worker = ThreadWorker(config)
     except Exception as error:
         pipe.send(("error", f"{type(error).__name__}: {error}"))
         return
@@ -206,15 +202,13 @@ def _serve(
 class ProcessWorker:
     """The loop in a process of its own, which ends when this one does."""
 
-    def __init__(
-        self, config: LoopConfig, *, native: bool | None = None, guard: LoadGuard | None = None
-    ) -> None:
+    def __init__(self, config: LoopConfig, *, guard: LoadGuard | None = None) -> None:
         self._kept: KeptLoad | None = None
         self._left = False
         context: Any = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(config, theirs, self._pipe, native, os.getpid()), daemon=True
+            target=_serve, args=(config, theirs, self._pipe, os.getpid()), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -322,17 +316,16 @@ def share(total: int, parts: int, index: int) -> int:
     return total // parts + (1 if index < total % parts else 0)
 
 
-def make_workers(
-    configs: Sequence[LoopConfig], *, native: bool | None = None, guard: LoadGuard | None = None
-) -> list[Worker]:
+def make_workers(configs: Sequence[LoopConfig], *, guard: LoadGuard | None = None) -> list[Worker]:
     """A thread for one loop, a process each for several. `guard` keeps what ends their calls though this
-    process, or one of these, is killed. Raises OSError; none is left running then."""
+    process, or one of these, is killed. Raises NoNativeLoop and OSError; none is left running then."""
+    native_loop()
     made: list[Worker] = []
     if guard is not None:
         configs = [replace(config, keep_wills=True) for config in configs]
     try:
         kind = ThreadWorker if len(configs) == 1 else ProcessWorker
-        made.extend(kind(config, native=native, guard=guard) for config in configs)
+        made.extend(kind(config, guard=guard) for config in configs)
     except BaseException:
         for worker in made:
             worker.close()
