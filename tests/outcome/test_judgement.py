@@ -101,6 +101,14 @@ def test_without_media_the_answer_is_enough() -> None:
     assert judge_call(call)[0] is Verdict.PASSED
 
 
+def test_a_peer_that_promised_no_audio_passes_unless_ours_was_lost() -> None:
+    call = dataclasses.replace(GOOD, media_expected=False, received=ReceivedOutcome(packets=0))
+    verdict, _, reason = judge_call(call)
+    assert verdict is Verdict.PASSED
+    assert "promised no audio" in reason
+    assert judge_call(dataclasses.replace(call, peer_loss_pct=100.0))[:2] == (Verdict.FAILED, Blame.NETWORK)
+
+
 @pytest.mark.parametrize("code", sorted(code for code in REASON_PHRASES if code >= 300))
 def test_every_refusal_names_the_code_with_its_name(code: int) -> None:
     verdict, _, reason = judge_call(refused(code))

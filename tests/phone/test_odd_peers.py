@@ -12,7 +12,7 @@ import pytest
 from callwright.net.entropy import system_entropy
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.judgement import judge_call, judge_registration, judge_request
-from callwright.outcome.terms import CallState, EndedBy, Failure
+from callwright.outcome.terms import CallState, EndedBy, Failure, Verdict
 from callwright.phone.failures import failure_of
 from callwright.phone.incoming import IncomingCall
 from callwright.phone.phone import Phone
@@ -141,7 +141,8 @@ async def phone() -> AsyncIterator[Phone]:
 
 async def called(phone: Phone, gateway: Gateway, user: str = "far", **plan: Any) -> CallOutcome:
     plan.setdefault("talk_for", 0.05)
-    placed = phone.call(CallPlan(f"sip:{user}@127.0.0.1:{gateway.port}", media=QUIET, **plan))
+    plan.setdefault("media", QUIET)
+    placed = phone.call(CallPlan(f"sip:{user}@127.0.0.1:{gateway.port}", **plan))
     async with asyncio.timeout(20):
         return await placed.finished
 
@@ -272,6 +273,19 @@ async def test_an_answer_that_holds_from_the_start_is_seen(phone: Phone, gateway
 
 
 # -- what is said
+
+
+@pytest.mark.parametrize("direction", ["recvonly", "inactive"])
+async def test_a_peer_that_promises_no_audio_is_not_blamed_for_its_silence(
+    phone: Phone, gateway: Gateway, direction: str
+) -> None:
+    gateway.react = gateway.answers(body=f"{SDP}a={direction}\r\n")
+    outcome = await called(phone, gateway, media=MediaPlan(play="silence"), talk_for=0.7)
+    verdict, blame, reason = judge_call(outcome)
+    assert (verdict, blame) == (Verdict.PASSED, None), reason
+    assert reason.endswith("promised no audio.")
+    assert (outcome.received.packets, outcome.received.heard_pct, outcome.received.gaps) == (0, None, ())
+    assert bool(outcome.sent.packets) == (direction == "recvonly")
 
 
 @pytest.mark.parametrize("damage", [("Content-Length: ", "Content-Length: 1"), ("Contact: <", "Contact <")])

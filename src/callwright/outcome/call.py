@@ -205,7 +205,7 @@ class CallOutcome(AsJson):
     redirected_to: tuple[str, ...] = ()
     retransmissions: int | None = None  # of ours, for want of an answer
     # media facts
-    media_expected: bool = True  # False with --no-media
+    media_expected: bool = True  # False with --no-media, and of a peer whose SDP promised no audio
     codec: str | None = None
     codecs_offered: tuple[str, ...] = ()
     early_media: bool | None = None  # audio came before the answer

@@ -27,7 +27,7 @@ def broken_rule(
         seen = None if part.sip_code is None else str(part.sip_code)
         return _rule("code = 200", "= 200", seen, part)
     heard = part.received
-    if not heard.packets:
+    if not heard.packets and part.media_expected:
         return _rule("packets > 0", "> 0", "0", part)
     if heard.heard_pct is not None and heard.heard_pct < min_heard:
         share = decisive(heard.heard_pct, min_heard, significant=4)

@@ -222,7 +222,8 @@ def judge_call(
 ) -> Judgement:
     """The verdict of a call that was meant to be answered and to carry audio (RFC 3261 and our own rules).
 
-    It passes when it was answered, audio came (an echo of our own SSRC is audio), the peer reports no
+    It passes when it was answered, audio came (an echo of our own SSRC is audio) unless the peer promised
+    none, the peer reports no
     total loss, the received MOS, where one can be rated, is at least ``min_mos``, and no more of the time
     than ``min_heard`` leaves was an unexplained gap.
     """
@@ -235,8 +236,15 @@ def judge_call(
             return Verdict.FAILED, Blame.TEST, f"The call to {far_end(call)} was canceled before an answer."
         return _no_answer(call)
     if not call.media_expected:
+        if _none_arrived(call):
+            return _unheard_by_peer(call)
         after = f" after {milliseconds(call.setup_ms)}" if call.setup_ms is not None else ""
-        return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; no audio was asked for."
+        why = (
+            "no audio was asked for"
+            if call.received.packets is None
+            else f"{far_end(call)} promised no audio"
+        )
+        return Verdict.PASSED, None, f"{_answerer(call)} answered{after}; {why}."
     return _judge_media(call, min_mos, min_heard, silence_permitted)
 
 
@@ -262,9 +270,8 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
     if heard.without_sound and not silence_permitted:
         reason = f"{_answered_but(call, us)} heard silence: {_without_sound(heard)}."
         return Verdict.FAILED, Blame.TARGET, reason
-    if call.peer_loss_pct is not None and call.peer_loss_pct >= 100:
-        reason = f"{them} heard nothing of {us}: its RTCP reported that all our audio was lost."
-        return Verdict.FAILED, Blame.NETWORK, reason
+    if _none_arrived(call):
+        return _unheard_by_peer(call)
     if heard.mos is None and heard.audio_packets == 0:
         reason = f"{_answerer(call)} answered; silence was permitted, and {_without_sound(heard)}."
         return Verdict.PASSED, None, reason
@@ -282,6 +289,17 @@ def _judge_media(call: CallOutcome, min_mos: float, min_heard: float, silence_pe
         )
         return Verdict.PASSED, None, reason
     return _poor(call, us, them, heard.mos, min_mos)
+
+
+def _none_arrived(call: CallOutcome) -> bool:
+    """The peer's RTCP says so of our audio."""
+    return call.peer_loss_pct is not None and call.peer_loss_pct >= 100
+
+
+def _unheard_by_peer(call: CallOutcome) -> Judgement:
+    us, them = name_of(call.party, "we"), far_end(call)
+    reason = f"{them} heard nothing of {us}: its RTCP reported that all our audio was lost."
+    return Verdict.FAILED, Blame.NETWORK, reason
 
 
 def _without_sound(heard: ReceivedOutcome) -> str:

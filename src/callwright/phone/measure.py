@@ -93,7 +93,7 @@ def call_outcome(
         caller_name=facts.caller_name,
         redirected_to=facts.redirected_to,
         retransmissions=sip.timeline.retransmissions_sent if sip else None,
-        media_expected=plan.media.enabled,
+        media_expected=plan.media.enabled and _promised(report, came),
         codec=codec,
         codecs_offered=facts.codecs_offered,
         early_media=facts.early_media_at is not None,
@@ -112,6 +112,11 @@ def call_outcome(
         recording_error=recorder.error if recorder else None,
         remarks=(*facts.remarks, *_sources(report, answered), *_unheard(report, answered)),
     )
+
+
+def _promised(report: MediaReport | None, came: Coming | None) -> bool:
+    """Whether the peer was to send audio at any time: False where its SDP said that it would not."""
+    return report is None or came is not None or report.received.packets > 0
 
 
 def _ms(later: float | None, earlier: float | None) -> float | None:
