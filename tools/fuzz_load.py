@@ -57,7 +57,9 @@ LOOP = made()
 
 def stream(data: bytes) -> None:
     """Packets of two octets each: what to add to the number, and to the arrival."""
-    packets, first, top, arrival = [], 65_536, 65_536, 10**18
+    first = top = 65_536
+    arrival = 10**18
+    packets = [(arrival, rtp(first))]
     for at in range(0, len(data) - 1, 2):
         step, wait = data[at], data[at + 1]
         arrival += wait * 500_000

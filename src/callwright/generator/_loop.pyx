@@ -25,6 +25,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
+import hashlib
 import os
 import socket as _socket
 
@@ -476,18 +477,13 @@ cdef bytes _text(Span s):
     return s.p[:s.n] if s.n else b""
 
 
-def digest(bytes data, str algorithm="MD5"):
-    """The hash in hex, for the test against hashlib."""
-    cdef Hash m
-    cdef uint8_t out[64]
-    cdef uint32_t n
-    cdef bint session
-    cdef bytes name = algorithm.encode()
-    cdef const uint8_t *p = <const uint8_t *><const char *>name
-    hash_begin(&m, algorithm_of(span(p, p + len(name)), &session))
-    hash_add(&m, <const uint8_t *><const char *>data, <uint32_t>len(data))
-    n = hash_end(&m, out)
-    return out[:n]
+def without_libcrypto(bint without):
+    """Whether hashes are taken from hashlib from now on, as where libcrypto is hidden; for the tests."""
+    global EVP_Digest
+    EVP_Digest = NULL
+    if not without:
+        digest_prepare()
+    return EVP_Digest == NULL
 
 
 def authorization(
