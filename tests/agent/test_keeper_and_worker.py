@@ -503,7 +503,7 @@ async def test_a_call_that_was_stopped_before_it_left_is_told_by_whom(
     await by_hand.claim(run)
     await services.runs.stop(SYSTEM, run.session_id)
     answer = await by_hand.intend(run)
-    assert (answer.accepted, answer.superseded, answer.reason) == (False, False, "by callwright")
+    assert (answer.accepted, answer.superseded, answer.reason) == (False, False, "Stopped by callwright.")
     assert (await by_hand.finish(run, verdict=Verdict.CANCELED)).accepted
     assert (await services.runs.known(run.session_id)).phase == "canceled"
 

@@ -123,7 +123,7 @@ async def place_a_call(job: Job, folder: Path, live: Live) -> RunOutcome:
 
 async def until_stopped(job: Job, folder: Path, live: Live) -> RunOutcome:
     await live.stopping.wait()
-    return RunOutcome(verdict=Verdict.CANCELED, blame=None, reason=f"Stopped {live.stopped}.")
+    return RunOutcome(verdict=Verdict.CANCELED, blame=None, reason=live.stopped or "")
 
 
 async def test_a_run_goes_from_the_queue_to_its_result(platform: Platform, agent: Agent) -> None:
@@ -445,7 +445,7 @@ async def test_a_stop_reaches_its_run_only(platform: Platform, agent: Agent) -> 
     await platform.queue(2)
     agent.start()
     await platform.until(lambda: len(platform.claims) == 2)
-    stop = Control(stop=(StopOrder(2, 1, "by alice"), StopOrder(1, 9, "by nobody")))
+    stop = Control(stop=(StopOrder(2, 1, "Stopped by alice."), StopOrder(1, 9, "Stopped by nobody.")))
     await platform.broker.publish(subject.control(AGENT), encode(stop))
     await platform.until(lambda: platform.results)
     assert list(platform.results) == [(2, 1)]
@@ -457,7 +457,7 @@ async def test_a_stop_that_was_lost_comes_with_the_heartbeat(platform: Platform,
     await platform.queue(1)
     agent.start()
     await platform.until(lambda: platform.claims)
-    platform.stops = (StopOrder(1, 1, "by bob"),)
+    platform.stops = (StopOrder(1, 1, "Stopped by bob."),)
     await platform.until(lambda: platform.results)
 
 

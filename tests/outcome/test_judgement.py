@@ -249,7 +249,11 @@ def test_a_run_is_judged_by_its_worst_part(
 
 
 def test_a_stopped_run_is_canceled_whatever_else_happened_and_nobody_is_to_blame() -> None:
-    assert judge_run([FAILED], [], stopped="Ctrl-C")[:2] == (Verdict.CANCELED, None)
+    assert judge_run([FAILED], [], stopped="Stopped by Ctrl-C.") == (
+        Verdict.CANCELED,
+        None,
+        "Stopped by Ctrl-C.",
+    )
 
 
 def test_a_passed_run_says_that_both_heard_each_other() -> None:

@@ -68,7 +68,7 @@ class Stage:
     def play(self, until: float = 5000.0, stop_at: float | None = None) -> RunOutcome:
         self.interpreter.start(self.now)
         if stop_at is not None:
-            self.later(stop_at, lambda: self.interpreter.stop("by Ctrl-C", self.now))
+            self.later(stop_at, lambda: self.interpreter.stop("Stopped by Ctrl-C.", self.now))
         while True:
             self._carry_out()
             if self.outcome is not None:

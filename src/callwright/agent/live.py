@@ -28,8 +28,9 @@ _MOST_WAITING = 500  # events of progress; older ones are dropped, for they are 
 class Live:
     """One for each attempt. `journal` is set when its spool entry is open; before that nothing may be called.
 
-    `stopped` is the reason to stop, once there is one, and `stopping` is set then. `superseded`: the platform
-    did not give leave for the first INVITE, as the attempt is another's business by now; none has left.
+    `stopped` is the sentence that says who stopped it, once there is one, and `stopping` is set then.
+    `superseded`: the platform did not give leave for the first INVITE, as the attempt is another's business
+    by now; none has left.
     `withheld`: why no call is placed now, the end of a sentence; `on_hold` hears of it (True) and of its end.
     `has_calls` tells whether any is on, or may be.
     """
@@ -60,7 +61,7 @@ class Live:
     # -- stopping
 
     def stop(self, reason: str) -> None:
-        """`reason` ends a sentence. The first one counts."""
+        """`reason` is a sentence. The first one counts."""
         if self.stopped is None:
             self.stopped = reason
             self.stopping.set()
@@ -92,7 +93,7 @@ class Live:
 
     def _check(self) -> None:
         if self.stopped is not None:
-            raise Withheld(f"the run was stopped {self.stopped}")
+            raise Withheld(f"the run was stopped: {self.stopped}")
         if self.withheld is not None:
             raise Withheld(f"no call is placed {self.withheld}")
 
@@ -119,7 +120,7 @@ class Live:
             if answer.accepted:
                 return
             self.superseded = answer.superseded
-            self.stop(answer.reason or "by the platform")
+            self.stop(answer.reason or "Stopped by the platform.")
         if self.stopped is None:
             raise Withheld("the platform could not be told of the call in time, so it was not placed")
 

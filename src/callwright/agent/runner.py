@@ -128,7 +128,7 @@ class Runner:
         )
 
     def stop(self, reason: str) -> None:
-        """Hang up, unregister, finish; `reason` ends a sentence ("by Ctrl-C")."""
+        """Hang up, unregister, finish; `reason` is a sentence ("Stopped by Ctrl-C.")."""
         self.interpreter.stop(reason, self.clock.now())
         self._pump()
 

@@ -170,7 +170,7 @@ class Worker:
 
     async def _end(self) -> None:
         for held in list(self._held.values()):
-            held.live.stop("by the end of the agent")
+            held.live.stop("Stopped by the end of the agent.")
         if self.revoked:
             await self._hang_up()
             return
@@ -214,7 +214,7 @@ class Worker:
         before, self._killed = self._killed, reason
         if reason:
             for held in list(self._held.values()):
-                held.live.stop(reason)
+                held.live.stop(f"Stopped {reason}.")
         if bool(before) != bool(reason):
             self._speak()
             self._room.set()
@@ -315,7 +315,7 @@ class Worker:
             if standing is Standing.END:
                 for held in list(self._held.values()):
                     if held.running and held.live.has_calls():
-                        held.live.stop(f"after {silent:.0f} s without an answer from the platform")
+                        held.live.stop(f"Stopped after {silent:.0f} s without an answer from the platform.")
 
     def _stand(self, standing: Standing) -> None:
         self._standing = standing

@@ -190,7 +190,7 @@ async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOu
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
-            runner.stop(live.stopped or "by the platform")
+            runner.stop(live.stopped or "Stopped by the platform.")
         return await running
     finally:
         for task in (stopping, seconds, messages):
@@ -272,7 +272,7 @@ def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
 
 def _stopped(job: Job, live: Live) -> RunOutcome:
     return replace(
-        _failed(job, Blame.PLATFORM, f"Stopped {live.stopped}."),
+        _failed(job, Blame.PLATFORM, live.stopped or "Stopped by the platform."),
         verdict=Verdict.CANCELED,
         blame=None,
     )

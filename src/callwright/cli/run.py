@@ -264,7 +264,7 @@ async def _run(
         running = asyncio.ensure_future(runner.run())
         interrupted = await flags.first_of(stop, asyncio.shield(running))
         if interrupted:
-            runner.stop("by Ctrl-C")
+            runner.stop("Stopped by Ctrl-C.")
         outcome = await running
     outcome = replace(outcome, id=outcome.id or system_entropy(8).hex(), version=__version__)
     outcome = collection.finish(outcome)

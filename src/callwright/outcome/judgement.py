@@ -451,11 +451,12 @@ def judge_run(
     """The verdict of a run whose parts are judged: canceled, then error, failed, invalid, passed.
 
     ``unmet`` holds, for each condition that does not hold, the sentence that says so and whom it speaks
-    against; without it the condition's own text has to do. ``stopped`` says who stopped the run, and
-    ``trouble`` is a judgement of something that is no call, such as a step that never got ready.
+    against; without it the condition's own text has to do. ``stopped`` is the sentence that says
+    who stopped the run, and ``trouble`` is a judgement of something that is no call, such as a step that
+    never got ready.
     """
     if stopped is not None:
-        return Verdict.CANCELED, None, f"Stopped {stopped.rstrip('.')}."
+        return Verdict.CANCELED, None, stopped
     parts: list[Judgement] = [trouble] if trouble else []
     placed_first = sorted(calls, key=lambda call: call.direction is Direction.INCOMING)
     everything: list[Outcome] = [*registrations, *placed_first, *requests]

@@ -129,7 +129,7 @@ class Interpreter:
         return drained
 
     def stop(self, reason: str, now: float) -> None:
-        """From outside; ``reason`` ends a sentence: "by Ctrl-C". A second call changes nothing."""
+        """From outside; ``reason`` is a sentence: "Stopped by Ctrl-C." A second call changes nothing."""
         if self.phase in (Phase.NEW, Phase.FINISHED) or self._stopped is not None:
             return
         self._stopped = reason

@@ -36,7 +36,7 @@ from callwright.dispatch.messages.runs import (
 from callwright.dispatch.messages.wire import Answer, BadMessage, NotNow
 from callwright.evidence.shown import shown_json
 
-__all__ = ["Intake", "who_stopped"]
+__all__ = ["Intake", "why_stopped"]
 
 _log = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ class Intake:
             return Answer(True)
         held = (now.attempt, now.agent_id) == (notice.attempt, agent_id) and not now.finished
         if held and now.stop_requested_at is not None:
-            return Answer(False, reason=who_stopped(now))
-        return Answer(False, True, "by the platform, for the run is no longer this agent's")
+            return Answer(False, reason=why_stopped(now))
+        return Answer(False, True, "Stopped by the platform: the run is no longer this agent's.")
 
     async def release(self, agent_id: str, release: Release) -> Answer:
         run = await self._runs.release(release.run_id, release.attempt, agent_id)
@@ -208,10 +208,9 @@ class Intake:
             return ChunkAnswer(0)
 
 
-def who_stopped(run: Run) -> str:
-    """ "Stopped by alice." -> "by alice": how the agent's own sentence about it ends."""
-    _, found, who = run.result_description.rstrip(". ").partition("by ")
-    return f"by {who}" if found and who else "by the platform"
+def why_stopped(run: Run) -> str:
+    """The sentence that the agent gives as the reason of the run."""
+    return run.result_description or "Stopped by the platform."
 
 
 def _fit(packed: bytes) -> bytes:

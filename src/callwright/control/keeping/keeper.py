@@ -18,7 +18,7 @@ from callwright.control.agents.model import AgentInfo, AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
-from callwright.control.keeping.intake import Intake, who_stopped
+from callwright.control.keeping.intake import Intake, why_stopped
 from callwright.control.keeping.rounds import Rounds
 from callwright.control.keeping.so_far import SoFar
 from callwright.control.runs.line import Line
@@ -384,7 +384,7 @@ class Keeper:
             return
         self._queued.pop(key, None)
         if run.stop_requested_at is not None and run.agent_id is not None:
-            order = StopOrder(run.id, run.attempt, who_stopped(run))
+            order = StopOrder(run.id, run.attempt, why_stopped(run))
             self._stops[key] = (run.agent_id, order)
 
     async def _enqueue(self, run: Run) -> None:
@@ -458,7 +458,7 @@ class Keeper:
         kept = await self._runs.renew(held, agent_id, self.lease) if held else set()
         orders = [order for owner, order in self._stops.values() if owner == agent_id]
         orders += [
-            StopOrder(run.run_id, run.attempt, "by the platform: the run is no longer this agent's")
+            StopOrder(run.run_id, run.attempt, "Stopped by the platform: the run is no longer this agent's.")
             for run in beat.runs
             if run.run_id not in kept and run.phase == "running"
         ]

@@ -37,7 +37,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class StopOrder(msgspec.Struct, frozen=True):
-    """`reason` ends a sentence: "by alice", "by the kill switch"."""
+    """`reason` is a sentence: "Stopped by alice."."""
 
     run_id: int
     attempt: int
@@ -81,6 +81,8 @@ class Control(msgspec.Struct, frozen=True):
 
 
 class Kill(msgspec.Struct, frozen=True):
+    """`reason` ends a sentence."""
+
     reason: str = "by the kill switch"
 
 

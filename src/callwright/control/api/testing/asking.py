@@ -11,7 +11,7 @@ from callwright.control.api.body import Fields
 from callwright.control.api.problems import invalid, unauthorized
 from callwright.control.api.testing import schemas, wishes
 from callwright.control.errors import NotFound, StorageUnavailable
-from callwright.control.keeping.intake import who_stopped
+from callwright.control.keeping.intake import why_stopped
 from callwright.control.services import Services, Settings
 from callwright.dispatch.messages.agents import HeldRun
 
@@ -40,7 +40,7 @@ async def answer_ask(services: Services, settings: Settings, fields: Fields) -> 
             await services.runs.renew(running, agent_id, lease)
             await services.runs.confirm_ended(agent_id, running)
         orders = [
-            schemas.StopOrder(run_id=run.id, attempt=run.attempt, reason=who_stopped(run))
+            schemas.StopOrder(run_id=run.id, attempt=run.attempt, reason=why_stopped(run))
             for run in await services.runs.orders(agent_id, running)
         ]
     switch = await services.runs.kill_switch()

@@ -288,7 +288,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StopOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """`reason` ends a sentence."""
+    """`reason` is a sentence."""
 
     run_id: int
     attempt: int
