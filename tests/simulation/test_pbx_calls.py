@@ -173,6 +173,42 @@ def test_a_refusal_reaches_the_caller_as_it_was(status: int) -> None:
     exchange.assert_quiet()
 
 
+REPORT = b"--d\r\nContent-Type: text/plain\r\n\r\nno\r\n--d\r\n\r\n\x00\xff\r\n--d--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (488, description(40_002), "application/sdp"),
+        (606, REPORT, "multipart/mixed;boundary=d"),
+        (403, b"\x00\xff", None),
+        (302, b"<html/>", "text/html"),
+    ],
+)
+def test_the_body_of_a_refusal_goes_on_octet_for_octet(status: int, body: bytes, kind: str | None) -> None:
+    exchange = Exchange()
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    alice.call("1002")
+    exchange.pass_time(0)
+    bob.one(CallReceived).call.reject(status, now=exchange.clock.now, body=body, content_type=kind)
+    exchange.pass_time(0)
+    response = (alice.one(CallRedirected) if status < 400 else alice.one(CallFailed)).response
+    assert response is not None
+    assert (response.status, response.body) == (status, body)
+    assert response.headers.get("Content-Type") == kind
+
+
+def test_the_body_of_a_refused_offer_goes_on(exchange: Exchange, alice: PhoneAt, bob: PhoneAt) -> None:
+    ours, theirs = up(exchange, alice, bob)
+    ours.call.reinvite(description(40_002), now=exchange.clock.now)
+    exchange.pass_time(0)
+    theirs.call.refuse_offer(488, now=exchange.clock.now, body=b"why", content_type="text/plain")
+    exchange.pass_time(0)
+    refused = alice.one(OfferFailed).response
+    assert refused is not None
+    assert (refused.status, refused.body) == (488, b"why")
+
+
 def test_a_redirection_is_passed_on_with_its_contacts(
     exchange: Exchange, alice: PhoneAt, bob: PhoneAt
 ) -> None:
@@ -270,9 +306,10 @@ def test_a_reinvite_without_an_offer_asks_the_other_side_for_one(
     assert exchange.said(None, "ACK", bob)[-1].body.encode() == description(40_002)
 
 
+@pytest.mark.parametrize("status", [202, 415])
 @pytest.mark.parametrize("method", ["INFO", "MESSAGE", "OPTIONS"])
 @pytest.mark.parametrize("side", ["caller", "callee"])
-def test_requests_within_a_call_are_passed_on_with_their_answers(method: str, side: str) -> None:
+def test_requests_within_a_call_are_passed_on_with_their_answers(method: str, side: str, status: int) -> None:
     exchange = Exchange()
     alice = exchange.phone("1001", config=EndpointConfig(answer_options=False))
     bob = exchange.registered("1002", config=EndpointConfig(answer_options=False))
@@ -290,10 +327,12 @@ def test_requests_within_a_call_are_passed_on_with_their_answers(method: str, si
     assert (received.request.method, received.request.body) == (method, b"Signal=5")
     assert received.request.headers.get("Content-Type") == "application/dtmf-relay"
     assert received.request.headers.get("X-A") == "b"
-    asked.endpoint.respond(received.transaction, 202, now=exchange.clock.now, headers=[("X-Seen", "yes")])
+    asked.endpoint.respond(
+        received.transaction, status, now=exchange.clock.now, headers=[("X-Seen", "yes")], body=b"\x00so"
+    )
     exchange.pass_time(0)
     response = asker.one(ResponseReceived).response
-    assert (response.status, response.headers.get("X-Seen")) == (202, "yes")
+    assert (response.status, response.headers.get("X-Seen"), response.body) == (status, "yes", b"\x00so")
 
 
 def test_a_message_goes_to_every_contact_and_the_first_success_answers(exchange: Exchange) -> None:

@@ -326,7 +326,14 @@ class Bridge:
             return
         self._groups.clear()
         self._cancel_ringing([], now)
-        self.caller.reject(final.status, now=now, reason=final.reason, headers=final.headers)
+        self.caller.reject(
+            final.status,
+            now=now,
+            reason=final.reason,
+            headers=final.headers,
+            body=final.body,
+            content_type=final.content_type,
+        )
         self._conclude(now, "callee" if self._finals else "pbx", final.status, final.reason)
 
     def _cancel_ringing(self, headers: HeaderPairs, now: float) -> None:

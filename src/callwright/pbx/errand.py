@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from callwright.pbx.passage import content_type_of, passing
-from callwright.pbx.verdicts import Final, best_of
+from callwright.pbx.verdicts import Final, best_of, final_from
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.events import RequestFailed, RequestTimedOut, ResponseReceived
 from callwright.sip.transaction.server import ServerTransaction
@@ -49,7 +49,7 @@ class Errand:
         if response.status in (401, 407):
             final = Final(502, "Bad Gateway (the phone asks us for credentials)")
         else:
-            final = Final(response.status, response.reason, tuple(passing(response.headers)))
+            final = final_from(response)
         self._closed(final, event.at)
 
     def failed(self, event: RequestTimedOut | RequestFailed) -> None:
@@ -70,5 +70,11 @@ class Errand:
             best = best_of(self._finals)
             transaction, self._transaction = self._transaction, None
             self._endpoint.respond(
-                transaction, best.status, now=now, reason=best.reason or None, headers=best.headers
+                transaction,
+                best.status,
+                now=now,
+                reason=best.reason or None,
+                headers=best.headers,
+                body=best.body,
+                content_type=best.content_type,
             )

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from callwright.pbx.passage import Carried, hops_left, onward, passing
 from callwright.pbx.path import MediaPath, NoMediaPath
+from callwright.pbx.verdicts import Final, final_from
 from callwright.sdp.description import SdpError, SessionDescription
 from callwright.sip import events
 from callwright.sip.call import Call
@@ -144,10 +145,16 @@ class Renegotiation:
             status = event.status if event.status is not None else 408
             if status in (401, 407):
                 status = 502
-            headers = passing(event.response.headers) if event.response is not None else []
+            refused = Final(status, "") if event.response is None else final_from(event.response)
             offerer, self._offerer = self._offerer, None
             self._path.revert()
-            offerer.refuse_offer(status, now=now, headers=headers)
+            offerer.refuse_offer(
+                status,
+                now=now,
+                headers=refused.headers,
+                body=refused.body,
+                content_type=refused.content_type,
+            )
 
     def _settle(self) -> None:
         self._offerer = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from callwright.pbx.passage import passing
+from callwright.pbx.passage import content_type_of, passing
 from callwright.sip.events import CallCanceled, CallFailed, CallRedirected, FailureCause
 from callwright.sip.message import Response
 
-__all__ = ["Final", "best_of", "final_of"]
+__all__ = ["Final", "best_of", "final_from", "final_of"]
 
 _TELLING = (401, 407, 415, 420, 484)  # 16.7 item 6: these help the caller to try again in another way
 _LONGEST_REASON = 200
@@ -22,6 +22,8 @@ class Final:
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""  # octet for octet: a refusal describes no session that would have to be moved
+    content_type: str | None = None
 
 
 def final_of(event: CallFailed | CallRedirected | CallCanceled) -> Final:
@@ -30,12 +32,12 @@ def final_of(event: CallFailed | CallRedirected | CallCanceled) -> Final:
         case CallRedirected():
             # Here Contact is what the response is about, not where a dialog goes.
             contacts = [("Contact", str(contact)) for contact in event.contacts if contact.uri.is_sip]
-            passed = _passed(event.response)
-            return Final(passed.status, passed.reason, (*contacts, *passed.headers))
+            passed = final_from(event.response)
+            return replace(passed, headers=(*contacts, *passed.headers))
         case CallFailed(cause=FailureCause.UNAUTHORIZED):
             return Final(502, "Bad Gateway (the phone that was called asks us for credentials)")
         case CallFailed(response=Response() as response):
-            return _passed(response)
+            return final_from(response)
         case CallFailed(cause=FailureCause.TIMED_OUT):
             return Final(408, "Request Timeout (the phone that was called does not answer)")
         case CallFailed():
@@ -58,5 +60,12 @@ def _rank(final: Final) -> tuple[int, int]:
     return (0 if kind == 6 else kind, 0 if final.status in _TELLING else 1)
 
 
-def _passed(response: Response) -> Final:
-    return Final(response.status, response.reason[:_LONGEST_REASON], tuple(passing(response.headers)))
+def final_from(response: Response) -> Final:
+    """A refusal as it is passed on."""
+    return Final(
+        response.status,
+        response.reason[:_LONGEST_REASON],
+        tuple(passing(response.headers)),
+        response.body,
+        content_type_of(response.headers),
+    )

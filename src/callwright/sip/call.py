@@ -184,7 +184,14 @@ class Call:
         raise WrongDirection("answer is for inbound calls")
 
     def reject(
-        self, status: int = 486, *, now: float, reason: str | None = None, headers: HeaderPairs = ()
+        self,
+        status: int = 486,
+        *,
+        now: float,
+        reason: str | None = None,
+        headers: HeaderPairs = (),
+        body: bytes = b"",
+        content_type: str | None = None,
     ) -> bool:
         """Send a final response of 300 to 699 to an unanswered inbound call. No event follows."""
         raise WrongDirection("reject is for inbound calls")
@@ -234,10 +241,19 @@ class Call:
         return self.modification.accept(body, content_type, headers, now)
 
     def refuse_offer(
-        self, status: int = 488, *, now: float, reason: str | None = None, headers: HeaderPairs = ()
+        self,
+        status: int = 488,
+        *,
+        now: float,
+        reason: str | None = None,
+        headers: HeaderPairs = (),
+        body: bytes = b"",
+        content_type: str | None = None,
     ) -> bool:
         """Refuse the re-INVITE of OfferReceived; the call goes on as it was. False when none is pending."""
-        return self.modification.refuse(status, reason, headers, now)
+        return self.modification.refuse(
+            status, now, reason=reason, headers=headers, body=body, content_type=content_type
+        )
 
     def send(
         self,

@@ -121,7 +121,14 @@ class InboundCall(Call):
         return True
 
     def reject(
-        self, status: int = 486, *, now: float, reason: str | None = None, headers: HeaderPairs = ()
+        self,
+        status: int = 486,
+        *,
+        now: float,
+        reason: str | None = None,
+        headers: HeaderPairs = (),
+        body: bytes = b"",
+        content_type: str | None = None,
     ) -> bool:
         """Refuse; see Call.reject."""
         if not 300 <= status <= 699:
@@ -129,7 +136,15 @@ class InboundCall(Call):
         if self.state not in _UNANSWERED:
             return False
         self.timeline.final_status = status
-        self.agent.reply(self.transaction, status, now, reason=reason, headers=headers)
+        self.agent.reply(
+            self.transaction,
+            status,
+            now,
+            reason=reason,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
         self._forget(now)
         return True
 

@@ -130,7 +130,7 @@ class Modification:
             agent.reply(transaction, 100, now)
         self._theirs = transaction
         transaction.user = self
-        self._wait(lambda at: self.refuse(500, None, (), at), now)
+        self._wait(lambda at: self.refuse(500, at), now)
         agent.emit(OfferReceived(now, call, transaction.request))
 
     def accept(self, body: bytes, content_type: str, headers: HeaderPairs, now: float) -> bool:
@@ -156,14 +156,25 @@ class Modification:
             self._success = Success(transaction, self._ack_missing, now)
         return True
 
-    def refuse(self, status: int, reason: str | None, headers: HeaderPairs, now: float) -> bool:
+    def refuse(
+        self,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: HeaderPairs = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+    ) -> bool:
         """Refuse theirs."""
         transaction = self._theirs
         if transaction is None:
             return False
         self._theirs = None
         self._stop_overdue()
-        return self._call.agent.reply(transaction, status, now, reason=reason, headers=headers)
+        return self._call.agent.reply(
+            transaction, status, now, reason=reason, headers=headers, body=body, content_type=content_type
+        )
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """The ACK to our 2xx, once or repeated."""
@@ -184,7 +195,7 @@ class Modification:
     def transaction_canceled(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         """They changed their mind; the call goes on."""
         if transaction is self._theirs:
-            self.refuse(487, None, (), now)
+            self.refuse(487, now)
             reason = "the peer canceled its offer"
             self._call.agent.emit(
                 OfferFailed(now, self._call, 487, reason, FailureCause.CANCELED, None, None)
@@ -194,7 +205,7 @@ class Modification:
 
     def give_up(self, now: float) -> None:
         """The call ends: what is under way ends with it (15.1.2)."""
-        self.refuse(487, None, (), now)
+        self.refuse(487, now)
         if self._success is not None:
             self._success.stop()
         if self._ack_due is not None:
