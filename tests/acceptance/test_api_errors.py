@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.served import Served, curl, serving
+from tests.kit.served import Served, curl, environment, serving
 
 JSON = "application/json"
 
@@ -379,3 +381,33 @@ def test_too_many_requests_of_one_key_are_429_with_retry_after(tmp_path: Path) -
         with httpx.Client(auth=("cwk_x", "y")) as stranger:
             wrong = [stranger.get(f"{served.url}/api/v2/") for _ in range(250)]
         assert {answer.status_code for answer in wrong} == {401, 429}
+
+
+def test_the_command_revokes_a_key_and_on_request_what_it_made(platform: Served) -> None:
+    def revoke(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "callwright", "keys", "revoke", *arguments]
+        where = ("--data", str(platform.data))
+        return subprocess.run(
+            (*command, *where), capture_output=True, text=True, timeout=90, env=environment()
+        )
+
+    first = platform.api.post("keys", json={"name": "leaked"}).json()["data"]
+    with httpx.Client(base_url=platform.api.base_url, auth=(first["public_key"], first["secret"])) as leaked:
+        second = leaked.post("keys", json={"name": "hidden"}).json()["data"]
+        with httpx.Client(base_url=leaked.base_url, auth=(second["public_key"], second["secret"])) as hidden:
+            alone = revoke(first["public_key"])
+            assert (alone.returncode, alone.stdout) == (0, f"revoked  {first['public_key']}\n")
+            assert f"What it made still works: key {second['id']} (hidden)." in alone.stderr
+            assert (leaked.get("tests").status_code, hidden.get("tests").status_code) == (401, 200)
+            with_made = revoke(first["public_key"], "--with-made", "--json")
+            assert with_made.returncode == 0, with_made.stderr
+            made = {"kind": "key", "id": str(second["id"]), "name": "hidden"}
+            assert json.loads(with_made.stdout) == {
+                "revoked": first["public_key"],
+                "also": [made],
+                "left": [],
+            }
+            assert hidden.get("tests").status_code == 401
+    unknown = revoke("cwk_nobody", "--with-made")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "cwk_nobody" in unknown.stderr
