@@ -304,9 +304,9 @@ async def test_the_kill_switch_stops_what_runs_and_what_waits(services: Services
 
 async def test_policy_is_asked_again_where_the_call_would_leave(services: Services, worker: Worker) -> None:
     await services.tests.create(SYSTEM, ABROAD % "somewhere.invalid")
-    target = await services.runs.add_target(SYSTEM, host="somewhere.invalid")
+    target = await services.targets.add(SYSTEM, host="somewhere.invalid")
     run = await services.runs.start(SYSTEM, "abroad", pool="default")
-    await services.runs.remove_target(SYSTEM, target.id)
+    await services.targets.remove(SYSTEM, target.id)
     done = await until(services, run, lambda run: run.finished)
     assert done.phase in ("error", "failed")
     assert done.phase != "passed"
@@ -315,12 +315,12 @@ async def test_policy_is_asked_again_where_the_call_would_leave(services: Servic
 async def test_a_job_that_cannot_be_loaded_answers_with_a_sentence(
     services: Services, worker: Worker
 ) -> None:
-    await services.accounts.put_credential(SYSTEM, "office", {"user": "4101", "password": "hidden-word"})
+    await services.credentials.put(SYSTEM, "office", {"user": "4101", "password": "hidden-word"})
     await services.tests.create(
         SYSTEM, PING.replace("name: ping", "name: named").replace("alice: {}", "alice: {credentials: office}")
     )
     blocker = [await services.runs.start(SYSTEM, "named", {"target": "127.0.0.1:9"}, pool="default")]
-    await services.accounts.delete_credential(SYSTEM, "office")
+    await services.credentials.delete(SYSTEM, "office")
     for run in blocker:
         done = await until(services, run, lambda run: run.finished)
         assert done.phase in ("error", "failed")
@@ -533,7 +533,7 @@ async def test_a_database_that_cannot_be_written_for_some_leases_costs_no_verdic
 async def test_a_project_with_many_runs_does_not_keep_anothers_waiting(
     services: Services, broker: MemoryBroker, keeper: Keeper, agent_id: str, tmp_path: Path
 ) -> None:
-    await services.tests.create_project(SYSTEM, "quiet")
+    await services.projects.create(SYSTEM, "quiet")
     await services.tests.create(SYSTEM, PING.replace("ping", "aside"), project="quiet")
     loud = [await services.runs.start(SYSTEM, "ping") for _ in range(12)]
     quiet = await services.runs.start(SYSTEM, "aside")
@@ -547,7 +547,7 @@ async def test_a_project_with_many_runs_does_not_keep_anothers_waiting(
 async def test_a_limit_of_a_project_holds_at_its_agents(
     services: Services, broker: MemoryBroker, keeper: Keeper, agent_id: str, tmp_path: Path
 ) -> None:
-    await services.tests.limit_project(SYSTEM, "demo", max_running=1, max_queued=None)
+    await services.projects.limit(SYSTEM, "demo", max_running=1, max_queued=None)
     runs = [await services.runs.start(SYSTEM, "ping") for _ in range(4)]
     async with working(tmp_path, broker, agent_id):
         ended = [await until(services, run, lambda seen: seen.finished) for run in runs]

@@ -339,7 +339,7 @@ async def _fill(data: Path, database: str) -> None:
         await services.tests.ensure_demo(PLATFORM)
         await services.runs.start(PLATFORM, "options_ping", report_mode="kiosk", tags=["nightly", "ü"])
         fields = {"user": "4101", "password": "kept sealed"}
-        await services.accounts.put_credential(PLATFORM, "office", fields)
+        await services.credentials.put(PLATFORM, "office", fields)
     finally:
         await services.close()
 

@@ -12,7 +12,7 @@ NOW = 1_000_000.0
 
 
 async def a_test(stores: Stores, name: str = "basic", tags: str = "[]", **fields: Any) -> Test:
-    project = await stores.tests.project("p") or await stores.tests.add_project("p", "", NOW)
+    project = await stores.projects.project("p") or await stores.projects.add_project("p", "", NOW)
     row = Test(0, project.id, project.name, name, "A title", "", tags, 1, NOW, NOW, "[]")
     for field, value in fields.items():
         row = _with(row, field, value)

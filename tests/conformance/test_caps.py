@@ -72,19 +72,19 @@ async def test_simultaneous_requests_never_exceed_a_cap(
     both: tuple[Services, Services], document: str, cap: dict[str, float], fit: int
 ) -> None:
     await both[0].tests.create(ANA, document.format(name="t"))
-    await both[0].runs.add_target(ANA, host="203.0.113.9", **cap)  # type: ignore[arg-type]
+    await both[0].targets.add(ANA, host="203.0.113.9", **cap)  # type: ignore[arg-type]
     runs, refused = await started(both, ["t"] * 12)
     assert len(runs) == fit
     assert len(refused) == 12 - fit
     assert len(await both[0].runs.live()) == fit
-    entries = await both[0].accounts.audit_log(ANA, search="run.started")
+    entries = await both[0].audit.log(ANA, search="run.started")
     assert {entry.object for entry in entries} == {f"run {run.session_id}" for run in runs}
 
 
 async def test_a_project_starts_within_the_caps_or_not_at_all(both: tuple[Services, Services]) -> None:
     for n in range(5):
         await both[0].tests.create(ANA, CALL.format(name=f"t{n}"))
-    target = await both[0].runs.add_target(ANA, host="203.0.113.9", concurrency=4, minutes=100)
+    target = await both[0].targets.add(ANA, host="203.0.113.9", concurrency=4, minutes=100)
     with pytest.raises(
         CapReached, match="limited to 4 concurrent calls; these 5 runs need 5, and 0 are in use"
     ):
@@ -101,7 +101,7 @@ async def test_a_project_starts_within_the_caps_or_not_at_all(both: tuple[Servic
 
 async def test_the_same_idempotency_key_takes_of_a_cap_once(both: tuple[Services, Services]) -> None:
     await both[0].tests.create(ANA, CALL.format(name="t"))
-    target = await both[0].runs.add_target(ANA, host="203.0.113.9", concurrency=1, minutes=9)
+    target = await both[0].targets.add(ANA, host="203.0.113.9", concurrency=1, minutes=9)
     runs = await asyncio.gather(*(both[n % 2].runs.start(ANA, "t", idempotency_key="k") for n in range(8)))
     assert len({run.id for run in runs}) == 1
     day = int(both[0].clock.wall() // 86_400)
@@ -122,13 +122,13 @@ steps:
 """
         await both[0].tests.create(ANA, document)
     for host in ("203.0.113.1", "203.0.113.2"):
-        await both[0].runs.add_target(ANA, host=host, concurrency=7, minutes=1000)
+        await both[0].targets.add(ANA, host=host, concurrency=7, minutes=1000)
     runs, _ = await started(both, ["ab", "ba"] * 10)
     assert len(runs) == 7
 
 
 async def test_a_limit_of_waiting_runs_holds_at_once_too(both: tuple[Services, Services]) -> None:
     await both[0].tests.create(ANA, OPTIONS.format(name="t").replace("203.0.113.9", "127.0.0.1"))
-    await both[0].tests.limit_project(ANA, "default", max_running=None, max_queued=3)
+    await both[0].projects.limit(ANA, "default", max_running=None, max_queued=3)
     runs, _ = await started(both, ["t"] * 10)
     assert len(runs) == 3

@@ -11,13 +11,13 @@ from tests.conformance.rows import NOW
 
 
 async def test_a_transaction_that_fails_leaves_nothing(stores: Stores) -> None:
-    await stores.tests.add_project("there", "", NOW)
+    await stores.projects.add_project("there", "", NOW)
     with pytest.raises(Conflict):
-        await stores.tests.add_project("there", "", NOW)
+        await stores.projects.add_project("there", "", NOW)
     with pytest.raises(RuntimeError):
         async with stores.database.transaction():
             raise RuntimeError
-    assert [project.name for project in await stores.tests.projects()] == ["there"]
+    assert [project.name for project in await stores.projects.projects()] == ["there"]
 
 
 async def test_a_transaction_that_is_canceled_frees_the_database(stores: Stores) -> None:
@@ -33,7 +33,7 @@ async def test_a_transaction_that_is_canceled_frees_the_database(stores: Stores)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await stores.tests.add_project("after", "", NOW)).name == "after"
+    assert (await stores.projects.add_project("after", "", NOW)).name == "after"
 
 
 async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: Stores) -> None:
@@ -43,7 +43,7 @@ async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: 
     async def fails() -> None:
         async with stores.database.transaction():
             await stores.runs.set_setting("inside", "x")
-            await stores.tests.add_project("inside", "", NOW)
+            await stores.projects.add_project("inside", "", NOW)
             assert await stores.runs.setting("inside") == "x"
             async with stores.database.transaction():
                 await stores.agents.add_pool("inside", NOW)
@@ -54,7 +54,7 @@ async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: 
     with pytest.raises(RuntimeError):
         await fails()
     assert await stores.runs.setting("inside") is None
-    assert await stores.tests.project("inside") is None
+    assert await stores.projects.project("inside") is None
     assert await stores.agents.pools() == []
     async with stores.database.transaction():
         await stores.runs.set_setting("inside", "y")
@@ -64,13 +64,13 @@ async def test_all_that_a_task_does_in_a_transaction_is_kept_or_nothing(stores: 
 
 
 async def test_a_refusal_in_a_transaction_is_one_of_the_domain_where_it_happens(stores: Stores) -> None:
-    await stores.tests.add_project("there", "", NOW)
+    await stores.projects.add_project("there", "", NOW)
 
     async def fails() -> None:
         async with stores.database.transaction():
             await stores.runs.set_setting("a", "b")
             with pytest.raises(Conflict, match="there already"):
-                await stores.tests.add_project("there", "", NOW)
+                await stores.projects.add_project("there", "", NOW)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -7,8 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from callwright.control.accounts.model import AuditEntry, SealedCredential, User
+from callwright.control.accounts.model import User
 from callwright.control.agents.model import Agent
+from callwright.control.audit.model import AuditEntry
+from callwright.control.credentials.model import SealedCredential
 from callwright.control.errors import Conflict
 from callwright.control.runs.model import RunFilter
 from callwright.control.storage.stores import Stores
@@ -132,34 +134,34 @@ async def test_api_tokens_have_names_of_their_own_and_sessions_have_none(stores:
 
 async def test_a_credential_is_replaced_only_when_asked_for(stores: Stores) -> None:
     row = SealedCredential(0, "office", "4101", "", "pbx", "", "", "", "sealed")
-    first = await stores.accounts.put_credential(row, NOW, replace=False)
+    first = await stores.credentials.put_credential(row, NOW, replace=False)
     assert (first.name, first.has_password) == ("office", 1)
     with pytest.raises(Conflict):
-        await stores.accounts.put_credential(row, NOW, replace=False)
+        await stores.credentials.put_credential(row, NOW, replace=False)
     changed = msgspec.structs.replace(row, user="4102", sealed_password="")
-    second = await stores.accounts.put_credential(changed, NOW + 1, replace=True)
+    second = await stores.credentials.put_credential(changed, NOW + 1, replace=True)
     assert (second.id, second.user, second.has_password) == (first.id, "4102", 0)
     assert (second.created_at, second.updated_at) == (NOW, NOW + 1)
-    assert [r.user for r in await stores.accounts.sealed_credentials()] == ["4102"]
-    assert await stores.accounts.delete_credential("office")
-    assert not await stores.accounts.delete_credential("office")
+    assert [r.user for r in await stores.credentials.sealed_credentials()] == ["4102"]
+    assert await stores.credentials.delete_credential("office")
+    assert not await stores.credentials.delete_credential("office")
 
 
 async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
     for number in range(5):
         entry = AuditEntry(0, NOW + number, 1, "ana", "key.created", f"key {number}", "")
         await stores.audit.add_audit(entry)
-    page = await stores.accounts.audit(None, 2, None)
+    page = await stores.audit.audit(None, 2, None)
     assert [entry.object for entry in page] == ["key 4", "key 3"]
-    assert [e.object for e in await stores.accounts.audit(page[-1].id, 9, None)] == [
+    assert [e.object for e in await stores.audit.audit(page[-1].id, 9, None)] == [
         "key 2",
         "key 1",
         "key 0",
     ]
-    assert [e.object for e in await stores.accounts.audit(None, 9, "KEY 3")] == ["key 3"]
+    assert [e.object for e in await stores.audit.audit(None, 9, "KEY 3")] == ["key 3"]
     used = AuditEntry(0, NOW, 1, "ana", "target.added", "target 1", "", 77)
     await stores.audit.add_audit(used)
-    assert [e.object for e in await stores.accounts.audit(None, 9, "key 77")] == ["target 1"]
+    assert [e.object for e in await stores.audit.audit(None, 9, "key 77")] == ["target 1"]
 
 
 # -- tests
@@ -168,7 +170,7 @@ async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
 async def test_tests_are_paged_by_name_and_filtered(stores: Stores) -> None:
     for name, tags in (("b", '["call"]'), ("a", '["call","call-2"]'), ("Zug_1", "[]")):
         await a_test(stores, name, tags)
-    other = await stores.tests.add_project("q", "", NOW)
+    other = await stores.projects.add_project("q", "", NOW)
     await a_test(stores, "c", "[]", project_id=other.id)
 
     async def names(
@@ -281,7 +283,7 @@ async def test_a_pool_is_made_once(stores: Stores) -> None:
 
 async def test_members_see_the_tests_and_runs_of_their_projects_alone(stores: Stores) -> None:
     user = await a_user(stores)
-    projects = [await stores.tests.add_project(f"p{n}", "", NOW) for n in range(4)]
+    projects = [await stores.projects.add_project(f"p{n}", "", NOW) for n in range(4)]
     rows = {}
     for number, project in enumerate(projects):
         test = await a_test(stores, "same name", project_id=project.id, project_name=project.name)
@@ -301,16 +303,16 @@ async def test_members_see_the_tests_and_runs_of_their_projects_alone(stores: St
     with pytest.raises(Conflict):
         await a_test(stores, "same name", project_id=ids[0], project_name="p0")
 
-    await stores.accounts.put_member(user.id, ids[1], "viewer", NOW)
-    await stores.accounts.put_member(user.id, ids[0], "member", NOW + 1)
-    await stores.accounts.put_member(user.id, ids[1], "runner", NOW + 2)
-    found = await stores.accounts.memberships(user_id=user.id)
+    await stores.projects.put_member(user.id, ids[1], "viewer", NOW)
+    await stores.projects.put_member(user.id, ids[0], "member", NOW + 1)
+    await stores.projects.put_member(user.id, ids[1], "runner", NOW + 2)
+    found = await stores.projects.memberships(user_id=user.id)
     assert [(one.project_name, one.role, one.since) for one in found] == [
         ("p0", "member", NOW + 1),
         ("p1", "runner", NOW),
     ]
-    assert await stores.accounts.memberships(project_id=ids[1]) == found[1:]
-    assert await stores.accounts.remove_member(user.id, ids[1])
-    assert not await stores.accounts.remove_member(user.id, ids[1])
+    assert await stores.projects.memberships(project_id=ids[1]) == found[1:]
+    assert await stores.projects.remove_member(user.id, ids[1])
+    assert not await stores.projects.remove_member(user.id, ids[1])
     await stores.accounts.replace_user(msgspec.structs.replace(user, deleted_at=NOW))
-    assert await stores.accounts.memberships() == []
+    assert await stores.projects.memberships() == []

@@ -10,18 +10,10 @@ import pytest
 from callwright.control.accounts.model import User
 from callwright.control.agents.model import Agent
 from callwright.control.errors import Conflict, IdempotencyConflict, Invalid
-from callwright.control.runs.model import (
-    KILL_SWITCH,
-    Ending,
-    Evidence,
-    PoolShare,
-    Run,
-    RunFilter,
-    TargetRow,
-    TargetUse,
-)
+from callwright.control.runs.model import KILL_SWITCH, Ending, Evidence, PoolShare, Run, RunFilter
 from callwright.control.runs.transitions import FINAL, PHASES, Event, Phase, sources
 from callwright.control.storage.stores import Stores
+from callwright.control.targets.model import TargetRow, TargetUse
 from tests.conformance.rows import NOW, a_new_run, a_run, a_test
 
 PASSED = Ending("passed", "passed", None, "", 4.2, '{"verdict":"passed"}')
@@ -301,7 +293,7 @@ async def test_the_previous_pass_is_of_the_same_test(stores: Stores) -> None:
         ids.append(run.id)
     other = await in_phase(stores, Phase.PASSED, 77)
     # The test moved to another project, and passed there: what it did elsewhere stays there.
-    elsewhere = await stores.tests.add_project("elsewhere", "", NOW)
+    elsewhere = await stores.projects.add_project("elsewhere", "", NOW)
     moved = await a_run(stores, test, 78, project_id=elsewhere.id, project_name="elsewhere")
     await stores.runs.claim(moved.id, 1, "ag", NOW, LEASE, 60)
     await stores.runs.finish(moved.id, 1, "ag", PASSED, NOW + 5)
@@ -365,7 +357,7 @@ async def test_evidence_is_listed_counted_and_forgotten(stores: Stores) -> None:
 
 
 async def test_what_runs_take_of_a_target_is_summed(stores: Stores) -> None:
-    target = await stores.runs.add_target(
+    target = await stores.targets.add_target(
         TargetRow(0, "pbx.example.com", None, None, 2.5, 3, 60.0, "ours", "ana", NOW, "AT")
     )
     assert target.country == "AT"
@@ -383,8 +375,8 @@ async def test_what_runs_take_of_a_target_is_summed(stores: Stores) -> None:
     assert await stores.runs.target_usage(target.id, 12) == TargetUse(target.id, 2, 0.5, 10.0)
     assert await stores.runs.target_usage(999, 11) == TargetUse(999)
     assert await stores.runs.reserve_target(target.id) == target
-    assert await stores.runs.remove_target(target.id, NOW)
-    assert not await stores.runs.remove_target(target.id, NOW)
+    assert await stores.targets.remove_target(target.id, NOW)
+    assert not await stores.targets.remove_target(target.id, NOW)
     assert await stores.runs.targets() == []
     assert await stores.runs.reserve_target(target.id) is None
 
@@ -427,7 +419,7 @@ def test_final_phases_are_left_by_no_event() -> None:
 
 async def test_what_projects_have_in_a_pool_is_counted(stores: Stores) -> None:
     test = await a_test(stores)
-    other = await stores.tests.add_project("other", "", NOW)
+    other = await stores.projects.add_project("other", "", NOW)
     first = await in_phase(stores, Phase.RUNNING, 1)
     ended = await a_run(stores, test, 2)
     await stores.runs.claim(ended.id, 1, "ag", NOW + 10, LEASE, 60)
@@ -451,17 +443,17 @@ async def test_what_projects_have_in_a_pool_is_counted(stores: Stores) -> None:
 
 
 async def test_limits_of_projects_and_owners_of_pools_are_found(stores: Stores) -> None:
-    one, two = [await stores.tests.add_project(name, "", NOW) for name in ("one", "two")]
+    one, two = [await stores.projects.add_project(name, "", NOW) for name in ("one", "two")]
     assert await stores.runs.running_limits() == {}
-    limited = await stores.tests.limit_project(one.id, 3, 7)
+    limited = await stores.projects.limit_project(one.id, 3, 7)
     assert limited is not None
     assert (limited.max_running, limited.max_queued) == (3, 7)
-    assert await stores.tests.project("one") == limited
+    assert await stores.projects.project("one") == limited
     assert await stores.runs.running_limits() == {one.id: 3}
     assert await stores.runs.reserve_running(one.id) == 3
     assert await stores.runs.reserve_queue(one.id) == 7
     assert await stores.runs.reserve_running(two.id) is None
-    assert await stores.tests.limit_project(999, 1, 1) is None
+    assert await stores.projects.limit_project(999, 1, 1) is None
     await stores.agents.add_pool("lab", NOW, one.id)
     await stores.agents.add_pool("all", NOW)
     assert await stores.runs.pool_owner("lab") == one.id

@@ -29,7 +29,7 @@ async def a_user(services: Services, username: str = "bob", role: str = "member"
 
 async def test_a_key_is_its_owner_and_a_wrong_secret_nobody(services: Services) -> None:
     user = await a_user(services)
-    public, secret = await services.accounts.create_key("ci", user)
+    public, secret = await services.keys.create("ci", user)
     identity = await services.accounts.authenticate_basic(public, secret)
     assert identity is not None
     assert (identity.user_id, identity.username, identity.role) == (user.id, "bob", Role.MEMBER)
@@ -41,7 +41,7 @@ async def test_a_key_is_its_owner_and_a_wrong_secret_nobody(services: Services) 
 async def test_keys_have_at_least_128_random_bits_a_prefix_and_no_plain_secret_in_the_database(
     services: Services, tmp_path: Path
 ) -> None:
-    public, secret = await services.accounts.create_key("ci", await a_user(services))
+    public, secret = await services.keys.create("ci", await a_user(services))
     assert public.startswith("cwk_")
     assert secret.startswith("cws_")
     assert len(bytes.fromhex(secret[4:])) * 8 >= 128
@@ -54,9 +54,9 @@ async def test_keys_have_at_least_128_random_bits_a_prefix_and_no_plain_secret_i
 
 
 async def test_a_key_in_one_word_works_as_bearer_and_a_token_too(services: Services, admin: Identity) -> None:
-    public, secret = await services.accounts.create_key("ci", await a_user(services))
+    public, secret = await services.keys.create("ci", await a_user(services))
     by_key = await services.accounts.authenticate_bearer(f"{public}:{secret}")
-    token, _ = await services.accounts.create_token(admin, "shell")
+    token, _ = await services.keys.create_token(admin, "shell")
     by_token = await services.accounts.authenticate_bearer(token)
     assert (by_key and by_key.username, by_token and by_token.username) == ("bob", "ana")
     assert await services.accounts.authenticate_basic(str(admin.user_id), token) == by_token
@@ -102,13 +102,13 @@ async def test_only_users_of_category_api_use_their_password_as_basic_credential
 async def test_a_user_sees_and_revokes_only_own_keys(services: Services, admin: Identity) -> None:
     bob = await a_user(services)
     identity = Identity(bob.id, "bob", Role.MEMBER, RIGHTS[Role.MEMBER])
-    public, secret = await services.accounts.create_key("hers", await services.accounts.user(admin.user_id))
-    assert await services.accounts.list_keys(identity) == []
+    public, secret = await services.keys.create("hers", await services.accounts.user(admin.user_id))
+    assert await services.keys.list(identity) == []
     with pytest.raises(Forbidden):
-        await services.accounts.list_keys(identity, of_everybody=True)
+        await services.keys.list(identity, of_everybody=True)
     with pytest.raises(NotFound):
-        await services.accounts.revoke_key(identity, public)
-    await services.accounts.revoke_key(admin, public)
+        await services.keys.revoke(identity, public)
+    await services.keys.revoke(admin, public)
     assert await services.accounts.authenticate_basic(public, secret) is None
 
 
@@ -155,7 +155,7 @@ async def test_who_may_not_administer_may_not(services: Services) -> None:
     with pytest.raises(Forbidden):
         await services.accounts.create_user(bob, username="x1", password="correct horse")
     with pytest.raises(Forbidden):
-        await services.accounts.audit_log(bob)
+        await services.audit.log(bob)
     with pytest.raises(Forbidden):
         await services.accounts.set_password(bob, bob.user_id + 1, "correct horse")
 
@@ -167,17 +167,17 @@ async def test_a_sip_password_is_sealed_in_the_database_and_open_for_jobs(
     services: Services, admin: Identity, tmp_path: Path
 ) -> None:
     fields = {"user": "4101", "password": "s3cret-word", "domain": "pbx.example.com"}
-    await services.accounts.put_credential(admin, "office", fields)
+    await services.credentials.put(admin, "office", fields)
     with sqlite3.connect(tmp_path / "data" / "callwright.db") as connection:
         assert "s3cret-word" not in "\n".join(connection.iterdump())
-    assert await services.accounts.revealed_credentials() == {"office": fields}
-    await services.accounts.put_credential(admin, "office", {"user": "4102"}, replace=True)
-    assert (await services.accounts.revealed_credentials())["office"] == {
+    assert await services.credentials.revealed() == {"office": fields}
+    await services.credentials.put(admin, "office", {"user": "4102"}, replace=True)
+    assert (await services.credentials.revealed())["office"] == {
         "user": "4102",
         "password": "s3cret-word",
     }
     with pytest.raises(Invalid):
-        await services.accounts.put_credential(admin, "x", {"user": "1", "pin": "2"})
+        await services.credentials.put(admin, "x", {"user": "1", "pin": "2"})
 
 
 def test_a_vault_opens_only_its_own_and_only_where_it_was_sealed(tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_a_vault_opens_only_its_own_and_only_where_it_was_sealed(tmp_path: Path)
 
 
 async def test_the_audit_log_tells_who_did_what_and_no_secret(services: Services, admin: Identity) -> None:
-    await services.accounts.put_credential(admin, "office", {"user": "1", "password": "s3cret-word"})
-    await services.accounts.create_key("ci", await services.accounts.user(admin.user_id))
-    log = await services.accounts.audit_log(admin)
+    await services.credentials.put(admin, "office", {"user": "1", "password": "s3cret-word"})
+    await services.keys.create("ci", await services.accounts.user(admin.user_id))
+    log = await services.audit.log(admin)
     assert [(entry.username, entry.action) for entry in log] == [
         ("ana", "key.created"),
         ("ana", "credential.created"),

@@ -25,7 +25,7 @@ PING = "name: {name}\nsteps:\n  - - options: {{party: alice}}\n"
 
 @pytest.fixture
 async def key(services: Services, admin: Identity) -> tuple[str, str]:
-    return await services.accounts.create_key("ci", await services.accounts.user(admin.user_id))
+    return await services.keys.create("ci", await services.accounts.user(admin.user_id))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def run(services: Services, admin: Identity) -> Run:
 
 
 async def audited(services: Services) -> list[tuple[str, str]]:
-    return [(entry.action, entry.object) for entry in await services.accounts.audit_log(PLATFORM)]
+    return [(entry.action, entry.object) for entry in await services.audit.log(PLATFORM)]
 
 
 # -- methods
@@ -226,7 +226,7 @@ async def test_a_test_of_another_project_cannot_take_an_address_with_a_project(
     api: httpx.AsyncClient, services: Services, admin: Identity
 ) -> None:
     for project in ("billing", "other"):
-        await services.tests.create_project(admin, project)
+        await services.projects.create(admin, project)
     await services.tests.create(admin, PING.format(name="x"), project="billing")
     await services.tests.create(admin, PING.format(name='"billing:x"'), project="other")
     found = await services.tests.get(admin, "billing:x")
@@ -242,7 +242,7 @@ async def test_pages_of_tests_leave_none_out_where_two_projects_have_one_name(
     api: httpx.AsyncClient, services: Services, admin: Identity
 ) -> None:
     for project in ("billing", "other", "third"):
-        await services.tests.create_project(admin, project)
+        await services.projects.create(admin, project)
         await services.tests.create(admin, PING.format(name="x"), project=project)
     seen, url = [], "/api/v2/tests?limit=1"
     while url:
@@ -277,7 +277,7 @@ async def test_what_administrators_do_over_the_api_is_in_the_audit_log(
         ("pool.created", "pool vienna"),
         ("agent.enrolment", "pool vienna"),
     } <= set(await audited(services))
-    assert token not in str(await services.accounts.audit_log(PLATFORM))
+    assert token not in str(await services.audit.log(PLATFORM))
 
 
 # -- guesses at passwords

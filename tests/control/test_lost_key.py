@@ -33,7 +33,7 @@ async def _opened(data: Path, clock: ManualClock, seed: int, *, new_secret_key: 
 async def before(services: Services, admin: Identity, clock: ManualClock) -> Run:
     """Two accounts, two tests that use them, and a run with parameters of its own, queued."""
     for name in ("office", "carrier"):
-        await services.accounts.put_credential(admin, name, {"user": "1", "password": "s3cret"})
+        await services.credentials.put(admin, name, {"user": "1", "password": "s3cret"})
         await services.tests.create(admin, DOCUMENT.format(name=name, account=name))
     return await services.runs.start(admin, "office", {"step.0.0.max_duration": "3 s"})
 
@@ -46,7 +46,7 @@ async def after(
     await services.close()
     (tmp_path / "data" / "secret.key").unlink()
     opened = await _opened(tmp_path / "data", clock, 2, new_secret_key=True)
-    await opened.accounts.put_credential(PLATFORM, "carrier", {"user": "1", "password": "new"}, replace=True)
+    await opened.credentials.put(PLATFORM, "carrier", {"user": "1", "password": "new"}, replace=True)
     yield opened
     await opened.close()
 
@@ -64,8 +64,8 @@ async def test_a_database_without_its_key_is_refused_and_the_file_named(
 
 
 async def test_a_new_key_opens_what_was_set_again_and_the_rest_is_named(after: Services) -> None:
-    assert await after.accounts.unopened_credentials() == [("office", None)]
-    revealed = await after.accounts.revealed_credentials()
+    assert await after.credentials.unopened() == [("office", None)]
+    revealed = await after.credentials.revealed()
     assert revealed["carrier"]["password"] == "new"
     assert "password" not in revealed["office"]
 

@@ -126,11 +126,11 @@ async def test_a_viewer_sees_no_secret_of_a_test_or_a_run_and_an_editor_does(
             admin, username=name, email=f"{name}@example.com", password="long enough it is", role=role
         )
         if role == Role.VIEWER:
-            (project,) = await services.tests.projects(admin)
-            await services.accounts.put_member(admin, user, project, role)
+            (project,) = await services.projects.list(admin)
+            await services.projects.put_member(admin, user, project, role)
         app = create_app(services, Settings(rate_limit=0))
         transport = httpx.ASGITransport(app=app)
-        auth = await services.accounts.create_key(name, user)
+        auth = await services.keys.create(name, user)
         clients[name] = httpx.AsyncClient(transport=transport, base_url="http://here", auth=auth)
         login = await services.accounts.login(f"{name}@example.com", "long enough it is")
         assert login is not None

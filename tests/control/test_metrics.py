@@ -93,7 +93,7 @@ async def test_an_api_key_needs_the_right_of_an_administrator(services: Services
     async def status(name: str, role: Role) -> int:
         row = User(0, name, name, f"{name}@example.com", role, "Normal", "UTC", 0.0, None, None)
         user = await services.stores.accounts.add_user(row, "")
-        pair = await services.accounts.create_key("scraper", user)
+        pair = await services.keys.create("scraper", user)
         transport = httpx.ASGITransport(app=create_app(services, Settings()), client=("192.0.2.7", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://calls") as client:
             return (await client.get("/metrics", auth=pair)).status_code

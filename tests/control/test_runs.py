@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
+from callwright.control.accounts.authorize import may
+from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Right, Role
 from callwright.control.agents.model import Agent, AgentInfo
 from callwright.control.errors import (
     CapReached,
@@ -195,9 +196,9 @@ async def test_a_destination_that_no_target_permits_is_refused_with_the_remedy(
     assert refused.value.address == "step.0.0"
     assert "203.0.113.9" in refused.value.message
     assert "administrator" in refused.value.remedy
-    target = await services.runs.add_target(demo, network="203.0.113.0/24")
+    target = await services.targets.add(demo, network="203.0.113.0/24")
     assert (await services.runs.start(demo, "outside")).phase == "queued"
-    await services.runs.remove_target(demo, target.id)
+    await services.targets.remove(demo, target.id)
     with pytest.raises(RefusedByPolicy):
         await services.runs.start(demo, "outside")
 
@@ -206,10 +207,10 @@ async def test_an_emergency_number_needs_a_target_of_its_own_outside_the_built_i
     services: Services, demo: Identity
 ) -> None:
     await services.tests.create(demo, OUTSIDE % "112")
-    await services.runs.add_target(demo, network="203.0.113.0/24")
+    await services.targets.add(demo, network="203.0.113.0/24")
     with pytest.raises(RefusedByPolicy):
         await services.runs.start(demo, "outside")
-    await services.runs.add_target(demo, network="203.0.113.0/24", number="112")
+    await services.targets.add(demo, network="203.0.113.0/24", number="112")
     assert await services.runs.start(demo, "outside")
     assert await services.runs.start(demo, "basic_call", {"step.1.0.dial_destination": "112"})
 
@@ -218,20 +219,20 @@ async def test_the_country_of_a_target_adds_to_the_numbers_that_are_refused(
     services: Services, demo: Identity
 ) -> None:
     await services.tests.create(demo, OUTSIDE % "15")
-    target = await services.runs.add_target(demo, host="203.0.113.9")
+    target = await services.targets.add(demo, host="203.0.113.9")
     assert await services.runs.start(demo, "outside")
-    await services.runs.remove_target(demo, target.id)
-    target = await services.runs.add_target(demo, network="203.0.113.0/24", country=" fr ")
+    await services.targets.remove(demo, target.id)
+    target = await services.targets.add(demo, network="203.0.113.0/24", country=" fr ")
     assert target.country == "FR"
     with pytest.raises(RefusedByPolicy, match="15 is an emergency number in FR"):
         await services.runs.start(demo, "outside")
     with pytest.raises(Invalid, match="'XX' is not a country"):
-        await services.runs.add_target(demo, host="pbx.example.com", country="XX")
+        await services.targets.add(demo, host="pbx.example.com", country="XX")
 
 
 async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clock: ManualClock) -> None:
     await services.tests.create(demo, OUTSIDE % "4101")
-    await services.runs.add_target(demo, host="203.0.113.9", concurrency=3, minutes=9)
+    await services.targets.add(demo, host="203.0.113.9", concurrency=3, minutes=9)
     first = await services.runs.start(demo, "outside")
     with pytest.raises(CapReached, match="limited to 3 concurrent calls; this run needs 2, and 2 are in use"):
         await services.runs.start(demo, "outside")
@@ -248,7 +249,7 @@ async def test_a_cap_that_one_run_alone_exceeds_is_a_refusal_that_waiting_does_n
     services: Services, demo: Identity
 ) -> None:
     await services.tests.create(demo, OUTSIDE % "4101")
-    await services.runs.add_target(demo, host="203.0.113.9", concurrency=1)
+    await services.targets.add(demo, host="203.0.113.9", concurrency=1)
     with pytest.raises(RefusedByPolicy, match="limited to 1 concurrent call; this run needs 2"):
         await services.runs.start(demo, "outside")
     assert await services.runs.list(PLATFORM) == []
@@ -278,7 +279,7 @@ async def test_every_request_that_opens_something_counts_for_the_rate(
 ) -> None:
     """And what softphones pace never takes more than the cap; only calls take lines and minutes."""
     await services.tests.create(demo, REQUESTS % action)
-    target = await services.runs.add_target(demo, host="203.0.113.9", rate=3, concurrency=9, minutes=9)
+    target = await services.targets.add(demo, host="203.0.113.9", rate=3, concurrency=9, minutes=9)
     await services.runs.start(demo, "requests")
     taken = await services.stores.runs.target_usage(target.id, int(services.clock.wall() // 86_400))
     is_call = action.startswith("call")
@@ -291,9 +292,9 @@ async def test_every_request_that_opens_something_counts_for_the_rate(
 
 
 async def test_a_project_cannot_fill_the_queue_of_all(services: Services, demo: Identity) -> None:
-    other = await services.tests.create_project(demo, "other")
+    other = await services.projects.create(demo, "other")
     await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project=other.name)
-    limited = await services.tests.limit_project(demo, "demo", max_running=None, max_queued=2)
+    limited = await services.projects.limit(demo, "demo", max_running=None, max_queued=2)
     assert limited.max_queued == 2
     for _ in range(2):
         await services.runs.start(demo, "basic_call")
@@ -307,9 +308,9 @@ async def test_a_project_cannot_fill_the_queue_of_all(services: Services, demo: 
         await services.runs.start(demo, "mine")
     for wrong in (0, -1, 10**9):
         with pytest.raises(Invalid):
-            await services.tests.limit_project(demo, "demo", max_running=wrong, max_queued=None)
+            await services.projects.limit(demo, "demo", max_running=wrong, max_queued=None)
     with pytest.raises(Forbidden):
-        await services.tests.limit_project(VIEWER, "demo", max_running=None, max_queued=None)
+        await services.projects.limit(VIEWER, "demo", max_running=None, max_queued=None)
 
 
 async def test_a_platform_of_strangers_permits_nothing_near_by_itself(
@@ -323,11 +324,11 @@ async def test_a_platform_of_strangers_permits_nothing_near_by_itself(
 
 async def test_a_target_that_makes_no_sense_is_refused(services: Services, demo: Identity) -> None:
     with pytest.raises(Invalid):
-        await services.runs.add_target(demo, network="300.0.0.0/8")
+        await services.targets.add(demo, network="300.0.0.0/8")
     with pytest.raises(Invalid):
-        await services.runs.add_target(demo)
+        await services.targets.add(demo)
     with pytest.raises(Forbidden):
-        await services.runs.add_target(VIEWER, host="x")
+        await services.targets.add(VIEWER, host="x")
 
 
 # -- leases
@@ -714,7 +715,7 @@ async def test_the_kill_switch_ends_everything_until_it_is_released(
         await services.runs.release_kill_switch(VIEWER)
     await services.runs.release_kill_switch(demo)
     assert await services.runs.start(demo, "basic_call")
-    actions = [entry.action for entry in await services.accounts.audit_log(demo)]
+    actions = [entry.action for entry in await services.audit.log(demo)]
     assert actions[:3] == ["run.started", "kill.released", "kill.engaged"]
 
 
@@ -798,7 +799,7 @@ async def test_the_end_of_a_public_link_can_be_changed_or_taken_away(
 async def test_a_run_that_waits_says_how_long_it_probably_will(
     services: Services, demo: Identity, clock: ManualClock
 ) -> None:
-    await services.tests.create_project(demo, "other")
+    await services.projects.create(demo, "other")
     await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
     first = await services.runs.start(demo, "basic_call")
     assert await services.runs.waiting(first) == Waiting(0, None)  # nothing was measured yet
@@ -820,14 +821,14 @@ async def test_a_run_that_waits_says_how_long_it_probably_will(
 
 
 async def test_a_pool_of_a_project_is_for_its_runs_alone(services: Services, demo: Identity) -> None:
-    other = await services.tests.create_project(demo, "other")
+    other = await services.projects.create(demo, "other")
     await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
     await services.agents.create_pool(demo, "lab", other)
     run = await services.runs.start(demo, "mine", pool="lab")
     with pytest.raises(Invalid, match="lab belongs to another project"):
         await services.runs.start(demo, "basic_call", pool="lab")
     stranger = Identity(9, "sam", Role.MEMBER, RIGHTS[Role.MEMBER], ((run.project_id - 1, Role.MEMBER),))
-    assert not stranger.sees(other.id)
+    assert not may(stranger, Right.READ, other.id)
     with pytest.raises(NotFound):
         await services.runs.start(stranger, "basic_call", pool="lab")
     assert [pool.name for pool in await services.agents.pools_seen(stranger)] == []
@@ -839,7 +840,7 @@ async def test_a_pool_of_a_project_is_for_its_runs_alone(services: Services, dem
         await services.agents.agent_seen(stranger, agent.id)
     assert (await services.agents.agent_seen(demo, agent.id)).name == "one"
     # A pool that is given away meanwhile: what waits for it is not carried out there.
-    await services.agents.give_pool(demo, "lab", await services.tests.project(demo, "demo"))
+    await services.agents.give_pool(demo, "lab", await services.projects.get(demo, "demo"))
     intake = Intake(services.runs, services.agents, services.evidence, lease=15.0)
     answer = await intake.claim(agent.id, Claim(run.id, run.session_id, 1))
     assert answer.job is None

@@ -81,7 +81,7 @@ async def test_who_is_unknown_costs_the_same_work_as_a_wrong_password(
 async def test_an_unknown_key_costs_the_same_comparison_as_a_wrong_secret(
     services: Services, admin: Identity, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    public, _ = await services.accounts.create_key("ci", await services.accounts.user(admin.user_id))
+    public, _ = await services.keys.create("ci", await services.accounts.user(admin.user_id))
     compared: list[tuple[int, int]] = []
     compare = accounts_service.hmac.compare_digest  # type: ignore[attr-defined]
 
@@ -121,20 +121,20 @@ async def house(services: Services, admin: Identity, people: None, monkeypatch: 
     monkeypatch.setattr("callwright.control.accounts.passwords._fits", lambda _, given: given == PASSWORD)
     runs = {}
     for name in ("ours", "theirs"):
-        await services.tests.create_project(admin, name)
+        await services.projects.create(admin, name)
         await services.tests.create(admin, TEST.format(name=f"test_of_{name}"), project=name)
         runs[name] = await services.runs.start(admin, f"test_of_{name}", report_mode="kiosk")
         await _evidence(services, runs[name])
-        await services.accounts.put_credential(
+        await services.credentials.put(
             admin,
             f"line_of_{name}",
             {"user": "1", "password": "s3cret"},
-            project_id=(await services.tests.project(admin, name)).id,
+            project_id=(await services.projects.get(admin, name)).id,
         )
     user = await services.accounts.user_by_name("person")
-    project = await services.tests.project(admin, "ours")
-    await services.accounts.put_member(admin, user, project, Role.MEMBER)
-    key = await services.accounts.create_key("ci", user)
+    project = await services.projects.get(admin, "ours")
+    await services.projects.put_member(admin, user, project, Role.MEMBER)
+    key = await services.keys.create("ci", user)
     login = await services.accounts.login("person@example.com", PASSWORD)
     assert login is not None
     member = await services.accounts.authenticate_token(login[0])

@@ -32,7 +32,7 @@ async def client(app: Any, pair: tuple[str, str] | None) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def api(services: Services, app: Any, admin: Identity) -> AsyncIterator[httpx.AsyncClient]:
-    pair = await services.accounts.create_key("ci", await services.accounts.user(admin.user_id))
+    pair = await services.keys.create("ci", await services.accounts.user(admin.user_id))
     await services.tests.ensure_demo(admin)
     async with await client(app, pair) as opened:
         yield opened
@@ -85,10 +85,10 @@ async def test_the_page_of_keys_offers_to_revoke_what_the_key_made(
 ) -> None:
     row = User(0, "bob", "Bob", "", Role.ADMIN, "Normal", "UTC", 0.0, None, None)
     bob = await services.stores.accounts.add_user(row, await Passwords().hash(PASSWORD))
-    public, secret = await services.accounts.create_key("leaked", bob)
+    public, secret = await services.keys.create("leaked", bob)
     by_key = await services.accounts.authenticate_basic(public, secret)
     assert by_key is not None
-    await services.accounts.create_key("hidden", bob, identity=by_key)
+    await services.keys.create("hidden", bob, identity=by_key)
     async with await client(app, None) as page:
         signed = await page.post("/login", data={"email": "bob", "password": PASSWORD})
         assert signed.status_code == 303
@@ -104,10 +104,10 @@ async def test_the_page_of_keys_offers_to_revoke_what_the_key_made(
         assert "API key hidden" in offered.text
         done = await press(f"/keys/{by_key.key_id}/revoke", made="1")
         assert done.status_code == 303
-        assert {
-            key.revoked_at is None for key in await services.accounts.list_keys(admin, of_everybody=True)
-        } == {False}
-        await services.tests.create_project(admin, "office")
+        assert {key.revoked_at is None for key in await services.keys.list(admin, of_everybody=True)} == {
+            False
+        }
+        await services.projects.create(admin, "office")
         await services.agents.create_pool(admin, "lab")
         for path, fields in (
             ("/projects/limits", {"project": "office", "max_running": "3", "max_queued": ""}),
@@ -116,9 +116,9 @@ async def test_the_page_of_keys_offers_to_revoke_what_the_key_made(
             assert (await press(path, **fields)).status_code == 303
         wrong = await press("/projects/limits", project="office", max_running="many", max_queued="")
         assert wrong.status_code == 422
-    assert (await services.tests.project(admin, "office")).max_running == 3
+    assert (await services.projects.get(admin, "office")).max_running == 3
     assert [pool.project_id for pool in await services.agents.pools()] == [1]
-    entries = [(entry.action, entry.detail) for entry in await services.accounts.audit_log(admin)]
+    entries = [(entry.action, entry.detail) for entry in await services.audit.log(admin)]
     assert ("login.succeeded", "from 192.0.2.7") in entries
 
 
@@ -140,25 +140,25 @@ async def test_limits_of_a_project_are_set_one_by_one(api: httpx.AsyncClient) ->
 async def test_a_pool_is_given_to_a_project_and_hidden_from_others(
     api: httpx.AsyncClient, app: Any, services: Services, admin: Identity
 ) -> None:
-    office = await services.tests.create_project(admin, "office")
+    office = await services.projects.create(admin, "office")
     made = await ok(await api.post("/api/v2/agentpools", json={"name": "lab", "project": "office"}))
     assert made["project"] == "office"
     row = User(0, "sam", "Sam", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
     sam = await services.stores.accounts.add_user(row, "")
-    demo = await services.tests.project(admin, "demo")
-    await services.accounts.put_member(admin, sam, demo, Role.MEMBER)
+    demo = await services.projects.get(admin, "demo")
+    await services.projects.put_member(admin, sam, demo, Role.MEMBER)
     token, _ = await services.agents.create_enrolment(admin, "lab")
     agent, _ = await services.agents.enrol(token, "one", AgentInfo())
     start = {"test.name": "basic_call", "agentpool.name": "lab"}
     assert (await api.post("/api/v2/tests/run", json=start)).status_code == 422
-    async with await client(app, await services.accounts.create_key("sam", sam)) as by_sam:
+    async with await client(app, await services.keys.create("sam", sam)) as by_sam:
         assert await ok(await by_sam.get("/api/v2/agentpools")) == []
         assert await ok(await by_sam.get("/api/v2/agents")) == []
         assert (await by_sam.get(f"/api/v2/agents/{agent.id}")).status_code == 404
         unknown = await by_sam.post("/api/v2/tests/run", json=start)
         assert unknown.status_code == 422
         assert "There is no pool 'lab'" in unknown.json()["message"]
-        await services.accounts.put_member(admin, sam, office, Role.VIEWER)
+        await services.projects.put_member(admin, sam, office, Role.VIEWER)
         assert [one["name"] for one in await ok(await by_sam.get("/api/v2/agentpools"))] == ["lab"]
     given = await ok(await api.patch("/api/v2/agentpools/lab", json={"project": ""}))
     assert given["project"] is None
@@ -185,7 +185,7 @@ async def test_a_wrong_secret_is_in_the_log_with_where_it_came_from(
     for pair in (("ana", "wrong"), ("cwk_nothing", "wrong")):
         async with await client(app, pair) as guess:
             assert (await guess.get("/api/v2/tests")).status_code == 401
-    log = await services.accounts.audit_log(admin, search="login.failed")
+    log = await services.audit.log(admin, search="login.failed")
     assert [(entry.object, entry.detail) for entry in log] == [
         ("user cwk_nothing", "from 192.0.2.7"),
         ("user ana", "from 192.0.2.7"),

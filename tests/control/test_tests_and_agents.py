@@ -31,7 +31,7 @@ async def test_the_demo_project_holds_the_catalogue_and_is_made_once(
     await services.tests.ensure_demo(admin)
     assert {test.name for test in await services.tests.list(PLATFORM)} == set(catalogue.NAMES)
     assert (await services.tests.get(PLATFORM, "basic_call")).title == "My own"
-    assert [project.name for project in await services.tests.projects(PLATFORM)] == ["demo"]
+    assert [project.name for project in await services.projects.list(PLATFORM)] == ["demo"]
 
 
 async def test_a_test_is_listed_with_its_parameters(services: Services, admin: Identity) -> None:
@@ -99,8 +99,8 @@ async def test_a_document_may_name_accounts_and_variables_that_are_secret(
     await services.tests.create(admin, text)
     with pytest.raises(DocumentError):
         await services.runs.start(admin, "mine")
-    await services.accounts.put_credential(admin, "office", {"user": "4101", "password": "s3cret-word"})
-    await services.accounts.put_credential(admin, "other", {"user": "4102", "password": "another-word"})
+    await services.credentials.put(admin, "office", {"user": "4101", "password": "s3cret-word"})
+    await services.credentials.put(admin, "other", {"user": "4102", "password": "another-word"})
     run = await services.runs.start(admin, "mine")
     assert (await services.runs.job(run.id)).credentials == {
         "office": {"user": "4101", "password": "s3cret-word"}

@@ -138,7 +138,7 @@ async def test_the_way_of_the_first_hour_keeps_what_was_typed_and_says_what_is_m
     answer = await web.fill("/start/permission", concurrency="2")
     assert "Tick the box" in answer.text
     await web.fill("/start/permission", concurrency="2", mine="1")
-    (target,) = await services.runs.targets()
+    (target,) = await services.targets.list()
     assert (target.host, target.concurrency, target.created_by) == ("198.51.100.7", 2, "ana")
     page = (await web.get("/start")).text
     assert "Asking 198.51.100.7: no answer yet" in page
@@ -171,8 +171,8 @@ async def test_who_may_only_read_gets_text_and_no_fields(
 ) -> None:
     row = User(0, "vera", "", "v@example.com", Role.VIEWER, "Normal", "UTC", 0.0, None, None)
     vera = await services.stores.accounts.add_user(row, "")
-    project = await services.tests.project(admin, "demo")
-    await services.accounts.put_member(admin, vera, project, "viewer")
+    project = await services.projects.get(admin, "demo")
+    await services.projects.put_member(admin, vera, project, "viewer")
     web.cookies.clear()
     await signed_in(services, web, vera.id)
     page = (await web.get("/tests/basic_call")).text
@@ -245,7 +245,7 @@ async def test_a_test_shows_how_its_mos_and_delay_went(web: Web, services: Servi
 
 
 async def test_targets_and_tests_link_to_each_other(web: Web, services: Services, admin: Identity) -> None:
-    target = await services.runs.add_target(admin, host="pbx.example.com", concurrency=2)
+    target = await services.targets.add(admin, host="pbx.example.com", concurrency=2)
     text = "name: aimed\ntitle: Aimed\ntarget: pbx.example.com:5080\nsteps: [[options: {party: a}]]\n"
     await services.tests.create(admin, text, project="demo")
     page = (await web.get("/targets")).text
@@ -266,20 +266,20 @@ async def test_projects_are_a_table_with_counts(web: Web, services: Services, ad
 async def test_an_account_is_edited_in_its_row_and_keeps_its_password(
     web: Web, services: Services, admin: Identity
 ) -> None:
-    await services.accounts.put_credential(admin, "office", {"user": "4101", "password": "kept-secret"})
+    await services.credentials.put(admin, "office", {"user": "4101", "password": "kept-secret"})
     page = (await web.get("/credentials")).text
     assert 'value="4101"' in page
     assert "kept-secret" not in page
     answer = await web.fill("/credentials", name="office", replace="1", user="4105", domain="pbx.example.com")
     assert answer.status_code == 303
-    account = (await services.accounts.revealed_credentials())["office"]
+    account = (await services.credentials.revealed())["office"]
     assert account == {"user": "4105", "domain": "pbx.example.com", "password": "kept-secret"}
 
 
 async def test_the_audit_log_says_it_in_words_and_links_to_what_it_is_about(
     web: Web, services: Services, admin: Identity
 ) -> None:
-    target = await services.runs.add_target(admin, host="pbx.example.com")
+    target = await services.targets.add(admin, host="pbx.example.com")
     run = await services.runs.start(admin, "basic_call")
     await services.runs.stop(admin, run.session_id)
     page = (await web.get("/audit")).text

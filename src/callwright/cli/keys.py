@@ -65,8 +65,8 @@ def create(
         from callwright.control.accounts.model import PLATFORM
 
         owner = await _owner(services, user)
-        where = await services.tests.project(PLATFORM, project) if project else None
-        public, secret = await services.accounts.create_key(name, owner, project=where)
+        where = await services.projects.get(PLATFORM, project) if project else None
+        public, secret = await services.keys.create(name, owner, project=where)
         return public, secret, owner
 
     public, secret, owner = with_services(data, database, work)
@@ -95,7 +95,7 @@ def list_(
     async def work(services: Services) -> list[ApiKey]:
         from callwright.control.accounts.model import PLATFORM
 
-        return list(await services.accounts.list_keys(PLATFORM, of_everybody=True))
+        return list(await services.keys.list(PLATFORM, of_everybody=True))
 
     found = with_services(data, database, work)
     if as_json:
@@ -144,8 +144,8 @@ def revoke(
         from callwright.control.accounts.model import PLATFORM
 
         known = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else key
-        also = await services.accounts.revoke_key(PLATFORM, known, with_made=with_made)
-        return also, await services.accounts.made_by(PLATFORM, known)
+        also = await services.keys.revoke(PLATFORM, known, with_made=with_made)
+        return also, await services.keys.made_by(PLATFORM, known)
 
     also, left = with_services(data, database, work)
     if as_json:

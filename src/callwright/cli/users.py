@@ -79,7 +79,7 @@ def create(
     async def work(services: Services) -> User:
         from callwright.control.accounts.model import PLATFORM
 
-        projects = [await services.tests.project(PLATFORM, one) for one in project or ()]
+        projects = [await services.projects.get(PLATFORM, one) for one in project or ()]
         user = await services.accounts.create_user(
             PLATFORM,
             username=name,
@@ -90,7 +90,7 @@ def create(
             category=category,
         )
         for one in projects:
-            await services.accounts.put_member(PLATFORM, user, one, role)
+            await services.projects.put_member(PLATFORM, user, one, role)
         return user
 
     user = with_services(data, database, work, create=True)
@@ -116,8 +116,8 @@ def join(
         from callwright.control.accounts.model import PLATFORM
 
         user = await services.accounts.user_by_name(name)
-        where = await services.tests.project(PLATFORM, project)
-        await services.accounts.put_member(PLATFORM, user, where, role)
+        where = await services.projects.get(PLATFORM, project)
+        await services.projects.put_member(PLATFORM, user, where, role)
 
     with_services(data, database, work)
     if as_json:
@@ -142,8 +142,8 @@ def leave(
         from callwright.control.accounts.model import PLATFORM
 
         user = await services.accounts.user_by_name(name)
-        where = await services.tests.project(PLATFORM, project)
-        await services.accounts.remove_member(PLATFORM, user, where)
+        where = await services.projects.get(PLATFORM, project)
+        await services.projects.remove_member(PLATFORM, user, where)
 
     with_services(data, database, work)
     if as_json:
@@ -166,7 +166,7 @@ def list_(
         from callwright.control.accounts.model import PLATFORM
 
         belongs: dict[int, dict[str, str]] = {}
-        for one in await services.accounts.memberships(PLATFORM):
+        for one in await services.projects.members(PLATFORM):
             belongs.setdefault(one.user_id, {})[one.project_name] = one.role
         return list(await services.accounts.users()), belongs
 

@@ -9,17 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from callwright.control.accounts.keys import Keys
 from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
+from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
+from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
+from callwright.control.targets.service import Targets
 from callwright.control.tests.service import Tests
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
@@ -65,6 +69,11 @@ class Services:
 
     stores: Stores
     accounts: Accounts
+    keys: Keys
+    credentials: Credentials
+    projects: Projects
+    audit: Audit
+    targets: Targets
     tests: Tests
     runs: Runs
     evidence: RunEvidence
@@ -107,13 +116,17 @@ class Services:
             await stores.close()
             raise
         audit = Audit(stores.audit, clock=clock)
-        accounts = Accounts(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
-        tests = Tests(stores.tests, audit=audit, clock=clock)
+        accounts = Accounts(stores.accounts, audit=audit, clock=clock, entropy=entropy)
+        keys = Keys(stores.accounts, accounts, audit=audit, clock=clock, entropy=entropy)
+        credentials = Credentials(stores.credentials, vault, audit=audit, clock=clock)
+        projects = Projects(stores.projects, audit=audit, clock=clock)
+        targets = Targets(stores.targets, audit=audit, clock=clock)
+        tests = Tests(stores.tests, projects, audit=audit, clock=clock)
         agents = Agents(stores.agents, audit=audit, clock=clock, entropy=entropy)
         runs = Runs(
             stores.runs,
             tests,
-            accounts,
+            credentials,
             vault,
             audit=audit,
             clock=clock,
@@ -122,7 +135,22 @@ class Services:
         )
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
-        return cls(stores, accounts, tests, runs, kept, agents, clock, entropy, broker)
+        return cls(
+            stores,
+            accounts,
+            keys,
+            credentials,
+            projects,
+            audit,
+            targets,
+            tests,
+            runs,
+            kept,
+            agents,
+            clock,
+            entropy,
+            broker,
+        )
 
     async def close(self) -> None:
         await self.evidence.close()
@@ -134,7 +162,7 @@ async def _has_sealed(stores: Stores, location: Location) -> bool:
     from a new folder as long as it has no secrets."""
     if location.path is not None and await stores.accounts.users():
         return True
-    return any(row.sealed_password for row in await stores.accounts.sealed_credentials())
+    return any(row.sealed_password for row in await stores.credentials.sealed_credentials())
 
 
 def _refuse_orphans(data: Path, location: Location) -> None:

@@ -54,7 +54,7 @@ async def prepare(services: Services, email: str, password: str | None, *, demo:
         )
     except DomainError as error:
         raise Refused(f"the administrator cannot be made: {error.message}", error.remedy) from None
-    public, secret = await services.accounts.create_key("first start", user)
+    public, secret = await services.keys.create("first start", user)
     if demo:
         await services.tests.ensure_demo(PLATFORM)
     return FirstStart(USERNAME, email, None if password else made, public, secret, demo)
@@ -121,13 +121,13 @@ async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> N
 
     from callwright.control.accounts.model import PLATFORM
 
-    shared = [row for row in await services.accounts.credentials(PLATFORM) if row.project_id is None]
+    shared = [row for row in await services.credentials.list(PLATFORM) if row.project_id is None]
     known = {record.name: record for record in shared}
-    closed = {name for name, _ in await services.accounts.unopened_credentials()}
+    closed = {name for name, _ in await services.credentials.unopened()}
     domain = f"127.0.0.1:{port}"
     for row in csv.DictReader((folder / "accounts.csv").read_text().splitlines()):
         name = f"{PBX_PREFIX}{row['user']}"
         if name in known and known[name].domain == domain and name not in closed:
             continue
         fields = {"user": row["user"], "password": row["secret"], "domain": domain}
-        await services.accounts.put_credential(PLATFORM, name, fields, replace=True)
+        await services.credentials.put(PLATFORM, name, fields, replace=True)

@@ -431,7 +431,7 @@ def _tell_of_restore() -> None:
 
 
 async def _tell_of_closed_secrets(services: Services) -> None:
-    lost = await services.accounts.unopened_credentials()
+    lost = await services.credentials.unopened()
     own = [name for name, project in lost if project is None and name.startswith(first_start.PBX_PREFIX)]
     others = [name for name, _ in lost if name not in own]
     if others:

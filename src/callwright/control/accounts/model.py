@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
+
+from callwright.control.errors import Invalid
+from callwright.control.projects.model import Membership
 
 
 class Right(StrEnum):
@@ -58,21 +61,6 @@ class Identity(msgspec.Struct, frozen=True):
     def project_ids(self) -> tuple[int, ...] | None:
         """What it may see; None: everything."""
         return None if self.projects is None else tuple(project_id for project_id, _ in self.projects)
-
-    def can(self, right: Right) -> bool:
-        """Somewhere, or of what belongs to no project."""
-        return right in self.rights
-
-    def sees(self, project_id: int) -> bool:
-        return self.projects is None or any(project_id == mine for mine, _ in self.projects)
-
-    def can_in(self, right: Right, project_id: int) -> bool:
-        """There; the role of the account is the most that a role in a project gives."""
-        if right not in self.rights:
-            return False
-        if self.projects is None:
-            return True
-        return any(project_id == mine and right in RIGHTS[role] for mine, role in self.projects)
 
 
 def identity_of(
@@ -128,18 +116,6 @@ def _role(text: str) -> Role:
 PLATFORM = Identity(0, "callwright", Role.ADMIN, RIGHTS[Role.ADMIN])
 
 
-class Project(msgspec.Struct, frozen=True):
-    """``max_running``: runs that agents carry out at once; ``max_queued``: runs that wait. None: the
-    platform's own limits."""
-
-    id: int
-    name: str
-    description: str
-    created_at: float
-    max_running: int | None = None
-    max_queued: int | None = None
-
-
 class User(msgspec.Struct, frozen=True):
     id: int
     username: str
@@ -151,17 +127,6 @@ class User(msgspec.Struct, frozen=True):
     created_at: float
     last_login_at: float | None
     deleted_at: float | None
-
-
-class Membership(msgspec.Struct, frozen=True):
-    """Somebody in a project."""
-
-    user_id: int
-    username: str
-    project_id: int
-    project_name: str
-    role: str
-    since: float
 
 
 class UserSecret(msgspec.Struct, frozen=True):
@@ -235,44 +200,7 @@ class TokenOwner(msgspec.Struct, frozen=True):
     last_used_at: float
 
 
-class Credential(msgspec.Struct, frozen=True):
-    """A SIP account that documents name (``credentials: office``). The password is never in here.
-    ``project_id`` None: every project may use it."""
-
-    id: int
-    name: str
-    user: str
-    auth_user: str
-    domain: str
-    display_name: str
-    proxy: str
-    transport: str
-    has_password: int
-    created_at: float
-    updated_at: float
-    project_id: int | None = None
-    project_name: str | None = None
-
-
-class SealedCredential(msgspec.Struct, frozen=True):
-    id: int
-    name: str
-    user: str
-    auth_user: str
-    domain: str
-    display_name: str
-    proxy: str
-    transport: str
-    sealed_password: str
-    project_id: int | None = None
-
-
-class AuditEntry(msgspec.Struct, frozen=True):
-    id: int
-    at: float
-    user_id: int
-    username: str
-    action: str  # "key.created", "kill.engaged"
-    object: str  # "key 3", "test basic_call"
-    detail: str
-    key_id: int | None = None  # the API key that was used
+def among(value: str, permitted: Sequence[str], field: str) -> None:
+    """Raises Invalid."""
+    if value not in permitted:
+        raise Invalid(f"{value[:80]!r} is no {field}.", f"Permitted: {', '.join(permitted)}.", field=field)

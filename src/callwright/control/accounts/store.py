@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from callwright.control.accounts.model import (
-    ApiKey,
-    AuditEntry,
-    Credential,
-    KeySecret,
-    Made,
-    Membership,
-    SealedCredential,
-    Token,
-    TokenOwner,
-    User,
-    UserSecret,
-)
+from callwright.control.accounts.model import ApiKey, KeySecret, Made, Token, TokenOwner, User, UserSecret
+from callwright.control.projects.model import Membership
 
 __all__ = ["AccountStore"]
 
@@ -43,9 +32,6 @@ class AccountStore(Protocol):
     ) -> list[Membership]:
         """Of living users: of one, in one project, or all; by project, then by name."""
         ...
-
-    async def put_member(self, user_id: int, project_id: int, role: str, now: float) -> None: ...
-    async def remove_member(self, user_id: int, project_id: int) -> bool: ...
 
     async def key_secret(self, public_key: str) -> KeySecret | None:
         """None when it is unknown, revoked, or its owner is deleted."""
@@ -101,19 +87,3 @@ class AccountStore(Protocol):
     async def revoke_token(self, token_id: int, now: float) -> bool: ...
     async def revoke_tokens_of(self, user_id: int, kind: str, now: float) -> None: ...
     async def note_token_use(self, token_id: int, now: float) -> None: ...
-
-    async def credentials(self) -> list[Credential]:
-        """Of every project, and those of all, by name."""
-        ...
-
-    async def sealed_credentials(self) -> list[SealedCredential]: ...
-    async def has_credential(self, name: str, project_id: int | None) -> bool: ...
-    async def put_credential(self, credential: SealedCredential, now: float, *, replace: bool) -> Credential:
-        """By project and name. Raises Conflict when it is there and shall not be replaced."""
-        ...
-
-    async def delete_credential(self, name: str, project_id: int | None = None) -> bool: ...
-
-    async def audit(self, before: int | None, limit: int, search: str | None) -> list[AuditEntry]:
-        """Newest first."""
-        ...

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from callwright.control.accounts.model import PLATFORM, Identity, Project, Right
+from callwright.control.accounts.authorize import authorize, may
+from callwright.control.accounts.model import PLATFORM, Identity, Right
+from callwright.control.accounts.secrets import digest
 from callwright.control.agents.model import Agent, AgentInfo, AgentState, Enrolment, Pool
 from callwright.control.agents.store import AgentStore
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
+from callwright.control.projects.model import Project
 from callwright.dispatch.messages.agents import SpoolState
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
@@ -68,7 +70,7 @@ class Agents:
 
     async def create_pool(self, identity: Identity, name: str, project: Project | None = None) -> Pool:
         """``project``: runs of this one alone may use it. A pool that is there stays as it is."""
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         _checked(name, "pool")
         async with self._audit.change():
             there = [pool for pool in await self._store.pools() if pool.name == name]
@@ -82,7 +84,7 @@ class Agents:
 
     async def give_pool(self, identity: Identity, name: str, project: Project | None) -> Pool:
         """To a project, or with None to all. Waiting runs of others find no agent then. Raises NotFound."""
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
             pool = await self._store.give_pool(name, project.id if project else None)
             if pool is None:
@@ -94,7 +96,7 @@ class Agents:
 
     async def delete_pool(self, identity: Identity, name: str) -> None:
         """Raises Conflict while agents are in it, NotFound."""
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
             if any(agent.pool == name for agent in await self._store.agents()):
                 raise Conflict(f"The pool {name} has agents.", "Revoke them first.")
@@ -108,19 +110,19 @@ class Agents:
         self, identity: Identity, pool: str = DEFAULT_POOL, lasts: float = _ENROLMENT_LASTS
     ) -> tuple[str, Enrolment]:
         """(token, its record); the token enrols one agent within ``lasts`` seconds, and is told only now."""
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         _checked(pool, "pool")
         token, now = TOKEN_PREFIX + self._entropy(20).hex(), self._clock.wall()
         async with self._audit.change():
             await self._store.add_pool(pool, now)
             made = await self._store.add_enrolment(
-                pool, _hash(token), now, now + lasts, made_by_key=identity.key_id
+                pool, digest(token), now, now + lasts, made_by_key=identity.key_id
             )
             await self._audit.note(identity, "agent.enrolment", f"pool {pool}")
         return token, made
 
     async def enrolments(self, identity: Identity) -> Sequence[Enrolment]:
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         return await self._store.enrolments()
 
     async def enrol(
@@ -139,7 +141,7 @@ class Agents:
         _checked(name, "agent")
         now = self._clock.wall()
         known = len(token) <= 200 and token.isascii() and "\0" not in token
-        enrolment = await self._store.open_enrolment(_hash(token), now) if known else None
+        enrolment = await self._store.open_enrolment(digest(token), now) if known else None
         if enrolment is None:
             raise _no_token()
         namesakes = [agent for agent in await self._store.agents(revoked=True) if agent.name == name]
@@ -153,7 +155,7 @@ class Agents:
             await prepare(agent)
         try:
             async with self._audit.change():
-                if not await self._store.enrol(_hash(token), agent, _hash(secret), now):
+                if not await self._store.enrol(digest(token), agent, digest(secret), now):
                     raise _no_token()
                 what = f"into the pool {agent.pool} with the token {enrolment.id}"
                 await self._audit.note(PLATFORM, "agent.enrolled", f"agent {agent.name}", what)
@@ -171,7 +173,7 @@ class Agents:
         agent_id = known[0].id if known else self._entropy(8).hex()
         agent, secret = self._new(agent_id, name, pool, info, now), self._entropy(24).hex()
         try:
-            return await self._store.put_agent(agent, _hash(secret)), secret
+            return await self._store.put_agent(agent, digest(secret)), secret
         except Conflict:
             raise _name_taken(name) from None
 
@@ -185,7 +187,7 @@ class Agents:
         """An agent over HTTPS; None when it is unknown or revoked, or the secret is wrong."""
         if not (agent_id.isascii() and secret.isascii()) or "\0" in agent_id + secret:
             return None
-        return await self._store.agent_by_secret(agent_id[:64], _hash(secret))
+        return await self._store.agent_by_secret(agent_id[:64], digest(secret))
 
     # -- life
 
@@ -225,7 +227,7 @@ class Agents:
         return await self._set_state(identity, agent_id, AgentState.REVOKED)
 
     async def _set_state(self, identity: Identity, agent_id: str, state: AgentState) -> Agent:
-        _require_administrator(identity)
+        authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
             changed = await self._store.set_state(agent_id, state)
             if changed is None:
@@ -235,7 +237,7 @@ class Agents:
 
 
 def _sees(identity: Identity, pool: Pool) -> bool:
-    return pool.project_id is None or identity.sees(pool.project_id)
+    return pool.project_id is None or may(identity, Right.READ, pool.project_id)
 
 
 def _of(project: Project | None) -> str:
@@ -273,12 +275,3 @@ def _checked(name: str, what: str) -> str:
             f"{name[:80]!r} is not a name for a {what}: letters, digits, - and _, at most 63.", field="name"
         )
     return name
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _require_administrator(identity: Identity) -> None:
-    if not identity.can(Right.ADMINISTER):
-        raise Forbidden(f"The role {identity.role} of {identity.username} does not permit this.")

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from callwright.control.accounts.authorize import authorize
 from callwright.control.accounts.model import Identity, Right
-from callwright.control.accounts.service import KEY_PREFIX
+from callwright.control.accounts.secrets import KEY_PREFIX
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.places import place_of
-from callwright.control.api.problems import ApiProblem, forbidden, unauthorized
+from callwright.control.api.problems import ApiProblem, unauthorized
 from callwright.control.api.query import check_query
 from callwright.net.clock import Clock
 
@@ -88,8 +89,8 @@ class Gate:
         if pause > 0:
             raise _too_many(pause, f"At most {self._requests.rate:g} requests a second are permitted.")
         right: Right | None = opt.get("right")
-        if right is not None and not identity.can(right):
-            raise forbidden(right.value)
+        if right is not None:
+            authorize(identity, right)
         place = place_of(connection.scope)
         if place is not None:
             place.signed_in(f"user {identity.user_id}")

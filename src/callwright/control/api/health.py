@@ -55,7 +55,7 @@ async def _by_the_keeper(broker: Broker) -> list[str]:
 async def cannot_open(services: Services, *, names: bool) -> list[str]:
     """What secret.key does not open, a sentence a kind. ``names``: say which, not only how many."""
     try:
-        lost = [name for name, _ in await services.accounts.unopened_credentials()]
+        lost = [name for name, _ in await services.credentials.unopened()]
     except (DomainError, OSError):
         return []
     if not lost:

@@ -46,10 +46,6 @@ def unauthorized(message: str = "The credentials are missing or wrong.") -> ApiP
     return ApiProblem(401, message, headers={"WWW-Authenticate": 'Basic realm="Callwright", charset="UTF-8"'})
 
 
-def forbidden(right: str) -> ApiProblem:
-    return ApiProblem(403, f"Your role does not permit this; it needs the right {right}.")
-
-
 def invalid(address: str, message: str, *, value: object = None, permitted: Sequence[str] = ()) -> ApiProblem:
     """A field that cannot be taken: 422 with the address, the value and what is permitted."""
     return ApiProblem(422, message, [field_error(address, message, value=value, permitted=permitted)])

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
-from callwright.control.accounts.model import AuditEntry, Identity
+from callwright.control.accounts.authorize import authorize
+from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.actions import ACTIONS
+from callwright.control.audit.model import AuditEntry
+from callwright.control.audit.store import AuditStore
 from callwright.net.clock import Clock
 
-__all__ = ["Audit", "AuditStore"]
+__all__ = ["Audit"]
 
 _LONGEST = 1_000  # characters of a detail
 _FAILURES_AT_ONCE = 20
 _FAILURES_A_SECOND = 1.0
-
-
-class AuditStore(Protocol):
-    """What the log needs of a database."""
-
-    def transaction(self) -> AbstractAsyncContextManager[object]:
-        """What this task asks of any store of the same database meanwhile is all kept, or nothing of it."""
-        ...
-
-    async def add_audit(self, entry: AuditEntry) -> None: ...
 
 
 class Audit:
@@ -72,3 +64,10 @@ class Audit:
             0, self._clock.wall(), user_id, name[:128], "login.failed", f"user {name[:128]}", detail
         )
         await self._store.add_audit(entry)
+
+    async def log(
+        self, identity: Identity, *, after: int | None = None, limit: int = 100, search: str | None = None
+    ) -> list[AuditEntry]:
+        """Newest first; ``after``: the id of the last row of the page before. Raises Forbidden."""
+        authorize(identity, Right.ADMINISTER)
+        return await self._store.audit(after, max(1, min(limit, 1000)), search)

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from callwright.control.errors import CapReached, RefusedByPolicy
-from callwright.control.runs.model import TargetRow, TargetUse
 from callwright.control.runs.remedies import by_administrator
-from callwright.policy.destination import PolicyError, Rules, Target
+from callwright.control.targets.model import TargetRow, TargetUse, policy_target
+from callwright.policy.destination import PolicyError, Rules
 from callwright.scenario.actions import Action, Call, Options
 from callwright.scenario.admission import admit as admission_of
 from callwright.scenario.scenario import Scenario
 
-__all__ = ["Admission", "admit", "check_caps", "policy_target", "rules", "summed"]
+__all__ = ["Admission", "admit", "check_caps", "rules", "summed"]
 
 #: Stands for the built-in PBX, whose address only the agent knows; nothing else listens on port 1.
 _OWN = ("127.0.0.1", 1)
@@ -27,11 +27,6 @@ class Admission:
     """``usage``: what the run may take of each target whose rule let it through."""
 
     usage: tuple[TargetUse, ...]
-
-
-def policy_target(row: TargetRow) -> Target:
-    """Raises PolicyError for a row that makes no sense."""
-    return Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)
 
 
 def rules(rows: Sequence[TargetRow], *, embedded: bool) -> Rules:

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from callwright.control.runs.transitions import FINAL, Phase
+from callwright.control.targets.model import TargetRow, TargetUse
 
 __all__ = [
     "KILL_SWITCH",
@@ -25,8 +26,6 @@ __all__ = [
     "RunDetail",
     "RunFilter",
     "StoredDetail",
-    "TargetRow",
-    "TargetUse",
     "Waiting",
 ]
 
@@ -128,22 +127,6 @@ class Evidence(msgspec.Struct, frozen=True):
     created_at: float
 
 
-class TargetRow(msgspec.Struct, frozen=True):
-    """A destination that an administrator permits; None is no restriction. See policy.Target."""
-
-    id: int
-    host: str | None
-    network: str | None
-    number: str | None
-    rate: float | None
-    concurrency: int | None
-    minutes: float | None
-    note: str
-    created_by: str
-    created_at: float
-    country: str | None = None
-
-
 class NewRun(msgspec.Struct, frozen=True):
     """What a run is born with. ``deadline_at``: by when an agent must have taken it."""
 
@@ -166,15 +149,6 @@ class NewRun(msgspec.Struct, frozen=True):
     shown: str
     usage: tuple[TargetUse, ...] = ()
     kiosk_until: float | None = None
-
-
-class TargetUse(msgspec.Struct, frozen=True):
-    """What a run may take of a target at most: calls at once, calls a second, minutes of calls."""
-
-    target_id: int
-    concurrency: int = 0
-    rate: float = 0.0
-    minutes: float = 0.0
 
 
 class StoredDetail(msgspec.Struct, frozen=True):

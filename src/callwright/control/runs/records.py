@@ -1,69 +1,59 @@
-"""Runs to look at, their public links, and the targets they may go to."""
+"""Runs to look at, and their public links."""
 
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import (
     Conflict,
-    Forbidden,
     Invalid,
     LinkExpired,
     NotFound,
     StorageUnavailable,
 )
-from callwright.control.runs.admission import policy_target
 from callwright.control.runs.line import Share, ahead_of
-from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, TargetRow, Waiting
+from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, Waiting
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.outcome.terms import Blame
-from callwright.policy.addresses import bare, numeric
-from callwright.policy.destination import PolicyError
 
 __all__ = [
     "KIOSK_DAYS",
     "MOST_KIOSK_DAYS",
-    "AccountSource",
+    "CredentialSource",
     "RunRecords",
     "new_session_id",
-    "require",
-    "require_in",
 ]
 
 #: How long a public link is good for when nothing else is said.
 KIOSK_DAYS = 30.0
 MOST_KIOSK_DAYS = 3_660.0
-#: RFC 1123 section 2.1, with the underscore that many networks use.
-_HOST_NAME = re.compile(
-    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
-)
 _DAY = 86_400.0
 _STATUSES = ("running", "passed", "failed")
 
 
-class AccountSource(Protocol):
-    """What runs need of accounts."""
+class CredentialSource(Protocol):
+    """What runs need of SIP accounts."""
 
-    async def revealed_credentials(self, project_id: int | None = None) -> dict[str, dict[str, str]]: ...
-    async def unopened_credentials(self) -> Sequence[tuple[str, int | None]]: ...
+    async def revealed(self, project_id: int | None = None) -> dict[str, dict[str, str]]: ...
+    async def unopened(self) -> Sequence[tuple[str, int | None]]: ...
 
 
 class RunRecords:
     def __init__(
-        self, store: RunStore, accounts: AccountSource, vault: Vault, *, audit: Audit, clock: Clock
+        self, store: RunStore, credentials: CredentialSource, vault: Vault, *, audit: Audit, clock: Clock
     ) -> None:
-        self._store, self._accounts, self._vault, self._clock = store, accounts, vault, clock
+        self._store, self._credentials, self._vault, self._clock = store, credentials, vault, clock
         self._audit = audit
 
     # -- look
@@ -71,7 +61,7 @@ class RunRecords:
     async def get(self, identity: Identity, session_id: str) -> Run:
         """By session id, or by number. Raises NotFound, for one of another project too."""
         run = await self.known(session_id)
-        if not identity.sees(run.project_id):
+        if not may(identity, Right.READ, run.project_id):
             raise NotFound("run", session_id)
         return run
 
@@ -163,7 +153,7 @@ class RunRecords:
     async def counts(self, identity: Identity, since: float) -> Mapping[int, int]:
         """Id of each project that the identity sees to how many runs began since then."""
         found = await self._store.counts(since)
-        return {project_id: count for project_id, count in found if identity.sees(project_id)}
+        return {project_id: count for project_id, count in found if may(identity, Right.READ, project_id)}
 
     # -- the public link
 
@@ -200,7 +190,7 @@ class RunRecords:
         Raises NotFound, Forbidden, Invalid.
         """
         run = await self.get(identity, session_id)
-        require_in(identity, Right.RUN, run.project_id)
+        authorize(identity, Right.RUN, run.project_id)
         until = self.link_end(days)
         over = self._link_is_over(run)
         if run.kiosk is not None and not over and not again:
@@ -227,7 +217,7 @@ class RunRecords:
 
     async def revoke_kiosk(self, identity: Identity, session_id: str) -> Run:
         run = await self.get(identity, session_id)
-        require_in(identity, Right.RUN, run.project_id)
+        authorize(identity, Right.RUN, run.project_id)
         async with self._audit.change():
             revoked = await self._store.set_kiosk(run.id, None)
             await self._audit.note(identity, "kiosk.revoked", f"run {run.session_id}")
@@ -242,68 +232,6 @@ class RunRecords:
     async def keep(self, name: str, text: str | None) -> None:
         """No secrets: it is stored as it is. None forgets it."""
         await self._store.set_setting(f"kept/{name}", text)
-
-    # -- targets
-
-    async def targets(self) -> Sequence[TargetRow]:
-        return await self._store.targets()
-
-    async def add_target(
-        self,
-        identity: Identity,
-        *,
-        host: str | None = None,
-        network: str | None = None,
-        number: str | None = None,
-        rate: float | None = None,
-        concurrency: int | None = None,
-        minutes: float | None = None,
-        note: str = "",
-        country: str | None = None,
-    ) -> TargetRow:
-        """Permits a destination. Raises Invalid with the policy's own sentence."""
-        require(identity, Right.ADMINISTER)
-        if host and not _is_place(host):
-            raise Invalid(
-                f"{host[:100]!r} is no host: a name such as pbx.example.com or *.example.com, or an address.",
-                "A port is not part of it.",
-                field="host",
-            )
-        row = TargetRow(
-            0,
-            host or None,
-            network or None,
-            number or None,
-            rate,
-            concurrency,
-            minutes,
-            note,
-            identity.username,
-            self._clock.wall(),
-            country.strip().upper() if country else None,
-        )
-        try:
-            policy_target(row)
-        except PolicyError as error:
-            raise Invalid(str(error)) from None
-        async with self._audit.change():
-            added = await self._store.add_target(row)
-            place = added.host or added.network or added.number or ""
-            await self._audit.note(identity, "target.added", f"target {added.id}", place)
-        return added
-
-    async def remove_target(self, identity: Identity, target_id: int) -> None:
-        require(identity, Right.ADMINISTER)
-        async with self._audit.change():
-            if not await self._store.remove_target(target_id, self._clock.wall()):
-                raise NotFound("target", target_id)
-            await self._audit.note(identity, "target.removed", f"target {target_id}")
-
-
-def _is_place(host: str) -> bool:
-    if host == "*" or numeric(bare(host)) is not None:
-        return host != "*"
-    return len(host) < 254 and _HOST_NAME.fullmatch(host.removeprefix("*.")) is not None
 
 
 def _unknown(field: str, value: str, permitted: Sequence[str]) -> Invalid:
@@ -323,21 +251,3 @@ def new_session_id(entropy: Entropy) -> str:
 def _uuid(octets: bytes) -> str:
     text = octets.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
-def require(identity: Identity, right: Right) -> None:
-    if not identity.can(right):
-        raise Forbidden(
-            f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
-            "Ask an administrator.",
-        )
-
-
-def require_in(identity: Identity, right: Right, project_id: int) -> None:
-    """Of what is seen already. Raises Forbidden."""
-    require(identity, right)
-    if not identity.can_in(right, project_id):
-        raise Forbidden(
-            f"The role of {identity.username} in this project does not permit this; it needs {right}.",
-            "Ask an administrator.",
-        )

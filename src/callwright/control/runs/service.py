@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.credentials.vault import Vault
@@ -26,22 +27,12 @@ from callwright.control.errors import (
     WroteLate,
 )
 from callwright.control.runs.admission import admit, check_caps, summed
-from callwright.control.runs.model import (
-    KILL_SWITCH,
-    Acceptance,
-    Ending,
-    Job,
-    KillSwitch,
-    NewRun,
-    Run,
-)
+from callwright.control.runs.model import KILL_SWITCH, Acceptance, Ending, Job, KillSwitch, NewRun, Run
 from callwright.control.runs.records import (
     KIOSK_DAYS,
-    AccountSource,
+    CredentialSource,
     RunRecords,
     new_session_id,
-    require,
-    require_in,
 )
 from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
@@ -93,7 +84,7 @@ class Runs(RunRecords):
         self,
         store: RunStore,
         tests: TestSource,
-        accounts: AccountSource,
+        credentials: CredentialSource,
         vault: Vault,
         *,
         audit: Audit,
@@ -102,7 +93,7 @@ class Runs(RunRecords):
         settings: RunSettings | None = None,
         on_change: Callable[[Run], None] | None = None,
     ) -> None:
-        super().__init__(store, accounts, vault, audit=audit, clock=clock)
+        super().__init__(store, credentials, vault, audit=audit, clock=clock)
         self._tests, self._entropy = tests, entropy
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
@@ -130,9 +121,9 @@ class Runs(RunRecords):
         Raises NotFound, DocumentError (problems of the overrides), Invalid, RefusedByPolicy, QuotaExceeded,
         KillSwitchEngaged, IdempotencyConflict, Forbidden.
         """
-        require(identity, Right.RUN)
+        authorize(identity, Right.RUN)
         test = await self._tests.get(identity, test_name, project=project)
-        require_in(identity, Right.RUN, test.project_id)
+        authorize(identity, Right.RUN, test.project_id)
         what = ("test", test_name, *([str(test.project_id)] if project else []))
         runs = await self._start(
             identity,
@@ -160,11 +151,11 @@ class Runs(RunRecords):
     ) -> Sequence[Run]:
         """Queues every test of the project, or all that have all the tags ``with_tags``: all or none. Without
         a project those that the identity may run."""
-        require(identity, Right.RUN)
+        authorize(identity, Right.RUN)
         seen = await self._tests.of_project(identity, project, with_tags)
-        chosen = [test for test in seen if identity.can_in(Right.RUN, test.project_id)]
+        chosen = [test for test in seen if may(identity, Right.RUN, test.project_id)]
         if seen and not chosen:
-            require_in(identity, Right.RUN, seen[0].project_id)
+            authorize(identity, Right.RUN, seen[0].project_id)
         if not chosen:
             raise NotFound(
                 "test", f"of project {project}" if project else f"with tags {', '.join(with_tags)}"
@@ -220,7 +211,7 @@ class Runs(RunRecords):
             await self._may_use(identity, pool, project_id)
         for test in tests:
             document = await self._tests.document(test)
-            credentials = await self._accounts.revealed_credentials(test.project_id)
+            credentials = await self._credentials.revealed(test.project_id)
             scenario = await _read_beside(document.document, overrides, credentials)
             await self._require_opened(scenario, test.project_id)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
@@ -270,7 +261,7 @@ class Runs(RunRecords):
         if owner in (None, project_id):
             return
         assert owner is not None
-        if not identity.sees(owner):
+        if not may(identity, Right.READ, owner):
             raise NotFound("pool", pool)
         raise Invalid(
             f"The pool {pool} belongs to another project.", "Choose a pool of this project.", field="pool"
@@ -314,7 +305,7 @@ class Runs(RunRecords):
         named = {party.credentials for party in scenario.parties.values() if party.credentials}
         if not named:
             return
-        for name, owner in await self._accounts.unopened_credentials():
+        for name, owner in await self._credentials.unopened():
             if name in named and owner in (None, project_id):
                 raise Conflict(
                     f"The password of the SIP account {name!r} does not open with secret.key.",
@@ -329,7 +320,7 @@ class Runs(RunRecords):
         detail = await self.detail(run)
         stored = await self._store.detail(run_id)
         overrides = await self.overrides(run)
-        known = await self._accounts.revealed_credentials(run.project_id)
+        known = await self._credentials.revealed(run.project_id)
         try:
             scenario = await _read_beside(detail.document, overrides, known, most=0)
             await self._require_opened(scenario, run.project_id)
@@ -560,7 +551,7 @@ class Runs(RunRecords):
     async def stop(self, identity: Identity, session_id: str) -> Run:
         """A queued run is canceled at once; of a running one the wish is noted, for its agent to be told."""
         run = await self.get(identity, session_id)
-        require_in(identity, Right.RUN, run.project_id)
+        authorize(identity, Right.RUN, run.project_id)
         async with self._audit.change():
             changed = await self._store.stop([run.id], self._clock.wall(), f"Stopped by {identity.username}.")
             if changed:
@@ -576,7 +567,7 @@ class Runs(RunRecords):
     async def kill(self, identity: Identity, reason: str = "") -> Sequence[Run]:
         """Engages the switch: nothing starts any more; the queued are canceled, agents are to stop the rest
         (the runs returned)."""
-        require(identity, Right.ADMINISTER)
+        authorize(identity, Right.ADMINISTER)
         now = self._clock.wall()
         switch = KillSwitch(now, identity.username, reason)
         async with self._audit.change():
@@ -620,7 +611,7 @@ class Runs(RunRecords):
         return hmac.compare_digest(self.ask_token(agent_id).encode(), token.encode("utf-8", "replace"))
 
     async def release_kill_switch(self, identity: Identity) -> None:
-        require(identity, Right.ADMINISTER)
+        authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
             await self._store.set_setting(KILL_SWITCH, None)
             await self._audit.note(identity, "kill.released", "")

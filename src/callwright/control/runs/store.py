@@ -18,9 +18,8 @@ from callwright.control.runs.model import (
     Run,
     RunFilter,
     StoredDetail,
-    TargetRow,
-    TargetUse,
 )
+from callwright.control.targets.model import TargetRow, TargetUse
 
 __all__ = ["EvidenceStore", "RunStore"]
 
@@ -170,8 +169,6 @@ class RunStore(Protocol):
     async def forget_idempotency(self, before: float) -> None: ...
 
     async def targets(self) -> list[TargetRow]: ...
-    async def add_target(self, row: TargetRow) -> TargetRow: ...
-    async def remove_target(self, target_id: int, now: float) -> bool: ...
     async def reserve_target(self, target_id: int) -> TargetRow | None:
         """The target, nobody else's to reserve until the transaction ends; None when it was removed."""
         ...

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from callwright.control.accounts.store import AccountStore
 from callwright.control.agents.store import AgentStore
-from callwright.control.audit.service import AuditStore
+from callwright.control.audit.store import AuditStore
+from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
+from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
+from callwright.control.targets.store import TargetStore
 from callwright.control.tests.store import TestStore
 
 __all__ = ["Stores", "open_stores"]
@@ -23,7 +26,10 @@ class Stores:
 
     database: Database
     accounts: AccountStore
+    projects: ProjectStore
+    credentials: CredentialStore
     audit: AuditStore
+    targets: TargetStore
     tests: TestStore
     runs: RunStore
     agents: AgentStore
@@ -54,13 +60,19 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
     from callwright.control.storage.sql.agents import SqlAgentStore
     from callwright.control.storage.sql.audit import SqlAuditStore
+    from callwright.control.storage.sql.credentials import SqlCredentials
+    from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
+    from callwright.control.storage.sql.targets import SqlTargets
     from callwright.control.storage.sql.tests import SqlTestStore
 
     return Stores(
         database,
         SqlAccountStore(database),
+        SqlProjectStore(database),
+        SqlCredentials(database),
         SqlAuditStore(database),
+        SqlTargets(database),
         SqlTestStore(database),
         SqlRunStore(database),
         SqlAgentStore(database),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
 
-from callwright.control.accounts.model import Identity, Project, Right
+from callwright.control.accounts.authorize import authorize, may
+from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
+from callwright.control.projects.model import Project, checked_name
+from callwright.control.projects.service import Projects
 from callwright.control.tests.model import CatalogueEntry, Test, TestDocument, TestVersion
 from callwright.control.tests.reading import beside
 from callwright.control.tests.store import TestStore
@@ -27,8 +29,6 @@ __all__ = ["DEMO_PROJECT", "RESERVED_NAMES", "Tests"]
 DEMO_PROJECT = "demo"
 #: `/tests/new` is a page, `POST /tests/run` starts a run; `import` and `openapi` are kept for the like.
 RESERVED_NAMES = frozenset({"new", "run", "import", "openapi"})
-_MOST_RUNS = 1_000_000
-_NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 
 class Tests:
@@ -36,61 +36,8 @@ class Tests:
 
     __test__: ClassVar[bool] = False
 
-    def __init__(self, store: TestStore, *, audit: Audit, clock: Clock) -> None:
-        self._store, self._audit, self._clock = store, audit, clock
-
-    # -- projects
-
-    async def projects(self, identity: Identity) -> Sequence[Project]:
-        """Those the identity sees."""
-        return [project for project in await self._store.projects() if identity.sees(project.id)]
-
-    async def project(self, identity: Identity, name: str) -> Project:
-        """Raises NotFound, for one that is not to be seen too."""
-        found = await self._store.project(name)
-        if found is None or not identity.sees(found.id):
-            names = [project.name for project in await self.projects(identity)]
-            raise NotFound("project", name, near=nearest_names(name, names))
-        return found
-
-    async def create_project(self, identity: Identity, name: str, description: str = "") -> Project:
-        """By an administrator, who says who belongs to it. Raises Conflict when there is one of this name."""
-        _require(identity, Right.ADMINISTER)
-        try:
-            return await self._add_project(identity, _checked_name(name, "project"), description)
-        except Conflict:
-            raise Conflict(f"There is a project {name.strip()!r} already.", "Choose another name.") from None
-
-    async def _add_project(self, identity: Identity, name: str, description: str) -> Project:
-        async with self._audit.change():
-            added = await self._store.add_project(name, description, self._clock.wall())
-            await self._audit.note(identity, "project.created", f"project {added.name}")
-        return added
-
-    async def limit_project(
-        self, identity: Identity, name: str, *, max_running: int | None, max_queued: int | None
-    ) -> Project:
-        """How many runs of the project agents carry out at once, and how many may wait; None: only the
-        platform's own limits hold. Raises NotFound, Invalid, Forbidden."""
-        _require(identity, Right.ADMINISTER)
-        for field, limit in (("max_running", max_running), ("max_queued", max_queued)):
-            if limit is not None and not 1 <= limit <= _MOST_RUNS:
-                raise Invalid(
-                    f"{field} is a number from 1 to {_MOST_RUNS:,}, not {limit}.",
-                    "Leave it out for no limit.",
-                    field=field,
-                )
-        project = await self.project(identity, name)
-        shown = ", ".join(
-            f"{field} {'none' if limit is None else limit}"
-            for field, limit in (("max_running", max_running), ("max_queued", max_queued))
-        )
-        async with self._audit.change():
-            changed = await self._store.limit_project(project.id, max_running, max_queued)
-            if changed is None:
-                raise NotFound("project", name)
-            await self._audit.note(identity, "project.changed", f"project {name}", shown)
-        return changed
+    def __init__(self, store: TestStore, projects: Projects, *, audit: Audit, clock: Clock) -> None:
+        self._store, self._projects, self._audit, self._clock = store, projects, audit, clock
 
     # -- tests
 
@@ -110,7 +57,7 @@ class Tests:
 
         Raises NotFound (project).
         """
-        project_id = (await self.project(identity, project)).id if project else None
+        project_id = (await self._projects.get(identity, project)).id if project else None
         return await self._store.page(
             project_id=project_id,
             search=search,
@@ -131,13 +78,13 @@ class Tests:
     async def get(self, identity: Identity, name: str, *, project: str | None = None) -> Test:
         """By its name, in one project or in all that are seen; ``project:name`` is one where several have the
         name. Raises NotFound with the name that was probably meant, Conflict where it must be said which."""
-        wanted = (await self.project(identity, project)).id if project else None
+        wanted = (await self._projects.get(identity, project)).id if project else None
         before, colon, after = name.partition(":")
         found: Sequence[Test] = ()
         if colon and wanted is None:
             # First, so that nobody takes the place of another project's test by a name with a colon.
-            owner = await self._store.project(before)
-            if owner is not None and identity.sees(owner.id):
+            owner = await self._projects.named(before)
+            if owner is not None and may(identity, Right.READ, owner.id):
                 found = await self._named(identity, after, owner.id)
         if not found:
             found = await self._named(identity, name, wanted)
@@ -151,7 +98,7 @@ class Tests:
 
     async def by_id(self, identity: Identity, test_id: int) -> Test:
         found = await self._store.by_id(test_id)
-        if found is None or not identity.sees(found.project_id):
+        if found is None or not may(identity, Right.READ, found.project_id):
             raise NotFound("test", test_id)
         return found
 
@@ -159,7 +106,7 @@ class Tests:
         return [
             test
             for test in await self._store.by_name(name)
-            if identity.sees(test.project_id) and project_id in (None, test.project_id)
+            if may(identity, Right.READ, test.project_id) and project_id in (None, test.project_id)
         ]
 
     async def document(self, test: Test, version: int | None = None) -> TestDocument:
@@ -174,10 +121,12 @@ class Tests:
         self, identity: Identity, document: str, *, project: str | None = None, name: str | None = None
     ) -> Test:
         """Keeps a document under its own name, or under ``name``. Raises DocumentError, Conflict, Invalid."""
-        _require(identity, Right.EDIT)
+        authorize(identity, Right.EDIT)
         scenario = await self.read_beside(document)
-        owner = await self.project(identity, project) if project else await self._first_project(identity)
-        _require_in(identity, owner)
+        owner = (
+            await self._projects.get(identity, project) if project else await self._first_project(identity)
+        )
+        authorize(identity, Right.EDIT, owner.id)
         now = self._clock.wall()
         test = _row(scenario, owner, _free(name or scenario.name), 1, now, now)
         try:
@@ -205,14 +154,14 @@ class Tests:
 
         Raises NotFound, DocumentError, Conflict, Invalid.
         """
-        _require(identity, Right.EDIT)
+        authorize(identity, Right.EDIT)
         test = await self.get(identity, name)
-        here = await self.project(identity, test.project_name)
-        _require_in(identity, here)
+        here = await self._projects.get(identity, test.project_name)
+        authorize(identity, Right.EDIT, here.id)
         text = document if document is not None else (await self.document(test)).document
         scenario = await self.read_beside(text)
-        owner = await self.project(identity, project) if project else here
-        _require_in(identity, owner)
+        owner = await self._projects.get(identity, project) if project else here
+        authorize(identity, Right.EDIT, owner.id)
         now = self._clock.wall()
         changed = _row(
             scenario,
@@ -241,9 +190,9 @@ class Tests:
 
     async def delete(self, identity: Identity, name: str) -> None:
         """Its runs stay. Raises NotFound."""
-        _require(identity, Right.EDIT)
+        authorize(identity, Right.EDIT)
         test = await self.get(identity, name)
-        _require_in(identity, await self.project(identity, test.project_name))
+        authorize(identity, Right.EDIT, test.project_id)
         async with self._audit.change():
             if not await self._store.delete(test.id, self._clock.wall()):
                 raise NotFound("test", name)
@@ -278,10 +227,10 @@ class Tests:
 
     async def ensure_demo(self, identity: Identity, project: str = DEMO_PROJECT) -> Project:
         """The demo project with the catalogue under its names; what is there already stays as it is."""
-        found = await self._store.project(project)
+        found = await self._projects.named(project)
         if found is None:
             description = "The ready-made tests, against the built-in PBX."
-            found = await self._add_project(identity, project, description)
+            found = await self._projects.add(identity, project, description)
         known = {test.name for test in await self.list(identity, project=project, limit=5000)}
         for name in catalogue.NAMES:
             if name not in known:
@@ -290,7 +239,7 @@ class Tests:
 
     async def _first_project(self, identity: Identity) -> Project:
         """Where a test goes of which nothing is said: the first where the identity may edit."""
-        projects = [p for p in await self.projects(identity) if identity.can_in(Right.EDIT, p.id)]
+        projects = [p for p in await self._projects.list(identity) if may(identity, Right.EDIT, p.id)]
         if projects:
             return projects[0]
         if identity.project_ids is not None:
@@ -298,7 +247,7 @@ class Tests:
                 f"{identity.username} may edit in no project.",
                 "Ask an administrator to be made a member of one.",
             )
-        return await self._add_project(identity, "default", "")
+        return await self._projects.add(identity, "default", "")
 
 
 @lru_cache(maxsize=1)
@@ -332,7 +281,7 @@ def _row(
         test_id,
         project.id,
         project.name,
-        _checked_name(name, "test"),
+        checked_name(name, "test"),
         scenario.title,
         scenario.description,
         msgspec.json.encode(list(dict.fromkeys(scenario.tags))).decode(),
@@ -366,31 +315,3 @@ def _free(name: str) -> str:
             field="name",
         )
     return name
-
-
-def _checked_name(name: str, what: str) -> str:
-    # A client takes `.` and `..` out of a path before it asks: nobody would reach it.
-    if not _NAME.fullmatch(name.strip()) or name.strip() in (".", ".."):
-        raise Invalid(
-            f"{name[:80]!r} is not a name for a {what}: "
-            "1 to 200 characters without / ? # %, not . or .. alone.",
-            field="name",
-        )
-    return name.strip()
-
-
-def _require_in(identity: Identity, project: Project) -> None:
-    if not identity.can_in(Right.EDIT, project.id):
-        raise Forbidden(
-            f"The role of {identity.username} in the project {project.name} does not permit this; "
-            f"it needs {Right.EDIT}.",
-            "Ask an administrator.",
-        )
-
-
-def _require(identity: Identity, right: Right) -> None:
-    if not identity.can(right):
-        raise Forbidden(
-            f"The role {identity.role} of {identity.username} does not permit this; it needs {right}.",
-            "Ask an administrator.",
-        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-from callwright.control.accounts.model import Project
 from callwright.control.tests.model import Test, TestDocument, TestVersion
 
 __all__ = ["TestStore"]
@@ -12,13 +11,6 @@ __all__ = ["TestStore"]
 
 class TestStore(Protocol):
     __test__: ClassVar[bool] = False
-
-    async def projects(self) -> list[Project]: ...
-    async def project(self, name: str) -> Project | None: ...
-    async def add_project(self, name: str, description: str, now: float) -> Project: ...
-    async def limit_project(
-        self, project_id: int, max_running: int | None, max_queued: int | None
-    ) -> Project | None: ...
 
     async def page(
         self,

@@ -22,7 +22,7 @@ _CREDENTIAL_FIELDS = ("user", "password", "auth_user", "domain", "display_name",
 
 async def _projects(pages: Pages, visitor: Visitor, right: Right) -> list[str]:
     """Names of those where the visitor has the right."""
-    found = await pages.services.tests.projects(visitor.identity)
+    found = await pages.services.projects.list(visitor.identity)
     return [project.name for project in found if visitor.can_in(right, project.id)]
 
 
@@ -38,7 +38,7 @@ def _agents(pages: Pages) -> list[Any]:
 
     async def shown(request: WebRequest, visitor: Visitor, **more: Any) -> Response[bytes]:
         pools = await agents.pools_seen(visitor.identity)
-        projects = await pages.services.tests.projects(visitor.identity)
+        projects = await pages.services.projects.list(visitor.identity)
         context = {
             "agents": await agents.agents_seen(visitor.identity),
             "pools": [pool.name for pool in pools] or ["default"],
@@ -73,7 +73,7 @@ def _agents(pages: Pages) -> list[Any]:
         """A pool to a project, or with 0 to all."""
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        projects = await pages.services.tests.projects(visitor.identity)
+        projects = await pages.services.projects.list(visitor.identity)
         wanted = fields.get("project", "0")
         project = next((one for one in projects if str(one.id) == wanted), None)
         if project is None and wanted != "0":
@@ -106,7 +106,7 @@ def _targets(pages: Pages) -> list[Any]:
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
     ) -> Response[bytes]:
         standing = await killing.standing(pages.services)
-        rows = await runs.targets()
+        rows = await pages.services.targets.list()
         tests = await pages.services.tests.list(visitor.identity, limit=2_000)
         return await pages.page(
             request,
@@ -132,7 +132,7 @@ def _targets(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         try:
-            await runs.add_target(
+            await pages.services.targets.add(
                 visitor.identity,
                 host=fields.get("host", "").strip() or None,
                 network=fields.get("network", "").strip() or None,
@@ -151,7 +151,7 @@ def _targets(pages: Pages) -> list[Any]:
     async def remove(request: WebRequest, target_id: FromPath[int]) -> Response[Any]:
         visitor = await pages.visitor(request)
         await pages.form(request, visitor)
-        await runs.remove_target(visitor.identity, target_id)
+        await pages.services.targets.remove(visitor.identity, target_id)
         return go("/targets", "removed")
 
     @post("/kill", status_code=303)
@@ -195,7 +195,6 @@ def _whole(fields: dict[str, str], name: str) -> int | None:
 
 
 def _credentials(pages: Pages) -> list[Any]:
-    accounts = pages.services.accounts
 
     async def shown(
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
@@ -207,7 +206,7 @@ def _credentials(pages: Pages) -> list[Any]:
             "credentials.html",
             "SIP accounts",
             status=422 if refusal else 200,
-            credentials=await accounts.credentials(visitor.identity),
+            credentials=await pages.services.credentials.list(visitor.identity),
             projects=await _projects(pages, visitor, Right.CREDENTIALS),
             for_all=visitor.identity.project_ids is None,
             may_change=lambda row: may_change(visitor, row.project_id),
@@ -223,8 +222,8 @@ def _credentials(pages: Pages) -> list[Any]:
     async def chosen(visitor: Visitor, fields: Mapping[str, str]) -> int | None:
         name = fields.get("project", "").strip()
         if name:
-            return (await pages.services.tests.project(visitor.identity, name)).id
-        return accounts.own_project(visitor.identity)
+            return (await pages.services.projects.get(visitor.identity, name)).id
+        return pages.services.credentials.own_project(visitor.identity)
 
     @get("/credentials")
     async def credentials(request: WebRequest) -> Response[bytes]:
@@ -238,7 +237,7 @@ def _credentials(pages: Pages) -> list[Any]:
         replace = fields.get("replace") == "1"
         given = {name: fields.get(name, "").strip() for name in _CREDENTIAL_FIELDS if fields.get(name)}
         try:
-            await accounts.put_credential(
+            await pages.services.credentials.put(
                 visitor.identity,
                 fields.get("name", "").strip(),
                 given,
@@ -253,7 +252,7 @@ def _credentials(pages: Pages) -> list[Any]:
     async def delete(request: WebRequest) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        await accounts.delete_credential(
+        await pages.services.credentials.delete(
             visitor.identity, fields.get("name", ""), await chosen(visitor, fields)
         )
         return go("/credentials", "removed")
@@ -270,7 +269,7 @@ def _keys(pages: Pages) -> list[Any]:
     async def shown(request: WebRequest, visitor: Visitor, **more: Any) -> Response[bytes]:
         everybody = visitor.can(Right.ADMINISTER)
         context = {
-            "keys": await accounts.list_keys(visitor.identity, of_everybody=everybody),
+            "keys": await pages.services.keys.list(visitor.identity, of_everybody=everybody),
             "everybody": everybody,
             "made": None,
             "offered": None,
@@ -294,8 +293,8 @@ def _keys(pages: Pages) -> list[Any]:
         user = await accounts.user(visitor.identity.user_id)
         name = fields.get("project", "").strip()
         try:
-            project = await pages.services.tests.project(visitor.identity, name) if name else None
-            made = await accounts.create_key(
+            project = await pages.services.projects.get(visitor.identity, name) if name else None
+            made = await pages.services.keys.create(
                 fields.get("name", ""), user, identity=visitor.identity, project=project
             )
         except (Invalid, NotFound) as error:
@@ -307,12 +306,12 @@ def _keys(pages: Pages) -> list[Any]:
         """Where the key made others, the page that answers offers to revoke them too."""
         visitor = await pages.visitor(request)
         with_made = (await pages.form(request, visitor)).get("made") == "1"
-        also = await accounts.revoke_key(visitor.identity, key_id, with_made=with_made)
+        also = await pages.services.keys.revoke(visitor.identity, key_id, with_made=with_made)
         for one in also:
             if one.kind == "agent":
                 agent = await pages.services.agents.get(one.id)
                 await agents_changed(pages.services.broker, agent, revoked=True)
-        left = await accounts.made_by(visitor.identity, key_id)
+        left = await pages.services.keys.made_by(visitor.identity, key_id)
         if left:
             return await shown(request, visitor, offered=(key_id, left))
         return go("/keys", "revoked")

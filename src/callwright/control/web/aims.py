@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from callwright.control.runs.admission import rules
-from callwright.control.runs.model import TargetRow
+from callwright.control.targets.model import TargetRow
 from callwright.control.tests.model import Test
 from callwright.policy.destination import Destination, Purpose, decide
 

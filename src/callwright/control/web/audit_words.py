@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from callwright.control.accounts.model import AuditEntry
 from callwright.control.audit.actions import ACTIONS
+from callwright.control.audit.model import AuditEntry
 
 _PLACES = {
     "credential": "/credentials",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from callwright.control.accounts.model import Credential
+from callwright.control.credentials.model import Credential
 from callwright.evidence.figures import milliseconds, percent
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.run import RunOutcome

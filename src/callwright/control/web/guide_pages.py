@@ -108,7 +108,7 @@ def routes(pages: Pages) -> list[Any]:
         if not many.isascii() or not many.isdigit() or not 0 < int(many[:9]) < 100_000:
             wrong = {"concurrency": "Write a whole number above 0."}
             return await _shown(pages, request, visitor, found, typed=fields, wrong=wrong)
-        await services.runs.add_target(
+        await services.targets.add(
             visitor.identity,
             host=guide.host_of(found.host).strip("[]"),
             concurrency=int(many),
@@ -163,8 +163,8 @@ def routes(pages: Pages) -> list[Any]:
         await pages.form(request, visitor)
         test = await services.tests.get(visitor.identity, name)
         user = await services.accounts.user(visitor.identity.user_id)
-        project = await services.tests.project(visitor.identity, test.project_name)
-        key = await services.accounts.create_key(
+        project = await services.projects.get(visitor.identity, test.project_name)
+        key = await services.keys.create(
             f"ci, {test.name}"[:200], user, identity=visitor.identity, project=project
         )
         return await _ci(pages, request, visitor, test, key=key)
@@ -234,12 +234,12 @@ async def _account(
     pages: Pages, visitor: Visitor, source: Test, found: Guide, party: str, fields: Mapping[str, str]
 ) -> str:
     """Keeps one account; an empty password keeps the one that was typed before. Its name."""
-    accounts, user = pages.services.accounts, fields[f"user-{party}"].strip()
+    user = fields[f"user-{party}"].strip()
     name, password = guide.credential_name(user, found.host), fields.get(f"password-{party}", "")
     given = {"user": user} | ({"password": password} if password else {})
-    before = guide.known(await accounts.credentials(visitor.identity), name, source.project_id)
+    before = guide.known(await pages.services.credentials.list(visitor.identity), name, source.project_id)
     replace = before is not None and before.project_id == source.project_id
-    await accounts.put_credential(
+    await pages.services.credentials.put(
         visitor.identity, name, given, replace=replace, project_id=source.project_id
     )
     return name
@@ -392,7 +392,7 @@ async def _permission(pages: Pages, found: Guide, options: Tried | None) -> Perm
     if not found.host:
         return None
     runs = pages.services.runs
-    rows, embedded = await runs.targets(), runs.settings.embedded
+    rows, embedded = await pages.services.targets.list(), runs.settings.embedded
     host = guide.host_of(found.host)
     decision = decide(Purpose.RUN, Destination(host.strip("[]")), rules(rows, embedded=embedded))
     if decision.allowed and decision.ground is Ground.TARGET:

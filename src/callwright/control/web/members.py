@@ -36,9 +36,9 @@ def _members(pages: Pages) -> list[Any]:
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
     ) -> Response[bytes]:
         visitor.need(Right.ADMINISTER)
-        names = [project.name for project in await services.tests.projects(visitor.identity)]
+        names = [project.name for project in await services.projects.list(visitor.identity)]
         belongs = defaultdict(list)
-        for one in await accounts.memberships(visitor.identity):
+        for one in await pages.services.projects.members(visitor.identity):
             belongs[one.user_id].append(one)
         return await pages.page(
             request,
@@ -67,7 +67,7 @@ def _members(pages: Pages) -> list[Any]:
         email, role = fields.get("email", "").strip(), fields.get("role", Role.MEMBER)
         try:
             wanted = fields.get("project", "").strip()
-            project = await services.tests.project(visitor.identity, wanted) if wanted else None
+            project = await services.projects.get(visitor.identity, wanted) if wanted else None
             user = await accounts.create_user(
                 visitor.identity,
                 username=fields.get("username", "").strip() or email,
@@ -77,7 +77,7 @@ def _members(pages: Pages) -> list[Any]:
                 role=role,
             )
             if project is not None and role != Role.ADMIN:
-                await accounts.put_member(visitor.identity, user, project, role)
+                await pages.services.projects.put_member(visitor.identity, user, project, role)
         except DomainError as error:
             return await shown(request, visitor, fields, error)
         return go("/members", "added")
@@ -110,8 +110,8 @@ def _projects(pages: Pages) -> list[Any]:
         request: WebRequest, visitor: Visitor, fields: dict[str, str] | None = None, refusal: Any = None
     ) -> Response[bytes]:
         identity = visitor.identity
-        projects = await services.tests.projects(identity)
-        inside = {one.id: await accounts.memberships(identity, project=one) for one in projects}
+        projects = await services.projects.list(identity)
+        inside = {one.id: await pages.services.projects.members(identity, project=one) for one in projects}
         everybody = await accounts.users() if visitor.can(Right.ADMINISTER) else []
         outside = {
             one.id: [
@@ -149,7 +149,7 @@ def _projects(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         try:
-            await services.tests.create_project(
+            await services.projects.create(
                 visitor.identity, fields.get("name", ""), fields.get("description", "").strip()[:10_000]
             )
         except DomainError as error:
@@ -161,7 +161,7 @@ def _projects(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
         try:
-            await services.tests.limit_project(
+            await services.projects.limit(
                 visitor.identity,
                 fields.get("project", ""),
                 max_running=_whole(fields, "max_running"),
@@ -179,12 +179,12 @@ def _projects(pages: Pages) -> list[Any]:
         fields = await pages.form(request, visitor)
         role = fields.get("role", "")
         try:
-            project = await services.tests.project(visitor.identity, fields.get("project", ""))
+            project = await services.projects.get(visitor.identity, fields.get("project", ""))
             user = await accounts.user_by_name(fields.get("username", ""))
             if role == "none":
-                await accounts.remove_member(visitor.identity, user, project)
+                await pages.services.projects.remove_member(visitor.identity, user, project)
             else:
-                await accounts.put_member(visitor.identity, user, project, role)
+                await pages.services.projects.put_member(visitor.identity, user, project, role)
         except DomainError as error:
             return await shown(request, visitor, None, error)
         return go("/projects", "left" if role == "none" else "joined")
@@ -203,7 +203,6 @@ def _whole(fields: Mapping[str, str], name: str) -> int | None:
 
 
 def _audit(pages: Pages) -> list[Any]:
-    accounts = pages.services.accounts
 
     @get("/audit")
     async def audit(request: WebRequest) -> Response[bytes]:
@@ -211,7 +210,7 @@ def _audit(pages: Pages) -> list[Any]:
         visitor.need(Right.ADMINISTER)
         q, after = request.query_params.get("q", "").strip()[:200], request.query_params.get("after", "")
         before = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
-        found = await accounts.audit_log(
+        found = await pages.services.audit.log(
             visitor.identity, after=before, limit=_AUDIT_PAGE + 1, search=q or None
         )
         rows = found[:_AUDIT_PAGE]

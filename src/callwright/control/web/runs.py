@@ -44,7 +44,7 @@ def routes(pages: Pages) -> list[Any]:
         visitor = await pages.visitor(request)
         query = {name: request.query_params.get(name, "")[:200] for name in (*_FILTERS, "q")}
         after = request.query_params.get("after", "")
-        projects = await pages.services.tests.projects(visitor.identity)
+        projects = await pages.services.projects.list(visitor.identity)
         agents = await pages.services.agents.list()
         query["from"], query["to"] = _day(query["from"]), _day(query["to"])
         if query["agent"] not in [agent.name for agent in agents]:

@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
+from callwright.control.accounts.authorize import may
 from callwright.control.accounts.model import Right
 from callwright.control.errors import Conflict, DomainError, Invalid, NotFound
 from callwright.control.runs.model import RunFilter
@@ -47,7 +48,7 @@ def routes(pages: Pages) -> list[Any]:
             request.query_params.get("after", "")[:200],
             request.query_params.get("after_id", ""),
         )
-        names = [one.name for one in await services.tests.projects(visitor.identity)]
+        names = [one.name for one in await services.projects.list(visitor.identity)]
         project = request.query_params.get("project", "")
         project = project if project in names else ""
         found = await services.tests.list(
@@ -276,7 +277,7 @@ def routes(pages: Pages) -> list[Any]:
     async def words(request: WebRequest) -> Response[dict[str, Any]]:
         """What may stand where in a document, for its completion."""
         visitor = await pages.visitor(request)
-        accounts = await services.accounts.credentials(visitor.identity) if visitor.can(Right.EDIT) else []
+        accounts = await services.credentials.list(visitor.identity) if visitor.can(Right.EDIT) else []
         words = editor.vocabulary() | {"accounts": sorted({account.name for account in accounts})}
         return Response(words, headers={"Cache-Control": "no-store"})
 
@@ -427,7 +428,7 @@ async def _editor(
     services, who = pages.services, visitor.identity
     runs = await services.runs.list(who, RunFilter(test_id=test.id), limit=trend.LAST) if test else []
     versions = await services.tests.versions(test) if test else []
-    projects = [p.name for p in await services.tests.projects(who) if who.can_in(Right.EDIT, p.id)]
+    projects = [p.name for p in await services.projects.list(who) if may(who, Right.EDIT, p.id)]
     rights = visitor.rights_in(test.project_id) if test else {}
     marks = health.marks_of(runs)
     return await pages.page(
@@ -464,7 +465,7 @@ async def _editor(
 async def _goes_to(pages: Pages, test: Test) -> list[tuple[str, int | None]]:
     """Its hosts, each with the id of the target that permits it."""
     runs = pages.services.runs
-    rows, embedded = await runs.targets(), runs.settings.embedded
+    rows, embedded = await pages.services.targets.list(), runs.settings.embedded
     found = [(host, aims.permitting(host, rows, embedded=embedded)) for host in aims.hosts(test)]
     return [(host, row.id if row else None) for host, row in found]
 

@@ -13,10 +13,10 @@ from litestar import Request, Response
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
+from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.body import read_fields
 from callwright.control.api.places import place_of
-from callwright.control.errors import Forbidden
 from callwright.control.services import Services, Settings
 from callwright.control.web import rendering
 from callwright.net.entropy import Entropy
@@ -93,10 +93,10 @@ class Visitor:
     csrf: str
 
     def can(self, right: Right) -> bool:
-        return self.identity.can(right)
+        return may(self.identity, right)
 
     def can_in(self, right: Right, project_id: int) -> bool:
-        return self.identity.can_in(right, project_id)
+        return may(self.identity, right, project_id)
 
     def rights_in(self, project_id: int) -> dict[str, bool]:
         """What the frame of a page says, for one that belongs to a project."""
@@ -106,9 +106,7 @@ class Visitor:
         }
 
     def need(self, right: Right) -> None:
-        if not self.identity.can(right):
-            role = self.identity.role
-            raise Forbidden(f"Your role, {role}, does not permit this.", "Ask an administrator.")
+        authorize(self.identity, right)
 
 
 class Pages:

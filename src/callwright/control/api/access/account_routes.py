@@ -8,7 +8,8 @@ from typing import Any
 from litestar import Request, delete, get, patch, post, put
 from litestar.params import FromPath
 
-from callwright.control.accounts.model import Category, Credential, Right, Role
+from callwright.control.accounts.authorize import may
+from callwright.control.accounts.model import Category, Right, Role
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import CSV, Fields, read_document, read_fields
 from callwright.control.api.openapi import body_of, text
@@ -16,6 +17,7 @@ from callwright.control.api.problems import ApiProblem, field_error, invalid
 from callwright.control.api.request import Flag, Id, MaybeWord, broker_of, services_of
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.api.testing.enrolment import agents_changed
+from callwright.control.credentials.model import Credential
 from callwright.scenario.parameter import TRANSPORTS
 
 _Request = Request[Any, Any, Any]
@@ -38,7 +40,7 @@ _CREDENTIAL = {
 
 @get("/credentials", opt={"right": Right.READ}, tags=TAGS, summary="List SIP accounts, without passwords")
 async def list_credentials(request: _Request) -> schemas.Data[list[schemas.Credential]]:
-    records = await services_of(request).accounts.credentials(identity_of(request))
+    records = await services_of(request).credentials.list(identity_of(request))
     return schemas.Data(data=[translate.credential(record) for record in records])
 
 
@@ -66,7 +68,7 @@ async def create_credential(request: _Request) -> schemas.Data[schemas.Credentia
     project_id = await _project_id(request, fields)
     wanted = _credential(fields)
     name = wanted.pop("name")
-    record = await services_of(request).accounts.put_credential(
+    record = await services_of(request).credentials.put(
         identity_of(request), name, wanted, project_id=project_id
     )
     return schemas.Data(data=translate.credential(record), status=201)
@@ -90,15 +92,17 @@ async def import_credentials(request: _Request, project: MaybeWord = None) -> sc
     """They go to the project of the query; without, where a single account would go."""
     found = await read_document(request, CSV)
     rows = _rows(found if isinstance(found, str) else wishes.text(found, "csv", longest=2**21))
-    accounts, identity = services_of(request).accounts, identity_of(request)
+    identity = identity_of(request)
     project_id = await _project_id(request, {"project": project or ""})
     known = {
-        record.name for record in await accounts.credentials(identity) if record.project_id == project_id
+        record.name
+        for record in await services_of(request).credentials.list(identity)
+        if record.project_id == project_id
     }
     created = sum(row["name"] not in known for row in rows)
     for row in rows:
         name = row.pop("name")
-        await accounts.put_credential(identity, name, row, replace=True, project_id=project_id)
+        await services_of(request).credentials.put(identity, name, row, replace=True, project_id=project_id)
     return schemas.Data(data=schemas.Imported(created=created, updated=len(rows) - created))
 
 
@@ -119,10 +123,9 @@ async def change_credential(
     wishes.only(fields, [key for key in _CREDENTIAL if key != "name"])
     wanted = {key: wishes.text(fields, key, optional=True) for key in fields}
     _transport(wanted.get("transport", ""))
-    accounts = services_of(request).accounts
     known = await _known_credential(request, name, project)
     merged = {key: getattr(known, key) for key in _CREDENTIAL if key not in ("name", "password")} | wanted
-    record = await accounts.put_credential(
+    record = await services_of(request).credentials.put(
         identity_of(request), name, merged, replace=True, project_id=known.project_id
     )
     return schemas.Data(data=translate.credential(record))
@@ -140,14 +143,14 @@ async def delete_credential(
 ) -> schemas.Data[schemas.Deleted]:
     """`project`: of which, where several have one of this name."""
     known = await _known_credential(request, name, project)
-    await services_of(request).accounts.delete_credential(identity_of(request), name, known.project_id)
+    await services_of(request).credentials.delete(identity_of(request), name, known.project_id)
     return schemas.Data(data=schemas.Deleted(deleted=name))
 
 
 async def _known_credential(request: _Request, name: str, project: str | None) -> Credential:
     services, identity = services_of(request), identity_of(request)
-    owner = (await services.tests.project(identity, project)).id if project else None
-    return await services.accounts.credential(identity, name, owner)
+    owner = (await services.projects.get(identity, project)).id if project else None
+    return await services.credentials.get(identity, name, owner)
 
 
 async def _project_id(request: _Request, fields: Fields) -> int | None:
@@ -155,8 +158,8 @@ async def _project_id(request: _Request, fields: Fields) -> int | None:
     services, identity = services_of(request), identity_of(request)
     name = wishes.text(fields, "project", optional=True, longest=255)
     if name:
-        return (await services.tests.project(identity, name)).id
-    return services.accounts.own_project(identity)
+        return (await services.projects.get(identity, name)).id
+    return services.credentials.own_project(identity)
 
 
 def _credential(fields: Fields) -> dict[str, str]:
@@ -218,9 +221,7 @@ def _bad_line(line: int, why: str) -> ApiProblem:
 )
 async def list_keys(request: _Request) -> schemas.Data[list[schemas.Key]]:
     identity = identity_of(request)
-    records = await services_of(request).accounts.list_keys(
-        identity, of_everybody=identity.can(Right.ADMINISTER)
-    )
+    records = await services_of(request).keys.list(identity, of_everybody=may(identity, Right.ADMINISTER))
     return schemas.Data(data=[translate.key(record) for record in records])
 
 
@@ -247,18 +248,18 @@ async def create_key(request: _Request) -> schemas.Data[schemas.Key]:
     accounts = services.accounts
     owner = await accounts.user(identity.user_id)
     name = wishes.text(fields, "project", optional=True, longest=255)
-    project = await services.tests.project(identity, name) if name else None
-    public, secret = await accounts.create_key(
+    project = await services.projects.get(identity, name) if name else None
+    public, secret = await services_of(request).keys.create(
         wishes.text(fields, "name", longest=200), owner, identity=identity, project=project
     )
-    record = next(key for key in await accounts.list_keys(identity) if key.public_key == public)
+    record = next(key for key in await services_of(request).keys.list(identity) if key.public_key == public)
     return schemas.Data(data=translate.key(record, secret), status=201)
 
 
 @get("/keys/{key:str}/made", opt={"right": Right.READ}, tags=TAGS, summary="List what an API key made")
 async def list_made(request: _Request, key: FromPath[str]) -> schemas.Data[list[schemas.Made]]:
     """What can be used still, made by the key or by a key that it made. `key`: its public part, or its id."""
-    found = await services_of(request).accounts.made_by(identity_of(request), _key(key))
+    found = await services_of(request).keys.made_by(identity_of(request), _key(key))
     return schemas.Data(data=[translate.made(one) for one in found])
 
 
@@ -270,11 +271,11 @@ async def revoke_key(
     the answer.
     """
     services, identity = services_of(request), identity_of(request)
-    also = await services.accounts.revoke_key(identity, _key(key), with_made=with_made)
+    also = await services.keys.revoke(identity, _key(key), with_made=with_made)
     for one in also:
         if one.kind == "agent":
             await agents_changed(broker_of(request), await services.agents.get(one.id), revoked=True)
-    left = await services.accounts.made_by(identity, _key(key))
+    left = await services.keys.made_by(identity, _key(key))
     return schemas.Data(
         data=schemas.RevokedKey(
             deleted=key,
@@ -296,7 +297,7 @@ _ROLES, _CATEGORIES = tuple(role.value for role in Role), tuple(category.value f
 @get("/users", opt={"right": Right.ADMINISTER}, tags=TAGS, summary="List users")
 async def list_users(request: _Request) -> schemas.Data[list[schemas.User]]:
     accounts = services_of(request).accounts
-    memberships = await accounts.memberships(identity_of(request))
+    memberships = await services_of(request).projects.members(identity_of(request))
     return schemas.Data(data=[translate.user(record, memberships) for record in await accounts.users()])
 
 
@@ -329,7 +330,7 @@ async def create_user(request: _Request) -> schemas.Data[schemas.User]:
     wishes.only(fields, ("username", "email", "name", "password", "role", "category", "projects"))
     services, identity = services_of(request), identity_of(request)
     names = wishes.tags(fields.get("projects"), "projects")
-    projects = [await services.tests.project(identity, name) for name in names]
+    projects = [await services.projects.get(identity, name) for name in names]
     role = wishes.text(fields, "role", optional=True) or Role.MEMBER.value
     category = wishes.text(fields, "category", optional=True) or Category.NORMAL.value
     if role not in _ROLES:
@@ -347,8 +348,8 @@ async def create_user(request: _Request) -> schemas.Data[schemas.User]:
     )
     if role != Role.ADMIN:
         for project in projects:
-            await services.accounts.put_member(identity, record, project, role)
-    memberships = await services.accounts.memberships(identity, user_id=record.id)
+            await services.projects.put_member(identity, record, project, role)
+    memberships = await services.projects.members(identity, user_id=record.id)
     return schemas.Data(data=translate.user(record, memberships), status=201)
 
 
@@ -367,7 +368,7 @@ async def delete_user(request: _Request, user_id: Id) -> schemas.Data[schemas.De
 @get("/projects", opt={"right": Right.READ}, tags=TAGS, summary="List projects")
 async def list_projects(request: _Request) -> schemas.Data[list[schemas.Project]]:
     identity = identity_of(request)
-    records = await services_of(request).tests.projects(identity)
+    records = await services_of(request).projects.list(identity)
     return schemas.Data(data=[translate.project(record, identity) for record in records])
 
 
@@ -384,7 +385,7 @@ async def list_projects(request: _Request) -> schemas.Data[list[schemas.Project]
 async def create_project(request: _Request) -> schemas.Data[schemas.Project]:
     fields = await read_fields(request)
     wishes.only(fields, ("name", "description"))
-    record = await services_of(request).tests.create_project(
+    record = await services_of(request).projects.create(
         identity_of(request),
         wishes.text(fields, "name", longest=255),
         wishes.text(fields, "description", optional=True, longest=10_000),
@@ -418,12 +419,12 @@ async def limit_project(request: _Request, name: FromPath[str]) -> schemas.Data[
     fields = await read_fields(request)
     wishes.only(fields, ("max_running", "max_queued"))
     services, identity = services_of(request), identity_of(request)
-    known = await services.tests.project(identity, name)
+    known = await services.projects.get(identity, name)
     wanted = {
         field: wishes.whole(fields, field) if field in fields else getattr(known, field)
         for field in ("max_running", "max_queued")
     }
-    record = await services.tests.limit_project(identity, name, **wanted)
+    record = await services.projects.limit(identity, name, **wanted)
     return schemas.Data(data=translate.project(record, identity))
 
 
@@ -438,8 +439,8 @@ _ROLES_THERE = tuple(role for role in _ROLES if role != Role.ADMIN.value)
 )
 async def list_members(request: _Request, name: FromPath[str]) -> schemas.Data[list[schemas.Member]]:
     services, identity = services_of(request), identity_of(request)
-    project = await services.tests.project(identity, name)
-    records = await services.accounts.memberships(identity, project=project)
+    project = await services.projects.get(identity, name)
+    records = await services.projects.members(identity, project=project)
     return schemas.Data(data=[translate.member(record) for record in records])
 
 
@@ -463,10 +464,10 @@ async def put_member(
     if role not in _ROLES_THERE:
         raise invalid("role", f"{role!r} is not a role in a project.", value=role, permitted=_ROLES_THERE)
     services, identity = services_of(request), identity_of(request)
-    project = await services.tests.project(identity, name)
+    project = await services.projects.get(identity, name)
     user = await services.accounts.user_by_name(username)
-    await services.accounts.put_member(identity, user, project, role)
-    (record,) = await services.accounts.memberships(identity, user_id=user.id, project=project)
+    await services.projects.put_member(identity, user, project, role)
+    (record,) = await services.projects.members(identity, user_id=user.id, project=project)
     return schemas.Data(data=translate.member(record))
 
 
@@ -481,9 +482,9 @@ async def remove_member(
     request: _Request, name: FromPath[str], username: FromPath[str]
 ) -> schemas.Data[schemas.Deleted]:
     services, identity = services_of(request), identity_of(request)
-    project = await services.tests.project(identity, name)
+    project = await services.projects.get(identity, name)
     user = await services.accounts.user_by_name(username)
-    await services.accounts.remove_member(identity, user, project)
+    await services.projects.remove_member(identity, user, project)
     return schemas.Data(data=schemas.Deleted(deleted=username))
 
 

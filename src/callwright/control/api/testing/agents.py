@@ -8,7 +8,7 @@ from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
 from callwright.control import killing
-from callwright.control.accounts.model import Project, Right
+from callwright.control.accounts.model import Right
 from callwright.control.agents.model import Agent
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields
@@ -27,6 +27,7 @@ from callwright.control.api.request import (
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.api.testing.asking import answer_ask
 from callwright.control.api.testing.enrolment import agents_changed, enrol
+from callwright.control.projects.model import Project
 from callwright.control.runs.model import KillStanding
 
 _Request = Request[Any, Any, Any]
@@ -43,7 +44,7 @@ async def list_pools(request: _Request) -> schemas.Data[list[schemas.Pool]]:
     """Those of projects that you see, and those of all."""
     services, identity = services_of(request), identity_of(request)
     agents, wall = await services.agents.agents_seen(identity), services.clock.wall()
-    pools, projects = await services.agents.pools_seen(identity), await services.tests.projects(identity)
+    pools, projects = await services.agents.pools_seen(identity), await services.projects.list(identity)
     return schemas.Data(data=[translate.pool(pool, agents, wall, projects) for pool in pools])
 
 
@@ -68,7 +69,7 @@ async def create_pool(request: _Request) -> schemas.Data[schemas.Pool]:
     project = await _project(request, fields)
     pool = await services.agents.create_pool(identity, name, project)
     return schemas.Data(
-        data=translate.pool(pool, [], 0.0, await services.tests.projects(identity)), status=201
+        data=translate.pool(pool, [], 0.0, await services.projects.list(identity)), status=201
     )
 
 
@@ -92,12 +93,12 @@ async def change_pool(request: _Request, name: FromPath[str]) -> schemas.Data[sc
     services, identity = services_of(request), identity_of(request)
     pool = await services.agents.give_pool(identity, name, await _project(request, fields))
     agents, wall = await services.agents.list(), services.clock.wall()
-    return schemas.Data(data=translate.pool(pool, agents, wall, await services.tests.projects(identity)))
+    return schemas.Data(data=translate.pool(pool, agents, wall, await services.projects.list(identity)))
 
 
 async def _project(request: _Request, fields: Fields) -> Project | None:
     name = wishes.text(fields, "project", optional=True, longest=255)
-    return await services_of(request).tests.project(identity_of(request), name) if name else None
+    return await services_of(request).projects.get(identity_of(request), name) if name else None
 
 
 @get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
@@ -251,7 +252,7 @@ def _agent(request: _Request, agent: Agent) -> schemas.Data[schemas.Agent]:
 
 @get("/targets", opt=_READ, tags=_SAFETY, summary="List the destinations that are permitted")
 async def list_targets(request: _Request) -> schemas.Data[list[schemas.Target]]:
-    rows = await services_of(request).runs.targets()
+    rows = await services_of(request).targets.list()
     return schemas.Data(data=[translate.target(row) for row in rows])
 
 
@@ -280,7 +281,7 @@ _TARGET = {
 async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
     fields = await read_fields(request)
     wishes.only(fields, tuple(_TARGET))
-    row = await services_of(request).runs.add_target(
+    row = await services_of(request).targets.add(
         identity_of(request),
         host=wishes.text(fields, "host", optional=True, longest=255) or None,
         network=wishes.text(fields, "network", optional=True, longest=64) or None,
@@ -302,7 +303,7 @@ async def create_target(request: _Request) -> schemas.Data[schemas.Target]:
     status_code=200,
 )
 async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schemas.Deleted]:
-    await services_of(request).runs.remove_target(identity_of(request), target_id)
+    await services_of(request).targets.remove(identity_of(request), target_id)
     return schemas.Data(data=schemas.Deleted(deleted=str(target_id)))
 
 
@@ -310,7 +311,7 @@ async def delete_target(request: _Request, target_id: Id) -> schemas.Data[schema
 async def list_audit(
     request: _Request, search: MaybeWord = None, after: MaybeId = None, limit: Limit = 100
 ) -> schemas.Page[schemas.Audit]:
-    entries = await services_of(request).accounts.audit_log(
+    entries = await services_of(request).audit.log(
         identity_of(request), after=after, limit=limit, search=search
     )
     return schemas.Page(

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import msgspec
 from litestar.response.sse import ServerSentEventMessage
 
-from callwright.control.accounts.model import Identity
+from callwright.control.accounts.authorize import may
+from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.testing.translate import run_status
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
@@ -73,7 +74,7 @@ async def follow(
 async def _still(services: Services, identity: Identity, run: Run) -> Identity:
     """Raises NotFound when key, session or membership ended meanwhile."""
     again = await services.accounts.again(identity)
-    if again is None or not again.sees(run.project_id):
+    if again is None or not may(again, Right.READ, run.project_id):
         raise NotFound("run", run.session_id)
     return again
 

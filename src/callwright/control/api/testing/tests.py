@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.params import FromPath, HeaderParameter
 
+from callwright.control.accounts.authorize import may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import YAML, Fields, read_document, read_fields
@@ -76,7 +77,7 @@ async def export_test(request: _Request, name: FromPath[str], version: MaybeId =
     document = await tests.document(test, version)
     return Response(
         document.document
-        if identity.can_in(Right.EDIT, test.project_id)
+        if may(identity, Right.EDIT, test.project_id)
         else masked_document(document.document),
         media_type="application/yaml; charset=utf-8",
         headers={"X-Test-Version": str(document.version)},
@@ -276,7 +277,7 @@ async def _detail(request: _Request, name: str) -> schemas.TestDetail:
     tests = services_of(request).tests
     test: Test = await tests.get(identity_of(request), name)
     text = (await tests.document(test)).document
-    may_change = identity_of(request).can_in(Right.EDIT, test.project_id)
+    may_change = may(identity_of(request), Right.EDIT, test.project_id)
     return translate.test_detail(test, text if may_change else masked_document(text))
 
 

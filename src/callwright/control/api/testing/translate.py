@@ -15,7 +15,11 @@ import msgspec
 from callwright.control.accounts import model as accounts
 from callwright.control.agents.model import Agent, Enrolment, Pool
 from callwright.control.api.testing import schemas
+from callwright.control.audit.model import AuditEntry
+from callwright.control.credentials.model import Credential
+from callwright.control.projects.model import Membership, Project
 from callwright.control.runs import model as runs
+from callwright.control.targets.model import TargetRow
 from callwright.control.tests.masking import masked_parameters
 from callwright.control.tests.model import CatalogueEntry, Test
 from callwright.evidence.redaction import Redactor
@@ -269,7 +273,7 @@ def pool(
     record: Pool,
     agents: Sequence[Agent],
     wall: float,
-    projects: Iterable[accounts.Project] = (),
+    projects: Iterable[Project] = (),
 ) -> schemas.Pool:
     mine = [one for one in agents if one.pool == record.name]
     alive = [one for one in mine if one.alive(wall)]
@@ -296,7 +300,7 @@ def enrolment(record: Enrolment, token: str | None = None) -> schemas.EnrolmentT
     )
 
 
-def credential(record: accounts.Credential) -> schemas.Credential:
+def credential(record: Credential) -> schemas.Credential:
     return schemas.Credential(
         id=record.id,
         name=record.name,
@@ -333,7 +337,7 @@ def made(record: accounts.Made) -> schemas.Made:
     return schemas.Made(kind=record.kind, id=record.id, name=record.name)
 
 
-def user(record: accounts.User, memberships: Sequence[accounts.Membership] = ()) -> schemas.User:
+def user(record: accounts.User, memberships: Sequence[Membership] = ()) -> schemas.User:
     return schemas.User(
         id=record.id,
         username=record.username,
@@ -352,11 +356,11 @@ def user(record: accounts.User, memberships: Sequence[accounts.Membership] = ())
     )
 
 
-def member(record: accounts.Membership) -> schemas.Member:
+def member(record: Membership) -> schemas.Member:
     return schemas.Member(username=record.username, role=record.role, since=utc(record.since))
 
 
-def project(record: accounts.Project, identity: accounts.Identity) -> schemas.Project:
+def project(record: Project, identity: accounts.Identity) -> schemas.Project:
     mine = dict(identity.projects or ())
     return schemas.Project(
         id=record.id,
@@ -369,7 +373,7 @@ def project(record: accounts.Project, identity: accounts.Identity) -> schemas.Pr
     )
 
 
-def target(record: runs.TargetRow) -> schemas.Target:
+def target(record: TargetRow) -> schemas.Target:
     return schemas.Target(
         id=record.id,
         host=record.host,
@@ -385,7 +389,7 @@ def target(record: runs.TargetRow) -> schemas.Target:
     )
 
 
-def audit(record: accounts.AuditEntry) -> schemas.Audit:
+def audit(record: AuditEntry) -> schemas.Audit:
     return schemas.Audit(
         id=record.id,
         at=utc(record.at),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from callwright.control.storage.sql.audit import SqlAuditStore
-from callwright.control.storage.sql.credentials import SqlCredentials
 from callwright.control.storage.sql.keys import SqlKeys
+from callwright.control.storage.sql.members import SqlMembers
 from callwright.control.storage.sql.users import SqlUsers
 
 __all__ = ["SqlAccountStore"]
 
 
-class SqlAccountStore(SqlUsers, SqlKeys, SqlCredentials, SqlAuditStore):
+class SqlAccountStore(SqlUsers, SqlMembers, SqlKeys):
     """AccountStore on any Database."""

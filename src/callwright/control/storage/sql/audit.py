@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table, Text, cast, literal, or_, select
 
-from callwright.control.accounts.model import AuditEntry
+from callwright.control.audit.model import AuditEntry
 from callwright.control.storage.sql.columns import Id, id_column, metadata, text_column, time_column
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.writing import columns, contains, inserting, pattern, values_of

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Table, func, select, update
 from sqlalchemy import delete as delete_from
 
-from callwright.control.accounts.model import Credential, SealedCredential
+from callwright.control.credentials.model import Credential, SealedCredential
 from callwright.control.storage.sql.columns import (
     id_column,
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Table, UniqueConstraint, select, update
 
-from callwright.control.accounts.model import Project
+from callwright.control.projects.model import Project
 from callwright.control.storage.sql.columns import Number, id_column, metadata, text_column, time_column
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.writing import as_is, columns, inserting

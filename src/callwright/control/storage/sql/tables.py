@@ -8,6 +8,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     credentials,
     evidence,
     keys,
+    members,
     projects,
     settings,
     targets,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, ForeignKey, Index, Table, func, select, update
 
-from callwright.control.runs.model import TargetRow, TargetUse
 from callwright.control.storage.sql.columns import Id, Number, id_column, metadata, text_column, time_column
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.runs.tables import LIVE, runs
 from callwright.control.storage.sql.writing import as_is, columns, inserting, values_of
+from callwright.control.targets.model import TargetRow, TargetUse
 
 targets = Table(
     "targets",

@@ -17,8 +17,8 @@ from callwright.control.storage.sql.columns import (
     time_column,
     unique_where,
 )
-from callwright.control.storage.sql.database import Statement, param
-from callwright.control.storage.sql.projects import SqlProjects, projects
+from callwright.control.storage.sql.database import Database, Statement, param
+from callwright.control.storage.sql.projects import projects
 from callwright.control.storage.sql.writing import (
     columns,
     contains,
@@ -130,10 +130,13 @@ def _names(projects_seen: int | None) -> Statement:
     return Statement(query)
 
 
-class SqlTestStore(SqlProjects):
+class SqlTestStore:
     """TestStore on any Database."""
 
     __test__: ClassVar[bool] = False
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
     async def page(
         self,

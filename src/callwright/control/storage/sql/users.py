@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Table, func, literal, or_, select, update
-from sqlalchemy import delete as delete_from
+from sqlalchemy import Table, func, literal, or_, select, update
 
-from callwright.control.accounts.model import Membership, Role, User, UserSecret
+from callwright.control.accounts.model import Role, User, UserSecret
 from callwright.control.storage.sql.columns import (
-    Id,
     id_column,
     metadata,
     text_column,
@@ -15,8 +13,7 @@ from callwright.control.storage.sql.columns import (
     unique_where,
 )
 from callwright.control.storage.sql.database import Database, Statement, param
-from callwright.control.storage.sql.projects import projects
-from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of
+from callwright.control.storage.sql.writing import columns, inserting, values_of
 
 users = Table(
     "users",
@@ -35,17 +32,6 @@ users = Table(
 )
 unique_where("uq_users_username", "deleted_at IS NULL", users.c.username)
 unique_where("uq_users_email", "deleted_at IS NULL AND email <> ''", users.c.email)
-
-members = Table(
-    "members",
-    metadata,
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
-    text_column("role"),
-    time_column("since"),
-)
-Index("ix_members_project_id", members.c.project_id)
-
 
 ALIVE = users.c.deleted_at.is_(None)
 _USER = columns(users, User)
@@ -80,42 +66,10 @@ _NOTE_LOGIN = Statement(update(users).where(users.c.id == param("id")).values(la
 _COUNT_ADMINS = Statement(
     select(func.count()).select_from(users).where(ALIVE, users.c.role == Role.ADMIN.value)
 )
-_MEMBERSHIPS = (
-    select(
-        members.c.user_id,
-        users.c.username,
-        members.c.project_id,
-        projects.c.name,
-        members.c.role,
-        members.c.since,
-    )
-    .join(users, users.c.id == members.c.user_id)
-    .join(projects, projects.c.id == members.c.project_id)
-    .where(ALIVE)
-    .order_by(members.c.project_id, users.c.username)
-)
-_MEMBERSHIPS_BY = {
-    (False, False): Statement(_MEMBERSHIPS),
-    (True, False): Statement(
-        _MEMBERSHIPS.where(members.c.user_id == param("user_id")), brief=True, shared=True
-    ),
-    (False, True): Statement(_MEMBERSHIPS.where(members.c.project_id == param("project_id"))),
-    (True, True): Statement(
-        _MEMBERSHIPS.where(members.c.user_id == param("user_id"), members.c.project_id == param("project_id"))
-    ),
-}
-_PUT_MEMBER = upsert(
-    members, ("user_id", "project_id"), ["user_id", "project_id", "role", "since"], unchanged=("since",)
-)
-_REMOVE_MEMBER = Statement(
-    delete_from(members).where(
-        members.c.user_id == param("user_id"), members.c.project_id == param("project_id")
-    )
-)
 
 
 class SqlUsers:
-    """Users and members on any Database."""
+    """Users on any Database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -148,17 +102,3 @@ class SqlUsers:
 
     async def count_admins(self) -> int:
         return int(await self._db.value(_COUNT_ADMINS))
-
-    async def memberships(
-        self, *, user_id: int | None = None, project_id: int | None = None
-    ) -> list[Membership]:
-        statement = _MEMBERSHIPS_BY[user_id is not None, project_id is not None]
-        return await self._db.all(Membership, statement, {"user_id": user_id, "project_id": project_id})
-
-    async def put_member(self, user_id: int, project_id: int, role: str, now: float) -> None:
-        await self._db.run(
-            _PUT_MEMBER, {"user_id": user_id, "project_id": project_id, "role": role, "since": now}
-        )
-
-    async def remove_member(self, user_id: int, project_id: int) -> bool:
-        return await self._db.run(_REMOVE_MEMBER, {"user_id": user_id, "project_id": project_id}) > 0

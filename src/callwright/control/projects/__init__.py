@@ -1,0 +1,1 @@
+"""Projects: what tests, runs and SIP accounts belong to, and who is in which."""

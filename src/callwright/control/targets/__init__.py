@@ -1,0 +1,1 @@
+"""Targets: the destinations that an administrator permits, and their caps."""
