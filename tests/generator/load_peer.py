@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from callwright.generator.loop import COUNTERS, LoopConfig, compile_message, native_loop, networks_of
+from callwright.generator.loop import LoopConfig, compile_message, native_loop, networks_of
+from callwright.generator.names import COUNTERS
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.sip.transport import Address
 

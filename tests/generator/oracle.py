@@ -11,7 +11,7 @@ import struct
 from typing import Any
 
 from callwright.generator._loop import LoadLoop, audio, authorization, judged, promised, read
-from callwright.generator.loop import COUNTERS, HISTOGRAMS, bucket_value
+from callwright.generator.names import COUNTERS, HISTOGRAMS, bucket_value
 from callwright.rtp.loss_pattern import Ledger
 from callwright.rtp.packet import RtpError, payload_bounds
 from callwright.rtp.reception import HELD, RESTARTED, ArrivalTiming, SequenceCount

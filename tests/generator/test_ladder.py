@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from callwright.generator.loop import COUNTERS, LADDER_MESSAGES, OUTCOMES, Ladder
+from callwright.generator.loop import Ladder
+from callwright.generator.names import COUNTERS, LADDER_MESSAGES, OUTCOMES
 from tests.generator.load_peer import Peer, counts, loop_to, until
 
 

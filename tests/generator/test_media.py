@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from callwright.generator import _loop
 from callwright.generator._loop import audio, judged, promised
-from callwright.generator.loop import HISTOGRAMS, MediaConfig, bucket_value, mos_value, networks_of
+from callwright.generator.loop import MediaConfig, networks_of
+from callwright.generator.names import HISTOGRAMS, bucket_value, mos_value
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.quality.e_model import ie_eff, mos_from_r
 from callwright.sip.transport import Address

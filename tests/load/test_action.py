@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callwright.generator.loop import COUNTERS
+from callwright.generator.names import COUNTERS
 from callwright.load.accounts import parse_accounts
 from callwright.load.action import plan_of, series_of, thresholds_of, wishes_of_accept, wishes_of_call
 from callwright.load.document import Flow

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from callwright.generator.loop import COUNTERS, CallNoted, Ladder, LoopConfig
+from callwright.generator.loop import CallNoted, Ladder, LoopConfig
+from callwright.generator.names import COUNTERS
 from callwright.load.engine import Engine, Result
 from callwright.load.outcome import document
 from callwright.load.plan import make_plan

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from callwright.cli.load_result import print_result
 from callwright.evidence.redaction import Redactor
-from callwright.generator.loop import OUTCOMES, CallNoted, Ladder, MessageNoted
+from callwright.generator.loop import CallNoted, Ladder, MessageNoted
+from callwright.generator.names import OUTCOMES
 from callwright.load.accounts import parse_accounts
 from callwright.load.ladders import chosen, told
 

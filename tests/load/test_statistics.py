@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.generator.loop import BUCKETS, COUNTERS, HISTOGRAMS, MOS_LEAST, bucket_value
+from callwright.generator.names import BUCKETS, COUNTERS, HISTOGRAMS, MOS_LEAST, bucket_value
 from callwright.load.statistics import Histogram, Snapshot, second_of, together
 
 

@@ -2,43 +2,6 @@
 # Client and server transactions are those of RFC 3261 section 17 with the corrections of RFC 6026, as far as a
 # load of whole calls needs them, in one table of calls with one timer each.
 
-# Templates, in the order of callwright.generator.loop.MESSAGES.
-cdef enum:
-    T_INVITE = 0
-    T_ACK = 1
-    T_ACK_FAILED = 2
-    T_BYE = 3
-    T_CANCEL = 4
-    T_REGISTER = 5
-    T_RINGING = 6               # what follows the copied headers in a response of ours
-    T_OK = 7
-    T_EMPTY = 8
-    T_HANGUP = 9                # BYE from the side that answered
-    T_CHALLENGE = 10            # 401 of the registrar role
-    T_REGISTERED = 11
-
-# Kinds of segments, in the order of callwright.generator.loop.SLOTS.
-cdef enum:
-    K_LITERAL = 0
-    K_ID = 1
-    K_BRANCH = 2
-    K_CSEQ = 3
-    K_TO = 4
-    K_TARGET = 5
-    K_ROUTES = 6
-    K_PORT = 7
-    K_SSRC = 8
-    K_FIELD = 9
-    K_AUTHORIZATION = 10
-    K_NUMBER = 11
-    K_LOCAL = 12
-    K_CALL_ID = 13
-    K_TAG = 14
-    K_DIRECTION = 15
-    K_VERSION = 16
-
-    FIRST_VERSION = 1000000000  # of our SDP
-
 cdef struct Filling:
     Call *call
     uint32_t slot
@@ -350,7 +313,7 @@ cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexce
             outcome = unheard
     if outcome == O_ANSWERED and c.late:
         outcome = O_NO_ANSWER
-    L.count[C_OUTCOME + outcome] += 1
+    L.count[C_ANSWERED + outcome] += 1
     if outcome == O_STATUS and c.code < CODES:
         L.codes[c.code] += 1
     if L.kept != NULL and (outcome > O_CANCELED or c.setup > L.slowest):

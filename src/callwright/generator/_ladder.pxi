@@ -1,11 +1,9 @@
 # What was said in the calls that failed, and in the slowest. Every message of every call goes into one ring of
 # octets, where those of a call are chained, the newest first. Nothing more is done for a call that succeeds; of one
-# that fails the chain is copied as far as it has not been overwritten. The twin keeps a list with each call.
+# that fails the chain is copied as far as it has not been overwritten.
 
 cdef enum:
     RING = 33554432             # octets: ten seconds and more at a thousand calls a second
-    KEPT_MOST = 256             # calls of which the messages are kept, whatever their classes
-    KEPT_MESSAGES = 40          # of one call, the newest
 
 
 cdef uint8_t *open_ring() noexcept nogil:
@@ -70,7 +68,7 @@ cdef void copy_chain(Loop *L, Call *c, Kept *k) noexcept nogil:
     k.whole = True
     while link:
         e = entry_at(L, link)
-        if e == NULL or k.messages == KEPT_MESSAGES:
+        if e == NULL or k.messages == LADDER_MESSAGES:
             k.whole = False
             break
         k.messages += 1
@@ -90,7 +88,7 @@ cdef void copy_chain(Loop *L, Call *c, Kept *k) noexcept nogil:
 
 
 cdef inline int class_of(int outcome, int code) noexcept nogil:
-    return OUTCOMES + code if outcome == O_STATUS and code < CODES else outcome
+    return OUTCOMES_N + code if outcome == O_STATUS and code < CODES else outcome
 
 
 cdef void keep_call(Loop *L, uint32_t slot, Call *c, int outcome, int mos) noexcept nogil:
@@ -98,14 +96,14 @@ cdef void keep_call(Loop *L, uint32_t slot, Call *c, int outcome, int mos) noexc
     cdef int kind = class_of(outcome, c.code)
     cdef Kept *k
     if outcome > O_CANCELED:
-        if L.kept_by_class[kind] >= L.ladders or L.kept_n >= KEPT_MOST:
+        if L.kept_by_class[kind] >= L.ladders or L.kept_n >= LADDERS:
             return
         L.kept_by_class[kind] += 1
         k = &L.kept[L.kept_n]
         L.kept_n += 1
     elif outcome == O_ANSWERED and not c.incoming and c.setup > L.slowest:
         L.slowest = c.setup
-        k = &L.kept[KEPT_MOST]
+        k = &L.kept[LADDERS]
         free(k.text)
     else:
         return
@@ -117,9 +115,9 @@ cdef void forget_kept(Loop *L) noexcept nogil:
     cdef int i
     if L.kept == NULL:
         return
-    for i in range(KEPT_MOST + 1):
+    for i in range(LADDERS + 1):
         free(L.kept[i].text)
-    memset(L.kept, 0, (KEPT_MOST + 1) * sizeof(Kept))
+    memset(L.kept, 0, (LADDERS + 1) * sizeof(Kept))
     memset(L.kept_by_class, 0, sizeof(L.kept_by_class))
     L.kept_n = 0
     L.slowest = 0

@@ -32,10 +32,14 @@ import socket as _socket
 if os.environ.get("CALLWRIGHT_PURE"):
     raise ImportError("CALLWRIGHT_PURE asks for no native code")
 
-from callwright.generator.loop import COUNTERS, MESSAGES, SLOTS, CallNoted, Ladder, MessageNoted
+from callwright.generator.names import COUNTERS, MESSAGES, SLOTS
+from callwright.generator.loop import CallNoted, Ladder, MessageNoted
+
+from callwright.net.bulk import bind_one_of, open_sockets
 
 
 include "_kernel.pxi"
+include "_names.pxi"
 include "_state.pxi"
 include "_wire.pxi"
 include "_sdp.pxi"
@@ -101,7 +105,7 @@ cdef class LoadLoop:
         L.wheel = <uint32_t *>malloc(WHEEL * sizeof(uint32_t))
         L.table_mask = 65535
         L.table = <uint32_t *>malloc((L.table_mask + 1) * sizeof(uint32_t))
-        L.histogram = <uint64_t *>calloc(HISTOGRAMS * BUCKETS, sizeof(uint64_t))
+        L.histogram = <uint64_t *>calloc(HISTOGRAMS_N * BUCKETS, sizeof(uint64_t))
         L.notable = <Notable *>calloc(NOTABLE, sizeof(Notable))
         L.out_header = <mmsghdr *>calloc(OUT, sizeof(mmsghdr))
         L.out_iov = <iovec *>calloc(OUT, sizeof(iovec))
@@ -160,7 +164,7 @@ cdef class LoadLoop:
         L.ladders = config.ladders
         if L.ladders > 0:
             L.ring = open_ring()
-            L.kept = <Kept *>calloc(KEPT_MOST + 1, sizeof(Kept))
+            L.kept = <Kept *>calloc(LADDERS + 1, sizeof(Kept))
             if L.ring == NULL or L.kept == NULL:
                 raise MemoryError
         self._templates()
@@ -190,9 +194,7 @@ cdef class LoadLoop:
             L.wills_fd = os.memfd_create("callwright-load", os.MFD_CLOEXEC)
         media_prepare(L, config)
         if L.has_media and L.m.shared:
-            from callwright.generator.loop import open_shared_port
-
-            self.shared = open_shared_port(config.media, joined=True)
+            self.shared = bind_one_of(config.media.host, config.media.low, config.media.high)
             L.m.fd = self.shared.fileno()
             L.m.shared_port = self.shared.getsockname()[1]
 
@@ -249,9 +251,7 @@ cdef class LoadLoop:
 
     cdef _open(self):
         cdef Loop *L = self.L
-        from callwright.generator.loop import open_sockets
-
-        self.sockets = open_sockets(self.config)
+        self.sockets = open_sockets(self.config.local, self.config.remote, share_port=self.config.share_port)
         self.shared = None
         L.fd = self.sockets[0].fileno()
         if self.config.remote is not None:
@@ -274,7 +274,7 @@ cdef class LoadLoop:
                     free(call_at(L, i).dialog)
             for i in range(L.calls >> 12):
                 free(L.chunk[i])
-        for i in range(TEMPLATES):
+        for i in range(MESSAGES_N):
             free(L.template[i].text)
         free(L.chunk)
         free(L.wheel)
@@ -352,7 +352,7 @@ cdef class LoadLoop:
         L.sweep = 0
         memset(&L.count[0], 0, sizeof(L.count))
         memset(&L.codes[0], 0, sizeof(L.codes))
-        memset(L.histogram, 0, HISTOGRAMS * BUCKETS * sizeof(uint64_t))
+        memset(L.histogram, 0, HISTOGRAMS_N * BUCKETS * sizeof(uint64_t))
         L.notables = 0
         forget_kept(L)
 
@@ -384,11 +384,11 @@ cdef class LoadLoop:
 
     def counters(self):
         cdef int i
-        return [self.L.count[i] for i in range(C_FIELDS)]
+        return [self.L.count[i] for i in range(COUNTERS_N)]
 
     def take_latest(self):
-        cdef uint64_t worst = self.L.count[C_LATEST]
-        self.L.count[C_LATEST] = 0
+        cdef uint64_t worst = self.L.count[C_LATEST_US]
+        self.L.count[C_LATEST_US] = 0
         return worst
 
     def codes(self):
@@ -396,12 +396,12 @@ cdef class LoadLoop:
         return {i: self.L.codes[i] for i in range(CODES) if self.L.codes[i]}
 
     def histogram(self, int which):
-        if not 0 <= which < HISTOGRAMS:
+        if not 0 <= which < HISTOGRAMS_N:
             raise IndexError(which)
         return (<const char *>(self.L.histogram + which * BUCKETS))[: BUCKETS * sizeof(uint64_t)]
 
     def histograms(self):
-        return (<const char *>self.L.histogram)[: HISTOGRAMS * BUCKETS * sizeof(uint64_t)]
+        return (<const char *>self.L.histogram)[: HISTOGRAMS_N * BUCKETS * sizeof(uint64_t)]
 
     def note_slower_than(self, uint32_t microseconds):
         self.L.notable_pdd = microseconds
@@ -426,8 +426,8 @@ cdef class LoadLoop:
         if self.running or L.kept == NULL:
             return []  # the slowest call may be replaced while it is read
         found = [told_ladder(L, &L.kept[i]) for i in range(L.kept_n)]
-        if L.kept[KEPT_MOST].messages:
-            found.append(told_ladder(L, &L.kept[KEPT_MOST]))
+        if L.kept[LADDERS].messages:
+            found.append(told_ladder(L, &L.kept[LADDERS]))
         return found
 
     def close(self):
@@ -614,4 +614,3 @@ def leads_to(LoadLoop loop, bytes uri):
 
 
 digest_prepare()
-assert len(COUNTERS) == C_FIELDS

@@ -12,14 +12,9 @@ cdef enum:
     IN_SIZE = 8192
     CONTROL_SIZE = 128
 
-    BUCKETS = 3072              # of a histogram: 128 to the octave, so within 0.8 %
-    MOS_LEAST = 1429            # thousandths: of MOS each bucket is one, so that a limit is exact
-    HISTOGRAMS = 10
-    COUNTS = 64
     CODES = 700
     NOTABLE = 1024
     SEGMENTS = 64               # of a template
-    TEMPLATES = 12
 
 cdef enum:
     S_FREE = 0
@@ -34,84 +29,6 @@ cdef enum:
     S_ANSWERED = 9              # the 2xx is repeated until the ACK
     S_CONFIRMED = 10
     S_REJECTED = 11             # Timers G and H
-
-cdef enum:
-    O_ANSWERED = 0
-    O_CANCELED = 1
-    O_TIMEOUT = 2
-    O_NO_ANSWER = 3
-    O_BYE_TIMEOUT = 4
-    O_REFUSED = 5
-    O_UNREACHABLE = 6
-    O_UNEXPECTED = 7
-    O_NO_PORT = 8
-    O_NO_ACK = 9
-    O_NO_MEDIA = 10
-    O_MEDIA_GAPS = 11
-    O_STATUS = 12
-    OUTCOMES = 13
-
-# In the order of callwright.generator.loop.COUNTERS.
-cdef enum:
-    C_OUTCOME = 0
-    C_ATTEMPTED = 13
-    C_ESTABLISHED = 14
-    C_CONFIRMED = 15
-    C_ACTIVE = 16
-    C_PEAK = 17
-    C_SENT = 18
-    C_RECEIVED = 19
-    C_RESENT = 20
-    C_REPEATED = 21
-    C_MALFORMED = 22
-    C_STRAY = 23
-    C_DROPS = 24
-    C_SEND_ERRORS = 25
-    C_SEND_BLOCKED = 26
-    C_RETRY_AFTER = 27
-    C_RETRY_AFTER_MAX = 28
-    C_CHALLENGED = 29
-    C_REGISTERED = 30
-    C_HUNG_UP = 31
-    C_ABANDONED = 32
-    C_WITHHELD = 33
-    C_TICKS = 34
-    C_LATE = 35
-    C_RTP_SENT = 36
-    C_RTP_RECEIVED = 37
-    C_RTP_LOST = 38
-    C_RTP_DISCARDED = 39
-    C_RTP_DUPLICATED = 40
-    C_RTP_REORDERED = 41
-    C_RTP_UNMATCHED = 42
-    C_RTP_SEND_ERRORS = 43
-    C_STREAMS = 44
-    C_STREAMS_PEAK = 45
-    C_MEDIA_DROPS = 46
-    C_STREAMS_ENDED = 47
-    C_STREAMS_SILENT = 48
-    C_STREAMS_MOVED = 49
-    C_RTP_GAPS = 50
-    C_RTP_DUE = 51                # ms
-    C_RTP_GAP = 52
-    C_RTP_DTX = 53
-    C_REGISTRATIONS = 54
-    C_REGISTRATIONS_FAILED = 55
-    C_CPU = 56                  # ns of the loop's thread
-    C_LATEST = 57               # µs: the worst lateness since it was last read
-    C_FIELDS = 58
-
-cdef enum:
-    H_PDD = 0
-    H_SETUP = 1
-    H_BYE = 2
-    H_REGISTER = 3
-    H_LATENESS = 4
-    H_RTP_LATENESS = 5
-    H_JITTER = 6
-    H_MOS = 7                   # in thousandths
-    H_LOSS = 8                  # of a stream, in hundredths of a percent
-    H_UNHEARD = 9               # likewise: its time that was in gaps
 
 cdef struct Address:
     uint8_t raw[28]             # sockaddr_in or sockaddr_in6
@@ -250,7 +167,7 @@ cdef struct Loop:
     uint32_t *wheel
     uint32_t wheel_tick
     # templates and accounts
-    Template template[TEMPLATES]
+    Template template[MESSAGES_N]
     uint8_t *field_text
     Part *field_part
     uint32_t accounts, columns
@@ -269,18 +186,18 @@ cdef struct Loop:
     uint8_t *in_control
     uint8_t *scratch
     # numbers
-    uint64_t count[COUNTS]
+    uint64_t count[COUNTERS_N]
     uint64_t codes[CODES]
-    uint64_t *histogram         # HISTOGRAMS × BUCKETS
+    uint64_t *histogram         # HISTOGRAMS_N × BUCKETS
     Notable *notable
     uint64_t notables
     # messages of calls that failed
     uint8_t *ring
     uint64_t said               # the position behind the newest entry
-    Kept *kept                  # KEPT_MOST, and the slowest call
+    Kept *kept                  # LADDERS, and the slowest call
     int kept_n
     int ladders                 # of each class of failures
-    int kept_by_class[OUTCOMES + CODES]
+    int kept_by_class[OUTCOMES_N + CODES]
     uint32_t slowest            # µs
     Call *about                 # the call of the request that is answered now
     uint64_t last_drops, last_wild_drops

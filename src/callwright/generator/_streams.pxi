@@ -555,9 +555,9 @@ cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:
     if s.due_ns:
         record(L, H_UNHEARD, <uint64_t>(100.0 * (100.0 - heard(s))))
         L.count[C_RTP_GAPS] += <uint64_t>s.silences
-        L.count[C_RTP_DUE] += <uint64_t>(s.due_ns // 1000000)
-        L.count[C_RTP_GAP] += <uint64_t>(s.gap_ns // 1000000)
-        L.count[C_RTP_DTX] += <uint64_t>(s.dtx_ns // 1000000)
+        L.count[C_RTP_DUE_MS] += <uint64_t>(s.due_ns // 1000000)
+        L.count[C_RTP_GAP_MS] += <uint64_t>(s.gap_ns // 1000000)
+        L.count[C_RTP_DTX_MS] += <uint64_t>(s.dtx_ns // 1000000)
     if s.audible:
         mos = rating(m, s)
         expected = expected_of(s)

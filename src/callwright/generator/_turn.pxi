@@ -139,8 +139,8 @@ cdef void start_calls(Loop *L) noexcept nogil:
             return
         late = <uint64_t>((now - L.next_start) / 1000.0)
         record(L, H_LATENESS, late)
-        if late > L.count[C_LATEST]:
-            L.count[C_LATEST] = late
+        if late > L.count[C_LATEST_US]:
+            L.count[C_LATEST_US] = late
         if late > 20000:
             L.count[C_LATE] += 1
         if not start_call(L):
@@ -248,8 +248,8 @@ cdef bint turn_until_done(Loop *L) noexcept nogil:
         L.turn += 1
         if (L.turn & 63) == 0:
             clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu)
-            L.count[C_CPU] = <uint64_t>cpu.tv_sec * 1000000000ULL + <uint64_t>cpu.tv_nsec
-            L.count[C_TICKS] += 64
+            L.count[C_CPU_NS] = <uint64_t>cpu.tv_sec * 1000000000ULL + <uint64_t>cpu.tv_nsec
+            L.count[C_TURNS] += 64
         if finished(L):
             flush(L)
             return True

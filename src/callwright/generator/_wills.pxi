@@ -1,19 +1,7 @@
 # What ends each call, in memory that the guardian of this process maps too: a page for each call, with the
 # INVITE as it was sent and the 2xx as it came. No system call; nothing is copied but the two heads.
-# Written by the loop's thread alone; read by the guardian once this process is gone. Its layout is read by
-# `callwright.generator.wills`, and a test holds both equal.
-
-cdef enum:
-    WILL_SIZE = 4096
-    WILL_TEXT = 2016            # octets of a head, at most
-    WILL_INVITE_AT = 64
-    WILL_ANSWER_AT = 2080
-
-cdef enum:
-    WILL_FREE = 0
-    WILL_CALLED = 1             # the INVITE left, and no 2xx came
-    WILL_ANSWERED = 2
-    WILL_TAKEN = 3              # a call that came in and that we answered
+# Written by the loop's thread alone; read by the guardian once this process is gone. Its layout is
+# read by `callwright.generator.wills`.
 
 cdef struct Will:
     uint32_t state

@@ -6,167 +6,16 @@ reads its numbers while it runs; numbers read meanwhile are each right, though n
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import ipaddress
 import re
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from callwright.net.address import family_of, sockaddr
-from callwright.net.ports import SO_TIMESTAMPNS
-from callwright.net.udp import enable_error_queue
+from callwright.generator.names import SLOTS
 from callwright.sip.transport import Address
 
-__all__ = [
-    "BUCKETS",
-    "COUNTERS",
-    "FIRST_VERSION",
-    "HISTOGRAMS",
-    "LADDERS",
-    "LADDER_MESSAGES",
-    "MESSAGES",
-    "MOS_LEAST",
-    "OUTCOMES",
-    "SLOTS",
-    "CallNoted",
-    "Ladder",
-    "Loop",
-    "LoopConfig",
-    "MediaConfig",
-    "MessageNoted",
-    "NoNativeLoop",
-    "Segments",
-    "bucket_value",
-    "compile_message",
-    "mos_value",
-    "native_loop",
-    "networks_of",
-    "open_shared_port",
-    "open_sockets",
-]
-
-OUTCOMES = (
-    "answered",
-    "canceled",
-    "timeout",  # no response at all in 64·T1
-    "no_answer",  # rang for too long, or 2xx after we gave up
-    "bye_timeout",  # answered, but its BYE was not
-    "refused",  # ICMP port unreachable
-    "unreachable",  # another ICMP error, or no way there
-    "unexpected",  # a 2xx without tag or Contact, and the like
-    "no_port",  # the range of RTP ports was exhausted
-    "no_ack",  # we answered and never saw the ACK
-    "no_media",  # answered, and no RTP packet with audio came
-    "media_gaps",  # answered, and less than `MediaConfig.min_heard` of the call was without a gap
-    "status",  # a final response other than 2xx; `codes` says which
-)
-"""How a call ended. The first is a success, the second is nobody's failure, all others are failures."""
-
-COUNTERS = (
-    *OUTCOMES,
-    "attempted",
-    "established",  # a 2xx was received, or sent
-    "confirmed",  # answering side: the ACK came
-    "active",
-    "peak",
-    "sent",  # SIP messages
-    "received",
-    "resent",
-    "repeated",  # what the other side sent again
-    "malformed",
-    "stray",  # belongs to no call of ours
-    "drops",  # datagrams that the kernel dropped for want of buffer (SO_RXQ_OVFL)
-    "send_errors",
-    "send_blocked",
-    "retry_after",  # responses with Retry-After
-    "retry_after_max",  # seconds
-    "challenged",
-    "registered",
-    "hung_up",  # by the other side
-    "abandoned",  # not ended when the time for stopping was over; counted as failed or canceled as well
-    "withheld",  # calls due, but as many were under way as permitted
-    "turns",
-    "late",  # calls placed more than 20 ms after they were due
-    "rtp_sent",
-    "rtp_received",
-    "rtp_lost",
-    "rtp_discarded",
-    "rtp_duplicated",
-    "rtp_reordered",
-    "rtp_unmatched",
-    "rtp_send_errors",
-    "streams",
-    "streams_peak",
-    "media_drops",
-    "streams_ended",
-    "streams_silent",
-    "streams_moved",  # they went on from another address, and we follow them there
-    "rtp_gaps",  # half a second or more without a packet, where audio was due
-    "rtp_due_ms",  # time in which audio was due
-    "rtp_gap_ms",
-    "rtp_dtx_ms",  # left out by the sender on purpose
-    "registrations",  # REGISTER requests that the answering side took
-    "registrations_failed",
-    "cpu_ns",
-    "latest_us",
-)
-HISTOGRAMS = (
-    "pdd",
-    "setup",
-    "bye",
-    "register",
-    "lateness",
-    "rtp_lateness",
-    "jitter",
-    "mos",
-    "loss",
-    "unheard",
-)
-"""In microseconds, but `mos` in thousandths, `loss` (of a stream) and `unheard` (its time in gaps) in
-hundredths of a percent."""
-BUCKETS = 3072
-MOS_LEAST = 1429
-"""Thousandths: of MOS a bucket is one of these and up, so that a limit is held exactly."""
-
-MESSAGES = (
-    "invite",
-    "ack",
-    "ack_failed",
-    "bye",
-    "cancel",
-    "register",
-    "ringing",
-    "ok",
-    "empty",
-    "hangup",
-    "challenge",
-    "registered",
-)
-SLOTS = (
-    "literal",
-    "id",
-    "branch",
-    "cseq",
-    "to",
-    "target",
-    "routes",
-    "port",
-    "ssrc",
-    "field",
-    "authorization",
-    "number",
-    "local",
-    "call_id",
-    "tag",
-    "direction",
-    "version",
-)
-#: Of the SDP of a loop: ten digits, as many as it can rise to.
-FIRST_VERSION = 1_000_000_000
 Segments = tuple[tuple[str, bytes | int], ...]
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::(\d+))?\}")
 
@@ -208,12 +57,6 @@ class Ladder(NamedTuple):
     messages: tuple[MessageNoted, ...]
 
 
-LADDER_MESSAGES = 40
-"""The most messages of one call that are kept."""
-LADDERS = 256
-"""The most calls of which a loop keeps the messages."""
-
-
 def compile_message(text: str) -> Segments:
     """A message with `{slot}` and `{field:N}` as the segments that a loop fills. Raises ValueError."""
     segments: list[tuple[str, bytes | int]] = []
@@ -229,19 +72,6 @@ def compile_message(text: str) -> Segments:
     if at < len(text):
         segments.append(("literal", text[at:].encode("utf-8", "surrogateescape")))
     return tuple(segments)
-
-
-def mos_value(index: int) -> int:
-    """Thousandths of a bucket of MOS. The first holds all that are lower, and is taken for the lowest."""
-    return MOS_LEAST + index if index else 1000
-
-
-def bucket_value(index: int) -> int:
-    """The least value of a histogram's bucket."""
-    if index < 256:
-        return index
-    shift = index // 128 - 1
-    return (index - 128 * shift) << shift
 
 
 def networks_of(texts: Sequence[str]) -> tuple[tuple[bytes, int], ...]:
@@ -405,92 +235,6 @@ class Loop(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def open_sockets(config: LoopConfig) -> tuple[socket.socket, ...]:
-    """The sockets of a loop: one that is connected to the target and one for all others on the same port, or,
-    without a target, one. Raises OSError.
-
-    A connected socket needs no look at the routing table for each datagram, and gets ICMP errors everywhere.
-    """
-    first = _socket(config, connect=config.remote)
-    if config.remote is None:
-        return (first,)
-    host, port = first.getsockname()[:2]
-    try:
-        return first, _socket(config, at=Address(host, port))
-    except OSError:
-        first.close()
-        raise
-
-
-#: linux/socket.h; CPython does not export them.
-_SO_RXQ_OVFL = 40
-_UDP_GRO = 104
-_SO_RCVBUFFORCE = 33
-_SO_SNDBUFFORCE = 32
-BUFFER = 32 * 1024 * 1024
-
-
-def _socket(
-    config: LoopConfig, *, connect: Address | None = None, at: Address | None = None
-) -> socket.socket:
-    local = at or config.local
-    sock = socket.socket(family_of(local.host), socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if config.remote is not None or config.share_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        enlarge(sock, BUFFER)
-        if sys.platform == "linux":
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-            enable_error_queue(sock)
-        sock.bind(sockaddr(local))
-        if connect is not None:
-            sock.connect(sockaddr(connect))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def open_shared_port(media: MediaConfig, *, joined: bool = False) -> socket.socket:
-    """The one port of all streams: the first free even one of the range. Raises OSError.
-
-    With `joined` the kernel may hand over several packets of one flow in one piece (UDP_GRO, udp(7)), each as
-    long as its control message says.
-    """
-    for port in range(media.low + media.low % 2, media.high + 1, 2):
-        sock = socket.socket(family_of(media.host), socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.bind(sockaddr(Address(media.host, port)))
-        except OSError as error:
-            sock.close()
-            if error.errno == errno.EADDRINUSE:
-                continue
-            raise
-        enlarge(sock, BUFFER)
-        if sys.platform == "linux":
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            if joined:
-                with contextlib.suppress(OSError):  # a kernel before 5.0
-                    sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
-        return sock
-    raise OSError(errno.EADDRINUSE, f"no RTP port is free in {media.low}-{media.high} on {media.host}")
-
-
-def enlarge(sock: socket.socket, size: int) -> None:
-    """Buffers as large as the kernel permits; larger than its limit where we may."""
-    for option, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, option, size)
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, force, size)
 
 
 class NoNativeLoop(Exception):

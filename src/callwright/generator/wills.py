@@ -2,7 +2,7 @@
 
 A slot of a page for each call, written by `_wills.pxi`:
 
-    0    state           0 free, 1 called, 2 answered, 3 taken (a call that came in, answered by us)
+    0    state           an index of WILL_STATES
     4    octets of the INVITE's head, at 64
     8    octets of the 2xx's head, at 2080
     12   number of the account
@@ -11,15 +11,16 @@ A slot of a page for each call, written by `_wills.pxi`:
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import mmap
 import os
 import re
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from callwright.generator.names import WILL_ANSWER_AT, WILL_INVITE_AT, WILL_SIZE, WILL_STATES, WILL_TEXT
 from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import MalformedMessage, Message, Request, parse_datagram
@@ -28,9 +29,7 @@ from callwright.sip.will import Will, will_of_messages
 
 _log = logging.getLogger(__name__)
 
-SLOT, TEXT = 4096, 2016
-INVITE_AT, ANSWER_AT = 64, 2080
-FREE, CALLED, ANSWERED, TAKEN = range(4)
+FREE, CALLED, ANSWERED, TAKEN = range(len(WILL_STATES))
 _HEAD = struct.Struct("=IIII28sI")
 _NEEDED = re.compile(
     rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|max-forwards|route|record-route|(?:proxy-)?authorization)"
@@ -52,17 +51,17 @@ class Bequest(NamedTuple):
 def bequests(descriptor: int) -> Iterator[Bequest]:
     """Of every call that has not ended, in memory whose writer is gone."""
     size = os.fstat(descriptor).st_size
-    if size < SLOT:
+    if size < WILL_SIZE:
         return
     with mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) as memory:
         for at in _used(descriptor, size):
             state, invite, answer, account, raw, length = _HEAD.unpack_from(memory, at)
-            if state not in (CALLED, ANSWERED, TAKEN) or invite > TEXT or answer > TEXT:
+            if state not in (CALLED, ANSWERED, TAKEN) or invite > WILL_TEXT or answer > WILL_TEXT:
                 continue
             yield Bequest(
                 state,
-                memory[at + INVITE_AT : at + INVITE_AT + invite],
-                memory[at + ANSWER_AT : at + ANSWER_AT + answer],
+                memory[at + WILL_INVITE_AT : at + WILL_INVITE_AT + invite],
+                memory[at + WILL_ANSWER_AT : at + WILL_ANSWER_AT + answer],
                 account,
                 _address(raw[:length]) if state == TAKEN else None,
             )
@@ -121,17 +120,15 @@ def _used(descriptor: int, size: int) -> Iterator[int]:
             end = os.lseek(descriptor, at, os.SEEK_HOLE)
         except OSError:
             return
-        yield from range(at - at % SLOT, min(end, size - SLOT + 1), SLOT)
+        yield from range(at - at % WILL_SIZE, min(end, size - WILL_SIZE + 1), WILL_SIZE)
         at = end
 
 
 def _address(raw: bytes) -> Address | None:
-    if len(raw) < 16:
-        return None
-    (family,) = struct.unpack_from("=H", raw)
-    port = int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_INET:
-        return Address(socket.inet_ntop(family, raw[4:8]), port)
-    if family == socket.AF_INET6 and len(raw) >= 24:
-        return Address(socket.inet_ntop(family, raw[8:24]), port)
-    return None
+    """Of a sockaddr_in (16 octets) or sockaddr_in6 (28)."""
+    packed = {16: raw[4:8], 28: raw[8:24]}.get(len(raw))
+    return (
+        None
+        if packed is None
+        else Address(str(ipaddress.ip_address(packed)), int.from_bytes(raw[2:4], "big"))
+    )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from callwright.generator.loop import OUTCOMES, CallNoted, Ladder
+from callwright.generator.loop import CallNoted, Ladder
+from callwright.generator.names import OUTCOMES
 from callwright.load.ladders import chosen
 from callwright.load.plan import Plan
 from callwright.load.statistics import LostProcess, Second, Snapshot, second_of, together

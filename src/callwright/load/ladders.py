@@ -8,7 +8,8 @@ from typing import Any
 
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown_octets
-from callwright.generator.loop import OUTCOMES, CallNoted, Ladder
+from callwright.generator.loop import CallNoted, Ladder
+from callwright.generator.names import OUTCOMES
 
 LONGEST = 16_384
 """Octets of one message that are told."""

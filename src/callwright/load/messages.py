@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callwright.generator.loop import FIRST_VERSION, Segments, compile_message
+from callwright.generator.loop import Segments, compile_message
+from callwright.generator.names import FIRST_VERSION
 
 PRODUCT = "Callwright"
 _ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE\r\n"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from callwright.generator.loop import BUCKETS, COUNTERS, HISTOGRAMS, OUTCOMES, bucket_value, mos_value
+from callwright.generator.names import BUCKETS, COUNTERS, HISTOGRAMS, OUTCOMES, bucket_value, mos_value
 
 if TYPE_CHECKING:
     import numpy as np
