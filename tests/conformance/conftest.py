@@ -1,4 +1,4 @@
-"""One suite, every adapter: the stores on SQLite, and on PostgreSQL started for the tests."""
+"""One suite, every adapter: stores on SQLite and PostgreSQL, brokers in memory and NATS."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.tables import metadata
 from callwright.control.storage.stores import Stores, open_stores
+from callwright.dispatch.broker import Broker
+from callwright.dispatch.memory import MemoryBroker
+from callwright.dispatch.nats import NatsBroker
+from callwright.host.nats_server import NatsServer
 from tests.kit import postgresql, swift
 
 
@@ -75,3 +79,22 @@ def s3_server() -> Iterator[swift.Swift]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def brokers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Broker, Broker]]:
+    """The platform's connection and an agent's."""
+    if request.param == "memory":
+        shared = MemoryBroker(redeliver_after=0.5)
+        yield shared, shared
+        await shared.close()
+        return
+    server = NatsServer(tmp_path / "nats")
+    await server.start()
+    platform = await NatsBroker.connect(server.url, **server.credentials(), redeliver_after=0.5)
+    account = await server.account("7", "lab")
+    agent = await NatsBroker.connect(account.nats_url, user=account.user, password=account.password)
+    yield platform, agent
+    await agent.close()
+    await platform.close()
+    await server.close()

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from callwright.dispatch.broker import Broker, Message, NoAnswer
-from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.nats import NatsBroker
-from callwright.host.nats_server import NatsServer
 
-REDELIVER = 0.5
-
-
-@pytest.fixture(params=["memory", "nats"])
-async def brokers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Broker, Broker]]:
-    """The platform's connection and an agent's."""
-    if request.param == "memory":
-        shared = MemoryBroker(redeliver_after=REDELIVER)
-        yield shared, shared
-        await shared.close()
-        return
-    server = NatsServer(tmp_path / "nats")
-    await server.start()
-    platform = await NatsBroker.connect(server.url, **server.credentials(), redeliver_after=REDELIVER)
-    account = await server.account("7", "lab")
-    agent = await NatsBroker.connect(account.nats_url, user=account.user, password=account.password)
-    yield platform, agent
-    await agent.close()
-    await platform.close()
-    await server.close()
+REDELIVER = 0.5  # as the brokers of these tests have it
 
 
 class Heard:

@@ -4,7 +4,7 @@ import pytest
 
 from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.registrar import Registrar
-from callwright.pbx.routing import Refusal, Ring, Strategy, route
+from callwright.pbx.routing import Refuse, Ring, Route, Strategy, route
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request
 from callwright.sip.transport import Address, Hop, Transport
@@ -32,11 +32,11 @@ def registrar(*contacts: str) -> Registrar:
     return registrar
 
 
-def dial(target: str, *contacts: str, now: float = 0.0, strategy: Strategy = Strategy.ALL) -> Ring | Refusal:
+def dial(target: str, *contacts: str, now: float = 0.0, strategy: Strategy = Strategy.ALL) -> Route:
     return route(Uri.parse(target), ACCOUNTS, registrar(*contacts), now, strategy=strategy)
 
 
-def groups(ring: Ring | Refusal) -> list[list[str]]:
+def groups(ring: Route) -> list[list[str]]:
     assert isinstance(ring, Ring)
     return [[str(binding.contact) for binding in group] for group in ring.groups]
 
@@ -82,11 +82,11 @@ def test_contacts_ring_by_preference_where_wanted() -> None:
 )
 def test_who_cannot_be_rung_is_told_why(target: str, status: int) -> None:
     refusal = dial(target, "<sip:1001@192.0.2.50>")
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, Refuse)
     assert refusal.status == status
 
 
 def test_an_expired_contact_is_not_rung() -> None:
     refusal = dial("sip:1001@pbx.test", "<sip:1001@192.0.2.50>;expires=60", now=60)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, Refuse)
     assert refusal.status == 480

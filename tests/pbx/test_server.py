@@ -16,7 +16,14 @@ from callwright.net.tls import TlsSettings
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.terms import EndedBy
 from callwright.pbx.accounts import Account
-from callwright.pbx.record import BindingChanged, CallFinished, CallPlaced, PbxEvent
+from callwright.pbx.record import (
+    BindingChanged,
+    CallConnected,
+    CallFinished,
+    CallPlaced,
+    CallRinging,
+    PbxEvent,
+)
 from callwright.pbx.server import Listen, Pbx, PbxConfig
 from callwright.phone.guard import Estate, KeptLoad
 from callwright.phone.phone import Phone
@@ -69,7 +76,13 @@ async def test_accounts_call_each_other_on_every_transport(transport: Transport,
             200,
             "caller",
         )
-    assert [type(event) for event in told[:3]] == [BindingChanged, CallPlaced, CallFinished]
+    assert [type(event) for event in told[:5]] == [
+        BindingChanged,
+        CallPlaced,
+        CallRinging,
+        CallConnected,
+        CallFinished,
+    ]
 
 
 async def test_relayed_media_passes_both_ways_and_taps_see_it() -> None:

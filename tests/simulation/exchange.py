@@ -41,6 +41,11 @@ def description(port: int = 40_000, *, host: str = "192.0.2.9", direction: str =
     return "\r\n".join(lines).encode()
 
 
+def wall_at(now: float) -> float:
+    """The calendar of the simulation begins at 2023-11-14 22:13:20 UTC."""
+    return 1_700_000_000.0 + now
+
+
 OFFER = description(40_000)
 ANSWER = description(50_000)
 
@@ -119,7 +124,7 @@ class Exchange:
         self.clock = Clock()
         accounts = Accounts(DOMAIN, [Account(user, f"secret of {user}", f"Name {user}") for user in users])
         self.registrar = Registrar(accounts)
-        self.pbx = B2bua(self.registrar, config or B2buaConfig(), seeded_entropy(seed), paths)
+        self.pbx = B2bua(self.registrar, config or B2buaConfig(), seeded_entropy(seed), wall_at, paths)
         self.phones: dict[Address, PhoneAt] = {}
         self.fate = fate
         self.log: list[Sent] = []

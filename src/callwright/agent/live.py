@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages.live import Progress
 from callwright.dispatch.messages.runs import Attempt, IntentNotice
 from callwright.dispatch.messages.wire import Answer, BadMessage, decode, encode
+from callwright.dispatch.telling import Teller
 from callwright.net.clock import Clock
 from callwright.phone.intent import Intent, Withheld
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _INTENT_SECONDS = 2.0
 _INTENT_PATIENCE = 10.0  # at least so long, and at least two leases, an INVITE waits for the platform
 _AGAIN = 0.1
-_MOST_WAITING = 500  # events of progress; older ones are dropped, for they are only watched
+_MOST_WAITING = 500  # events; older ones are dropped, for they are only watched
 
 
 class Live:
@@ -32,7 +32,7 @@ class Live:
     `superseded`: the platform did not give leave for the first INVITE, as the attempt is another's business
     by now; none has left.
     `withheld`: why no call is placed now, the end of a sentence; `on_hold` hears of it (True) and of its end.
-    `has_calls` tells whether any is on, or may be.
+    `has_calls` tells whether any is on, or may be. `calls` takes news of the calls of the run's own PBX.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Live:
         self._lease_seconds = lease_seconds
         self._began = clock.now()
         self._announced: asyncio.Future[None] | None = None
-        self._waiting: deque[Progress] = deque(maxlen=_MOST_WAITING)
-        self._sending: asyncio.Task[None] | None = None
+        self._progress = Teller(broker, subject.of_agent(agent_id, subject.PROGRESS), _MOST_WAITING)
+        self.calls = Teller(broker, subject.of_agent(agent_id, subject.CALL), _MOST_WAITING)
 
     # -- stopping
 
@@ -130,17 +130,7 @@ class Live:
         """For people who watch; never waits, and may be lost."""
         attempt = self.attempt
         at = round(self._clock.now() - self._began, 3)
-        self._waiting.append(Progress(attempt.session_id, attempt.run_id, attempt.attempt, at, kind, data))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.ensure_future(self._send())
-
-    async def _send(self) -> None:
-        to = subject.of_agent(self._agent_id, subject.PROGRESS)
-        while self._waiting:
-            try:
-                await self._broker.publish(to, encode(self._waiting.popleft()))
-            except BrokerError:
-                continue
+        self._progress.tell(Progress(attempt.session_id, attempt.run_id, attempt.attempt, at, kind, data))
 
     def close(self) -> None:
-        self._waiting.clear()
+        self._progress.forget()

@@ -91,7 +91,7 @@ class Carrier:
             async with AsyncExitStack() as left_at_the_end:
                 if scenario.needs_pbx:
                     address, trusting = await left_at_the_end.enter_async_context(
-                        embedded_pbx(passwords, scenario.transport)
+                        embedded_pbx(passwords, scenario.transport, live.calls)
                     )
                     own = (*own, (address.host, address.port))
                     scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)

@@ -248,7 +248,9 @@ def _line(event: PbxEvent, verbose: bool) -> str:
     from callwright.pbx.record import (
         AccessDenied,
         BindingChanged,
+        CallConnected,
         CallPlaced,
+        CallRinging,
         SourceBanned,
         SourceReleased,
     )
@@ -261,13 +263,13 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
     if isinstance(event, AccessDenied):
         return f"{event.method} from {event.source} as {event.username}: {event.reason}"
-    if isinstance(event, SourceBanned | SourceReleased):
-        return ""  # the PBX logs it
+    if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected):
+        return ""  # the PBX logs bans; a call has a line at its begin and one at its end
     record = event.record
     if isinstance(event, CallPlaced):
-        return f"call {record.id}: {record.caller or 'somebody'} calls {record.callee}"
+        return f"call {record.number}: {record.caller or 'somebody'} calls {record.callee}"
     talk = f" after {record.talked:.1f} s of talk" if record.answered_at is not None else ""
-    return f"call {record.id}: {record.status}{talk}, ended by the {record.ended_by}. {record.reason}"
+    return f"call {record.number}: {record.status}{talk}, ended by the {record.ended_by}. {record.reason}"
 
 
 def _call_json(record: CallRecord) -> dict[str, Any]:
@@ -279,7 +281,7 @@ def _call_json(record: CallRecord) -> dict[str, Any]:
         return None if moment is None else round((moment - start) * 1000, 1)
 
     return {
-        "id": record.id,
+        "id": record.number,
         "caller": record.caller,
         "callee": record.callee,
         "call_id": record.call_id,

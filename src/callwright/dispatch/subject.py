@@ -20,7 +20,7 @@ ACCOUNT = "cw.platform.account"
 HEALTH = "cw.platform.health"
 """Web workers to the keeper: would a run that is queued now be carried out?"""
 
-HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS = (
+HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL = (
     "heartbeat",
     "claim",
     "intent",
@@ -28,6 +28,7 @@ HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS = (
     "result",
     "evidence",
     "progress",
+    "call",
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

@@ -13,7 +13,9 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
+from callwright.net.entropy import Entropy, uuid7
 from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.bridge import Bridge, Invitation
 from callwright.pbx.errand import Errand
@@ -30,6 +32,7 @@ from callwright.pbx.path import DirectPaths, MediaPaths, NoMediaPath
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
+    CallEvent,
     CallFinished,
     CallPlaced,
     CallRecord,
@@ -38,7 +41,18 @@ from callwright.pbx.record import (
     SourceReleased,
 )
 from callwright.pbx.registrar import Binding, Change, Registrar
-from callwright.pbx.routing import Refusal, Ring, Strategy, route
+from callwright.pbx.routing import (
+    Conference,
+    Mailbox,
+    Play,
+    Queue,
+    Refuse,
+    Ring,
+    Route,
+    Strategy,
+    Trunk,
+    route,
+)
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
@@ -62,7 +76,7 @@ _MOST_HELD = 20  # requests of one address
 _MOST_HELD_OF_ALL = 1_000
 _BANNED = "Forbidden (too many accounts were tried from this address)"
 _PUT_OFF = "Service Unavailable (after wrong passwords)"
-_UNREACHABLE = Refusal(480, "Temporarily Unavailable")
+_UNREACHABLE = Refuse(480, "Temporarily Unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +108,22 @@ class B2buaConfig:
 
 
 class B2bua:
-    """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first."""
+    """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first.
+
+    `wall_at`: unix seconds at a moment of `now`.
+    """
 
     def __init__(
         self,
         registrar: Registrar,
         config: B2buaConfig,
-        entropy: Callable[[int], bytes],
+        entropy: Entropy,
+        wall_at: Callable[[float], float],
         paths: MediaPaths | None = None,
         guard: Guard | None = None,
     ) -> None:
         self.config = config
+        self._entropy, self._wall_at = entropy, wall_at
         self.guard = guard or Guard()
         self._held: Counter[str] = Counter()
         self.registrar = registrar
@@ -222,6 +241,10 @@ class B2bua:
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
         """Have `errand` told what becomes of `handle`."""
         self._errands[handle] = errand
+
+    def tell(self, event: CallEvent) -> None:
+        """Something became of a call."""
+        self._events.append(event)
 
     def concluded(self, bridge: Bridge, now: float) -> None:
         """Take it off the live ones."""
@@ -354,42 +377,57 @@ class B2bua:
         """A call of this account; None: of somebody who needs none."""
         self._serial += 1
         target = request.target
+        began = self._wall_at(now)
         record = CallRecord(
-            self._serial,
-            None if account is None else account.user,
-            target.unescaped_user,
-            request.headers.call_id,
-            now,
+            id=uuid7(self._entropy, began),
+            number=self._serial,
+            caller=None if account is None else account.user,
+            callee=target.unescaped_user,
+            call_id=request.headers.call_id,
+            started_at=now,
+            began=began,
         )
-        found = self._ring_for(request, target, account, now)
-        if not isinstance(found, Refusal) and self._too_many(account):
-            found = Refusal(503, "Service Unavailable (too many calls)")
-        if isinstance(found, Refusal):
+        found = self._route_of(request, target, account, now)
+        if isinstance(found, Ring) and self._too_many(account):
+            found = Refuse(503, "Service Unavailable (too many calls)")
+        if isinstance(found, Ring):
+            self._ring(call, request, account, found, record, now)
+        else:
             self._turn_away(call, found, record, now)
-            return
+
+    def _ring(
+        self,
+        call: Call,
+        request: Request,
+        account: Account | None,
+        ring: Ring,
+        record: CallRecord,
+        now: float,
+    ) -> None:
+        """Call the contacts, and join the first that answers with the caller."""
         if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
             # Behind a NAT, and no proxy in between: back the way it came.
             call.use_hop(self.config.permission.led(call.hop, call.hop))
-        hops = [binding.next_hop for group in found.groups for binding in group]
+        hops = [binding.next_hop for group in ring.groups for binding in group]
         try:
             path = self._paths.open(call.hop, hops, now)
         except NoMediaPath as error:
-            refusal = Refusal(503, f"Service Unavailable ({error.reason})")
-            self._turn_away(call, refusal, record, now)
+            refuse = Refuse(503, f"Service Unavailable ({error.reason})")
+            self._turn_away(call, refuse, record, now)
             return
         headers = onward(request.headers, hops_left(request))
         headers += identity_headers(request, account, self._accounts.domain)
         invitation = Invitation(
             caller_address(request, account, self._accounts.domain),
-            NameAddr("", self._address_of(found.account)),
+            NameAddr("", self._address_of(ring.account)),
             tuple(headers),
         )
-        bridge = Bridge(self, call, invitation, found.groups, path, record)
+        bridge = Bridge(self, call, invitation, ring.groups, path, record)
         self._bridges[bridge] = None
         self._events.append(CallPlaced(now, record))
         bridge.start(now)
 
-    def _turn_away(self, call: Call, refusal: Refusal, record: CallRecord, now: float) -> None:
+    def _turn_away(self, call: Call, refusal: Refuse, record: CallRecord, now: float) -> None:
         headers = [("Retry-After", "10")] if refusal.status == 503 else []
         call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
         record.ended_at, record.ended_by = now, "pbx"
@@ -397,18 +435,25 @@ class B2bua:
         self._finished.append(record)
         self._events.append(CallFinished(now, record))
 
-    def _ring_for(self, request: Request, target: Uri, account: Account | None, now: float) -> Ring | Refusal:
+    def _route_of(self, request: Request, target: Uri, account: Account | None, now: float) -> Ring | Refuse:
         """Whom a request means, without the contacts that would lead back to us."""
         if hops_left(request) < 0:
-            return Refusal(483, "Too Many Hops")
-        found = route(target, self._accounts, self.registrar, now, strategy=self.config.strategy)
-        if isinstance(found, Refusal):
-            # A stranger does not learn which accounts there are.
-            return found if account is not None or found.status not in (404, 480) else _UNREACHABLE
-        groups = [tuple(b for b in group if not self._is_own(b.next_hop)) for group in found.groups]
-        if not any(groups):
-            return Refusal(482, "Loop Detected (the contact is this PBX)")
-        return replace(found, groups=tuple(group for group in groups if group))
+            return Refuse(483, "Too Many Hops")
+        found: Route = route(target, self._accounts, self.registrar, now, strategy=self.config.strategy)
+        match found:
+            case Refuse(404 | 480) if account is None:
+                return _UNREACHABLE  # a stranger does not learn which accounts there are
+            case Refuse():
+                return found
+            case Ring():
+                groups = [tuple(b for b in group if not self._is_own(b.next_hop)) for group in found.groups]
+                if not any(groups):
+                    return Refuse(482, "Loop Detected (the contact is this PBX)")
+                return replace(found, groups=tuple(group for group in groups if group))
+            case Play() | Queue() | Mailbox() | Conference() | Trunk():
+                return Refuse(501, f"Not Implemented (no {type(found).__name__.lower()} here)")
+            case _:
+                assert_never(found)
 
     def _too_many(self, account: Account | None) -> bool:
         if len(self._bridges) >= self.config.max_calls:
@@ -455,8 +500,8 @@ class B2bua:
         self, transaction: ServerTransaction, request: Request, account: Account | None, now: float
     ) -> None:
         """MESSAGE, OPTIONS to an account: to all its contacts; the first 2xx is the answer."""
-        found = self._ring_for(request, request.target, account, now)
-        if isinstance(found, Refusal):
+        found = self._route_of(request, request.target, account, now)
+        if isinstance(found, Refuse):
             self.endpoint.respond(transaction, found.status, now=now, reason=found.reason)
             return
         bindings = [binding for group in found.groups for binding in group]

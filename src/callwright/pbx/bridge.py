@@ -22,7 +22,7 @@ from callwright.pbx.passage import (
     reasons_of,
 )
 from callwright.pbx.path import MediaPath, NoMediaPath, Side
-from callwright.pbx.record import BranchRecord, CallRecord
+from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRecord, CallRinging
 from callwright.pbx.registrar import Binding
 from callwright.pbx.renegotiation import Renegotiation
 from callwright.pbx.verdicts import Final, best_of, final_of
@@ -73,6 +73,10 @@ class BridgeHost(Protocol):
 
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
         """Have `errand` told what becomes of `handle`."""
+        ...
+
+    def tell(self, event: CallEvent) -> None:
+        """Something became of the call."""
         ...
 
     def concluded(self, bridge: Bridge, now: float) -> None:
@@ -258,6 +262,7 @@ class Bridge:
                 self._path.settle()
         if self.record.ringing_at is None:
             self.record.ringing_at = now
+            self._host.tell(CallRinging(now, self.record))
         self.caller.ring(
             event.status,
             now=now,
@@ -290,6 +295,7 @@ class Bridge:
             return
         self.record.answered_at, self.record.status = now, response.status
         self.record.reason = response.reason
+        self._host.tell(CallConnected(now, self.record))
         self._offers.told(self.caller, body.description)
         if self._has_offer:
             leg.call.acknowledge(now=now)

@@ -10,6 +10,7 @@ from pathlib import Path
 from callwright.net.own_certificate import own_certificate
 from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import Account
+from callwright.pbx.news import NewsOfCalls
 from callwright.pbx.server import Listen, Pbx, PbxConfig
 from callwright.sip.transport import Address, Transport
 
@@ -18,11 +19,12 @@ HOST = "127.0.0.1"
 
 @asynccontextmanager
 async def embedded_pbx(
-    passwords: Mapping[str, str], transport: str
+    passwords: Mapping[str, str], transport: str, news: NewsOfCalls | None = None
 ) -> AsyncIterator[tuple[Address, TlsSettings | None]]:
     """Serve the accounts of `passwords` (user to password) over `transport` (udp, tcp or tls).
 
-    Gives its address and, over TLS, the settings of a client that trusts its certificate. Raises BindFailed.
+    `news`: see Pbx. Gives its address and, over TLS, the settings of a client that trusts its certificate.
+    Raises BindFailed.
     """
     accounts = [Account(user, password) for user, password in passwords.items()]
     listen = Listen(Transport(transport.upper()), HOST)
@@ -30,5 +32,5 @@ async def embedded_pbx(
         server, client = TlsSettings(), None
         if listen.transport is Transport.TLS:
             server, client = own_certificate(Path(folder), HOST)
-        async with Pbx(PbxConfig(HOST, accounts, (listen,), tls=server)) as pbx:
+        async with Pbx(PbxConfig(HOST, accounts, (listen,), tls=server), news=news) as pbx:
             yield pbx.address, client

@@ -1,4 +1,4 @@
-"""What a PBX remembers of each call, and what it tells of."""
+"""What a PBX remembers of each call, and the events it tells of."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ __all__ = [
     "AccessDenied",
     "BindingChanged",
     "BranchRecord",
+    "CallConnected",
+    "CallEvent",
     "CallFinished",
     "CallPlaced",
     "CallRecord",
+    "CallRinging",
     "PbxEvent",
     "Relayed",
     "SourceBanned",
@@ -43,17 +46,21 @@ class Relayed:
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call through the PBX. Moments are monotonic seconds of the machine's `now`, None: not yet, never.
+    """One call through the PBX. Moments are monotonic seconds of the machine's `now`, None: not yet, never;
+    `wall` has them by the calendar.
 
-    `caller` is the account that credentials proved, None where none were asked for; `callee` the user that
-    was dialled. `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
+    `id` is a UUID of version 7, `number` counts the calls of this PBX, `began` is unix seconds. `caller` is
+    the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
+    `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
     """
 
-    id: int
+    id: str
+    number: int
     caller: str | None
     callee: str | None
     call_id: str
     started_at: float
+    began: float
     ringing_at: float | None = None
     answered_at: float | None = None
     ended_at: float | None = None
@@ -66,6 +73,11 @@ class CallRecord:
     @property
     def over(self) -> bool:
         return self.ended_at is not None
+
+    def wall(self, moment: float | None) -> float | None:
+        """A moment of this call in unix seconds: two of them lie apart by what passed, whatever the clock of
+        the machine is set to meanwhile."""
+        return None if moment is None else self.began + (moment - self.started_at)
 
     @property
     def talked(self) -> float:
@@ -103,6 +115,22 @@ class CallPlaced:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRinging:
+    """The first phone of the callee rings."""
+
+    at: float
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CallConnected:
+    """A phone of the callee has answered."""
+
+    at: float
+    record: CallRecord
+
+
+@dataclass(frozen=True, slots=True)
 class CallFinished:
     """A call is over: refused, given up, or hung up."""
 
@@ -132,4 +160,5 @@ class SourceReleased:
     reason: str
 
 
-PbxEvent = BindingChanged | AccessDenied | CallPlaced | CallFinished | SourceBanned | SourceReleased
+CallEvent = CallPlaced | CallRinging | CallConnected | CallFinished
+PbxEvent = BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased

@@ -1,4 +1,4 @@
-"""Who is meant by a dialled URI: contacts to ring, in groups, or the status that says why not."""
+"""What shall happen with a call to a dialled URI, as a value that the B2BUA carries out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.sip.uri import Uri
 
-__all__ = ["Refusal", "Ring", "Strategy", "route"]
+__all__ = [
+    "Conference",
+    "Mailbox",
+    "Play",
+    "Queue",
+    "Refuse",
+    "Ring",
+    "Route",
+    "Strategy",
+    "Trunk",
+    "route",
+]
 
 
 class Strategy(StrEnum):
@@ -29,29 +40,69 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Refuse:
     """The final response to the caller, with a reason phrase that says more than the number."""
 
     status: int
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Answer, and play an announcement or a menu; `name` says which."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Let the caller wait until somebody of that queue is free."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Take a message for the account."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Conference:
+    """Put the caller into that room."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Place the call outside, by that trunk."""
+
+    name: str
+    number: str
+
+
+Route = Ring | Play | Queue | Mailbox | Conference | Trunk | Refuse
+"""What can happen with a call."""
+
+
 def route(
     target: Uri, accounts: Accounts, registrar: Registrar, now: float, *, strategy: Strategy = Strategy.ALL
-) -> Ring | Refusal:
+) -> Route:
     """The way of a call to ``target`` (the Request-URI): only to our own accounts, for we relay to nobody
     else.
     """
     if not target.is_sip and target.scheme.lower() != "tel":
-        return Refusal(416, "Unsupported URI Scheme")
+        return Refuse(416, "Unsupported URI Scheme")
     if not accounts.serves(target):
-        return Refusal(403, f"Forbidden ({target.host} is not a domain of this PBX)")
+        return Refuse(403, f"Forbidden ({target.host} is not a domain of this PBX)")
     account = accounts.addressed_by(target)
     if account is None:
-        return Refusal(404, "Not Found")
+        return Refuse(404, "Not Found")
     bindings = registrar.bindings(account.user, now)
     if not bindings:
-        return Refusal(480, "Temporarily Unavailable (not registered)")
+        return Refuse(480, "Temporarily Unavailable (not registered)")
     if strategy is Strategy.ALL:
         return Ring(account, (bindings,))
     return Ring(account, tuple(tuple(group) for _, group in groupby(bindings, key=lambda b: b.q)))

@@ -26,8 +26,9 @@ from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import Account, Accounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.guard import Ban, Guard, GuardLimits
+from callwright.pbx.news import NewsOfCalls, news_of
 from callwright.pbx.path import DirectPaths, MediaPaths
-from callwright.pbx.record import CallRecord, PbxEvent, SourceBanned, SourceReleased
+from callwright.pbx.record import CallEvent, CallRecord, PbxEvent, SourceBanned, SourceReleased
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
@@ -92,8 +93,8 @@ class Pbx:
     """Make, start, use and close it on one running loop; an async context manager too.
 
     `taps` see every SIP packet, and with a relay every RTP and RTCP packet; `on_event` gets PbxEvents (a
-    registration, a call placed or finished, credentials refused). `call_guard` keeps what ends the calls at
-    both phones though this process is killed.
+    registration, a step of a call, credentials refused); `news` carries the steps of calls beyond this
+    process. `call_guard` keeps what ends the calls at both phones though this process is killed.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Pbx:
         taps: Sequence[Tap] = (),
         *,
         call_guard: CallGuard | None = None,
+        news: NewsOfCalls | None = None,
         on_event: Callable[[PbxEvent], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
@@ -116,6 +118,7 @@ class Pbx:
         self._taps = tuple(taps)
         self._call_guard = call_guard
         self._testator: Testator | None = None
+        self._news = news
         self._on_event = on_event
         self._on_warning = on_warning
         self._on_error = on_error
@@ -252,6 +255,8 @@ class Pbx:
             )
         elif isinstance(event, SourceReleased):
             _log.warning("%s is no longer banned: %s", event.source, event.reason)
+        elif self._news is not None and isinstance(event, CallEvent):
+            self._news.tell(news_of(event))
         self._on_event(event)
 
     @property
@@ -289,7 +294,10 @@ class Pbx:
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules)
         guard = Guard(config.limits, is_ours=_is_local, permitted=config.permitted)
-        return B2bua(registrar, machine_config, self._entropy, paths, guard)
+        return B2bua(registrar, machine_config, self._entropy, self._wall_at, paths, guard)
+
+    def _wall_at(self, now: float) -> float:
+        return self._clock.wall() - self._clock.now() + now
 
     async def _listen(self, driver: Driver[PbxEvent], wanted: Listen) -> Address:
         """With port 0, the port that another transport has on that host already, where it is free."""

@@ -24,7 +24,7 @@ from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, Wai
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
-from callwright.net.entropy import Entropy
+from callwright.net.entropy import as_uuid
 from callwright.outcome.terms import Blame
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "MOST_KIOSK_DAYS",
     "CredentialSource",
     "RunRecords",
-    "new_session_id",
 ]
 
 #: How long a public link is good for when nothing else is said.
@@ -168,7 +167,7 @@ class RunRecords:
         return run.kiosk_until is not None and run.kiosk_until <= self._clock.wall()
 
     def _token_of(self, run: Run) -> str:
-        return _uuid(self._vault.derive(f"kiosk/{run.session_id}/{run.kiosk}")[:16])
+        return as_uuid(self._vault.derive(f"kiosk/{run.session_id}/{run.kiosk}")[:16])
 
     async def by_kiosk(self, token: str, session_id: str) -> Run:
         """Raises NotFound for a wrong or revoked token, as for an unknown run; LinkExpired for one that was
@@ -238,16 +237,3 @@ def _unknown(field: str, value: str, permitted: Sequence[str]) -> Invalid:
     message = f"{field} {value[:100]!r} is not known."
     entry = {"field": field, "message": message, "value": value[:200], "permitted": list(permitted)}
     return Invalid(message, f"Permitted: {', '.join(permitted)}.", field=field, errors=[entry])
-
-
-def new_session_id(entropy: Entropy) -> str:
-    """A UUID of version 4 (RFC 9562 section 5.4)."""
-    octets = bytearray(entropy(16))
-    octets[6] = octets[6] & 0x0F | 0x40
-    octets[8] = octets[8] & 0x3F | 0x80
-    return _uuid(bytes(octets))
-
-
-def _uuid(octets: bytes) -> str:
-    text = octets.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -32,7 +32,6 @@ from callwright.control.runs.records import (
     KIOSK_DAYS,
     CredentialSource,
     RunRecords,
-    new_session_id,
 )
 from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
@@ -40,11 +39,11 @@ from callwright.control.runs.transitions import Phase
 from callwright.control.tests.model import Test, TestDocument
 from callwright.control.tests.reading import WAITING, beside
 from callwright.net.clock import Clock
-from callwright.net.entropy import Entropy
+from callwright.net.entropy import Entropy, uuid4
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 
-__all__ = ["KILL_SWITCH", "RunSettings", "Runs", "new_session_id"]
+__all__ = ["KILL_SWITCH", "RunSettings", "Runs"]
 
 _LARGE_OUTCOME = 1024 * 1024  # octets of a run.json that is read beside the event loop
 _PROMPT = 2.0  # seconds in which the database writes; after more, what was decided is looked at again
@@ -215,7 +214,7 @@ class Runs(RunRecords):
             scenario = await _read_beside(document.document, overrides, credentials)
             await self._require_opened(scenario, test.project_id)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
-            session_id = new_session_id(self._entropy)
+            session_id = uuid4(self._entropy)
             sealed = self._vault.seal(_texts(overrides), session_id) if overrides else ""
             born.append(
                 NewRun(

@@ -1,0 +1,36 @@
+"""A PBX and whoever follows its calls; any of it may be lost."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class CallStep(StrEnum):
+    BEGUN = "begun"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+
+
+class CallNews(msgspec.Struct, frozen=True):
+    """A call of a PBX as it stands after `step`, so that a message that was lost is made up for by the next.
+
+    `call`: a UUID of version 7. `caller`: the account that credentials proved; None: nobody was asked.
+    `callee`: the user that was dialled. Times are unix seconds; None: not yet, or never. `status`: the final
+    response to the caller. `ended_by`: caller, callee or pbx. A call that is refused at once only ends.
+    """
+
+    call: str
+    step: CallStep
+    caller: str | None
+    callee: str | None
+    call_id: str
+    begun_at: float
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    status: int | None = None
+    reason: str = ""
+    ended_by: str | None = None

@@ -1,0 +1,44 @@
+"""The calls of a PBX as it tells of them beyond its process."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from callwright.dispatch.messages.calls import CallNews, CallStep
+from callwright.pbx.record import CallConnected, CallEvent, CallFinished, CallPlaced, CallRecord, CallRinging
+
+__all__ = ["NewsOfCalls", "news_of"]
+
+_STEPS: dict[type[CallEvent], CallStep] = {
+    CallPlaced: CallStep.BEGUN,
+    CallRinging: CallStep.RINGING,
+    CallConnected: CallStep.ANSWERED,
+    CallFinished: CallStep.ENDED,
+}
+
+
+class NewsOfCalls(Protocol):
+    """Takes news of calls to whoever listens."""
+
+    def tell(self, news: CallNews) -> None:
+        """In the order of the calls; never waits, and may be lost."""
+        ...
+
+
+def news_of(event: CallEvent) -> CallNews:
+    """The call of the event as it stands now."""
+    record: CallRecord = event.record
+    return CallNews(
+        call=record.id,
+        step=_STEPS[type(event)],
+        caller=record.caller,
+        callee=record.callee,
+        call_id=record.call_id,
+        begun_at=record.began,
+        ringing_at=record.wall(record.ringing_at),
+        answered_at=record.wall(record.answered_at),
+        ended_at=record.wall(record.ended_at),
+        status=record.status,
+        reason=record.reason,
+        ended_by=record.ended_by,
+    )
