@@ -28,6 +28,7 @@ from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, HeldRun, SpoolState
+from callwright.dispatch.messages.calls import CallNews
 from callwright.dispatch.messages.live import Progress
 from callwright.dispatch.messages.runs import (
     Attempt,
@@ -199,6 +200,22 @@ async def test_a_real_call_from_the_queue_to_its_evidence(services: Services, wo
     assert any(name.endswith(".wav") for name in files)
     assert all(files.values())
     assert (await services.runs.detail(done)).outcome is not None
+
+
+async def test_the_calls_of_a_runs_own_pbx_are_heard_of(
+    services: Services, worker: Worker, broker: MemoryBroker, agent_id: str
+) -> None:
+    heard: list[CallNews] = []
+
+    async def listen(message: Message) -> None:
+        heard.append(decode(CallNews, message.data))
+
+    await broker.subscribe(subject.of_agent(agent_id, subject.CALL), listen)
+    run = await services.runs.start(SYSTEM, "short_call")
+    done = await until(services, run, lambda run: run.finished)
+    assert done.phase == "passed", done
+    assert [news.step for news in heard] == ["begun", "answered", "ended"]
+    assert heard[-1].status == 200
 
 
 async def test_the_result_of_a_run_holds_no_secret_of_a_header_or_a_condition(
