@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.control import errors
+from callwright.control.api import fields as take
 from callwright.control.api import problems
 from callwright.control.api.auth import decode_basic
 from callwright.control.api.body import MAX_DEPTH, json_object, refuse_bad_text
 from callwright.control.api.documentation import Documentation
 from callwright.control.api.limits import RateLimit
+from callwright.control.api.links import PATH, Links
 from callwright.control.api.problems import ApiProblem
 from callwright.control.api.testing import translate, wishes
-from callwright.control.api.testing.translate import PATH
 from callwright.control.app import api_routes
 from tests.control.test_web_health import run
 
@@ -129,13 +130,13 @@ def test_basic_credentials_are_read_or_refused(header: str, pair: tuple[str, str
     ],
 )
 def test_tags_come_in_several_spellings(value: object, tags: tuple[str, ...]) -> None:
-    assert wishes.tags(value) == tags
+    assert take.tags(value) == tags
 
 
 @pytest.mark.parametrize("value", ["[1]", "[", 7, {"a": 1}, [1]])
 def test_tags_that_are_none_name_their_field(value: object) -> None:
     with pytest.raises(ApiProblem) as refused:
-        wishes.tags(value)
+        take.tags(value)
     assert refused.value.errors[0]["address"] == "test.tags"
 
 
@@ -152,13 +153,13 @@ def test_tags_that_are_none_name_their_field(value: object) -> None:
     ],
 )
 def test_moments_are_read_as_people_write_them(text: str | None, seconds: float | None) -> None:
-    assert wishes.moment(text, "since") == seconds
+    assert take.moment(text, "since") == seconds
 
 
 @pytest.mark.parametrize("text", ["yesterday", "-1", "nan", "1e99", "2024-13-01", "2024-02-09 25:00:00"])
 def test_a_moment_that_is_none_names_its_field(text: str) -> None:
     with pytest.raises(ApiProblem) as refused:
-        wishes.moment(text, "since")
+        take.moment(text, "since")
     assert refused.value.errors[0]["address"] == "since"
 
 
@@ -169,7 +170,7 @@ def test_a_start_is_a_wish_or_a_refusal_that_names_a_field(fields: dict[str, Any
 
 
 def test_urls_have_the_shape_of_the_original() -> None:
-    links = translate.Links("https://calls.example.com")
+    links = Links("https://calls.example.com")
     assert links.status("s") == "https://calls.example.com/api/v2/runs/s/status"
     assert links.report("s") == "https://calls.example.com/run/details/s"
     assert links.report("s", "t") == "https://calls.example.com/kiosk/t/s"
@@ -177,8 +178,8 @@ def test_urls_have_the_shape_of_the_original() -> None:
 
 @pytest.mark.parametrize("most", [1, 100])
 def test_a_row_of_a_list_says_what_its_run_says_now_and_is_written_once(most: int) -> None:
-    rows, links = translate.RunRows(most), translate.Links("https://calls.example.com")
-    elsewhere = translate.Links("http://127.0.0.1:8000")
+    rows, links = translate.RunRows(most), Links("https://calls.example.com")
+    elsewhere = Links("http://127.0.0.1:8000")
     known = run(1, "running")
     ended = msgspec.structs.replace(known, phase="passed", verdict="passed", stopped_at=1.0)
     for record, where in (

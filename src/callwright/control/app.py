@@ -9,16 +9,16 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.datastructures import State
 
-from callwright.control.api import documentation, health, metrics, problems
-from callwright.control.api.access import account_routes
+from callwright.control.api import documentation, health, metrics, problems, root
+from callwright.control.api.access import audit, credentials, keys, projects, users
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
+from callwright.control.api.links import PATH
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
-from callwright.control.api.testing import agents, root, runs, tests
-from callwright.control.api.testing.translate import PATH
+from callwright.control.api.testing import agents, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
@@ -68,13 +68,8 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
 
 
 def api_routes() -> list[Any]:
-    return [
-        *root.ROUTES,
-        *tests.ROUTES,
-        *runs.ROUTES,
-        *agents.ROUTES,
-        *account_routes.ROUTES,
-    ]
+    parts = (root, tests, runs, agents, safety, audit, credentials, keys, users, projects)
+    return [route for part in parts for route in part.ROUTES]
 
 
 def _log_bug(line: str, error: Exception) -> None:

@@ -12,9 +12,9 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Tag
 
+from callwright.control.api.answers import Error
 from callwright.control.api.openapi import complete
 from callwright.control.api.packing import takes_gzip
-from callwright.control.api.testing import schemas
 from callwright.version import __version__
 
 _TAGS = (
@@ -46,7 +46,7 @@ class Documentation:
                 use_handler_docstrings=True,
             ),
         )
-        return complete(app, known=(schemas.Error,))
+        return complete(app, known=(Error,))
 
     def encoded(self) -> bytes:
         if self._encoded is None:

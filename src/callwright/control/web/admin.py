@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from callwright.control import killing
 from callwright.control.accounts.model import Right
-from callwright.control.api.testing.enrolment import agents_changed
+from callwright.control.agents.telling import agents_changed
 from callwright.control.errors import DomainError, Invalid, NotFound
 from callwright.control.web import aims, members
 from callwright.control.web.members import kept

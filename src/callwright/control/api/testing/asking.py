@@ -7,9 +7,10 @@ import contextlib
 import msgspec
 
 from callwright.control.agents.model import AgentState
+from callwright.control.api import fields as take
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import invalid, unauthorized
-from callwright.control.api.testing import schemas, wishes
+from callwright.control.api.testing import schemas
 from callwright.control.errors import NotFound, StorageUnavailable
 from callwright.control.keeping.intake import why_stopped
 from callwright.control.services import Services, Settings
@@ -22,8 +23,8 @@ _MOST_RUNS = 100_000
 
 async def answer_ask(services: Services, settings: Settings, fields: Fields) -> schemas.Answered:
     """Its leases are renewed as by a heartbeat. Raises 401 for a token that is not this agent's."""
-    wishes.only(fields, _FIELDS)
-    agent_id, token = wishes.text(fields, "agent_id", longest=64), wishes.text(fields, "token", longest=200)
+    take.only(fields, _FIELDS)
+    agent_id, token = take.text(fields, "agent_id", longest=64), take.text(fields, "token", longest=200)
     runs = _runs(fields)
     if not services.runs.knows(agent_id, token):
         raise unauthorized(_STRANGER)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import msgspec
 
 from callwright.control.agents.model import Agent, AgentInfo
+from callwright.control.agents.telling import ACCOUNT_SECONDS
+from callwright.control.api import fields as take
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import ApiProblem, invalid
-from callwright.control.api.testing import schemas, wishes
+from callwright.control.api.testing import schemas
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
@@ -18,7 +19,6 @@ from callwright.dispatch.messages.agents import AccountAnswer, AccountRequest
 from callwright.dispatch.messages.wire import decode, encode
 
 _FIELDS = ("token", "name", "version", "capacity", "labels", "codecs")
-_ACCOUNT_SECONDS = 10.0
 _MOST_CALLS = 100_000
 
 
@@ -27,14 +27,14 @@ async def enrol(
 ) -> schemas.Enrolled:
     """Raises 403 for a token that is unknown, used or too old; 503 where no account can be made for it at the
     broker, and the token is good for another try then."""
-    wishes.only(fields, _FIELDS)
-    token = wishes.text(fields, "token")
-    name = wishes.text(fields, "name", optional=True, longest=64) or "agent"
-    capacity = wishes.whole(fields, "capacity", default=50) or 1
+    take.only(fields, _FIELDS)
+    token = take.text(fields, "token")
+    name = take.text(fields, "name", optional=True, longest=64) or "agent"
+    capacity = take.whole(fields, "capacity", default=50) or 1
     if capacity > _MOST_CALLS:
         raise invalid("capacity", f"At most {_MOST_CALLS:,} calls at once are permitted.", value=capacity)
     info = AgentInfo(
-        version=wishes.text(fields, "version", optional=True, longest=64),
+        version=take.text(fields, "version", optional=True, longest=64),
         capacity=capacity,
         codecs=_typed(fields, "codecs", tuple[str, ...], ()),
         labels=_typed(fields, "labels", dict[str, str], {}),
@@ -69,23 +69,12 @@ async def _account(broker: Broker | None, agent: Agent) -> AccountAnswer:
         raise ApiProblem(503, "There is no broker that an agent could connect to.")
     try:
         order = encode(AccountRequest(str(agent.id), agent.pool))
-        account = decode(AccountAnswer, await broker.request(subject.ACCOUNT, order, _ACCOUNT_SECONDS))
+        account = decode(AccountAnswer, await broker.request(subject.ACCOUNT, order, ACCOUNT_SECONDS))
     except (BrokerError, ValueError) as error:
         raise ApiProblem(503, f"The agent has no account at the broker: {error}") from None
     if account.reason:
         raise ApiProblem(503, account.reason)
     return account
-
-
-async def agents_changed(broker: Broker | None, agent: Agent, *, revoked: bool = False) -> None:
-    """Tells the keeper; what it does not hear now it finds in the database."""
-    if broker is None:
-        return
-    with contextlib.suppress(BrokerError):
-        if revoked:
-            order = AccountRequest(agent.id, agent.pool, revoke=True)
-            await broker.request(subject.ACCOUNT, encode(order), _ACCOUNT_SECONDS)
-        await broker.publish(subject.AGENTS_CHANGED, b"{}")
 
 
 def _typed(fields: Fields, name: str, kind: Any, default: Any) -> Any:

@@ -11,19 +11,15 @@ from litestar.params import FromPath
 from litestar.response import ServerSentEvent
 
 from callwright.control.accounts.model import Right
+from callwright.control.api import fields as take
+from callwright.control.api.answers import Data, utc_or_none
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
 from callwright.control.api.files import file_answer
+from callwright.control.api.links import links_of
 from callwright.control.api.openapi import body_of
-from callwright.control.api.request import (
-    Limit,
-    MaybeId,
-    MaybeWord,
-    broker_of,
-    links_of,
-    next_page,
-    services_of,
-)
+from callwright.control.api.pages import Limit, Page, next_page
+from callwright.control.api.request import MaybeId, MaybeWord, broker_of, services_of
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.api.testing.live import follow
 from callwright.control.errors import NotFound
@@ -55,7 +51,7 @@ async def list_runs(
     until: MaybeWord = None,
     after: MaybeId = None,
     limit: Limit = 100,
-) -> schemas.Page[schemas.RunRow]:
+) -> Page[schemas.RunRow]:
     """`after`: the id of the last row that is known; `next` in the answer has the whole URL."""
     wanted = RunFilter(
         status=status,
@@ -67,19 +63,19 @@ async def list_runs(
         tag=tag,
         blame=blame,
         search=search,
-        since=wishes.moment(since, "since"),
-        until=wishes.moment(until, "until"),
+        since=take.moment(since, "since"),
+        until=take.moment(until, "until"),
     )
     rows = await services_of(request).runs.list(identity_of(request), wanted, after=after, limit=limit)
     data: list[Any] = [*_rows.of(rows, links_of(request))]
-    return schemas.Page(
+    return Page(
         data=data,
         next=next_page(request, after=rows[-1].id) if len(rows) == limit else None,
     )
 
 
 @get("/runs/{run_id:str}", opt=_READ, tags=TAGS, summary="Verdict, conditions, calls and files of a run")
-async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.RunDetail]:
+async def get_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.RunDetail]:
     services, links = services_of(request), links_of(request)
     runs = services.runs
     run = await runs.get(identity_of(request), run_id)
@@ -88,9 +84,7 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sche
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
     files = await services.evidence.arrived(run, patience=_PATIENCE)
     waiting = await runs.waiting(run)
-    return schemas.Data(
-        data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run), waiting)
-    )
+    return Data(data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run), waiting))
 
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="State of a run")
@@ -149,15 +143,13 @@ async def get_junit(request: _Request, run_id: FromPath[str]) -> Response[Any]:
 
 
 @get("/runs/{run_id:str}/audio", opt=_READ, tags=TAGS, summary="The recordings")
-async def list_audio(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.EvidenceFile]]:
-    return schemas.Data(
-        data=[file for file in await _files(request, run_id) if file.media_type.startswith("audio/")]
-    )
+async def list_audio(request: _Request, run_id: FromPath[str]) -> Data[list[schemas.EvidenceFile]]:
+    return Data(data=[file for file in await _files(request, run_id) if file.media_type.startswith("audio/")])
 
 
 @get("/runs/{run_id:str}/evidence", opt=_READ, tags=TAGS, summary="All files of a run")
-async def list_evidence(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.EvidenceFile]]:
-    return schemas.Data(data=await _files(request, run_id))
+async def list_evidence(request: _Request, run_id: FromPath[str]) -> Data[list[schemas.EvidenceFile]]:
+    return Data(data=await _files(request, run_id))
 
 
 @get(
@@ -171,11 +163,11 @@ async def get_evidence(request: _Request, run_id: FromPath[str], name: FromPath[
 
 
 @get("/runs/{run_id:str}/metrics", opt=_READ, tags=TAGS, summary="Figures of each call, second by second")
-async def get_metrics(request: _Request, run_id: FromPath[str]) -> schemas.Data[list[schemas.CallMetrics]]:
+async def get_metrics(request: _Request, run_id: FromPath[str]) -> Data[list[schemas.CallMetrics]]:
     runs = services_of(request).runs
     detail = await runs.detail(await runs.get(identity_of(request), run_id))
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
-    return schemas.Data(data=[translate.call_metrics(call) for call in outcome.get("calls") or ()])
+    return Data(data=[translate.call_metrics(call) for call in outcome.get("calls") or ()])
 
 
 @post("/runs/{run_id:str}/stop", opt={"right": Right.RUN}, tags=TAGS, summary="Stop a run", status_code=200)
@@ -194,10 +186,10 @@ async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswe
     summary="Make a public link, or update its expiry",
     status_code=200,
 )
-async def share_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
+async def share_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.Kiosk]:
     """Without `days` a link that is there stays as it is; a new one is good for 30 days."""
     fields = await read_fields(request)
-    wishes.only(fields, ("days",))
+    take.only(fields, ("days",))
     days = wishes.days(fields, "days")
     runs = services_of(request).runs
     run = await runs.share(identity_of(request), run_id, days=days, again="days" in fields)
@@ -211,19 +203,19 @@ async def share_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[sc
     summary="Revoke the public link",
     status_code=200,
 )
-async def unshare_run(request: _Request, run_id: FromPath[str]) -> schemas.Data[schemas.Kiosk]:
+async def unshare_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.Kiosk]:
     runs = services_of(request).runs
     return _kiosk(request, await runs.revoke_kiosk(identity_of(request), run_id))
 
 
-def _kiosk(request: _Request, run: Run) -> schemas.Data[schemas.Kiosk]:
+def _kiosk(request: _Request, run: Run) -> Data[schemas.Kiosk]:
     token = services_of(request).runs.kiosk_token(run)
     url = links_of(request).report(run.session_id, token) if token else None
-    return schemas.Data(
+    return Data(
         data=schemas.Kiosk(
             session_id=run.session_id,
             kiosk_url=url,
-            expires_at=translate.utc_or_none(run.kiosk_until) if url else None,
+            expires_at=utc_or_none(run.kiosk_until) if url else None,
         )
     )
 

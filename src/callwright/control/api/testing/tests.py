@@ -10,11 +10,15 @@ from litestar.params import FromPath, HeaderParameter
 
 from callwright.control.accounts.authorize import may
 from callwright.control.accounts.model import Identity, Right
+from callwright.control.api import fields as take
+from callwright.control.api.answers import Data, Deleted, utc
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import YAML, Fields, read_document, read_fields
+from callwright.control.api.links import links_of
 from callwright.control.api.openapi import body_of, text
+from callwright.control.api.pages import Limit, Page, next_page
 from callwright.control.api.problems import invalid, unknown_value
-from callwright.control.api.request import Limit, MaybeId, MaybeWord, links_of, next_page, services_of
+from callwright.control.api.request import MaybeId, MaybeWord, services_of
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
@@ -40,7 +44,7 @@ async def list_tests(
     after: MaybeWord = None,
     after_id: MaybeId = None,
     limit: Limit = 1_000,
-) -> schemas.Page[schemas.TestRow]:
+) -> Page[schemas.TestRow]:
     """By name. `after`: the name of the last row that is known, `after_id`: its id, where several projects
     have the name; `next` in the answer has the whole URL."""
     rows = await services_of(request).tests.list(
@@ -52,15 +56,15 @@ async def list_tests(
         after_id=after_id,
         limit=limit,
     )
-    return schemas.Page(
+    return Page(
         data=[translate.test_row(row) for row in rows],
         next=next_page(request, after=rows[-1].name, after_id=rows[-1].id) if len(rows) == limit else None,
     )
 
 
 @get("/tests/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One test with its document")
-async def get_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.TestDetail]:
-    return schemas.Data(data=await _detail(request, name))
+async def get_test(request: _Request, name: FromPath[str]) -> Data[schemas.TestDetail]:
+    return Data(data=await _detail(request, name))
 
 
 @get(
@@ -85,14 +89,12 @@ async def export_test(request: _Request, name: FromPath[str], version: MaybeId =
 
 
 @get("/tests/{name:str}/versions", opt={"right": Right.READ}, tags=TAGS, summary="Versions, newest first")
-async def list_versions(request: _Request, name: FromPath[str]) -> schemas.Data[list[schemas.Version]]:
+async def list_versions(request: _Request, name: FromPath[str]) -> Data[list[schemas.Version]]:
     tests = services_of(request).tests
     versions = await tests.versions(await tests.get(identity_of(request), name))
-    return schemas.Data(
+    return Data(
         data=[
-            schemas.Version(
-                version=entry.version, author=entry.author, created_at=translate.utc(entry.created_at)
-            )
+            schemas.Version(version=entry.version, author=entry.author, created_at=utc(entry.created_at))
             for entry in versions
         ]
     )
@@ -113,11 +115,11 @@ async def list_versions(request: _Request, name: FromPath[str]) -> schemas.Data[
     summary="Make a test of a document",
     status_code=201,
 )
-async def create_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
+async def create_test(request: _Request, project: MaybeWord = None) -> Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
-    wanted = wishes.text(fields, "project", optional=True) or project
+    wanted = take.text(fields, "project", optional=True) or project
     test = await services_of(request).tests.create(identity_of(request), document, project=wanted or None)
-    return schemas.Data(data=translate.test_detail(test, document), status=201)
+    return Data(data=translate.test_detail(test, document), status=201)
 
 
 @put(
@@ -134,11 +136,11 @@ async def create_test(request: _Request, project: MaybeWord = None) -> schemas.D
     tags=TAGS,
     summary="Make a test, or a new version of it when its document has changed (import)",
 )
-async def import_test(request: _Request, project: MaybeWord = None) -> schemas.Data[schemas.TestDetail]:
+async def import_test(request: _Request, project: MaybeWord = None) -> Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "project"))
-    wanted = wishes.text(fields, "project", optional=True) or project
+    wanted = take.text(fields, "project", optional=True) or project
     test = await _keep(services_of(request).tests, identity_of(request), document, wanted or None)
-    return schemas.Data(data=translate.test_detail(test, document))
+    return Data(data=translate.test_detail(test, document))
 
 
 @patch(
@@ -158,13 +160,13 @@ async def import_test(request: _Request, project: MaybeWord = None) -> schemas.D
     tags=TAGS,
     summary="Change a test: a new version of its document",
 )
-async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.TestDetail]:
+async def change_test(request: _Request, name: FromPath[str]) -> Data[schemas.TestDetail]:
     document, fields = await _document(request, ("document", "version"))
-    version = wishes.whole(fields, "version")
+    version = take.whole(fields, "version")
     test = await services_of(request).tests.update(
         identity_of(request), name, document=document, was_version=version
     )
-    return schemas.Data(data=translate.test_detail(test, document))
+    return Data(data=translate.test_detail(test, document))
 
 
 @delete(
@@ -174,10 +176,10 @@ async def change_test(request: _Request, name: FromPath[str]) -> schemas.Data[sc
     summary="Delete a test; its runs stay",
     status_code=200,
 )
-async def delete_test(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Deleted]:
+async def delete_test(request: _Request, name: FromPath[str]) -> Data[Deleted]:
     services = services_of(request)
     await services.tests.delete(identity_of(request), name)
-    return schemas.Data(data=schemas.Deleted(deleted=name))
+    return Data(data=Deleted(deleted=name))
 
 
 _OVERRIDE = {"description": "Any parameter by its address, such as `step.1.0.dial_destination`."}
@@ -217,7 +219,7 @@ async def run_test(
             description="A second request with the same key returns the run of the first.",
         ),
     ] = None,
-) -> schemas.Data[schemas.Started | schemas.StartedMany]:
+) -> Data[schemas.Started | schemas.StartedMany]:
     """Every field that is none of those listed is an override: the address of a parameter and its value."""
     services, identity, links = services_of(request), identity_of(request), links_of(request)
     wish = wishes.start(await read_fields(request))
@@ -246,11 +248,11 @@ async def run_test(
             runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
     except NotFound as error:
         raise unknown_value(error, wish.address_of(error.what)) from None
-    started = [links.started(run, services.runs.kiosk_token(run)) for run in runs]
+    started = [translate.started(links, run, services.runs.kiosk_token(run)) for run in runs]
     if wish.test is not None:
-        return schemas.Data(data=started[0])
+        return Data(data=started[0])
     first = started[0]
-    return schemas.Data(
+    return Data(
         data=schemas.StartedMany(
             report_url=first.report_url,
             session_id=first.session_id,
@@ -261,15 +263,15 @@ async def run_test(
 
 
 @get("/testcases", opt={"right": Right.READ}, tags=TAGS, summary="The catalogue, with full examples")
-async def list_testcases(request: _Request) -> schemas.Data[list[schemas.Testcase]]:
-    return schemas.Data(data=[translate.testcase(entry) for entry in services_of(request).tests.catalogue()])
+async def list_testcases(request: _Request) -> Data[list[schemas.Testcase]]:
+    return Data(data=[translate.testcase(entry) for entry in services_of(request).tests.catalogue()])
 
 
 @get("/testcases/{name:str}", opt={"right": Right.READ}, tags=TAGS, summary="One test of the catalogue")
-async def get_testcase(request: _Request, name: FromPath[str]) -> schemas.Data[schemas.Testcase]:
+async def get_testcase(request: _Request, name: FromPath[str]) -> Data[schemas.Testcase]:
     for entry in services_of(request).tests.catalogue():
         if entry.name == name:
-            return schemas.Data(data=translate.testcase(entry))
+            return Data(data=translate.testcase(entry))
     raise NotFound("testcase", name)
 
 
@@ -298,7 +300,7 @@ async def _document(request: _Request, permitted: tuple[str, ...]) -> tuple[str,
     found = await read_document(request, YAML)
     if isinstance(found, str):
         return found, {}
-    wishes.only(found, permitted)
+    take.only(found, permitted)
     document = found.get("document")
     if not isinstance(document, str) or not document.strip():
         raise invalid("document", "document is missing: the text of the test, YAML.")

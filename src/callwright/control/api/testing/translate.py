@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
-from callwright.control.accounts import model as accounts
 from callwright.control.agents.model import Agent, Enrolment, Pool
+from callwright.control.api.answers import utc, utc_or_none
+from callwright.control.api.links import Links
 from callwright.control.api.testing import schemas
-from callwright.control.audit.model import AuditEntry
-from callwright.control.credentials.model import Credential
-from callwright.control.projects.model import Membership, Project
+from callwright.control.projects.model import Project
 from callwright.control.runs import model as runs
 from callwright.control.targets.model import TargetRow
 from callwright.control.tests.masking import masked_parameters
 from callwright.control.tests.model import CatalogueEntry, Test
 from callwright.evidence.redaction import Redactor
 
-PATH = "/api/v2"
 _parameters = msgspec.json.Decoder(list[schemas.Parameter])
-
-
-def utc(seconds: float) -> str:
-    """`2024-02-09 08:20:18`, as every date of this chapter."""
-    return _utc_of_second(math.floor(seconds))
-
-
-@functools.lru_cache(8_192)  # a page of runs has three dates a row, and those who poll ask for the same rows
-def _utc_of_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds")[:19]
-
-
-def utc_or_none(seconds: float | None) -> str | None:
-    return None if seconds is None else utc(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Absolute URLs. `base`: scheme and authority, without a slash at the end."""
-
-    base: str
-
-    def status(self, session_id: str) -> str:
-        return f"{self.base}{PATH}/runs/{session_id}/status"
-
-    def report(self, session_id: str, kiosk_token: str | None = None) -> str:
-        if kiosk_token:
-            return f"{self.base}/kiosk/{kiosk_token}/{session_id}"
-        return f"{self.base}/run/details/{session_id}"
-
-    def evidence(self, session_id: str, name: str) -> str:
-        return f"{self.base}{PATH}/runs/{session_id}/evidence/{quote(name)}"
-
-    def started(self, run: runs.Run, kiosk_token: str | None = None) -> schemas.Started:
-        return schemas.Started(
-            report_url=self.report(run.session_id, kiosk_token),
-            session_id=run.session_id,
-            status_url=self.status(run.session_id),
-        )
 
 
 def parameters(text: str) -> list[schemas.Parameter]:
@@ -300,79 +254,6 @@ def enrolment(record: Enrolment, token: str | None = None) -> schemas.EnrolmentT
     )
 
 
-def credential(record: Credential) -> schemas.Credential:
-    return schemas.Credential(
-        id=record.id,
-        name=record.name,
-        user=record.user,
-        auth_user=record.auth_user,
-        domain=record.domain,
-        display_name=record.display_name,
-        proxy=record.proxy,
-        transport=record.transport,
-        has_password=bool(record.has_password),
-        project=record.project_name,
-        created_at=utc(record.created_at),
-        updated_at=utc(record.updated_at),
-    )
-
-
-def key(record: accounts.ApiKey, secret: str | None = None) -> schemas.Key:
-    return schemas.Key(
-        id=record.id,
-        public_key=record.public_key,
-        name=record.name,
-        user=record.username,
-        project=record.project_name,
-        created_at=utc(record.created_at),
-        last_used_at=utc_or_none(record.last_used_at),
-        revoked_at=utc_or_none(record.revoked_at),
-        created_by=record.created_by,
-        made_by_key=record.made_by_key,
-        secret=secret,
-    )
-
-
-def made(record: accounts.Made) -> schemas.Made:
-    return schemas.Made(kind=record.kind, id=record.id, name=record.name)
-
-
-def user(record: accounts.User, memberships: Sequence[Membership] = ()) -> schemas.User:
-    return schemas.User(
-        id=record.id,
-        username=record.username,
-        name=record.name,
-        email=record.email,
-        role=str(record.role),
-        category=str(record.category),
-        time_zone=record.time_zone,
-        created_at=utc(record.created_at),
-        last_login_at=utc_or_none(record.last_login_at),
-        projects=[
-            schemas.InProject(project=one.project_name, role=one.role)
-            for one in memberships
-            if one.user_id == record.id
-        ],
-    )
-
-
-def member(record: Membership) -> schemas.Member:
-    return schemas.Member(username=record.username, role=record.role, since=utc(record.since))
-
-
-def project(record: Project, identity: accounts.Identity) -> schemas.Project:
-    mine = dict(identity.projects or ())
-    return schemas.Project(
-        id=record.id,
-        name=record.name,
-        description=record.description,
-        created_at=utc(record.created_at),
-        role=accounts.Role.ADMIN.value if identity.projects is None else mine[record.id].value,
-        max_running=record.max_running,
-        max_queued=record.max_queued,
-    )
-
-
 def target(record: TargetRow) -> schemas.Target:
     return schemas.Target(
         id=record.id,
@@ -389,13 +270,9 @@ def target(record: TargetRow) -> schemas.Target:
     )
 
 
-def audit(record: AuditEntry) -> schemas.Audit:
-    return schemas.Audit(
-        id=record.id,
-        at=utc(record.at),
-        user=record.username,
-        action=record.action,
-        object=record.object,
-        detail=record.detail,
-        key_id=record.key_id,
+def started(links: Links, run: runs.Run, kiosk_token: str | None = None) -> schemas.Started:
+    return schemas.Started(
+        report_url=links.report(run.session_id, kiosk_token),
+        session_id=run.session_id,
+        status_url=links.status(run.session_id),
     )

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from callwright.control.api import fields as take
 from callwright.control.api.body import Fields
-from callwright.control.api.problems import ApiProblem, field_error, invalid
+from callwright.control.api.problems import invalid
 from callwright.control.runs.records import KIOSK_DAYS, MOST_KIOSK_DAYS
-from callwright.outcome.plain import unix_seconds
 
 _REPORT_MODES = ("kiosk", "private")
 
@@ -54,16 +51,18 @@ _START_FIELDS = (
 
 def start(fields: Fields) -> Start:
     """Raises 422 that names the field. Whatever is none of ours is an override, judged with the test."""
-    test = text(fields, "test.name", optional=True)
-    project = text(fields, "test.project", optional=True) or text(fields, "project.name", optional=True)
-    chosen = tags(fields.get("test.tags"))
+    test = take.text(fields, "test.name", optional=True)
+    project = take.text(fields, "test.project", optional=True) or take.text(
+        fields, "project.name", optional=True
+    )
+    chosen = take.tags(fields.get("test.tags"))
     overrides = {name: value for name, value in fields.items() if name not in _START_FIELDS}
     if not (test or project or chosen):
         raise invalid("test.name", "test.name is missing: which test is to run?")
     if not test and overrides:
         address = next(iter(overrides))
         raise invalid(address[:200], "A parameter can be overridden where test.name names one test.")
-    mode = text(fields, "report.mode", optional=True)
+    mode = take.text(fields, "report.mode", optional=True)
     if mode and mode not in _REPORT_MODES:
         raise invalid(
             "report.mode", f"{mode[:100]!r} is not a report mode.", value=mode, permitted=_REPORT_MODES
@@ -74,57 +73,9 @@ def start(fields: Fields) -> Start:
         kiosk=mode == "kiosk",
         kiosk_days=days(fields, "report.days"),
         tags=chosen,
-        pool=text(fields, "agentpool.name", optional=True) or DEFAULT_POOL,
+        pool=take.text(fields, "agentpool.name", optional=True) or DEFAULT_POOL,
         overrides=overrides,
     )
-
-
-def tags(value: Any, address: str = "test.tags") -> tuple[str, ...]:
-    """A list, a JSON text of a list, or words with commas."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = msgspec.json.decode(value, type=list[str])
-        except msgspec.MsgspecError:
-            raise invalid(address, "The tags are not a JSON list of texts.", value=value) from None
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise invalid(address, "Tags are texts: a list, or words with commas.", value=value)
-    return tuple(dict.fromkeys(stripped for item in items if (stripped := item.strip())))
-
-
-def text(fields: Fields, name: str, *, optional: bool = False, longest: int = 1_000) -> str:
-    """A text field; a number is taken as it is written. Raises 422."""
-    value = fields.get(name)
-    if value is None:
-        if optional:
-            return ""
-        raise invalid(name, f"{name} is missing.")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise invalid(name, f"{name} must be a text.", value=value)
-    found = str(value).strip()
-    if not found and not optional:
-        raise invalid(name, f"{name} is empty.")
-    if len(found) > longest:
-        raise invalid(
-            name, f"{name} has {len(found)} characters; at most {longest} are permitted.", value=found
-        )
-    return found
-
-
-def number(fields: Fields, name: str, *, default: float | None = None, above: float = 0.0) -> float | None:
-    """A number above `above`, or the default; raises 422."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return default
-    try:
-        found = float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError, OverflowError):
-        found = float("nan")
-    if not above < found < 1e12:
-        raise invalid(name, f"{name} must be a number above {above:g}.", value=value)
-    return found
 
 
 DAYS: dict[str, Any] = {
@@ -138,60 +89,7 @@ def days(fields: Fields, name: str) -> float | None:
     value = fields.get(name)
     if isinstance(value, str) and value.strip().lower() == "never":
         return None
-    found = number(fields, name, default=KIOSK_DAYS)
+    found = take.number(fields, name, default=KIOSK_DAYS)
     if found is not None and found > MOST_KIOSK_DAYS:
         raise invalid(name, f"{name} is at most {MOST_KIOSK_DAYS:,.0f}, or never.", value=value)
     return found
-
-
-def only(fields: Fields, permitted: Sequence[str]) -> None:
-    """Raises 422 for the fields that nobody would read."""
-    unknown = [name for name in fields if name not in permitted]
-    if unknown:
-        raise ApiProblem(
-            422,
-            f"{unknown[0][:100]!r} is not taken here. Permitted: {', '.join(permitted)}.",
-            [
-                field_error(name[:200], "This field is not taken here.", permitted=permitted)
-                for name in unknown[:20]
-            ],
-        )
-
-
-def moment(value: str | None, address: str) -> float | None:
-    """Unix seconds of a query's date: `2024-02-09`, `2024-02-09 08:20:18` (UTC), ISO 8601 or unix seconds."""
-    if value is None or not value:
-        return None
-    try:
-        plain = float(value)
-        found: float | None = plain
-    except ValueError:
-        try:
-            found = unix_seconds(
-                value if _has_zone(value) else f"{value}+00:00" if len(value) > 10 else f"{value}T00:00:00Z"
-            )
-        except (ValueError, OverflowError):
-            found = None
-    if found is None or not 0 <= found < 1e11:
-        raise invalid(
-            address,
-            f"{address} is not a date.",
-            value=value,
-            permitted=("YYYY-MM-DD HH:MM:SS", "unix seconds"),
-        )
-    return found
-
-
-def _has_zone(value: str) -> bool:
-    return value.endswith("Z") or "+" in value[10:] or "-" in value[10:]
-
-
-def whole(fields: Fields, name: str, *, default: int | None = None) -> int | None:
-    """A whole number from 0; raises 422."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return default
-    word = str(value)
-    if isinstance(value, bool) or not word.isascii() or not word.isdigit() or len(word) > 15:
-        raise invalid(name, f"{name} must be a whole number.", value=value)
-    return int(word)

@@ -7,15 +7,14 @@ from typing import Any
 from litestar import Request, get
 from litestar.routes import HTTPRoute
 
-from callwright.control.api.request import links_of
-from callwright.control.api.testing import schemas
-from callwright.control.api.testing.translate import PATH
+from callwright.control.api.answers import Data, Endpoint
+from callwright.control.api.links import PATH, links_of
 
 
 @get("/", tags=["platform"], summary="List the endpoints")
-async def list_endpoints(request: Request[Any, Any, Any]) -> schemas.Data[list[schemas.Endpoint]]:
+async def list_endpoints(request: Request[Any, Any, Any]) -> Data[list[Endpoint]]:
     base = links_of(request).base
-    found: dict[str, schemas.Endpoint] = {}
+    found: dict[str, Endpoint] = {}
     for route in request.app.routes:
         if not isinstance(route, HTTPRoute) or not route.path.startswith(PATH):
             continue
@@ -24,10 +23,8 @@ async def list_endpoints(request: Request[Any, Any, Any]) -> schemas.Data[list[s
         methods = sorted({str(method) for handler in described for method in handler.http_methods})
         if methods:
             what = "; ".join(str(handler.summary) for handler in described)
-            found[spelled] = schemas.Endpoint(
-                path=spelled, url=f"{base}{spelled}", methods=methods, description=what
-            )
-    return schemas.Data(data=[found[path] for path in sorted(found)])
+            found[spelled] = Endpoint(path=spelled, url=f"{base}{spelled}", methods=methods, description=what)
+    return Data(data=[found[path] for path in sorted(found)])
 
 
 ROUTES: list[Any] = [list_endpoints]
