@@ -6,6 +6,7 @@ from pathlib import Path
 
 from callwright.control.audit import actions
 from callwright.control.runs import transitions
+from callwright.fleet import server
 from callwright.scenario.reference import markdown
 from callwright.sip.transaction.table import render_markdown
 from callwright.sip.transaction.tables import TABLES
@@ -17,6 +18,7 @@ def main() -> None:
     (DOCS / "test-language.md").write_text(markdown(), encoding="utf-8")
     (DOCS / "state-machines.md").write_text(render_markdown(TABLES), encoding="utf-8")
     (DOCS / "run-states.md").write_text(transitions.render_markdown(), encoding="utf-8")
+    (DOCS / "server-states.md").write_text(server.render_markdown(), encoding="utf-8")
     (DOCS / "audit-log.md").write_text(actions.render_markdown(), encoding="utf-8")
 
 
