@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from callwright.agent.carrier import Carrier, weigh
 from callwright.agent.identity import Identity
 from callwright.agent.spool import Spool
 from callwright.agent.worker import Abilities, Worker
-from callwright.cli.job import Carrier, weigh
 from callwright.control.accounts.model import PLATFORM as SYSTEM
 from callwright.control.agents.model import AgentInfo
 from callwright.control.errors import EvidenceAway
 from callwright.control.keeping.keeper import Keeper
 from callwright.control.runs.model import Run
+from callwright.control.runs.remedies import by_administrator
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
@@ -119,7 +120,9 @@ async def working(
         agent_id=agent_id, pool="default", nats_url="", user="", password="", capacity=capacity
     )
     spool = Spool(folder / "spool")
-    worker = Worker(identity, broker, spool, Carrier(), weigh=weigh, abilities=Abilities("1.0"))
+    worker = Worker(
+        identity, broker, spool, Carrier(worded=by_administrator), weigh=weigh, abilities=Abilities("1.0")
+    )
     running = asyncio.ensure_future(worker.run())
     try:
         yield worker

@@ -19,10 +19,10 @@ from callwright.cli.console import VerboseFlag
 from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 
 if TYPE_CHECKING:
+    from callwright.agent.carrier import Carrier
     from callwright.agent.identity import Identity, Transport
     from callwright.agent.silence import Patience
     from callwright.agent.spool import Spool
-    from callwright.cli.job import Carrier
     from callwright.dispatch.nats import Place
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -299,8 +299,8 @@ async def _serve(
     supervised: bool,
 ) -> None:
     from callwright.agent.bequest import unended
+    from callwright.agent.carrier import Carrier
     from callwright.agent.spool import Spool
-    from callwright.cli.job import Carrier
     from callwright.control.runs.remedies import by_administrator
     from callwright.phone.guarding import guarded
 
@@ -338,8 +338,8 @@ async def _work(
     patience: Patience,
     supervised: bool,
 ) -> None:
+    from callwright.agent.carrier import weigh
     from callwright.agent.worker import Abilities, Worker
-    from callwright.cli.job import weigh
     from callwright.dispatch.broker import CredentialsRefused, Unavailable
     from callwright.dispatch.http import HttpPlatform
     from callwright.dispatch.nats import NatsBroker

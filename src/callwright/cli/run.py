@@ -15,10 +15,9 @@ from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_o
 from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, EXIT_REFUSED, Refused, say
 
 if TYPE_CHECKING:
-    from callwright.net.tap import Tap
     from callwright.outcome.run import RunOutcome
     from callwright.phone.plan import PhoneConfig
-    from callwright.policy.destination import Rules, Target
+    from callwright.policy.destination import Target
     from callwright.scenario import event
     from callwright.scenario.scenario import Scenario
 
@@ -210,82 +209,71 @@ async def _run(
     stop: asyncio.Event,
     wishes: _Wishes,
 ) -> tuple[RunOutcome, bool, bool]:
-    from contextlib import AsyncExitStack
-    from dataclasses import replace
-
-    from callwright.agent.runner import Runner
+    from callwright.agent.execution import NotAdmitted, Place, Watch, execute
     from callwright.cli.evidence import Collection
     from callwright.cli.remedies import with_allow
     from callwright.net.driver import BindFailed
     from callwright.net.entropy import system_entropy
-    from callwright.pbx.embedded import embedded_pbx
     from callwright.phone.guarding import guarded
-    from callwright.phone.permission import Permission
-    from callwright.policy.destination import Purpose, Rules
-    from callwright.version import __version__
+    from callwright.policy.destination import Rules
 
     progress = flags.Progress()
-    passwords = {
-        user: password or system_entropy(12).hex() for user, password in scenario.pbx_accounts().items()
-    }
-    secrets = [*passwords.values(), *scenario.secrets()]
-    collection = Collection(wishes.report, name=scenario.name, secrets=secrets, quiet=wishes.as_json)
-    taps: list[Tap] = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
-    own: tuple[tuple[str, int], ...] = ()
-    tls = config.tls
-    async with AsyncExitStack() as left_at_the_end:
-        left_at_the_end.callback(progress.done)
-        if scenario.needs_pbx:
-            try:
-                address, trusting = await left_at_the_end.enter_async_context(
-                    embedded_pbx(passwords, scenario.transport)
-                )
-            except BindFailed as error:
-                raise Refused(
-                    f"the built-in PBX does not start: {error}", code=EXIT_PLATFORM, blame="platform"
-                ) from None
-            own, tls = ((address.host, address.port),), trusting or tls
-            scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
-        policy = Rules(targets=targets, own=own)
-        _ask_policy(scenario, policy)
-        runner = Runner(
-            scenario,
-            permission=Permission(Purpose.RUN, policy, with_allow),
-            taps=taps,
-            recordings=wishes.report,
-            bind=config.bind,
-            rtp_ports=config.rtp_ports,
-            tls=tls,
-            user_agent=config.user_agent,
-            guard=left_at_the_end.enter_context(guarded()),
+    collection: Collection | None = None
+    secrets: Sequence[str] = ()
+    interrupted = False
+
+    def watch(scenario: Scenario, hidden: Sequence[str]) -> Watch:
+        nonlocal collection, secrets
+        secrets = hidden
+        collection = Collection(wishes.report, name=scenario.name, secrets=hidden, quiet=wishes.as_json)
+        return Watch(
+            taps=[*collection.taps, *flags.taps_for(wishes.trace_sip, hidden)],
             on_event=lambda what: progress.show(_in_words(what)),
             on_warning=say if wishes.verbose else lambda _: None,
         )
-        running = asyncio.ensure_future(runner.run())
-        interrupted = await flags.first_of(stop, asyncio.shield(running))
-        if interrupted:
-            runner.stop("Stopped by Ctrl-C.")
-        outcome = await running
-    outcome = replace(outcome, id=outcome.id or system_entropy(8).hex(), version=__version__)
+
+    async def stopping() -> str:
+        nonlocal interrupted
+        await stop.wait()
+        interrupted = True
+        return "Stopped by Ctrl-C."
+
+    place = Place(
+        worded=with_allow,
+        bind=config.bind,
+        rtp_ports=config.rtp_ports,
+        tls=config.tls,
+        user_agent=config.user_agent,
+    )
+    try:
+        with guarded() as guard:
+            outcome = await execute(
+                scenario,
+                Rules(targets=targets),
+                place,
+                id_=system_entropy(8).hex(),
+                watch=watch,
+                stopping=stopping(),
+                recordings=wishes.report,
+                guard=guard,
+            )
+    except BindFailed as error:
+        raise Refused(
+            f"the built-in PBX does not start: {error}", code=EXIT_PLATFORM, blame="platform"
+        ) from None
+    except NotAdmitted as refused:
+        raise Refused(
+            f"{refused.address}: {refused.reason}",
+            refused.remedy,
+            details={"address": refused.address, "refused_by": "policy"},
+        ) from None
+    finally:
+        progress.done()
+    assert collection is not None
     outcome = collection.finish(outcome)
     if wishes.junit is not None:
         collection.lost |= not _write_junit(wishes.junit, outcome, secrets)
     return outcome, interrupted, collection.lost
-
-
-def _ask_policy(scenario: Scenario, policy: Rules) -> None:
-    """Refuse before anything is sent."""
-    from callwright.cli.remedies import with_allow
-    from callwright.scenario.admission import admit
-
-    barred = admit(scenario, policy).barred
-    if barred is not None:
-        decision = barred.decision
-        raise Refused(
-            f"{barred.address}: {decision.reason}",
-            with_allow(decision.remedy) if decision.remedy is not None else "",
-            details={"address": barred.address, "refused_by": "policy"},
-        )
 
 
 def _refused_by_policy(outcome: RunOutcome) -> bool:

@@ -1,20 +1,17 @@
-"""A job of the platform carried out: what `callwright run --report` does, for an agent.
-
-Here the rooms meet that are strangers to one another: the runner, the reference PBX and the evidence.
-"""
+"""A job of the platform carried out: what `callwright run --report` does, for an agent."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
+from callwright.agent.execution import NotAdmitted, Place, Watch, execute
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
@@ -27,16 +24,13 @@ from callwright.net.clock import SystemClock
 from callwright.net.driver import BindFailed
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.tap import Tap
-from callwright.net.tls import TlsSettings
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Blame, Verdict
-from callwright.pbx.embedded import embedded_pbx
 from callwright.phone.guard import Guard
-from callwright.phone.permission import Permission
-from callwright.policy.destination import PolicyError, Purpose, Rules, Target
+from callwright.policy.destination import PolicyError, Rules, Target
 from callwright.policy.remedy import Worded
+from callwright.scenario import event
 from callwright.scenario.actions import Call
-from callwright.scenario.admission import admit
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
@@ -61,12 +55,12 @@ class Carrier:
         entropy: Entropy = system_entropy,
         sounds: Path | None = None,
         guard: Guard | None = None,
-        worded: Worded | None = None,
+        worded: Worded,
     ) -> None:
-        self._worded = worded
         self._sounds, self._guard = sounds, guard
-        self._bind, self._rtp_ports, self._entropy = bind, rtp_ports, entropy
-        self._caps = Caps(SystemClock())  # over all runs
+        self._place = Place(
+            worded=worded, bind=bind, rtp_ports=rtp_ports, entropy=entropy, caps=Caps(SystemClock())
+        )
 
     async def __call__(self, job: Job, folder: Path, live: Live) -> RunOutcome:
         try:
@@ -81,89 +75,69 @@ class Carrier:
             return _failed(job, Blame.TEST, f"{error} {remedy if self._sounds else ''}".strip())
         if live.stopped is not None:
             return _stopped(job, live)
-        passwords = {
-            user: password or self._entropy(12).hex() for user, password in scenario.pbx_accounts().items()
-        }
-        secrets = [*passwords.values(), *scenario.secrets()]
-        own = job.policy.own
-        trusting: TlsSettings | None = None
+        memory = PacketMemory()
+        evidence: EvidenceFolder | None = None
+
+        def watch(scenario: Scenario, secrets: Sequence[str]) -> Watch:
+            nonlocal evidence
+            evidence = EvidenceFolder.open(folder, redactor=Redactor(secrets))
+            return _watch(scenario, secrets, live, evidence, memory)
+
         try:
-            async with AsyncExitStack() as left_at_the_end:
-                if scenario.needs_pbx:
-                    address, trusting = await left_at_the_end.enter_async_context(
-                        embedded_pbx(passwords, scenario.transport, live.calls)
-                    )
-                    own = (*own, (address.host, address.port))
-                    scenario = scenario.on_pbx(f"{address.host}:{address.port}", passwords)
-                rules = rules_of(job.policy, own)
-                permission = Permission(Purpose.RUN, rules, self._worded)
-                refusal = _refusal(scenario, permission)
-                if refusal:
-                    return _failed(job, Blame.TEST, refusal)
-                runner, evidence, unfolding, memory = self._prepare(
-                    job, scenario, permission, secrets, folder, live, trusting
-                )
-                return await _carry_out(job, runner, live, evidence, unfolding, memory)
+            outcome = await execute(
+                scenario,
+                rules_of(job.policy),
+                self._place,
+                id_=job.session_id,
+                watch=watch,
+                stopping=_stopping(live),
+                recordings=folder if job.record else None,
+                on_intent=live.intend,
+                guard=WrittenGuard(self._guard, lambda: live.journal),
+                news=live.calls,
+            )
+        except NotAdmitted as refused:
+            return _failed(job, Blame.TEST, str(refused))
         except BindFailed as error:
             return _failed(job, Blame.PLATFORM, f"The built-in PBX does not start: {error.reason}")
         except PolicyError as error:
             return _failed(job, Blame.PLATFORM, f"A target of the policy cannot be read: {error}")
-
-    def _prepare(
-        self,
-        job: Job,
-        scenario: Scenario,
-        permission: Permission,
-        secrets: Sequence[str],
-        folder: Path,
-        live: Live,
-        trusting: TlsSettings | None,
-    ) -> tuple[Runner, EvidenceFolder, Unfolding, PacketMemory]:
-        memory = PacketMemory()
-        evidence = EvidenceFolder.open(folder, redactor=Redactor(secrets))
-        unfolding = Unfolding(
-            redactor=Redactor(secrets), users={user: party for party, user in scenario.users().items()}
-        )
-        taps: list[Tap] = [memory, unfolding]
-        if evidence.capture is not None:
-            taps.append(evidence.capture)
-
-        def on_event(what: Any) -> None:
-            news = told(what)
-            if news is not None:
-                live.report(*news)
-
-        runner = Runner(
-            scenario,
-            permission=permission,
-            taps=taps,
-            recordings=folder if job.record else None,
-            bind=self._bind,
-            rtp_ports=self._rtp_ports,
-            tls=trusting or TlsSettings(),
-            user_agent=f"Callwright/{__version__}",
-            entropy=self._entropy,
-            on_intent=live.intend,
-            caps=self._caps,
-            guard=WrittenGuard(self._guard, lambda: live.journal),
-            on_event=on_event,
-        )
-        return runner, evidence, unfolding, memory
+        assert evidence is not None
+        # Drawing the ladder and the page takes a while, in which other calls want to be served.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, _written, evidence, outcome, memory)
 
 
-async def _carry_out(
-    job: Job,
-    runner: Runner,
-    live: Live,
-    evidence: EvidenceFolder,
-    unfolding: Unfolding,
-    memory: PacketMemory,
-) -> RunOutcome:
-    outcome = await _until_done(runner, live, unfolding)
-    outcome = replace(outcome, id=job.session_id, version=__version__)
-    # Drawing the ladder and the page takes a while, in which other calls want to be served.
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, _written, evidence, outcome, memory)
+def _watch(
+    scenario: Scenario, secrets: Sequence[str], live: Live, evidence: EvidenceFolder, memory: PacketMemory
+) -> Watch:
+    unfolding = Unfolding(
+        redactor=Redactor(secrets), users={user: party for party, user in scenario.users().items()}
+    )
+    taps: list[Tap] = [memory, unfolding]
+    if evidence.capture is not None:
+        taps.append(evidence.capture)
+
+    def on_event(what: event.Event) -> None:
+        news = told(what)
+        if news is not None:
+            live.report(*news)
+
+    def beside(runner: Runner) -> Sequence[Coroutine[Any, Any, None]]:
+        live.has_calls = lambda: runner.busy
+        live.on_hold.append(runner.hold)
+        return tell_seconds(runner, live.report), _tell_messages(unfolding, live, runner.clock.wall())
+
+    return Watch(taps=taps, on_event=on_event, beside=beside)
+
+
+async def _stopping(live: Live) -> str:
+    await live.stopping.wait()
+    return _why(live)
+
+
+def _why(live: Live) -> str:
+    return live.stopped or "Stopped by the platform."
 
 
 def _written(evidence: EvidenceFolder, outcome: RunOutcome, memory: PacketMemory) -> RunOutcome:
@@ -178,26 +152,6 @@ def _written(evidence: EvidenceFolder, outcome: RunOutcome, memory: PacketMemory
         sentence = f"The evidence is not whole: writing it failed ({type(error).__name__}: {error})."
         outcome = replace(outcome, warnings=(*outcome.warnings, sentence))
     return RunOutcome.from_json(evidence.redactor.document(outcome.to_json()))
-
-
-async def _until_done(runner: Runner, live: Live, unfolding: Unfolding) -> RunOutcome:
-    live.has_calls = lambda: runner.busy
-    live.on_hold.append(runner.hold)
-    running = asyncio.ensure_future(runner.run())
-    stopping = asyncio.ensure_future(live.stopping.wait())
-    seconds = asyncio.ensure_future(tell_seconds(runner, live.report))
-    messages = asyncio.ensure_future(_tell_messages(unfolding, live, runner.clock.wall()))
-    try:
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            runner.stop(live.stopped or "Stopped by the platform.")
-        return await running
-    finally:
-        for task in (stopping, seconds, messages):
-            task.cancel()
-        if not running.done():
-            running.cancel()
-        await asyncio.gather(stopping, seconds, messages, return_exceptions=True)
 
 
 async def _tell_messages(unfolding: Unfolding, live: Live, origin: float) -> None:
@@ -240,7 +194,7 @@ def _overlap(call: Call) -> int:
     return 1 + int(call.call_rate * (call.ring_timeout + call.max_duration))
 
 
-def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
+def rules_of(policy: JobPolicy) -> Rules:
     """Raises PolicyError."""
     targets = tuple(
         Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)
@@ -248,15 +202,9 @@ def rules_of(policy: JobPolicy, own: tuple[tuple[str, int], ...]) -> Rules:
     )
     return Rules(
         targets=targets,
-        own=own,
+        own=policy.own,
         embedded=policy.embedded,
     )
-
-
-def _refusal(scenario: Scenario, permission: Permission) -> str:
-    """Why it may not be run, with the remedy."""
-    barred = admit(scenario, permission.rules).barred
-    return f"{barred.address}: {permission.said(barred.decision)}" if barred is not None else ""
 
 
 def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
@@ -272,7 +220,7 @@ def _failed(job: Job, blame: Blame, reason: str) -> RunOutcome:
 
 def _stopped(job: Job, live: Live) -> RunOutcome:
     return replace(
-        _failed(job, Blame.PLATFORM, live.stopped or "Stopped by the platform."),
+        _failed(job, Blame.PLATFORM, _why(live)),
         verdict=Verdict.CANCELED,
         blame=None,
     )
