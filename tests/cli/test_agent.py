@@ -12,12 +12,12 @@ from callwright.cli.main import run
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("spol_limit = 1", "'spol_limit' is no setting"),
-        ("spool_limit = -1", "'--spool-limit'"),
+        ("spol_limit = 1", "unknown setting 'spol_limit'"),
+        ("spool_limit = -1", "agent.toml:2: spool_limit"),
         ("capacity = [1]", "capacity must be one value"),
         ("label = 'site=a'", "does not exist: this agent was not enrolled"),
         ("label = ['site=a', 'floor=2']\nspool_limit = 2.5", "does not exist: this agent was not enrolled"),
-        ("label = ['site']", "--label takes KEY=VALUE, not 'site'"),
+        ("label = ['site']", "agent.toml:2: label: 'site' is not KEY=VALUE"),
     ],
 )
 def test_settings_come_from_a_file_as_from_flags(

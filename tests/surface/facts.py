@@ -105,6 +105,7 @@ def _variables() -> Iterator[str]:
 
     pages = named([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
     code = named([*ROOT.glob("src/**/*.py"), *ROOT.glob("*.py")])
+    code |= {line.split()[1] for line in _verbs() if line.startswith("variable ")}
     yield from (f"variable {name}" for name in pages & code)
 
 

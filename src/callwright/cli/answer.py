@@ -13,6 +13,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
 from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
+from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection
@@ -161,7 +162,7 @@ def answer(
         talk_for=for_,
     )
     heard: list[str] = []  # of what came and was no call
-    outcomes, interrupted, lost = flags.run_async(
+    outcomes, interrupted, lost = run_async(
         lambda stop: _wait(
             config,
             plan,
@@ -292,7 +293,7 @@ async def _wait(
             phone.on_call, phone.on_incoming = desk.plan, desk.incoming
             await _listen(phone, listen)
             registration = await _registered(phone, wishes)
-            interrupted = await flags.first_of(stop, desk.enough.wait())
+            interrupted = await first_of(stop, desk.enough.wait())
             if interrupted:
                 await _hang_up(phone)
             if registration is not None:

@@ -11,6 +11,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
+from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.call import CallOutcome, StateReached
@@ -134,7 +135,7 @@ def call(
         follow=follow,
         late_offer=late_offer,
     )
-    outcome, interrupted, lost = flags.run_async(
+    outcome, interrupted, lost = run_async(
         lambda stop: _place(config, plan, stop, (min_mos, min_heard), report, as_json, trace_sip)
     )
     if as_json:
@@ -212,7 +213,7 @@ async def _placed(
             prepare(plan.media.play, config.codecs, config.ptime, plan.media.voice)
         call = phone.call(plan)
         call.listeners.append(lambda _, state: progress.show(_in_words(call, state)))
-        interrupted = await flags.first_of(stop, call.finished)
+        interrupted = await first_of(stop, call.finished)
         if interrupted:
             call.hangup(Failure.STOPPED, "Ctrl-C")
         outcome = await call.finished

@@ -115,13 +115,17 @@ def report_error(verb: str, refusal: Refused, *, as_json: bool) -> int:
 
 
 def report_usage_error(verb: str, error: Exception, *, as_json: bool) -> int:
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if context is not None and parameter is not None and parameter.opts[0].startswith("-"):
+        from callwright.cli.setting_flags import source
+
+        error.param_hint = repr(source(context, parameter.name))  # type: ignore[attr-defined]
     message = getattr(error, "format_message", lambda: str(error))().replace(": Value error, ", ": ")
     if not message:  # the help was asked for by typing nothing, and has been shown
         return EXIT_REFUSED
     if as_json:
         print_json(_error_document(verb, "error", "test", message, EXIT_REFUSED))
     say(f"callwright: {message}")
-    context = getattr(error, "ctx", None)
     say(f"  See `{context.command_path if context else 'callwright'} --help`.")
     return EXIT_REFUSED
 

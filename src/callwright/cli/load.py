@@ -16,8 +16,8 @@ import typer
 
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, VerboseFlag, exit_code, print_json, show
-from callwright.host.hangup import on_hangup
 from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, Refused, say
+from callwright.host.signals import on_hangup
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
@@ -230,7 +230,7 @@ def load(
         codec=codec,
         play=play,
         min_heard=min_heard,
-        rtp_ports=flags._port_range(rtp_ports),
+        rtp_ports=flags.ports_of(rtp_ports),
         accounts=known,
         random_accounts=random_accounts,
         flow=flow,

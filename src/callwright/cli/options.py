@@ -10,6 +10,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code, show
 from callwright.host.operator import EXIT_INTERRUPTED, say
+from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.request import RequestOutcome
@@ -72,7 +73,7 @@ def options(
         insecure=insecure,
     )
     account = Account(user, password or "") if user else None
-    outcome, interrupted = flags.run_async(
+    outcome, interrupted = run_async(
         lambda stop: _ping(
             config,
             target,
@@ -113,7 +114,7 @@ async def _ping(
     taps = flags.taps_for(trace_sip, [account.secret] if account else ())
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         request = phone.request("OPTIONS", target, account=account, **wishes)
-        interrupted = await flags.first_of(stop, request.finished)
+        interrupted = await first_of(stop, request.finished)
         if interrupted:
             request.abandon()
         outcome = await request.finished

@@ -11,6 +11,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, print_json
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
+from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
     from callwright.pbx.accounts import Account
@@ -145,7 +146,7 @@ def pbx(
             permitted=tuple(permit or ()),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
         )
-        calls = flags.run_async(lambda stop: _serve(config, control, stop, verbose, trace_sip))
+        calls = run_async(lambda stop: _serve(config, control, stop, verbose, trace_sip))
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:

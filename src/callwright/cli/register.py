@@ -11,6 +11,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code, show
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
+from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.request import RegistrationOutcome
@@ -91,7 +92,7 @@ def register(
         sni=sni,
         insecure=insecure,
     )
-    outcome, interrupted = flags.run_async(
+    outcome, interrupted = run_async(
         lambda stop: _register(
             config,
             registrar,
@@ -147,12 +148,12 @@ async def _register(
     taps = flags.taps_for(trace_sip, [account.secret])
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)
-        interrupted = await flags.first_of(stop, registration.first)
+        interrupted = await first_of(stop, registration.first)
         if interrupted:
             registration.abandon()
         if not interrupted and registration.first.result() and seconds:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(flags.first_of(stop, lost.wait()), seconds)
+                await asyncio.wait_for(first_of(stop, lost.wait()), seconds)
             interrupted = stop.is_set()
         if registration.registered and not keep:
             await registration.unregister()

@@ -13,6 +13,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
 from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, EXIT_REFUSED, Refused, say
+from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.run import RunOutcome
@@ -83,7 +84,7 @@ def run(
     config = flags.phone_config(
         bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
     )
-    outcome, interrupted, lost = flags.run_async(
+    outcome, interrupted, lost = run_async(
         lambda stop: _run(
             scenario,
             permitted,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from callwright.cli.console import print_json
-from callwright.host.hangup import on_hangup
 from callwright.host.operator import Refused, say
+from callwright.host.settings import port_range
 
 if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap
@@ -105,13 +103,20 @@ def phone_config(
         bind=bind,
         transport=Transport(transport.upper()) if transport else None,
         advertise=advertise,
-        rtp_ports=_port_range(rtp_ports),
+        rtp_ports=ports_of(rtp_ports),
         tls=TlsSettings(ca, cert, key, sni, insecure),
         user_agent=f"Callwright/{__version__}",
         user=user,
         codecs=tuple(codecs) or DEFAULT_CODECS,
         ptime=ptime,
     )
+
+
+def ports_of(text: str) -> tuple[int, int]:
+    try:
+        return port_range(text)
+    except ValueError as error:
+        raise Refused(f"--rtp-ports: {error.args[0]}", *error.args[1:]) from None
 
 
 def check_codecs(codecs: Sequence[str]) -> None:
@@ -135,15 +140,6 @@ def check_play(play: str) -> None:
         read_wav(play)
     except AudioFileError as error:
         raise Refused(f"--play: {error}", f"It takes a WAV file, or one of {', '.join(BUILT_IN)}.") from None
-
-
-def _port_range(text: str) -> tuple[int, int]:
-    low, dash, high = text.partition("-")
-    if not dash or not low.isdigit() or not high.isdigit() or not 1 <= int(low) < int(high) <= 65535:
-        raise Refused(
-            f"--rtp-ports takes LO-HI within 1-65535, not {text!r}", "For example: --rtp-ports 16384-16483"
-        )
-    return int(low), int(high)
 
 
 def headers_of(texts: Sequence[str], *, hops: bool = True) -> tuple[tuple[str, str], ...]:
@@ -213,42 +209,6 @@ class Trace:
             )
             say(shown_octets(self._redactor.message(packet.data)).rstrip("\n"))
             say("")
-
-
-class Interrupted(Exception):
-    """Ctrl-C, or SIGTERM: everything has been hung up."""
-
-
-def run_async(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C or SIGTERM, the second ends at once. A
-    terminal that goes away sets it too, however often that is told."""
-
-    async def main() -> T:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            stop.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
-        on_hangup(stop.set, loop)
-        return await work(stop)
-
-    return asyncio.run(main())
-
-
-async def first_of(stop: asyncio.Event, *waiting: Awaitable[Any]) -> bool:
-    """Wait until one of `waiting` is done or `stop` is set; True when it was `stop`."""
-    stopped = asyncio.ensure_future(stop.wait())
-    others = [asyncio.ensure_future(future) for future in waiting]
-    try:
-        await asyncio.wait([stopped, *others], return_when=asyncio.FIRST_COMPLETED)
-        return stop.is_set() and not any(other.done() for other in others)
-    finally:
-        stopped.cancel()
 
 
 class Progress:

@@ -14,26 +14,24 @@ import logging
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from callwright.control.api.bounds import Bounds
 from callwright.host import first_start
 from callwright.host.evidence_place import note_place
 from callwright.host.hearing import agent_hears, pbx_hears, web_hears
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.ports import claim_port, free_udp_port
+from callwright.host.settings import NatsAddress, ServeSettings, secret_variables
 from callwright.host.supervised import Line
 from callwright.host.supervisor import Child, Supervisor
 from callwright.host.web_worker import WebSettings, figures_folder, write_settings
 
 if TYPE_CHECKING:
-    from callwright.control.evidence.service import EvidenceLimits
     from callwright.control.keeping.keeper import Keeper
     from callwright.control.services import Services
-    from callwright.control.storage.evidence.location import EvidenceLocation
     from callwright.dispatch.nats import NatsBroker
     from callwright.host.nats_server import NatsServer
 
@@ -43,68 +41,15 @@ AGENT_NAME = "embedded"
 _READY_SECONDS = 30.0
 _BROKER_SECONDS = 20.0
 # Not for the children. The HTTP workers read evidence too, and may need what the standard chain looks at.
-_PRIVATE = (
-    "CALLWRIGHT_ADMIN_PASSWORD",
-    "CALLWRIGHT_DATABASE",
-    "CALLWRIGHT_EVIDENCE_ACCESS_KEY",
-    "CALLWRIGHT_EVIDENCE_SECRET_KEY",
-    "CALLWRIGHT_METRICS_TOKEN",
-    "CALLWRIGHT_NATS",
-)
+_PRIVATE = secret_variables(ServeSettings)
 _FOR_WEB = "AWS_"
 _NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlatformSettings:
-    """The flags of `callwright serve`, checked."""
-
-    host: str
-    port: int
-    data: Path
-    public_url: str | None
-    database: str | None
-    evidence: EvidenceLocation
-    evidence_limits: EvidenceLimits
-    nats: str | None
-    nats_listen: tuple[str, int] | None
-    nats_name: str | None
-    nats_websocket_url: str | None
-    workers: int
-    lease: float
-    rate_limit: float
-    agent: bool
-    capacity: int
-    rtp_ports: str
-    spool_limit: float
-    hold_after: float
-    end_after: float
-    pbx: bool
-    demo: bool
-    embedded: bool
-    admin_email: str
-    admin_password: str | None
-    new_secret_key: bool = False
-    metrics_token: str | None = None
-    proxies: tuple[str, ...] = ()
-    bounds: Bounds = field(default_factory=Bounds)
-    verbose: bool = False
-
-
-@dataclass(frozen=True)
-class _Broker:
-    """Where NATS is, and what the platform's own processes show it."""
-
-    url: str
-    user: str | None
-    password: str | None
-    ca: str | None
 
 
 class Platform:
     """`await Platform(settings).run(stop)` until `stop` is set. Raises Refused when it cannot start."""
 
-    def __init__(self, settings: PlatformSettings) -> None:
+    def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
         self._supervisor = Supervisor(self._fell)
         self._nats: NatsServer | None = None
@@ -170,13 +115,13 @@ class Platform:
 
     # -- NATS
 
-    async def _start_broker(self, exits: contextlib.AsyncExitStack) -> _Broker:
+    async def _start_broker(self, exits: contextlib.AsyncExitStack) -> NatsAddress:
         from callwright.dispatch.broker import BrokerError
         from callwright.host.nats_server import NatsServer
 
         settings = self.settings
-        if settings.nats:
-            return _broker_of(settings.nats)
+        if settings.nats is not None:
+            return settings.nats
         names = [settings.nats_name] if settings.nats_name else []
         if settings.public_url and not names:
             names = [urlsplit(settings.public_url).hostname or ""]
@@ -200,9 +145,9 @@ class Platform:
         exits.push_async_callback(server.close)
         self._nats = server
         shown = server.credentials()
-        return _Broker(server.url, shown["user"], shown["password"], shown["ca"])
+        return NatsAddress(server.url, shown["user"], shown["password"], shown["ca"])
 
-    async def _connect(self, exits: contextlib.AsyncExitStack, broker: _Broker) -> NatsBroker:
+    async def _connect(self, exits: contextlib.AsyncExitStack, broker: NatsAddress) -> NatsBroker:
         from callwright.dispatch.broker import BrokerError, CredentialsRefused
         from callwright.dispatch.nats import NatsBroker
 
@@ -230,7 +175,7 @@ class Platform:
     # -- the records
 
     async def _open_services(
-        self, exits: contextlib.AsyncExitStack, broker: _Broker
+        self, exits: contextlib.AsyncExitStack, broker: NatsAddress
     ) -> tuple[Services, first_start.FirstStart | None]:
         from callwright.control.errors import DomainError
         from callwright.control.runs.service import RunSettings
@@ -250,9 +195,9 @@ class Platform:
                 clock=SystemClock(),
                 entropy=system_entropy,
                 database=settings.database,
-                evidence=settings.evidence,
+                evidence=settings.evidence_location,
                 limits=settings.evidence_limits,
-                settings=RunSettings(embedded=settings.embedded),
+                settings=RunSettings(embedded=not settings.strangers),
                 migrate=True,
                 new_secret_key=settings.new_secret_key,
             )
@@ -262,7 +207,7 @@ class Platform:
             remedy = getattr(error, "remedy", "")
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(services.close)
-        note_place(settings.data, settings.evidence)
+        note_place(settings.data, settings.evidence_location)
         await _tell_of_closed_secrets(services)
         looking = asyncio.ensure_future(_look_at_evidence(services))
         exits.callback(looking.cancel)
@@ -298,32 +243,10 @@ class Platform:
         log = self.settings.data / "log" / f"{name}.log"
         return Child(name, lambda: line, environment, log, final=final)
 
-    async def _start_web(self, broker: _Broker) -> None:
+    async def _start_web(self, broker: NatsAddress) -> None:
         settings = self.settings
         path = settings.data / "run" / "web.json"
-        write_settings(
-            path,
-            WebSettings(
-                host=settings.host,
-                port=self.port,
-                workers=settings.workers,
-                data=str(settings.data),
-                database=settings.database,
-                evidence=settings.evidence,
-                nats_url=broker.url,
-                nats_user=broker.user,
-                nats_password=broker.password,
-                nats_ca=broker.ca,
-                public_url=settings.public_url,
-                rate_limit=settings.rate_limit,
-                agent_expected=settings.agent,
-                embedded=settings.embedded,
-                lease=settings.lease,
-                metrics_token=settings.metrics_token,
-                proxies=settings.proxies,
-                bounds=settings.bounds,
-            ),
-        )
+        write_settings(path, WebSettings(replace(settings, admin_password=None), self.port, broker))
         figures = figures_folder(settings.data)
         shutil.rmtree(figures, ignore_errors=True)  # counters begin anew with the platform
         figures.mkdir(parents=True)
@@ -346,7 +269,7 @@ class Platform:
         await first_start.keep_pbx_credentials(services, folder, port)
         return port
 
-    async def _start_agent(self, services: Services, broker: _Broker) -> None:
+    async def _start_agent(self, services: Services, broker: NatsAddress) -> None:
         from callwright.agent.identity import Identity, write_identity
         from callwright.control.agents.model import AgentInfo
 
@@ -374,7 +297,14 @@ class Platform:
         )
         child = self._child(
             "agent",
-            *("callwright", "agent", "--data", str(folder), "--rtp-ports", settings.rtp_ports),
+            *(
+                "callwright",
+                "agent",
+                "--data",
+                str(folder),
+                "--rtp-ports",
+                "{}-{}".format(*settings.rtp_ports),
+            ),
             *("--spool-limit", str(settings.spool_limit), "--supervised"),
             *("--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)),
             final=frozenset({EXIT_REVOKED}),
@@ -403,7 +333,7 @@ class Platform:
         if new is not None:
             first_start.tell(new)
         say(f"Callwright is at {base}  ·  API {base}/api/v2/  ·  try it {base}/api/v2/docs")
-        proxies = ", ".join(self.settings.proxies)
+        proxies = ", ".join(self.settings.trusted_proxies)
         say(f"Limits: {self.settings.bounds}" + (f"; behind {proxies} each client" if proxies else ""))
         if new is not None and new.demo:
             run = await first_start.run_demo(services)
@@ -446,19 +376,6 @@ async def _look_at_evidence(services: Services) -> None:
         await services.evidence.check()
     except StorageUnavailable as error:
         say(f"evidence: {error.message} {error.remedy}")
-
-
-def _broker_of(url: str) -> _Broker:
-    """`nats://user:password@host:port` taken apart, so that no log shows the password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
-        raise Refused(
-            f"--nats {parts.scheme}://… is not a URL of NATS", "For example: --nats tls://nats:4222"
-        )
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    user = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return _Broker(bare, user, password, None)
 
 
 def _authority(host: str, port: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callwright.host.web_worker import WebSettings
@@ -66,21 +65,22 @@ async def _open(settings: WebSettings) -> Services:
     from callwright.net.clock import SystemClock
     from callwright.net.entropy import system_entropy
 
+    nats, serve = settings.nats, settings.serve
     broker = await NatsBroker.connect(
-        settings.nats_url,
-        user=settings.nats_user,
-        password=settings.nats_password,
-        ca=settings.nats_ca,
+        nats.url,
+        user=nats.user,
+        password=nats.password,
+        ca=nats.ca,
         name="callwright-web",
         wait=_BROKER_SECONDS,
     )
     services = await Services.open(
-        Path(settings.data),
+        serve.data,
         clock=SystemClock(),
         entropy=system_entropy,
-        database=settings.database,
-        evidence=settings.evidence,
-        settings=RunSettings(embedded=settings.embedded),
+        database=serve.database,
+        evidence=serve.evidence_location,
+        settings=RunSettings(embedded=not serve.strangers),
         new_secret_key=False,
         broker=broker,
     )
@@ -93,20 +93,22 @@ def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> 
     from callwright.control.app import create_app
     from callwright.control.services import Settings
 
+    serve = settings.serve
+
     def places(app: Any) -> Places:
-        made.append(Places(app, settings.bounds.shared_by(settings.workers), services.clock))
+        made.append(Places(app, serve.bounds.shared_by(serve.workers), services.clock))
         return made[-1]
 
     return create_app(
         services,
         Settings(
-            public_url=settings.public_url,
-            rate_limit=settings.rate_limit / settings.workers,
-            agent_expected=settings.agent_expected,
-            lease=settings.lease,
-            metrics_token=settings.metrics_token,
-            proxies=settings.proxies,
-            data=Path(settings.data),
+            public_url=serve.public_url,
+            rate_limit=serve.rate_limit / serve.workers,
+            agent_expected=serve.agent,
+            lease=serve.lease,
+            metrics_token=serve.metrics_token,
+            proxies=serve.trusted_proxies,
+            data=serve.data,
         ),
         places,
     )
@@ -117,8 +119,9 @@ async def _watch_connections(places: Places, settings: WebSettings) -> None:
     from callwright.control.api.places import Connections
     from callwright.net import accepted
 
-    limit = settings.bounds.shared_by(settings.workers).connections_of_address
-    connections = Connections(places, limit, settings.proxies)
+    serve = settings.serve
+    limit = serve.bounds.shared_by(serve.workers).connections_of_address
+    connections = Connections(places, limit, serve.trusted_proxies)
     while True:
         await asyncio.sleep(_LOOK_AT_CONNECTIONS)
         peers = await asyncio.to_thread(accepted.peers, settings.port)

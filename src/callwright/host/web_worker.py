@@ -12,13 +12,13 @@ import logging
 import os
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from callwright.control.api.bounds import Bounds
-from callwright.control.storage.evidence.location import EvidenceLocation
+from callwright.host.settings import NatsAddress, ServeSettings
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
 _MASTER = "CALLWRIGHT_WEB_MASTER"  # pid of the process that starts the workers
@@ -28,43 +28,31 @@ MAX_CONNECTIONS = 16_384  # of a worker; each address has far fewer, so this is 
 _OWN_DESCRIPTORS = 512  # files, databases, the broker
 
 
-class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker must know; see the flags of `callwright serve`."""
+@dataclass(frozen=True)
+class WebSettings:
+    """What a worker must know. `port`: the one that was claimed."""
 
-    host: str
+    serve: ServeSettings
     port: int
-    workers: int
-    data: str
-    database: str | None = None
-    evidence: EvidenceLocation = EvidenceLocation()
-    nats_url: str
-    nats_user: str | None = None
-    nats_password: str | None = None
-    nats_ca: str | None = None
-    public_url: str | None = None
-    rate_limit: float = 200.0
-    agent_expected: bool = True
-    embedded: bool = True
-    lease: float = 15.0
-    metrics_token: str | None = None
-    proxies: tuple[str, ...] = ()
-    bounds: Bounds = Bounds()
+    nats: NatsAddress
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(settings))
+        file.write(msgspec.json.encode(settings, enc_hook=str))  # of a Path
+
+
+def read_settings(path: str) -> WebSettings:
+    return msgspec.json.decode(
+        Path(path).read_bytes(), type=WebSettings, dec_hook=lambda kind, text: kind(text)
+    )
 
 
 def figures_folder(data: Path) -> Path:
     """Where the workers keep what each counts of its requests, so that any of them can tell of all."""
     return data / "run" / "metrics"
-
-
-def read_settings(path: str) -> WebSettings:
-    return msgspec.json.decode(Path(path).read_bytes(), type=WebSettings)
 
 
 def application() -> Any:
@@ -88,13 +76,13 @@ def main() -> None:
     settings = read_settings(path)
     os.environ[SETTINGS] = path
     os.environ[_MASTER] = str(os.getpid())
-    os.environ[SHARED_FIGURES] = str(figures_folder(Path(settings.data)))
+    os.environ[SHARED_FIGURES] = str(figures_folder(settings.serve.data))
     Granian(
         "callwright.host.web_worker:application",
-        address=settings.host,
+        address=settings.serve.host,
         port=settings.port,
         interface=Interfaces.ASGI,
-        workers=settings.workers,
+        workers=settings.serve.workers,
         loop=Loops.asyncio,
         factory=True,
         websockets=False,

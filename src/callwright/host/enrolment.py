@@ -1,0 +1,64 @@
+"""An agent becomes known to its platform: one request with a token, answered with its identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from callwright.agent.identity import Identity
+from callwright.audio.codecs import CODECS
+from callwright.host.operator import EXIT_PLATFORM, Refused
+from callwright.host.settings import AgentSettings
+from callwright.net.trust import verifying_context
+from callwright.version import __version__
+
+DEFAULT_CAPACITY = 50
+_SECONDS = 30.0
+
+
+def enrol(settings: AgentSettings, token: str) -> Identity:
+    """Raises Refused with the platform's answer."""
+    import httpx
+
+    if settings.url is None:
+        raise Refused("--enrol needs --url", "Give the address of the platform.")
+    try:
+        ca = settings.ca.read_text() if settings.ca is not None else None
+        trust = verifying_context(ca) if ca is not None else verifying_context()
+    except (OSError, ValueError) as error:
+        raise Refused(f"--ca {settings.ca}: {error}") from None
+    capacity = settings.capacity or DEFAULT_CAPACITY
+    asked = {
+        "token": token,
+        "name": settings.display_name,
+        "version": __version__,
+        "capacity": capacity,
+        "labels": settings.label,
+        "codecs": [codec.name for codec in CODECS],
+    }
+    address = f"{settings.url.rstrip('/')}/api/v2/agents/enrol"
+    try:
+        answer = httpx.post(address, json=asked, timeout=_SECONDS, verify=trust, follow_redirects=False)
+        told: Any = answer.json() if answer.content else {}
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Refused(f"{address} does not answer: {error}", code=EXIT_PLATFORM, blame="platform") from None
+    except ValueError:
+        raise Refused(
+            f"{address} answered {answer.status_code} without JSON: is it a Callwright platform?"
+        ) from None
+    if answer.status_code not in (200, 201):
+        message = told.get("message") if isinstance(told, dict) else None
+        raise Refused(f"the platform refused the enrolment: {message or answer.status_code}")
+    if isinstance(told, dict) and isinstance(told.get("data"), dict):
+        told = told["data"]
+    try:
+        identity = msgspec.convert({"platform_url": settings.url, **told}, type=Identity)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise Refused(f"the platform's answer to the enrolment cannot be used: {error}") from None
+    if ca is not None:
+        identity = msgspec.structs.replace(identity, platform_ca=ca)
+        if identity.websocket_url and identity.websocket_ca is None:
+            # It stands behind the same proxy as the pages.
+            identity = msgspec.structs.replace(identity, websocket_ca=ca)
+    return msgspec.structs.replace(identity, capacity=capacity, labels=settings.label)
