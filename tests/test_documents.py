@@ -42,3 +42,9 @@ def test_every_room_has_its_row_in_the_architecture() -> None:
     rows = set(re.findall(r"^\| `([a-z]+)/` \|", text, re.M))
     rooms = {page.parent.name for page in (ROOT / "src" / "callwright").glob("*/__init__.py")}
     assert rows == rooms
+
+
+def test_every_folder_of_tests_is_a_package_so_that_two_files_may_share_a_name() -> None:
+    """Otherwise pytest collects one `test_server.py` alone, and only in some orders of the rooms."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {folder for folder in folders if not (folder / "__init__.py").exists()} == set()

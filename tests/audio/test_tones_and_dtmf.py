@@ -7,13 +7,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.kit import dtmf
-from tests.kit.dtmf import DIGITS, DtmfDetector
-from tests.kit.examples import examples
 
 from callwright.audio.codecs import PCMA, PCMU
 from callwright.audio.level import level_dbfs
 from callwright.audio.tones import tone, tones
+from tests.kit import dtmf
+from tests.kit.dtmf import DIGITS, DtmfDetector
+from tests.kit.examples import examples
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, Table
-from tests.kit import postgresql
-from tests.kit.served import serving
 
 from callwright.cli.main import run
 from callwright.control.accounts.model import PLATFORM, Identity
@@ -26,6 +24,8 @@ from callwright.control.storage.sql.tables import metadata
 from callwright.host.evidence_place import note_place
 from callwright.net.clock import SystemClock
 from callwright.net.entropy import system_entropy
+from tests.kit import postgresql
+from tests.kit.served import serving
 
 Command = Callable[..., dict[str, Any]]
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.net.certificates import Authority
 
 from callwright.net.driver import BindFailed
 from callwright.net.tap import Packet
@@ -31,6 +30,7 @@ from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.sip.transport import Address, Transport
 from callwright.sip.will import Will
+from tests.net.certificates import Authority
 
 ACCOUNTS = [Account("1001", "a"), Account("1002", "b")]
 QUIET = AnswerPlan(MediaPlan(enabled=False))
