@@ -13,8 +13,8 @@ from callwright.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
-# Twice in a row it is a user or a database.
-_COMMAND = re.compile(r"(?<![\w/.-])callwright ((?!callwright)[a-z][a-z-]+(?: [^\n`|]*)?)")
+# Twice in a row it is a user or a database, after `from` it is the package.
+_COMMAND = re.compile(r"(?<![\w/.-])(?<!from )callwright ((?!callwright)[a-z][a-z-]+(?: [^\n`|]*)?)")
 
 
 def said(text: str) -> list[str]:

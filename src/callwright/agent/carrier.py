@@ -11,7 +11,7 @@ from typing import Any
 
 from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
-from callwright.agent.execution import NotAdmitted, Place, Watch, execute
+from callwright.agent.execution import Place, PolicyRefusal, Watch, execute
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
@@ -96,7 +96,7 @@ class Carrier:
                 guard=WrittenGuard(self._guard, lambda: live.journal),
                 news=live.calls,
             )
-        except NotAdmitted as refused:
+        except PolicyRefusal as refused:
             return _failed(job, Blame.TEST, str(refused))
         except BindFailed as error:
             return _failed(job, Blame.PLATFORM, f"The built-in PBX does not start: {error.reason}")

@@ -30,10 +30,10 @@ from callwright.scenario.admission import Barred, admit
 from callwright.scenario.scenario import Scenario
 from callwright.version import __version__
 
-__all__ = ["NotAdmitted", "Place", "Watch", "execute"]
+__all__ = ["Place", "PolicyRefusal", "Watch", "execute"]
 
 
-class NotAdmitted(Exception):
+class PolicyRefusal(Exception):
     """Policy bars the run before anything is sent. `reason` and `remedy` are sentences."""
 
     def __init__(self, barred: Barred, remedy: str) -> None:
@@ -82,7 +82,7 @@ async def execute(
 
     `watch` is called once nothing is in the way of the run, with the scenario and the secrets that nobody may
     see. `stopping` ends with the sentence that says who stopped the run. `recordings`: the folder for WAVs;
-    `news` hears of the calls of that PBX. Raises BindFailed when the PBX does not start, and NotAdmitted.
+    `news` hears of the calls of that PBX. Raises BindFailed when the PBX does not start, and PolicyRefusal.
     """
     asked: asyncio.Future[Any] = asyncio.ensure_future(stopping)
     others: list[asyncio.Future[Any]] = [asked]
@@ -138,4 +138,4 @@ def _ask_policy(scenario: Scenario, rules: Rules, worded: Worded) -> None:
     barred = admit(scenario, rules).barred
     if barred is not None:
         remedy = barred.decision.remedy
-        raise NotAdmitted(barred, worded(remedy) if remedy is not None else "")
+        raise PolicyRefusal(barred, worded(remedy) if remedy is not None else "")

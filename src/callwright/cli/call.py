@@ -15,8 +15,6 @@ from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.call import CallOutcome, StateReached
-    from callwright.phone.call import PhoneCall
-    from callwright.phone.phone import Phone
     from callwright.phone.plan import CallPlan, PhoneConfig
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -179,9 +177,7 @@ async def _place(
     trace_sip: bool,
 ) -> tuple[CallOutcome, bool, bool]:
     from callwright.cli.evidence import Collection
-    from callwright.outcome.judgement import judge_call
-    from callwright.phone.guarding import guarded
-    from callwright.phone.phone import Phone
+    from callwright.scripting.phone import Phone
 
     secrets = (plan.account.secret,) if plan.account else ()
     collection = Collection(report, name="call", secrets=secrets, quiet=as_json)
@@ -189,39 +185,20 @@ async def _place(
     progress = flags.Progress()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
     taps = [*collection.taps, *flags.taps_for(trace_sip, secrets)]
-    with guarded() as guard:
-        phone = Phone(config, taps=taps, permission=permission, guard=guard, on_warning=say)
-        interrupted, outcome = await _placed(phone, config, plan, stop, progress)
-    progress.done()
     min_mos, min_heard = least
-    verdict, blame, reason = judge_call(outcome, min_mos=min_mos, min_heard=min_heard)
-    outcome = outcome.judged(verdict, blame, reason)
+    async with Phone.of(config, permission, taps=taps, on_warning=say) as phone:
+        call = await phone.place(plan, min_mos=min_mos, min_heard=min_heard)
+        call.on_state(lambda state: progress.show(_in_words(state)))
+        interrupted = await first_of(stop, call.ended())
+        if interrupted:
+            call.stop("Ctrl-C")
+        outcome = await call.finished()
+    progress.done()
     collection.finish_calls([outcome], min_mos=min_mos)
     return outcome, interrupted, collection.lost
 
 
-async def _placed(
-    phone: Phone, config: PhoneConfig, plan: CallPlan, stop: asyncio.Event, progress: flags.Progress
-) -> tuple[bool, CallOutcome]:
-    """(whether it was stopped, its facts)."""
-    from callwright.media.source import prepare
-    from callwright.outcome.terms import Failure
-    from callwright.phone.phone import LINGER
-
-    async with phone:
-        if plan.media.enabled:
-            prepare(plan.media.play, config.codecs, config.ptime, plan.media.voice)
-        call = phone.call(plan)
-        call.listeners.append(lambda _, state: progress.show(_in_words(call, state)))
-        interrupted = await first_of(stop, call.finished)
-        if interrupted:
-            call.hangup(Failure.STOPPED, "Ctrl-C")
-        outcome = await call.finished
-        await phone.close(linger=LINGER)
-    return interrupted, outcome
-
-
-def _in_words(call: PhoneCall, state: StateReached) -> str:
+def _in_words(state: StateReached) -> str:
     return (
         f"{state.at:8.3f} s  {state.state.value.replace('_', ' ')}{f' ({state.code})' if state.code else ''}"
     )

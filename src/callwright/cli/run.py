@@ -210,7 +210,7 @@ async def _run(
     stop: asyncio.Event,
     wishes: _Wishes,
 ) -> tuple[RunOutcome, bool, bool]:
-    from callwright.agent.execution import NotAdmitted, Place, Watch, execute
+    from callwright.agent.execution import Place, PolicyRefusal, Watch, execute
     from callwright.cli.evidence import Collection
     from callwright.cli.remedies import with_allow
     from callwright.net.driver import BindFailed
@@ -262,7 +262,7 @@ async def _run(
         raise Refused(
             f"the built-in PBX does not start: {error}", code=EXIT_PLATFORM, blame="platform"
         ) from None
-    except NotAdmitted as refused:
+    except PolicyRefusal as refused:
         raise Refused(
             f"{refused.address}: {refused.reason}",
             refused.remedy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Wait
@@ -67,6 +67,34 @@ class Scenario:
     steps: tuple[Step, ...] = ()
     conditions: tuple[Condition, ...] = ()
     given: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        *steps: Sequence[Action],
+        parties: Sequence[Party] = (),
+        conditions: Sequence[str] = (),
+        title: str = "",
+        target: str = "",
+        transport: str = "",
+    ) -> Scenario:
+        """A test from Python: steps of actions, and conditions as a document has them ("callee.mos >= 4").
+
+        Parties are made as actions name them; ``parties`` are those that need an account. Raises
+        DocumentError with every problem.
+        """
+        from callwright.scenario.building import built  # which reads documents, and they make Scenarios
+
+        return built(
+            name,
+            steps,
+            parties=parties,
+            conditions=conditions,
+            title=title,
+            target=target,
+            transport=transport,
+        )
 
     def actions(self) -> Iterator[Action]:
         for step in self.steps:

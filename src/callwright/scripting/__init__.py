@@ -1,0 +1,1 @@
+"""Callwright from Python: what `import callwright` opens. See docs/python.md."""
