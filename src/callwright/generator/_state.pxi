@@ -1,4 +1,4 @@
-# The memory of the load loop: calls in a pool, timers in a wheel, messages in an outbox, numbers in histograms.
+# The memory of the load loop: calls in a pool, timers in a wheel, numbers in histograms.
 
 cdef enum:
     NONE = 0xFFFFFFFF
@@ -98,6 +98,8 @@ cdef struct Writer:
     uint8_t *end
     bint overflow
 
+# A ring that the loop's thread alone writes: the entry first, then `notables`. Others read it meanwhile, and take an
+# entry that is overwritten while they read for what it then says.
 cdef struct Notable:
     uint64_t at                 # ns since the loop began
     uint32_t number
@@ -114,6 +116,7 @@ cdef struct Entry:              # of the ring of messages; followed by the messa
     uint32_t size
     uint32_t sent
 
+# Written by the loop's thread alone, and read only while it does not run.
 cdef struct Kept:
     Notable call
     bint whole                  # no message is missing
@@ -121,25 +124,28 @@ cdef struct Kept:
     uint32_t size
     uint8_t *text               # entries with their messages, the newest first
 
+# Written by the loop's thread alone while it runs, but for the commands and one number, as is said there. Between two
+# runs, which `LoadLoop.running` tells apart, the thread that holds the LoadLoop writes all of it. No lock: each field
+# that two threads share fits a machine word, so that a reader finds an old value or a new one.
 cdef struct Loop:
     # settings
     uint32_t salt
     bint caller, answerer, registering
     uint32_t t1, t2, timeout, hold, hold_spread, ring_for, ring_time, linger, cancel_after
-    bint trying, ringing, media
+    bint trying, ringing
     int reject
-    uint32_t concurrent
     uint64_t limit              # calls to place, or to take; 0 without
-    uint64_t goal_accounts
     bint random_account
     bint has_media
-    # commands, written by another thread
+    # commands: written by the thread that holds the LoadLoop alone, and read by the loop's
+    uint32_t concurrent
     double rate                 # calls per second
     bint paused
     int stopping                # 1: no new calls; 2: end every call; 3: leave
-    uint64_t stop_deadline      # ns; with 2
     double stop_seconds
     uint32_t notable_pdd        # µs: calls as slow as this are noted
+    # what the loop makes of them
+    uint64_t stop_deadline      # ns; with 2
     # what ends the calls, for the guardian
     int wills_fd                # -1 without
     uint8_t **wills             # CHUNKS, mapped when their first call is placed
@@ -176,7 +182,6 @@ cdef struct Loop:
     mmsghdr *out_header
     iovec *out_iov
     Address *out_to
-    uint32_t *out_slot
     uint8_t *out_data
     int out_n
     mmsghdr *in_header
@@ -185,7 +190,8 @@ cdef struct Loop:
     uint8_t *in_data
     uint8_t *in_control
     uint8_t *scratch
-    # numbers
+    # numbers: read by other threads, of which one sets count[C_LATEST_US] to 0; a worse lateness that comes at that
+    # very moment may be lost
     uint64_t count[COUNTERS_N]
     uint64_t codes[CODES]
     uint64_t *histogram         # HISTOGRAMS_N × BUCKETS
@@ -219,50 +225,6 @@ cdef inline uint64_t clock_ns() noexcept nogil:
     return <uint64_t>t.tv_sec * 1000000000ULL + <uint64_t>t.tv_nsec
 
 
-cdef inline void put(Writer *w, const uint8_t *p, size_t n) noexcept nogil:
-    if <size_t>(w.end - w.p) < n:
-        w.overflow = True
-        return
-    memcpy(w.p, p, n)
-    w.p += n
-
-
-cdef inline void put_text(Writer *w, const char *text) noexcept nogil:
-    put(w, <const uint8_t *>text, strlen(text))
-
-
-cdef inline void put_span(Writer *w, Span s) noexcept nogil:
-    put(w, s.p, s.n)
-
-
-cdef inline void put_hex8(Writer *w, uint32_t v) noexcept nogil:
-    cdef int i
-    if w.end - w.p < 8:
-        w.overflow = True
-        return
-    for i in range(8):
-        w.p[i] = <uint8_t>HEX[(v >> (28 - 4 * i)) & 15]
-    w.p += 8
-
-
-cdef inline void put_decimal(Writer *w, uint64_t v) noexcept nogil:
-    cdef uint8_t digits[20]
-    cdef int n = 0
-    while True:
-        digits[n] = <uint8_t>(48 + v % 10)
-        n += 1
-        v = v // 10
-        if v == 0:
-            break
-    if w.end - w.p < n:
-        w.overflow = True
-        return
-    while n:
-        n -= 1
-        w.p[0] = digits[n]
-        w.p += 1
-
-
 cdef inline uint64_t next_random(Loop *L) noexcept nogil:
     """splitmix64: spread, not secrecy."""
     cdef uint64_t z
@@ -273,7 +235,7 @@ cdef inline uint64_t next_random(Loop *L) noexcept nogil:
     return z ^ (z >> 31)
 
 
-cdef inline void record(Loop *L, int which, uint64_t value) noexcept nogil:
+cdef inline void record_many(Loop *L, int which, uint64_t value, uint64_t times) noexcept nogil:
     """Log-linear, as HdrHistogram: exact up to 255, then 128 buckets to the octave."""
     cdef uint32_t index
     cdef int shift
@@ -284,7 +246,11 @@ cdef inline void record(Loop *L, int which, uint64_t value) noexcept nogil:
         index = <uint32_t>(128 * shift + (value >> shift))
         if index >= BUCKETS:
             index = BUCKETS - 1
-    L.histogram[which * BUCKETS + index] += 1
+    L.histogram[which * BUCKETS + index] += times
+
+
+cdef inline void record(Loop *L, int which, uint64_t value) noexcept nogil:
+    record_many(L, which, value, 1)
 
 
 cdef inline void record_mos(Loop *L, int mos) noexcept nogil:
@@ -452,77 +418,3 @@ cdef void table_remove(Loop *L, uint32_t slot, Call *c) noexcept nogil:
             L.table_used -= 1
             return
         link = &call_at(L, link[0]).chain
-
-
-# -- sending
-
-
-cdef void flush(Loop *L) noexcept nogil:
-    """Sends what is in the outbox; what the kernel refuses is counted, never silently lost."""
-    cdef int done = 0, n, waits = 0, code
-    cdef pollfd p
-    while done < L.out_n:
-        n = sendmmsg(L.fd, L.out_header + done, <unsigned int>(L.out_n - done), MSG_DONTWAIT)
-        if n > 0:
-            done += n
-            continue
-        code = errno
-        if code == EINTR:
-            continue
-        if code == EAGAIN or code == ENOBUFS:
-            L.count[C_SEND_BLOCKED] += 1
-            waits += 1
-            if waits < 100:
-                p.fd = L.fd
-                p.events = POLLOUT
-                c_poll(&p, 1, 1)
-                continue
-        elif code == ECONNREFUSED or code == EHOSTUNREACH or code == ENETUNREACH:
-            # An error of an earlier datagram, kept for the next call: this one is tried again.
-            L.refused = True
-            waits += 1
-            if waits < 4 * OUT:
-                continue
-        L.count[C_SEND_ERRORS] += 1
-        done += 1
-    L.count[C_SENT] += L.out_n
-    L.out_n = 0
-
-
-cdef inline void begin_message(Loop *L, Writer *w) noexcept nogil:
-    if L.out_n == OUT:
-        flush(L)
-    w.p = L.out_data + L.out_n * OUT_SIZE
-    w.end = w.p + OUT_SIZE
-    w.overflow = False
-
-
-cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
-    """Puts the message that was written into the outbox; `to` NULL is the target."""
-    cdef uint8_t *start = L.out_data + L.out_n * OUT_SIZE
-    cdef int n = L.out_n
-    if w.overflow:
-        L.count[C_SEND_ERRORS] += 1
-        return
-    if to == NULL:
-        if L.connected:
-            L.out_header[n].msg_hdr.msg_name = NULL
-            L.out_header[n].msg_hdr.msg_namelen = 0
-        else:
-            L.out_header[n].msg_hdr.msg_name = &L.remote.raw[0]
-            L.out_header[n].msg_hdr.msg_namelen = L.remote.size
-    elif L.connected:
-        # Elsewhere than the target: by the other socket of the port, at once.
-        if sendto(L.wild, start, <size_t>(w.p - start), MSG_DONTWAIT, <sockaddr *>&to.raw[0], to.size) < 0:
-            # An error of an earlier datagram, kept for the next call: this one is tried again.
-            L.refused = True
-            if sendto(L.wild, start, <size_t>(w.p - start), MSG_DONTWAIT, <sockaddr *>&to.raw[0], to.size) < 0:
-                L.count[C_SEND_ERRORS] += 1
-        L.count[C_SENT] += 1
-        return
-    else:
-        L.out_to[n] = to[0]
-        L.out_header[n].msg_hdr.msg_name = &L.out_to[n].raw[0]
-        L.out_header[n].msg_hdr.msg_namelen = to.size
-    L.out_iov[n].iov_len = <size_t>(w.p - start)
-    L.out_n = n + 1

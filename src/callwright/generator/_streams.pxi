@@ -1,5 +1,4 @@
-# RTP of the load loop: streams that are paced in forty phases of a packet time and account for what they
-# receive as RFC 3550 has it (appendix A.3 loss, A.8 jitter), each with a MOS by the E-model.
+# RTP of the load loop: its streams, which are paced in forty phases of a packet time; opened and closed.
 
 cdef enum:
     PHASES = 40                 # of a packet time: half a millisecond at 20 ms
@@ -19,12 +18,7 @@ cdef enum:
     IN_ORDER = 100
     UNHEARD = 100000            # taken off the MOS of a stream of which too much was in gaps
 
-cdef int64_t PAUSE_NS = 200000000
-cdef int64_t GAP_NS = 500000000
-cdef int64_t SKEW_NS = 200000000
-cdef int64_t BEFORE_BYE_NS = 1000000000
-cdef double BREAK_S = 5.0
-
+# Written by the loop's thread alone, and read by no other.
 cdef struct Stream:
     int fd
     uint32_t port
@@ -47,7 +41,7 @@ cdef struct Stream:
     uint64_t opened             # ns
     uint64_t began              # ns, when we began to send
     # what came
-    uint64_t received, unique, duplicated, reordered, discarded
+    uint64_t received, discarded
     bint audible                # audio has come, not comfort noise alone
     int64_t lost                # by gaps; what comes late after all is taken off again
     uint64_t gaps
@@ -71,7 +65,6 @@ cdef struct Stream:
     # where it comes from
     Address out                 # where we send to
     Address peer                # who signals
-    bint moved
     int64_t described_at
     Address from_where          # of a candidate; size 0: there is none
     uint32_t from_ssrc
@@ -79,8 +72,9 @@ cdef struct Stream:
     int from_count
     uint64_t from_received
 
+# Written by the loop's thread alone, but for `notable_mos`, which the thread that holds the LoadLoop writes.
 cdef struct Media:
-    int notable_mos
+    int notable_mos             # thousandths: streams as bad as this are noted
     bint shared
     bint segments               # the kernel cuts pieces into packets
     int fd
@@ -124,118 +118,6 @@ cdef struct Media:
     uint64_t last_drops
 
 
-# -- where streams are found on a shared port
-
-
-cdef inline uint32_t address_hash(Address *a) noexcept nogil:
-    return <uint32_t>mixed(0x5bd1e995, a.raw, 8 if a.size == sizeof(sockaddr_in) else 24)
-
-
-cdef inline bint same_address(Address *a, Address *b) noexcept nogil:
-    """Family, port and host; flow and scope of IPv6 aside."""
-    if a.size != b.size:
-        return False
-    if a.size == sizeof(sockaddr_in):
-        return memcmp(a.raw, b.raw, 8) == 0
-    return memcmp(a.raw, b.raw, 4) == 0 and memcmp(a.raw + 8, b.raw + 8, 16) == 0
-
-
-cdef void index_add(uint32_t *table, uint32_t mask, uint32_t h, uint32_t stream) noexcept nogil:
-    cdef uint32_t i
-    for i in range(mask + 1):
-        if table[(h + i) & mask] == 0 or table[(h + i) & mask] == NONE:
-            table[(h + i) & mask] = stream + 1
-            return
-
-
-cdef void index_drop(uint32_t *table, uint32_t mask, uint32_t h, uint32_t stream) noexcept nogil:
-    cdef uint32_t i
-    for i in range(mask + 1):
-        if table[(h + i) & mask] == stream + 1:
-            # Where nothing follows, the place is empty again; else a mark keeps the chain whole.
-            table[(h + i) & mask] = NONE if table[(h + i + 1) & mask] else 0
-            return
-        if table[(h + i) & mask] == 0:
-            return
-
-
-cdef int counted(Stream *s, uint32_t ssrc, uint32_t sequence, Address *source, uint64_t received) noexcept nogil:
-    """Packets in order of a candidate, this one included; none of the stream may come between them."""
-    cdef uint32_t step = (sequence - s.from_number) & 0xFFFF
-    if (
-        s.from_where.size and same_address(&s.from_where, source) and s.from_ssrc == ssrc
-        and s.from_received == s.received and 0 < step <= IN_ORDER
-    ):
-        s.from_count += 1
-    else:
-        s.from_where = source[0]
-        s.from_ssrc = ssrc
-        s.from_count = 1
-    s.from_number = <uint16_t>sequence
-    s.from_received = received
-    return s.from_count
-
-
-cdef void known_by(Media *m, uint32_t stream, uint32_t ssrc) noexcept nogil:
-    """The SSRC of a stream on a shared port; 0 takes it out."""
-    m.stream[stream].latched = True
-    m.stream[stream].theirs = ssrc
-    index_add(m.by_ssrc, m.mask, ssrc * 0x9E3779B1U, stream)
-
-
-cdef void unknown(Media *m, uint32_t stream) noexcept nogil:
-    if m.stream[stream].latched:
-        index_drop(m.by_ssrc, m.mask, m.stream[stream].theirs * 0x9E3779B1U, stream)
-        m.stream[stream].latched = False
-
-
-cdef int stream_of(Media *m, uint32_t ssrc, uint32_t sequence, Address *source) noexcept nogil:
-    """By SSRC and address; else the first of this address whose SSRC is not known yet; else by SSRC alone, since a
-    port may change; else the only one of this address, whose SSRC is another than before."""
-    cdef uint32_t h = ssrc * 0x9E3779B1U, i, found
-    cdef Stream *s
-    cdef int only = -1, elsewhere = -1
-    for i in range(m.mask + 1):
-        found = m.by_ssrc[(h + i) & m.mask]
-        if found == 0:
-            break
-        if found == NONE:
-            continue
-        s = &m.stream[found - 1]
-        if s.latched and s.theirs == ssrc:
-            if same_address(&s.to, source):
-                return <int>(found - 1)
-            if elsewhere < 0:
-                elsewhere = <int>(found - 1)
-    h = address_hash(source)
-    for i in range(m.mask + 1):
-        found = m.by_address[(h + i) & m.mask]
-        if found == 0:
-            break
-        if found == NONE:
-            continue
-        s = &m.stream[found - 1]
-        if not same_address(&s.to, source):
-            continue
-        if not s.latched:
-            known_by(m, found - 1, ssrc)
-            return <int>(found - 1)
-        only = <int>(found - 1) if only == -1 else -2
-    if elsewhere >= 0:
-        return elsewhere
-    if only < 0:
-        return -1
-    s = &m.stream[only]
-    if s.received:
-        if counted(s, ssrc, sequence, source, s.received) < GOES_ON:
-            return -1
-        begin_run(s)
-    s.from_where.size = 0
-    unknown(m, <uint32_t>only)
-    known_by(m, <uint32_t>only, ssrc)
-    return only
-
-
 # -- when audio is due
 
 
@@ -244,54 +126,6 @@ cdef inline int64_t wall_ns() noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_REALTIME, &t)
     return <int64_t>t.tv_sec * 1000000000LL + <int64_t>t.tv_nsec
-
-
-cdef void begin_run(Stream *s) noexcept nogil:
-    """The next packet is the first of other numbers."""
-    if s.begun:
-        s.expected_before += <int64_t>s.highest - <int64_t>s.first + 1
-    s.begun = False
-    s.awaited = -1
-
-
-cdef void redescribed(Stream *s, int64_t now) noexcept nogil:
-    """The SDP has moved it: what comes from before is late, and its SSRC proves nothing any more."""
-    s.described_at = now
-    s.told = s.latched = False
-    s.from_where.size = 0
-    begin_run(s)
-
-
-cdef void expect(Stream *s, int64_t now) noexcept nogil:
-    if not s.due:
-        s.due = True
-        s.due_since = s.settled = now
-
-
-cdef void excuse(Stream *s, int64_t now, bint hung_up) noexcept nogil:
-    """Audio is no longer due. `hung_up`: since the far end has ended the call."""
-    cdef int64_t start, length
-    if not s.due:
-        return
-    s.due = False
-    start = s.settled if s.settled > s.last_arrival else s.last_arrival
-    length = now - start if now > start else 0
-    if hung_up and s.received and length < BEFORE_BYE_NS:
-        now = now if now < start else start
-        length = 0
-    if now > s.due_since:
-        s.due_ns += now - s.due_since
-    if s.quiet:
-        if length >= PAUSE_NS:
-            s.dtx_ns += length
-    elif length >= GAP_NS:
-        s.gap_ns += length
-        s.silences += 1
-
-
-cdef inline double heard(Stream *s) noexcept nogil:
-    """Percent of the due time that was in no gap."""
-    return 100.0 - 100.0 * <double>s.gap_ns / <double>s.due_ns if s.due_ns else 100.0
 
 
 cdef void media_promise(Loop *L, int stream, Span body, bint answered) noexcept nogil:
@@ -398,14 +232,6 @@ cdef uint32_t media_ssrc(Loop *L, int stream) noexcept nogil:
     return L.m.stream[stream].ssrc if L.has_media and stream >= 0 else 0
 
 
-cdef bint same_host(Address *a, Address *b) noexcept nogil:
-    if a.size != b.size:
-        return False
-    if a.size == sizeof(sockaddr_in):
-        return memcmp(a.raw + 4, b.raw + 4, 4) == 0
-    return memcmp(a.raw + 8, b.raw + 8, 16) == 0
-
-
 cdef bint media_start(Loop *L, int stream, Span body, Address *peer) noexcept nogil:
     """Where the stream goes, and which SSRC to expect, by an SDP. False where RTP may not go."""
     cdef Media *m = L.m
@@ -500,46 +326,6 @@ cdef void media_stop(Loop *L, int stream, bint hung_up) noexcept nogil:
     m.phase_size[s.phase] -= 1
     s.phase = -1
     s.sending = False
-
-
-cdef inline double expected_of(Stream *s) noexcept nogil:
-    cdef int64_t count = s.expected_before
-    if s.begun:
-        count += <int64_t>s.highest - <int64_t>s.first + 1
-    return <double>(count if count > 1 else 1)
-
-
-cdef inline double silent_of(Media *m, Stream *s) noexcept nogil:
-    """ns of gaps whose packets are not among the lost."""
-    cdef double silent = <double>s.gap_ns - <double>s.missing * m.ptime * 1e9
-    return silent if silent >= <double>GAP_NS else 0.0
-
-
-cdef int rating(Media *m, Stream *s) noexcept nogil:
-    """MOS in thousandths, from R without loss and Ie,eff (G.107 eqs. 7-29 and B-4). Gaps whose packets are not among
-    the lost are time with R = 0, of which R is the mean."""
-    cdef double expected = expected_of(s)
-    cdef double lost = <double>(s.lost if s.lost > 0 else 0)
-    cdef double discarded = <double>(<int64_t>s.discarded if <int64_t>s.discarded > 0 else 0)
-    cdef double ppl, burst = 1.0, r, mos, silent, share
-    ppl = 100.0 * (lost + discarded) / expected
-    if ppl > 100.0:
-        ppl = 100.0
-    if s.gaps and lost > 0:
-        burst = lost / <double>s.gaps * (1.0 - lost / expected)
-        if burst < 1.0:
-            burst = 1.0
-    r = m.r_best - (m.ie + (95.0 - m.ie) * ppl / (ppl / burst + m.bpl))
-    silent = silent_of(m, s)
-    if s.due_ns and silent > 0.0 and r > 0.0:
-        share = 1.0 - silent / <double>s.due_ns
-        r *= share if share > 0.0 else 0.0
-    if r <= 0.0:
-        return 1000
-    if r >= 100.0:
-        return 4500
-    mos = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6
-    return <int>(mos * 1000.0) if mos > 1.0 else 1000  # never rounded up to a limit
 
 
 cdef int media_close(Loop *L, int stream, bint hung_up) noexcept nogil:

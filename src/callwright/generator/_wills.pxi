@@ -1,8 +1,8 @@
 # What ends each call, in memory that the guardian of this process maps too: a page for each call, with the
 # INVITE as it was sent and the 2xx as it came. No system call; nothing is copied but the two heads.
-# Written by the loop's thread alone; read by the guardian once this process is gone. Its layout is
-# read by `callwright.generator.wills`.
 
+# Written by the loop's thread alone, `state` last; read by the guardian, another process, once this one is gone, by
+# `callwright.generator.wills`.
 cdef struct Will:
     uint32_t state
     uint32_t invite             # octets
