@@ -83,9 +83,9 @@ class Visit:
         assert answer is not None
         return answer.status
 
-    def shot(self, name: str, *, whole: bool = True) -> None:
+    def shot(self, name: str, *, whole: bool = True, width: int | None = None) -> None:
         SHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}-{self.size}-{self.scheme}.png", full_page=whole)
+        self.page.screenshot(path=SHOTS / f"{name}-{width or self.size}-{self.scheme}.png", full_page=whole)
 
 
 class Visits:

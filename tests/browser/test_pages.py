@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visits
-from tests.browser.looks import faults
+from tests.browser.looks import faults, sideways
 from tests.kit.served import Served
 
+WIDTHS = (390, 1024, 1440, 2560)
+SHOOT = "CALLWRIGHT_SHOTS" in os.environ  # a picture of each page at each width, to be looked at
 PAGES = {
     "overview": "/",
     "tests": "/tests",
@@ -28,23 +31,34 @@ PAGES = {
     "members": "/members",
     "projects": "/projects",
     "audit": "/audit",
+    "start": "/start",
+    "ci": "/tests/media_analysis/ci",
+    "docs": "/docs",
+    "docs-page": "/docs/guide",
+    "api": "/api/v2/docs",
 }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["wide", "narrow"])
-def test_every_page_can_be_read(visits: Visits, platform: Served, size: str, scheme: str) -> None:
+def test_every_page_can_be_read_at_every_width(visits: Visits, platform: Served, scheme: str) -> None:
     first = platform.get("runs")["data"][-1]["session_id"]
     platform.finished(first)
+    second = platform.run("basic_call")
+    platform.finished(second)
+    runs = {"run": f"/run/details/{first}", "compare": f"/runs/compare?run={first}&run={second}"}
     wrong = {}
-    for name, path in {**PAGES, "run": f"/run/details/{first}"}.items():
-        visit = visits.open(size, scheme)
+    visit = visits.open(scheme=scheme)
+    for name, path in {**PAGES, **runs}.items():
         assert visit.go(path) == 200, path
-        visit.page.wait_for_load_state("networkidle") if name not in ("overview",) else None
-        found = faults(visit.page)
-        if found:
-            wrong[name] = found
-        visit.shot(name)
+        if name != "overview":
+            visit.page.wait_for_load_state("networkidle")
+        for width in WIDTHS:
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            found = faults(visit.page) if width == WIDTHS[0] else sideways(visit.page)
+            if found:
+                wrong[f"{name} at {width}"] = found
+            if SHOOT:
+                visit.shot(name, width=width)
     assert wrong == {}
 
 
