@@ -21,7 +21,7 @@ from callwright.net.entropy import system_entropy
 from callwright.net.media import MediaEngine
 from callwright.net.media_choice import native_engine
 from callwright.net.ports import PortPair
-from callwright.rtp.session import Prepared, Session, SessionConfig, Transmission
+from callwright.rtp.session import Prepared, RtpTransmission, Session, SessionConfig
 from callwright.sip.transport import Address
 
 PTIME = 0.020
@@ -77,7 +77,7 @@ class Stream:
         self.sent += len(left)
         self._session.settle(left)
 
-    def transmissions(self) -> list[Transmission]:
+    def transmissions(self) -> list[RtpTransmission]:
         outgoing = self._session.transmissions()
         self.sent += sum(not packet.is_rtcp for packet in outgoing)
         return outgoing

@@ -15,22 +15,22 @@ import atheris
 
 with atheris.instrument_imports(include=["callwright.sip"]):
     from callwright.sip import message, scan
-    from callwright.sip.message import DEFAULT_LIMITS, Limits, MalformedMessage, parse_datagram
+    from callwright.sip.message import DEFAULT_LIMITS, MalformedMessage, MessageLimits, parse_datagram
     from callwright.sip.validity import find_faults, is_sound
 
 from callwright.sip import _scan
 
 TORTURE = Path(__file__).resolve().parents[1] / "tests" / "data" / "torture"
-SMALL = Limits(start_line=60, head=400, header_count=9, header_name=64, header_value=50, body=40)
+SMALL = MessageLimits(start_line=60, head=400, header_count=9, header_name=64, header_value=50, body=40)
 
 
-def measures(limits: Limits) -> tuple[int, int, int, int, int]:
+def measures(limits: MessageLimits) -> tuple[int, int, int, int, int]:
     return (
         limits.start_line, limits.head, limits.header_count, limits.header_name, limits.header_value,
     )  # fmt: skip
 
 
-def scanned(twin: object, data: bytes, limits: Limits) -> object:
+def scanned(twin: object, data: bytes, limits: MessageLimits) -> object:
     """What a scanner says, errors included."""
     try:
         return tuple(twin.scan(data, *measures(limits)))  # type: ignore[attr-defined]
@@ -38,7 +38,7 @@ def scanned(twin: object, data: bytes, limits: Limits) -> object:
         return error.reason, error.line, error.status, error.start_line, error.fields
 
 
-def parsed(twin: object, data: bytes, limits: Limits) -> object:
+def parsed(twin: object, data: bytes, limits: MessageLimits) -> object:
     """What the parser says on that scanner, errors included."""
     message.scan, message.read_sound = twin.scan, twin.read_sound  # type: ignore[attr-defined]
     try:

@@ -100,7 +100,7 @@ def test_the_answer_of_a_pbx_is_shown_without_its_controls(capsys: pytest.Captur
 def test_the_line_of_progress_shows_no_controls_but_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    progress = softphone.Progress()
+    progress = softphone.ProgressLine()
     monkeypatch.setattr(progress, "_live", True)
     progress.show(HOSTILE)
     assert_calm(capsys.readouterr().err.removeprefix("\r\x1b[2K"))

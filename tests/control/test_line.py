@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from callwright.control.runs.line import Line, Share, ahead_of
+from callwright.control.runs.line import Share, Turns, ahead_of
 from callwright.control.runs.model import Run
 
 A, B, C = 1, 2, 3
@@ -24,7 +24,7 @@ class Lab:
     """A pool that carries out some runs at once, each until the next one wants its place."""
 
     def __init__(self, runs: list[Run], *, places: int, room: int = 2) -> None:
-        self.line, self.places, self.room = Line(), places, room
+        self.line, self.places, self.room = Turns(), places, room
         self.on: list[Run] = []
         self.order: list[Run] = []
         self.limits: dict[int, int] = {}
@@ -67,7 +67,7 @@ def test_projects_take_turns_one_by_one_where_one_run_is_carried_out_at_a_time()
 
 
 def test_a_project_with_long_runs_gets_no_more_places_than_one_with_short_ones() -> None:
-    line = Line()
+    line = Turns()
     for n in range(6):
         line.see(a_run(n, A, "running"))
     for n in range(10):
@@ -77,7 +77,7 @@ def test_a_project_with_long_runs_gets_no_more_places_than_one_with_short_ones()
 
 
 def test_a_limit_of_a_project_holds_over_all_pools() -> None:
-    line = Line()
+    line = Turns()
     line.see(a_run(1, A, "running", pool="far"))
     for n in range(5):
         line.see(a_run(10 + n, A))
@@ -90,7 +90,7 @@ def test_a_limit_of_a_project_holds_over_all_pools() -> None:
 
 
 def test_a_pool_of_a_project_is_offered_its_runs_alone() -> None:
-    line = Line()
+    line = Turns()
     for n in range(3):
         line.see(a_run(n, A))
     line.see(a_run(9, B))
@@ -98,7 +98,7 @@ def test_a_pool_of_a_project_is_offered_its_runs_alone() -> None:
 
 
 def test_a_run_that_is_tried_again_keeps_its_place_and_one_that_ended_leaves_it() -> None:
-    line, first, second = Line(), a_run(1, A), a_run(2, A)
+    line, first, second = Turns(), a_run(1, A), a_run(2, A)
     line.see(first)
     line.see(second)
     line.see(as_now(first, "starting"))
@@ -114,7 +114,7 @@ def test_a_run_that_is_tried_again_keeps_its_place_and_one_that_ended_leaves_it(
 def test_what_is_ahead_is_what_begins_before() -> None:
     """The estimate against the order itself, where nothing ends meanwhile."""
     for held, mine, others in ((0, 5, [3, 9]), (2, 4, [1]), (1, 1, [2000]), (0, 3, [])):
-        line, number = Line(), 0
+        line, number = Turns(), 0
         for _ in range(held):
             number += 1
             line.see(a_run(number, A, "running"))

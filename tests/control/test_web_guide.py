@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 from callwright.control.web import guide
-from callwright.control.web.guide import DONE, NOW, TRYING, WAITING, WRONG, Account, Guide, Permission, Tried
+from callwright.control.web.guide import (
+    DONE,
+    NOW,
+    TRYING,
+    WAITING,
+    WRONG,
+    AccountForm,
+    Guide,
+    Permission,
+    Tried,
+)
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Failure, Verdict
 from callwright.scenario import catalogue
 from callwright.scenario.document import load
 
-ACCOUNTS = (Account("alice", "4101", "4101@pbx"), Account("bob", "4102", "4102@pbx"))
+ACCOUNTS = (AccountForm("alice", "4101", "4101@pbx"), AccountForm("bob", "4102", "4102@pbx"))
 AIMED = Guide(test="basic_call", host="pbx.example.com")
 NEAR = Permission(False, "It is near.")
 FAR = Permission(True, "It is far.")
@@ -85,7 +95,8 @@ def test_another_target_forgets_what_was_found_at_the_old_one() -> None:
 def test_the_documents_that_it_leaves_can_be_read_whatever_the_host() -> None:
     for host in ("pbx.example.com", "192.0.2.10:5080", "[2001:db8::1]:5061"):
         accounts = [
-            Account(p, u, guide.credential_name(u, host)) for p, u in (("alice", "41 01"), ("bob", "+43#1"))
+            AccountForm(p, u, guide.credential_name(u, host))
+            for p, u in (("alice", "41 01"), ("bob", "+43#1"))
         ]
         assert load(guide.options_document(host, "tcp")).target == host
         registering = load(guide.register_document(host, "udp", accounts))

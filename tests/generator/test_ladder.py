@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from callwright.generator.loop import Ladder
+from callwright.generator.loop import FailedLadder
 from callwright.generator.names import COUNTERS, LADDER_MESSAGES, OUTCOMES
 from tests.generator.load_peer import Peer, counts, loop_to, until
 
 
-def first_words(ladder: Ladder) -> list[str]:
+def first_words(ladder: FailedLadder) -> list[str]:
     """`> INVITE` for what was sent, `< 180` for what came."""
     found = []
     for message in ladder.messages:

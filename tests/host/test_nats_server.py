@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from callwright.dispatch.broker import CredentialsRefused, Message, NoAnswer, Unavailable
-from callwright.dispatch.nats import NatsBroker, Place
+from callwright.dispatch.nats import BrokerAddress, NatsBroker
 from callwright.host.nats_server import NatsServer
 
 
@@ -242,7 +242,9 @@ async def test_where_tcp_does_not_get_through_the_other_way_is_taken(
         user=account.user,
         password=account.password,
         ca=account.ca,
-        otherwise=[Place(f"{account.websocket_url}/nats", account.websocket_ca)],  # any path, as of a proxy
+        otherwise=[
+            BrokerAddress(f"{account.websocket_url}/nats", account.websocket_ca)
+        ],  # any path, as of a proxy
         wait=5,
     )
     assert agent.place.url == f"{account.websocket_url}/nats"

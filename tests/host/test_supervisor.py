@@ -10,7 +10,7 @@ from pathlib import Path
 
 from callwright.dispatch.messages.agents import Word
 from callwright.host import supervisor
-from callwright.host.supervised import Line
+from callwright.host.supervised import ProcessLine
 from callwright.host.supervisor import Child, Supervisor
 
 _LISTENS = """
@@ -25,7 +25,7 @@ async def test_a_child_that_is_alive_and_deaf_is_replaced_and_its_successor_hear
 ) -> None:
     fell: list[str] = []
     child = Child("ear", lambda: [sys.executable, "-c", _LISTENS], dict(os.environ), tmp_path / "ear.log")
-    line = child.line = Line()
+    line = child.line = ProcessLine()
 
     async def hears() -> bool:
         return await line.say(Word("by a test"), 0.5)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from callwright.outcome.terms import EndedBy
-from callwright.pbx.accounts import Account
+from callwright.pbx.accounts import PbxAccount
 from callwright.pbx.record import CallRecord
-from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
@@ -20,7 +20,7 @@ from tests.interop.peers import LOOPBACK, Baresip, baresip, start_callwright
 
 pytestmark = pytest.mark.peer
 
-ACCOUNTS = [Account("1001", "one's secret", "Alice Adams"), Account("1002", "secret", "Bob Brown")]
+ACCOUNTS = [PbxAccount("1001", "one's secret", "Alice Adams"), PbxAccount("1002", "secret", "Bob Brown")]
 
 
 @pytest.fixture(params=[False, True], ids=["direct", "relayed"])
@@ -28,7 +28,7 @@ async def pbx(request: pytest.FixtureRequest) -> AsyncIterator[Pbx]:
     config = PbxConfig(
         "pbx.test",
         ACCOUNTS,
-        (Listen(Transport.UDP, LOOPBACK), Listen(Transport.TCP, LOOPBACK)),
+        (PbxListener(Transport.UDP, LOOPBACK), PbxListener(Transport.TCP, LOOPBACK)),
         relay=request.param,
     )
     async with Pbx(config) as running:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callwright.generator.loop import CallNoted, Ladder, LoopConfig
+from callwright.generator.loop import CallNoted, FailedLadder, LoopConfig
 from callwright.generator.names import COUNTERS
 from callwright.load.engine import Engine, Result
 from callwright.load.outcome import document
@@ -77,7 +77,7 @@ class Loop:
         snapshot = Snapshot([told.get(name, 0) for name in COUNTERS])
         return Reading(snapshot if numbers or done else None, 0, [], done)
 
-    def ladders(self) -> list[Ladder]:
+    def ladders(self) -> list[FailedLadder]:
         return []
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callwright.cli.load_result import print_result
 from callwright.evidence.redaction import Redactor
-from callwright.generator.loop import CallNoted, Ladder, MessageNoted
+from callwright.generator.loop import CallNoted, FailedLadder, MessageNoted
 from callwright.generator.names import OUTCOMES
 from callwright.load.accounts import parse_accounts
 from callwright.load.ladders import chosen, told
@@ -15,13 +15,13 @@ REGISTER = (
 )
 
 
-def ladder(at: float, outcome: str, code: int = 0, setup: int = 0, number: int = 1) -> Ladder:
+def ladder(at: float, outcome: str, code: int = 0, setup: int = 0, number: int = 1) -> FailedLadder:
     call = CallNoted(at, number, 0, OUTCOMES.index(outcome), code, 0, setup, -1)
     messages = (
         MessageNoted(at - 0.5, True, REGISTER),
         MessageNoted(at, False, b"SIP/2.0 403 No\r\nX: \x1b[2J\r\n\r\n"),
     )
-    return Ladder(call, True, messages)
+    return FailedLadder(call, True, messages)
 
 
 def test_of_several_loops_the_first_of_each_class_are_taken_and_the_slowest_of_all() -> None:
@@ -48,7 +48,7 @@ def test_a_password_of_the_accounts_is_masked_wherever_it_stands() -> None:
     accounts = parse_accounts("username,password\n1001,opensesame\n1002,swordfish\n1003,abracadabra\n")
     call = CallNoted(1.0, 1, 0, OUTCOMES.index("status"), 403, 0, 0, -1)
     sent = b"INVITE sip:pbx SIP/2.0\r\nX-A: opensesame\r\nX-B: swordfish\r\n\r\n"
-    kept = Ladder(call, True, (MessageNoted(0.5, True, sent),))
+    kept = FailedLadder(call, True, (MessageNoted(0.5, True, sent),))
     # Of two processes each has its own first account.
     text = told(kept, Redactor(accounts.passwords(0, 2)))["messages"][0]["text"]
     assert "X-A: **********" in text

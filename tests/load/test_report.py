@@ -13,17 +13,17 @@ from callwright.load.outcome import document, settings
 from callwright.load.plan import Plan, Stage, make_plan
 from callwright.load.preparation import Wishes
 from callwright.load.report import render
-from callwright.load.statistics import Second
+from callwright.load.statistics import LoadSecond
 from callwright.load.verdict import judge, parse_threshold
 from tests.load.test_statistics import snapshot
 
 
-def second(**known: Any) -> Second:
+def second(**known: Any) -> LoadSecond:
     zeros: dict[str, Any] = {
         part.name: None if "None" in str(part.type) else "" if part.type == "str" else 0
-        for part in fields(Second)
+        for part in fields(LoadSecond)
     }
-    return Second(**{**zeros, "span": 1.0, **known})
+    return LoadSecond(**{**zeros, "span": 1.0, **known})
 
 
 def told_and_page(role: str, limits: tuple[str, ...] = (), **wishes: Any) -> tuple[dict[str, Any], str]:

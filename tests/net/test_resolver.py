@@ -7,10 +7,10 @@ import pytest
 
 from callwright.net.entropy import seeded_entropy
 from callwright.net.resolver import (
+    HopTarget,
     ResolutionFailed,
     ServiceRecord,
     SystemNames,
-    Target,
     order_services,
     resolve,
 )
@@ -42,8 +42,8 @@ class Zone:
         return self._services.get(name, [])
 
 
-def target(transport: Transport, host: str, port: int) -> Target:
-    return Target(transport, Address(host, port))
+def target(transport: Transport, host: str, port: int) -> HopTarget:
+    return HopTarget(transport, Address(host, port))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def target(transport: Transport, host: str, port: int) -> Target:
     ],
 )
 async def test_a_numeric_host_is_asked_of_nobody(
-    host: str, port: int | None, transport: Transport | None, scheme: str, expected: Target
+    host: str, port: int | None, transport: Transport | None, scheme: str, expected: HopTarget
 ) -> None:
     zone = Zone()
     assert await resolve(host, port, transport, scheme, names=zone) == [expected]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from callwright.pbx.crossing import Crossing, Endpoint
+from callwright.pbx.crossing import Crossing, CrossingEnd
 
 RTP = bytes([0x80, 0x00]) + bytes(10) + b"audio"
 RTCP = bytes([0x80, 200]) + bytes(6)
 ALICE, BOB = ("192.0.2.10", 4000), ("192.0.2.11", 5000)
 
 
-def endpoint(address: tuple[str, int], *more_hosts: str) -> Endpoint:
+def endpoint(address: tuple[str, int], *more_hosts: str) -> CrossingEnd:
     host, port = address
-    return Endpoint((host, port), (host, port + 1), frozenset((host, *more_hosts)))
+    return CrossingEnd((host, port), (host, port + 1), frozenset((host, *more_hosts)))
 
 
 def crossing() -> Crossing:
@@ -84,7 +84,7 @@ def test_hold_sends_nothing_and_what_was_proved_stands_after_it() -> None:
     relay = crossing()
     behind_nat = ("192.0.2.10", 61_000)
     send(relay, 0, behind_nat, range(10), 1.0)
-    relay.describe(0, Endpoint(None, None, frozenset({"192.0.2.10"}), held=True))
+    relay.describe(0, CrossingEnd(None, None, frozenset({"192.0.2.10"}), held=True))
     assert relay.route(1, False, RTP, BOB, 2.0) is None
     relay.describe(0, endpoint(ALICE))
     assert relay.route(1, False, RTP, BOB, 3.0) == behind_nat
@@ -129,7 +129,7 @@ def test_only_a_new_description_latches_anew() -> None:
 
 def test_who_may_not_be_sent_to_is_answered_where_it_speaks_from() -> None:
     relay = Crossing()
-    relay.describe(0, Endpoint(None, None, frozenset({"192.0.2.10"})))
+    relay.describe(0, CrossingEnd(None, None, frozenset({"192.0.2.10"})))
     relay.describe(1, endpoint(BOB))
     assert relay.route(1, False, RTP, BOB, 1.0) is None
     assert relay.route(0, False, RTP, ALICE, 2.0) == BOB

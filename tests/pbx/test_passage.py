@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.pbx.accounts import Account
+from callwright.pbx.accounts import PbxAccount
 from callwright.pbx.passage import caller_address, hops_left, identity_headers, passing, reasons_of
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request
@@ -62,7 +62,7 @@ def test_a_request_without_max_forwards_is_given_seventy() -> None:
 
 
 def test_an_account_with_odd_letters_is_escaped() -> None:
-    account = Account("a b@c", "s")
+    account = PbxAccount("a b@c", "s")
     assert identity_headers(invite(), account, "pbx.test") == [
         ("P-Asserted-Identity", "<sip:a%20b%40c@pbx.test>")
     ]

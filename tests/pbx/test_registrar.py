@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.registrar import ChangeKind, Registered, Registrar
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request
@@ -13,10 +13,10 @@ FLOW = Hop(Transport.UDP, HERE, Address("192.0.2.50", 5070))
 PHONE = "<sip:1001@192.0.2.50:5070>"
 
 
-def accounts() -> Accounts:
-    return Accounts(
+def accounts() -> PbxAccounts:
+    return PbxAccounts(
         "pbx.test",
-        [Account("1001", "s1"), Account("1002", "s2"), Account("a b", "s3")],
+        [PbxAccount("1001", "s1"), PbxAccount("1002", "s2"), PbxAccount("a b", "s3")],
         also=["192.0.2.1"],
         ports=[5060],
     )
@@ -278,5 +278,5 @@ def test_expiries_have_to_rise() -> None:
 
 def test_an_account_is_there_once_and_keeps_its_secret() -> None:
     with pytest.raises(ValueError, match="twice"):
-        Accounts("pbx.test", [Account("1", "a"), Account("1", "b")])
-    assert "hush" not in repr(Account("1", "hush"))
+        PbxAccounts("pbx.test", [PbxAccount("1", "a"), PbxAccount("1", "b")])
+    assert "hush" not in repr(PbxAccount("1", "hush"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.registrar import Registrar
 from callwright.pbx.routing import Refuse, Ring, Route, Strategy, route
 from callwright.sip.headers import Headers
@@ -11,8 +11,11 @@ from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.uri import Uri
 
 FLOW = Hop(Transport.UDP, Address("192.0.2.1", 5060), Address("192.0.2.50", 5070))
-ACCOUNTS = Accounts(
-    "pbx.test", [Account("1001", "s"), Account("1002", "s")], also=["192.0.2.1", "2001:db8::1"], ports=[5060]
+ACCOUNTS = PbxAccounts(
+    "pbx.test",
+    [PbxAccount("1001", "s"), PbxAccount("1002", "s")],
+    also=["192.0.2.1", "2001:db8::1"],
+    ports=[5060],
 )
 
 

@@ -14,7 +14,7 @@ from callwright.net.tap import Packet
 from callwright.net.tls import TlsSettings
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.terms import EndedBy
-from callwright.pbx.accounts import Account
+from callwright.pbx.accounts import PbxAccount
 from callwright.pbx.record import (
     BindingChanged,
     CallConnected,
@@ -23,7 +23,7 @@ from callwright.pbx.record import (
     CallRinging,
     PbxEvent,
 )
-from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.phone.guard import Estate, KeptLoad
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
@@ -32,7 +32,7 @@ from callwright.sip.transport import Address, Transport
 from callwright.sip.will import Will
 from tests.net.certificates import Authority
 
-ACCOUNTS = [Account("1001", "a"), Account("1002", "b")]
+ACCOUNTS = [PbxAccount("1001", "a"), PbxAccount("1002", "b")]
 QUIET = AnswerPlan(MediaPlan(enabled=False))
 
 
@@ -63,7 +63,7 @@ async def test_accounts_call_each_other_on_every_transport(transport: Transport,
         server = TlsSettings(cert=identity.cert, key=identity.key)
         client = TlsSettings(ca=authority.ca)
     told: list[PbxEvent] = []
-    config = PbxConfig("pbx.test", ACCOUNTS, (Listen(transport),), tls=server)
+    config = PbxConfig("pbx.test", ACCOUNTS, (PbxListener(transport),), tls=server)
     async with Pbx(config, on_event=told.append) as pbx:
         async with phone("1001", transport, client) as alice, phone("1002", transport, client) as bob:
             outcome = await call(pbx, alice, bob, QUIET, media=MediaPlan(enabled=False), talk_for=0.2)
@@ -135,13 +135,13 @@ async def test_a_port_that_is_taken_is_told_and_nothing_is_left_open() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        pbx = Pbx(PbxConfig("pbx.test", ACCOUNTS, (Listen(Transport.UDP, "127.0.0.1", port),)))
+        pbx = Pbx(PbxConfig("pbx.test", ACCOUNTS, (PbxListener(Transport.UDP, "127.0.0.1", port),)))
         with pytest.raises(BindFailed, match=str(port)):
             await pbx.start()
 
 
 async def test_udp_and_tcp_share_a_free_port_and_a_wildcard_serves_every_address() -> None:
-    listen = (Listen(Transport.UDP, "0.0.0.0"), Listen(Transport.TCP, "0.0.0.0"))
+    listen = (PbxListener(Transport.UDP, "0.0.0.0"), PbxListener(Transport.TCP, "0.0.0.0"))
     async with Pbx(PbxConfig("pbx.test", ACCOUNTS, listen)) as pbx, phone("1002") as bob:
         ports = {address.port for _, address in pbx.listening}
         assert len(ports) == 1
@@ -151,7 +151,7 @@ async def test_udp_and_tcp_share_a_free_port_and_a_wildcard_serves_every_address
 
 
 async def test_a_relay_joins_ipv6_and_ipv4() -> None:
-    listen = (Listen(Transport.UDP, "::1"), Listen(Transport.UDP, "127.0.0.1"))
+    listen = (PbxListener(Transport.UDP, "::1"), PbxListener(Transport.UDP, "127.0.0.1"))
     config = PbxConfig("pbx.test", ACCOUNTS, listen, relay=True, rtp_ports=(31_400, 31_499))
     caller = Phone(PhoneConfig(bind="::1", user="1001"))
     async with Pbx(config) as pbx, phone("1002") as bob, caller as alice:

@@ -6,8 +6,8 @@ from socket import AF_INET, SOCK_DGRAM, socket
 
 from callwright.outcome.judgement import judge_registration
 from callwright.outcome.terms import Verdict
-from callwright.pbx.accounts import Account
-from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.pbx.accounts import PbxAccount
+from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
 from callwright.phone.plan import PhoneConfig
@@ -15,7 +15,7 @@ from callwright.sip.transport import Transport
 
 
 async def test_a_removed_registration_still_tells_of_its_challenge_and_its_first_answer() -> None:
-    config = PbxConfig("pbx.test", [Account("1001", "a")], (Listen(Transport.UDP),))
+    config = PbxConfig("pbx.test", [PbxAccount("1001", "a")], (PbxListener(Transport.UDP),))
     async with Pbx(config) as pbx, Phone(PhoneConfig(bind="127.0.0.1", user="1001")) as phone:
         binding = phone.register(
             f"sip:127.0.0.1:{pbx.listening[0][1].port}", account=PhoneAccount("1001", "a"), expires=120

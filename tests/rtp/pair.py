@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from callwright.rtp.session import FrameSource, Session, SessionConfig, Transmission
+from callwright.rtp.session import FrameSource, RtpTransmission, Session, SessionConfig
 
 A = ("192.0.2.1", 4000)
 B = ("192.0.2.2", 5000)
@@ -65,7 +65,7 @@ class Wire:
     delay: float = 0.01
     jitter: float = 0.0
     duplicate: float = 0.0
-    drop: Callable[[Transmission], bool] | None = None
+    drop: Callable[[RtpTransmission], bool] | None = None
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -73,7 +73,7 @@ class Wire:
         self.duplicated = 0
         self.carried = 0
 
-    def arrivals(self, now: float, transmission: Transmission) -> list[float]:
+    def arrivals(self, now: float, transmission: RtpTransmission) -> list[float]:
         if self.drop is not None and self.drop(transmission):
             self.dropped += not transmission.is_rtcp
             return []

@@ -18,10 +18,10 @@ from callwright.rtp.session import (
     ByeReceived,
     DigitReceived,
     FarEndReported,
+    RtpTransmission,
     Session,
     SourceLatched,
     StreamStarted,
-    Transmission,
 )
 from tests.rtp.pair import A, B, Counting, Pair, Wire, config, entropy
 
@@ -125,7 +125,7 @@ def test_even_a_call_of_a_second_exchanges_reports() -> None:
 def test_reports_go_out_after_a_second_and_then_every_five_or_so() -> None:
     times = []
 
-    def note(transmission: Transmission) -> bool:
+    def note(transmission: RtpTransmission) -> bool:
         if transmission.is_rtcp:
             times.append(pair.now)
         return False
@@ -167,7 +167,7 @@ def test_frames_are_played_in_order_with_gaps_told() -> None:
     lost: set[int] = {10, 11, 30}
     seen = [0]
 
-    def drop(transmission: Transmission) -> bool:
+    def drop(transmission: RtpTransmission) -> bool:
         if transmission.is_rtcp:
             return False
         seen[0] += 1

@@ -8,10 +8,10 @@ from callwright.sdp.description import (
     Attribute,
     Connection,
     Limits,
-    Line,
     Media,
     Origin,
     SdpError,
+    SdpLine,
     SessionDescription,
     Timing,
 )
@@ -75,7 +75,7 @@ def test_every_line_is_read_into_its_place() -> None:
     assert description.name == "Call to John Smith"
     assert description.connection == Connection("198.51.100.1")
     assert description.timings == (Timing(3724394400, 3724398000, ("7d 1h 0 25h",)),)
-    assert description.unknown == (Line("x", "whatever"),)
+    assert description.unknown == (SdpLine("x", "whatever"),)
     audio, video, image = description.media
     assert (audio.kind, audio.port, audio.protocol) == ("audio", 49170, "RTP/AVP")
     assert audio.payload_types == (0, 97, 101)

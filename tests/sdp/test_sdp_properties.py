@@ -9,10 +9,10 @@ from callwright.sdp.description import (
     Attribute,
     Bandwidth,
     Connection,
-    Line,
     Media,
     Origin,
     SdpError,
+    SdpLine,
     SessionDescription,
     Timing,
 )
@@ -58,7 +58,7 @@ media = st.builds(
     bandwidths=bandwidths,
     key=st.none() | text,
     attributes=attributes,
-    unknown=st.lists(st.builds(Line, st.sampled_from("dfghjlnqwxyX"), text), max_size=2).map(tuple),
+    unknown=st.lists(st.builds(SdpLine, st.sampled_from("dfghjlnqwxyX"), text), max_size=2).map(tuple),
 )
 descriptions = st.builds(
     SessionDescription,
@@ -77,7 +77,7 @@ descriptions = st.builds(
     time_zones=st.none() | text,
     key=st.none() | text,
     attributes=attributes,
-    unknown=st.lists(st.builds(Line, st.sampled_from("dfghjlnqwxyX"), text), max_size=2).map(tuple),
+    unknown=st.lists(st.builds(SdpLine, st.sampled_from("dfghjlnqwxyX"), text), max_size=2).map(tuple),
 )
 codecs = st.sampled_from(["pcmu", "pcma", "g722", "opus", "gsm", "ilbc", "L16/16000"]).map(audio_format)
 directions = st.sampled_from(["sendrecv", "sendonly", "recvonly", "inactive"])

@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.path import MediaPaths
 from callwright.pbx.record import CallRecord
@@ -122,7 +122,9 @@ class Exchange:
         seed: int = 5,
     ) -> None:
         self.clock = Clock()
-        accounts = Accounts(DOMAIN, [Account(user, f"secret of {user}", f"Name {user}") for user in users])
+        accounts = PbxAccounts(
+            DOMAIN, [PbxAccount(user, f"secret of {user}", f"Name {user}") for user in users]
+        )
         self.registrar = Registrar(accounts)
         self.pbx = B2bua(self.registrar, config or B2buaConfig(), seeded_entropy(seed), wall_at, paths)
         self.phones: dict[Address, PhoneAt] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callwright.sip.framing import BrokenStreamError, StreamFramer
-from callwright.sip.message import Limits, parse_datagram
+from callwright.sip.message import MessageLimits, parse_datagram
 from tests.sip.wire import INVITE, changed, without
 
 
@@ -83,6 +83,6 @@ def test_a_broken_stream_hands_over_what_was_whole_and_stays_broken(message: byt
 
 
 def test_a_header_beyond_the_limit_breaks_the_stream() -> None:
-    framer = StreamFramer(Limits(head=100))
+    framer = StreamFramer(MessageLimits(head=100))
     with pytest.raises(BrokenStreamError):
         framer.feed(INVITE)

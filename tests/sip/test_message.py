@@ -6,8 +6,8 @@ import pytest
 
 from callwright.sip.headers import Headers
 from callwright.sip.message import (
-    Limits,
     MalformedMessage,
+    MessageLimits,
     Request,
     Response,
     parse_datagram,
@@ -17,9 +17,9 @@ from callwright.sip.status import named_status
 from tests.sip.wire import INVITE, changed, without
 
 
-def refusal(data: bytes, limits: Limits | None = None) -> MalformedMessage:
+def refusal(data: bytes, limits: MessageLimits | None = None) -> MalformedMessage:
     with pytest.raises(MalformedMessage) as caught:
-        parse_datagram(data, limits or Limits())
+        parse_datagram(data, limits or MessageLimits())
     return caught.value
 
 
@@ -157,20 +157,20 @@ def test_what_is_not_sip_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "limits", "status"),
     [
-        (INVITE, Limits(start_line=30), 414),
-        (INVITE, Limits(head=200), 513),
-        (INVITE, Limits(header_count=11), 400),
-        (INVITE, Limits(header_name=10), 400),
-        (INVITE, Limits(header_value=40), 513),
-        (INVITE, Limits(body=4), 513),
-        (changed(b"0.1", b"0.1" + b"x" * 100_000), Limits(), 513),
-        (changed(b"Supported", b"X: y\r\n" * 300 + b"Supported"), Limits(), 400),
-        (changed(b"Supported: ", b"Supported: " + b"\r\n " * 300), Limits(), 400),
-        (changed(b"User-Agent", b"U" * 300), Limits(), 400),
-        (changed(b"sip:bob@", b"sip:" + b"b" * 9000 + b"@"), Limits(), 414),
+        (INVITE, MessageLimits(start_line=30), 414),
+        (INVITE, MessageLimits(head=200), 513),
+        (INVITE, MessageLimits(header_count=11), 400),
+        (INVITE, MessageLimits(header_name=10), 400),
+        (INVITE, MessageLimits(header_value=40), 513),
+        (INVITE, MessageLimits(body=4), 513),
+        (changed(b"0.1", b"0.1" + b"x" * 100_000), MessageLimits(), 513),
+        (changed(b"Supported", b"X: y\r\n" * 300 + b"Supported"), MessageLimits(), 400),
+        (changed(b"Supported: ", b"Supported: " + b"\r\n " * 300), MessageLimits(), 400),
+        (changed(b"User-Agent", b"U" * 300), MessageLimits(), 400),
+        (changed(b"sip:bob@", b"sip:" + b"b" * 9000 + b"@"), MessageLimits(), 414),
     ],
 )
-def test_every_size_has_its_limit(data: bytes, limits: Limits, status: int) -> None:
+def test_every_size_has_its_limit(data: bytes, limits: MessageLimits, status: int) -> None:
     assert refusal(data, limits).status == status
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callwright.sip import scan as pure
-from callwright.sip.message import DEFAULT_LIMITS, Limits, Message, serialize
+from callwright.sip.message import DEFAULT_LIMITS, Message, MessageLimits, serialize
 from callwright.sip.validity import find_faults, is_sound
 from tests.kit.examples import examples
 from tests.sip.test_wire_properties import SEEDS, messages, mutated
@@ -28,7 +28,7 @@ MEASURES = (
     DEFAULT_LIMITS.header_value,
 )
 small_limits = st.builds(
-    Limits,
+    MessageLimits,
     st.integers(0, 60),
     st.integers(0, 400),
     st.integers(0, 16),
@@ -46,7 +46,7 @@ def scanned(twin: object, data: bytes, measures: tuple[int, ...]) -> tuple[objec
         return error.reason, error.line, error.status, error.start_line, error.fields
 
 
-def assert_same(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+def assert_same(data: bytes, limits: MessageLimits = DEFAULT_LIMITS) -> None:
     assert outcome("native", data, limits) == outcome("pure", data, limits)
     measures = (
         limits.start_line, limits.head, limits.header_count, limits.header_name, limits.header_value,
@@ -82,7 +82,7 @@ def test_the_twins_agree_on_mutilated_messages(seed: bytes, draw: st.DataObject)
 
 @settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(SEEDS), small_limits)
-def test_the_twins_agree_on_every_limit(seed: bytes, limits: Limits) -> None:
+def test_the_twins_agree_on_every_limit(seed: bytes, limits: MessageLimits) -> None:
     assert_same(seed, limits)
 
 

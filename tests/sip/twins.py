@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from callwright.sip import message, scan
-from callwright.sip.message import DEFAULT_LIMITS, Limits, MalformedMessage, parse_datagram
+from callwright.sip.message import DEFAULT_LIMITS, MalformedMessage, MessageLimits, parse_datagram
 
 
 def native_scanner() -> ModuleType | None:
@@ -36,7 +36,7 @@ def scanner(name: str) -> Iterator[None]:
         yield
 
 
-def outcome(name: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[object, ...]:
+def outcome(name: str, data: bytes, limits: MessageLimits = DEFAULT_LIMITS) -> tuple[object, ...]:
     """The message with its index, or everything that the error says."""
     with scanner(name):
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
-from callwright.agent.execution import Place, PolicyRefusal, Watch, execute
+from callwright.agent.execution import PolicyRefusal, Site, Watch, execute
 from callwright.agent.live import Live
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
@@ -58,7 +58,7 @@ class Carrier:
         worded: Worded,
     ) -> None:
         self._sounds, self._guard = sounds, guard
-        self._place = Place(
+        self._place = Site(
             worded=worded, bind=bind, rtp_ports=rtp_ports, entropy=entropy, caps=Caps(SystemClock())
         )
 

@@ -30,7 +30,7 @@ from callwright.scenario.admission import Barred, admit
 from callwright.scenario.scenario import Scenario
 from callwright.version import __version__
 
-__all__ = ["Place", "PolicyRefusal", "Watch", "execute"]
+__all__ = ["PolicyRefusal", "Site", "Watch", "execute"]
 
 
 class PolicyRefusal(Exception):
@@ -42,7 +42,7 @@ class PolicyRefusal(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Site:
     """Where runs are carried out. `worded` puts the remedies of refusals into words; `caps` are those of
     targets, over all runs of this place."""
 
@@ -68,7 +68,7 @@ class Watch:
 async def execute(
     scenario: Scenario,
     rules: Rules,
-    place: Place,
+    place: Site,
     *,
     id_: str,
     watch: Callable[[Scenario, Sequence[str]], Watch],

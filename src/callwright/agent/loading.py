@@ -25,7 +25,7 @@ from callwright.load.engine import Controls, Engine
 from callwright.load.guarding import load_guard
 from callwright.load.plan import Plan, Stage
 from callwright.load.preparation import CannotLoad, capped_configs, loop_configs
-from callwright.load.statistics import Second
+from callwright.load.statistics import LoadSecond
 from callwright.load.verdict import judge
 from callwright.load.worker import LoadGuard, Worker, make_workers
 from callwright.net.address import Unreachable, bracketed, source_address
@@ -245,7 +245,7 @@ class Loads:
         def pause(seconds: float) -> None:
             never.wait(seconds)
 
-        def on_second(second: Second) -> None:
+        def on_second(second: LoadSecond) -> None:
             loop.call_soon_threadsafe(self._post, event.LoadTold(order.id, told_live(second)))
 
         engine = Engine(

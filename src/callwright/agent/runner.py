@@ -37,7 +37,7 @@ from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, Phon
 from callwright.phone.registration import PhoneRegistration
 from callwright.scenario import command, event
 from callwright.scenario.interpreter import Interpreter
-from callwright.scenario.party import Account as PartyAccount
+from callwright.scenario.party import PartyAccount
 from callwright.scenario.scenario import Scenario
 from callwright.sip import events as sip_events
 from callwright.sip.transport import Transport

@@ -182,7 +182,7 @@ async def _place(
     secrets = (plan.account.secret,) if plan.account else ()
     collection = Collection(report, name="call", secrets=secrets, quiet=as_json)
     plan = collection.recording(plan)
-    progress = flags.Progress()
+    progress = flags.ProgressLine()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
     taps = [*collection.taps, *flags.taps_for(trace_sip, secrets)]
     min_mos, min_heard = least

@@ -22,7 +22,7 @@ from callwright.host.signals import on_hangup
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
     from callwright.cli.load_view import View
-    from callwright.load.engine import Controls, Progress, Result
+    from callwright.load.engine import Controls, LoadProgress, Result
     from callwright.load.plan import Plan
     from callwright.load.preparation import Wishes
     from callwright.load.report import ReportFolder
@@ -363,7 +363,7 @@ class _Run:
     def _engine(self, plan: Plan, *, registering: bool, record: bool = True) -> Result:
         from callwright.load.engine import Engine
 
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: LoadProgress) -> None:
             assert self.ears is not None
             assert self.view is not None
             self.ears.progress = progress

@@ -24,7 +24,7 @@ from callwright.cli.load_view import in_foreground
 from callwright.host.operator import EXIT_FAILED, Refused, say
 
 if TYPE_CHECKING:
-    from callwright.load.engine import Controls, Progress
+    from callwright.load.engine import Controls, LoadProgress
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -88,7 +88,7 @@ class Ears:
         self._clients: dict[socket.socket, bytes] = {}
         self._path = path
         self._terminal: Any = None
-        self.progress: Progress | None = None
+        self.progress: LoadProgress | None = None
         self.on_look: Callable[[], None] | None = None
         """Called some ten times a second, and after each key."""
         if path is not None:

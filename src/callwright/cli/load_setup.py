@@ -12,7 +12,7 @@ from callwright.host.operator import EXIT_PLATFORM, Refused
 
 if TYPE_CHECKING:
     from callwright.cli.load_document import LoadDocument
-    from callwright.load.accounts import Accounts
+    from callwright.load.accounts import LoadAccounts
     from callwright.load.document import Flow
     from callwright.sip.transport import Address
 
@@ -76,7 +76,7 @@ def read_text(path: Path, what: str) -> str:
         raise Refused(f"{what} {path} is not UTF-8 text") from None
 
 
-def read_accounts(path: Path | None) -> Accounts | None:
+def read_accounts(path: Path | None) -> LoadAccounts | None:
     from callwright.load.accounts import AccountsError, parse_accounts
 
     if path is None:

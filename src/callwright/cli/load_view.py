@@ -16,7 +16,7 @@ from callwright.load.ladders import told_call
 from callwright.load.outcome import MOS_EDGES
 
 if TYPE_CHECKING:
-    from callwright.load.engine import Controls, Progress
+    from callwright.load.engine import Controls, LoadProgress
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PLAIN_EVERY = 5.0
@@ -54,7 +54,7 @@ class View:
 
     def __init__(self, title: str, enabled: bool) -> None:
         self._title = title
-        self._progress: Progress | None = None
+        self._progress: LoadProgress | None = None
         self._seen: object = None
         self._live: Any = None
         self._plain_at: float | None = None
@@ -77,7 +77,7 @@ class View:
         self._live.start()
         self._paint()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: LoadProgress) -> None:
         self._progress = progress
         if self._live is not None:
             self._paint()
@@ -121,7 +121,7 @@ class View:
         size = self._live.console.size
         self._live.update(self.render(self._progress, size.width, size.height), refresh=True)
 
-    def render(self, progress: Progress | None, width: int, height: int) -> Any:
+    def render(self, progress: LoadProgress | None, width: int, height: int) -> Any:
         """What is shown, at most `height` lines; a rich renderable. What matters least is left out first."""
         from rich.console import Group
 
@@ -139,7 +139,7 @@ class View:
         shown.append(_line(_KEYS.format(p="resume" if paused else "pause"), "dim"))
         return Group(*shown)
 
-    def _head(self, progress: Progress | None) -> Any:
+    def _head(self, progress: LoadProgress | None) -> Any:
         if progress is None:
             return _line(f"{self._title}   starting", "bold")
         line = _line(f"{progress.elapsed:9.1f} s   ", "")
@@ -164,7 +164,7 @@ def _line(text: str, style: str) -> Any:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis", end="\n")
 
 
-def _sections(progress: Progress, width: int) -> list[tuple[int, Any]]:
+def _sections(progress: LoadProgress, width: int) -> list[tuple[int, Any]]:
     """Each with its lines, by importance, though the most important is to be nearest to the top."""
     total, seconds = progress.total, progress.seconds
     last = seconds[-1]
@@ -198,7 +198,7 @@ def _sections(progress: Progress, width: int) -> list[tuple[int, Any]]:
     return found
 
 
-def _times(progress: Progress) -> tuple[Any, int]:
+def _times(progress: LoadProgress) -> tuple[Any, int]:
     """Response times as percentiles, and how many rows there are."""
     from rich.table import Table
 
@@ -212,7 +212,7 @@ def _times(progress: Progress) -> tuple[Any, int]:
     return table, table.row_count
 
 
-def _worst(progress: Progress, most: int) -> Any:
+def _worst(progress: LoadProgress, most: int) -> Any:
     """The calls that failed, sounded worst or were slowest."""
     from rich.table import Table
 

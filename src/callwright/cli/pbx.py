@@ -14,7 +14,7 @@ from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
 from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
-    from callwright.pbx.accounts import Account
+    from callwright.pbx.accounts import PbxAccount
     from callwright.pbx.record import CallRecord, PbxEvent
     from callwright.pbx.server import Pbx, PbxConfig
 
@@ -107,7 +107,7 @@ def pbx(
     if context.invoked_subcommand is not None:
         return 0
     from callwright.net.address import WILDCARDS, split_host_port
-    from callwright.pbx.server import Listen, PbxConfig
+    from callwright.pbx.server import PbxConfig, PbxListener
     from callwright.sip.transport import Transport
 
     try:
@@ -129,7 +129,7 @@ def pbx(
     if domain is None:
         domain = "callwright.invalid" if host in WILDCARDS else host
     listening = tuple(
-        Listen(Transport(n.upper()), host, (5061 if n == "tls" else 5060) if port is None else port)
+        PbxListener(Transport(n.upper()), host, (5061 if n == "tls" else 5060) if port is None else port)
         for n in dict.fromkeys(names)
     )
     try:
@@ -297,16 +297,16 @@ def _call_json(record: CallRecord) -> dict[str, Any]:
     }
 
 
-def _account(text: str) -> Account:
-    from callwright.pbx.accounts import Account
+def _account(text: str) -> PbxAccount:
+    from callwright.pbx.accounts import PbxAccount
 
     user, colon, secret = text.partition(":")
     if not user or not colon or not secret:
         raise Refused("--account takes USER:SECRET", "For example: --account 1001:secret")
-    return Account(user, secret)
+    return PbxAccount(user, secret)
 
 
-def _read_accounts(file: Path) -> list[Account]:
+def _read_accounts(file: Path) -> list[PbxAccount]:
     """Accounts of a YAML or CSV file; raises Refused with the file and the line where that is known."""
     try:
         text = file.read_text("utf-8-sig")
@@ -317,10 +317,10 @@ def _read_accounts(file: Path) -> list[Account]:
     return _accounts_of_csv(file, text)
 
 
-def _accounts_of_yaml(file: Path, text: str) -> list[Account]:
+def _accounts_of_yaml(file: Path, text: str) -> list[PbxAccount]:
     import yaml
 
-    from callwright.pbx.accounts import Account
+    from callwright.pbx.accounts import PbxAccount
 
     try:
         # BaseLoader reads every scalar as text: 0043123 stays itself, and so does the secret `no`.
@@ -331,7 +331,7 @@ def _accounts_of_yaml(file: Path, text: str) -> list[Account]:
         raise Refused(
             f"--accounts {file}: a mapping of user to secret is needed", "For example: 1001: secret"
         )
-    found: list[Account] = []
+    found: list[PbxAccount] = []
     for user, wanted in document.items():
         fields = {"secret": wanted} if isinstance(wanted, str) else wanted
         if not isinstance(fields, dict) or not fields.get("secret"):
@@ -339,21 +339,21 @@ def _accounts_of_yaml(file: Path, text: str) -> list[Account]:
         unknown = set(fields) - {"secret", "display_name"}
         if unknown:
             raise Refused(f"--accounts {file}: {user}: {sorted(unknown)[0]!r} is not known")
-        found.append(Account(str(user), str(fields["secret"]), str(fields.get("display_name", ""))))
+        found.append(PbxAccount(str(user), str(fields["secret"]), str(fields.get("display_name", ""))))
     return found
 
 
-def _accounts_of_csv(file: Path, text: str) -> list[Account]:
+def _accounts_of_csv(file: Path, text: str) -> list[PbxAccount]:
     import csv
 
-    from callwright.pbx.accounts import Account
+    from callwright.pbx.accounts import PbxAccount
 
-    found: list[Account] = []
+    found: list[PbxAccount] = []
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["user", "secret"]):
             continue
         if not 2 <= len(cells) <= 3 or not cells[0] or not cells[1]:
             raise Refused(f"--accounts {file}: line {number} is not user,secret or user,secret,display_name")
-        found.append(Account(*cells))
+        found.append(PbxAccount(*cells))
     return found

@@ -210,7 +210,7 @@ async def _run(
     stop: asyncio.Event,
     wishes: _Wishes,
 ) -> tuple[RunOutcome, bool, bool]:
-    from callwright.agent.execution import Place, PolicyRefusal, Watch, execute
+    from callwright.agent.execution import PolicyRefusal, Site, Watch, execute
     from callwright.cli.evidence import Collection
     from callwright.cli.remedies import with_allow
     from callwright.net.driver import BindFailed
@@ -218,7 +218,7 @@ async def _run(
     from callwright.phone.guarding import guarded
     from callwright.policy.destination import Rules
 
-    progress = flags.Progress()
+    progress = flags.ProgressLine()
     collection: Collection | None = None
     secrets: Sequence[str] = ()
     interrupted = False
@@ -239,7 +239,7 @@ async def _run(
         interrupted = True
         return "Stopped by Ctrl-C."
 
-    place = Place(
+    place = Site(
         worded=with_allow,
         bind=config.bind,
         rtp_ports=config.rtp_ports,

@@ -211,7 +211,7 @@ class Trace:
             say("")
 
 
-class Progress:
+class ProgressLine:
     """One line on a terminal that says how things stand; nothing at all in a pipe."""
 
     def __init__(self, enabled: bool = True) -> None:

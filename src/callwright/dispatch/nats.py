@@ -133,7 +133,7 @@ class _Ticket:
             _log.info("a ticket was not settled: %s", error)
 
 
-class Place(NamedTuple):
+class BrokerAddress(NamedTuple):
     """Where a broker listens: nats, tls, ws or wss; `ca`: PEM text to trust, None: the system's."""
 
     url: str
@@ -149,7 +149,7 @@ class _Login(NamedTuple):
 class NatsBroker:
     """See `dispatch.broker.Broker`. Make it with `connect`."""
 
-    def __init__(self, places: Sequence[Place], login: _Login, redeliver_after: float) -> None:
+    def __init__(self, places: Sequence[BrokerAddress], login: _Login, redeliver_after: float) -> None:
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_refused: list[Callable[[str], None]] = []
         self._places, self._login = tuple(places), login
@@ -161,7 +161,7 @@ class NatsBroker:
         self._turn = asyncio.Event()  # set, and replaced, when the connection comes back
         self._returning: asyncio.Task[None] | None = None
         self._closing = self._told_refusal = False
-        self.place: Place = places[0]  # where it is connected
+        self.place: BrokerAddress = places[0]  # where it is connected
 
     @classmethod
     async def connect(
@@ -171,7 +171,7 @@ class NatsBroker:
         user: str | None = None,
         password: str | None = None,
         ca: str | None = None,
-        otherwise: Sequence[Place] = (),
+        otherwise: Sequence[BrokerAddress] = (),
         name: str = "callwright",
         wait: float | None = None,
         redeliver_after: float = REDELIVER_AFTER,
@@ -179,7 +179,7 @@ class NatsBroker:
         """Connect, and stay connected. `ca`: PEM text to trust instead of the system's authorities.
         `otherwise`: other ways to the same broker, tried in turn when there is no getting through. `wait`:
         seconds to try for; None: for ever. Raises Unavailable, CredentialsRefused at once."""
-        broker = cls([Place(url, ca), *otherwise], _Login(user, password, name), redeliver_after)
+        broker = cls([BrokerAddress(url, ca), *otherwise], _Login(user, password, name), redeliver_after)
         await broker._connect(wait)
         return broker
 
@@ -206,7 +206,7 @@ class NatsBroker:
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
 
-    async def _reach(self, place: Place) -> Client:
+    async def _reach(self, place: BrokerAddress) -> Client:
         """One try at one place: a wrong password is to be told, not repeated."""
         from nats.aio.client import Client
         from nats.errors import Error

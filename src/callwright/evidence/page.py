@@ -232,13 +232,13 @@ def lane_positions(lanes: int) -> list[float]:
     return [_lane_x(n, lanes) for n in range(lanes)]
 
 
-def placed_rows(rows: Sequence[Row | Divider], lanes: int) -> list[tuple[Row | Divider, Place]]:
+def placed_rows(rows: Sequence[Row | Divider], lanes: int) -> list[tuple[Row | Divider, RowPlace]]:
     """Rows of a ladder with where each is drawn, for `sections/rows.html`."""
     return [(row, _place(row, lanes)) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowPlace:
     """Where a row is drawn, in percent; `way` is 1 to the right and -1 to the left."""
 
     x1: float = 0.0
@@ -252,13 +252,13 @@ class Place:
         return round(abs(self.x2 - self.x1), 3)
 
 
-def _place(row: object, lanes: int) -> Place:
+def _place(row: object, lanes: int) -> RowPlace:
     if isinstance(row, GapRow) or not isinstance(row, MessageRow | StreamRow):
-        return Place()
+        return RowPlace()
     x1, x2 = _lane_x(row.source, lanes), _lane_x(row.destination, lanes)
     if x1 == x2:  # to itself: a short stub, so that it is seen
         x2 = round(x1 + 20 / max(lanes, 1), 3)
-    return Place(x1, x2, round((x1 + x2) / 2, 3), 1 if x2 > x1 else -1)
+    return RowPlace(x1, x2, round((x1 + x2) / 2, 3), 1 if x2 > x1 else -1)
 
 
 @dataclass(frozen=True, slots=True)

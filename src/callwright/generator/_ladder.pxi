@@ -137,4 +137,4 @@ cdef object told_ladder(Loop *L, Kept *k):
         messages.append(MessageNoted((e.at - L.began) / 1e9, bool(e.sent), text))
         at += padded(e.size)
     messages.reverse()
-    return Ladder(told_call(&k.call), bool(k.whole), tuple(messages))
+    return FailedLadder(told_call(&k.call), bool(k.whole), tuple(messages))

@@ -33,7 +33,7 @@ if os.environ.get("CALLWRIGHT_PURE"):
     raise ImportError("CALLWRIGHT_PURE asks for no native code")
 
 from callwright.generator.names import COUNTERS, MESSAGES, SLOTS
-from callwright.generator.loop import CallNoted, Ladder, MessageNoted
+from callwright.generator.loop import CallNoted, FailedLadder, MessageNoted
 
 from callwright.net.bulk import bind_one_of, open_sockets
 

@@ -48,7 +48,7 @@ class MessageNoted(NamedTuple):
     data: bytes
 
 
-class Ladder(NamedTuple):
+class FailedLadder(NamedTuple):
     """What was said in one call."""
 
     call: CallNoted
@@ -228,7 +228,7 @@ class Loop(Protocol):
         """Calls noted after the first `since`, and how many there have been; at most the last 1,024."""
         ...
 
-    def ladders(self) -> list[Ladder]:
+    def ladders(self) -> list[FailedLadder]:
         """The messages of calls that failed, the first of each class, and last those of the slowest call that
         we placed. Nothing while the loop runs.
         """

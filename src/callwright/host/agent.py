@@ -21,7 +21,7 @@ from callwright.audio.codecs import CODECS
 from callwright.control.runs.remedies import by_administrator
 from callwright.dispatch.broker import CredentialsRefused, Unavailable
 from callwright.dispatch.http import HttpPlatform
-from callwright.dispatch.nats import NatsBroker, Place
+from callwright.dispatch.nats import BrokerAddress, NatsBroker
 from callwright.host import supervised as line
 from callwright.host.enrolment import enrol
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
@@ -130,9 +130,9 @@ async def _connected(identity: Identity, stop: asyncio.Event) -> NatsBroker | No
         raise Refused(str(error), code=EXIT_PLATFORM, blame="platform") from None
 
 
-def _ways(identity: Identity) -> list[Place]:
+def _ways(identity: Identity) -> list[BrokerAddress]:
     """To the broker, the preferred one first. Raises Refused when there is none of the kind wanted."""
-    tcp = Place(identity.nats_url, identity.ca)
+    tcp = BrokerAddress(identity.nats_url, identity.ca)
     if identity.transport == "tcp" or (identity.transport == "auto" and not identity.websocket_url):
         return [tcp]
     if not identity.websocket_url:
@@ -140,7 +140,7 @@ def _ways(identity: Identity) -> list[Place]:
             "the platform gave this agent no WebSocket address when it enrolled",
             "Open it with `callwright serve --nats-listen HOST:PORT`, and enrol the agent again.",
         )
-    websocket = Place(identity.websocket_url, identity.websocket_ca)
+    websocket = BrokerAddress(identity.websocket_url, identity.websocket_ca)
     return [websocket] if identity.transport == "websocket" else [tcp, websocket]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from callwright.dispatch.messages.agents import Word
-from callwright.host.supervised import Line
+from callwright.host.supervised import ProcessLine
 
 if TYPE_CHECKING:
     from callwright.control.runs.service import Runs
@@ -19,7 +19,7 @@ Hears = Callable[[], Awaitable[bool]]
 _SECONDS = 4.0
 
 
-def agent_hears(line: Line, runs: Runs) -> Hears:
+def agent_hears(line: ProcessLine, runs: Runs) -> Hears:
     from callwright.control.errors import DomainError
 
     async def hears() -> bool:

@@ -25,7 +25,7 @@ from callwright.host.hearing import agent_hears, pbx_hears, web_hears
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.ports import claim_port, free_udp_port
 from callwright.host.settings import NatsAddress, ServeSettings, secret_variables
-from callwright.host.supervised import Line
+from callwright.host.supervised import ProcessLine
 from callwright.host.supervisor import Child, Supervisor
 from callwright.host.web_worker import WebSettings, figures_folder, write_settings
 
@@ -309,7 +309,7 @@ class Platform:
             *("--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)),
             final=frozenset({EXIT_REVOKED}),
         )
-        child.line = Line()
+        child.line = ProcessLine()
         child.hears = agent_hears(child.line, services.runs)
         await self._supervisor.start(child)
 

@@ -29,7 +29,7 @@ async def listen(on_word: Callable[[Word], None]) -> None:
         writer.write(HEARD)
 
 
-class Line:
+class ProcessLine:
     """The supervisor's end: `say` returns whether the child answered in time. One question at a time."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callwright.host.supervised import Line
+from callwright.host.supervised import ProcessLine
 from callwright.net.process import bound_to_parent
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
@@ -38,7 +38,7 @@ class Child:
     final: frozenset[int] = frozenset()  # exit codes after which it is not started again
     patience: float = 3.0  # seconds from SIGTERM to SIGKILL
     hears: Callable[[], Awaitable[bool]] | None = None  # asks it something; False or no answer: it is deaf
-    line: Line | None = None  # for its standard input
+    line: ProcessLine | None = None  # for its standard input
     process: asyncio.subprocess.Process | None = None
     falls: int = 0
     _task: asyncio.Task[None] | None = field(default=None, repr=False)

@@ -17,7 +17,7 @@ class AccountsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class LoadAccounts:
     columns: tuple[str, ...]
     rows: tuple[tuple[bytes, ...], ...]
 
@@ -44,9 +44,9 @@ class Accounts:
 
         return re.sub(r"\{(\w+)\}", slot, text)
 
-    def part(self, index: int, parts: int) -> Accounts:
+    def part(self, index: int, parts: int) -> LoadAccounts:
         """Every `parts`-th account, from `index`: what one process of several has."""
-        return Accounts(self.columns, self.rows[index::parts])
+        return LoadAccounts(self.columns, self.rows[index::parts])
 
     def passwords(self, account: int, parts: int) -> list[str]:
         """Those that the account of this number has in any of so many parts: a number is that of its part."""
@@ -57,7 +57,7 @@ class Accounts:
         return [row[column].decode("utf-8", "surrogateescape") for row in rows]
 
 
-def parse_accounts(text: str) -> Accounts:
+def parse_accounts(text: str) -> LoadAccounts:
     """Columns are parted by commas or semicolons, as the header line has it. Raises AccountsError."""
     lines = text.removeprefix("\ufeff").splitlines()
     head = next((line for line in lines if line.strip()), "")
@@ -92,4 +92,4 @@ def parse_accounts(text: str) -> Accounts:
         rows.append(row)
     if not rows:
         raise AccountsError("The file has no account below the names of the columns.")
-    return Accounts(columns, tuple(rows))
+    return LoadAccounts(columns, tuple(rows))

@@ -7,19 +7,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from callwright.load.accounts import Accounts
+from callwright.load.accounts import LoadAccounts
 from callwright.load.document import Flow
 from callwright.load.engine import Result
 from callwright.load.outcome import document
 from callwright.load.plan import Plan, Stage
 from callwright.load.preparation import Wishes
-from callwright.load.statistics import Second
+from callwright.load.statistics import LoadSecond
 from callwright.load.verdict import Judgement, Threshold
 from callwright.outcome.load import LoadOutcome
 from callwright.policy.destination import Rules
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.party import Account
+from callwright.scenario.party import PartyAccount
 from callwright.sip.transport import Address
 
 POINTS = 600
@@ -45,18 +45,18 @@ def plan_of(call: Call) -> Plan:
 
 def wishes_of_call(
     call: Call,
-    account: Account,
+    account: PartyAccount,
     uri: str,
     *,
     rules: Rules,
     bind: str | None = None,
     rtp_ports: tuple[int, int] = (16384, 32767),
-    accounts: Accounts | None = None,
+    accounts: LoadAccounts | None = None,
 ) -> Wishes:
     """What each call is. With `accounts` their columns stand for `{column}`, and their users call."""
     if accounts is None and account.password:
         row = (account.auth_user.encode(), account.password.encode())
-        columns = Accounts(("username", "password"), (row,))
+        columns = LoadAccounts(("username", "password"), (row,))
     else:
         columns = accounts  # type: ignore[assignment]
     user, name = account.user, account.display_name
@@ -91,7 +91,12 @@ def wishes_of_call(
 
 
 def wishes_of_accept(
-    accept: Accept, account: Account, host: str, *, rules: Rules, rtp_ports: tuple[int, int] = (16384, 32767)
+    accept: Accept,
+    account: PartyAccount,
+    host: str,
+    *,
+    rules: Rules,
+    rtp_ports: tuple[int, int] = (16384, 32767),
 ) -> Wishes:
     """How calls are answered, at any port of `host`."""
     return Wishes(
@@ -186,14 +191,14 @@ def outcome_of(
     )
 
 
-def series_of(seconds: Sequence[Second], points: int = POINTS) -> dict[str, tuple[Any, ...]]:
+def series_of(seconds: Sequence[LoadSecond], points: int = POINTS) -> dict[str, tuple[Any, ...]]:
     """Columns of at most so many values: counts are added up, the last of the rest counts, any `limited`."""
     width = max(1, math.ceil(len(seconds) / points))
     stretches = [seconds[at : at + width] for at in range(0, len(seconds), width)]
     return {name: tuple(_joined(name, stretch) for stretch in stretches) for name in SERIES}
 
 
-def _joined(name: str, stretch: Sequence[Second]) -> Any:
+def _joined(name: str, stretch: Sequence[LoadSecond]) -> Any:
     values = [getattr(second, name) for second in stretch]
     if name in (*_SUMMED, "span"):
         return round(sum(values), 3)
@@ -202,7 +207,7 @@ def _joined(name: str, stretch: Sequence[Second]) -> Any:
     return round(values[-1], 3) if isinstance(values[-1], float) else values[-1]
 
 
-def told_live(second: Second) -> dict[str, Any]:
+def told_live(second: LoadSecond) -> dict[str, Any]:
     """A second as the page of a run shows it while it runs."""
     names = (
         "at",

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from callwright.generator.loop import CallNoted, Ladder
+from callwright.generator.loop import CallNoted, FailedLadder
 from callwright.generator.names import OUTCOMES
 from callwright.load.ladders import chosen
 from callwright.load.plan import Plan
-from callwright.load.statistics import LostProcess, Second, Snapshot, second_of, together
+from callwright.load.statistics import LoadSecond, LostProcess, Snapshot, second_of, together
 from callwright.load.worker import Reading, Worker, WorkerDied, share
 
 T = TypeVar("T")
@@ -38,14 +38,14 @@ class Controls:
 
 
 @dataclass(slots=True)
-class Progress:
+class LoadProgress:
     """Where a load stands, for whoever shows it."""
 
     elapsed: float
     stage: int
     target_rate: float
     total: Snapshot
-    seconds: list[Second]
+    seconds: list[LoadSecond]
     worst: list[CallNoted]
     controls: Controls
 
@@ -56,13 +56,13 @@ class Result:
 
     total: Snapshot
     clean: Snapshot
-    seconds: list[Second]
+    seconds: list[LoadSecond]
     worst: list[CallNoted]
     elapsed: float
     interrupted: bool
     stages: list[Snapshot] = field(default_factory=list)
     """By stage of the plan, where it has several."""
-    ladders: list[Ladder] = field(default_factory=list)
+    ladders: list[FailedLadder] = field(default_factory=list)
     """Of the first failed calls of each class, and of the slowest call."""
     lost: list[LostProcess] = field(default_factory=list)
     """Processes that died. Their numbers in `total` are those that they told last."""
@@ -91,8 +91,8 @@ class Engine:
         now: Callable[[], float],
         pause: Callable[[float], None],
         controls: Controls | None = None,
-        on_second: Callable[[Second], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_second: Callable[[LoadSecond], None] | None = None,
+        on_progress: Callable[[LoadProgress], None] | None = None,
         registering: bool = False,
         stop_seconds: float = STOP_SECONDS,
         ladders: int = 5,
@@ -107,7 +107,7 @@ class Engine:
         self._registering = registering
         self._stop_seconds = stop_seconds
         self._ladders = ladders
-        self._seconds: list[Second] = []
+        self._seconds: list[LoadSecond] = []
         self._worst: list[tuple[tuple[int, int, int], int, CallNoted]] = []
         self._noted = 0
         self._clean = Snapshot()
@@ -156,7 +156,7 @@ class Engine:
                 if self._on_progress is not None:
                     worst = self.worst()
                     self._on_progress(
-                        Progress(now - started, stage, target, total, self._seconds, worst, self.controls)
+                        LoadProgress(now - started, stage, target, total, self._seconds, worst, self.controls)
                     )
             if done:
                 break
@@ -280,5 +280,5 @@ class Engine:
         return [call for _, _, call in sorted(self._worst, reverse=True)]
 
 
-def _ladders(worker: Worker) -> list[Ladder]:
+def _ladders(worker: Worker) -> list[FailedLadder]:
     return worker.ladders()

@@ -8,7 +8,7 @@ from typing import Any
 
 from callwright.evidence.redaction import Redactor
 from callwright.evidence.shown import one_line, shown_octets
-from callwright.generator.loop import CallNoted, Ladder
+from callwright.generator.loop import CallNoted, FailedLadder
 from callwright.generator.names import OUTCOMES
 
 LONGEST = 16_384
@@ -21,7 +21,7 @@ def class_of(call: CallNoted) -> str:
     return str(call.code) if outcome == "status" else outcome
 
 
-def chosen(ladders: Iterable[Ladder], each: int) -> list[Ladder]:
+def chosen(ladders: Iterable[FailedLadder], each: int) -> list[FailedLadder]:
     """Of what several loops have kept: the first `each` of every class in order of time, then the slowest."""
     found, counted = [], Counter[str]()
     ordered = sorted(ladders, key=lambda ladder: ladder.call.at)
@@ -34,7 +34,7 @@ def chosen(ladders: Iterable[Ladder], each: int) -> list[Ladder]:
     return found + sorted(answered, key=lambda ladder: ladder.call.setup)[-1:]
 
 
-def told(ladder: Ladder, redactor: Redactor) -> dict[str, Any]:
+def told(ladder: FailedLadder, redactor: Redactor) -> dict[str, Any]:
     """A call with its messages, secrets masked. `at_ms` is since the first of them."""
     began = ladder.messages[0].at if ladder.messages else 0.0
     return told_call(ladder.call) | {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from callwright.evidence.generator_words import ranged
 from callwright.evidence.redaction import Redactor
-from callwright.load.accounts import Accounts
+from callwright.load.accounts import LoadAccounts
 from callwright.load.engine import Result
 from callwright.load.ladders import told, told_call
 from callwright.load.statistics import RESPONSE_TIMES, Histogram, Snapshot
@@ -146,7 +146,7 @@ def document(
     cores: int,
     version: str,
     started_at: float,
-    accounts: Accounts | None = None,
+    accounts: LoadAccounts | None = None,
 ) -> dict[str, Any]:
     """Every key is always there; what was not measured is null. No message tells a password of `accounts`."""
     seconds = result.seconds

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callwright.generator.loop import LoopConfig, MediaConfig, networks_of
-from callwright.load.accounts import Accounts, AccountsError
+from callwright.load.accounts import AccountsError, LoadAccounts
 from callwright.load.document import Flow
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.net.address import Unreachable, bracketed, source_address
@@ -63,7 +63,7 @@ class Wishes:
     min_heard: float = 90.0
     """Percent of a call that has to be without a gap in what is heard; 0 does not ask."""
     rtp_ports: tuple[int, int] = (16384, 32767)
-    accounts: Accounts | None = None
+    accounts: LoadAccounts | None = None
     random_accounts: bool = False
     flow: Flow = field(default_factory=Flow)
     register: bool = False
@@ -78,12 +78,12 @@ class Wishes:
     """Failed calls of each class of which the messages are kept; loads of documents tell none."""
 
 
-def dialled(uri: str, accounts: Accounts | None) -> list[str]:
+def dialled(uri: str, accounts: LoadAccounts | None) -> list[str]:
     """Every user part that a load calls: one, or one of each account where the URI names a column."""
     return _each(uri.partition(":")[2].rpartition("@")[0].partition(":")[0], accounts)
 
 
-def _each(text: str, accounts: Accounts | None) -> list[str]:
+def _each(text: str, accounts: LoadAccounts | None) -> list[str]:
     """A text, or that of each account where it names columns."""
     if "{" not in text or accounts is None:
         return [text]
@@ -337,7 +337,7 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
     )
 
 
-def _caller(wishes: Wishes, accounts: Accounts | None, local: Address) -> str:
+def _caller(wishes: Wishes, accounts: LoadAccounts | None, local: Address) -> str:
     text = wishes.flow.from_ or wishes.from_
     if text is not None:
         return text if text.startswith(("sip:", "sips:", "tel:")) else f"sip:{text}"
@@ -347,7 +347,7 @@ def _caller(wishes: Wishes, accounts: Accounts | None, local: Address) -> str:
     return f"sip:callwright@{bracketed(local)}"
 
 
-def _filled(accounts: Accounts | None, text: str) -> str:
+def _filled(accounts: LoadAccounts | None, text: str) -> str:
     if accounts is None:
         if "{" in text:
             raise CannotLoad(f"{text!r} names a column, but there is no --accounts FILE.csv")

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from callwright.evidence.figures import UNKNOWN, number
 from callwright.evidence.load_charts import charts_of, limits_of
 from callwright.load.outcome import times_of
-from callwright.load.statistics import Second
+from callwright.load.statistics import LoadSecond
 from callwright.load.verdict import ThresholdError, parse_threshold, seen
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class ReportFolder:
         path.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] | None = (path / CSV).open("w", encoding="utf-8", newline="", buffering=1)
         self._writer = csv.writer(self._file)
-        self._write_row(Second.columns())
+        self._write_row(LoadSecond.columns())
 
-    def second(self, second: Second) -> None:
+    def second(self, second: LoadSecond) -> None:
         """A line of the CSV, written at once."""
         self._write_row(second.row())
 
@@ -98,7 +98,7 @@ def render(document: dict[str, Any], result: Result) -> str:
         load=document,
         style=Markup(style),
         charts=charts_of(
-            {part: [getattr(second, part) for second in result.seconds] for part in Second.columns()},
+            {part: [getattr(second, part) for second in result.seconds] for part in LoadSecond.columns()},
             answers=document["role"] == "answerer",
             limits=limits_of([condition["text"] for condition in document["conditions"]]),
         ),

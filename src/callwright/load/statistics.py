@@ -189,7 +189,7 @@ class LostProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
+class LoadSecond:
     """A second of a load, as it stands in the CSV. Times in ms, None where nothing was measured."""
 
     at: float
@@ -272,7 +272,7 @@ def why_limited(
 
 def second_of(
     delta: Snapshot, *, at: float, span: float, target_rate: float, cpu: float, latest_ms: float
-) -> Second:
+) -> LoadSecond:
     """One line from what happened in the second."""
 
     def ms(name: str, percent: float) -> float | None:
@@ -280,7 +280,7 @@ def second_of(
         return None if value is None else value / 1000
 
     rtp_late = ms("rtp_lateness", 99)
-    return Second(
+    return LoadSecond(
         at=at,
         span=span,
         target_rate=target_rate,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from callwright.generator.loop import CallNoted, Ladder, Loop, LoopConfig, native_loop
+from callwright.generator.loop import CallNoted, FailedLadder, Loop, LoopConfig, native_loop
 from callwright.load.statistics import Snapshot
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Worker(Protocol):
         """How it stands; without `numbers` only whether it is done, which costs next to nothing."""
         ...
 
-    def ladders(self) -> list[Ladder]:
+    def ladders(self) -> list[FailedLadder]:
         """What was said in the calls that failed, once the run is done."""
         ...
 
@@ -127,7 +127,7 @@ class ThreadWorker:
         told = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
         return Reading(told, loop.take_latest(), notable, done)
 
-    def ladders(self) -> list[Ladder]:
+    def ladders(self) -> list[FailedLadder]:
         return self._loop.ladders()
 
     def close(self) -> None:
@@ -291,8 +291,8 @@ class ProcessWorker:
         reading: Reading = self._ask("read", numbers=numbers)
         return reading
 
-    def ladders(self) -> list[Ladder]:
-        found: list[Ladder] = self._ask("ladders")
+    def ladders(self) -> list[FailedLadder]:
+        found: list[FailedLadder] = self._ask("ladders")
         return found
 
     def close(self) -> None:

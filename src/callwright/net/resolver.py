@@ -31,7 +31,7 @@ class ResolutionFailed(Exception):
         self.reason = reason
 
 
-class Target(NamedTuple):
+class HopTarget(NamedTuple):
     transport: Transport
     address: Address
 
@@ -156,7 +156,7 @@ async def resolve(
     *,
     entropy: Entropy = system_entropy,
     names: NameService | None = None,
-) -> list[Target]:
+) -> list[HopTarget]:
     """The targets of a URI's host, in the order to try them (RFC 3263 section 4).
 
     `transport` is the URI's `transport` parameter or the user's choice, None when neither says.
@@ -167,11 +167,13 @@ async def resolve(
     numeric = numeric_host(host)
     if numeric is not None:
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(numeric, port or chosen.default_port))]
+        return [HopTarget(chosen, Address(numeric, port or chosen.default_port))]
     names = names or SystemNames()
     if port or not _may_have_services(host):
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(a, port or chosen.default_port)) for a in await names.addresses(host)]
+        return [
+            HopTarget(chosen, Address(a, port or chosen.default_port)) for a in await names.addresses(host)
+        ]
     # Both questions at once: a host without SRV records is not made to wait for them twice.
     plain = asyncio.ensure_future(names.addresses(host))
     plain.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -180,7 +182,7 @@ async def resolve(
         if by_service:
             return by_service
         chosen = transport or Transport.UDP
-        return [Target(chosen, Address(a, chosen.default_port)) for a in await plain]
+        return [HopTarget(chosen, Address(a, chosen.default_port)) for a in await plain]
     finally:
         plain.cancel()
 
@@ -190,10 +192,10 @@ _SERVICES = {Transport.UDP: "_sip._udp", Transport.TCP: "_sip._tcp", Transport.T
 
 async def _by_service(
     host: str, transport: Transport | None, entropy: Entropy, names: NameService
-) -> list[Target]:
+) -> list[HopTarget]:
     wanted = [transport] if transport else [Transport.UDP, Transport.TCP, Transport.TLS]
     answers = await asyncio.gather(*(names.services(f"{_SERVICES[t]}.{host}") for t in wanted))
-    targets: list[Target] = []
+    targets: list[HopTarget] = []
     failure: ResolutionFailed | None = None
     for chosen, records in zip(wanted, answers, strict=True):
         for record in order_services(records, entropy):
@@ -207,7 +209,7 @@ async def _by_service(
             except ResolutionFailed as error:
                 failure = ResolutionFailed(host, f"{host} points to {record.target}: {error.reason}")
                 continue
-            targets += [Target(chosen, Address(a, record.port)) for a in hosts]
+            targets += [HopTarget(chosen, Address(a, record.port)) for a in hosts]
     if not targets and failure is not None:
         raise failure
     return targets[:TARGET_LIMIT]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from callwright.sip.uri import Uri
 
-__all__ = ["Account", "Accounts"]
+__all__ = ["PbxAccount", "PbxAccounts"]
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class PbxAccount:
     """One line. ``user`` is both the user part of its address-of-record and the username of its digest."""
 
     user: str
@@ -19,7 +19,7 @@ class Account:
     display_name: str = ""
 
 
-class Accounts:
+class PbxAccounts:
     """The accounts of a PBX, looked up by user.
 
     ``domain`` is the digest realm and the first of the names that are ours; ``also`` are others, numeric
@@ -31,7 +31,7 @@ class Accounts:
     def __init__(
         self,
         domain: str,
-        accounts: Iterable[Account],
+        accounts: Iterable[PbxAccount],
         *,
         also: Iterable[str] = (),
         ports: Iterable[int] = (),
@@ -41,19 +41,19 @@ class Accounts:
         self._domains = {_host(name) for name in (domain, *also)}
         self._ports = frozenset(ports)
         self._is_ours = is_ours
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[str, PbxAccount] = {}
         for account in accounts:
             if not account.user or account.user in self._accounts:
                 raise ValueError(f"The account {account.user!r} has no name or is there twice.")
             self._accounts[account.user] = account
 
-    def __iter__(self) -> Iterator[Account]:
+    def __iter__(self) -> Iterator[PbxAccount]:
         return iter(self._accounts.values())
 
     def __len__(self) -> int:
         return len(self._accounts)
 
-    def find(self, user: str | None) -> Account | None:
+    def find(self, user: str | None) -> PbxAccount | None:
         """The account of a user part (case matters: RFC 3261 section 19.1.4)."""
         return None if user is None else self._accounts.get(user)
 
@@ -66,7 +66,7 @@ class Accounts:
             return False
         return _host(uri.host) in self._domains or self._is_ours(_host(uri.host))
 
-    def addressed_by(self, uri: Uri) -> Account | None:
+    def addressed_by(self, uri: Uri) -> PbxAccount | None:
         """The account whose address-of-record this is: parameters, port and escapes do not count (10.3)."""
         return self.find(uri.unescaped_user) if self.serves(uri) else None
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from callwright.net.entropy import Entropy, uuid7
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.bridge import Bridge, Invitation
 from callwright.pbx.errand import Errand
-from callwright.pbx.guard import Ban, Guard, place_of
+from callwright.pbx.guard import Ban, GuessGuard, place_of
 from callwright.pbx.passage import (
     caller_address,
     content_type_of,
@@ -120,15 +120,15 @@ class B2bua:
         entropy: Entropy,
         wall_at: Callable[[float], float],
         paths: MediaPaths | None = None,
-        guard: Guard | None = None,
+        guard: GuessGuard | None = None,
     ) -> None:
         self.config = config
         self._entropy, self._wall_at = entropy, wall_at
-        self.guard = guard or Guard()
+        self.guard = guard or GuessGuard()
         self._held: Counter[str] = Counter()
         self.registrar = registrar
         self.agenda = Agenda()
-        self._accounts: Accounts = registrar.accounts
+        self._accounts: PbxAccounts = registrar.accounts
         self._paths: MediaPaths = paths or DirectPaths()
         self._is_own: Callable[[Hop], bool] = lambda hop: False
         self._digest = DigestServer(self._accounts.domain, entropy, algorithms=config.algorithms)
@@ -293,7 +293,7 @@ class B2bua:
         request: Request,
         hop: Hop,
         now: float,
-        then: Callable[[Account, float], None],
+        then: Callable[[PbxAccount, float], None],
         until: float | None = None,
     ) -> None:
         """Go on with the account that the credentials prove; else challenge.
@@ -334,7 +334,7 @@ class B2bua:
 
     def _admit(
         self, received: ServerTransaction | Call, request: Request, hop: Hop, now: float
-    ) -> Account | None:
+    ) -> PbxAccount | None:
         """The account that the credentials prove; None when they do not, and a challenge was sent."""
         proxy = not _registers(request)  # towards the callee we are what a proxy is (RFC 3261 22.3)
         source = hop.remote.host
@@ -373,7 +373,7 @@ class B2bua:
                 call, request, call.hop, event.at, lambda who, now: self._place(call, request, who, now)
             )
 
-    def _place(self, call: Call, request: Request, account: Account | None, now: float) -> None:
+    def _place(self, call: Call, request: Request, account: PbxAccount | None, now: float) -> None:
         """A call of this account; None: of somebody who needs none."""
         self._serial += 1
         target = request.target
@@ -399,7 +399,7 @@ class B2bua:
         self,
         call: Call,
         request: Request,
-        account: Account | None,
+        account: PbxAccount | None,
         ring: Ring,
         record: CallRecord,
         now: float,
@@ -435,7 +435,9 @@ class B2bua:
         self._finished.append(record)
         self._events.append(CallFinished(now, record))
 
-    def _route_of(self, request: Request, target: Uri, account: Account | None, now: float) -> Ring | Refuse:
+    def _route_of(
+        self, request: Request, target: Uri, account: PbxAccount | None, now: float
+    ) -> Ring | Refuse:
         """Whom a request means, without the contacts that would lead back to us."""
         if hops_left(request) < 0:
             return Refuse(483, "Too Many Hops")
@@ -455,7 +457,7 @@ class B2bua:
             case _:
                 assert_never(found)
 
-    def _too_many(self, account: Account | None) -> bool:
+    def _too_many(self, account: PbxAccount | None) -> bool:
         if len(self._bridges) >= self.config.max_calls:
             return True
         if account is None:
@@ -463,7 +465,7 @@ class B2bua:
         mine = sum(bridge.record.caller == account.user for bridge in self._bridges)
         return mine >= self.config.max_calls_per_account
 
-    def _address_of(self, account: Account) -> Uri:
+    def _address_of(self, account: PbxAccount) -> Uri:
         return Uri("sip", escaped(account.user), None, self._accounts.domain)
 
     # -- other requests outside of a dialog
@@ -484,7 +486,7 @@ class B2bua:
             self._ask(transaction, request, flow, now, lambda who, at: act(transaction, request, who, at))
 
     def _register(
-        self, transaction: ServerTransaction, request: Request, account: Account, now: float
+        self, transaction: ServerTransaction, request: Request, account: PbxAccount, now: float
     ) -> None:
         done = self.registrar.register(request, transaction.flow, authenticated_as=account.user, now=now)
         self.endpoint.respond(
@@ -497,7 +499,7 @@ class B2bua:
         self._events += [BindingChanged(now, change) for change in changes]
 
     def _pass_on(
-        self, transaction: ServerTransaction, request: Request, account: Account | None, now: float
+        self, transaction: ServerTransaction, request: Request, account: PbxAccount | None, now: float
     ) -> None:
         """MESSAGE, OPTIONS to an account: to all its contacts; the first 2xx is the answer."""
         found = self._route_of(request, request.target, account, now)

@@ -21,7 +21,7 @@ from callwright.pbx.passage import (
     passing,
     reasons_of,
 )
-from callwright.pbx.path import MediaPath, NoMediaPath, Side
+from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRecord, CallRinging
 from callwright.pbx.registrar import Binding
 from callwright.pbx.renegotiation import Renegotiation
@@ -139,7 +139,7 @@ class Bridge:
             return
         hop = self._host.way_to(binding)
         try:
-            offer = self._moved(self.caller.request, Side.CALLER, self.caller.hop, hop)
+            offer = self._moved(self.caller.request, LegSide.CALLER, self.caller.hop, hop)
         except SdpError as error:
             self._refuse(Final(488, f"Not Acceptable Here ({error})"), now)
             return
@@ -164,7 +164,7 @@ class Bridge:
         self._legs.append(Leg(call, record))
         self._offers.told(call, offer.description)
 
-    def _moved(self, message: Request | Response, speaker: Side, from_hop: Hop, to_hop: Hop) -> Carried:
+    def _moved(self, message: Request | Response, speaker: LegSide, from_hop: Hop, to_hop: Hop) -> Carried:
         return carried(
             message,
             lambda description: self._path.carry(
@@ -179,8 +179,8 @@ class Bridge:
         """The body that `speaker` sent, as the other leg is to get it. Raises SdpError, NoMediaPath."""
         if speaker is self.caller:
             listener = self._callee.hop if self._callee is not None else self.caller.hop
-            return self._moved(message, Side.CALLER, self.caller.hop, listener)
-        return self._moved(message, Side.CALLEE, speaker.hop, self.caller.hop)
+            return self._moved(message, LegSide.CALLER, self.caller.hop, listener)
+        return self._moved(message, LegSide.CALLEE, speaker.hop, self.caller.hop)
 
     @property
     def _has_offer(self) -> bool:

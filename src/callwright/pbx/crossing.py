@@ -12,7 +12,7 @@ from callwright.policy.following import MEDIA_PORTS
 from callwright.rtp.latch import Latch
 from callwright.rtp.latching import rtcp_beside
 
-__all__ = ["Crossing", "Endpoint", "Tally"]
+__all__ = ["Crossing", "CrossingEnd", "Tally"]
 
 AddressTuple = tuple[str, int]
 _RTP_VERSION = 2
@@ -21,7 +21,7 @@ _RTCP_HEADER = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class CrossingEnd:
     """Where a side receives by its description, None where it may not or cannot be sent to; and the hosts
     that its packets may come from. `held`: it wants nothing sent to it (RFC 3264 section 8.4)."""
 
@@ -42,7 +42,7 @@ class Tally:
 
 @dataclass(slots=True)
 class _Party:
-    endpoint: Endpoint
+    endpoint: CrossingEnd
     latch: Latch
     rtcp: AddressTuple | None = None  # latched
     # of the RTP stream that comes from it
@@ -64,7 +64,7 @@ class Crossing:
     heard_at: float | None = None
     _parties: list[_Party | None] = field(default_factory=lambda: [None, None])
 
-    def describe(self, side: int, endpoint: Endpoint) -> None:
+    def describe(self, side: int, endpoint: CrossingEnd) -> None:
         """What offer and answer say of a side. The latch stays on hold, and where the address is the same."""
         party = self._parties[side]
         if party is None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from callwright.net.own_certificate import own_certificate
 from callwright.net.tls import TlsSettings
-from callwright.pbx.accounts import Account
+from callwright.pbx.accounts import PbxAccount
 from callwright.pbx.news import NewsOfCalls
-from callwright.pbx.server import Listen, Pbx, PbxConfig
+from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.sip.transport import Address, Transport
 
 HOST = "127.0.0.1"
@@ -26,8 +26,8 @@ async def embedded_pbx(
     `news`: see Pbx. Gives its address and, over TLS, the settings of a client that trusts its certificate.
     Raises BindFailed.
     """
-    accounts = [Account(user, password) for user, password in passwords.items()]
-    listen = Listen(Transport(transport.upper()), HOST)
+    accounts = [PbxAccount(user, password) for user, password in passwords.items()]
+    listen = PbxListener(Transport(transport.upper()), HOST)
     with tempfile.TemporaryDirectory(prefix="callwright-") as folder:
         server, client = TlsSettings(), None
         if listen.transport is Transport.TLS:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from callwright.policy.addresses import bare, numeric
 
-__all__ = ["Ban", "Guard", "GuardLimits", "parse_place", "place_of"]
+__all__ = ["Ban", "GuardLimits", "GuessGuard", "parse_place", "place_of"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -71,7 +71,7 @@ def parse_place(text: str) -> Network:
         raise ValueError(f"{text!r} is neither an address nor a network such as 192.0.2.0/24") from None
 
 
-class Guard:
+class GuessGuard:
     """``is_ours``: whether an address is this machine's own or of an agent of ours; loopback always is. Those
     and ``permitted`` are slowed as all are, and never banned."""
 

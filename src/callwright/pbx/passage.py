@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from callwright.pbx.accounts import Account
+from callwright.pbx.accounts import PbxAccount
 from callwright.sip.grammar import SipSyntaxError, is_token, parse_parameters
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
@@ -120,7 +120,7 @@ def hops_left(request: Request) -> int:
     return DEFAULT_MAX_FORWARDS if said is None else said - 1
 
 
-def caller_address(request: Request, account: Account | None, domain: str) -> NameAddr:
+def caller_address(request: Request, account: PbxAccount | None, domain: str) -> NameAddr:
     """From towards the callee: the caller's own display name, and the address that the credentials prove.
 
     Who hides (anonymous.invalid, RFC 3323 section 4.1.1.3) stays hidden. Without an account From is what it
@@ -135,7 +135,7 @@ def caller_address(request: Request, account: Account | None, domain: str) -> Na
     return NameAddr(claimed.display_name or account.display_name, Uri(scheme, user, None, domain))
 
 
-def identity_headers(request: Request, account: Account | None, domain: str) -> list[tuple[str, str]]:
+def identity_headers(request: Request, account: PbxAccount | None, domain: str) -> list[tuple[str, str]]:
     """P-Asserted-Identity (RFC 3325) for the callee; none without credentials, or where privacy is asked."""
     if account is None:
         return []

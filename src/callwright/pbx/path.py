@@ -9,18 +9,18 @@ from typing import Protocol
 from callwright.pbx.record import Relayed
 from callwright.sip.transport import Hop
 
-__all__ = ["DirectPath", "DirectPaths", "MediaPath", "MediaPaths", "NoMediaPath", "Side"]
+__all__ = ["DirectPath", "DirectPaths", "LegSide", "MediaPath", "MediaPaths", "NoMediaPath"]
 
 
-class Side(IntEnum):
+class LegSide(IntEnum):
     """Whose leg of a bridged call."""
 
     CALLER = 0
     CALLEE = 1
 
     @property
-    def other(self) -> Side:
-        return Side.CALLEE if self is Side.CALLER else Side.CALLER
+    def other(self) -> LegSide:
+        return LegSide.CALLEE if self is LegSide.CALLER else LegSide.CALLER
 
 
 class NoMediaPath(Exception):
@@ -34,7 +34,7 @@ class NoMediaPath(Exception):
 class MediaPath(Protocol):
     """The media of one bridged call."""
 
-    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+    def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """The description of `speaker` as the other side shall get it.
 
         `speaker_host` is the numeric address that the speaker signals from, `listener_local` our own address
@@ -72,7 +72,7 @@ class DirectPath:
     """Media goes from phone to phone: nothing of a description is needed here, so it is passed on octet for
     octet, whatever is in it."""
 
-    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+    def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
         return body
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from callwright.pbx.accounts import Accounts
+from callwright.pbx.accounts import PbxAccounts
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request
 from callwright.sip.transport import Address, Hop
@@ -107,7 +107,7 @@ class Registrar:
 
     def __init__(
         self,
-        accounts: Accounts,
+        accounts: PbxAccounts,
         *,
         min_expires: int = 60,
         max_expires: int = 3600,

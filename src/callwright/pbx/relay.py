@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from callwright.net.address import WILDCARDS, is_local
 from callwright.net.forwarder import Forwarder
 from callwright.net.ports import PortPair, PortsExhausted
-from callwright.pbx.crossing import Crossing, Endpoint
-from callwright.pbx.path import MediaPath, NoMediaPath, Side
+from callwright.pbx.crossing import Crossing, CrossingEnd
+from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import Relayed
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
@@ -54,7 +54,7 @@ class _Stream:
 class _Description:
     """What a side said: an endpoint for each m-line, and whether it wants any media."""
 
-    endpoints: list[Endpoint | None] = field(default_factory=list)
+    endpoints: list[CrossingEnd | None] = field(default_factory=list)
     active: bool = False
 
 
@@ -70,11 +70,11 @@ class RelayPath:
         self._peers = [frozenset(_plain(hop.remote.host) for hop in side) for side in hops]
         self._opened_at = now
         self._streams: list[_Stream | None] = []
-        self._settled: dict[Side, _Description] = {}
-        self._proposed: dict[Side, _Description] = {}
+        self._settled: dict[LegSide, _Description] = {}
+        self._proposed: dict[LegSide, _Description] = {}
         self._closed = False
 
-    def carry(self, body: bytes, speaker: Side, *, speaker_host: str, listener_local: str) -> bytes:
+    def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
         if self._closed:
             raise NoMediaPath("the call is over")
@@ -142,20 +142,20 @@ class RelayPath:
         return self._streams[index]
 
     def _open(self) -> _Stream:
-        caller = self._ports(Side.CALLER)
+        caller = self._ports(LegSide.CALLER)
         try:
-            pairs = (caller, self._ports(Side.CALLEE))
+            pairs = (caller, self._ports(LegSide.CALLEE))
         except NoMediaPath:
             caller.close()
             raise
         stream = _Stream(pairs, Crossing())
-        for side in Side:
+        for side in LegSide:
             # Who answers may send before his answer is here (RFC 3264 section 5.1).
-            stream.crossing.describe(side, Endpoint(None, None, self._peers[side]))
+            stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
         self._forwarder.start(stream.crossing, pairs)
         return stream
 
-    def _ports(self, side: Side) -> PortPair:
+    def _ports(self, side: LegSide) -> PortPair:
         try:
             return self._forwarder.open_ports(self._hosts[side])
         except PortsExhausted as error:
@@ -163,7 +163,7 @@ class RelayPath:
         except OSError as error:
             raise NoMediaPath(str(error)) from error
 
-    def _endpoint(self, description: SessionDescription, media: Media, peer: str) -> Endpoint:
+    def _endpoint(self, description: SessionDescription, media: Media, peer: str) -> CrossingEnd:
         connection = description.connection_of(media)
         if connection is None:
             raise SdpError("no c= line says where media goes")
@@ -178,12 +178,12 @@ class RelayPath:
             rtcp_port = said.port if said is not None else media.port + 1
             if self._allowed(rtcp_host, rtcp_port, peer):
                 rtcp = (rtcp_host, rtcp_port)
-        return Endpoint(rtp, rtcp, frozenset(hosts), held=not media.port or connection.is_unspecified)
+        return CrossingEnd(rtp, rtcp, frozenset(hosts), held=not media.port or connection.is_unspecified)
 
     def _allowed(self, host: str, port: int, peer: str) -> bool:
         return media_allowed(host, port, peer=peer, purpose=Purpose.MEDIA, rules=self._rules).allowed
 
-    def _settle(self, side: Side) -> None:
+    def _settle(self, side: LegSide) -> None:
         said = self._proposed.pop(side)
         self._settled[side] = said
         for stream, endpoint in zip(self._streams, said.endpoints, strict=False):

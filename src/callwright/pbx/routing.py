@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.sip.uri import Uri
 
@@ -35,7 +35,7 @@ class Strategy(StrEnum):
 class Ring:
     """Contacts of the account that was dialled; a later group rings when the one before it did not answer."""
 
-    account: Account
+    account: PbxAccount
     groups: tuple[tuple[Binding, ...], ...]
 
 
@@ -65,7 +65,7 @@ class Queue:
 class Mailbox:
     """Take a message for the account."""
 
-    account: Account
+    account: PbxAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ Route = Ring | Play | Queue | Mailbox | Conference | Trunk | Refuse
 
 
 def route(
-    target: Uri, accounts: Accounts, registrar: Registrar, now: float, *, strategy: Strategy = Strategy.ALL
+    target: Uri, accounts: PbxAccounts, registrar: Registrar, now: float, *, strategy: Strategy = Strategy.ALL
 ) -> Route:
     """The way of a call to ``target`` (the Request-URI): only to our own accounts, for we relay to nobody
     else.

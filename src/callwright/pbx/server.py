@@ -23,9 +23,9 @@ from callwright.net.forwarder import Forwarder
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
-from callwright.pbx.accounts import Account, Accounts
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
-from callwright.pbx.guard import Ban, Guard, GuardLimits
+from callwright.pbx.guard import Ban, GuardLimits, GuessGuard
 from callwright.pbx.news import NewsOfCalls, news_of
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.record import CallEvent, CallRecord, PbxEvent, SourceBanned, SourceReleased
@@ -40,7 +40,7 @@ from callwright.policy.destination import Purpose, Rules
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import Uri
 
-__all__ = ["Listen", "Pbx", "PbxConfig"]
+__all__ = ["Pbx", "PbxConfig", "PbxListener"]
 
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ _is_local = lru_cache(maxsize=256)(is_local)
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class PbxListener:
     """One address to listen on; `host` numeric, `port` 0 for a free one."""
 
     transport: Transport = Transport.UDP
@@ -67,8 +67,8 @@ class PbxConfig:
     """
 
     domain: str
-    accounts: Sequence[Account]
-    listen: Sequence[Listen] = (Listen(),)
+    accounts: Sequence[PbxAccount]
+    listen: Sequence[PbxListener] = (PbxListener(),)
     also: Sequence[str] = ()
     relay: bool = False
     rtp_ports: tuple[int, int] = (16_384, 32_767)
@@ -173,7 +173,7 @@ class Pbx:
         return self.listening[0][1]
 
     @property
-    def accounts(self) -> Accounts:
+    def accounts(self) -> PbxAccounts:
         """Who may register and be called."""
         return self._running.registrar.accounts
 
@@ -267,7 +267,7 @@ class Pbx:
 
     def _make_machine(self) -> B2bua:
         config = self.config
-        accounts = Accounts(config.domain, config.accounts, also=self._names(), is_ours=self._is_ours)
+        accounts = PbxAccounts(config.domain, config.accounts, also=self._names(), is_ours=self._is_ours)
         registrar = Registrar(
             accounts,
             min_expires=config.min_expires,
@@ -293,13 +293,13 @@ class Pbx:
             ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules)
-        guard = Guard(config.limits, is_ours=_is_local, permitted=config.permitted)
+        guard = GuessGuard(config.limits, is_ours=_is_local, permitted=config.permitted)
         return B2bua(registrar, machine_config, self._entropy, self._wall_at, paths, guard)
 
     def _wall_at(self, now: float) -> float:
         return self._clock.wall() - self._clock.now() + now
 
-    async def _listen(self, driver: Driver[PbxEvent], wanted: Listen) -> Address:
+    async def _listen(self, driver: Driver[PbxEvent], wanted: PbxListener) -> Address:
         """With port 0, the port that another transport has on that host already, where it is free."""
         if wanted.port == 0:
             for transport, address in self.listening:

@@ -15,7 +15,7 @@ from callwright.outcome.call import CallOutcome, Second, StateReached
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.audio import CallAudio, Studio
 from callwright.phone.facts import CallFacts
-from callwright.phone.line import Line
+from callwright.phone.line import PhoneLine
 from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import last_second
@@ -41,7 +41,7 @@ class PhoneCall:
 
     def __init__(
         self,
-        line: Line,
+        line: PhoneLine,
         studio: Studio,
         plan: CallPlan | AnswerPlan,
         *,

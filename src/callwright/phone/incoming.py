@@ -8,7 +8,7 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall, not_acceptable, not_permitted
-from callwright.phone.line import Line
+from callwright.phone.line import PhoneLine
 from callwright.phone.plan import AnswerPlan
 from callwright.sdp.description import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
@@ -27,7 +27,7 @@ class IncomingCall(PhoneCall):
 
     def __init__(
         self,
-        line: Line,
+        line: PhoneLine,
         studio: Studio,
         plan: AnswerPlan,
         sip: Call,

@@ -14,7 +14,7 @@ Listener = Callable[[events.Event], None]
 
 
 @dataclass(slots=True)
-class Line:
+class PhoneLine:
     """`drain` sends what the endpoint has to say; it follows every act on the endpoint.
 
     `user`: the user part of our own URIs. `advertise_host`: what peers are told in place of a local address.

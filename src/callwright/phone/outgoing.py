@@ -16,7 +16,7 @@ from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall
 from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
-from callwright.phone.line import Line
+from callwright.phone.line import PhoneLine
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import CallPlan
 from callwright.phone.router import Router
@@ -39,7 +39,7 @@ class OutgoingCall(PhoneCall):
 
     def __init__(
         self,
-        line: Line,
+        line: PhoneLine,
         studio: Studio,
         plan: CallPlan,
         *,

@@ -21,7 +21,7 @@ from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Estate, Guard, Testator
 from callwright.phone.incoming import IncomingCall
 from callwright.phone.intent import Gate, OnIntent
-from callwright.phone.line import Line
+from callwright.phone.line import PhoneLine
 from callwright.phone.outgoing import OutgoingCall
 from callwright.phone.permission import Permission
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
@@ -116,7 +116,7 @@ class Phone:
             before_sending=self._bequeath if guard is not None else None,
         )
         self.router = Router(self.driver, self.permission, config.transport)
-        self.line = Line(self.endpoint, self.clock, self.driver.drain, config.user, advertise_host)
+        self.line = PhoneLine(self.endpoint, self.clock, self.driver.drain, config.user, advertise_host)
         self._studio = Studio(
             engine=self.engine,
             clock=self.clock,

@@ -14,7 +14,7 @@ from callwright.outcome.terms import Failure
 from callwright.phone.addressing import as_name_addr, as_uri, proxy_of, route_to
 from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.intent import Capped
-from callwright.phone.line import Line
+from callwright.phone.line import PhoneLine
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import Account
 from callwright.phone.router import Router
@@ -31,7 +31,7 @@ class PhoneRequest:
 
     def __init__(
         self,
-        line: Line,
+        line: PhoneLine,
         router: Router,
         turns: Turns,
         method: str,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from callwright.outcome.call import Second, SecondOfStream
 from callwright.quality.score import REFERENCE_BUFFER_MS, score
 from callwright.rtp.report import MediaReport
-from callwright.rtp.report import Second as Row
+from callwright.rtp.report import StreamSecond as Row
 
 
 def seconds(

@@ -67,7 +67,7 @@ class BufferReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
+class StreamSecond:
     """One second of one direction, counted from `MediaReport.started`."""
 
     second: int
@@ -194,7 +194,7 @@ class ReceivedReport:
     telephone_event_packets: int
     unknown_payload: int  # of a type that was not negotiated, or without a whole frame
     audio_packets: int
-    series: tuple[Second, ...]
+    series: tuple[StreamSecond, ...]
 
     def buffer(self, name: str) -> BufferReport:
         """The judgement of the buffer `name`; KeyError when there is none."""
@@ -223,7 +223,7 @@ class SentReport:
     max_jitter_ms: float | None
     far_end_reports: tuple[FarEndReport, ...]
     unheard_since: float | None  # from then on its reports say that nothing of it arrives any more
-    series: tuple[Second, ...]
+    series: tuple[StreamSecond, ...]
 
 
 @dataclass(frozen=True, slots=True)

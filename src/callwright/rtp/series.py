@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from callwright.rtp.report import SchedulingError, Second
+from callwright.rtp.report import SchedulingError, StreamSecond
 
 MAX_SECONDS = 86_400  # a day; later seconds are in the sums only
 
 
 def second_rows(
     packets: Sequence[int], lost: Sequence[int], discarded: Sequence[int], jitter: Sequence[float | None]
-) -> tuple[Second, ...]:
+) -> tuple[StreamSecond, ...]:
     """Columns, of which each has one value for each second, as rows; jitter in seconds."""
     return tuple(
-        Second(index, count, missing, refused, None if largest is None else 1000.0 * largest)
+        StreamSecond(index, count, missing, refused, None if largest is None else 1000.0 * largest)
         for index, (count, missing, refused, largest) in enumerate(
             zip(packets, lost, discarded, jitter, strict=True)
         )
     )
 
 
-def sent_rows(packets: Sequence[int], reported: Mapping[int, tuple[int, float]]) -> tuple[Second, ...]:
+def sent_rows(packets: Sequence[int], reported: Mapping[int, tuple[int, float]]) -> tuple[StreamSecond, ...]:
     """As `SecondSeries.sent`."""
     seconds = []
     length = max(len(packets), max(reported, default=-1) + 1)
     for index in range(min(length, MAX_SECONDS)):
         lost, jitter = reported.get(index, (None, None))
-        seconds.append(Second(index, packets[index] if index < len(packets) else 0, lost, None, jitter))
+        seconds.append(StreamSecond(index, packets[index] if index < len(packets) else 0, lost, None, jitter))
     return tuple(seconds)
 
 
@@ -98,10 +98,10 @@ class SecondSeries:
             if before is None or seconds > before:
                 self._jitter[self._index] = seconds
 
-    def received(self) -> tuple[Second, ...]:
+    def received(self) -> tuple[StreamSecond, ...]:
         return second_rows(self._packets, self._lost, self._discarded, self._jitter)
 
-    def sent(self, reported: dict[int, tuple[int, float]]) -> tuple[Second, ...]:
+    def sent(self, reported: dict[int, tuple[int, float]]) -> tuple[StreamSecond, ...]:
         """Ours, with (lost since the report before, jitter in ms) of the seconds in which the far end
         told."""
         return sent_rows(self._packets, reported)

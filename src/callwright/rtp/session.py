@@ -30,12 +30,12 @@ __all__ = [
     "FrameSource",
     "PlayedFrame",
     "Prepared",
+    "RtpTransmission",
     "SentFrame",
     "Session",
     "SessionConfig",
     "SourceLatched",
     "StreamStarted",
-    "Transmission",
 ]
 
 
@@ -68,7 +68,7 @@ class SessionConfig:
     tone_pause_ms: int = 100
 
 
-class Transmission(NamedTuple):
+class RtpTransmission(NamedTuple):
     data: bytes
     address: tuple[str, int]
     is_rtcp: bool
@@ -145,7 +145,7 @@ class Session:
         self._stray_sources: dict[tuple[str, int], StraySource] = {}
         self._sources: list[SourceChange] = []
         self._rtcp_strays = 0
-        self._transmissions: list[Transmission] = []
+        self._transmissions: list[RtpTransmission] = []
         self._events: list[Event] = []
         self._sending = config.sending
         self._outgoing.sending = config.sending and self._permitted(self._destination)
@@ -263,7 +263,7 @@ class Session:
         if self._started is None or self._closed_at is not None:
             return
         for packet in self._outgoing.wake(now):
-            self._transmissions.append(Transmission(packet, self._destination, False))
+            self._transmissions.append(RtpTransmission(packet, self._destination, False))
         report = self._control.wake(now)
         if report is not None:
             self._send_rtcp(report)
@@ -310,7 +310,7 @@ class Session:
         """What was prepared is no longer what should be sent: the far end's address has changed."""
         return self._outdated
 
-    def transmissions(self) -> list[Transmission]:
+    def transmissions(self) -> list[RtpTransmission]:
         """What to send, each once."""
         out, self._transmissions = self._transmissions, []
         return out
@@ -536,4 +536,4 @@ class Session:
         destination = self._destination if self._config.rtcp_mux else self._rtcp_destination
         if not self._permitted(destination):
             return
-        self._transmissions.append(Transmission(data, destination, True))
+        self._transmissions.append(RtpTransmission(data, destination, True))

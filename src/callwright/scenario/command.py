@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from callwright.outcome.run import RunOutcome
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
-from callwright.scenario.party import Account
+from callwright.scenario.party import PartyAccount
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -18,7 +18,7 @@ class Register:
 
     id: str  # "step.0.0/1"
     address: str
-    account: Account
+    account: PartyAccount
     registrar: str  # host or host:port
     expires: int  # seconds
     headers: Headers = ()
@@ -37,7 +37,7 @@ class Listen:
     CallArrived."""
 
     address: str
-    account: Account
+    account: PartyAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class PlaceCall:
 
     id: str  # "step.1.0/1"
     address: str
-    account: Account
+    account: PartyAccount
     uri: str
     dialled: str  # as the document says it
     codecs: tuple[str, ...]
@@ -122,7 +122,7 @@ class SendOptions:
 
     id: str
     address: str
-    account: Account
+    account: PartyAccount
     uri: str
     headers: Headers = ()
 
@@ -133,7 +133,7 @@ class SendMessage:
 
     id: str
     address: str
-    account: Account
+    account: PartyAccount
     uri: str
     text: str
     content_type: str
@@ -148,7 +148,7 @@ class PlaceLoad:
     id: str  # "step.1.0/load"
     address: str
     action: Call
-    account: Account
+    account: PartyAccount
     uri: str
     conditions: tuple[LoadCondition, ...] = ()
 
@@ -160,7 +160,7 @@ class AnswerLoad:
     id: str
     address: str
     action: Accept
-    account: Account
+    account: PartyAccount
     conditions: tuple[LoadCondition, ...] = ()
 
 

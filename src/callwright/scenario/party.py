@@ -43,7 +43,7 @@ class Party:
 
 
 @dataclass(frozen=True)
-class Account:
+class PartyAccount:
     """A party's account as a softphone needs it: nothing is left to work out but the resolution of names."""
 
     party: str

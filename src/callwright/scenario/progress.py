@@ -13,7 +13,7 @@ from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.terms import CallState, Direction, Failure
 from callwright.scenario import actions, command, event
-from callwright.scenario.party import Account, numbered_after
+from callwright.scenario.party import PartyAccount, numbered_after
 from callwright.scenario.scenario import Scenario
 
 # What the protocol itself needs (Timers B and F are 32 s, a challenge doubles it) and some more.
@@ -90,7 +90,7 @@ class Progress:
         """Events that bear one of its ids, or its address."""
 
     @property
-    def account(self) -> Account:
+    def account(self) -> PartyAccount:
         return self.run.scenario.account(self.base.party)
 
     def finish_leg(self, id_: str, outcome: CallOutcome, now: float) -> None:

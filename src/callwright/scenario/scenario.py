@@ -21,7 +21,7 @@ from callwright.scenario.parameter import (
     parameters_of,
     view,
 )
-from callwright.scenario.party import Account, Party, escape_user, numbered_after
+from callwright.scenario.party import Party, PartyAccount, escape_user, numbered_after
 
 FIRST_PBX_USER = "1001"
 
@@ -235,11 +235,11 @@ class Scenario:
         )
         return dataclasses.replace(self, steps=steps)
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str) -> PartyAccount:
         """The account of a party. Without a user it is called as the party is."""
         party = self.parties[name]
         user = party.user or name
-        return Account(
+        return PartyAccount(
             name,
             user,
             party.password,
@@ -250,7 +250,7 @@ class Scenario:
             party.transport or self.transport,
         )
 
-    def uri(self, destination: str, caller: Account) -> str:
+    def uri(self, destination: str, caller: PartyAccount) -> str:
         """A SIP URI for what was dialled by the caller: party, URI, ``user@host``, else a user at their
         domain."""
         if destination in self.parties:
@@ -262,7 +262,7 @@ class Scenario:
             return f"sip:{destination}"
         return f"sip:{escape_user(destination)}@{caller.domain}"
 
-    def host_uri(self, destination: str, caller: Account) -> str:
+    def host_uri(self, destination: str, caller: PartyAccount) -> str:
         """As ``uri``, but a bare word with a dot or a port is a host: what OPTIONS is sent to."""
         if not destination:
             return f"sip:{caller.domain}"

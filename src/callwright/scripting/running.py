@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from callwright.agent.execution import Place, Watch, execute
+from callwright.agent.execution import Site, Watch, execute
 from callwright.evidence.folder import EvidenceFolder
 from callwright.evidence.memory import PacketMemory
 from callwright.evidence.redaction import Redactor
@@ -83,7 +83,7 @@ async def run(
         capture: list[Tap] = [folder.capture] if folder.capture is not None else []
         return Watch(taps=[memory, *capture, *taps], on_warning=on_warning)
 
-    place = Place(worded=_words, bind=bind, rtp_ports=rtp_ports, tls=tls or TlsSettings())
+    place = Site(worded=_words, bind=bind, rtp_ports=rtp_ports, tls=tls or TlsSettings())
     with guarded() as guard:
         outcome = await execute(
             scenario,

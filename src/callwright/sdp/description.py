@@ -22,12 +22,12 @@ __all__ = [
     "Bandwidth",
     "Connection",
     "Limits",
-    "Line",
     "Media",
     "Origin",
     "RtcpAddress",
     "Rtpmap",
     "SdpError",
+    "SdpLine",
     "SessionDescription",
     "Timing",
 ]
@@ -90,7 +90,7 @@ class Bandwidth(NamedTuple):
         return f"{self.kind}:{self.value}"
 
 
-class Line(NamedTuple):
+class SdpLine(NamedTuple):
     """A line that this room carries without reading it."""
 
     kind: str
@@ -185,7 +185,7 @@ class Media:
     bandwidths: tuple[Bandwidth, ...] = ()
     key: str | None = None
     attributes: tuple[Attribute, ...] = ()
-    unknown: tuple[Line, ...] = ()
+    unknown: tuple[SdpLine, ...] = ()
     fault: str | None = field(default=None, compare=False)
 
     @property
@@ -274,7 +274,7 @@ class SessionDescription:
     time_zones: str | None = None
     key: str | None = None
     attributes: tuple[Attribute, ...] = ()
-    unknown: tuple[Line, ...] = ()
+    unknown: tuple[SdpLine, ...] = ()
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -296,30 +296,30 @@ class SessionDescription:
         except UnicodeEncodeError:
             raise SdpError("a line holds what is not text (half a surrogate pair)") from None
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[SdpLine]:
         """Every line in the order of RFC 8866 section 5."""
-        yield Line("v", "0")
-        yield Line("o", str(self.origin))
-        yield Line("s", self.name)
+        yield SdpLine("v", "0")
+        yield SdpLine("o", str(self.origin))
+        yield SdpLine("s", self.name)
         yield from _optional("i", self.information)
         yield from _optional("u", self.uri)
-        yield from (Line("e", value) for value in self.emails)
-        yield from (Line("p", value) for value in self.phones)
+        yield from (SdpLine("e", value) for value in self.emails)
+        yield from (SdpLine("p", value) for value in self.phones)
         yield from _optional("c", self.connection)
-        yield from (Line("b", str(value)) for value in self.bandwidths)
+        yield from (SdpLine("b", str(value)) for value in self.bandwidths)
         for timing in self.timings:
-            yield Line("t", f"{timing.start} {timing.stop}")
-            yield from (Line("r", value) for value in timing.repeats)
+            yield SdpLine("t", f"{timing.start} {timing.stop}")
+            yield from (SdpLine("r", value) for value in timing.repeats)
         yield from _optional("z", self.time_zones)
         yield from _optional("k", self.key)
-        yield from (Line("a", str(value)) for value in self.attributes)
+        yield from (SdpLine("a", str(value)) for value in self.attributes)
         yield from self.unknown
         for media in self.media:
             count = "" if media.port_count is None else f"/{media.port_count}"
-            yield Line("m", " ".join((media.kind, f"{media.port}{count}", media.protocol, *media.formats)))
+            yield SdpLine("m", " ".join((media.kind, f"{media.port}{count}", media.protocol, *media.formats)))
             yield from _optional("i", media.title)
-            yield from (Line("c", str(value)) for value in media.connections)
-            yield from (Line("b", str(value)) for value in media.bandwidths)
+            yield from (SdpLine("c", str(value)) for value in media.connections)
+            yield from (SdpLine("b", str(value)) for value in media.bandwidths)
             yield from _optional("k", media.key)
             yield from _attribute_lines(media.attributes)
             yield from media.unknown
@@ -334,13 +334,13 @@ class SessionDescription:
 
 
 @lru_cache(maxsize=64)  # nearly all calls say the same
-def _attribute_lines(attributes: tuple[Attribute, ...]) -> tuple[Line, ...]:
-    return tuple(Line("a", str(value)) for value in attributes)
+def _attribute_lines(attributes: tuple[Attribute, ...]) -> tuple[SdpLine, ...]:
+    return tuple(SdpLine("a", str(value)) for value in attributes)
 
 
-def _optional(kind: str, value: object | None) -> Iterator[Line]:
+def _optional(kind: str, value: object | None) -> Iterator[SdpLine]:
     if value is not None:
-        yield Line(kind, str(value))
+        yield SdpLine(kind, str(value))
 
 
 def _direction(attributes: tuple[Attribute, ...]) -> str | None:

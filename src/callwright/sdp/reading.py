@@ -13,10 +13,10 @@ from callwright.sdp.description import (
     Bandwidth,
     Connection,
     Limits,
-    Line,
     Media,
     Origin,
     SdpError,
+    SdpLine,
     SessionDescription,
     Timing,
     number,
@@ -179,7 +179,7 @@ class _Session:
         self.bandwidths: list[Bandwidth] = []
         self.timings: list[Timing] = []
         self.attributes: list[Attribute] = []
-        self.unknown: list[Line] = []
+        self.unknown: list[SdpLine] = []
 
     def take(self, kind: str, value: str) -> str | None:
         """Returns what is odd about the line, which then goes along unread."""
@@ -193,7 +193,7 @@ class _Session:
         try:
             self._read(kind, value)
         except SdpError as error:
-            self.unknown.append(Line(kind, value))
+            self.unknown.append(SdpLine(kind, value))
             return error.reason
         return _problem(self.attributes[-1], False) if kind == "a" else None
 
@@ -223,7 +223,7 @@ class _Session:
             case "a":
                 self.attributes.append(parse_attribute(value))
             case _:
-                self.unknown.append(Line(kind, value))
+                self.unknown.append(SdpLine(kind, value))
 
     def finish(self, media: tuple[Media, ...], remarks: _Remarks) -> SessionDescription:
         if self.version is None:
@@ -302,14 +302,14 @@ class _Section:
         self.connections: list[Connection] = []
         self.bandwidths: list[Bandwidth] = []
         self.attributes: list[Attribute] = []
-        self.unknown: list[Line] = []
+        self.unknown: list[SdpLine] = []
 
     def take(self, kind: str, value: str) -> str | None:
         """Returns what is odd about the line, which then goes along unread."""
         try:
             self._read(kind, value)
         except SdpError as error:
-            self.unknown.append(Line(kind, value))
+            self.unknown.append(SdpLine(kind, value))
             if kind == "c" and not self.connections:
                 self.fault = self.fault or error.reason  # sending to the session's c= would be a guess
             return error.reason
@@ -330,7 +330,7 @@ class _Section:
             case "v" | "o" | "s":
                 raise SdpError(f"a {kind}= line belongs above the first m-line")
             case _:
-                self.unknown.append(Line(kind, value))
+                self.unknown.append(SdpLine(kind, value))
 
     def finish(self) -> Media:
         return Media(

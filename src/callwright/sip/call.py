@@ -28,7 +28,7 @@ from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
 from callwright.sip.modification import Modification
-from callwright.sip.timeline import Timeline
+from callwright.sip.timeline import CallTimeline
 from callwright.sip.timers import Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from callwright.sip.transaction.server import ServerTransaction
     from callwright.sip.user_agent import UserAgent
 
-__all__ = ["SDP", "Call", "CallState", "Direction", "HeaderPairs", "Timeline", "WrongDirection"]
+__all__ = ["SDP", "Call", "CallState", "CallTimeline", "Direction", "HeaderPairs", "WrongDirection"]
 
 SDP = "application/sdp"
 HeaderPairs = Iterable[tuple[str, str]]
@@ -109,7 +109,7 @@ class Call:
         self.state = CallState.CALLING
         self.early_dialogs: dict[str, Dialog] = {}
         self.dialog: Dialog | None = None
-        self.timeline = Timeline(now)
+        self.timeline = CallTimeline(now)
         self.user_data: Any = None
         self.credentials = credentials
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from callwright.sip.message import DEFAULT_LIMITS, Limits
+from callwright.sip.message import DEFAULT_LIMITS, MessageLimits
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)", re.IGNORECASE)
@@ -33,7 +33,7 @@ class StreamFramer:
     7.5 tolerates) are dropped, and NUL octets between messages with them.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: MessageLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._searched = 0

@@ -13,9 +13,9 @@ from callwright.sip.grammar import SipSyntaxError, is_token, parse_number, short
 from callwright.sip.headers import Headers
 from callwright.sip.message import (
     DEFAULT_LIMITS,
-    Limits,
     MalformedMessage,
     Message,
+    MessageLimits,
     Request,
     Response,
     parse_datagram,
@@ -73,7 +73,7 @@ class Lint:
         self.warnings.append(Finding(message, header, rfc, line))
 
 
-def lint(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Lint:
+def lint(data: bytes, limits: MessageLimits = DEFAULT_LIMITS) -> Lint:
     """Judge one message, taken as one datagram. Never raises."""
     result = Lint()
     try:
@@ -93,7 +93,7 @@ def lint(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Lint:
     return result
 
 
-def _explain(result: Lint, error: MalformedMessage, data: bytes, limits: Limits) -> None:
+def _explain(result: Lint, error: MalformedMessage, data: bytes, limits: MessageLimits) -> None:
     result.well_formed = False
     result.message = error.message
     result.would_answer = error.status
@@ -119,7 +119,7 @@ def _explain(result: Lint, error: MalformedMessage, data: bytes, limits: Limits)
         result.errors.append(Finding(fault.message, fault.header, fault.rfc, line))
 
 
-def _scan_leniently(data: bytes, limits: Limits) -> Scan | None:
+def _scan_leniently(data: bytes, limits: MessageLimits) -> Scan | None:
     """The parts of a message that may lack the empty line after its header; None where there are none."""
     for octets in (data, data.rstrip(b"\r\n") + b"\r\n\r\n"):
         try:
@@ -136,7 +136,7 @@ def _scan_leniently(data: bytes, limits: Limits) -> Scan | None:
     return None
 
 
-def _look_at_octets(result: Lint, data: bytes, limits: Limits) -> None:
+def _look_at_octets(result: Lint, data: bytes, limits: MessageLimits) -> None:
     message = result.message
     if message is None:
         return

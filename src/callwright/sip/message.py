@@ -24,7 +24,7 @@ except ImportError:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MessageLimits:
     """What a message may cost before it is refused. Sizes in octets."""
 
     start_line: int = 8192
@@ -37,7 +37,7 @@ class Limits:
     body: int = 1 << 20
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = MessageLimits()
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ _STATUS_LINE = re.compile(r"(?:SIP|sip|Sip)/2\.0 ([1-6][0-9][0-9])(?: (.*))?", r
 _ANY_VERSION = re.compile(r"(?:.* )?[Ss][Ii][Pp]/([0-9]+\.[0-9]+)(?: .*)?", re.DOTALL)
 
 
-def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
+def parse_datagram(data: bytes, limits: MessageLimits = DEFAULT_LIMITS) -> Message:
     """Parse one datagram, or one message that StreamFramer cut out of a stream.
 
     Octets beyond Content-Length are ignored, without Content-Length the body goes to the end (RFC 3261
@@ -134,7 +134,7 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
     return Request(sound_method, text, headers, body)
 
 
-def _parse_step_by_step(data: bytes, limits: Limits) -> Message:
+def _parse_step_by_step(data: bytes, limits: MessageLimits) -> Message:
     try:
         start_line, fields, offset, _ = scan(
             data,

@@ -13,7 +13,7 @@ from callwright.sip.fields import MediaType
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.headers import Headers
 
-__all__ = ["SDP", "Part", "Place", "demanded", "described", "parts_of", "redescribed", "spot"]
+__all__ = ["SDP", "Part", "PartPlace", "demanded", "described", "parts_of", "redescribed", "spot"]
 
 SDP = "application/sdp"
 _MOST_PARTS = 32
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     """`required`, `optional`, or "" where its sender says nothing."""
 
 
-class Place(NamedTuple):
+class PartPlace(NamedTuple):
     """Where a description stands in a body; `part` is None where it is the body itself."""
 
     begin: int
@@ -50,13 +50,13 @@ def described(headers: Headers, body: bytes) -> bytes:
     return b"" if place is None else body[place.begin : place.end]
 
 
-def spot(headers: Headers, body: bytes) -> Place | None:
+def spot(headers: Headers, body: bytes) -> PartPlace | None:
     """Where the session description is. A body without Content-Type is taken for one."""
     if not body:
         return None
     kind = _kind(headers.get("content-type"))
     if kind is None or kind.essence == SDP:
-        return Place(0, len(body))
+        return PartPlace(0, len(body))
     if kind.type != "multipart":
         return None
     found = [
@@ -68,7 +68,7 @@ def spot(headers: Headers, body: bytes) -> Place | None:
         return None
     # Of alternatives the last that is understood is the best (RFC 2046 section 5.1.4), else the first.
     part = found[-1] if kind.subtype == "alternative" else found[0]
-    return Place(part.head_end, part.end, part)
+    return PartPlace(part.head_end, part.end, part)
 
 
 def demanded(headers: Headers, body: bytes) -> list[str]:
@@ -90,7 +90,7 @@ def demanded(headers: Headers, body: bytes) -> list[str]:
     ]
 
 
-def redescribed(body: bytes, place: Place, description: bytes) -> bytes:
+def redescribed(body: bytes, place: PartPlace, description: bytes) -> bytes:
     """The body with another description in that place, every other octet as it was."""
     head = b""
     begin = place.begin

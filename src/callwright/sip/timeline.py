@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Timeline:
+class CallTimeline:
     """When the facts of a call happened (monotonic seconds; None: not yet, or never), and how often things
     had to be said again. The verdict and post-dial delay are computed from this."""
 

@@ -38,7 +38,7 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     deleted: str
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     url: str
     methods: list[str]

@@ -6,7 +6,7 @@ from collections import Counter
 
 from callwright.control.agents.model import AgentState
 from callwright.control.agents.service import Agents
-from callwright.control.runs.line import Line
+from callwright.control.runs.line import Turns
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
@@ -26,7 +26,7 @@ class Queues:
     def __init__(self, runs: Runs, agents: Agents, broker: Broker, *, lease: float, clock: Clock) -> None:
         self._runs, self._agents, self._broker = runs, agents, broker
         self._lease, self._clock = lease, clock
-        self._line = Line()
+        self._line = Turns()
         self._queued: dict[tuple[int, int], tuple[str, float]] = {}  # -> pool, when it was put in
         self._open: set[str] = set()  # pools whose queue is there
         self._rooms: dict[str, int] = {}  # pool -> runs that are offered to its agents at once

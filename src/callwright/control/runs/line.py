@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from callwright.control.runs.model import Run
 from callwright.control.runs.transitions import Phase
 
-__all__ = ["Line", "Share", "ahead_of"]
+__all__ = ["Share", "Turns", "ahead_of"]
 
 
-class Line:
+class Turns:
     """All runs that live, as they were seen last; whatever is lost is read again from the database."""
 
     def __init__(self) -> None:

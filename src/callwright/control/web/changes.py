@@ -12,7 +12,7 @@ _MARK = re.compile(r"^(<<<<<<< \d+: |=======$|>>>>>>> \d+: )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChangedLine:
     """One row of a difference. ``kind``: same, gone, new, or skipped. Numbers count from 1."""
 
     kind: str
@@ -44,25 +44,25 @@ class Merge:
     collisions: tuple[Collision, ...] = ()
 
 
-def difference(old: str, new: str) -> list[Line]:
+def difference(old: str, new: str) -> list[ChangedLine]:
     """The lines that differ with some around them; nothing when the texts are equal."""
     before, after = old.splitlines(), new.splitlines()
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    found: list[Line] = []
+    found: list[ChangedLine] = []
     groups = list(matcher.get_grouped_opcodes(_AROUND))
     at = 0
     for group in groups:
         if group[0][1] > at:
-            found.append(Line("skipped", _lines(group[0][1] - at)))
+            found.append(ChangedLine("skipped", _lines(group[0][1] - at)))
         for tag, a0, a1, b0, b1 in group:
             if tag == "equal":
-                found += [Line("same", before[a], a + 1, b0 + a - a0 + 1) for a in range(a0, a1)]
+                found += [ChangedLine("same", before[a], a + 1, b0 + a - a0 + 1) for a in range(a0, a1)]
             else:
-                found += [Line("gone", before[a], a + 1) for a in range(a0, a1)]
-                found += [Line("new", after[b], None, b + 1) for b in range(b0, b1)]
+                found += [ChangedLine("gone", before[a], a + 1) for a in range(a0, a1)]
+                found += [ChangedLine("new", after[b], None, b + 1) for b in range(b0, b1)]
         at = group[-1][2]
     if groups and at < len(before):
-        found.append(Line("skipped", _lines(len(before) - at)))
+        found.append(ChangedLine("skipped", _lines(len(before) - at)))
     return found
 
 

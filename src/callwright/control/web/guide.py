@@ -24,7 +24,7 @@ STEPS = ("Where is it?", "Accounts", "Permission", "Try it")
 _UNSENT = (Failure.POLICY, Failure.STOPPED, Failure.PLATFORM)
 
 
-class Account(msgspec.Struct, frozen=True):
+class AccountForm(msgspec.Struct, frozen=True):
     """One party's. ``credential``: the name of the SIP account that holds it; its password is only there."""
 
     party: str
@@ -39,7 +39,7 @@ class Guide(msgspec.Struct, frozen=True):
     test: str = ""
     host: str = ""
     transport: str = "udp"
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AccountForm, ...] = ()
     made: str = ""
     options_run: str = ""
     register_run: str = ""
@@ -65,7 +65,7 @@ class Guide(msgspec.Struct, frozen=True):
             return self
         return Guide(test=test, host=host, transport=transport, began_at=self.began_at)
 
-    def with_accounts(self, accounts: Sequence[Account]) -> Guide:
+    def with_accounts(self, accounts: Sequence[AccountForm]) -> Guide:
         return msgspec.structs.replace(self, accounts=tuple(accounts), register_run="", call_run="", made="")
 
 
@@ -92,7 +92,7 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class GuideStep:
     """One row of the page. ``wrong``: name of a field to what is wrong with it."""
 
     number: int
@@ -117,7 +117,7 @@ def path(
     register: Tried | None = None,
     call: Tried | None = None,
     now: float = 0.0,
-) -> list[Step]:
+) -> list[GuideStep]:
     """The four rows. ``permission`` None: not known before DNS was asked."""
     first = _where(guide, permission, options, now)
     second = _accounts(guide, first, permission, register, now)
@@ -126,53 +126,53 @@ def path(
     return [first, second, third, fourth]
 
 
-def _where(guide: Guide, permission: Permission | None, options: Tried | None, now: float) -> Step:
+def _where(guide: Guide, permission: Permission | None, options: Tried | None, now: float) -> GuideStep:
     title = STEPS[0]
     if not guide.host:
         notes = ("No call is placed until step 4.",)
-        return Step(1, title, NOW, "Callwright will look it up and send it one OPTIONS.", notes)
+        return GuideStep(1, title, NOW, "Callwright will look it up and send it one OPTIONS.", notes)
     if options is None and permission is not None and permission.needed:
         said = f"{guide.host} is noted. Nothing was sent to it yet: it is not permitted, which is step 3."
-        return Step(1, title, DONE, said)
+        return GuideStep(1, title, DONE, said)
     if options is None:
-        return Step(1, title, WRONG, guide.refused or "The OPTIONS could not be sent.")
+        return GuideStep(1, title, WRONG, guide.refused or "The OPTIONS could not be sent.")
     outcome = options.outcome
     if outcome is None:
-        return Step(1, title, TRYING, _awaited("Asking", guide.host, options, now), run=options)
+        return GuideStep(1, title, TRYING, _awaited("Asking", guide.host, options, now), run=options)
     request = outcome.requests[0] if outcome.requests else None
     if request is None or outcome.verdict is not Verdict.PASSED:
         if request is not None and request.failure is Failure.POLICY:
             said = f"{guide.host} is noted. It is not permitted yet, so nothing was sent: that is step 3."
-            return Step(1, title, DONE, said, run=options)
+            return GuideStep(1, title, DONE, said, run=options)
         reason = request.reason if request is not None else outcome.reason
         advice, short = _advice(request.failure if request else None), {"host": _short(request)}
-        return Step(1, title, WRONG, reason, advice, wrong=short, run=options)
+        return GuideStep(1, title, WRONG, reason, advice, wrong=short, run=options)
     facts = [("Answer", f"{request.sip_code} {request.sip_reason or ''}".strip() + _by(request.user_agent))]
     if request.peer:
         facts.append(("At", request.peer.replace(":", " ", 1)))
     found = f"It answered OPTIONS in {milliseconds(request.round_trip_ms)}."
-    return Step(1, title, DONE, found, facts=tuple(facts), run=options)
+    return GuideStep(1, title, DONE, found, facts=tuple(facts), run=options)
 
 
 def _accounts(
-    guide: Guide, before: Step, permission: Permission | None, register: Tried | None, now: float
-) -> Step:
+    guide: Guide, before: GuideStep, permission: Permission | None, register: Tried | None, now: float
+) -> GuideStep:
     title = STEPS[1]
     if not guide.host or before.state in (WRONG, TRYING):
-        return Step(2, title, WAITING, "Waits for step 1.")
+        return GuideStep(2, title, WAITING, "Waits for step 1.")
     if not guide.accounts:
         said = "Each of them will register once, to see that the password is right."
-        return Step(2, title, NOW, said, ("Use spare extensions, not a colleague’s.",))
+        return GuideStep(2, title, NOW, said, ("Use spare extensions, not a colleague’s.",))
     kept = ("Kept", "encrypted; no page shows the passwords again")
     if register is None and permission is not None and permission.needed:
         said = "The accounts are kept. They register as soon as the host is permitted."
-        return Step(2, title, DONE, said, facts=(kept,))
+        return GuideStep(2, title, DONE, said, facts=(kept,))
     if register is None:
-        return Step(2, title, WRONG, guide.refused or "The registration could not be started.")
+        return GuideStep(2, title, WRONG, guide.refused or "The registration could not be started.")
     outcome = register.outcome
     if outcome is None:
         users = _listed([account.user for account in guide.accounts])
-        return Step(2, title, TRYING, _awaited("Registering", users, register, now), run=register)
+        return GuideStep(2, title, TRYING, _awaited("Registering", users, register, now), run=register)
     users_of = {account.party: account.user for account in guide.accounts}
     wrong, well = {}, []
     for one in outcome.registrations:
@@ -186,37 +186,43 @@ def _accounts(
         notes = [f"{', '.join(well)}."] if well else []
         notes.append("A phone’s SIP password is often not its web password: look for the extension’s secret.")
         short = {f"password-{party}": _refused(outcome, party) for party in wrong}
-        return Step(2, title, WRONG, said, tuple(notes), wrong=short, run=register)
+        return GuideStep(2, title, WRONG, said, tuple(notes), wrong=short, run=register)
     if not well:
-        return Step(2, title, WRONG, outcome.reason, run=register)
-    return Step(2, title, DONE, f"{', '.join(well)}.", facts=(kept,), run=register)
+        return GuideStep(2, title, WRONG, outcome.reason, run=register)
+    return GuideStep(2, title, DONE, f"{', '.join(well)}.", facts=(kept,), run=register)
 
 
-def _permission(guide: Guide, before: Step, permission: Permission | None, options: Tried | None) -> Step:
+def _permission(
+    guide: Guide, before: GuideStep, permission: Permission | None, options: Tried | None
+) -> GuideStep:
     title = STEPS[2]
     if before.state != DONE:
-        return Step(3, title, WAITING, f"Waits for step {1 if not guide.accounts and not guide.host else 2}.")
+        return GuideStep(
+            3, title, WAITING, f"Waits for step {1 if not guide.accounts and not guide.host else 2}."
+        )
     if permission is None or permission.needed:
         notes = ("So a mistake in a test can neither ring a stranger nor flood the PBX.",)
         said = f"Callwright calls only hosts that an administrator permits; {host_of(guide.host)} is not yet."
-        return Step(3, title, NOW, said, notes)
-    return Step(3, title, DONE, permission.sentence)
+        return GuideStep(3, title, NOW, said, notes)
+    return GuideStep(3, title, DONE, permission.sentence)
 
 
-def _call(guide: Guide, before: Step, call: Tried | None, now: float) -> Step:
+def _call(guide: Guide, before: GuideStep, call: Tried | None, now: float) -> GuideStep:
     title = STEPS[3]
     if before.state != DONE:
-        return Step(4, title, WAITING, f"Waits for step {before.number}.")
+        return GuideStep(4, title, WAITING, f"Waits for step {before.number}.")
     if call is None:
         if guide.refused:
-            return Step(4, title, WRONG, guide.refused)
-        return Step(4, title, NOW, "An ordinary run: its page has the audio and every message.")
+            return GuideStep(4, title, WRONG, guide.refused)
+        return GuideStep(4, title, NOW, "An ordinary run: its page has the audio and every message.")
     outcome = call.outcome
     if outcome is None:
-        return Step(4, title, TRYING, _awaited("Calling", guide.accounts[-1].user, call, now), run=call)
+        return GuideStep(4, title, TRYING, _awaited("Calling", guide.accounts[-1].user, call, now), run=call)
     state = DONE if outcome.verdict is Verdict.PASSED else WRONG
     word = {Verdict.PASSED: "Passed.", Verdict.FAILED: "Failed."}.get(outcome.verdict, "Not measured.")
-    return Step(4, title, state, f"{word} {outcome.reason}", facts=tuple(_heard(outcome, guide)), run=call)
+    return GuideStep(
+        4, title, state, f"{word} {outcome.reason}", facts=tuple(_heard(outcome, guide)), run=call
+    )
 
 
 def _heard(outcome: RunOutcome, guide: Guide) -> list[tuple[str, str]]:
@@ -309,7 +315,7 @@ def options_document(host: str, transport: str) -> str:
     )
 
 
-def register_document(host: str, transport: str, accounts: Sequence[Account]) -> str:
+def register_document(host: str, transport: str, accounts: Sequence[AccountForm]) -> str:
     parties = "".join(f"  {one.party}: {{credentials: {_quoted(one.credential)}}}\n" for one in accounts)
     first, *rest = (
         f"- register: {{party: {one.party}, regexpire: 60, expect: code = 200}}\n" for one in accounts
@@ -322,7 +328,7 @@ def register_document(host: str, transport: str, accounts: Sequence[Account]) ->
     )
 
 
-def aimed(document: str, name: str, host: str, transport: str, accounts: Sequence[Account]) -> str:
+def aimed(document: str, name: str, host: str, transport: str, accounts: Sequence[AccountForm]) -> str:
     """The test pointed at the PBX, under a name of its own; all else stays as its author wrote it.
 
     Raises amendment.CannotAmend.

@@ -15,7 +15,7 @@ from callwright.control.runs.admission import rules
 from callwright.control.runs.model import Run
 from callwright.control.tests.model import Test
 from callwright.control.web import editor, guide, rendering
-from callwright.control.web.guide import Account, Guide, Permission, Tried
+from callwright.control.web.guide import AccountForm, Guide, Permission, Tried
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Failure, Verdict
@@ -86,7 +86,7 @@ def routes(pages: Pages) -> list[Any]:
             for party in scenario.parties:
                 user = fields[f"user-{party}"].strip()
                 made.append(
-                    Account(party, user, await _account(pages, visitor, source, found, party, fields))
+                    AccountForm(party, user, await _account(pages, visitor, source, found, party, fields))
                 )
         except DomainError as error:
             return await _shown(

@@ -50,7 +50,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HealthStep:
     """One stretch of time of the history."""
 
     start: float
@@ -125,7 +125,7 @@ def _turn(run: Run) -> Change:
 
 def steps(
     buckets: Iterable[Bucket], runs: Iterable[Run], since: float, seconds: float, now: float
-) -> list[Step]:
+) -> list[HealthStep]:
     """The history without holes: a stretch without runs is there and empty. `runs` give the quality: of each
     run the lowest MOS of its calls."""
     grouped: dict[int, list[Bucket]] = {}
@@ -139,11 +139,13 @@ def steps(
     return [_step(since + n * seconds, grouped.get(n, []), sorted(rated.get(n, []))) for n in range(count)]
 
 
-def _step(start: float, buckets: Sequence[Bucket], rated: Sequence[float]) -> Step:
+def _step(start: float, buckets: Sequence[Bucket], rated: Sequence[float]) -> HealthStep:
     counts = {bucket.phase: bucket.count for bucket in buckets}
     passed, failed = counts.get(Phase.PASSED, 0), counts.get(Phase.FAILED, 0)
     others = counts.get(Phase.ERROR, 0) + counts.get(Phase.INVALID, 0)
-    return Step(start, passed, failed, others, *(_quantile(rated, share) for share in (0.05, 0.5, 0.95)))
+    return HealthStep(
+        start, passed, failed, others, *(_quantile(rated, share) for share in (0.05, 0.5, 0.95))
+    )
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
@@ -159,7 +161,7 @@ def median_mos(runs: Iterable[Run]) -> float | None:
     return _quantile(sorted(run.mos for run in runs if run.mos is not None), 0.5)
 
 
-def pass_rate(steps_: Iterable[Step]) -> float | None:
+def pass_rate(steps_: Iterable[HealthStep]) -> float | None:
     """Percent of the runs that said something about the target."""
     passed = failed = 0
     for step in steps_:

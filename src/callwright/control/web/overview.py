@@ -114,7 +114,7 @@ def _changes(
 
 
 def _stats(
-    steps: list[health.Step], runs: list[Run], now: float, agents: tuple[int, int]
+    steps: list[health.HealthStep], runs: list[Run], now: float, agents: tuple[int, int]
 ) -> list[dict[str, Any]]:
     day_ago = now - 86_400
     today = [step for step in steps if step.start >= day_ago]
@@ -169,7 +169,7 @@ def _stats(
     ]
 
 
-def _runs_says(steps: list[health.Step], text: str) -> str:
+def _runs_says(steps: list[health.HealthStep], text: str) -> str:
     passed, failed = sum(s.passed for s in steps), sum(s.failed for s in steps)
     other = sum(s.other for s in steps)
     worst = max(steps, key=lambda s: s.failed)
@@ -177,7 +177,7 @@ def _runs_says(steps: list[health.Step], text: str) -> str:
     return f"Runs. {text}: {passed} passed, {failed} failed, {other} not measured.{most}"
 
 
-def _mos_says(steps: list[health.Step], text: str) -> str:
+def _mos_says(steps: list[health.HealthStep], text: str) -> str:
     rated = [s.mos for s in steps if s.mos is not None]
     if not rated:
         return f"MOS. {text}: no audio was rated."

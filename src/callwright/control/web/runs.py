@@ -123,14 +123,14 @@ def routes(pages: Pages) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RunSide:
     """One of two runs: its record, and what stands beside what of the other."""
 
     run: Run
     facts: tuple[tuple[str, str], ...]
 
 
-def _side(one: run_page.Stored) -> Side:
+def _side(one: run_page.Stored) -> RunSide:
     run, outcome = one.run, one.outcome
     facts = [
         ("Result", f"{run.phase.capitalize()}. {outcome.reason}"),
@@ -157,7 +157,7 @@ def _side(one: run_page.Stored) -> Side:
         facts.append(
             (f"Condition {condition.text}", f"{'holds' if condition.passed else 'does not hold'}: {seen}")
         )
-    return Side(run, tuple(facts))
+    return RunSide(run, tuple(facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class Pair:
         return self.before != self.after
 
 
-def compared(before: Side, after: Side) -> list[Pair]:
+def compared(before: RunSide, after: RunSide) -> list[Pair]:
     """In the order of the later run; what only the earlier one has comes after."""
     old, new = dict(before.facts), dict(after.facts)
     return [Pair(name, old.get(name), new.get(name)) for name in [*new, *(n for n in old if n not in new)]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callwright.sip.transaction.table import Action as Do
-from callwright.sip.transaction.table import Guard, Row, State, Table
+from callwright.sip.transaction.table import Row, RowGuard, State, Table
 from callwright.sip.transaction.table import Trigger as On
 
 INVITE_CLIENT = Table(
@@ -36,13 +36,15 @@ INVITE_CLIENT = Table(
         Row(State.ACCEPTED, On.TIMER_M, (), State.TERMINATED),
     ),
     guards={
-        State.CALLING: Guard("transaction", On.TIMER_B, "the user hears of a timeout"),
-        State.PROCEEDING: Guard(
+        State.CALLING: RowGuard("transaction", On.TIMER_B, "the user hears of a timeout"),
+        State.PROCEEDING: RowGuard(
             "call", On.ABANDON, "after the ring limit the call is canceled, and 64*T1 later given up"
         ),
-        State.COMPLETED: Guard(
+        State.COMPLETED: RowGuard(
             "transaction", On.TIMER_D, "repeated finals have been acknowledged until here"
         ),
-        State.ACCEPTED: Guard("transaction", On.TIMER_M, "repeated and forked 2xx were delivered until here"),
+        State.ACCEPTED: RowGuard(
+            "transaction", On.TIMER_M, "repeated and forked 2xx were delivered until here"
+        ),
     },
 )

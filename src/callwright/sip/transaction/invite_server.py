@@ -7,7 +7,7 @@ call until its ACK comes (13.3.1.4): both pass through here.
 from __future__ import annotations
 
 from callwright.sip.transaction.table import Action as Do
-from callwright.sip.transaction.table import Guard, Row, State, Table
+from callwright.sip.transaction.table import Row, RowGuard, State, Table
 from callwright.sip.transaction.table import Trigger as On
 
 INVITE_SERVER = Table(
@@ -33,11 +33,11 @@ INVITE_SERVER = Table(
         Row(State.ACCEPTED, On.TIMER_L, (), State.TERMINATED),
     ),
     guards={
-        State.PROCEEDING: Guard(
+        State.PROCEEDING: RowGuard(
             "call", On.ABANDON, "after the answer limit the call is answered 480; an INVITE in a dialog 500"
         ),
-        State.COMPLETED: Guard("transaction", On.TIMER_H, "no ACK came: the user hears of a timeout"),
-        State.CONFIRMED: Guard("transaction", On.TIMER_I, "repeated ACKs have been absorbed until here"),
-        State.ACCEPTED: Guard("transaction", On.TIMER_L, "repeated INVITEs have been absorbed until here"),
+        State.COMPLETED: RowGuard("transaction", On.TIMER_H, "no ACK came: the user hears of a timeout"),
+        State.CONFIRMED: RowGuard("transaction", On.TIMER_I, "repeated ACKs have been absorbed until here"),
+        State.ACCEPTED: RowGuard("transaction", On.TIMER_L, "repeated INVITEs have been absorbed until here"),
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callwright.sip.transaction.table import Action as Do
-from callwright.sip.transaction.table import Guard, Row, State, Table
+from callwright.sip.transaction.table import Row, RowGuard, State, Table
 from callwright.sip.transaction.table import Trigger as On
 
 _FINAL = (Do.STOP_REPEATING, Do.START_K, Do.DELIVER)
@@ -30,8 +30,8 @@ NON_INVITE_CLIENT = Table(
         Row(State.COMPLETED, On.TIMER_K, (), State.TERMINATED),
     ),
     guards={
-        State.TRYING: Guard("transaction", On.TIMER_F, "the user hears of a timeout"),
-        State.PROCEEDING: Guard("transaction", On.TIMER_F, "the user hears of a timeout"),
-        State.COMPLETED: Guard("transaction", On.TIMER_K, "repeated finals have been absorbed until here"),
+        State.TRYING: RowGuard("transaction", On.TIMER_F, "the user hears of a timeout"),
+        State.PROCEEDING: RowGuard("transaction", On.TIMER_F, "the user hears of a timeout"),
+        State.COMPLETED: RowGuard("transaction", On.TIMER_K, "repeated finals have been absorbed until here"),
     },
 )

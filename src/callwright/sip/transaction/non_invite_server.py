@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callwright.sip.transaction.table import Action as Do
-from callwright.sip.transaction.table import Guard, Row, State, Table
+from callwright.sip.transaction.table import Row, RowGuard, State, Table
 from callwright.sip.transaction.table import Trigger as On
 
 NON_INVITE_SERVER = Table(
@@ -27,8 +27,8 @@ NON_INVITE_SERVER = Table(
         Row(State.COMPLETED, On.TIMER_J, (), State.TERMINATED),
     ),
     guards={
-        State.TRYING: Guard("transaction", On.PATIENCE, "forgotten: the client has given up too"),
-        State.PROCEEDING: Guard("transaction", On.PATIENCE, "forgotten: the client has given up too"),
-        State.COMPLETED: Guard("transaction", On.TIMER_J, "repeated requests were answered until here"),
+        State.TRYING: RowGuard("transaction", On.PATIENCE, "forgotten: the client has given up too"),
+        State.PROCEEDING: RowGuard("transaction", On.PATIENCE, "forgotten: the client has given up too"),
+        State.COMPLETED: RowGuard("transaction", On.TIMER_J, "repeated requests were answered until here"),
     },
 )

@@ -97,7 +97,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class RowGuard:
     """Who sees to it that a state is left: the owner, the trigger that is the deadline, and what then
     happens."""
 
@@ -113,7 +113,7 @@ class Table:
     name: str
     source: str
     rows: tuple[Row, ...]
-    guards: Mapping[State, Guard]
+    guards: Mapping[State, RowGuard]
     index: Mapping[tuple[State | None, Trigger], Row] = field(init=False)
 
     def __post_init__(self) -> None:

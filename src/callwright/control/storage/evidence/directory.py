@@ -12,8 +12,8 @@ from pathlib import Path
 from callwright.control.errors import Invalid, NotFound
 from callwright.control.storage.evidence.incoming import (
     Completions,
+    EvidencePlace,
     Incoming,
-    Place,
     check_path,
     check_session,
     off_loop,
@@ -39,12 +39,12 @@ class DirectoryEvidence:
         await self._completions.close()
 
     async def write(self, session_id: str, attempt: int, name: str, offset: int, data: bytes) -> int:
-        return await off_loop(self._write, Place(session_id, attempt, name), offset, data)
+        return await off_loop(self._write, EvidencePlace(session_id, attempt, name), offset, data)
 
     async def complete(
         self, session_id: str, attempt: int, name: str, size: int, sha256: str, media_type: str
     ) -> str:
-        place = Place(session_id, attempt, name)
+        place = EvidencePlace(session_id, attempt, name)
         return await self._completions.join(place, lambda: off_loop(self._complete, place, size, sha256))
 
     async def remove(self, session_id: str) -> None:
@@ -89,13 +89,13 @@ class DirectoryEvidence:
             raise NotFound("file", path)
         return found
 
-    def _write(self, place: Place, offset: int, data: bytes) -> int:
+    def _write(self, place: EvidencePlace, offset: int, data: bytes) -> int:
         target = self.root / place.path
         if target.is_file():
             return target.stat().st_size
         return self._incoming.append(place, offset, data)
 
-    def _complete(self, place: Place, size: int, sha256: str) -> str:
+    def _complete(self, place: EvidencePlace, size: int, sha256: str) -> str:
         path = place.path
         target = self.root / path
         if target.is_file():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from callwright.control.errors import Invalid, NotFound, StorageUnavailable
 
-__all__ = ["Completions", "Incoming", "Place", "check_path", "check_session", "off_loop"]
+__all__ = ["Completions", "EvidencePlace", "Incoming", "check_path", "check_session", "off_loop"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ _PART = re.compile(r"[A-Za-z0-9_@+=][A-Za-z0-9 ._@+=-]{0,120}")
 _MOST_PARTS = 4
 
 
-class Place(NamedTuple):
+class EvidencePlace(NamedTuple):
     """Where a file of evidence belongs."""
 
     session_id: str
@@ -57,7 +57,7 @@ def check_path(path: str) -> str:
     if not attempt.isdigit() or len(attempt) > 9:
         raise NotFound("file", path)
     try:
-        return Place(session_id, int(attempt), name).path
+        return EvidencePlace(session_id, int(attempt), name).path
     except Invalid:
         raise NotFound("file", path) from None
 
@@ -68,10 +68,10 @@ class Incoming:
     def __init__(self, root: Path, *, largest: int) -> None:
         self.root, self.largest = root, largest
 
-    def has(self, place: Place) -> bool:
+    def has(self, place: EvidencePlace) -> bool:
         return self._part(place).is_file()
 
-    def append(self, place: Place, offset: int, data: bytes) -> int:
+    def append(self, place: EvidencePlace, offset: int, data: bytes) -> int:
         """Octets that are there now; the same piece again is harmless. Raises Invalid for a gap."""
         if offset < 0 or offset + len(data) > self.largest:
             raise Invalid(f"{place.name} is larger than {self.largest:,} octets.", field="size")
@@ -85,7 +85,7 @@ class Incoming:
             file.write(data[there - offset :])
         return max(there, offset + len(data))
 
-    def whole(self, place: Place, size: int, sha256: str) -> Path:
+    def whole(self, place: EvidencePlace, size: int, sha256: str) -> Path:
         """The file, complete, checked and on the disk. Raises Invalid; what is damaged is removed."""
         part = self._part(place)
         if not part.exists() and size == 0:
@@ -101,7 +101,7 @@ class Incoming:
             os.fsync(file.fileno())
         return part
 
-    def forget(self, place: Place) -> None:
+    def forget(self, place: EvidencePlace) -> None:
         """Its folder stays until the run's evidence is removed: another file may be about to begin in it."""
         self._part(place).unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ class Incoming:
         if folder.exists():
             shutil.rmtree(folder)
 
-    def _part(self, place: Place) -> Path:
+    def _part(self, place: EvidencePlace) -> Path:
         folded = place.name.replace("/", "%")
         return self.root / place.session_id / f"{place.attempt}%{folded}"
 
@@ -119,9 +119,9 @@ class Completions:
     """An agent that hears nothing for a while asks again: then it waits for what was begun, which goes on."""
 
     def __init__(self) -> None:
-        self._tasks: dict[Place, asyncio.Task[str]] = {}
+        self._tasks: dict[EvidencePlace, asyncio.Task[str]] = {}
 
-    async def join(self, place: Place, begin: Callable[[], Coroutine[Any, Any, str]]) -> str:
+    async def join(self, place: EvidencePlace, begin: Callable[[], Coroutine[Any, Any, str]]) -> str:
         task = self._tasks.get(place)
         if task is None:
             task = asyncio.ensure_future(begin())
@@ -129,7 +129,7 @@ class Completions:
             task.add_done_callback(lambda done: self._done(place, done))
         return await asyncio.shield(task)
 
-    def _done(self, place: Place, task: asyncio.Task[str]) -> None:
+    def _done(self, place: EvidencePlace, task: asyncio.Task[str]) -> None:
         del self._tasks[place]
         if not task.cancelled():
             task.exception()  # nobody may be there any more to hear of it

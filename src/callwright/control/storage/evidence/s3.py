@@ -19,8 +19,8 @@ from typing import Any, ParamSpec, TypeVar
 from callwright.control.errors import EvidenceAway, Invalid, NotFound
 from callwright.control.storage.evidence.incoming import (
     Completions,
+    EvidencePlace,
     Incoming,
-    Place,
     check_path,
     check_session,
     off_loop,
@@ -73,7 +73,7 @@ class S3Evidence:
             self._client.close()
 
     async def write(self, session_id: str, attempt: int, name: str, offset: int, data: bytes) -> int:
-        place = Place(session_id, attempt, name)
+        place = EvidencePlace(session_id, attempt, name)
         key = self._location.prefix + place.path
         if not await off_loop(self._incoming.has, place):
             client = await self._opened()
@@ -85,10 +85,10 @@ class S3Evidence:
     async def complete(
         self, session_id: str, attempt: int, name: str, size: int, sha256: str, media_type: str
     ) -> str:
-        place = Place(session_id, attempt, name)
+        place = EvidencePlace(session_id, attempt, name)
         return await self._completions.join(place, lambda: self._complete(place, size, sha256, media_type))
 
-    async def _complete(self, place: Place, size: int, sha256: str, media_type: str) -> str:
+    async def _complete(self, place: EvidencePlace, size: int, sha256: str, media_type: str) -> str:
         path = place.path
         key = self._location.prefix + path
         client = await self._opened()
@@ -130,12 +130,14 @@ class S3Evidence:
         """Fetched into a folder that goes away afterwards, so that nothing outlives the retention."""
         root = Path(await off_loop(tempfile.mkdtemp, prefix="callwright-evidence-"))
         try:
-            await asyncio.gather(*(self._fetch(root, Place(session_id, attempt, name)) for name in names))
+            await asyncio.gather(
+                *(self._fetch(root, EvidencePlace(session_id, attempt, name)) for name in names)
+            )
             yield root
         finally:
             await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
 
-    async def _fetch(self, root: Path, place: Place) -> None:
+    async def _fetch(self, root: Path, place: EvidencePlace) -> None:
         target = root / place.name
         with contextlib.suppress(NotFound):
             async with contextlib.aclosing(self.read(place.path)) as pieces:
