@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from callwright import log_context
 from callwright.agent.delivery import Delivery
 from callwright.agent.held import HeldJob
 from callwright.agent.identity import Identity
@@ -416,6 +417,7 @@ class Worker:
     # -- doing them
 
     async def _do(self, job: Job, held: HeldJob) -> None:
+        log_context.run.set(job.run_id)
         try:
             entry = self._spool.open(held.attempt)
         except OSError as error:

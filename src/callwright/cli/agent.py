@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from callwright.cli.setting_flags import read_config, settled
+from callwright.host.logging import set_up
 from callwright.host.operator import EXIT_PASSED
 from callwright.host.settings import AgentSettings
 
@@ -51,11 +51,6 @@ def agent(
     os.umask(0o077)  # what waits in the spool is nobody else's, also in a folder that others may enter
     from callwright.host.agent import run_agent
 
-    logging.basicConfig(
-        level=logging.DEBUG if settings.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    set_up(settings.log_format, logging.DEBUG if settings.verbose else logging.WARNING)
     run_agent(settings)
     return EXIT_PASSED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
+from callwright.cli.console import JsonFlag, LogFormatFlag, TraceFlag, VerboseFlag, exit_code_of, log_as
 from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
 from callwright.host.signals import first_of, run_async
 
@@ -119,10 +119,12 @@ def answer(
     key: flags.KeyOption = None,
     insecure: flags.InsecureOption = False,
     as_json: JsonFlag = False,
+    log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
 ) -> int:
     """Wait for calls, answer or refuse each, and judge what was heard."""
+    log_as(log_format)
     from callwright.net.address import split_host_port
     from callwright.phone.plan import Account, AnswerPlan, MediaPlan
     from callwright.sip.transport import Transport

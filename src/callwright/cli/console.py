@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -32,9 +32,25 @@ _EXIT_BY_VERDICT = {
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 VerboseFlag = Annotated[bool, typer.Option("-v", "--verbose", help="Say more of what is going on.")]
+LogFormatFlag = Annotated[
+    Literal["text", "json"],
+    typer.Option(
+        "--log-format",
+        envvar="CALLWRIGHT_LOG_FORMAT",
+        help="On stderr, lines of text or one JSON object per line.",
+    ),
+]
 TraceFlag = Annotated[
     bool, typer.Option("--trace-sip", help="Print every SIP message as it is sent and received.")
 ]
+
+
+def log_as(log_format: Literal["text", "json"], *, stdout: bool = False) -> None:
+    """For a verb that runs for long. In text mode Python's own rules stay: warnings, without a time."""
+    if log_format == "json":
+        from callwright.host.logging import set_up
+
+        set_up(log_format, stdout=stdout)
 
 
 def exit_code(verdict: str, failure: str | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import JsonFlag, VerboseFlag, exit_code, print_json, show
+from callwright.cli.console import JsonFlag, LogFormatFlag, VerboseFlag, exit_code, log_as, print_json, show
 from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, Refused, say
 from callwright.host.signals import on_hangup
 
@@ -166,12 +166,14 @@ def load(
         int, typer.Option("--ladders", min=0, max=50, metavar="N", help="Failed calls of each class to show.")
     ] = 5,
     as_json: JsonFlag = False,
+    log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
 ) -> int:
     """Place many calls at once, or answer them, and judge the whole.
 
     Keys while it runs: + - * / rate, p pause, q stop gently, Q at once. Ctrl-C ends every call and counts it.
     """
+    log_as(log_format)
     from callwright.cli import load_setup as setup
     from callwright.cli.run import _allowed
     from callwright.load.plan import PlanError, make_plan

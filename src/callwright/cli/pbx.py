@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, print_json
+from callwright.cli.console import JsonFlag, LogFormatFlag, TraceFlag, VerboseFlag, log_as, print_json
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
 from callwright.host.signals import run_async
 
@@ -100,12 +100,14 @@ def pbx(
     cert: flags.CertOption = None,
     key: flags.KeyOption = None,
     as_json: JsonFlag = False,
+    log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
 ) -> int:
     """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return 0
+    log_as(log_format, stdout=not as_json)
     from callwright.net.address import WILDCARDS, split_host_port
     from callwright.pbx.server import PbxConfig, PbxListener
     from callwright.sip.transport import Transport

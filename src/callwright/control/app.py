@@ -18,6 +18,7 @@ from callwright.control.api.limits import RateLimit
 from callwright.control.api.links import PATH
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
+from callwright.control.api.request_id import identified
 from callwright.control.api.testing import agents, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
@@ -34,7 +35,8 @@ def create_app(services: Services, settings: Settings, places: Callable[[Any], P
     traffic = Traffic(services.clock)
     app: Any = Packed(create_litestar(services, settings, traffic))
     app = places(app) if places else Places(app, settings.bounds, services.clock)
-    return traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
+    app = traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
+    return identified(app, services.entropy)
 
 
 def create_litestar(services: Services, settings: Settings, traffic: Traffic | None = None) -> Litestar:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from callwright import log_context
 from callwright.agent.bequest import unended
 from callwright.agent.carrier import Carrier, weigh
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
@@ -85,6 +86,7 @@ def _unusable(data: Path, error: OSError) -> Refused:
 
 
 async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Event) -> None:
+    log_context.agent.set(identity.agent_id)
     try:
         spool = Spool(settings.data / "spool")
         (sounds := settings.data / "sounds").mkdir(exist_ok=True)

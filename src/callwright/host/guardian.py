@@ -15,13 +15,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 from typing import Any
 
 import msgspec
 
 from callwright.net.guardian_line import AT_THE_END
 
+_log = logging.getLogger("callwright.guardian")
 _LARGEST = 1 << 18
 _MOST_DESCRIPTORS = 16
 _QUIET = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # whoever ends the other ends us
@@ -98,11 +98,9 @@ def _end(sections: list[_Section]) -> None:
     """All at once, each by its own rules."""
     if not sections:
         return
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s callwright guardian: %(message)s",
-        stream=sys.stderr,
-    )
+    from callwright.host.logging import VARIABLE, set_up
+
+    set_up("json" if os.environ.get(VARIABLE) == "json" else "text")
     asyncio.run(_end_all(sections))
 
 
@@ -122,12 +120,12 @@ async def _end_all(sections: list[_Section]) -> None:
                 wills += wills_of_load(memory, told["local"], told["remote"], section.accounts)
                 sockets += ours
         except (msgspec.ValidationError, OSError) as error:
-            logging.warning("messages about calls cannot be read: %s", error)
+            _log.warning("messages about calls cannot be read: %s", error)
             continue
         work.append(end_estate(estate, wills, sockets))
     for done in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(done, BaseException):
-            logging.error("calls were not ended: %s: %s", type(done).__name__, done)
+            _log.error("calls were not ended: %s: %s", type(done).__name__, done)
 
 
 if __name__ == "__main__":

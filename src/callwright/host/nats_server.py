@@ -18,6 +18,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -81,7 +82,8 @@ class NatsServer:
 
     The WebSocket listener takes the next port; `websocket_url` is what agents are told instead, where a proxy
     with a certificate of its own stands before it. `names`: further host names and addresses that agents use,
-    for the certificate; the first of them is what agents are told. `on_fall(sentence)` hears of each death.
+    for the certificate; the first of them is what agents are told. `on_fall(sentence)` hears of each death,
+    `on_line(line)` of each line of the server's log, which then has no file.
     """
 
     def __init__(
@@ -94,8 +96,11 @@ class NatsServer:
         entropy: Entropy = system_entropy,
         clock: Clock | None = None,
         on_fall: Callable[[str], None] = _log.warning,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder, self._on_line = folder, on_line
+        self._said: deque[str] = deque(maxlen=50)
+        self._relaying: asyncio.Task[None] | None = None
         self._listen, self._names, self._websocket_url = listen, tuple(names), websocket_url
         self._entropy, self._on_fall = entropy, on_fall
         self._clock: Clock = clock or SystemClock()
@@ -267,11 +272,12 @@ class NatsServer:
             "max_payload": MAX_PAYLOAD,
             "ping_interval": "10s",
             "ping_max": 2,
-            "log_file": str(self.folder / "nats-server.log"),
-            "log_size_limit": 10_000_000,
             "jetstream": {"store_dir": str(self.folder / "jetstream"), "max_file_store": 1_000_000_000},
             "authorization": {"users": users},
         }
+        if self._on_line is None:
+            configuration["log_file"] = str(self.folder / "nats-server.log")
+            configuration["log_size_limit"] = 10_000_000
         if self._listen:
             tls = {
                 "cert_file": str(self.folder / "server.pem"),
@@ -293,9 +299,11 @@ class NatsServer:
                 *bound_to_parent([find_server(), "-c", str(self.folder / "nats-server.conf")]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=errors,
-                stderr=errors,
+                stderr=errors if self._on_line is None else asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
+        if self._on_line is not None and self._process.stderr is not None:
+            self._relaying = asyncio.ensure_future(self._relay(self._process.stderr, self._on_line))
         host = _loopback_of(self._listen[0] if self._listen else "127.0.0.1")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
@@ -307,8 +315,19 @@ class NatsServer:
                 raise Unavailable(f"nats-server does not start: {self._last_words()}")
             await asyncio.sleep(0.02)
 
+    async def _relay(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # longer than any line of a log
+                continue
+            if not line:
+                return
+            self._said.append(line.decode("utf-8", "replace").rstrip())
+            on_line(self._said[-1])
+
     def _last_words(self) -> str:
-        said: list[str] = []
+        said = list(self._said)
         for name in ("stderr.log", "nats-server.log"):
             with contextlib.suppress(OSError):
                 said += (self.folder / name).read_text("utf-8", "replace").strip().splitlines()

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from callwright.host import first_start
 from callwright.host.evidence_place import note_place
 from callwright.host.hearing import agent_hears, pbx_hears, web_hears
+from callwright.host.logging import log_nats_line, set_up
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.ports import claim_port, free_udp_port
 from callwright.host.settings import NatsAddress, ServeSettings, secret_variables
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
     from callwright.host.nats_server import NatsServer
-
-_log = logging.getLogger("callwright.serve")
 
 AGENT_NAME = "embedded"
 _READY_SECONDS = 30.0
@@ -89,11 +88,7 @@ class Platform:
 
     def _prepare(self) -> None:
         settings = self.settings
-        logging.basicConfig(
-            level=logging.INFO if settings.verbose else logging.WARNING,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        set_up(settings.log_format, logging.INFO if settings.verbose else logging.WARNING)
         try:
             settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open(settings.data / "serve.lock", "a")  # noqa: SIM115 (held until we end)
@@ -131,6 +126,7 @@ class Platform:
             names=names,
             websocket_url=settings.nats_websocket_url,
             on_fall=say,
+            on_line=log_nats_line if settings.log_format == "json" else None,
         )
         try:
             await server.start()

@@ -183,6 +183,10 @@ def _verbose() -> Any:
     return setting(False, "Log more.", flag="-v --verbose")
 
 
+def _log_format() -> Any:
+    return _serving("text", "Log lines of text, or one JSON object per line.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
     """What `callwright serve` is told. Seconds unless a field says otherwise; 0 is no limit."""
@@ -294,6 +298,7 @@ class ServeSettings:
         parse=_networks,
     )
 
+    log_format: Literal["text", "json"] = _log_format()
     verbose: bool = _verbose()
 
     def __post_init__(self) -> None:
@@ -397,6 +402,7 @@ class AgentSettings:
         least=0,
     )
     supervised: bool = setting(False, "Standard input is a line to a supervisor.", hidden=True)
+    log_format: Literal["text", "json"] = _log_format()
     verbose: bool = _verbose()
 
     @property

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from callwright.host.logging import message_of
 from callwright.host.supervised import ProcessLine
 from callwright.net.process import bound_to_parent
 
@@ -174,4 +175,4 @@ def _ending_in_words(code: int, log: Path) -> str:
     with contextlib.suppress(OSError):
         if shutil.disk_usage(log.parent).free < _NO_ROOM:
             return f"{how}: the disk of {log.parent} is full, make room"  # its own words found none
-    return f"{how}{': ' + lines[-1] if lines and code > 0 else ''}"
+    return f"{how}{': ' + message_of(lines[-1]) if lines and code > 0 else ''}"

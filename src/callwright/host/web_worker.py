@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from callwright.host.logging import set_up
 from callwright.host.settings import NatsAddress, ServeSettings
 
 SETTINGS = "CALLWRIGHT_WEB_SETTINGS"
@@ -26,6 +27,12 @@ SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when i
 BACKLOG = 2_048
 MAX_CONNECTIONS = 16_384  # of a worker; each address has far fewer, so this is for many of them
 _OWN_DESCRIPTORS = 512  # files, databases, the broker
+
+# Of Granian's own lines, in its terms.
+_JSON_LOG = {
+    "formatters": {},
+    "handlers": {name: {"class": "callwright.host.logging.JsonHandler"} for name in ("console", "access")},
+}
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,9 @@ def application() -> Any:
     from callwright.net.process import die_with_parent
 
     die_with_parent(int(os.environ[_MASTER]))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    return web_application(read_settings(os.environ[SETTINGS]))
+    settings = read_settings(os.environ[SETTINGS])
+    set_up(settings.serve.log_format, logging.INFO, stdout=True)
+    return web_application(settings)
 
 
 def main() -> None:
@@ -74,6 +80,8 @@ def main() -> None:
 
     path = sys.argv[1]
     settings = read_settings(path)
+    as_json = settings.serve.log_format == "json"
+    set_up(settings.serve.log_format, logging.INFO, stdout=True)
     os.environ[SETTINGS] = path
     os.environ[_MASTER] = str(os.getpid())
     os.environ[SHARED_FIGURES] = str(figures_folder(settings.serve.data))
@@ -91,6 +99,7 @@ def main() -> None:
         backlog=BACKLOG,
         backpressure=_connections(),
         log_access=False,
+        log_dictconfig=_JSON_LOG if as_json else None,
         respawn_failed_workers=True,
         respawn_interval=0.2,
         workers_kill_timeout=2,
