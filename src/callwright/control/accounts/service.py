@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -230,11 +231,12 @@ class Accounts:
         """
         authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
+            admins = await self._store.reserve_admins()
             user = await self.user(user_id)
             changed = msgspec.structs.replace(user, **changes)
             _check_user(changed.username, changed.email, changed.role, changed.category)
-            if user.role == Role.ADMIN and changed.role != Role.ADMIN:
-                await self._keep_an_admin()
+            if changed.role != Role.ADMIN:
+                _keep_an_admin(admins, user_id)
             kept = await self._store.replace_user(changed)
             if kept is None:
                 raise NotFound("user", user_id)
@@ -246,9 +248,9 @@ class Accounts:
         """Keys, tokens and sessions of the user die at once; the record stays, with its time of deletion."""
         authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
+            admins = await self._store.reserve_admins()
             user = await self.user(user_id)
-            if user.role == Role.ADMIN:
-                await self._keep_an_admin()
+            _keep_an_admin(admins, user_id)
             await self._store.replace_user(msgspec.structs.replace(user, deleted_at=self._clock.wall()))
             await self._audit.note(identity, "user.deleted", f"user {user.username}")
 
@@ -264,9 +266,10 @@ class Accounts:
             await self._store.revoke_tokens_of(user_id, TokenKind.SESSION, self._clock.wall())
             await self._audit.note(identity, "user.password", f"user {user_id}")
 
-    async def _keep_an_admin(self) -> None:
-        if await self._store.count_admins() <= 1:
-            raise Conflict("This is the last administrator.", "Make another one first.")
+
+def _keep_an_admin(admins: Sequence[int], without: int) -> None:
+    if admins == [without]:
+        raise Conflict("This is the last administrator.", "Make another one first.")
 
 
 def _check_user(username: str, email: str, role: str, category: str) -> None:

@@ -63,8 +63,12 @@ _SET_PASSWORD = Statement(
     update(users).where(ALIVE, users.c.id == param("id")).values(password_hash=param("password_hash"))
 )
 _NOTE_LOGIN = Statement(update(users).where(users.c.id == param("id")).values(last_login_at=param("now")))
-_COUNT_ADMINS = Statement(
-    select(func.count()).select_from(users).where(ALIVE, users.c.role == Role.ADMIN.value)
+#: Locked in one order. Sessions and keys may be made meanwhile, so their references are not held up.
+_RESERVE_ADMINS = Statement(
+    select(users.c.id)
+    .where(ALIVE, users.c.role == Role.ADMIN.value)
+    .order_by(users.c.id)
+    .with_for_update(key_share=True)
 )
 
 
@@ -100,5 +104,5 @@ class SqlUsers:
     async def note_login(self, user_id: int, now: float) -> None:
         await self._db.run(_NOTE_LOGIN, {"id": user_id, "now": now})
 
-    async def count_admins(self) -> int:
-        return int(await self._db.value(_COUNT_ADMINS))
+    async def reserve_admins(self) -> list[int]:
+        return await self._db.all(int, _RESERVE_ADMINS)
