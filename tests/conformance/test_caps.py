@@ -10,9 +10,10 @@ import pytest
 
 from callwright.control.accounts.model import RIGHTS, Identity, Role
 from callwright.control.errors import CapReached, DomainError, QuotaExceeded
-from callwright.control.runs.model import Run
+from callwright.control.runs.model import Ending, Run
 from callwright.control.services import Services
 from callwright.control.storage.schema import Location
+from callwright.control.targets.model import day_of
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
 
@@ -132,3 +133,91 @@ async def test_a_limit_of_waiting_runs_holds_at_once_too(both: tuple[Services, S
     await both[0].projects.limit(ANA, "default", max_running=None, max_queued=3)
     runs, _ = await started(both, ["t"] * 10)
     assert len(runs) == 3
+
+
+async def minutes_of(services: Services, target_id: int, day: int) -> float:
+    return (await services.stores.runs.target_usage(target_id, day)).minutes
+
+
+async def test_a_run_that_is_canceled_before_it_begins_gives_its_minutes_back(
+    both: tuple[Services, Services],
+) -> None:
+    one, other = both
+    await one.tests.create(ANA, CALL.format(name="t"))
+    target = await one.targets.add(ANA, host="203.0.113.9", minutes=3)
+    day = day_of(one.clock.wall())
+    runs, _ = await started(both, ["t"] * 3)
+    results = await asyncio.gather(
+        *(both[n % 2].runs.stop(ANA, run.session_id) for n, run in enumerate([*runs, *runs]))
+    )
+    assert {run.phase for run in results} == {"canceled"}
+    assert await minutes_of(other, target.id, day) == 0
+    runs, refused = await started(both, ["t"] * 4)
+    assert (len(runs), len(refused)) == (3, 1)
+    await one.runs.kill(ANA)
+    assert await minutes_of(one, target.id, day) == 0
+
+
+async def test_a_run_keeps_its_minutes_once_a_call_may_have_been_placed(
+    both: tuple[Services, Services],
+) -> None:
+    one, store = both[0], both[0].stores.runs
+    await one.tests.create(ANA, CALL.format(name="t"))
+    target = await one.targets.add(ANA, host="203.0.113.9", minutes=9)
+    now, day = one.clock.wall(), day_of(one.clock.wall())
+    canceled = Ending("canceled", "canceled", None, "Stopped by ana.")
+    idle, begun, lost, again = [await one.runs.start(ANA, "t") for _ in range(4)]
+    for run in (idle, begun, lost, again):
+        assert await store.claim(run.id, 1, "ag", now, now + 15, 60)
+    assert await store.intend(begun.id, 1, "ag", now)
+    for run, left in ((idle, 3), (begun, 3)):
+        await one.runs.stop(ANA, run.session_id)
+        assert await store.finish(run.id, 1, "ag", canceled, now)
+        assert await store.finish(run.id, 1, "ag", canceled, now) is None
+        assert await minutes_of(one, target.id, day) == left
+    assert await store.release(again.id, 1, "ag", now, 600)  # it waits still
+    seen = await one.runs.by_id(lost.id)
+    assert await store.end(seen, Ending("error", "error", "platform", "lost"), now)
+    assert await store.end(seen, Ending("error", "error", "platform", "lost"), now) is None
+    assert await minutes_of(one, target.id, day) == 2
+
+
+async def test_minutes_go_back_to_the_day_on_which_they_were_reserved(
+    both: tuple[Services, Services],
+) -> None:
+    one, clock = both[0], both[0].clock
+    assert isinstance(clock, ManualClock)
+    await one.tests.create(ANA, CALL.format(name="t"))
+    target = await one.targets.add(ANA, host="203.0.113.9", minutes=9)
+    day = day_of(clock.wall())
+    waited = await one.runs.start(ANA, "t")
+    clock.advance(86_400)
+    await one.runs.start(ANA, "t")
+    await one.runs.stop(ANA, waited.session_id)
+    assert [await minutes_of(one, target.id, one_day) for one_day in (day, day + 1)] == [0, 1]
+
+
+async def test_reserving_and_giving_back_at_once_never_wait_for_each_other_for_ever(
+    both: tuple[Services, Services],
+) -> None:
+    document = """
+name: {name}
+parties:
+  a: {{user: "1", domain: {first}}}
+  b: {{user: "1", domain: {second}}}
+steps:
+  - - call: {{from: a, to: "2", max_duration: 60}}
+    - call: {{from: b, to: "2", max_duration: 60}}
+"""
+    hosts, day = ("203.0.113.1", "203.0.113.2"), day_of(both[0].clock.wall())
+    for name, first, second in (("ab", *hosts), ("ba", *reversed(hosts))):
+        await both[0].tests.create(ANA, document.format(name=name, first=first, second=second))
+    targets = [await both[0].targets.add(ANA, host=host, minutes=1000) for host in hosts]
+
+    async def churn(services: Services, name: str) -> None:
+        for _ in range(5):
+            run = await services.runs.start(ANA, name)
+            await services.runs.stop(ANA, run.session_id)
+
+    await asyncio.gather(*(churn(services, name) for services in both for name in ("ab", "ba") * 2))
+    assert [await minutes_of(both[0], target.id, day) for target in targets] == [0, 0]

@@ -36,6 +36,7 @@ from callwright.control.runs.records import (
 from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
+from callwright.control.targets.model import day_of
 from callwright.control.tests.model import Test, TestDocument
 from callwright.control.tests.reading import WAITING, beside
 from callwright.net.clock import Clock
@@ -285,7 +286,7 @@ class Runs(RunRecords):
     async def _reserve_caps(self, born: Sequence[NewRun], now: float) -> None:
         """In the transaction that inserts the runs: what they may take of each target is theirs, or they are
         not started."""
-        day = int(now // 86_400)
+        day = day_of(now)
         asked = summed(use for run in born for use in run.usage)
         for target_id in sorted(asked):  # in one order: two that reserve never wait for each other
             row = await self._store.reserve_target(target_id)

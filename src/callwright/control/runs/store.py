@@ -110,7 +110,8 @@ class RunStore(Protocol):
     async def ended_figures(self, after: int, upto: int) -> list[EndedRuns]: ...
     async def newest_ids(self, since: float) -> tuple[int | None, int]: ...
 
-    # compare-and-set: the run as it is afterwards, None when it was not in the right state
+    # compare-and-set: the run as it is afterwards, None when it was not in the right state. One that ends
+    # before an INVITE may have left gives back the minutes that it reserved.
 
     async def claim(
         self, run_id: int, attempt: int, agent_id: str, now: float, lease_until: float, grace: float

@@ -32,6 +32,11 @@ class TargetUse(msgspec.Struct, frozen=True):
     minutes: float = 0.0
 
 
+def day_of(wall: float) -> int:
+    """The day of UTC, counted from the epoch, whose minutes a run takes that is started then."""
+    return int(wall // 86_400)
+
+
 def policy_target(row: TargetRow) -> Target:
     """Raises PolicyError for a row that makes no sense."""
     return Target(row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, ForeignKey, Index, Table, func, select, update
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import Column, Double, ForeignKey, Index, Table, case, func, select, update
 
 from callwright.control.storage.sql.columns import Id, Number, id_column, metadata, text_column, time_column
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.runs.tables import LIVE, runs
-from callwright.control.storage.sql.writing import as_is, columns, inserting, values_of
+from callwright.control.storage.sql.writing import (
+    as_is,
+    columns,
+    in_list,
+    inserting,
+    list_values,
+    values_of,
+)
 from callwright.control.targets.model import TargetRow, TargetUse
 
 targets = Table(
@@ -35,6 +46,7 @@ run_targets = Table(
     Column("concurrency", Number, nullable=False),
     Column("rate", Double(), nullable=False),
     Column("minutes", Double(), nullable=False),
+    Column("day", Number, nullable=False),  # whose minutes they are
 )
 Index("ix_run_targets_run_id", run_targets.c.run_id)
 
@@ -82,7 +94,30 @@ _COUNT_MINUTES = Statement(
     .values(minutes=target_days.c.minutes + param("minutes", target_days.c.minutes.type))
 )
 _FIRST_MINUTES = Statement(inserting(target_days, ["target_id", "day", "minutes"]))
-ADD_USE = Statement(inserting(run_targets, ["target_id", "run_id", "concurrency", "rate", "minutes"]))
+_GIVE_BACK = Statement(
+    update(target_days)
+    .where(target_days.c.target_id == param("target_id"), target_days.c.day == param("day"))
+    .values(
+        minutes=case(
+            (
+                target_days.c.minutes > param("minutes", target_days.c.minutes.type),
+                target_days.c.minutes - param("minutes", target_days.c.minutes.type),
+            ),
+            else_=0.0,
+        )
+    )
+)
+ADD_USE = Statement(inserting(run_targets, ["target_id", "run_id", "concurrency", "rate", "minutes", "day"]))
+_AT_ONCE = 512  # runs of which one statement reads what they reserved
+
+
+@lru_cache(maxsize=16)
+def _reserved(count: int) -> Statement:
+    return Statement(
+        select(run_targets.c.target_id, run_targets.c.day, func.sum(run_targets.c.minutes))
+        .where(in_list(run_targets.c.run_id, "run", count), run_targets.c.minutes > 0)
+        .group_by(run_targets.c.target_id, run_targets.c.day)
+    )
 
 
 class SqlTargets:
@@ -114,3 +149,14 @@ class SqlTargets:
         values = {"target_id": target_id, "day": day, "minutes": minutes}
         if minutes and not await self._db.run(_COUNT_MINUTES, values):
             await self._db.run(_FIRST_MINUTES, values)
+
+    async def give_back(self, run_ids: Sequence[int]) -> None:
+        """The minutes that these runs reserved, in the transaction that ends them; it locks in the order in
+        which runs reserve."""
+        minutes: Counter[tuple[int, int]] = Counter()
+        for first in range(0, len(run_ids), _AT_ONCE):
+            values, count = list_values("run", run_ids[first : first + _AT_ONCE])
+            for target_id, day, reserved in await self._db.all(as_is, _reserved(count), values):
+                minutes[target_id, day] += reserved
+        for (target_id, day), sum_ in sorted(minutes.items()):
+            await self._db.run(_GIVE_BACK, {"target_id": target_id, "day": day, "minutes": sum_})

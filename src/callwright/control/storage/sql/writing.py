@@ -13,8 +13,10 @@ __all__ = [
     "as_is",
     "columns",
     "contains",
+    "in_list",
     "in_projects",
     "inserting",
+    "list_values",
     "pattern",
     "project_values",
     "upsert",
@@ -42,7 +44,7 @@ def in_projects(column: ColumnElement[int], count: int) -> ColumnElement[bool]:
     """Whether the project is one of ``count``, given by `project_values`."""
     if count == 1:
         return column == param("seen_0")
-    return column.in_([param(f"seen_{n}") for n in range(count)])
+    return in_list(column, "seen", count)
 
 
 def project_values(visible: Sequence[int] | None) -> tuple[dict[str, int], int | None]:
@@ -50,10 +52,19 @@ def project_values(visible: Sequence[int] | None) -> tuple[dict[str, int], int |
     serve all. No project at all is one that does not exist."""
     if visible is None:
         return {}, None
-    ids = list(visible) or [-1]
-    count = 1 << (len(ids) - 1).bit_length()
-    ids += [ids[-1]] * (count - len(ids))
-    return {f"seen_{n}": project_id for n, project_id in enumerate(ids)}, count
+    return list_values("seen", visible or [-1])
+
+
+def in_list(column: ColumnElement[int], name: str, count: int) -> ColumnElement[bool]:
+    """Whether it is one of ``count`` numbers, given by `list_values`."""
+    return column.in_([param(f"{name}_{n}") for n in range(count)])
+
+
+def list_values(name: str, numbers: Sequence[int]) -> tuple[dict[str, int], int]:
+    """The parameters of `in_list`, and how many: filled up to a power of two."""
+    count = 1 << (len(numbers) - 1).bit_length()
+    filled = [*numbers, *[numbers[-1]] * (count - len(numbers))]
+    return {f"{name}_{n}": number for n, number in enumerate(filled)}, count
 
 
 def inserting(table: Table, names: Iterable[str]) -> Insert:

@@ -322,6 +322,7 @@ run_targets = Table(
     Column("concurrency", Number, nullable=False),
     Column("rate", Double(), nullable=False),
     Column("minutes", Double(), nullable=False),
+    Column("day", Number, nullable=False),
 )
 
 Index("ix_run_targets_run_id", run_targets.c.run_id)

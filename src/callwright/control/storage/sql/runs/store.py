@@ -28,6 +28,7 @@ from callwright.control.storage.sql.runs import figures, moving, posting, readin
 from callwright.control.storage.sql.settings import SqlSettings
 from callwright.control.storage.sql.targets import ADD_USE, SqlTargets
 from callwright.control.storage.sql.writing import as_is, pattern, project_values, values_of
+from callwright.control.targets.model import day_of
 
 
 class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
@@ -75,7 +76,8 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         )
         tags = dict.fromkeys(msgspec.json.decode(new.tags, type=list[str]))
         await transaction.run_many(posting.ADD_TAG, [{"tag": tag, "run_id": run.id} for tag in tags])
-        await transaction.run_many(ADD_USE, [values_of(use) | {"run_id": run.id} for use in new.usage])
+        taken = {"run_id": run.id, "day": day_of(new.created_at)}
+        await transaction.run_many(ADD_USE, [values_of(use) | taken for use in new.usage])
         return run
 
     async def by_session(self, session_id: str) -> Run | None:
@@ -186,6 +188,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
             if run is not None:
                 words = [{"word": word, "run_id": run_id} for word in ending.words]
                 await transaction.run_many(moving.ADD_WORD, words)
+                await self._settle([run])
         return run
 
     async def finished_before(self, run_id: int, attempt: int, agent_id: str) -> bool:
@@ -200,6 +203,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
             for wish in wishes:
                 for statement in moving.stops(run_ids is not None):
                     changed += await transaction.all(Run, statement, wish)
+            await self._settle(changed)
         return changed
 
     async def renew(self, pairs: Iterable[tuple[int, int]], agent_id: str, until: float) -> set[int]:
@@ -218,7 +222,15 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         return await self._moved(moving.REQUEUE, _seen(run) | {"deadline_at": now + patience})
 
     async def end(self, run: Run, ending: Ending, now: float) -> Run | None:
-        return await self._moved(moving.END, _seen(run) | values_of(ending) | {"now": now})
+        async with self._db.transaction() as transaction:
+            ended = await transaction.one(Run, moving.END, _seen(run) | values_of(ending) | {"now": now})
+            if ended is not None:
+                await self._settle([ended])
+        return ended
+
+    async def _settle(self, changed: Sequence[Run]) -> None:
+        """Where no INVITE may have left, nothing was used of what was reserved."""
+        await self.give_back([run.id for run in changed if run.finished and run.intent_at is None])
 
     async def extend_leases(self, until: float) -> None:
         async with self._db.transaction() as transaction:
