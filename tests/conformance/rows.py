@@ -35,7 +35,6 @@ def a_new_run(test: Test, number: int = 0, **fields: Any) -> NewRun:
         "deadline_at": NOW + 600,
         "max_seconds": 100.0,
         "test_version": 1,
-        "document": "name: x",
         "sealed_overrides": "",
         "shown": "{}",
     }

@@ -14,6 +14,7 @@ from callwright.control.runs.model import KILL_SWITCH, Ending, Evidence, PoolSha
 from callwright.control.runs.transitions import FINAL, PHASES, Event, Phase, sources
 from callwright.control.storage.stores import Stores
 from callwright.control.targets.model import TargetRow, TargetUse
+from callwright.control.tests.model import TestDocument
 from tests.conformance.rows import NOW, a_new_run, a_run, a_test
 
 PASSED = Ending("passed", "passed", None, "", 4.2, '{"verdict":"passed"}')
@@ -112,6 +113,19 @@ async def test_a_result_is_kept_with_its_document_and_known_when_it_comes_again(
     assert await stores.runs.finish(run.id, 1, "ag", PASSED, NOW + 10) is None
     assert await stores.runs.finished_before(run.id, 1, "ag")
     assert not await stores.runs.finished_before(run.id, 1, "other")
+
+
+async def test_a_run_shows_the_document_of_the_version_that_it_was_started_with(stores: Stores) -> None:
+    test = await a_test(stores)
+    run = await a_run(stores, test)
+    changed = msgspec.structs.replace(test, version=2)
+    assert await stores.tests.replace(changed, TestDocument(test.id, 2, "name: y", "ana", NOW), 1)
+    later = await a_run(stores, test, 1, test_version=2)
+    assert await stores.tests.delete(test.id, NOW)
+    for one, version, document in ((run, 1, "name: x"), (later, 2, "name: y")):
+        detail = await stores.runs.detail(one.id)
+        assert detail is not None
+        assert (detail.test_version, detail.document, detail.max_seconds) == (version, document, 100.0)
 
 
 async def test_a_late_result_of_a_superseded_attempt_changes_nothing(stores: Stores) -> None:

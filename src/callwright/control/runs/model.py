@@ -144,7 +144,6 @@ class NewRun(msgspec.Struct, frozen=True):
     deadline_at: float
     max_seconds: float
     test_version: int
-    document: str
     sealed_overrides: str
     shown: str
     usage: tuple[TargetUse, ...] = ()
@@ -152,7 +151,7 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 class StoredDetail(msgspec.Struct, frozen=True):
-    """A RunDetail as it lies in the database: overrides sealed."""
+    """A RunDetail as it lies in the database: overrides sealed. ``document``: that version's of the test."""
 
     run_id: int
     test_version: int

@@ -234,7 +234,6 @@ class Runs(RunRecords):
                     deadline_at=now + self.settings.queue_patience,
                     max_seconds=scenario.deadline,
                     test_version=document.version,
-                    document=document.document,
                     sealed_overrides=sealed,
                     shown=_json(scenario.shown_parameters()),
                     usage=usage,

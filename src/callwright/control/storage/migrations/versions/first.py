@@ -251,7 +251,6 @@ run_details = Table(
     metadata,
     Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("test_version", Number, nullable=False),
-    text_column("document"),
     text_column("sealed_overrides"),
     text_column("shown", default="{}"),
     text_column("outcome", nullable=True),

@@ -11,9 +11,7 @@ from callwright.control.storage.sql.writing import inserting, upsert
 
 BORN = [name for name in NewRun.__struct_fields__ if name in runs.c]
 ADD = Statement(inserting(runs, [*BORN, "phase", "attempt"]).returning(*RUN))
-ADD_DETAIL = Statement(
-    inserting(run_details, ["run_id", "test_version", "document", "sealed_overrides", "shown"])
-)
+ADD_DETAIL = Statement(inserting(run_details, ["run_id", "test_version", "sealed_overrides", "shown"]))
 ADD_TAG = Statement(inserting(run_tags, ["tag", "run_id"]))
 KEEP_KEY = upsert(
     idempotency, ("user_id", "key"), ("user_id", "key", "fingerprint", "run_ids", "created_at"), keep=True

@@ -20,13 +20,27 @@ from callwright.control.storage.sql.runs.tables import (
     run_words,
     runs,
 )
+from callwright.control.storage.sql.tests import test_versions
 from callwright.control.storage.sql.writing import columns, contains, in_projects
 
 BY_SESSION = Statement(select(*RUN).where(runs.c.session_id == param("session_id")), brief=True)
 BY_ID = Statement(select(*RUN).where(runs.c.id == param("id")), brief=True)
+_KEPT_ELSEWHERE = {"document": test_versions.c.document, "max_seconds": runs.c.max_seconds}
 DETAIL = Statement(
-    select(*columns(run_details, StoredDetail, without=("max_seconds",)), runs.c.max_seconds)
+    select(
+        *(
+            _KEPT_ELSEWHERE[name] if name in _KEPT_ELSEWHERE else run_details.c[name]
+            for name in StoredDetail.__struct_fields__
+        )
+    )
     .join(runs, runs.c.id == run_details.c.run_id)
+    .join(
+        test_versions,
+        and_(
+            test_versions.c.test_id == runs.c.test_id,
+            test_versions.c.version == run_details.c.test_version,
+        ),
+    )
     .where(run_details.c.run_id == param("run_id"))
 )
 GIVEN = Statement(

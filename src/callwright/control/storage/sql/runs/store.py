@@ -69,7 +69,6 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
             {
                 "run_id": run.id,
                 "test_version": new.test_version,
-                "document": new.document,
                 "sealed_overrides": new.sealed_overrides,
                 "shown": new.shown,
             },

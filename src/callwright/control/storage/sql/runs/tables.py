@@ -87,8 +87,7 @@ run_details = Table(
     "run_details",
     metadata,
     Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("test_version", Number, nullable=False),
-    text_column("document"),
+    Column("test_version", Number, nullable=False),  # of runs.test_id: the document is read from there
     text_column("sealed_overrides"),
     text_column("shown", default="{}"),
     text_column("outcome", nullable=True),
