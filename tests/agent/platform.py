@@ -13,6 +13,7 @@ from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, StopOrder
 from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.protocol import Spoken
 from callwright.dispatch.messages.runs import (
     Attempt,
     ChunkAnswer,
@@ -59,6 +60,7 @@ class Platform:
         self.away = 0  # so many messages find no database
         self.store_away = 0  # so many pieces of evidence find no store
         self.forgets: set[str] = set()  # files of which it never keeps a piece
+        self.speaks: int | None = None  # another protocol than ours
         self._changed = asyncio.Condition()
 
     async def start(self) -> None:
@@ -168,8 +170,10 @@ class Platform:
             self.whole.add(place)
         return ChunkAnswer(len(self.files[place]), done=done)
 
-    def _heartbeat(self, data: bytes) -> HeartbeatAnswer:
+    def _heartbeat(self, data: bytes) -> HeartbeatAnswer | Spoken:
         self.heartbeats.append(decode(Heartbeat, data))
+        if self.speaks is not None:
+            return Spoken(self.speaks)
         return HeartbeatAnswer(self.lease, self.stops, self.draining, ask_token="the token")
 
     def _progress(self, data: bytes) -> None:

@@ -31,6 +31,7 @@ from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, HeldRun, SpoolState
 from callwright.dispatch.messages.calls import CallNews
 from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.protocol import PROTOCOL, Spoken
 from callwright.dispatch.messages.runs import (
     Attempt,
     ChunkAnswer,
@@ -474,11 +475,9 @@ class AwayEvidence:
         return 0
 
 
-@pytest.mark.parametrize("patient", [False, True])
-async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_away(
-    services: Services, broker: MemoryBroker, agent_id: str, patient: bool
+async def test_a_file_is_to_be_brought_later_while_the_store_is_away(
+    services: Services, broker: MemoryBroker, agent_id: str
 ) -> None:
-    """It knows no `later`, so it gets an answer that it repeats itself after."""
     away: Any = AwayEvidence()
     async with Keeper(services.runs, services.agents, away, broker, lease=LEASE):
         run = await services.runs.start(SYSTEM, "ping")
@@ -491,10 +490,9 @@ async def test_an_agent_that_is_older_keeps_its_files_too_while_the_store_is_awa
             sha256="0" * 64,
             offset=0,
             data=b"abc",
-            patient=patient,
         )
         data = await broker.request(subject.of_agent(agent_id, subject.EVIDENCE), encode(chunk), 5)
-        assert data == (encode(ChunkAnswer(0, later=True)) if patient else b"")
+        assert decode(ChunkAnswer, data) == ChunkAnswer(0, later=True)
 
 
 async def test_what_waits_at_an_agent_is_known(services: Services, by_hand: ByHand, agent_id: str) -> None:
@@ -502,6 +500,33 @@ async def test_what_waits_at_an_agent_is_known(services: Services, by_hand: ByHa
     full = SpoolState(5_000, 6_000, 2, 7)
     await by_hand.beat(spool=full)
     assert (await services.agents.get(agent_id)).spooled == full
+
+
+@pytest.mark.parametrize(("spoken", "behind"), [(0, "agent"), (PROTOCOL + 1, "platform")])
+async def test_an_agent_of_another_protocol_hears_ours_and_counts_as_not_heard(
+    services: Services,
+    broker: MemoryBroker,
+    by_hand: ByHand,
+    agent_id: str,
+    spoken: int,
+    behind: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await by_hand.beat()
+    heard = (await services.agents.get(agent_id)).last_seen_at
+    strange = encode(Spoken(spoken)) if spoken else b'{"name": 1}'
+    for _ in range(3):
+        data = await broker.request(subject.of_agent(agent_id, subject.HEARTBEAT), strange, 5)
+        assert decode(Spoken, data) == Spoken(PROTOCOL)
+    while (known := await services.agents.get(agent_id)).protocol != spoken:  # noted after the answer
+        await asyncio.sleep(0.005)
+    assert known.last_seen_at == heard
+    assert known.mismatch == (
+        f"The agent speaks protocol {spoken} and the platform protocol {PROTOCOL}: upgrade the {behind}."
+    )
+    assert [record.message for record in caplog.records] == [f"agent embedded: {known.mismatch}"]
+    await by_hand.beat()  # it was upgraded
+    assert (await services.agents.get(agent_id)).mismatch == ""
 
 
 async def test_a_keeper_that_begins_lets_agents_be_heard_first(

@@ -21,12 +21,13 @@ from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import (
     Ask,
     Control,
-    HeartbeatAnswer,
     Kill,
+    Orders,
     SpoolState,
     StopOrder,
     Word,
 )
+from callwright.dispatch.messages.protocol import PROTOCOL
 from callwright.dispatch.messages.runs import Attempt, Job, pack_outcome, unpack_outcome
 from callwright.dispatch.messages.wire import encode
 from callwright.outcome.call import CallOutcome, ReceivedOutcome
@@ -79,6 +80,11 @@ class Agent:
         )
         self._task = asyncio.ensure_future(self.worker.run())
         return self.worker
+
+    async def ended(self) -> None:
+        """By itself."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
 
     async def end(self) -> None:
         if self.worker is not None and self._task is not None:
@@ -702,11 +708,11 @@ async def test_the_second_way_brings_the_kill_switch_where_the_broker_brings_not
     asked: list[Ask] = []
     confirmed = asyncio.Event()
 
-    async def over_http(question: Ask) -> HeartbeatAnswer:
+    async def over_http(question: Ask) -> Orders:
         asked.append(question)
         if not question.runs:
             confirmed.set()
-        return HeartbeatAnswer(30.0, killed="by the kill switch of ana")
+        return Orders(30.0, killed="by the kill switch of ana")
 
     agent.act = until_stopped
     agent.platform = over_http
@@ -735,3 +741,37 @@ async def test_the_word_of_the_supervisor_is_an_order_and_an_answer(platform: Pl
     worker.told(Word("by the kill switch of ana"))
     await platform.until(lambda: platform.results)
     assert platform.results[1, 1]["reason"] == "Stopped by the kill switch of ana."
+
+
+@pytest.mark.parametrize(("speaks", "behind"), [(0, "platform"), (PROTOCOL + 1, "agent")])
+async def test_an_agent_ends_at_a_platform_of_another_protocol_and_names_what_to_upgrade(
+    platform: Platform, agent: Agent, speaks: int, behind: str
+) -> None:
+    platform.speaks = speaks
+    await platform.queue(1)
+    worker = agent.start()
+    await asyncio.wait_for(agent.ended(), 5)
+    assert worker.mismatch == (
+        f"The agent speaks protocol {PROTOCOL} and the platform protocol {speaks}: upgrade the {behind}."
+    )
+    assert platform.claims == []
+    assert not worker.revoked
+
+
+async def test_a_platform_that_is_upgraded_under_a_run_ends_its_calls_and_gets_the_result_later(
+    platform: Platform, agent: Agent
+) -> None:
+    agent.act = until_stopped
+    await platform.queue(1)
+    worker = agent.start()
+    await platform.until(lambda: platform.claims)
+    platform.deaf.add(subject.RESULT)
+    platform.speaks = PROTOCOL + 1
+    await asyncio.wait_for(agent.ended(), 10)
+    assert worker.mismatch
+    assert platform.results == {}
+    platform.deaf.clear()
+    platform.speaks = None
+    agent.start()  # upgraded
+    await platform.until(lambda: platform.results)
+    assert platform.results[1, 1]["verdict"] == "canceled"

@@ -128,7 +128,6 @@ class Delivery:
                 sha256=digest,
                 offset=offset,
                 data=data,
-                patient=True,
             )
             answer = await self._ask(subject.EVIDENCE, encode(chunk), ChunkAnswer)
             if answer.superseded:

@@ -33,9 +33,11 @@ from callwright.dispatch.messages.agents import (
     HeartbeatAnswer,
     HeldRun,
     Kill,
+    Orders,
     StopOrder,
     Word,
 )
+from callwright.dispatch.messages.protocol import PROTOCOL, Spoken, mismatch
 from callwright.dispatch.messages.runs import Attempt, Claim, ClaimAnswer, Job, Ticket
 from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 from callwright.net.clock import Clock, SystemClock
@@ -64,7 +66,7 @@ LAST_WORDS = 5.0  # seconds that results have to get home when the agent is ende
 class Platform(Protocol):
     """The second way to the platform, beside the broker."""
 
-    async def __call__(self, question: Ask) -> HeartbeatAnswer:
+    async def __call__(self, question: Ask) -> Orders:
         """Raises NotNow when the platform says that it cannot write now, BrokerError when nobody answers."""
         ...
 
@@ -106,6 +108,7 @@ class Worker:
         self.lease_seconds = identity.lease_seconds
         self.draining = False
         self.revoked = ""  # why it may be an agent no more, a sentence
+        self.mismatch = ""  # what is to be upgraded before it can be one, a sentence
         self._broker, self._spool, self._execute = broker, spool, execute
         self._weigh, self._abilities = weigh, abilities
         self._clock: Clock = clock or SystemClock()
@@ -116,7 +119,7 @@ class Worker:
         self._tasks = Tasks()
         self._waiting = Waiting(spool_limit)
         self._platform, self._patience = platform, patience
-        self._ask_token = ""
+        self._ask_token: str | None = None  # until the platform has answered a heartbeat
         self._heard_at = self._broker_heard_at = self._clock.now()
         self._killed = ""
         self._standing = Standing.FREE
@@ -172,13 +175,13 @@ class Worker:
     async def _end(self) -> None:
         for held in list(self._held.values()):
             held.live.stop("Stopped by the end of the agent.")
-        if self.revoked:
+        if self.revoked or self.mismatch:
             await self._hang_up()
             return
         await self._tasks.wait(LAST_WORDS)
 
     async def _hang_up(self) -> None:
-        """Of a revoked agent nobody takes a result: it ends when its calls have."""
+        """Nobody takes a result from this agent: it ends when its calls have."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LAST_WORDS
         while any(held.running for held in self._held.values()) and loop.time() < deadline:
@@ -248,7 +251,7 @@ class Worker:
                     max(0.5, self.lease_seconds / 3),
                 )
                 self._broker_heard_at = self._clock.now()
-                self._heed(decode(HeartbeatAnswer, answer))
+                self._hear_answer(answer)
             except (BrokerError, NotNow) as error:
                 if isinstance(error, NotNow):
                     self._heard()  # "I cannot write now" is an answer
@@ -263,10 +266,21 @@ class Worker:
             except TimeoutError:
                 continue
 
-    def _heed(self, answer: HeartbeatAnswer) -> None:
+    def _hear_answer(self, data: bytes) -> None:
+        """Raises BadMessage, NotNow. A platform of another number answers nothing else that is understood."""
+        self.mismatch = mismatch(PROTOCOL, decode(Spoken, data).protocol)
+        if self.mismatch:
+            self._stopping.set()
+            return
+        answer = decode(HeartbeatAnswer, data)
+        first, self._ask_token = self._ask_token is None, answer.ask_token
+        self._heed(answer)
+        if first:
+            self._room.set()
+
+    def _heed(self, answer: Orders) -> None:
         self._heard()
         self.lease_seconds = max(0.3, answer.lease_seconds)
-        self._ask_token = answer.ask_token or self._ask_token
         if answer.revoked:
             self._revoke(_REVOKED)
             return
@@ -288,7 +302,7 @@ class Worker:
                 busy = any(held.running for held in self._held.values())
                 if silent < (min(_ASK_EVERY, self.lease_seconds / 3) if busy else 0.7 * self.lease_seconds):
                     continue
-            if not self._ask_token:
+            if self._ask_token is None:
                 continue
             running = tuple(HeldRun(*key) for key, held in self._held.items() if held.running)
             try:
@@ -329,7 +343,9 @@ class Worker:
 
     @property
     def _may_take(self) -> bool:
-        return not (self.draining or self._killed) and self._standing is Standing.FREE
+        """Nothing before it is known that the platform speaks as we do."""
+        known = self._ask_token is not None
+        return known and not (self.draining or self._killed) and self._standing is Standing.FREE
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(

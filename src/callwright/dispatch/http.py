@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from callwright.dispatch.broker import NoAnswer
-from callwright.dispatch.messages.agents import Ask, HeartbeatAnswer
+from callwright.dispatch.messages.agents import Ask, Orders
 from callwright.dispatch.messages.wire import NotNow
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class HttpPlatform:
             )
         return self._client
 
-    async def __call__(self, question: Ask) -> HeartbeatAnswer:
+    async def __call__(self, question: Ask) -> Orders:
         import httpx
 
         body = msgspec.json.encode(question)
@@ -54,7 +54,7 @@ class HttpPlatform:
         try:
             if answer.status_code != 200 or not isinstance(told, dict):
                 raise NoAnswer(f"{self._address} answers {answer.status_code}")
-            return msgspec.convert(told.get("data"), HeartbeatAnswer)
+            return msgspec.convert(told.get("data"), Orders)
         except msgspec.ValidationError as error:
             raise NoAnswer(f"the answer of {self._address} cannot be read: {error}") from None
 

@@ -184,6 +184,13 @@ async def _work(
     await broker.close()
     if worker.revoked:
         raise _revoked(worker.revoked, identity)
+    if worker.mismatch:
+        raise Refused(
+            f"{worker.mismatch} Agent {identity.name} ends",
+            "Install the Callwright version that the platform runs; results that wait here are sent then.",
+            code=EXIT_PLATFORM,
+            blame="platform",
+        )
 
 
 def _revoked(sentence: str, identity: Identity) -> Refused:

@@ -8,6 +8,7 @@ import msgspec
 
 from callwright.agent.identity import Identity
 from callwright.audio.codecs import CODECS
+from callwright.dispatch.messages.protocol import PROTOCOL
 from callwright.host.operator import EXIT_PLATFORM, Refused
 from callwright.host.settings import AgentSettings
 from callwright.net.trust import verifying_context
@@ -33,6 +34,7 @@ def enrol(settings: AgentSettings, token: str) -> Identity:
         "token": token,
         "name": settings.display_name,
         "version": __version__,
+        "protocol": PROTOCOL,
         "capacity": capacity,
         "labels": settings.label,
         "codecs": [codec.name for codec in CODECS],

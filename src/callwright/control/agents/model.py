@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from callwright.dispatch.messages.agents import SpoolState
+from callwright.dispatch.messages.protocol import PROTOCOL, mismatch
 
 
 class AgentState(StrEnum):
@@ -27,7 +28,7 @@ class Pool(msgspec.Struct, frozen=True):
 class Agent(msgspec.Struct, frozen=True):
     """``labels``, ``codecs`` and ``spool`` are JSON texts (an object of texts; a list of texts; a
     `SpoolState`). ``busy``: calls now, of ``capacity`` at once. ``nkey``: public NKEY, the agent's identity
-    at the broker."""
+    at the broker. ``protocol``: the number that it speaks, None before it has said so."""
 
     id: str
     name: str
@@ -42,6 +43,12 @@ class Agent(msgspec.Struct, frozen=True):
     enrolled_at: float
     last_seen_at: float | None
     spool: str = "{}"
+    protocol: int | None = None
+
+    @property
+    def mismatch(self) -> str:
+        """What is to be upgraded before it can work here, a sentence; empty when nothing is."""
+        return "" if self.protocol is None else mismatch(self.protocol, PROTOCOL)
 
     @property
     def spooled(self) -> SpoolState:
@@ -64,6 +71,7 @@ class AgentInfo(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     nkey: str = ""
     spool: SpoolState | None = None
+    protocol: int | None = None
 
 
 class Enrolment(msgspec.Struct, frozen=True):

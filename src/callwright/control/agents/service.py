@@ -206,6 +206,14 @@ class Agents:
             return None
         return await self._store.heartbeat(msgspec.structs.replace(known, last_seen_at=self._clock.wall()))
 
+    async def note_protocol(self, agent_id: str, protocol: int) -> Agent | None:
+        """An agent speaks, and in a way that is not understood here: it does not count as heard. None when
+        that was known."""
+        known = await self._store.agent(agent_id)
+        if known is None or known.protocol == protocol:
+            return None
+        return await self._store.heartbeat(msgspec.structs.replace(known, protocol=protocol))
+
     async def list(self) -> list[Agent]:
         return await self._store.agents()
 
@@ -265,6 +273,7 @@ def _described(agent: Agent, info: AgentInfo) -> Agent:
         codecs=msgspec.json.encode(info.codecs[:50]).decode(),
         labels=msgspec.json.encode(dict(list(info.labels.items())[:50])).decode(),
         spool=msgspec.json.encode(info.spool or SpoolState()).decode(),
+        protocol=info.protocol,
     )
 
 

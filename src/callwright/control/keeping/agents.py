@@ -21,6 +21,7 @@ from callwright.dispatch.messages.agents import (
     HeartbeatAnswer,
     StopOrder,
 )
+from callwright.dispatch.messages.protocol import PROTOCOL, Spoken, mismatch
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
 __all__ = ["AgentKeeper", "BrokerAccounts"]
@@ -73,6 +74,10 @@ class AgentKeeper:
         an agent at a time; the agent repeats a later one."""
         agent_id = subject.sender(message.subject)
         try:
+            spoken = decode(Spoken, message.data).protocol
+            if spoken != PROTOCOL:
+                self._carrying.spawn(self._decline(agent_id, spoken, message))
+                return
             beat = decode(Heartbeat, message.data)
         except BadMessage as error:
             _log.warning("%s: %s", message.subject, error)
@@ -84,6 +89,24 @@ class AgentKeeper:
         self._beating.add(agent_id)
         self._carrying.spawn(self._answer(agent_id, beat, message))
 
+    async def _decline(self, agent_id: str, spoken: int, message: Message) -> None:
+        """It hears our number alone, by which it knows what is to be upgraded; so do those who look at it.
+        Its leases are not renewed."""
+
+        async def respond(message: Message) -> None:
+            await message.respond(encode(Spoken(PROTOCOL)))
+            if agent_id in self._beating:
+                return
+            self._beating.add(agent_id)
+            try:
+                known = await self._agents.note_protocol(agent_id, spoken)
+            finally:
+                self._beating.discard(agent_id)
+            if known is not None:
+                _log.warning("agent %s: %s", known.name, mismatch(spoken, PROTOCOL))
+
+        await self._carrying.carry(respond, message)
+
     async def _answer(self, agent_id: str, beat: Heartbeat, message: Message) -> None:
         async def respond(message: Message) -> None:
             await message.respond(encode(await self._beat(agent_id, beat)))
@@ -94,12 +117,20 @@ class AgentKeeper:
             self._beating.discard(agent_id)
 
     async def _beat(self, agent_id: str, beat: Heartbeat) -> HeartbeatAnswer:
-        info = AgentInfo(beat.version, beat.capacity, beat.used, beat.codecs, beat.labels, spool=beat.spool)
+        info = AgentInfo(
+            beat.version,
+            beat.capacity,
+            beat.used,
+            beat.codecs,
+            beat.labels,
+            spool=beat.spool,
+            protocol=beat.protocol,
+        )
         agent = await self._agents.heartbeat(agent_id, info)
         if agent is None or agent.state == AgentState.REVOKED:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
             await self._expel(agent_id)
-            return HeartbeatAnswer(self._lease, revoked=True)
+            return HeartbeatAnswer(self._lease, revoked=True, ask_token="")
         held = [(run.run_id, run.attempt) for run in beat.runs]
         kept = await self._runs.renew(held, agent_id, self._lease) if held else set()
         orders = self._stops.of(agent_id)

@@ -33,7 +33,7 @@ from callwright.dispatch.messages.runs import (
     Result,
     unpack_outcome,
 )
-from callwright.dispatch.messages.wire import Answer, BadMessage, NotNow
+from callwright.dispatch.messages.wire import Answer, BadMessage
 from callwright.evidence.shown import shown_json
 
 __all__ = ["Intake", "why_stopped"]
@@ -198,8 +198,6 @@ class Intake:
             await self._evidence.complete(*place, chunk.size, chunk.sha256, chunk.media_type)
             return ChunkAnswer(chunk.size, done=True)
         except EvidenceAway:
-            if not chunk.patient:
-                raise NotNow("the store of evidence is away") from None
             return ChunkAnswer(chunk.offset, later=True)
         except (QuotaExceeded, StorageUnavailable) as error:
             return ChunkAnswer(refused=error.message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from callwright.dispatch.messages.protocol import PROTOCOL
+
 
 class HeldRun(msgspec.Struct, frozen=True):
     """A run that an agent has: `phase` is running, or spooled (done, waiting to be acknowledged)."""
@@ -34,6 +36,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     runs: tuple[HeldRun, ...] = ()
     spool: SpoolState | None = None
+    protocol: int = PROTOCOL
 
 
 class StopOrder(msgspec.Struct, frozen=True):
@@ -44,17 +47,23 @@ class StopOrder(msgspec.Struct, frozen=True):
     reason: str
 
 
-class HeartbeatAnswer(msgspec.Struct, frozen=True):
-    """Leases are renewed for all runs that are not among `stop`. `revoked`: this agent is one no more.
-    `killed`: the kill switch is engaged, by whom ends a sentence; empty: it is not. `ask_token`: what the
-    agent shows when it asks over HTTP; empty: as before."""
+class Orders(msgspec.Struct, frozen=True):
+    """What an agent is to do; the answer to an Ask. Leases are renewed for all runs that are not among
+    `stop`. `revoked`: this agent is one no more. `killed`: the kill switch is engaged, by whom ends a
+    sentence; empty: it is not."""
 
     lease_seconds: float = 15.0
     stop: tuple[StopOrder, ...] = ()
     draining: bool = False
     revoked: bool = False
     killed: str = ""
-    ask_token: str = ""
+
+
+class HeartbeatAnswer(Orders, frozen=True, kw_only=True):
+    """`ask_token`: what the agent shows when it asks over HTTP."""
+
+    ask_token: str
+    protocol: int = PROTOCOL
 
     def __repr__(self) -> str:
         return f"HeartbeatAnswer(stop={self.stop!r}, killed={self.killed!r}, …)"
@@ -62,7 +71,7 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True):
 
 class Ask(msgspec.Struct, frozen=True):
     """The second way beside the broker, over HTTP: what may I do? `runs` are those that are carried out now:
-    of all others it has no calls any more. Answered by a HeartbeatAnswer."""
+    of all others it has no calls any more. Answered by Orders."""
 
     agent_id: str
     token: str

@@ -109,8 +109,7 @@ class Result(Attempt, Octets, frozen=True, kw_only=True):
 
 class EvidenceChunk(Attempt, Octets, frozen=True, kw_only=True):
     """A piece of a file of the run's folder. `sha256` and `size` are the whole file's; `offset` the piece's
-    place in it. An empty file is one empty chunk. `patient`: the agent knows the answer `later`; one that
-    does not would give the file up, so it is left without an answer."""
+    place in it. An empty file is one empty chunk."""
 
     name: str
     media_type: str
@@ -118,7 +117,6 @@ class EvidenceChunk(Attempt, Octets, frozen=True, kw_only=True):
     sha256: str
     offset: int
     data: bytes
-    patient: bool = False
 
 
 class ChunkAnswer(msgspec.Struct, frozen=True):

@@ -180,6 +180,7 @@ async def create_token(request: _Request) -> Data[schemas.EnrolmentToken]:
                 "capacity": {"type": "integer", "description": "Calls at once."},
                 "labels": {"type": "object", "additionalProperties": {"type": "string"}},
                 "codecs": {"type": "array", "items": {"type": "string"}},
+                "protocol": {"type": "integer", "description": "Of the messages that the agent speaks."},
             },
             required=("token",),
         ),

@@ -16,9 +16,10 @@ from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages.agents import AccountAnswer, AccountRequest
+from callwright.dispatch.messages.protocol import PROTOCOL, mismatch
 from callwright.dispatch.messages.wire import decode, encode
 
-_FIELDS = ("token", "name", "version", "capacity", "labels", "codecs")
+_FIELDS = ("token", "name", "version", "capacity", "labels", "codecs", "protocol")
 _MOST_CALLS = 100_000
 
 
@@ -26,18 +27,23 @@ async def enrol(
     services: Services, broker: Broker | None, settings: Settings, fields: Fields
 ) -> schemas.Enrolled:
     """Raises 403 for a token that is unknown, used or too old; 503 where no account can be made for it at the
-    broker, and the token is good for another try then."""
+    broker, and 409 for an agent that speaks another protocol: the token is good for another try then."""
     take.only(fields, _FIELDS)
     token = take.text(fields, "token")
     name = take.text(fields, "name", optional=True, longest=64) or "agent"
     capacity = take.whole(fields, "capacity", default=50) or 1
     if capacity > _MOST_CALLS:
         raise invalid("capacity", f"At most {_MOST_CALLS:,} calls at once are permitted.", value=capacity)
+    protocol = take.whole(fields, "protocol")
+    wrong = "" if protocol is None else mismatch(protocol, PROTOCOL)
+    if wrong:
+        raise ApiProblem(409, f"{wrong} The token is good.")
     info = AgentInfo(
         version=take.text(fields, "version", optional=True, longest=64),
         capacity=capacity,
         codecs=_typed(fields, "codecs", tuple[str, ...], ()),
         labels=_typed(fields, "labels", dict[str, str], {}),
+        protocol=protocol,
     )
     account = AccountAnswer()
 

@@ -204,6 +204,9 @@ class AgentSpool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """`protocol`: the number of the messages that it speaks; null before it has said so. With another number
+    than the platform's it does no work until one of both is upgraded."""
+
     id: str
     name: str
     pool: str
@@ -217,6 +220,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     enrolled_at: str
     last_seen_at: str | None
     spool: AgentSpool
+    protocol: int | None
 
 
 class EnrolmentToken(msgspec.Struct, frozen=True, kw_only=True):

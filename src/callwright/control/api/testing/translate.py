@@ -220,6 +220,7 @@ def agent(record: Agent, wall: float) -> schemas.Agent:
             waiting_runs=spool.runs,
             dropped_files=spool.dropped,
         ),
+        protocol=record.protocol,
     )
 
 

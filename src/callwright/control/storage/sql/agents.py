@@ -49,6 +49,7 @@ agents = Table(
     time_column("last_seen_at", nullable=True),
     text_column("secret_hash"),
     text_column("spool", default="{}"),
+    Column("protocol", Number, nullable=True),
 )
 unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
 
@@ -93,7 +94,16 @@ _HEARTBEAT = Statement(
     .values(
         {
             name: param(name)
-            for name in ("labels", "version", "capacity", "busy", "codecs", "spool", "last_seen_at")
+            for name in (
+                "labels",
+                "version",
+                "capacity",
+                "busy",
+                "codecs",
+                "spool",
+                "protocol",
+                "last_seen_at",
+            )
         }
     )
     .returning(*_AGENT)

@@ -360,6 +360,7 @@ agents = Table(
     time_column("last_seen_at", nullable=True),
     text_column("secret_hash"),
     text_column("spool", default="{}"),
+    Column("protocol", Number, nullable=True),
 )
 
 unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
