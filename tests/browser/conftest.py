@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
+import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
 
 from tests.kit.served import Served, serving
 
@@ -40,20 +46,61 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+class Chromium:
+    """A browser that is started again when it does not close a window: Chromium hangs there now and then,
+    which says nothing about our pages."""
+
+    CLOSING_SECONDS = 30.0
+
+    def __init__(self, playwright: Playwright) -> None:
+        self._playwright = playwright
+        self._mark = ""
+        self._browser: Browser | None = None
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        if self._browser is None or not self._browser.is_connected():
+            self._mark = f"--callwright-test={uuid.uuid4()}"
+            self._browser = self._playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*_FLAGS, self._mark]
+            )
+        return self._browser.new_context(**options)
+
+    def close(self, context: BrowserContext) -> None:
+        dog = threading.Timer(self.CLOSING_SECONDS, self._kill)
+        dog.start()
+        try:
+            context.close()
+        except Error:
+            if self._browser is not None and self._browser.is_connected():
+                raise
+        finally:
+            dog.cancel()
+
+    def end(self) -> None:
+        if self._browser is not None:
+            self._browser.close()
+
+    def _kill(self) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Chromium]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
-        yield browser
-        browser.close()
+        chromium = Chromium(playwright)
+        yield chromium
+        chromium.end()
 
 
 class Visit:
     """A browser window on the platform, signed in or not. What its console says against us is a failure."""
 
-    def __init__(self, browser: Browser, url: str, *, size: str, scheme: str, state: object | None) -> None:
+    def __init__(self, browser: Chromium, url: str, *, size: str, scheme: str, state: object | None) -> None:
         width, height = SIZES[size]
         small = size == "narrow"
         self.size, self.scheme, self.url = size, scheme, url
@@ -62,7 +109,7 @@ class Visit:
             color_scheme="dark" if scheme == "dark" else "light",
             is_mobile=small,
             has_touch=small,
-            storage_state=state,  # type: ignore[arg-type]
+            storage_state=state,
             reduced_motion="reduce",
         )
         self.page: Page = self.context.new_page()
@@ -89,7 +136,7 @@ class Visit:
 
 
 class Visits:
-    def __init__(self, browser: Browser, platform: Served) -> None:
+    def __init__(self, browser: Chromium, platform: Served) -> None:
         self._browser, self._platform = browser, platform
         self._state: object | None = None
         self._open: list[Visit] = []
@@ -110,20 +157,20 @@ class Visits:
         visit.page.click("text=Sign in >> nth=-1")
         visit.page.wait_for_selector("h1")
         state = visit.context.storage_state()
-        visit.context.close()
+        self._browser.close(visit.context)
         return state
 
     def close(self) -> list[str]:
         """What the consoles of all windows complained of."""
         complaints = [complaint for visit in self._open for complaint in visit.complaints]
         for visit in self._open:
-            visit.context.close()
+            self._browser.close(visit.context)
         self._open.clear()
         return complaints
 
 
 @pytest.fixture(scope="session")
-def all_visits(browser: Browser, platform: Served) -> Visits:
+def all_visits(browser: Chromium, platform: Served) -> Visits:
     return Visits(browser, platform)
 
 

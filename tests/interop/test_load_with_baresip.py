@@ -29,7 +29,8 @@ def test_baresip_answers_our_load_and_its_echo_is_judged(tmp_path: Path, mode: s
     # baresip sends 50 packets a second, from its answer until our BYE. Its audio loop serves one call, and
     # needs a moment between two.
     assert 3 * 35 < told["media"]["received"] < 3 * 100, told["media"]
-    assert told["media"]["unmatched"] == 0
+    # What was on its way when a call ended belongs to no call.
+    assert told["media"]["unmatched"] <= 3 * 2, told["media"]
 
 
 def test_baresip_calls_our_answering_side(tmp_path: Path) -> None:

@@ -116,9 +116,17 @@ def test_every_refusal_names_the_code_with_its_name(code: int) -> None:
     assert f"{code} {REASON_PHRASES[code]}" in reason
 
 
-@pytest.mark.parametrize("code", [403, 404, 408, 480, 486, 488, 500, 503, 600, 603, 302])
+@pytest.mark.parametrize("code", [403, 404, 408, 480, 486, 500, 503, 600, 603, 302])
 def test_a_refusal_is_blamed_on_the_target(code: int) -> None:
     assert judge_call(refused(code))[1] is Blame.TARGET
+
+
+@pytest.mark.parametrize("code", [406, 415, 420, 421, 488, 606])
+def test_a_refusal_of_what_we_sent_blames_nobody(code: int) -> None:
+    request = RequestOutcome(method="MESSAGE", failure=Failure.REFUSED, sip_code=code)
+    registration = RegistrationOutcome(failure=Failure.REFUSED, sip_code=code)
+    for judgement in (judge_call(refused(code)), judge_request(request), judge_registration(registration)):
+        assert judgement[:2] == (Verdict.FAILED, None)
 
 
 @pytest.mark.parametrize("code", [401, 407])

@@ -26,6 +26,9 @@ Outcome = CallOutcome | RegistrationOutcome | RequestOutcome
 
 MIN_MOS = 3.5
 MIN_HEARD = 90.0  # percent of the time in which audio was due; 0 does not ask
+# A status that speaks of what we sent: our offer, our body, the extensions we ask for. Seen from one end it
+# proves nothing against the target (RFC 3261 21.4.13, 21.4.15, 21.4.16, 21.4.26, 21.6.4).
+ABOUT_OURS = frozenset((406, 415, 420, 421, 488, 606))
 OWN_ERROR_LIMIT_MS = 10.0  # p99 of our own sending; beyond half a packet a poor MOS may be our doing
 
 
@@ -97,7 +100,8 @@ def _refused(outcome: Outcome) -> Judgement:
         to = getattr(outcome, "redirected_to", ())
         where = f" to {to[0]}" if to else ""
         return Verdict.FAILED, Blame.TARGET, f"{opening}: it redirected us{where}, which was not followed."
-    return Verdict.FAILED, Blame.TARGET, f"{opening}{explained(outcome, code)}."
+    blame = None if code in ABOUT_OURS else Blame.TARGET
+    return Verdict.FAILED, blame, f"{opening}{explained(outcome, code)}."
 
 
 def _timeout(outcome: Outcome) -> Judgement:
