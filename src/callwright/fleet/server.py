@@ -50,6 +50,7 @@ class Event(StrEnum):
     REAP = "reap"  # an errored one is destroyed
     GONE = "gone"  # the provider no longer lists its machine
     REFUSE = "refuse"  # the provider could not destroy it
+    RECOVER = "recover"  # a person brings back the one that they had enrolled and deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,18 @@ MOVES: tuple[Move, ...] = (
         Event.RETIRE,
         (*_BEFORE_RUNNING, State.RUNNING, State.ERROR),
         State.SHUTDOWN,
-        "it has a machine of ours",
+        "the planner only ends what a provider made; a person may end any",
     ),
     Move(Event.DRAINED, (State.SHUTDOWN,), State.STOPPING, "no work is left, or `drain` seconds are over"),
     Move(Event.REAP, (State.ERROR,), State.STOPPING, "the provider made it, and its back-off is over"),
     Move(Event.GONE, (State.STOPPING,), State.STOPPED, "the provider lists no machine with its tag"),
     Move(Event.REFUSE, (State.STOPPING,), State.ERROR, "the provider still has it after the last attempt"),
+    Move(
+        Event.RECOVER,
+        (State.SHUTDOWN, State.STOPPING, State.STOPPED),
+        State.ERROR,
+        "a person enrolled it; it runs when its agent is heard",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Servers: machines with an agent, in pools."""

@@ -1,0 +1,60 @@
+"""What servers and their pools need of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from callwright.control.servers.model import ServerCounts, ServerRecord
+from callwright.fleet.pool import Pool
+from callwright.fleet.server import State
+
+__all__ = ["ServerStore"]
+
+
+class ServerStore(Protocol):
+    async def servers(self, states: Sequence[State] = ()) -> list[ServerRecord]:
+        """Oldest first, those that stopped included; ``states``: only those in one of them."""
+        ...
+
+    async def server(self, name: str) -> ServerRecord | None: ...
+    async def server_numbered(self, number: int) -> ServerRecord | None: ...
+
+    async def add_server(self, server: ServerRecord) -> ServerRecord:
+        """With its number. Raises Conflict when the name is taken."""
+        ...
+
+    async def write_move(self, seen: ServerRecord, after: ServerRecord) -> ServerRecord | None:
+        """What differs, where the server is still in the state and revision that were seen; None: it is not.
+        What others learned of it meanwhile stays."""
+        ...
+
+    async def learn(self, name: str, facts: Mapping[str, object], now: float) -> ServerRecord | None:
+        """Fields beside its state; None: no such server."""
+        ...
+
+    async def remove_server(self, seen: ServerRecord) -> bool:
+        """The row goes, where its revision is the one that was seen."""
+        ...
+
+    async def created_since(self, pool: str, time: float) -> list[float]:
+        """When servers of a pool were created, those that are gone included; what the bound on spending
+        counts."""
+        ...
+
+    async def count(self, **more: int) -> None:
+        """Adds to the counters of these names."""
+        ...
+
+    async def counts(self) -> ServerCounts: ...
+
+    async def fleet_pools(self) -> list[Pool]: ...
+    async def fleet_pool(self, name: str, *, lock: bool = False) -> Pool | None:
+        """``lock``: nobody else changes it, or makes servers in it, before the transaction ends."""
+        ...
+
+    async def put_fleet_pool(self, pool: Pool) -> None: ...
+    async def remove_fleet_pool(self, name: str) -> bool: ...
+
+    async def paused(self) -> bool: ...
+    async def set_paused(self, paused: bool) -> None: ...
