@@ -10,6 +10,7 @@ import pytest
 from callwright.control.accounts.model import User
 from callwright.control.agents.model import Agent
 from callwright.control.audit.model import AuditEntry
+from callwright.control.certificates.model import SealedCertificates
 from callwright.control.credentials.model import SealedCredential
 from callwright.control.errors import Conflict
 from callwright.control.runs.model import RunFilter
@@ -316,3 +317,25 @@ async def test_members_see_the_tests_and_runs_of_their_projects_alone(stores: St
     assert not await stores.projects.remove_member(user.id, ids[1])
     await stores.accounts.replace_user(msgspec.structs.replace(user, deleted_at=NOW))
     assert await stores.projects.memberships() == []
+
+
+CERTIFICATES = SealedCertificates("agent-1", "CA", "v1:a", NOW + 5, "LEAF", "v1:b", NOW + 1)
+
+
+async def test_of_two_that_make_certificates_at_once_one_wins(stores: Stores) -> None:
+    other = msgspec.structs.replace(CERTIFICATES, tls_cert="OTHER")
+    first, second = await asyncio.gather(
+        stores.certificates.add_certificates(CERTIFICATES), stores.certificates.add_certificates(other)
+    )
+    assert first == second == await stores.certificates.certificates_of("agent-1")
+    assert await stores.certificates.certificates_of("agent-2") is None
+
+
+async def test_certificates_are_renewed_in_place_of_those_that_were_seen(stores: Stores) -> None:
+    await stores.certificates.add_certificates(CERTIFICATES)
+    renewed = msgspec.structs.replace(CERTIFICATES, tls_cert="NEW", tls_ends_at=NOW + 9)
+    assert await stores.certificates.renew_certificates(renewed, CERTIFICATES)
+    assert not await stores.certificates.renew_certificates(CERTIFICATES, CERTIFICATES)
+    assert await stores.certificates.certificates() == [renewed]
+    await stores.certificates.forget_certificates(["agent-1"])
+    assert await stores.certificates.certificates() == []

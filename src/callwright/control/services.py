@@ -14,6 +14,7 @@ from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
+from callwright.control.certificates.service import Certificates
 from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import StorageUnavailable
@@ -78,6 +79,7 @@ class Services:
     runs: Runs
     evidence: RunEvidence
     agents: Agents
+    certificates: Certificates
     clock: Clock
     entropy: Entropy
     broker: Broker | None = None
@@ -147,6 +149,7 @@ class Services:
             runs,
             kept,
             agents,
+            Certificates(stores.certificates, vault, clock=clock),
             clock,
             entropy,
             broker,

@@ -226,6 +226,7 @@ class Platform:
             lease=self.settings.lease,
             own=own,
             accounts=self._nats,
+            certificates=services.certificates,
             clock=services.clock,
         )
 

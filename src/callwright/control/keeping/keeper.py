@@ -15,6 +15,7 @@ import msgspec
 
 from callwright.control.agents.model import AgentState
 from callwright.control.agents.service import Agents
+from callwright.control.certificates.service import Certificates
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
 from callwright.control.keeping.agents import AgentKeeper, BrokerAccounts
@@ -48,6 +49,7 @@ class Keeper:
 
     `lease`: seconds that an agent has between two signs of life. `own`: (numeric host, port) of PBXs of the
     platform that runs may always call. `accounts` None: agents' accounts are somebody else's business.
+    `certificates`: those of servers, renewed before they end.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Keeper:
         lease: float = 15.0,
         own: tuple[tuple[str, int], ...] = (),
         accounts: BrokerAccounts | None = None,
+        certificates: Certificates | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
+        self._certificates = certificates
         self._runs, self._agents, self._evidence, self._broker = runs, agents, evidence, broker
         self._clock: Clock = clock or SystemClock()
         self._intake = Intake(runs, agents, evidence, lease=lease, own=own)
@@ -253,3 +257,8 @@ class Keeper:
             await self._runs.forget_old_keys()
         except (DomainError, OSError) as error:
             _log.error("evidence was not cleaned up: %s", error)
+        if self._certificates is not None:
+            try:
+                await self._certificates.renew_due()
+            except DomainError as error:
+                _log.error("the certificates of servers were not renewed: %s", error)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from callwright.control.accounts.store import AccountStore
 from callwright.control.agents.store import AgentStore
 from callwright.control.audit.store import AuditStore
+from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
 from callwright.control.projects.store import ProjectStore
@@ -33,6 +34,7 @@ class Stores:
     tests: TestStore
     runs: RunStore
     agents: AgentStore
+    certificates: CertificateStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -60,6 +62,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
     from callwright.control.storage.sql.agents import SqlAgentStore
     from callwright.control.storage.sql.audit import SqlAuditStore
+    from callwright.control.storage.sql.certificates import SqlCertificates
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
@@ -76,6 +79,7 @@ def on_database(database: Database) -> Stores:
         SqlTestStore(database),
         SqlRunStore(database),
         SqlAgentStore(database),
+        SqlCertificates(database),
     )
 
 

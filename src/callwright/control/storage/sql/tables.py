@@ -5,6 +5,7 @@ from __future__ import annotations
 from callwright.control.storage.sql import (  # noqa: F401
     agents,
     audit,
+    certificates,
     credentials,
     evidence,
     keys,

@@ -378,6 +378,18 @@ enrolments = Table(
     UniqueConstraint("token_hash"),
 )
 
+server_certificates = Table(
+    "server_certificates",
+    metadata,
+    Column("server", Text(), primary_key=True),
+    text_column("ca_cert"),
+    text_column("sealed_ca_key"),
+    time_column("ca_ends_at"),
+    text_column("tls_cert"),
+    text_column("sealed_tls_key"),
+    time_column("tls_ends_at"),
+)
+
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind(), checkfirst=False)
