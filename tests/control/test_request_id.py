@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.control.api.request_id import identified
 
 

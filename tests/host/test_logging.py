@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.host.logging import JsonLines, TextLines, message_of, without_secrets
 
 FORGED = "hello\r\n2026-01-01 00:00:00,000 ERROR callwright: forged\x1b[2J\u2028\x85{}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.agent.delivery import Delivery
 from callwright.agent.held import HeldJob
 from callwright.agent.identity import Identity

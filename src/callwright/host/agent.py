@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.agent.bequest import unended
 from callwright.agent.carrier import Carrier, weigh
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity

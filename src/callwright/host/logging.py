@@ -16,7 +16,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.evidence.shown import shown
 
 LogFormat = Literal["text", "json"]

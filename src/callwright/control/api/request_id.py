@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from callwright import log_context
+import callwright.log_context as log_context
 from callwright.net.entropy import Entropy
 
 HEADER = b"x-request-id"
