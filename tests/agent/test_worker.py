@@ -47,6 +47,7 @@ class Agent:
     def __init__(self, folder: Path, broker: MemoryBroker, capacity: int = 2) -> None:
         self.folder, self.broker, self.capacity = folder, broker, capacity
         self.spool_limit = 0
+        self.exit_after = 0.0
         self.platform: SecondWay | None = None
         self.act: Act = self.pass_at_once
         self.began: list[int] = []
@@ -77,6 +78,7 @@ class Agent:
             self._execute,
             spool_limit=self.spool_limit,
             platform=self.platform,
+            exit_after=self.exit_after,
         )
         self._task = asyncio.ensure_future(self.worker.run())
         return self.worker
@@ -775,3 +777,17 @@ async def test_a_platform_that_is_upgraded_under_a_run_ends_its_calls_and_gets_t
     agent.start()  # upgraded
     await platform.until(lambda: platform.results)
     assert platform.results[1, 1]["verdict"] == "canceled"
+
+
+async def test_an_agent_ends_when_the_platform_has_not_answered_for_its_time(
+    platform: Platform, agent: Agent, broker: MemoryBroker
+) -> None:
+    agent.act = until_stopped
+    agent.exit_after = 1.0
+    worker = agent.start()
+    await platform.queue(1)
+    await platform.until(lambda: agent.began)
+    platform.deaf.add(subject.HEARTBEAT)
+    await asyncio.wait_for(agent.ended(), 10)
+    assert worker.forsaken == "The platform has not answered for 1 s"
+    assert worker.held == 1  # told to a later start, from the spool

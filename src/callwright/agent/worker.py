@@ -88,7 +88,8 @@ class Abilities:
 class Worker:
     """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold; `spool_limit`:
     octets of evidence that may wait for the platform, 0 without limit. `platform`: how it is asked beside the
-    broker, None: it is not. `patience`: how long it goes on when nobody answers."""
+    broker, None: it is not. `patience`: how long it goes on when nobody answers. `exit_after`: seconds
+    without an answer after which it ends altogether, 0: never."""
 
     def __init__(
         self,
@@ -103,12 +104,14 @@ class Worker:
         spool_limit: int = DEFAULT_LIMIT,
         platform: Platform | None = None,
         patience: Patience = _PATIENCE,
+        exit_after: float = 0.0,
     ) -> None:
         self.identity = identity
         self.lease_seconds = identity.lease_seconds
         self.draining = False
         self.revoked = ""  # why it may be an agent no more, a sentence
         self.mismatch = ""  # what is to be upgraded before it can be one, a sentence
+        self.forsaken = ""  # that the platform is away for too long, a sentence
         self._broker, self._spool, self._execute = broker, spool, execute
         self._weigh, self._abilities = weigh, abilities
         self._clock: Clock = clock or SystemClock()
@@ -118,7 +121,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._waiting = Waiting(spool_limit)
-        self._platform, self._patience = platform, patience
+        self._platform, self._patience, self._exit_after = platform, patience, exit_after
         self._ask_token: str | None = None  # until the platform has answered a heartbeat
         self._heard_at = self._broker_heard_at = self._clock.now()
         self._killed = ""
@@ -175,7 +178,7 @@ class Worker:
     async def _end(self) -> None:
         for held in list(self._held.values()):
             held.live.stop("Stopped by the end of the agent.")
-        if self.revoked or self.mismatch:
+        if self.revoked or self.mismatch or self.forsaken:
             await self._hang_up()
             return
         await self._tasks.wait(LAST_WORDS)
@@ -331,6 +334,9 @@ class Worker:
                 for held in list(self._held.values()):
                     if held.running and held.live.has_calls():
                         held.live.stop(f"Stopped after {silent:.0f} s without an answer from the platform.")
+            if self._exit_after and silent >= self._exit_after:
+                self.forsaken = f"The platform has not answered for {silent:.0f} s"
+                self._stopping.set()
 
     def _stand(self, standing: Standing) -> None:
         self._standing = standing

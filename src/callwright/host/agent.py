@@ -103,13 +103,14 @@ async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Even
             guard=guard,
             worded=by_administrator,
         )
-        broker = await _connected(identity, stop)
+        broker = await _connected(identity, stop, settings.exit_after)
         if broker is not None:
             await _work(settings, identity, broker, spool, carrier, stop)
 
 
-async def _connected(identity: Identity, stop: asyncio.Event) -> NatsBroker | None:
-    """None: stopped before there was an answer. Raises Refused."""
+async def _connected(identity: Identity, stop: asyncio.Event, exit_after: float) -> NatsBroker | None:
+    """None: stopped before there was an answer. Raises Refused, also after ``exit_after`` seconds (0: never)
+    without one."""
     first, *otherwise = _ways(identity)
     connecting = asyncio.ensure_future(
         NatsBroker.connect(
@@ -119,6 +120,7 @@ async def _connected(identity: Identity, stop: asyncio.Event) -> NatsBroker | No
             ca=first.ca,
             otherwise=otherwise,
             name=identity.name,
+            wait=exit_after or None,
         )
     )
     if await first_of(stop, connecting):
@@ -165,6 +167,7 @@ async def _work(
         spool_limit=settings.spool_octets,
         platform=asked,
         patience=settings.patience,
+        exit_after=settings.exit_after,
     )
     hearing = asyncio.ensure_future(line.listen(worker.told)) if settings.supervised else None
     say(
@@ -184,6 +187,13 @@ async def _work(
     await broker.close()
     if worker.revoked:
         raise _revoked(worker.revoked, identity)
+    if worker.forsaken:
+        raise Refused(
+            f"{worker.forsaken}; agent {identity.name} ends",
+            "Start it again when the platform is back; results that wait here are sent then.",
+            code=EXIT_PLATFORM,
+            blame="platform",
+        )
     if worker.mismatch:
         raise Refused(
             f"{worker.mismatch} Agent {identity.name} ends",

@@ -401,6 +401,13 @@ class AgentSettings:
         variable=True,
         least=0,
     )
+    exit_after: float = setting(
+        0.0,
+        "Seconds without an answer from the platform after which the agent ends; 0: never.",
+        "SECONDS",
+        variable=True,
+        least=0,
+    )
     supervised: bool = setting(False, "Standard input is a line to a supervisor.", hidden=True)
     log_format: Literal["text", "json"] = _log_format()
     verbose: bool = _verbose()

@@ -1,0 +1,1 @@
+"""Adapters of `autoscaler.provider.Provider`, each named after its technology."""

@@ -1,0 +1,116 @@
+"""One suite, every provider: what the workers rely on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from callwright.autoscaler.provider import Machine, Order, Provider, Unusable
+from callwright.autoscaler.providers.process import Processes
+from tests.kit.machines import SLEEPER, Cloud, MemoryProvider
+
+Make = Callable[[], Provider]
+
+
+def order(name: str) -> Order:
+    return Order(name, "default", "http://127.0.0.1:1", "cwe_secret", capacity=3, labels={"site": "x"})
+
+
+@pytest.fixture(params=["memory", "process"])
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes a provider of one installation, as each start of a platform does."""
+    cloud = Cloud()
+
+    def made() -> Provider:
+        if request.param == "memory":
+            return MemoryProvider(cloud)
+        return Processes(tmp_path / "fleet", command=SLEEPER, environment={})
+
+    yield made
+    last = made()
+    for machine in await last.list():
+        await last.destroy(machine)
+
+
+async def tags(provider: Provider) -> list[str]:
+    return sorted(machine.tag for machine in await provider.list())
+
+
+async def test_a_created_machine_is_listed_with_its_tag_and_id(make: Make) -> None:
+    provider = make()
+    made = await provider.create(order("agent-a"))
+    (listed,) = await provider.list()
+    assert (listed.tag, listed.id, listed.ended) == ("agent-a", made.id, "")
+    assert made.id
+
+
+async def test_nothing_is_listed_before_anything_was_created(make: Make) -> None:
+    assert list(await make().list()) == []
+
+
+async def test_creating_twice_with_one_tag_makes_one_machine(make: Make) -> None:
+    provider = make()
+    first = await provider.create(order("agent-a"))
+    again = await provider.create(order("agent-a"))
+    assert again.id == first.id
+    assert await tags(provider) == ["agent-a"]
+
+
+async def test_machines_outlive_the_provider_object_that_made_them(make: Make) -> None:
+    made = await make().create(order("agent-a"))
+    next_start = make()
+    (found,) = await next_start.list()
+    assert (found.tag, found.id) == ("agent-a", made.id)
+    assert (await next_start.create(order("agent-a"))).id == made.id
+    await next_start.destroy(found)
+    assert await tags(next_start) == []
+
+
+async def test_a_destroyed_machine_is_not_listed(make: Make) -> None:
+    provider = make()
+    made = await provider.create(order("agent-a"))
+    await provider.create(order("agent-b"))
+    await provider.destroy(made)
+    assert await tags(provider) == ["agent-b"]
+
+
+async def test_destroying_what_is_not_there_is_no_error(make: Make) -> None:
+    provider = make()
+    made = await provider.create(order("agent-a"))
+    await provider.destroy(made)
+    await provider.destroy(made)
+    await provider.destroy(Machine("agent-never", ""))
+
+
+async def test_a_machine_is_destroyed_by_its_tag_alone(make: Make) -> None:
+    provider = make()
+    await provider.create(order("agent-a"))
+    await provider.destroy(Machine("agent-a", ""))
+    assert await tags(provider) == []
+
+
+async def test_a_tag_may_be_used_again_after_its_machine_is_gone(make: Make) -> None:
+    provider = make()
+    first = await provider.create(order("agent-a"))
+    await provider.destroy(first)
+    await provider.create(order("agent-a"))
+    assert await tags(provider) == ["agent-a"]
+
+
+async def test_several_machines_are_made_at_once(make: Make) -> None:
+    provider = make()
+    names = [f"agent-{number}" for number in range(4)]
+    made = await asyncio.gather(*(provider.create(order(name)) for name in names))
+    assert len({machine.id for machine in made}) == 4
+    assert await tags(provider) == names
+    await asyncio.gather(*(provider.destroy(machine) for machine in made))
+    assert await tags(provider) == []
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "A B", ".hidden", "-flag", "x" * 64])
+async def test_a_name_that_is_no_tag_is_refused(make: Make, name: str) -> None:
+    with pytest.raises(Unusable, match="cannot be the tag"):
+        await make().create(order(name))
