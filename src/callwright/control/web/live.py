@@ -11,6 +11,7 @@ import msgspec
 from litestar.response.sse import ServerSentEventMessage
 
 from callwright.control.accounts.model import Identity
+from callwright.control.awaiting import awaited
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
@@ -37,6 +38,7 @@ async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> 
     scenario = (await editor.read_beside(detail.document, overrides)).scenario
     watching = Watching(scenario, run.phase, run.pool)
     watching.waiting = await pages.services.runs.waiting(run)
+    watching.awaited = await awaited(pages.services, run)
     conditions = []
     if scenario is not None:
         conditions = [(condition, "at the end") for condition in scenario.conditions]
@@ -80,6 +82,7 @@ async def follow(
         reading = await editor.read_beside(detail.document, overrides)
         watching = Watching(reading.scenario, run.phase, run.pool)
         watching.waiting = await services.runs.waiting(run)
+        watching.awaited = await awaited(services, run)
         for event in await _until_now(services, run):
             watching.take(event)
         parts = _Parts(watching)
@@ -95,6 +98,7 @@ async def follow(
                 run, asked = await _again(services, run, token, identity), services.clock.now()
                 watching.phase = run.phase
                 watching.waiting = await services.runs.waiting(run)
+                watching.awaited = await awaited(services, run)
             changed = parts.changed(
                 scope=any(event.kind in ("metrics", "state", "states", "load") for event in events)
             )

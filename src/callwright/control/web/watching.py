@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from callwright.control import awaiting
+from callwright.control.awaiting import Awaited, Reason
 from callwright.control.runs.model import Waiting
 from callwright.control.runs.transitions import Phase
 from callwright.dispatch.messages.live import Progress
@@ -60,6 +62,9 @@ _SAYS = {
 }
 
 
+_NOBODY = (Reason.AGENT, Reason.HEARD, Reason.DRAINED)  # nobody carries runs out, so no time can be told
+
+
 @dataclass(frozen=True, slots=True)
 class SoFar:
     """One of the four who may be at fault, while nobody is blamed yet."""
@@ -69,17 +74,18 @@ class SoFar:
     fact: str
 
 
-def _waits(pool: str, waiting: Waiting | None) -> str:
+def _waits(pool: str, waits_for: Awaited | None, waiting: Waiting | None) -> str:
     """A sentence that a reader can plan by, and none that pretends to know."""
-    here = f"It waits for an agent of the pool {pool}."
-    if waiting is None:
+    here = awaiting.sentence(waits_for) if waits_for else f"It waits for an agent of the pool {pool}."
+    if waiting is None or (waits_for is not None and waits_for.reason in _NOBODY):
         return here
     place = f"{waiting.ahead:,} {'run is' if waiting.ahead == 1 else 'runs are'} ahead of it."
     if waiting.ahead == 0:
         place = "It is next in line."
-    if waiting.seconds is None:
-        return f"{here} {place}"
-    return f"{here} {place} It begins in about {_about(waiting.seconds)}."
+    elif waits_for is not None and waits_for.reason is Reason.TURN:
+        place = ""
+    begins = "" if waiting.seconds is None else f"It begins in about {_about(waiting.seconds)}."
+    return " ".join(filter(None, (here, place, begins)))
 
 
 def _about(seconds: float) -> str:
@@ -110,6 +116,7 @@ class Watching:
         self.scenario = scenario
         self.phase = phase
         self.pool = pool
+        self.awaited: Awaited | None = None
         self.waiting: Waiting | None = None
         """Of a run that is queued, as it was looked up last."""
         self.at = 0.0
@@ -231,7 +238,7 @@ class Watching:
     @property
     def sentence(self) -> str:
         if self.phase == Phase.QUEUED:
-            return _waits(self.pool, self.waiting)
+            return _waits(self.pool, self.awaited, self.waiting)
         if self._last is not None:
             return self._talking() or self._of_call(*self._last)
         if self._note:

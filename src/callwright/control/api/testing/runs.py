@@ -19,9 +19,10 @@ from callwright.control.api.files import file_answer
 from callwright.control.api.links import links_of
 from callwright.control.api.openapi import body_of
 from callwright.control.api.pages import Limit, Page, next_page
-from callwright.control.api.request import MaybeId, MaybeWord, broker_of, services_of
+from callwright.control.api.request import MaybeId, MaybeWord, broker_of, services_of, settings_of
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.api.testing.live import follow
+from callwright.control.awaiting import awaited
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
 
@@ -84,7 +85,12 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.RunD
     shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
     files = await services.evidence.arrived(run, patience=_PATIENCE)
     waiting = await runs.waiting(run)
-    return Data(data=translate.run_detail(run, shown, outcome, files, links, runs.kiosk_token(run), waiting))
+    waits_for = await awaited(services, run, patience=max(15.0, settings_of(request).lease))
+    return Data(
+        data=translate.run_detail(
+            run, shown, outcome, files, links, runs.kiosk_token(run), waiting, waits_for
+        )
+    )
 
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="State of a run")

@@ -133,10 +133,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(RunRow, frozen=True, kw_only=True):
-    """`waiting`: null once an agent has it. `conditions` and `calls` as in run.json; empty until the run has
-    ended. `evidence_due`: how many files the agent announced with its result; they follow the verdict."""
+    """`waiting` and `waiting_for` (a sentence): null once an agent has it. `conditions` and `calls` as in
+    run.json; empty until the run has ended. `evidence_due`: how many files the agent announced with its
+    result; they follow the verdict."""
 
     waiting: Waiting | None
+    waiting_for: str | None
     kiosk_url: str | None
     kiosk_expires_at: str | None
     parameters: dict[str, Any]

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from callwright.control import awaiting
 from callwright.control.agents.model import Agent, Enrolment, Pool
 from callwright.control.api.answers import utc, utc_or_none
 from callwright.control.api.links import Links
 from callwright.control.api.testing import schemas
+from callwright.control.awaiting import Awaited
 from callwright.control.projects.model import Project
 from callwright.control.runs import model as runs
 from callwright.control.targets.model import TargetRow
@@ -143,12 +145,14 @@ def run_detail(
     links: Links,
     kiosk_token: str | None,
     waiting: runs.Waiting | None = None,
+    waits_for: Awaited | None = None,
 ) -> schemas.RunDetail:
     """`outcome` is the document run.json, empty while there is none; an older agent sent it unredacted."""
     outcome = Redactor().document(outcome)
     return schemas.RunDetail(
         **_row(run, links),
         waiting=_waiting(waiting),
+        waiting_for=awaiting.sentence(waits_for) if waits_for is not None else None,
         kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,
         kiosk_expires_at=utc_or_none(run.kiosk_until) if kiosk_token else None,
         parameters=Redactor().document(shown),
