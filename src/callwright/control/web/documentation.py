@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from callwright.control.errors import NotFound
 from callwright.control.web.visitor import Pages, WebRequest
 
-_FIRST = ("guide", "test-language", "glossary", "streams", "projects", "deployment")
+_FIRST = ("guide", "test-language", "glossary", "streams", "projects", "fleet", "deployment")
 
 
 @dataclass(frozen=True, slots=True)
