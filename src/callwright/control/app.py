@@ -19,6 +19,7 @@ from callwright.control.api.links import PATH
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
+from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.testing import agents, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
@@ -28,6 +29,7 @@ _log = logging.getLogger("callwright.http")
 
 _BURST = 5.0  # seconds' worth of the rate that may come at once
 _FAILURES = (5.0, 100.0)  # wrong credentials a second from one address, and at once
+_GUESSES = (0.1, 10.0)  # wrong passwords of people, likewise
 
 
 def create_app(services: Services, settings: Settings, places: Callable[[Any], Places] | None = None) -> Any:
@@ -45,14 +47,26 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
         services.clock,
         requests=RateLimit(settings.rate_limit, settings.rate_limit * _BURST),
         failures=RateLimit(*_FAILURES),
+        guesses=RateLimit(*_GUESSES),
         on_failure=services.accounts.note_failed_login,
     )
     chapters = api_routes()
     document = documentation.Documentation(PATH, chapters)
     pages = create_router(services, settings, document)
     api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
+    telephony = [
+        Router(path, route_handlers=[*telephony_access.ROUTES], guards=[pass_gate])
+        for path in problems.TELEPHONY
+    ]
     return Litestar(
-        route_handlers=[api, *documentation.routes(document), *health.ROUTES, metrics.metrics, pages],
+        route_handlers=[
+            api,
+            *telephony,
+            *documentation.routes(document),
+            *health.ROUTES,
+            metrics.metrics,
+            pages,
+        ],
         exception_handlers=problems.handlers(_log_bug, people=pages.exception_handlers[Exception]),
         state=State(
             {

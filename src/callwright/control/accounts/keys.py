@@ -10,6 +10,7 @@ from callwright.control.accounts.secrets import KEY_PREFIX, SECRET_PREFIX, diges
 from callwright.control.accounts.service import Accounts
 from callwright.control.accounts.store import AccountStore
 from callwright.control.audit.service import Audit
+from callwright.control.collections.model import Compare, Operator, Query, Rows
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.projects.model import Project
 from callwright.net.clock import Clock
@@ -154,13 +155,24 @@ class Keys:
     async def tokens(self, identity: Identity) -> Sequence[Token]:
         return await self._store.tokens(identity.user_id)
 
+    async def token_rows(self, identity: Identity, query: Query) -> Rows:
+        return await self._store.token_rows(identity.user_id, query)
+
     async def revoke_token(self, identity: Identity, token: int | str) -> None:
-        """By id, or the token itself. Raises NotFound."""
+        """By id, by its handle, or the token itself. Raises NotFound."""
         mine = {row.id for row in await self._store.tokens(identity.user_id)}
         if isinstance(token, str):
             owner = await self._store.token_owner(digest(token)) if keepable(token) else None
-            token = owner.id if owner else 0
+            token = owner.id if owner else await self._by_handle(identity, token)
         async with self._audit.change():
             if token not in mine or not await self._store.revoke_token(token, self._clock.wall()):
                 raise NotFound("token", token)
             await self._audit.note(identity, "token.revoked", f"token {token}")
+
+    async def _by_handle(self, identity: Identity, handle: str) -> int:
+        """0 when it is nobody's, or not one's own."""
+        if not keepable(handle):
+            return 0
+        where = Compare("token", Operator.EQ, handle)
+        found = (await self._store.token_rows(identity.user_id, Query(where))).rows
+        return int(str(found[0]["id"])) if found else 0

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from callwright.control.collections.model import Kind, Property, Resource
 from callwright.control.errors import Invalid
 from callwright.control.projects.model import Membership
 
@@ -189,6 +190,23 @@ class Token(msgspec.Struct, frozen=True):
     created_at: float
     last_used_at: float
     revoked_at: float | None
+
+
+#: What the chapter of telephony adds to the id of a user: there they begin at 100001.
+TELEPHONY_IDS = 100_000
+
+#: One's API tokens as a list. `token`: a handle, from which the secret cannot be told.
+TOKENS = Resource(
+    "apitokens",
+    (
+        Property("id", Kind.INTEGER),
+        Property("name", Kind.TEXT),
+        Property("token", Kind.TEXT),
+        Property("expiry", Kind.NUMBER),
+        Property("created_at", Kind.DATE),
+        Property("last_used_at", Kind.DATE),
+    ),
+)
 
 
 class TokenOwner(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from callwright.control.accounts.authorize import authorize
 from callwright.control.accounts.model import (
+    TELEPHONY_IDS,
     Category,
     Identity,
     Right,
@@ -58,7 +59,8 @@ class Accounts:
             return await self._by_key(name, secret)
         if name.isascii() and name.isdigit() and len(name) < 19:
             identity = await self.authenticate_token(secret)
-            return identity if identity is not None and identity.user_id == int(name) else None
+            known = identity is not None and int(name) in (identity.user_id, TELEPHONY_IDS + identity.user_id)
+            return identity if known else None
         user = await self._store.user_secret(name)
         usable = user is not None and user.category == Category.API
         if not await self._passwords.fits(user.password_hash if user and usable else None, secret):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from callwright.control.accounts.model import ApiKey, KeySecret, Made, Token, TokenOwner, User, UserSecret
+from callwright.control.collections.model import Query, Rows
 from callwright.control.projects.model import Membership
 
 __all__ = ["AccountStore"]
@@ -71,6 +72,10 @@ class AccountStore(Protocol):
         ...
 
     async def tokens(self, user_id: int) -> list[Token]: ...
+    async def token_rows(self, user_id: int, query: Query) -> Rows:
+        """Of TOKENS, those of the user."""
+        ...
+
     async def add_token(
         self,
         *,

@@ -57,12 +57,15 @@ class Gate:
         *,
         requests: RateLimit,
         failures: RateLimit,
+        guesses: RateLimit | None = None,
         on_failure: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
-        """``on_failure``: hears of the name and the address of each wrong pair."""
+        """``on_failure``: hears of the name and the address of each wrong pair. ``guesses``: wrong passwords
+        at the logins of people, wherever they are."""
         self._accounts, self._clock = accounts, clock
         self._requests, self._failures = requests, failures
         self._on_failure = on_failure
+        self.guesses = guesses or failures
 
     async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
         opt = handler.opt

@@ -1,6 +1,7 @@
 """Refusals to HTTP, once: a domain error becomes a status and a sentence, a bug a 500 that says nothing more.
 
-The body is that of the chapter of tests and runs: `{"status": N, "message": "…", "errors": […]}`.
+The body is that of the chapter of tests and runs, `{"status": N, "message": "…", "errors": […]}`, but for the
+chapter of telephony, whose errors have `field` and `message`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from callwright.control import errors
 from callwright.scenario.source import DocumentError
 
 JSON_TYPE = "application/json"
+TELEPHONY = ("/v1.2/voipstudio", "/v1.1/voipstudio")
 _PROGRAMS = ("/api/", "/v1.", "/healthz", "/metrics")  # whoever asks there wants JSON
 
 
@@ -35,7 +37,19 @@ class ApiProblem(Exception):
         self.errors = [dict(entry) for entry in details]
         self.headers = dict(headers or {})
 
-    def response(self) -> Response[bytes]:
+    def response(self, path: str = "") -> Response[bytes]:
+        """In the shape of the chapter that has ``path``. That of telephony knows one status for all that
+        cannot be taken."""
+        if path.startswith(TELEPHONY):
+            status = 400 if self.status in (409, 422) else self.status
+            errors = [
+                {"field": entry.get("address") or entry.get("field"), "message": entry.get("message", "")}
+                for entry in self.errors
+            ]
+            told = {"message": str(self), "errors": errors}
+            return Response(
+                msgspec.json.encode(told), status_code=status, media_type=JSON_TYPE, headers=self.headers
+            )
         body = {"status": self.status, "message": self.message, "errors": self.errors}
         return Response(
             msgspec.json.encode(body), status_code=self.status, media_type=JSON_TYPE, headers=self.headers
@@ -123,7 +137,7 @@ def handlers(log_bug: Callable[[str, Exception], None], people: Any = None) -> d
         if problem is None:
             log_bug(f"{request.method} {request.scope['path'][:200]}", error)
             problem = ApiProblem(500, "Something in Callwright itself went wrong; it was logged.")
-        return problem.response()
+        return problem.response(request.scope["path"])
 
     return {Exception: answer, HTTPException: answer, 500: answer}
 

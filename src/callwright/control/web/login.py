@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from litestar import Response, get, post
 
 from callwright.control.api.body import read_fields
-from callwright.control.api.limits import RateLimit
 from callwright.control.web import rendering
 from callwright.control.web.visitor import (
     Pages,
@@ -22,12 +21,9 @@ from callwright.control.web.visitor import (
 
 _WRONG = "Email or password is wrong. Check both and try again."
 _TOO_MANY = "Too many wrong passwords came from there. Try again in a minute."
-_FAILURES = (0.1, 10.0)  # wrong passwords a second from one address, and at once
 
 
 def routes(pages: Pages) -> list[Any]:
-    failures = RateLimit(*_FAILURES)
-
     @get("/login")
     async def show(request: WebRequest) -> Response[bytes]:
         return sign_in(pages, request, next_=request.query_params.get("next", "/"))
@@ -49,6 +45,7 @@ def routes(pages: Pages) -> list[Any]:
         email, password = str(fields.get("email", "")), str(fields.get("password", ""))
         next_ = local_path(str(fields.get("next", "/")))
         address, now = request.client.host if request.client else "", pages.services.clock.now()
+        failures = request.app.state["gate"].guesses
         # Taken before, since a password takes long to compare: those that come meanwhile count too.
         dialog = request.headers.get("accept", "").startswith("application/json")
 

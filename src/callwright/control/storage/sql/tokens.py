@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Double, Index, Table, UniqueConstraint, select, update
+from sqlalchemy import Column, Double, Index, Table, UniqueConstraint, func, select, update
 
-from callwright.control.accounts.model import Token, TokenOwner
+from callwright.control.accounts.model import TOKENS, Token, TokenKind, TokenOwner
+from callwright.control.collections.model import Query, Rows
+from callwright.control.storage.sql.collections import Binding, rows_of
 from callwright.control.storage.sql.columns import (
     Id,
     id_column,
@@ -59,6 +61,25 @@ _TOKENS = Statement(
     .where(tokens.c.user_id == param("user_id"), tokens.c.revoked_at.is_(None), tokens.c.kind == "api")
     .order_by(tokens.c.id)
 )
+_HANDLE = 40  # hex digits of the hash, which say nothing of 160 random bits
+_LISTED = Binding(
+    TOKENS,
+    tokens,
+    {
+        "id": tokens.c.id,
+        "name": tokens.c.name,
+        "token": func.substr(tokens.c.token_hash, 1, _HANDLE, type_=tokens.c.token_hash.type),
+        "expiry": tokens.c.idle_seconds,
+        "created_at": tokens.c.created_at,
+        "last_used_at": tokens.c.last_used_at,
+    },
+    scope=(
+        tokens.c.user_id == param("user_id"),
+        tokens.c.revoked_at.is_(None),
+        tokens.c.kind == TokenKind.API.value,
+    ),
+    decode={"expiry": int},
+)
 _ADD_TOKEN = Statement(
     inserting(
         tokens,
@@ -103,6 +124,9 @@ class SqlTokens:
 
     async def tokens(self, user_id: int) -> list[Token]:
         return await self._db.all(Token, _TOKENS, {"user_id": user_id})
+
+    async def token_rows(self, user_id: int, query: Query) -> Rows:
+        return await rows_of(self._db, _LISTED, query, {"user_id": user_id})
 
     async def add_token(
         self,

@@ -1,0 +1,39 @@
+"""What answers of this chapter look like: `{"data": …, "links": {}}` and `{"data": […], "total": N}`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from callwright.control.api.answers import utc
+from callwright.control.collections.model import Kind, Query, Resource, Rows
+from callwright.control.collections.reading import read_query
+
+__all__ = ["asked", "listed", "single"]
+
+
+def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:
+    """Page, sort, filter and the rest of a request for a list. Raises Invalid."""
+    octets: bytes = request.scope["query_string"]
+    return read_query(resource, parse_qsl(octets.decode("utf-8"), keep_blank_values=True))
+
+
+def listed(resource: Resource, query: Query, found: Rows) -> dict[str, Any]:
+    """One page as the chapter writes it; of each row the fields that were asked for."""
+    wanted = query.fields.get(resource.name) if query.group_by is None else None
+    dates = {one.name for one in resource.properties if one.kind is Kind.DATE}
+    data = [
+        {
+            name: utc(value) if name in dates and isinstance(value, int | float) else value
+            for name, value in row.items()
+            if wanted is None or name in wanted
+        }
+        for row in found.rows
+    ]
+    return {"data": data, "total": found.total}
+
+
+def single(data: dict[str, Any]) -> dict[str, Any]:
+    return {"data": data, "links": {}}
