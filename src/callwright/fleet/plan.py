@@ -174,17 +174,17 @@ class Peaks:
     running servers could have, and the pool shrinks after one idle time at the earliest.
     """
 
-    __slots__ = ("_highest_first", "_window")
+    __slots__ = ("_highest_first", "window")
 
     def __init__(self, window: float) -> None:
-        self._window = window
+        self.window = window
         self._highest_first: deque[tuple[float, int]] = deque()  # falling calls, rising times
 
     def add(self, now: float, calls: int) -> None:
         while self._highest_first and self._highest_first[-1][1] <= calls:
             self._highest_first.pop()
         self._highest_first.append((now, calls))
-        while self._highest_first[0][0] + self._window <= now and len(self._highest_first) > 1:
+        while self._highest_first[0][0] + self.window <= now and len(self._highest_first) > 1:
             self._highest_first.popleft()
 
     @property
@@ -194,7 +194,7 @@ class Peaks:
     @property
     def falls_at(self) -> float | None:
         """When the highest leaves the window; None when it is what the pool has now."""
-        return self._highest_first[0][0] + self._window if len(self._highest_first) > 1 else None
+        return self._highest_first[0][0] + self.window if len(self._highest_first) > 1 else None
 
 
 def retry_delay(failures: int) -> float:
@@ -295,8 +295,8 @@ def _bounded(
             allowed, bound = money, Bound.SPENDING
             if seen.hour_frees_at is not None:
                 again.at(seen.hour_frees_at)
-    if seen.failures:
-        allowed = min(allowed, 1)  # one tries whether the provider works again
+    if seen.failures and allowed > max(0, 1 - seen.coming):
+        allowed, bound = max(0, 1 - seen.coming), Bound.BACK_OFF  # one tries whether the provider works again
     return allowed, size, bound
 
 
