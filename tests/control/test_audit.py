@@ -50,7 +50,11 @@ class World:
         await services.agents.create_pool(ana, "lab")
         await services.agents.create_pool(ana, "empty")
         token, _ = await services.agents.create_enrolment(ana, "lab")
-        await services.agents.enrol(token, "one", AgentInfo())
+        agent, _ = await services.agents.enrol(token, "one", AgentInfo())
+        for _ in range(2):
+            server = await services.servers.adopt(agent)
+        await services.servers.cancel(ana, server.number)
+        await services.servers.pause(ana, True)
         return cls(services, ana)
 
     async def agent(self) -> str:
@@ -172,7 +176,32 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "agent.drain": (lambda w: _agent(w, "drain"), "agent one", "ana"),
     "agent.resume": (lambda w: _agent(w, "resume"), "agent one", "ana"),
     "agent.revoke": (lambda w: _agent(w, "revoke"), "agent one", "ana"),
+    "agent.restore": (lambda w: _agent(w, "restore"), "agent one", "ana"),
+    "server.created": (lambda w: w.services.servers.order(w.ana), "server ", "ana"),
+    "server.changed": (lambda w: _server(w, "changed"), "server one", "ana"),
+    "server.deleted": (lambda w: _server(w, "deleted"), "server one", "ana"),
+    "server.recovered": (lambda w: _server(w, "recovered"), "server ", "ana"),
+    "fleet.paused": (lambda w: _paused(w), "fleet", "ana"),
+    "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
+    "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
 }
+
+
+async def _server(w: World, what: str) -> None:
+    servers = w.services.servers
+    one, deleted = await servers.listed()
+    match what:
+        case "changed":
+            await servers.describe(w.ana, one.number, label="Berlin")
+        case "deleted":
+            await servers.cancel(w.ana, one.number)
+        case "recovered":
+            await servers.recover(w.ana, deleted.number)
+
+
+async def _paused(w: World) -> None:
+    await w.services.servers.pause(w.ana, False)
+    await w.services.servers.pause(w.ana, True)
 
 
 async def _changed_user(w: World) -> None:

@@ -47,7 +47,7 @@ def test_a_csv_without_pools_uses_the_default_one() -> None:
     [
         ("pools: {a: {}}\narivals: []", "Unknown field 'arivals' in the file"),
         ("arrivals: []", "'pools' must map"),
-        ("pools: {a: {capacity: many}}", "capacity of pool 'a' must be a number, not 'many'"),
+        ("pools: {a: {capacity: many}}", "capacity must be a number, not 'many'"),
         ("pools: {a: {capacity: 1.5}}", "must be a whole number"),
         ("pools: {a: {minimum: 5, maximum: 2}}", "In pool 'a': minimum 5 is above maximum 2"),
         ("pools: {a: {}}\narrivals: [{at: noon, calls: 1, seconds: 1}]", "at of arrival 1 must be a time"),

@@ -21,6 +21,7 @@ from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
+from callwright.control.servers.service import Servers
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
@@ -80,6 +81,7 @@ class Services:
     evidence: RunEvidence
     agents: Agents
     certificates: Certificates
+    servers: Servers
     clock: Clock
     entropy: Entropy
     broker: Broker | None = None
@@ -150,6 +152,7 @@ class Services:
             kept,
             agents,
             Certificates(stores.certificates, vault, clock=clock),
+            Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy),
             clock,
             entropy,
             broker,

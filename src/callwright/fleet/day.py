@@ -25,14 +25,13 @@ from typing import Any
 
 import yaml
 
-from callwright.fleet.pool import DEFAULT_POOL, Pool, PoolError
+from callwright.fleet.pool import DEFAULT_POOL, SETTINGS, Pool, PoolError, with_settings
 from callwright.fleet.simulation import Arrival, Day, SimulatedPool
 
 __all__ = ["DayError", "read_csv", "read_yaml"]
 
 _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?\Z")
 _MOST_STEPS = 10_000_000
-_POOL_FIELDS = {one.name: one.type for one in dataclasses.fields(Pool) if one.name not in ("name", "removed")}
 
 
 class DayError(ValueError):
@@ -99,27 +98,11 @@ def _pool(name: str, settings: Any) -> SimulatedPool:
     where = f"pool {name!r}"
     if not isinstance(settings, dict):
         raise DayError(f"The settings of {where} must be a mapping.")
-    _known(settings, (*_POOL_FIELDS, "boot_seconds"), where)
+    _known(settings, (*SETTINGS, "boot_seconds"), where)
     boot = _number(settings.get("boot_seconds", 60), f"boot_seconds of {where}", most=86_400)
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        kind = _POOL_FIELDS.get(key, "")
-        place = f"{key} of {where}"
-        if kind.startswith("int"):
-            values[key] = None if value is None and "None" in kind else _whole(value, place)
-        elif kind == "float":
-            values[key] = _number(value, place, most=math.inf)
-        elif kind == "str":
-            values[key] = str(value)
-        elif key == "sizes":
-            values[key] = tuple(str(size) for size in (value if isinstance(value, list) else [value]))
-        elif key in ("labels", "prices"):
-            if not isinstance(value, dict):
-                raise DayError(f"{place} must be a mapping.")
-            prices = key == "prices"
-            values[key] = {str(k): _number(v, place) if prices else str(v) for k, v in value.items()}
+    values = {key: value for key, value in settings.items() if key != "boot_seconds"}
     try:
-        return SimulatedPool(Pool(name, **values), boot)
+        return SimulatedPool(with_settings(Pool(name), values), boot)
     except PoolError as error:
         raise DayError(f"In {where}: {error}") from None
 

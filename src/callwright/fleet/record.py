@@ -29,7 +29,8 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     one. ``platform``: ``linux/amd64``. ``ip_address``: what a person set in its place, None: ``address``.
     ``attempts``: how often the provider refused what its state waits for, creating or destroying.
     ``since``: when it entered its state. ``revision`` grows with each move. ``place``, ``country`` and
-    ``network`` serve placement.
+    ``network`` serve placement. ``forgotten``: a person removed it by force; it is listed no more, and its
+    machine is destroyed all the same.
     """
 
     number: int
@@ -64,6 +65,7 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     country: str = ""
     network: str = ""
     labels: Mapping[str, str] = {}
+    forgotten: bool = False
 
     @property
     def ours(self) -> bool:
@@ -105,6 +107,7 @@ class Facts(TypedDict, total=False):
     country: str
     network: str
     labels: Mapping[str, str]
+    forgotten: bool
 
 
 class NoSuchMove(ValueError):

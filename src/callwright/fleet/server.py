@@ -60,7 +60,7 @@ class Deadlines:
     allocate: float = 60.0
     create: float = 300.0
     boot: float = 600.0
-    heard: float = 30.0
+    heard: float = 25.0
     drain: float = 600.0
     destroy: float = 300.0
     reap: float = 60.0

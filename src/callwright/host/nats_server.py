@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 PLATFORM = "platform"
 MAX_PAYLOAD = 8 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY = 0.1, 5.0, 30.0
+_MOST_REVOKED = 1_000
 _START_SECONDS = 15.0
 _PATIENCE = 5.0  # seconds from SIGTERM to SIGKILL
 
@@ -62,6 +63,7 @@ class _Kept(msgspec.Struct):
     websocket_port: int
     platform_password: str
     agents: dict[str, AgentAccount] = {}
+    revoked: dict[str, AgentAccount] = {}  # the newest, for those that are recovered
 
 
 def find_server() -> str:
@@ -169,6 +171,7 @@ class NatsServer:
         server knows it when this returns."""
         user = f"agent-{agent_id}"
         known = self._state.agents.get(user)
+        self._state.revoked.pop(user, None)  # who is enrolled anew has other credentials
         if known is None or known.pool != pool:
             password = known.password if known is not None else password or self._entropy(24).hex()
             self._state.agents[user] = AgentAccount(agent_id, pool, password)
@@ -184,7 +187,18 @@ class NatsServer:
 
     async def revoke(self, agent_id: str) -> None:
         """Its connection is closed, and it cannot come back."""
-        if self._state.agents.pop(f"agent-{agent_id}", None) is not None:
+        account = self._state.agents.pop(f"agent-{agent_id}", None)
+        if account is not None:
+            self._state.revoked[f"agent-{agent_id}"] = account
+            while len(self._state.revoked) > _MOST_REVOKED:
+                del self._state.revoked[next(iter(self._state.revoked))]
+            await self._apply()
+
+    async def restore(self, agent_id: str) -> None:
+        """A revoked one may come back with the credentials that it had."""
+        account = self._state.revoked.pop(f"agent-{agent_id}", None)
+        if account is not None:
+            self._state.agents[f"agent-{agent_id}"] = account
             await self._apply()
 
     async def _apply(self) -> None:

@@ -227,6 +227,7 @@ class Platform:
             own=own,
             accounts=self._nats,
             certificates=services.certificates,
+            servers=services.servers,
             clock=services.clock,
         )
 

@@ -28,7 +28,9 @@ class Pool(msgspec.Struct, frozen=True):
 class Agent(msgspec.Struct, frozen=True):
     """``labels``, ``codecs`` and ``spool`` are JSON texts (an object of texts; a list of texts; a
     `SpoolState`). ``busy``: calls now, of ``capacity`` at once. ``nkey``: public NKEY, the agent's identity
-    at the broker. ``protocol``: the number that it speaks, None before it has said so."""
+    at the broker. ``protocol``: the number that it speaks, None before it has said so. ``server``: the
+    fleet's server that it was made for, None: a person enrolled it. ``address``: from which it came
+    last over HTTP."""
 
     id: str
     name: str
@@ -44,6 +46,8 @@ class Agent(msgspec.Struct, frozen=True):
     last_seen_at: float | None
     spool: str = "{}"
     protocol: int | None = None
+    server: str | None = None
+    address: str = ""
 
     @property
     def mismatch(self) -> str:
@@ -75,7 +79,8 @@ class AgentInfo(msgspec.Struct, frozen=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True):
-    """A single-use token as it is listed; the token itself is shown once."""
+    """A single-use token as it is listed; the token itself is shown once. ``server``: whose agent it
+    makes."""
 
     id: int
     pool: str
@@ -83,3 +88,4 @@ class Enrolment(msgspec.Struct, frozen=True):
     expires_at: float
     used_at: float | None
     agent_id: str | None
+    server: str | None = None

@@ -16,6 +16,7 @@ from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.projects.model import Project
 from callwright.dispatch.messages.agents import SpoolState
+from callwright.fleet.record import EMBEDDED
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 
@@ -82,6 +83,10 @@ class Agents:
             await self._audit.note(identity, "pool.created", f"pool {name}", _of(project))
         return pool
 
+    async def ensure_pool(self, name: str) -> None:
+        """Raises Invalid for a name that no pool may have."""
+        await self._store.add_pool(_checked(name, "pool"), self._clock.wall())
+
     async def give_pool(self, identity: Identity, name: str, project: Project | None) -> Pool:
         """To a project, or with None to all. Waiting runs of others find no agent then. Raises NotFound."""
         authorize(identity, Right.ADMINISTER)
@@ -107,16 +112,22 @@ class Agents:
     # -- enrolment
 
     async def create_enrolment(
-        self, identity: Identity, pool: str = DEFAULT_POOL, lasts: float = _ENROLMENT_LASTS
+        self,
+        identity: Identity,
+        pool: str = DEFAULT_POOL,
+        lasts: float = _ENROLMENT_LASTS,
+        *,
+        server: str | None = None,
     ) -> tuple[str, Enrolment]:
-        """(token, its record); the token enrols one agent within ``lasts`` seconds, and is told only now."""
+        """(token, its record); the token enrols one agent within ``lasts`` seconds, and is told only now.
+        ``server``: the name of the fleet's server whose agent it enrols, whatever that calls itself."""
         authorize(identity, Right.ADMINISTER)
         _checked(pool, "pool")
         token, now = TOKEN_PREFIX + self._entropy(20).hex(), self._clock.wall()
         async with self._audit.change():
             await self._store.add_pool(pool, now)
             made = await self._store.add_enrolment(
-                pool, digest(token), now, now + lasts, made_by_key=identity.key_id
+                pool, digest(token), now, now + lasts, made_by_key=identity.key_id, server=server
             )
             await self._audit.note(identity, "agent.enrolment", f"pool {pool}")
         return token, made
@@ -131,8 +142,11 @@ class Agents:
         name: str,
         info: AgentInfo,
         prepare: Callable[[Agent], Awaitable[None]] | None = None,
+        *,
+        address: str = "",
     ) -> tuple[Agent, str]:
-        """(agent, its secret). ``prepare`` gets ready what the agent needs elsewhere. A refusal, of ours or
+        """(agent, its secret). ``prepare`` gets ready what the agent needs elsewhere.
+        ``address``: from which it asks. A refusal, of ours or
         raised by it, leaves the token good: it is spent with the agent's record, in one step.
 
         Raises Forbidden for a token that is wrong, used or expired, Conflict for a name that is taken,
@@ -144,13 +158,19 @@ class Agents:
         enrolment = await self._store.open_enrolment(digest(token), now) if known else None
         if enrolment is None:
             raise _no_token()
+        name = enrolment.server or name
         namesakes = [agent for agent in await self._store.agents(revoked=True) if agent.name == name]
-        if any(agent.state != AgentState.REVOKED for agent in namesakes):
-            raise _name_taken(name)
+        for agent in namesakes:
+            # Only the fleet itself makes a token for a server that has an agent: it installs it once more.
+            if agent.state != AgentState.REVOKED and (
+                agent.server is None or agent.server != enrolment.server
+            ):
+                raise _name_taken(name)
         # Who was revoked and is enrolled anew is the same agent, with other credentials.
         last = max(namesakes, key=lambda agent: agent.enrolled_at, default=None)
         agent_id = last.id if last is not None else self._entropy(8).hex()
         agent, secret = self._new(agent_id, name, enrolment.pool, info, now), self._entropy(24).hex()
+        agent = msgspec.structs.replace(agent, server=enrolment.server, address=address[:64])
         if prepare is not None:
             await prepare(agent)
         try:
@@ -172,6 +192,7 @@ class Agents:
         known = [agent for agent in await self._store.agents() if agent.name == name]
         agent_id = known[0].id if known else self._entropy(8).hex()
         agent, secret = self._new(agent_id, name, pool, info, now), self._entropy(24).hex()
+        agent = msgspec.structs.replace(agent, server=EMBEDDED, address="127.0.0.1")
         try:
             return await self._store.put_agent(agent, digest(secret)), secret
         except Conflict:
@@ -214,8 +235,13 @@ class Agents:
             return None
         return await self._store.heartbeat(msgspec.structs.replace(known, protocol=protocol))
 
-    async def list(self) -> list[Agent]:
-        return await self._store.agents()
+    async def note_address(self, agent_id: str, address: str) -> None:
+        """From which it came last over HTTP."""
+        await self._store.note_address(agent_id, address[:64])
+
+    async def list(self, *, revoked: bool = False) -> list[Agent]:
+        """``revoked``: those too that may do nothing any more."""
+        return await self._store.agents(revoked=revoked)
 
     async def get(self, agent_id: str) -> Agent:
         found = await self._store.agent(agent_id)
@@ -233,6 +259,20 @@ class Agents:
     async def revoke(self, identity: Identity, agent_id: str) -> Agent:
         """It may do nothing any more until it is enrolled anew; its runs are as those of a lost agent."""
         return await self._set_state(identity, agent_id, AgentState.REVOKED)
+
+    async def restore(self, identity: Identity, agent_id: str) -> Agent:
+        """A revoked or drained one works again, with the credentials that it had. Raises Conflict when
+        another agent has its name."""
+        authorize(identity, Right.ADMINISTER)
+        async with self._audit.change():
+            try:
+                changed = await self._store.restore(agent_id)
+            except Conflict:
+                raise Conflict("Another agent has its name.", "Revoke that one first.") from None
+            if changed is None:
+                raise NotFound("agent", agent_id)
+            await self._audit.note(identity, "agent.restore", f"agent {changed.name}")
+        return changed
 
     async def _set_state(self, identity: Identity, agent_id: str, state: AgentState) -> Agent:
         authorize(identity, Right.ADMINISTER)

@@ -31,9 +31,22 @@ class AgentStore(Protocol):
         ...
 
     async def set_state(self, agent_id: str, state: str) -> Agent | None: ...
+    async def restore(self, agent_id: str) -> Agent | None:
+        """A revoked one is active again with the credentials that it had; None: no such agent. Raises
+        Conflict when its name is taken."""
+        ...
+
+    async def note_address(self, agent_id: str, address: str) -> None: ...
 
     async def add_enrolment(
-        self, pool: str, token_hash: str, now: float, expires_at: float, *, made_by_key: int | None = None
+        self,
+        pool: str,
+        token_hash: str,
+        now: float,
+        expires_at: float,
+        *,
+        made_by_key: int | None = None,
+        server: str | None = None,
     ) -> Enrolment: ...
     async def enrolments(self) -> list[Enrolment]: ...
     async def open_enrolment(self, token_hash: str, now: float) -> Enrolment | None:

@@ -44,6 +44,14 @@ ACTIONS: Mapping[str, str] = {
     "agent.drain": "An agent was drained: it takes no new runs.",
     "agent.resume": "A drained agent takes runs again.",
     "agent.revoke": "An agent was revoked: it is cut off until it enrols again.",
+    "agent.restore": "A revoked or drained agent works again, with the credentials that it had.",
+    "server.created": "Somebody asked for a server of a pool.",
+    "server.changed": "The name, the address or the description of a server was changed.",
+    "server.deleted": "A server was deleted: it takes no new work, and ends when it has none.",
+    "server.recovered": "A server that somebody had enrolled and deleted is recovered.",
+    "fleet.paused": "The fleet was paused: servers are neither made nor ended.",
+    "fleet.resumed": "The fleet works again.",
+    "fleet.pool": "The servers that a pool may have were changed; the detail names the fields.",
 }
 
 

@@ -39,6 +39,10 @@ class BrokerAccounts(Protocol):
 
     async def account(self, agent_id: str, pool: str) -> AccountAnswer: ...
     async def revoke(self, agent_id: str) -> None: ...
+    async def restore(self, agent_id: str) -> None:
+        """A revoked one may come back with the credentials that it had."""
+        ...
+
     async def restart(self) -> None:
         """Start the broker again."""
         ...
@@ -129,7 +133,7 @@ class AgentKeeper:
         agent = await self._agents.heartbeat(agent_id, info)
         if agent is None or agent.state == AgentState.REVOKED:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
-            await self._expel(agent_id)
+            await self.expel(agent_id)
             return HeartbeatAnswer(self._lease, revoked=True, ask_token="")
         held = [(run.run_id, run.attempt) for run in beat.runs]
         kept = await self._runs.renew(held, agent_id, self._lease) if held else set()
@@ -151,12 +155,12 @@ class AgentKeeper:
     async def _on_changed(self, _: Message) -> None:
         for agent in await self._agents.list():
             if agent.state == AgentState.REVOKED:
-                await self._expel(agent.id)
+                await self.expel(agent.id)
                 continue
             control = Control(draining=agent.state != AgentState.ACTIVE)
             await self._broker.publish(subject.control(agent.id), encode(control))
 
-    async def _expel(self, agent_id: str) -> None:
+    async def expel(self, agent_id: str) -> None:
         """It is told, cut off, and what it had is found at once rather than by its lease."""
         await self._broker.publish(subject.control(agent_id), encode(Control(revoked=True)))
         if self._accounts is not None:
@@ -168,7 +172,7 @@ class AgentKeeper:
         answer = AccountAnswer(reason=_NOT_OURS)
         try:
             if request.revoke:
-                await self._expel(request.agent_id)
+                await self.expel(request.agent_id)
                 answer = AccountAnswer()
             elif self._accounts is not None:
                 answer = await self._accounts.account(request.agent_id, request.pool)

@@ -24,10 +24,12 @@ from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.leases import Leases
 from callwright.control.keeping.queues import Queues
 from callwright.control.keeping.rounds import Rounds
+from callwright.control.keeping.servers import ServerKeeper
 from callwright.control.keeping.stops import Stops
 from callwright.control.keeping.watching import Watching
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
+from callwright.control.servers.service import Servers
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message
 from callwright.dispatch.messages.platform import Health, RunsChanged
@@ -63,10 +65,11 @@ class Keeper:
         own: tuple[tuple[str, int], ...] = (),
         accounts: BrokerAccounts | None = None,
         certificates: Certificates | None = None,
+        servers: Servers | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
-        self._certificates = certificates
+        self._certificates, self._servers, self._accounts = certificates, servers, accounts
         self._runs, self._agents, self._evidence, self._broker = runs, agents, evidence, broker
         self._clock: Clock = clock or SystemClock()
         self._intake = Intake(runs, agents, evidence, lease=lease, own=own)
@@ -126,6 +129,12 @@ class Keeper:
         self._runs.on_change.append(self._on_change)
         carrying.spawn(self._keep())
         carrying.spawn(self._rounds.keep())
+        if self._servers is not None:
+            restore = self._accounts.restore if self._accounts is not None else _nothing
+            keeper = ServerKeeper(
+                self._servers, self._agents, self._clock, expel=self._of_agents.expel, restore=restore
+            )
+            carrying.spawn(keeper.keep())
 
     async def close(self) -> None:
         if self._on_change in self._runs.on_change:
@@ -262,3 +271,7 @@ class Keeper:
                 await self._certificates.renew_due()
             except DomainError as error:
                 _log.error("the certificates of servers were not renewed: %s", error)
+
+
+async def _nothing(_: str) -> None:
+    """Accounts at a broker of somebody else's are not ours."""

@@ -1,19 +1,54 @@
-"""What is counted of servers, and the switch that holds the fleet."""
+"""What is counted of servers, for dashboards."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Mapping
 
 from callwright.fleet.record import ServerRecord
+from callwright.fleet.server import Event, State
 
-__all__ = ["ServerCounts", "ServerRecord"]
+__all__ = ["STEPS", "TIME_BOUNDS", "ServerRecord", "counted"]
+
+#: Seconds that a step took, by the bounds of its histogram.
+TIME_BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
+
+#: What a server goes through before it runs, and the states in which it does. `boot` is all of it, from the
+#: moment in which the server was wanted to its first sign of life.
+STEPS: Mapping[str, tuple[State, ...]] = {
+    "create": (State.PENDING, State.CREATING),
+    "install": (State.CREATED, State.STAGING),
+}
 
 
-class ServerCounts(msgspec.Struct, frozen=True):
-    """Since the database was made. ``created``: machines that providers made. ``create_errors``: those that
-    never came to be. ``deleted``: machines that are gone. ``delete_errors``: refusals to destroy one."""
+def counted(seen: ServerRecord, event: Event, after: ServerRecord) -> dict[str, float]:
+    """What a move adds to the counters of the servers that providers make.
 
-    created: int = 0
-    create_errors: int = 0
-    deleted: int = 0
-    delete_errors: int = 0
+    ``created``, ``created_err``, ``deleted`` and ``deleted_err`` are numbers of moves; ``<step>/errors``
+    those of a step; ``<step>/seconds``, ``<step>/count`` and ``<step>/le/<bound>`` make its histogram.
+    """
+    if not seen.ours:
+        return {}
+    match event:
+        case Event.MADE:
+            return {"created": 1} | _took("create", after.since - seen.since)
+        case Event.HEARD if seen.started is None:
+            return _took("install", after.since - seen.since) | _took("boot", after.since - seen.created)
+        case Event.FAIL:
+            step = next((name for name, states in STEPS.items() if seen.state in states), "install")
+            more = {f"{step}/errors": 1.0}
+            if step == "create":
+                more["created_err"] = 1
+            else:
+                more["boot/errors"] = 1
+            return more
+        case Event.GONE:
+            return {"deleted": 1}
+        case Event.REFUSE:
+            return {"deleted_err": 1}
+    return {}
+
+
+def _took(step: str, seconds: float) -> dict[str, float]:
+    took = max(0.0, seconds)
+    within = {f"{step}/le/{bound:g}": 1.0 for bound in TIME_BOUNDS if took <= bound}
+    return {f"{step}/seconds": took, f"{step}/count": 1.0} | within

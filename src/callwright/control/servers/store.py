@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from callwright.control.servers.model import ServerCounts, ServerRecord
+from callwright.control.servers.model import ServerRecord
 from callwright.fleet.pool import Pool
 from callwright.fleet.server import State
 
@@ -13,12 +14,17 @@ __all__ = ["ServerStore"]
 
 
 class ServerStore(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+
     async def servers(self, states: Sequence[State] = ()) -> list[ServerRecord]:
         """Oldest first, those that stopped included; ``states``: only those in one of them."""
         ...
 
     async def server(self, name: str) -> ServerRecord | None: ...
     async def server_numbered(self, number: int) -> ServerRecord | None: ...
+    async def server_of_agent(self, agent_id: str) -> ServerRecord | None:
+        """The newest."""
+        ...
 
     async def add_server(self, server: ServerRecord) -> ServerRecord:
         """With its number. Raises Conflict when the name is taken."""
@@ -42,19 +48,23 @@ class ServerStore(Protocol):
         counts."""
         ...
 
-    async def count(self, **more: int) -> None:
+    async def count(self, more: Mapping[str, float]) -> None:
         """Adds to the counters of these names."""
         ...
 
-    async def counts(self) -> ServerCounts: ...
+    async def counts(self) -> dict[str, float]: ...
 
-    async def fleet_pools(self) -> list[Pool]: ...
+    async def fleet_pools(self) -> list[Pool]:
+        """Those of agents too: one that nobody set up makes no servers."""
+        ...
+
     async def fleet_pool(self, name: str, *, lock: bool = False) -> Pool | None:
         """``lock``: nobody else changes it, or makes servers in it, before the transaction ends."""
         ...
 
-    async def put_fleet_pool(self, pool: Pool) -> None: ...
-    async def remove_fleet_pool(self, name: str) -> bool: ...
+    async def put_fleet_pool(self, pool: Pool) -> None:
+        """The settings of a pool that is there."""
+        ...
 
     async def paused(self) -> bool: ...
     async def set_paused(self, paused: bool) -> None: ...

@@ -12,6 +12,7 @@ from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
+from callwright.control.servers.store import ServerStore
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
@@ -34,6 +35,7 @@ class Stores:
     tests: TestStore
     runs: RunStore
     agents: AgentStore
+    servers: ServerStore
     certificates: CertificateStore
 
     async def close(self) -> None:
@@ -66,6 +68,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
+    from callwright.control.storage.sql.servers import SqlServers
     from callwright.control.storage.sql.targets import SqlTargets
     from callwright.control.storage.sql.tests import SqlTestStore
 
@@ -79,6 +82,7 @@ def on_database(database: Database) -> Stores:
         SqlTestStore(database),
         SqlRunStore(database),
         SqlAgentStore(database),
+        SqlServers(database),
         SqlCertificates(database),
     )
 

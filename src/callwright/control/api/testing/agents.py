@@ -191,7 +191,8 @@ async def create_token(request: _Request) -> Data[schemas.EnrolmentToken]:
 )
 async def enrol_agent(request: _Request) -> Data[schemas.Enrolled]:
     fields = await read_fields(request)
-    enrolled = await enrol(services_of(request), broker_of(request), settings_of(request), fields)
+    address = request.client.host if request.client else ""
+    enrolled = await enrol(services_of(request), broker_of(request), settings_of(request), fields, address)
     return Data(data=enrolled)
 
 

@@ -24,7 +24,7 @@ _MOST_CALLS = 100_000
 
 
 async def enrol(
-    services: Services, broker: Broker | None, settings: Settings, fields: Fields
+    services: Services, broker: Broker | None, settings: Settings, fields: Fields, address: str = ""
 ) -> schemas.Enrolled:
     """Raises 403 for a token that is unknown, used or too old; 503 where no account can be made for it at the
     broker, and 409 for an agent that speaks another protocol: the token is good for another try then."""
@@ -51,7 +51,7 @@ async def enrol(
         nonlocal account
         account = await _account(broker, agent)
 
-    agent, _ = await services.agents.enrol(token, name, info, prepare)
+    agent, _ = await services.agents.enrol(token, name, info, prepare, address=address)
     return schemas.Enrolled(
         agent_id=str(agent.id),
         name=agent.name,

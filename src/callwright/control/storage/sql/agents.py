@@ -29,6 +29,7 @@ pools = Table(
     text_column("name"),
     time_column("created_at"),
     reference("project_id", "projects.id", nullable=True),
+    text_column("fleet", nullable=True),  # settings of its servers, an object; NULL: nobody set it up
     UniqueConstraint("name"),
 )
 
@@ -50,6 +51,8 @@ agents = Table(
     text_column("secret_hash"),
     text_column("spool", default="{}"),
     Column("protocol", Number, nullable=True),
+    text_column("server", nullable=True),
+    text_column("address"),
 )
 unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
 
@@ -64,6 +67,7 @@ enrolments = Table(
     time_column("used_at", nullable=True),
     text_column("agent_id", nullable=True),
     Column("made_by_key", Id, nullable=True),
+    text_column("server", nullable=True),
     UniqueConstraint("token_hash"),
 )
 
@@ -111,12 +115,20 @@ _HEARTBEAT = Statement(
 _SET_STATE = Statement(
     update(agents).where(agents.c.id == param("id"), _KNOWN).values(state=param("state")).returning(*_AGENT)
 )
+_RESTORE = Statement(
+    update(agents).where(agents.c.id == param("id")).values(state=AgentState.ACTIVE.value).returning(*_AGENT)
+)
+_NOTE_ADDRESS = Statement(
+    update(agents)
+    .where(agents.c.id == param("id"), agents.c.address != param("address"))
+    .values(address=param("address"))
+)
 
 _ENROLMENT = columns(enrolments, Enrolment)
 _ADD_ENROLMENT = Statement(
-    inserting(enrolments, ["pool", "token_hash", "created_at", "expires_at", "made_by_key"]).returning(
-        *_ENROLMENT
-    )
+    inserting(
+        enrolments, ["pool", "token_hash", "created_at", "expires_at", "made_by_key", "server"]
+    ).returning(*_ENROLMENT)
 )
 _ENROLMENTS = Statement(select(*_ENROLMENT).order_by(enrolments.c.id.desc()))
 _OPEN = (
@@ -172,15 +184,28 @@ class SqlAgentStore:
     async def set_state(self, agent_id: str, state: str) -> Agent | None:
         return await self._one(_SET_STATE, {"id": agent_id, "state": state})
 
+    async def restore(self, agent_id: str) -> Agent | None:
+        return await self._one(_RESTORE, {"id": agent_id})
+
+    async def note_address(self, agent_id: str, address: str) -> None:
+        await self._db.run(_NOTE_ADDRESS, {"id": agent_id, "address": address})
+
     async def _one(self, statement: Statement, values: dict[str, object]) -> Agent | None:
         rows = await self._db.changed(Agent, statement, values)
         return rows[0] if rows else None
 
     async def add_enrolment(
-        self, pool: str, token_hash: str, now: float, expires_at: float, *, made_by_key: int | None = None
+        self,
+        pool: str,
+        token_hash: str,
+        now: float,
+        expires_at: float,
+        *,
+        made_by_key: int | None = None,
+        server: str | None = None,
     ) -> Enrolment:
         values: dict[str, Any] = {"pool": pool, "token_hash": token_hash, "created_at": now}
-        values |= {"expires_at": expires_at, "made_by_key": made_by_key}
+        values |= {"expires_at": expires_at, "made_by_key": made_by_key, "server": server}
         (added,) = await self._db.changed(Enrolment, _ADD_ENROLMENT, values)
         return added
 

@@ -11,6 +11,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     keys,
     members,
     projects,
+    servers,
     settings,
     targets,
     tests,

@@ -340,6 +340,7 @@ pools = Table(
     text_column("name"),
     time_column("created_at"),
     reference("project_id", "projects.id", nullable=True),
+    text_column("fleet", nullable=True),
     UniqueConstraint("name"),
 )
 
@@ -361,6 +362,8 @@ agents = Table(
     text_column("secret_hash"),
     text_column("spool", default="{}"),
     Column("protocol", Number, nullable=True),
+    text_column("server", nullable=True),
+    text_column("address"),
 )
 
 unique_where("uq_agents_name", "state <> 'revoked'", agents.c.name)
@@ -375,6 +378,7 @@ enrolments = Table(
     time_column("used_at", nullable=True),
     text_column("agent_id", nullable=True),
     Column("made_by_key", Id, nullable=True),
+    text_column("server", nullable=True),
     UniqueConstraint("token_hash"),
 )
 
@@ -388,6 +392,55 @@ server_certificates = Table(
     text_column("tls_cert"),
     text_column("sealed_tls_key"),
     time_column("tls_ends_at"),
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("number", Id, primary_key=True, autoincrement=True),
+    text_column("name"),
+    text_column("label"),
+    text_column("provider"),
+    text_column("pool"),
+    text_column("state"),
+    time_column("created"),
+    time_column("updated"),
+    time_column("since"),
+    Column("revision", Number, nullable=False),
+    text_column("machine"),
+    text_column("image"),
+    text_column("region"),
+    text_column("size"),
+    text_column("platform"),
+    text_column("address"),
+    Column("capacity", Number, nullable=False),
+    text_column("error"),
+    Column("attempts", Number, nullable=False),
+    time_column("started", nullable=True),
+    time_column("stopped", nullable=True),
+    text_column("agent_id", nullable=True),
+    text_column("version"),
+    text_column("ip_address", nullable=True),
+    text_column("description", nullable=True),
+    time_column("last_login_at", nullable=True),
+    text_column("last_login_ip"),
+    time_column("deleted_at", nullable=True),
+    text_column("place"),
+    text_column("country"),
+    text_column("network"),
+    text_column("labels", default="{}"),
+    Column("forgotten", Number, nullable=False),
+    UniqueConstraint("name"),
+)
+
+Index("ix_servers_state", servers.c.state)
+Index("ix_servers_pool", servers.c.pool, servers.c.created)
+Index("ix_servers_agent_id", servers.c.agent_id)
+server_counts = Table(
+    "server_counts",
+    metadata,
+    Column("name", Text(), primary_key=True),
+    Column("value", Double(), nullable=False),
 )
 
 

@@ -1,0 +1,140 @@
+"""Servers and the agents on them: which of them are heard, and the end of those that a person enrolled.
+
+The records of both are in the database, so a round may be cut off anywhere and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from callwright.control.accounts.model import PLATFORM
+from callwright.control.agents.model import Agent, AgentState
+from callwright.control.agents.service import Agents
+from callwright.control.errors import DomainError
+from callwright.control.servers.model import ServerRecord
+from callwright.control.servers.service import LIVE, Servers, facts_of
+from callwright.dispatch.broker import BrokerError
+from callwright.fleet.record import EMBEDDED
+from callwright.fleet.server import Deadlines, Event, State
+from callwright.net.clock import Clock
+
+__all__ = ["ServerKeeper"]
+
+_log = logging.getLogger(__name__)
+_EVERY = 1.0  # seconds
+_DEAF_AFTER = 10.0  # seconds between two rounds, after which silence is no agent's fault
+
+
+class ServerKeeper:
+    """`expel` cuts an agent off at the broker, `restore` lets it in again."""
+
+    def __init__(
+        self,
+        servers: Servers,
+        agents: Agents,
+        clock: Clock,
+        *,
+        expel: Callable[[str], Awaitable[None]],
+        restore: Callable[[str], Awaitable[None]],
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        self._servers, self._agents, self._clock = servers, agents, clock
+        self._expel, self._restore = expel, restore
+        self._deadlines = deadlines or Deadlines()
+        self._listening_since = self._looked_at = clock.now()
+
+    async def keep(self) -> None:
+        """Until it is canceled."""
+        while True:
+            try:
+                await self.once()
+            except (DomainError, BrokerError, OSError) as error:
+                _log.warning("servers were not looked at: %s", error)
+            except Exception:
+                _log.exception("an exception with the servers")
+            await asyncio.sleep(_EVERY)
+
+    async def once(self) -> None:
+        now = self._clock.now()
+        if now - self._looked_at > _DEAF_AFTER:
+            self._listening_since = now
+        self._looked_at = now
+        live = await self._servers.all(*LIVE)
+        of_agent = {one.agent_id: one for one in live if one.agent_id is not None}
+        by_name = {one.name: one for one in live if one.ours}
+        for agent in await self._agents.list(revoked=True):
+            server = of_agent.get(agent.id) or by_name.get(agent.server or "")
+            if server is not None:
+                await self._attend(agent, server)
+            elif agent.state != AgentState.REVOKED:
+                await self._find(agent)
+        await self._servers.finish_removals()
+
+    def _heard(self, agent: Agent) -> bool:
+        return agent.alive(self._clock.wall(), self._deadlines.heard)
+
+    async def _find(self, agent: Agent) -> None:
+        """An agent without a server that lives: it is new, or its server was deleted."""
+        server = await self._servers.of_agent(agent.id)
+        embedded = agent.server == EMBEDDED
+        if server is None:
+            if self._heard(agent) and (embedded or agent.server is None):
+                await self._servers.adopt(agent, embedded=embedded)
+        elif not server.ours and agent.enrolled_at > (server.deleted_at or 0.0) and not embedded:
+            await self._servers.move(server, Event.RECOVER, deleted_at=None, error="not heard yet")
+        elif embedded:
+            await self._drain(agent)
+        else:
+            await self._revoke(agent)
+
+    async def _attend(self, agent: Agent, server: ServerRecord) -> None:
+        if agent.state == AgentState.REVOKED:
+            if server.state in (State.RUNNING, State.ERROR, State.STAGING):
+                await self._servers.move(server, Event.RETIRE, deleted_at=self._clock.wall())
+            elif not server.ours:
+                await self._end(server)
+            return
+        match server.state:
+            case State.SHUTDOWN:
+                await self._drain(agent)
+                over = self._clock.wall() - server.since >= self._deadlines.drain
+                if not server.ours and (over or not agent.busy or not self._heard(agent)):
+                    await self._servers.move(server, Event.DRAINED)
+            case State.STOPPING:
+                if agent.server != EMBEDDED:
+                    await self._revoke(agent)
+                if not server.ours:
+                    await self._end(server)
+            case State.ERROR | State.STAGING if self._heard(agent) and server.deleted_at is None:
+                wall = self._clock.wall()
+                await self._servers.move(server, Event.HEARD, last_login_at=wall, **facts_of(agent))
+            case State.ERROR:
+                if not server.ours:
+                    await self._restore(agent.id)
+            case State.RUNNING:
+                await self._look(agent, server)
+
+    async def _look(self, agent: Agent, server: ServerRecord) -> None:
+        if self._heard(agent):
+            facts = facts_of(agent)
+            if any(getattr(server, name) != value for name, value in facts.items()):
+                await self._servers.learn(server.name, **facts)
+        elif self._clock.now() - self._listening_since >= self._deadlines.heard:
+            silent = self._clock.wall() - (agent.last_seen_at or server.since)
+            await self._servers.move(server, Event.LOST, error=f"lost: not heard for {silent:.0f} s")
+
+    async def _end(self, server: ServerRecord) -> None:
+        """Nothing is to be destroyed."""
+        gone = server if server.state is State.STOPPING else await self._servers.move(server, Event.DRAINED)
+        if gone is not None:
+            await self._servers.move(gone, Event.GONE)
+
+    async def _drain(self, agent: Agent) -> None:
+        if agent.state == AgentState.ACTIVE:
+            await self._agents.drain(PLATFORM, agent.id)
+
+    async def _revoke(self, agent: Agent) -> None:
+        await self._agents.revoke(PLATFORM, agent.id)
+        await self._expel(agent.id)
