@@ -181,7 +181,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "server.changed": (lambda w: _server(w, "changed"), "server one", "ana"),
     "server.deleted": (lambda w: _server(w, "deleted"), "server one", "ana"),
     "server.recovered": (lambda w: _server(w, "recovered"), "server ", "ana"),
-    "fleet.paused": (lambda w: _paused(w), "fleet", "ana"),
+    "fleet.paused": (lambda w: w.services.servers.pause(w.ana, True), "fleet", "ana"),
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
     "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
 }
@@ -197,11 +197,6 @@ async def _server(w: World, what: str) -> None:
             await servers.cancel(w.ana, one.number)
         case "recovered":
             await servers.recover(w.ana, deleted.number)
-
-
-async def _paused(w: World) -> None:
-    await w.services.servers.pause(w.ana, False)
-    await w.services.servers.pause(w.ana, True)
 
 
 async def _changed_user(w: World) -> None:

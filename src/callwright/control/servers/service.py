@@ -314,8 +314,6 @@ class Servers:
         """While it is paused servers are neither made nor ended by themselves; it outlives a restart."""
         authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
-            if await self._store.paused() == paused:
-                return
             await self._store.set_paused(paused)
             await self._audit.note(identity, "fleet.paused" if paused else "fleet.resumed", "fleet")
 
