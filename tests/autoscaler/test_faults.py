@@ -126,7 +126,7 @@ async def test_a_provider_that_forgets_a_machine_loses_its_server_which_is_repla
     lost = world.names(State.RUNNING)[0]
     world.cloud.forget(lost)
     await world.until(lambda: world.state(lost) is State.ERROR, 60)
-    assert world.rows[lost].error.startswith("lost: not heard for 3")
+    assert world.rows[lost].error.startswith("lost: not heard for 25 s")
     await world.until(lambda: world.running() == 2, 60)
     await world.until(lambda: world.state(lost) is State.STOPPED, 120)
     assert world.settled()
