@@ -59,7 +59,7 @@ def test_the_kill_switch_ends_all_calls_of_a_load_and_none_is_placed_after(
     platform: Served, test_name: str
 ) -> None:
     wishes = {
-        "step.1.0.call_rate": 400,
+        "step.1.0.call_rate": 200,
         "step.1.0.max_total_calls": 100000,
         "step.1.0.max_duration": "60 s",
     }
@@ -67,7 +67,7 @@ def test_the_kill_switch_ends_all_calls_of_a_load_and_none_is_placed_after(
     platform.until(
         lambda run: run["phase"] == "running", lambda: platform.get(f"runs/{session_id}/status")["run"], 60
     )
-    time.sleep(4.0)  # for more than a thousand calls
+    time.sleep(4.0)  # for hundreds of calls
     late = lateness()
     pulled = time.time()
     try:
@@ -77,7 +77,8 @@ def test_the_kill_switch_ends_all_calls_of_a_load_and_none_is_placed_after(
         platform.api.delete("kill")
     assert (run["status"], run["phase"]) == ("failed", "canceled")
     told = platform.api.get(f"runs/{session_id}/evidence/run.json").json()
-    loads = {load["role"]: load for load in told["loads"]}
+    loads = {load["role"]: load for load in told.get("loads", ())}
+    assert set(loads) == {"caller", "answerer"}, told
     caller, answerer = loads["caller"], loads["answerer"]
     assert caller["attempted"] > 300, caller["reason"]
     # The last look of each: nothing is up, nothing was placed since; none was left to the other side.

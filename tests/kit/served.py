@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -91,14 +93,18 @@ class Served:
         return time.monotonic() - began
 
 
-_ports = itertools.count(20_000 + os.getpid() * 7 % 5_000 * 2, 2)
+_ports = itertools.count(os.getpid() * 7 % 5_000 * 2, 2)
+_kept: list[int] = []  # descriptors of the locks of this process's ports
 
 
 def free_port() -> int:
     """A TCP port that nobody has, nor the next one: a nats-server takes that for WebSockets. Both are below
-    those that the kernel gives to connections, so none takes them before the test does."""
-    for port in itertools.islice(_ports, 1_000):
-        at = 20_000 + port % 12_000
+    those that the kernel gives to connections, so none takes them before the test does; and no other
+    process of tests does, which holds a lock on what it was given."""
+    for step in itertools.islice(_ports, 6_000):
+        at = 20_000 + step % 12_000
+        if not _lock(at):
+            continue
         with socket.socket() as first, socket.socket() as second:
             try:
                 first.bind(("127.0.0.1", at))
@@ -107,6 +113,20 @@ def free_port() -> int:
                 continue
             return at
     raise AssertionError("no port is free between 20000 and 32000")
+
+
+def _lock(port: int) -> bool:
+    """Until this process ends: the server starts seconds after its port was chosen."""
+    folder = Path(tempfile.gettempdir()) / f"callwright-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _kept.append(lock)
+    return True
 
 
 def environment(**more: str) -> dict[str, str]:
