@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^## (.+?)\n.*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+SCRIPTS, _, FOR_PYTEST = PAGE.partition("\n## In pytest\n")
+EXAMPLES = re.findall(r"^## (.+?)\n.*?^```python\n(.*?)^```", SCRIPTS, re.MULTILINE | re.DOTALL)
+#: Each begins with its place: `# tests/test_calls.py`.
+FILES = dict(re.findall(r"^```\w+\n# tests/(\S+)\n(.*?)^```", FOR_PYTEST, re.MULTILINE | re.DOTALL))
 
 
 def test_the_page_has_five_examples() -> None:
@@ -45,7 +48,8 @@ def mypy(folder: Path, *codes: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_type_checker_sees_through_the_door(tmp_path: Path) -> None:
-    right = mypy(tmp_path, *(code for _, code in EXAMPLES))
+    tests = (code for name, code in FILES.items() if name.endswith(".py"))
+    right = mypy(tmp_path, *(code for _, code in EXAMPLES), *tests)
     assert right.returncode == 0, right.stdout
     wrong = mypy(tmp_path, "from callwright import Phone\n\nPhone(password=5)\n")
     assert "incompatible type" in wrong.stdout

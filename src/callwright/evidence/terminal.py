@@ -49,7 +49,12 @@ Line = list[Segment]
 
 
 def render_text(
-    outcome: RunOutcome, ladder: Ladder | None = None, *, width: int = 100, report: Path | None = None
+    outcome: RunOutcome,
+    ladder: Ladder | None = None,
+    *,
+    width: int = 100,
+    report: Path | None = None,
+    redactor: Redactor | None = None,
 ) -> str:
     """The same report without colour, lines at most `width` wide where names allow."""
     from rich.console import Console
@@ -58,7 +63,7 @@ def render_text(
         width=width, no_color=True, force_terminal=False, color_system=None, highlight=False, markup=False
     )
     with console.capture() as capture:
-        print_report(console, outcome, ladder, report=report)
+        print_report(console, outcome, ladder, report=report, redactor=redactor)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
