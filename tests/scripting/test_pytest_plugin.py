@@ -118,7 +118,7 @@ def test_a_failure_is_a_verdict_and_not_a_traceback(pytester: pytest.Pytester) -
     assert "✘ Failed. Bob refused the call with 486 Busy Here" in shown
     assert re.search(r"◀─+ 486 Busy Here ─+", shown), "the ladder"
     assert "FAILED busy.callwright.yaml::busy - failed (test): Bob refused" in shown
-    assert "mistake.callwright.yaml: line 4, column 7: cal is not a kind of action" in shown
+    assert "mistake.callwright.yaml: line 3, column 7: cal is not a kind of action" in shown
     assert "Add 203.0.113.9 to callwright_allow" in shown
     assert "very-secret" not in shown
     junit = ElementTree.parse(pytester.path / "j.xml").getroot()
