@@ -78,7 +78,7 @@ async def fill(stores: Stores, count: int) -> None:
     """Runs of one test that have ended; the database makes them up itself, since that is fast."""
     project = await stores.projects.add_project("p", "", 0.0)
     test = await stores.tests.add(
-        Test(0, project.id, "p", "basic_call", "Basic call", "", "[]", 1, 0.0, 0.0, "[]"),
+        Test(0, project.id, "p", "basic_call", "Basic call", "", (), 1, 0.0, 0.0, ()),
         TestDocument(0, 1, "name: basic_call", "ana", 0.0),
     )
     for first in range(0, count, _PIECE):

@@ -496,10 +496,10 @@ async def test_a_file_is_to_be_brought_later_while_the_store_is_away(
 
 
 async def test_what_waits_at_an_agent_is_known(services: Services, by_hand: ByHand, agent_id: str) -> None:
-    assert (await services.agents.get(agent_id)).spooled == SpoolState()
+    assert (await services.agents.get(agent_id)).spool == SpoolState()
     full = SpoolState(5_000, 6_000, 2, 7)
     await by_hand.beat(spool=full)
-    assert (await services.agents.get(agent_id)).spooled == full
+    assert (await services.agents.get(agent_id)).spool == full
 
 
 @pytest.mark.parametrize(("spoken", "behind"), [(0, "agent"), (PROTOCOL + 1, "platform")])

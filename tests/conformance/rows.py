@@ -11,9 +11,9 @@ from callwright.control.tests.model import Test, TestDocument
 NOW = 1_000_000.0
 
 
-async def a_test(stores: Stores, name: str = "basic", tags: str = "[]", **fields: Any) -> Test:
+async def a_test(stores: Stores, name: str = "basic", tags: tuple[str, ...] = (), **fields: Any) -> Test:
     project = await stores.projects.project("p") or await stores.projects.add_project("p", "", NOW)
-    row = Test(0, project.id, project.name, name, "A title", "", tags, 1, NOW, NOW, "[]")
+    row = Test(0, project.id, project.name, name, "A title", "", tags, 1, NOW, NOW, ())
     for field, value in fields.items():
         row = _with(row, field, value)
     return await stores.tests.add(row, TestDocument(0, 1, "name: x", "ana", NOW))
@@ -28,7 +28,7 @@ def a_new_run(test: Test, number: int = 0, **fields: Any) -> NewRun:
         "project_id": test.project_id,
         "project_name": test.project_name,
         "pool": "default",
-        "tags": "[]",
+        "tags": (),
         "created_at": NOW + number,
         "started_by": "ana",
         "kiosk": None,
@@ -36,7 +36,7 @@ def a_new_run(test: Test, number: int = 0, **fields: Any) -> NewRun:
         "max_seconds": 100.0,
         "test_version": 1,
         "sealed_overrides": "",
-        "shown": "{}",
+        "shown": {},
     }
     return NewRun(**(values | fields))
 

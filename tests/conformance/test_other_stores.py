@@ -18,7 +18,7 @@ from callwright.control.storage.stores import Stores
 from callwright.control.tests.model import TestDocument
 from tests.conformance.rows import NOW, a_run, a_test
 
-AGENT = Agent("id1", "one", "default", "{}", "1", 5, 0, "[]", "U1", "active", NOW, None)
+AGENT = Agent("id1", "one", "default", {}, "1", 5, 0, (), "U1", "active", NOW, None)
 
 
 async def a_user(stores: Stores, username: str = "ana", role: str = "admin", email: str = "") -> User:
@@ -169,10 +169,10 @@ async def test_the_audit_log_is_paged_from_its_end(stores: Stores) -> None:
 
 
 async def test_tests_are_paged_by_name_and_filtered(stores: Stores) -> None:
-    for name, tags in (("b", '["call"]'), ("a", '["call","call-2"]'), ("Zug_1", "[]")):
+    for name, tags in (("b", ("call",)), ("a", ("call", "call-2")), ("Zug_1", ())):
         await a_test(stores, name, tags)
     other = await stores.projects.add_project("q", "", NOW)
-    await a_test(stores, "c", "[]", project_id=other.id)
+    await a_test(stores, "c", (), project_id=other.id)
 
     async def names(
         project_id: int | None = None,

@@ -250,8 +250,8 @@ async def test_pages_go_on_after_the_last_row_while_new_runs_come(stores: Stores
 
 async def test_every_filter_finds_its_runs_and_no_others(stores: Stores) -> None:
     one, two = await a_test(stores, "one"), await a_test(stores, "50%_Größe")
-    a = await a_run(stores, one, 1, tags='["nightly","pbx"]')
-    b = await a_run(stores, two, 2, pool="lab", tags='["pbx"]')
+    a = await a_run(stores, one, 1, tags=("nightly", "pbx"))
+    b = await a_run(stores, two, 2, pool="lab", tags=("pbx",))
     for run in (a, b):
         await stores.runs.claim(run.id, 1, "ag", NOW, LEASE, 60)
     ending = Ending("failed", "failed", "target", "Busy (486)", 2.0)
@@ -324,15 +324,15 @@ async def test_the_previous_pass_is_of_the_same_test(stores: Stores) -> None:
 async def test_the_previous_pass_was_told_nothing_else(stores: Stores) -> None:
     test = await a_test(stores)
 
-    async def run(number: int, sealed: str, shown: str) -> Run:
+    async def run(number: int, sealed: str, shown: dict[str, str]) -> Run:
         run = await a_run(stores, test, number, sealed_overrides=sealed, shown=shown)
         await stores.runs.claim(run.id, 1, "ag", NOW, LEASE, 60)
         await stores.runs.finish(run.id, 1, "ag", PASSED, NOW + 5)
         return run
 
-    plain, told = await run(0, "", "{}"), await run(1, "x", '{"target":"a"}')
-    again, other = await run(2, "y", '{"target":"a"}'), await run(3, "z", '{"target":"b"}')
-    last = await run(4, "", "{}")
+    plain, told = await run(0, "", {}), await run(1, "x", {"target": "a"})
+    again, other = await run(2, "y", {"target": "a"}), await run(3, "z", {"target": "b"})
+    last = await run(4, "", {})
     found = [await stores.runs.previous_pass(one) for one in (told, again, other, last)]
     assert [one and one.id for one in found] == [plain.id, told.id, plain.id, plain.id]
 
@@ -499,7 +499,7 @@ async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> 
     )
     for name in ("e1", "e2", "e3"):
         await agents.add_enrolment("lab", name, NOW, NOW + 60, made_by_key=1)
-    agent = Agent("a1", "one", "lab", "{}", "", 1, 0, "[]", "", "active", NOW, None)
+    agent = Agent("a1", "one", "lab", {}, "", 1, 0, (), "", "active", NOW, None)
     assert await agents.enrol("e1", agent, "s", NOW)
     made = await accounts.made_by_key(1, NOW)
     assert [(one.kind, one.id) for one in made] == [

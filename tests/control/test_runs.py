@@ -5,7 +5,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from callwright.control.accounts.authorize import may
@@ -108,13 +107,13 @@ async def test_a_run_is_born_queued_with_its_document_and_overrides(
     run = await services.runs.start(demo, "basic_call", overrides, tags=["nightly"], pool="lab")
     assert (run.phase, run.status, run.attempt, run.pool) == ("queued", "running", 1, "lab")
     assert (run.test_name, run.testcase_name, run.project_name) == ("basic_call", "Basic call", "demo")
-    assert msgspec.json.decode(run.tags) == ["call", "media", "nightly"]
+    assert run.tags == ("call", "media", "nightly")
     assert len(run.session_id) == 36
     assert run.session_id[14] == "4"
     detail = await services.runs.detail(run)
     assert detail.document.startswith("# Alice calls Bob")
-    assert msgspec.json.decode(detail.overrides) == overrides
-    assert "s3cret-word" not in detail.shown
+    assert detail.overrides == overrides
+    assert "s3cret-word" not in str(detail.shown)
     with sqlite3.connect(tmp_path / "data" / "callwright.db") as connection:
         assert "s3cret-word" not in "\n".join(connection.iterdump())
     job = await services.runs.job(run.id)
@@ -576,7 +575,7 @@ async def test_a_run_stopped_after_the_clock_was_set_back_does_not_end_before_it
 
 def test_an_agent_that_was_heard_in_time_to_come_is_not_alive() -> None:
     """Before the clock was set back: who lives is heard again within a lease."""
-    agent = Agent("a", "a", "p", "{}", "", 1, 0, "[]", "", "active", 0.0, 5000.0)
+    agent = Agent("a", "a", "p", {}, "", 1, 0, (), "", "active", 0.0, 5000.0)
     assert agent.alive(5010.0)
     assert agent.alive(4995.0)
     assert not agent.alive(5020.0)

@@ -27,7 +27,7 @@ def run(number: int, phase: str, *, test: int = 1, at: float | None = None, **mo
         "lease_until": None,
         "intent_at": None,
         "stop_requested_at": None,
-        "tags": "[]",
+        "tags": (),
         "created_at": NOW - 10_000 + 100 * number if at is None else at,
         "started_at": None,
         "stopped_at": None,

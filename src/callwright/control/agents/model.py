@@ -26,25 +26,24 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """``labels``, ``codecs`` and ``spool`` are JSON texts (an object of texts; a list of texts; a
-    `SpoolState`). ``busy``: calls now, of ``capacity`` at once. ``nkey``: public NKEY, the agent's identity
-    at the broker. ``protocol``: the number that it speaks, None before it has said so. ``server``: the
-    fleet's server that it was made for, None: a person enrolled it. ``address``: from which it came
-    last over HTTP."""
+    """``busy``: calls now, of ``capacity`` at once. ``nkey``: public NKEY, the agent's identity at the
+    broker. ``spool``: what waits at it for the platform, as it said last. ``protocol``: the number that it
+    speaks, None before it has said so. ``server``: the fleet's server that it was made for, None: a person
+    enrolled it. ``address``: from which it came last over HTTP."""
 
     id: str
     name: str
     pool: str
-    labels: str
+    labels: dict[str, str]
     version: str
     capacity: int
     busy: int
-    codecs: str
+    codecs: tuple[str, ...]
     nkey: str
     state: str
     enrolled_at: float
     last_seen_at: float | None
-    spool: str = "{}"
+    spool: SpoolState = SpoolState()
     protocol: int | None = None
     server: str | None = None
     address: str = ""
@@ -53,11 +52,6 @@ class Agent(msgspec.Struct, frozen=True):
     def mismatch(self) -> str:
         """What is to be upgraded before it can work here, a sentence; empty when nothing is."""
         return "" if self.protocol is None else mismatch(self.protocol, PROTOCOL)
-
-    @property
-    def spooled(self) -> SpoolState:
-        """What waits at it for the platform, as it said last."""
-        return msgspec.json.decode(self.spool, type=SpoolState)
 
     def alive(self, wall: float, patience: float = 15.0) -> bool:
         """Whether it was heard within ``patience`` seconds. A time to come is of a clock that was set back

@@ -201,7 +201,7 @@ class Agents:
     @staticmethod
     def _new(agent_id: str, name: str, pool: str, info: AgentInfo, now: float) -> Agent:
         return _described(
-            Agent(agent_id, name, pool, "{}", "", 1, 0, "[]", info.nkey, AgentState.ACTIVE, now, None), info
+            Agent(agent_id, name, pool, {}, "", 1, 0, (), info.nkey, AgentState.ACTIVE, now, None), info
         )
 
     async def authenticate(self, agent_id: str, secret: str) -> Agent | None:
@@ -310,9 +310,9 @@ def _described(agent: Agent, info: AgentInfo) -> Agent:
         version=info.version[:100],
         capacity=max(0, min(info.capacity, 1_000_000)),
         busy=max(0, min(info.busy, 1_000_000)),
-        codecs=msgspec.json.encode(info.codecs[:50]).decode(),
-        labels=msgspec.json.encode(dict(list(info.labels.items())[:50])).decode(),
-        spool=msgspec.json.encode(info.spool or SpoolState()).decode(),
+        codecs=tuple(info.codecs[:50]),
+        labels=dict(list(info.labels.items())[:50]),
+        spool=info.spool or SpoolState(),
         protocol=info.protocol,
     )
 

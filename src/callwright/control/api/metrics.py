@@ -186,8 +186,8 @@ def _agents(agents: Sequence[Agent], wall: float, patience: float) -> Iterator[A
         up.add_metric(who, float(alive))
         capacity.add_metric(who, agent.capacity)
         calls.add_metric(who, agent.busy if alive else 0)
-        waiting.add_metric(who, agent.spooled.octets)
-        dropped.add_metric(who, agent.spooled.dropped)
+        waiting.add_metric(who, agent.spool.octets)
+        dropped.add_metric(who, agent.spool.dropped)
         states["lost" if not alive else "draining" if agent.state == AgentState.DRAINING else "alive"] += 1
     total = GaugeMetricFamily("callwright_agents", "Agents by state.", labels=("state",))
     for state, count in states.items():

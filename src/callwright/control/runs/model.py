@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -31,7 +32,7 @@ __all__ = [
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to it
-    """A row of the list. ``tags`` is a JSON text (a list of texts). ``attempt`` counts from 1."""
+    """A row of the list. ``attempt`` counts from 1."""
 
     id: int
     session_id: str
@@ -50,7 +51,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
     lease_until: float | None
     intent_at: float | None  # since when an INVITE may have left
     stop_requested_at: float | None
-    tags: str
+    tags: tuple[str, ...]
     created_at: float
     started_at: float | None
     stopped_at: float | None
@@ -74,16 +75,16 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
 
 
 class RunDetail(msgspec.Struct, frozen=True):
-    """What is too large for a list. ``overrides`` and ``shown`` are JSON objects, address to value; secrets
+    """What is too large for a list. ``overrides`` and ``shown``: address to value; secrets
     are in the first only. ``outcome`` is the document run.json, None until there is one.
-    ``parameters`` as in Test. ``sealed``: the overrides do not open with our key, and ``{}`` stands for them.
+    ``parameters`` as in Test. ``sealed``: the overrides do not open with our key, and are empty.
     """
 
     run_id: int
     test_version: int
     document: str
-    overrides: str
-    shown: str
+    overrides: dict[str, Any]
+    shown: dict[str, Any]
     outcome: str | None
     sealed: bool = False
 
@@ -137,7 +138,7 @@ class NewRun(msgspec.Struct, frozen=True):
     project_id: int
     project_name: str
     pool: str
-    tags: str
+    tags: tuple[str, ...]
     created_at: float
     started_by: str
     kiosk: int | None
@@ -145,7 +146,7 @@ class NewRun(msgspec.Struct, frozen=True):
     max_seconds: float
     test_version: int
     sealed_overrides: str
-    shown: str
+    shown: dict[str, Any]
     usage: tuple[TargetUse, ...] = ()
     kiosk_until: float | None = None
 
@@ -157,7 +158,7 @@ class StoredDetail(msgspec.Struct, frozen=True):
     test_version: int
     document: str
     sealed_overrides: str
-    shown: str
+    shown: dict[str, Any]
     outcome: str | None
     max_seconds: float
 
@@ -166,7 +167,7 @@ class Given(msgspec.Struct, frozen=True):
     """What a run was told to do: the version of its test, and `shown` as in RunDetail."""
 
     test_version: int
-    shown: str
+    shown: dict[str, Any]
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -84,10 +84,11 @@ class RunRecords:
         stored = await self._store.detail(run.id)
         if stored is None:
             raise NotFound("run", run.session_id)
-        overrides, sealed = "{}", False
+        overrides: dict[str, Any] = {}
+        sealed = False
         if stored.sealed_overrides:
             try:
-                overrides = self._vault.open(stored.sealed_overrides, run.session_id)
+                overrides = msgspec.json.decode(self._vault.open(stored.sealed_overrides, run.session_id))
             except StorageUnavailable:
                 sealed = True
         return RunDetail(
@@ -102,7 +103,7 @@ class RunRecords:
                 "The parameters that this run was started with do not open with secret.key.",
                 "Start the test with parameters, or restore secret.key from the backup.",
             )
-        return msgspec.json.decode(detail.overrides, type=dict[str, Any])
+        return detail.overrides
 
     async def list(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -148,5 +147,5 @@ def weighed(ending: Ending, now: Given, last_pass: Given) -> Ending:
 
 def changed_addresses(now: Given, before: Given) -> list[str]:
     """Addresses of the overrides that differ."""
-    one, two = (msgspec.json.decode(given.shown or "{}", type=dict[str, Any]) for given in (now, before))
+    one, two = now.shown, before.shown
     return sorted(address for address in {*one, *two} if one.get(address) != two.get(address))

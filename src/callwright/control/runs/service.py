@@ -226,7 +226,7 @@ class Runs(RunRecords):
                     project_id=test.project_id,
                     project_name=test.project_name,
                     pool=pool,
-                    tags=_json([*dict.fromkeys([*scenario.tags, *tags])]),
+                    tags=tuple(dict.fromkeys([*scenario.tags, *tags])),
                     created_at=now,
                     started_by=identity.username,
                     kiosk=1 if report_mode == "kiosk" else None,
@@ -235,7 +235,7 @@ class Runs(RunRecords):
                     max_seconds=scenario.deadline,
                     test_version=document.version,
                     sealed_overrides=sealed,
-                    shown=_json(scenario.shown_parameters()),
+                    shown=scenario.shown_parameters(),
                     usage=usage,
                 )
             )

@@ -402,5 +402,5 @@ def facts_of(agent: Agent) -> dict[str, Any]:
         "capacity": agent.capacity,
         "address": agent.address,
         "last_login_ip": agent.address,
-        "labels": msgspec.json.decode(agent.labels, type=dict[str, str]),
+        "labels": agent.labels,
     }

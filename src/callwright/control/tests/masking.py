@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from callwright.evidence.redaction import HIDDEN, Redactor, is_secret_header, redacted_condition
@@ -47,7 +47,7 @@ def _masked_line(line: str) -> str:
     return _CONDITION.sub(lambda condition: redacted_condition(condition[0]), line)
 
 
-def masked_parameters(parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def masked_parameters(parameters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Views of parameters as ``GET /tests`` has them, secret headers and passwords in URIs masked."""
     redactor = Redactor()
 

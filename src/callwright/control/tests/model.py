@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 
 class Test(msgspec.Struct, frozen=True):
-    """A row of the list. ``tags`` and ``parameters`` are JSON texts, made when the document was saved:
-    a list of texts, and a list of what ParameterView.to_json() gives."""
+    """A row of the list. ``parameters``: what ParameterView.to_json() gave when the document was saved."""
 
     __test__: ClassVar[bool] = False  # pytest: this is no test of ours
 
@@ -19,15 +18,11 @@ class Test(msgspec.Struct, frozen=True):
     name: str
     title: str
     description: str
-    tags: str
+    tags: tuple[str, ...]
     version: int
     created_at: float
     updated_at: float
-    parameters: str
-
-    @property
-    def tag_list(self) -> list[str]:
-        return msgspec.json.decode(self.tags, type=list[str])
+    parameters: tuple[dict[str, Any], ...]
 
 
 class TestDocument(msgspec.Struct, frozen=True):
@@ -57,4 +52,4 @@ class CatalogueEntry(msgspec.Struct, frozen=True):
     description: str
     tags: tuple[str, ...]
     document: str
-    parameters: str  # JSON text, as in Test
+    parameters: tuple[dict[str, Any], ...]  # as in Test

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import msgspec
-
 from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.service import Audit
@@ -73,7 +71,7 @@ class Tests:
     ) -> Sequence[Test]:
         """Every test of the project, or of all, that has all the tags."""
         found = await self.list(identity, project=project, tag=tags[0] if tags else None, limit=5000)
-        return [test for test in found if set(tags) <= set(test.tag_list)]
+        return [test for test in found if set(tags) <= set(test.tags)]
 
     async def get(self, identity: Identity, name: str, *, project: str | None = None) -> Test:
         """By its name, in one project or in all that are seen; ``project:name`` is one where several have the
@@ -284,7 +282,7 @@ def _row(
         checked_name(name, "test"),
         scenario.title,
         scenario.description,
-        msgspec.json.encode(list(dict.fromkeys(scenario.tags))).decode(),
+        tuple(dict.fromkeys(scenario.tags)),
         version,
         created_at,
         updated_at,
@@ -302,8 +300,8 @@ def _what_changed(before: Test, after: Test) -> str:
     return ", ".join(parts)
 
 
-def _parameters(scenario: Scenario) -> str:
-    return msgspec.json.encode([view.to_json() for view in scenario.parameters()]).decode()
+def _parameters(scenario: Scenario) -> tuple[dict[str, Any], ...]:
+    return tuple(view.to_json() for view in scenario.parameters())
 
 
 def _free(name: str) -> str:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from callwright.control.runs.admission import rules
 from callwright.control.targets.model import TargetRow
@@ -20,7 +17,7 @@ _DIALLED = ("dial_destination", "destination")
 def hosts(test: Test) -> list[str]:
     """The hosts that stand in its document, without ports, each once; none for the built-in PBX alone."""
     found: dict[str, None] = {}
-    for view in msgspec.json.decode(test.parameters, type=list[dict[str, Any]]):
+    for view in test.parameters:
         value, name = str(view.get("value") or ""), view.get("name")
         if name in _PLACES:
             place = value

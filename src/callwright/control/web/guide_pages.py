@@ -266,9 +266,9 @@ async def _candidates(pages: Pages, visitor: Visitor) -> list[Test]:
         test
         for test in found
         if visitor.can_in(Right.EDIT, test.project_id)
-        and '"party.' in test.parameters
+        and any(view["address"].startswith("party.") for view in test.parameters)
         and not _aimed(test)
-        and "first-hour" not in test.tag_list
+        and "first-hour" not in test.tags
     ]
 
 
@@ -278,8 +278,7 @@ def _aimed(test: Test) -> bool:
 
 def target_of(test: Test) -> str:
     """The host that the document names as its target; empty: none."""
-    views = msgspec.json.decode(test.parameters, type=list[dict[str, Any]])
-    return next((str(v["value"]) for v in views if v["address"] == "target" and v["value"]), "")
+    return next((str(v["value"]) for v in test.parameters if v["address"] == "target" and v["value"]), "")
 
 
 def _says(error: Exception) -> str:

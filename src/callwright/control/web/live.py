@@ -34,7 +34,7 @@ _MOST_WAITING = 1_000
 async def context(pages: Pages, run: Run, base: str, *, kiosk: bool = False) -> dict[str, Any]:
     """What the page shows before anything was heard."""
     detail = await pages.services.runs.detail(run)
-    overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
+    overrides = detail.overrides
     scenario = (await editor.read_beside(detail.document, overrides)).scenario
     watching = Watching(scenario, run.phase, run.pool)
     watching.waiting = await pages.services.runs.waiting(run)
@@ -78,7 +78,7 @@ async def follow(
             subscription = await services.broker.subscribe(live(run.session_id), arrived)
     try:
         detail = await services.runs.detail(run)
-        overrides = msgspec.json.decode(detail.overrides, type=dict[str, Any]) if detail.overrides else {}
+        overrides = detail.overrides
         reading = await editor.read_beside(detail.document, overrides)
         watching = Watching(reading.scenario, run.phase, run.pool)
         watching.waiting = await services.runs.waiting(run)

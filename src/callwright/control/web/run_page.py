@@ -279,7 +279,7 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
     if run.agent_id:
         facts.append(("Agent", this.agent or "one that is gone"))
     facts += [("Attempt", str(run.attempt)), ("Version", str(this.detail.test_version))]
-    shown = msgspec.json.decode(this.detail.shown, type=dict[str, Any]) if this.detail.shown else {}
+    shown = this.detail.shown
     overridden = set(await pages.services.runs.overrides(run)) if visitor is not None else set()
     document = None
     if visitor is not None:

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from litestar import Response, get
 
 from callwright.control.errors import Invalid
@@ -139,7 +138,7 @@ def _side(one: run_page.Stored) -> RunSide:
         ("Agent", one.agent or "not known"),
         ("By", run.started_by),
     ]
-    for address, value in msgspec.json.decode(one.detail.shown or "{}", type=dict[str, Any]).items():
+    for address, value in one.detail.shown.items():
         facts.append((f"Parameter {address}", str(value)))
     for n, call in enumerate(outcome.calls[:_MOST_CALLS], 1):
         name = f"{call.party or 'Call'} ({call.address or n})"

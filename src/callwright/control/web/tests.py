@@ -62,7 +62,7 @@ def routes(pages: Pages) -> list[Any]:
         )
         rows = found[:PAGE]
         tags = sorted(
-            {t for test in await services.tests.list(visitor.identity, limit=500) for t in test.tag_list}
+            {t for test in await services.tests.list(visitor.identity, limit=500) for t in test.tags}
         )
         runs = await services.runs.list(visitor.identity, limit=_RECENT)
         by_id = {h.latest.test_id: h for h in health.by_test(runs)}

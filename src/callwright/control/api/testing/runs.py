@@ -82,13 +82,12 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.RunD
     run = await runs.get(identity_of(request), run_id)
     detail = await runs.detail(run)
     outcome = msgspec.json.decode(detail.outcome, type=dict[str, Any]) if detail.outcome else {}
-    shown = msgspec.json.decode(detail.shown, type=dict[str, Any]) if detail.shown else {}
     files = await services.evidence.arrived(run, patience=_PATIENCE)
     waiting = await runs.waiting(run)
     waits_for = await awaited(services, run, patience=max(15.0, settings_of(request).lease))
     return Data(
         data=translate.run_detail(
-            run, shown, outcome, files, links, runs.kiosk_token(run), waiting, waits_for
+            run, detail.shown, outcome, files, links, runs.kiosk_token(run), waiting, waits_for
         )
     )
 

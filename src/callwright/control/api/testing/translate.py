@@ -20,14 +20,10 @@ from callwright.control.tests.masking import masked_parameters
 from callwright.control.tests.model import CatalogueEntry, Test
 from callwright.evidence.redaction import Redactor
 
-_parameters = msgspec.json.Decoder(list[schemas.Parameter])
 
-
-def parameters(text: str) -> list[schemas.Parameter]:
-    """Of the JSON text that is stored with a test; of secret headers only that there is one."""
-    if '"headers"' not in text and not any(sign in text for sign in "@;?&"):
-        return _parameters.decode(text)
-    return msgspec.convert(masked_parameters(msgspec.json.decode(text)), list[schemas.Parameter])
+def parameters(views: Sequence[dict[str, Any]]) -> list[schemas.Parameter]:
+    """Of those that are stored with a test; of secret headers only that there is one."""
+    return msgspec.convert(masked_parameters(views), list[schemas.Parameter])
 
 
 def test_row(test: Test) -> schemas.TestRow:
@@ -47,7 +43,7 @@ def _test(test: Test) -> dict[str, Any]:
         "description": test.description,
         "project_id": test.project_id,
         "project_name": test.project_name,
-        "tags": test.tag_list,
+        "tags": list(test.tags),
         "version": test.version,
         "created_at": utc(test.created_at),
         "updated_at": utc(test.updated_at),
@@ -82,7 +78,7 @@ def _status(run: runs.Run) -> dict[str, Any]:
         "status": status,
         "session_status": status,
         "stopped_at": utc_or_none(run.stopped_at),
-        "tags": run.tags,
+        "tags": msgspec.json.encode(run.tags).decode(),
         "test_id": run.test_id,
         "test_name": run.test_name,
         "testcase_name": run.testcase_name,
@@ -204,7 +200,7 @@ def call_metrics(call: Mapping[str, Any]) -> schemas.CallMetrics:
 
 
 def agent(record: Agent, wall: float) -> schemas.Agent:
-    spool = record.spooled
+    spool = record.spool
     return schemas.Agent(
         id=str(record.id),
         name=record.name,
@@ -214,8 +210,8 @@ def agent(record: Agent, wall: float) -> schemas.Agent:
         version=record.version,
         capacity=record.capacity,
         busy=record.busy,
-        codecs=msgspec.json.decode(record.codecs or "[]", type=list[str]),
-        labels=msgspec.json.decode(record.labels or "{}", type=dict[str, str]),
+        codecs=list(record.codecs),
+        labels=record.labels,
         enrolled_at=utc(record.enrolled_at),
         last_seen_at=utc_or_none(record.last_seen_at),
         spool=schemas.AgentSpool(

@@ -18,7 +18,8 @@ from callwright.control.storage.sql.columns import (
     unique_where,
 )
 from callwright.control.storage.sql.database import Database, Statement, param
-from callwright.control.storage.sql.writing import columns, inserting, upsert, values_of
+from callwright.control.storage.sql.writing import columns, filling, inserting, upsert, values_of
+from callwright.dispatch.messages.agents import SpoolState
 
 __all__ = ["SqlAgentStore"]
 
@@ -84,6 +85,7 @@ _GIVE_POOL = Statement(
 _DELETE_POOL = Statement(delete(pools).where(pools.c.name == param("name")))
 
 _AGENT = columns(agents, Agent)
+_agent = filling(Agent, labels=dict[str, str], codecs=tuple[str, ...], spool=SpoolState)
 _KNOWN = agents.c.state != AgentState.REVOKED.value
 _AGENTS = Statement(select(*_AGENT).where(_KNOWN).order_by(agents.c.name))
 _ALL_AGENTS = Statement(select(*_AGENT).order_by(agents.c.name))
@@ -166,13 +168,13 @@ class SqlAgentStore:
         return await self._db.run(_DELETE_POOL, {"name": name}) > 0
 
     async def agents(self, *, revoked: bool = False) -> list[Agent]:
-        return await self._db.all(Agent, _ALL_AGENTS if revoked else _AGENTS)
+        return await self._db.all(_agent, _ALL_AGENTS if revoked else _AGENTS)
 
     async def agent(self, agent_id: str) -> Agent | None:
-        return await self._db.one(Agent, _AGENT_BY_ID, {"id": agent_id})
+        return await self._db.one(_agent, _AGENT_BY_ID, {"id": agent_id})
 
     async def agent_by_secret(self, agent_id: str, secret_hash: str) -> Agent | None:
-        return await self._db.one(Agent, _AGENT_BY_SECRET, {"id": agent_id, "secret_hash": secret_hash})
+        return await self._db.one(_agent, _AGENT_BY_SECRET, {"id": agent_id, "secret_hash": secret_hash})
 
     async def put_agent(self, agent: Agent, secret_hash: str) -> Agent:
         await self._db.run(_PUT_AGENT, values_of(agent) | {"secret_hash": secret_hash})
@@ -191,7 +193,7 @@ class SqlAgentStore:
         await self._db.run(_NOTE_ADDRESS, {"id": agent_id, "address": address})
 
     async def _one(self, statement: Statement, values: dict[str, object]) -> Agent | None:
-        rows = await self._db.changed(Agent, statement, values)
+        rows = await self._db.changed(_agent, statement, values)
         return rows[0] if rows else None
 
     async def add_enrolment(

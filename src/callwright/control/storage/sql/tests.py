@@ -22,6 +22,7 @@ from callwright.control.storage.sql.projects import projects
 from callwright.control.storage.sql.writing import (
     columns,
     contains,
+    filling,
     in_projects,
     inserting,
     pattern,
@@ -69,6 +70,7 @@ _TEST = [
     projects.c.name.label("project_name") if name == "project_name" else tests.c[name]
     for name in Test.__struct_fields__
 ]
+_test = filling(Test, tags=tuple[str, ...], parameters=tuple[dict[str, Any], ...])
 _SELECT = (
     select(*_TEST).join(projects, projects.c.id == tests.c.project_id).where(tests.c.deleted_at.is_(None))
 )
@@ -159,13 +161,13 @@ class SqlTestStore:
             values["tag"] = pattern(quoted(tag))
         given = {name: value for name, value in values.items() if value is not None}
         filters = frozenset(given) - ({"after"} if "after_id" in given else set())
-        return await self._db.all(Test, _page(filters, count), given | seen | {"limit": limit})
+        return await self._db.all(_test, _page(filters, count), given | seen | {"limit": limit})
 
     async def by_name(self, name: str) -> list[Test]:
-        return await self._db.all(Test, _BY_NAME, {"name": name})
+        return await self._db.all(_test, _BY_NAME, {"name": name})
 
     async def by_id(self, test_id: int) -> Test | None:
-        return await self._db.one(Test, _BY_ID, {"id": test_id})
+        return await self._db.one(_test, _BY_ID, {"id": test_id})
 
     async def names(self, visible: tuple[int, ...] | None = None) -> list[str]:
         seen, count = project_values(visible)
@@ -175,7 +177,7 @@ class SqlTestStore:
         async with self._db.transaction() as transaction:
             test_id = await transaction.value(_ADD, values_of(test))
             await transaction.run(_ADD_VERSION, values_of(document) | {"test_id": test_id})
-            added = await transaction.one(Test, _BY_ID, {"id": test_id})
+            added = await transaction.one(_test, _BY_ID, {"id": test_id})
         assert added is not None
         return added
 
@@ -184,7 +186,7 @@ class SqlTestStore:
             if not await transaction.run(_REPLACE, values_of(test) | {"was_version": was_version}):
                 return None
             await transaction.run(_ADD_VERSION, values_of(document))
-            return await transaction.one(Test, _BY_ID, {"id": test.id})
+            return await transaction.one(_test, _BY_ID, {"id": test.id})
 
     async def delete(self, test_id: int, now: float) -> bool:
         return await self._db.run(_DELETE, {"id": test_id, "now": now}) > 0

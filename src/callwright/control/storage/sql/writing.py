@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import ColumnElement, Insert, Table, func, insert
 
 from callwright.control.storage.sql.database import DialectName, Statement, param
 
 __all__ = [
     "as_is",
+    "as_value",
     "columns",
     "contains",
+    "filling",
     "in_list",
     "in_projects",
     "inserting",
@@ -22,6 +25,9 @@ __all__ = [
     "upsert",
     "values_of",
 ]
+
+
+Row = TypeVar("Row")
 
 
 def columns(table: Table, struct: Any, *, without: Sequence[str] = ()) -> list[ColumnElement[Any]]:
@@ -97,8 +103,29 @@ def upsert(
 
 
 def values_of(struct: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of a struct as parameters."""
-    return {name: getattr(struct, name) for name in struct.__struct_fields__ if name not in without}
+    """The fields of a struct as parameters; lists and mappings as their JSON texts."""
+    return {name: as_value(getattr(struct, name)) for name in struct.__struct_fields__ if name not in without}
+
+
+def as_value(value: Any) -> Any:
+    """What a column keeps of it: a JSON text of a list, a mapping or a struct."""
+    if isinstance(value, list | tuple | dict | msgspec.Struct):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+def filling(struct: type[Row], **kinds: Any) -> Callable[..., Row]:
+    """Makes a struct of a row whose columns of these names are JSON texts of these types."""
+    names: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]
+    decoders = [(names.index(name), msgspec.json.Decoder(kind).decode) for name, kind in kinds.items()]
+
+    def fill(*values: Any) -> Row:
+        row = list(values)
+        for at, decode in decoders:
+            row[at] = decode(row[at])
+        return struct(*row)
+
+    return fill
 
 
 def as_is(*values: Any) -> tuple[Any, ...]:

@@ -27,8 +27,19 @@ from callwright.control.storage.sql.projects import SqlProjects
 from callwright.control.storage.sql.runs import figures, moving, posting, reading
 from callwright.control.storage.sql.settings import SqlSettings
 from callwright.control.storage.sql.targets import ADD_USE, SqlTargets
-from callwright.control.storage.sql.writing import as_is, pattern, project_values, values_of
+from callwright.control.storage.sql.writing import (
+    as_is,
+    as_value,
+    filling,
+    pattern,
+    project_values,
+    values_of,
+)
 from callwright.control.targets.model import day_of
+
+_run = filling(Run, tags=tuple[str, ...])
+_detail = filling(StoredDetail, shown=dict[str, Any])
+_given = filling(Given, shown=dict[str, Any])
 
 
 class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
@@ -61,8 +72,8 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
 
     @staticmethod
     async def _add_one(transaction: Executor, new: NewRun) -> Run:
-        values = {name: getattr(new, name) for name in posting.BORN}
-        run = await transaction.one(Run, posting.ADD, values | {"phase": Phase.QUEUED.value, "attempt": 1})
+        values = {name: as_value(getattr(new, name)) for name in posting.BORN}
+        run = await transaction.one(_run, posting.ADD, values | {"phase": Phase.QUEUED.value, "attempt": 1})
         assert run is not None
         await transaction.run(
             posting.ADD_DETAIL,
@@ -70,26 +81,26 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
                 "run_id": run.id,
                 "test_version": new.test_version,
                 "sealed_overrides": new.sealed_overrides,
-                "shown": new.shown,
+                "shown": as_value(new.shown),
             },
         )
-        tags = dict.fromkeys(msgspec.json.decode(new.tags, type=list[str]))
-        await transaction.run_many(posting.ADD_TAG, [{"tag": tag, "run_id": run.id} for tag in tags])
+        tags = [{"tag": tag, "run_id": run.id} for tag in dict.fromkeys(new.tags)]
+        await transaction.run_many(posting.ADD_TAG, tags)
         taken = {"run_id": run.id, "day": day_of(new.created_at)}
         await transaction.run_many(ADD_USE, [values_of(use) | taken for use in new.usage])
         return run
 
     async def by_session(self, session_id: str) -> Run | None:
-        return await self._db.one(Run, reading.BY_SESSION, {"session_id": session_id})
+        return await self._db.one(_run, reading.BY_SESSION, {"session_id": session_id})
 
     async def by_id(self, run_id: int) -> Run | None:
-        return await self._db.one(Run, reading.BY_ID, {"id": run_id})
+        return await self._db.one(_run, reading.BY_ID, {"id": run_id})
 
     async def detail(self, run_id: int) -> StoredDetail | None:
-        return await self._db.one(StoredDetail, reading.DETAIL, {"run_id": run_id})
+        return await self._db.one(_detail, reading.DETAIL, {"run_id": run_id})
 
     async def given(self, run_id: int) -> Given | None:
-        return await self._db.one(Given, reading.GIVEN, {"run_id": run_id})
+        return await self._db.one(_given, reading.GIVEN, {"run_id": run_id})
 
     async def page(
         self,
@@ -107,10 +118,10 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         statement = reading.page_statement(frozenset(values), count)
         if filter_.search is not None:
             values["word"], values["digits"] = searched(filter_.search)
-        return await self._db.all(Run, statement, values | seen | {"limit": limit})
+        return await self._db.all(_run, statement, values | seen | {"limit": limit})
 
     async def live(self) -> list[Run]:
-        return await self._db.all(Run, reading.ALL_LIVE)
+        return await self._db.all(_run, reading.ALL_LIVE)
 
     async def count_live(self) -> int:
         return int(await self._db.value(reading.COUNT_LIVE))
@@ -134,7 +145,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
 
     async def previous_pass(self, run: Run) -> Run | None:
         values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
-        return await self._db.one(Run, reading.PREVIOUS_PASS, values)
+        return await self._db.one(_run, reading.PREVIOUS_PASS, values)
 
     async def counts(self, since: float) -> list[tuple[int, int]]:
         rows = await self._db.all(as_is, reading.COUNTS, {"since": since})
@@ -181,7 +192,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
     ) -> Run | None:
         values = values_of(ending) | {"id": run_id, "attempt": attempt, "agent_id": agent_id, "now": now}
         async with self._db.transaction() as transaction:
-            run = await transaction.one(Run, moving.FINISH, values)
+            run = await transaction.one(_run, moving.FINISH, values)
             if run is not None and ending.outcome is not None:
                 await transaction.run(moving.KEEP_OUTCOME, {"run_id": run_id, "outcome": ending.outcome})
             if run is not None:
@@ -201,7 +212,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         async with self._db.transaction() as transaction:
             for wish in wishes:
                 for statement in moving.stops(run_ids is not None):
-                    changed += await transaction.all(Run, statement, wish)
+                    changed += await transaction.all(_run, statement, wish)
             await self._settle(changed)
         return changed
 
@@ -215,14 +226,14 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         return kept
 
     async def expired(self, now: float) -> list[Run]:
-        return await self._db.all(Run, moving.EXPIRED, {"now": now})
+        return await self._db.all(_run, moving.EXPIRED, {"now": now})
 
     async def requeue(self, run: Run, now: float, patience: float) -> Run | None:
         return await self._moved(moving.REQUEUE, _seen(run) | {"deadline_at": now + patience})
 
     async def end(self, run: Run, ending: Ending, now: float) -> Run | None:
         async with self._db.transaction() as transaction:
-            ended = await transaction.one(Run, moving.END, _seen(run) | values_of(ending) | {"now": now})
+            ended = await transaction.one(_run, moving.END, _seen(run) | values_of(ending) | {"now": now})
             if ended is not None:
                 await self._settle([ended])
         return ended
@@ -243,7 +254,7 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         return await self._moved(moving.SET_KIOSK, {"id": run_id, "serial": serial, "until": until})
 
     async def _moved(self, statement: Statement, values: dict[str, Any]) -> Run | None:
-        found = await self._db.changed(Run, statement, values)
+        found = await self._db.changed(_run, statement, values)
         return found[0] if found else None
 
     async def forget_idempotency(self, before: float) -> None:
@@ -261,7 +272,7 @@ async def _earlier(executor: Executor, user_id: int, key: str, fingerprint: str)
         )
     runs = []
     for run_id in msgspec.json.decode(found[1], type=list[int]):
-        run = await executor.one(Run, reading.BY_ID, {"id": run_id})
+        run = await executor.one(_run, reading.BY_ID, {"id": run_id})
         if run is not None:
             runs.append(run)
     return runs
