@@ -459,15 +459,15 @@ async def test_what_projects_have_in_a_pool_is_counted(stores: Stores) -> None:
 async def test_limits_of_projects_and_owners_of_pools_are_found(stores: Stores) -> None:
     one, two = [await stores.projects.add_project(name, "", NOW) for name in ("one", "two")]
     assert await stores.runs.running_limits() == {}
-    limited = await stores.projects.limit_project(one.id, 3, 7)
+    limited = await stores.projects.limit_project(one.id, 3, 7, 90)
     assert limited is not None
-    assert (limited.max_running, limited.max_queued) == (3, 7)
+    assert (limited.max_running, limited.max_queued, limited.keep_runs_days) == (3, 7, 90)
     assert await stores.projects.project("one") == limited
     assert await stores.runs.running_limits() == {one.id: 3}
     assert await stores.runs.reserve_running(one.id) == 3
     assert await stores.runs.reserve_queue(one.id) == 7
     assert await stores.runs.reserve_running(two.id) is None
-    assert await stores.projects.limit_project(999, 1, 1) is None
+    assert await stores.projects.limit_project(999, 1, 1, 1) is None
     await stores.agents.add_pool("lab", NOW, one.id)
     await stores.agents.add_pool("all", NOW)
     assert await stores.runs.pool_owner("lab") == one.id
@@ -518,3 +518,25 @@ async def test_what_a_key_made_is_found_while_it_can_be_used(stores: Stores) -> 
     assert await agents.open_enrolment("e2", NOW + 2) is None
     assert (await agents.agents(revoked=True))[0].state == "revoked"
     assert await accounts.key_ids_made_by(1) == [2, 3]
+
+
+async def test_runs_that_a_project_keeps_no_longer_go_with_all_that_is_theirs(stores: Stores) -> None:
+    test = await a_test(stores)
+    old, young, live = [await a_run(stores, test, number, tags=("nightly",)) for number in range(3)]
+    for run in (old, young):
+        await stores.runs.claim(run.id, 1, "ag", NOW, LEASE, 60)
+        ending = Ending("passed", "passed", None, "", outcome="{}", words=("abc",))
+        await stores.runs.finish(run.id, 1, "ag", ending, NOW + 5)
+    day = 86_400.0
+    assert await stores.runs.aged_runs(NOW + 1_000 * day, 10) == []
+    await stores.projects.limit_project(test.project_id, None, None, 30)
+    assert await stores.runs.aged_runs(NOW + 30 * day, 10) == []
+    assert await stores.runs.aged_runs(NOW + 30 * day + 0.5, 10) == [(old.id, old.session_id)]
+    await stores.runs.forget_runs([old.id, live.id])
+    assert await stores.runs.by_id(old.id) is None
+    assert await stores.runs.detail(old.id) is None
+    assert {run.id for run in await stores.runs.page(RunFilter(tag="nightly"), None, 10)} == {
+        young.id,
+        live.id,
+    }
+    assert [run.id for run in await stores.runs.page(RunFilter(search="abc"), None, 10)] == [young.id]

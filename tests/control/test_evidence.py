@@ -131,6 +131,26 @@ async def test_old_evidence_goes_and_the_record_of_its_run_stays(
     assert await services.evidence.find(young, "b")
 
 
+async def test_a_project_may_keep_its_runs_for_so_many_days(
+    services: Services, admin: Identity, run: Run, clock: ManualClock
+) -> None:
+    await keep(services, run, "a")
+    await end(services, run)
+    limits = {"max_running": None, "max_queued": None}
+    await services.projects.limit(admin, run.project_name, **limits, keep_runs_days=3)
+    clock.advance(3 * 86_400 - 60)
+    unfinished = await services.runs.start(admin, "basic_call")
+    assert await services.evidence.age() == 0
+    clock.advance(61)
+    assert await services.evidence.age() == 1
+    with pytest.raises(NotFound):
+        await services.runs.known(run.session_id)
+    assert await services.evidence.sweep() == 0
+    clock.advance(30 * 86_400)
+    assert await services.evidence.age() == 0
+    assert (await services.runs.known(unfinished.session_id)).phase == "queued"
+
+
 async def test_one_sweep_removes_all_that_is_too_old(
     services: Services, admin: Identity, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

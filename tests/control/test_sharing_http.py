@@ -133,7 +133,10 @@ async def test_limits_of_a_project_are_set_one_by_one(api: httpx.AsyncClient) ->
     assert (await api.post("/api/v2/tests/run", json=start)).status_code == 429
     limited = await ok(await api.patch("/api/v2/projects/demo", json={"max_queued": None}))
     assert (limited["max_running"], limited["max_queued"]) == (4, None)
-    assert (await api.patch("/api/v2/projects/demo", json={"max_queued": 0})).status_code == 422
+    limited = await ok(await api.patch("/api/v2/projects/demo", json={"keep_runs_days": 400}))
+    assert (limited["max_running"], limited["keep_runs_days"]) == (4, 400)
+    for field in ("max_queued", "keep_runs_days"):
+        assert (await api.patch("/api/v2/projects/demo", json={field: 0})).status_code == 422
     assert (await api.patch("/api/v2/projects/nowhere", json={"max_queued": 1})).status_code == 404
 
 

@@ -146,6 +146,17 @@ class RunEvidence:
     async def close(self) -> None:
         await self._files.close()
 
+    async def age(self) -> int:
+        """Removes the runs that their projects keep no longer, files first; how many. To be called now and
+        then by the keeper."""
+        removed = 0
+        while batch := await self._store.aged_runs(self._clock.wall(), _SWEPT_AT_ONCE):
+            for _, session_id in batch:
+                await self._files.remove(session_id)
+            await self._store.forget_runs([run_id for run_id, _ in batch])
+            removed += len(batch)
+        return removed
+
     async def sweep(self) -> int:
         """Removes the evidence of runs that are older than the retention, then of the oldest until the quota
         holds; the octets that were freed. To be called now and then by the keeper."""

@@ -260,6 +260,9 @@ class Keeper:
 
     async def _sweep_out(self) -> None:
         try:
+            aged = await self._evidence.age()
+            if aged:
+                _log.info("%d runs were removed: their projects keep them no longer", aged)
             freed = await self._evidence.sweep()
             if freed:
                 _log.info("%d octets of evidence were removed", freed)

@@ -13,7 +13,8 @@ _NAME = re.compile(r"[^\s/?#%\x00-\x1f][^/?#%\x00-\x1f]{0,199}")
 
 class Project(msgspec.Struct, frozen=True):
     """``max_running``: runs that agents carry out at once; ``max_queued``: runs that wait. None: the
-    platform's own limits."""
+    platform's own limits. ``keep_runs_days``: runs that were started longer ago are removed with all that
+    belongs to them; None: they stay."""
 
     id: int
     name: str
@@ -21,6 +22,7 @@ class Project(msgspec.Struct, frozen=True):
     created_at: float
     max_running: int | None = None
     max_queued: int | None = None
+    keep_runs_days: int | None = None
 
 
 class Membership(msgspec.Struct, frozen=True):

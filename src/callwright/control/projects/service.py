@@ -16,6 +16,7 @@ from callwright.scenario.source import nearest_names
 __all__ = ["Projects"]
 
 _MOST_RUNS = 1_000_000
+_MOST_DAYS = 36_500
 
 
 class Projects:
@@ -54,25 +55,33 @@ class Projects:
         return added
 
     async def limit(
-        self, identity: Identity, name: str, *, max_running: int | None, max_queued: int | None
+        self,
+        identity: Identity,
+        name: str,
+        *,
+        max_running: int | None,
+        max_queued: int | None,
+        keep_runs_days: int | None = None,
     ) -> Project:
-        """How many runs of the project agents carry out at once, and how many may wait; None: only the
-        platform's own limits hold. Raises NotFound, Invalid, Forbidden."""
+        """All at once: how many runs of the project agents carry out together, how many wait, and how long
+        runs stay. None: only the platform's own limits hold. Raises NotFound, Invalid, Forbidden."""
         authorize(identity, Right.ADMINISTER)
-        for field, limit in (("max_running", max_running), ("max_queued", max_queued)):
-            if limit is not None and not 1 <= limit <= _MOST_RUNS:
+        limits = (
+            ("max_running", max_running, _MOST_RUNS),
+            ("max_queued", max_queued, _MOST_RUNS),
+            ("keep_runs_days", keep_runs_days, _MOST_DAYS),
+        )
+        for field, limit, most in limits:
+            if limit is not None and not 1 <= limit <= most:
                 raise Invalid(
-                    f"{field} is a number from 1 to {_MOST_RUNS:,}, not {limit}.",
+                    f"{field} is a number from 1 to {most:,}, not {limit}.",
                     "Leave it out for no limit.",
                     field=field,
                 )
         project = await self.get(identity, name)
-        shown = ", ".join(
-            f"{field} {'none' if limit is None else limit}"
-            for field, limit in (("max_running", max_running), ("max_queued", max_queued))
-        )
+        shown = ", ".join(f"{field} {'none' if limit is None else limit}" for field, limit, _ in limits)
         async with self._audit.change():
-            changed = await self._store.limit_project(project.id, max_running, max_queued)
+            changed = await self._store.limit_project(project.id, max_running, max_queued, keep_runs_days)
             if changed is None:
                 raise NotFound("project", name)
             await self._audit.note(identity, "project.changed", f"project {name}", shown)

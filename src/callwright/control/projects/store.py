@@ -14,7 +14,11 @@ class ProjectStore(Protocol):
     async def project(self, name: str) -> Project | None: ...
     async def add_project(self, name: str, description: str, now: float) -> Project: ...
     async def limit_project(
-        self, project_id: int, max_running: int | None, max_queued: int | None
+        self,
+        project_id: int,
+        max_running: int | None,
+        max_queued: int | None,
+        keep_runs_days: int | None,
     ) -> Project | None: ...
 
     async def memberships(

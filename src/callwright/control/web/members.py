@@ -166,6 +166,7 @@ def _projects(pages: Pages) -> list[Any]:
                 fields.get("project", ""),
                 max_running=_whole(fields, "max_running"),
                 max_queued=_whole(fields, "max_queued"),
+                keep_runs_days=_whole(fields, "keep_runs_days"),
             )
         except DomainError as error:
             return await shown(request, visitor, None, error)

@@ -19,6 +19,7 @@ from callwright.control.api.request import services_of
 
 _Request = Request[Any, Any, Any]
 TAGS = ["accounts"]
+_LIMITS = ("max_running", "max_queued", "keep_runs_days")
 _ROLES_THERE = tuple(role.value for role in Role if role is not Role.ADMIN)
 
 
@@ -64,22 +65,25 @@ async def create_project(request: _Request) -> Data[schemas.Project]:
                     "type": "integer",
                     "description": "Runs that may wait; null for no limit of its own.",
                 },
+                "keep_runs_days": {
+                    "type": "integer",
+                    "description": "Runs that were started longer ago are removed; null keeps them.",
+                },
             },
             example={"max_running": 10},
         ),
     },
     tags=TAGS,
-    summary="Limit how many runs of a project wait, and how many agents carry out at once",
+    summary="Limit how many runs of a project wait, are carried out at once, and how long they stay",
 )
 async def limit_project(request: _Request, name: FromPath[str]) -> Data[schemas.Project]:
     """What is not named stays as it is."""
     fields = await read_fields(request)
-    take.only(fields, ("max_running", "max_queued"))
+    take.only(fields, _LIMITS)
     services, identity = services_of(request), identity_of(request)
     known = await services.projects.get(identity, name)
     wanted = {
-        field: take.whole(fields, field) if field in fields else getattr(known, field)
-        for field in ("max_running", "max_queued")
+        field: take.whole(fields, field) if field in fields else getattr(known, field) for field in _LIMITS
     }
     record = await services.projects.limit(identity, name, **wanted)
     return Data(data=translate.project(record, identity))

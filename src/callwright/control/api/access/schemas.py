@@ -89,7 +89,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """`role`: your role there. `max_running`: runs that agents carry out at once; `max_queued`: runs that
-    may wait. null: the platform's own limits."""
+    may wait. null: the platform's own limits. `keep_runs_days`: runs that were started longer ago are
+    removed; null: they stay."""
 
     id: int
     name: str
@@ -98,6 +99,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     max_running: int | None
     max_queued: int | None
+    keep_runs_days: int | None
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):

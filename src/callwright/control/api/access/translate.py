@@ -82,6 +82,7 @@ def project(record: Project, identity: accounts.Identity) -> schemas.Project:
         role=accounts.Role.ADMIN.value if identity.projects is None else mine[record.id].value,
         max_running=record.max_running,
         max_queued=record.max_queued,
+        keep_runs_days=record.keep_runs_days,
     )
 
 

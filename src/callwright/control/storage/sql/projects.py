@@ -18,6 +18,7 @@ projects = Table(
     time_column("created_at"),
     Column("max_running", Number, nullable=True),
     Column("max_queued", Number, nullable=True),
+    Column("keep_runs_days", Number, nullable=True),
     UniqueConstraint("name"),
 )
 
@@ -29,7 +30,7 @@ _ADD_PROJECT = Statement(inserting(projects, ["name", "description", "created_at
 _LIMIT_PROJECT = Statement(
     update(projects)
     .where(projects.c.id == param("id"))
-    .values(max_running=param("max_running"), max_queued=param("max_queued"))
+    .values({name: param(name) for name in ("max_running", "max_queued", "keep_runs_days")})
     .returning(*_PROJECT)
 )
 _RUNNING_LIMITS = Statement(
@@ -65,9 +66,14 @@ class SqlProjects:
         return added
 
     async def limit_project(
-        self, project_id: int, max_running: int | None, max_queued: int | None
+        self,
+        project_id: int,
+        max_running: int | None,
+        max_queued: int | None,
+        keep_runs_days: int | None,
     ) -> Project | None:
         values = {"id": project_id, "max_running": max_running, "max_queued": max_queued}
+        values["keep_runs_days"] = keep_runs_days
         found = await self._db.changed(Project, _LIMIT_PROJECT, values)
         return found[0] if found else None
 

@@ -68,6 +68,7 @@ projects = Table(
     time_column("created_at"),
     Column("max_running", Number, nullable=True),
     Column("max_queued", Number, nullable=True),
+    Column("keep_runs_days", Number, nullable=True),
     UniqueConstraint("name"),
 )
 

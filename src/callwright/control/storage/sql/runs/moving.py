@@ -5,7 +5,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, exists, func, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from callwright.control.runs.model import KILL_SWITCH
 from callwright.control.runs.transitions import Event, Phase, sources
@@ -122,6 +135,7 @@ END = Statement(update(runs).where(_SEEN).values(_ENDING).returning(*RUN))
 FINISHED_BEFORE = Statement(
     select(runs.c.id).where(runs.c.id == param("id"), runs.c.outcome_attempt == param("attempt"), _OF_AGENT)
 )
+FORGET = Statement(delete(runs).where(runs.c.id == param("id"), runs.c.status != literal("running")))
 ADD_WORD = Statement(inserting(run_words, ["word", "run_id"]))
 KEEP_OUTCOME = Statement(
     update(run_details).where(run_details.c.run_id == param("run_id")).values(outcome=param("outcome"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, literal, or_, select
+from sqlalchemy import Double, Select, and_, case, func, literal, or_, select
 
 from callwright.control.runs.model import Given, StoredDetail
 from callwright.control.runs.transitions import Phase
 from callwright.control.storage.sql.agents import pools
 from callwright.control.storage.sql.database import Statement, param
+from callwright.control.storage.sql.projects import projects
 from callwright.control.storage.sql.runs.tables import (
     LIVE,
     RUN,
@@ -45,6 +46,15 @@ DETAIL = Statement(
 )
 GIVEN = Statement(
     select(*columns(run_details, Given)).where(run_details.c.run_id == param("run_id")), brief=True
+)
+AGED = Statement(
+    select(runs.c.id, runs.c.session_id)
+    .join(projects, projects.c.id == runs.c.project_id)
+    .where(
+        runs.c.status != literal("running"),
+        runs.c.created_at < param("now", Double()) - projects.c.keep_runs_days * literal(86_400),
+    )
+    .limit(param("limit"))
 )
 ALL_LIVE = Statement(select(*RUN).where(LIVE).order_by(runs.c.id))
 COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(LIVE))

@@ -257,6 +257,13 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         found = await self._db.changed(_run, statement, values)
         return found[0] if found else None
 
+    async def aged_runs(self, now: float, limit: int) -> list[tuple[int, str]]:
+        return await self._db.all(as_is, reading.AGED, {"now": now, "limit": limit})
+
+    async def forget_runs(self, run_ids: Sequence[int]) -> None:
+        async with self._db.transaction() as transaction:
+            await transaction.run_many(moving.FORGET, [{"id": run_id} for run_id in run_ids])
+
     async def forget_idempotency(self, before: float) -> None:
         await self._db.run(posting.FORGET_KEYS, {"before": before})
 
