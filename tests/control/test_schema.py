@@ -136,6 +136,16 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path:
     assert path.read_text().startswith("this is a letter")
 
 
+async def test_a_first_schema_of_an_earlier_day_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    location = Location(path=tmp_path / "callwright.db")
+    await schema.migrate(location)
+    with contextlib.closing(sqlite3.connect(tmp_path / "callwright.db")) as connection:
+        connection.execute("ALTER TABLE projects DROP COLUMN keep_runs_days")
+        connection.commit()
+    with pytest.raises(UnknownSchema, match="schema 1, unfinished, made by a Callwright from before"):
+        await open_stores(location, migrate=True)
+
+
 async def test_many_may_migrate_at_once(tmp_path: Path) -> None:
     location = Location(path=tmp_path / "callwright.db")
     results = await asyncio.gather(*(schema.migrate(location) for _ in range(4)))

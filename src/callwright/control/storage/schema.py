@@ -22,8 +22,10 @@ __all__ = ["HEAD", "HISTORY", "Location", "check", "current", "migrate"]
 #: Every version from the first to the newest, as in migrations/versions.
 HISTORY = ("1",)
 HEAD = HISTORY[-1]
+#: What a version is called whose tables are not all those of this program.
+_UNFINISHED = ", unfinished"
 #: From "0001" on, until the first release; nothing brings these forward.
-_UNRELEASED = re.compile(r"000\d")
+_UNRELEASED = re.compile(rf"000\d|\d+{_UNFINISHED}")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x63616C6C  # "call": one migration at a time
@@ -65,7 +67,11 @@ async def current(location: Location) -> str | None:
             if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
                 return None
             version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-            return version
+            named = await connection.fetch(
+                "SELECT table_name, column_name FROM information_schema.columns "
+                "WHERE table_schema = current_schema()"
+            )
+            return _named(version, {(table, column) for table, column in named})
         finally:
             await connection.close()
 
@@ -112,11 +118,25 @@ def _sqlite_version(path: Path) -> str | None:
             if connection.execute(named).fetchone() is None:
                 return None
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            return row[0] if row else None
+            rows = connection.execute(
+                "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c "
+                "WHERE m.type = 'table'"
+            )
+            return _named(row[0] if row else None, {(table, column) for table, column in rows})
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise StorageUnavailable(f"{path} cannot be read as a database: {error}.") from error
+
+
+def _named(version: str | None, there: set[tuple[str, str]]) -> str | None:
+    """The first schema grows until it is released: one of an earlier day lacks columns."""
+    from callwright.control.storage.sql.tables import metadata
+
+    if version != HEAD:
+        return version
+    wanted = {(table.name, column.name) for table in metadata.tables.values() for column in table.columns}
+    return version if wanted <= there else f"{version}{_UNFINISHED}"
 
 
 def _migrate_sqlite(path: Path) -> None:
