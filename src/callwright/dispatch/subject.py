@@ -20,7 +20,7 @@ ACCOUNT = "cw.platform.account"
 HEALTH = "cw.platform.health"
 """Web workers to the keeper: would a run that is queued now be carried out?"""
 
-HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL = (
+HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",
     "claim",
     "intent",
@@ -29,6 +29,8 @@ HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL = (
     "evidence",
     "progress",
     "call",
+    "plan",
+    "readings",
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

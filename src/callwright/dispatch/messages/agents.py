@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from callwright.dispatch.messages.monitors import Slot
 from callwright.dispatch.messages.protocol import PROTOCOL
 
 
@@ -60,10 +61,13 @@ class Orders(msgspec.Struct, frozen=True):
 
 
 class HeartbeatAnswer(Orders, frozen=True, kw_only=True):
-    """`ask_token`: what the agent shows when it asks over HTTP."""
+    """`ask_token`: what the agent shows when it asks over HTTP. `plan`: the revision of the agent's plan of
+    monitors; None: it has none. `now`: unix seconds at the platform."""
 
     ask_token: str
     protocol: int = PROTOCOL
+    plan: int | None = None
+    now: float | None = None
 
     def __repr__(self) -> str:
         return f"HeartbeatAnswer(stop={self.stop!r}, killed={self.killed!r}, …)"
@@ -82,11 +86,14 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """Platform to one agent, at once; what is lost of it comes again with the next heartbeat's answer."""
+    """Platform to one agent, at once; what is lost of it comes again with the next heartbeat's answer, except
+    `probe`: slots of monitors to be measured now, beside the plan. `plan`: as in a HeartbeatAnswer."""
 
     stop: tuple[StopOrder, ...] = ()
     draining: bool | None = None
     revoked: bool = False
+    plan: int | None = None
+    probe: tuple[Slot, ...] = ()
 
 
 class Kill(msgspec.Struct, frozen=True):
