@@ -15,7 +15,8 @@ from callwright.generator.names import COUNTERS, HISTOGRAMS, bucket_value
 from callwright.rtp.loss_pattern import Ledger
 from callwright.rtp.packet import RtpError, payload_bounds
 from callwright.rtp.reception import HELD, RESTARTED, ArrivalTiming, SequenceCount
-from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import SdpError
 from callwright.sip.digest import Challenge, Credentials, answer_challenge, parse_parameters
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import MalformedMessage, Request, parse_datagram

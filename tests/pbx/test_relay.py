@@ -11,7 +11,8 @@ from callwright.net.ports import MediaPorts
 from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.relay import RelayPaths
 from callwright.policy.destination import Rules
-from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import SdpError
 from callwright.sip.transport import Address, Hop, Transport
 
 HERE = Address("127.0.0.1", 5060)

@@ -4,17 +4,9 @@ from unittest.mock import ANY
 
 import pytest
 
-from callwright.sdp.description import (
-    Attribute,
-    Connection,
-    Limits,
-    Media,
-    Origin,
-    SdpError,
-    SdpLine,
-    SessionDescription,
-    Timing,
-)
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import Attribute, Connection, Limits, Origin, SdpError, SdpLine, Timing
+from callwright.sdp.media import Media
 
 CANONICAL = (
     b"v=0\r\n"

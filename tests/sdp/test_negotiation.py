@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from callwright.sdp.description import Attribute, SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import (
     STATIC_PAYLOAD_TYPES,
     AudioFormat,
@@ -13,6 +13,7 @@ from callwright.sdp.formats import (
     formats_of,
     telephone_events,
 )
+from callwright.sdp.lines import Attribute, SdpError
 from callwright.sdp.negotiation import (
     LocalMedia,
     Negotiated,

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.sdp.description import Origin, SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import Origin, SdpError
 from callwright.sdp.relocation import relocate
 
 OFFER = SessionDescription.parse(

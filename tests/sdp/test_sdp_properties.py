@@ -5,18 +5,10 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.sdp.description import (
-    Attribute,
-    Bandwidth,
-    Connection,
-    Media,
-    Origin,
-    SdpError,
-    SdpLine,
-    SessionDescription,
-    Timing,
-)
+from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import AudioFormat, audio_format
+from callwright.sdp.lines import Attribute, Bandwidth, Connection, Origin, SdpError, SdpLine, Timing
+from callwright.sdp.media import Media
 from callwright.sdp.negotiation import LocalMedia, NotAcceptable, answer, conclude, offer
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=30)

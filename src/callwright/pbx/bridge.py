@@ -26,7 +26,7 @@ from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRe
 from callwright.pbx.registrar import Binding
 from callwright.pbx.renegotiation import Renegotiation
 from callwright.pbx.verdicts import Final, best_of, final_of
-from callwright.sdp.description import SdpError
+from callwright.sdp.lines import SdpError
 from callwright.sip import events
 from callwright.sip.call import Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest

@@ -21,7 +21,9 @@ from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import Relayed
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
-from callwright.sdp.description import Media, SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import SdpError
+from callwright.sdp.media import Media
 from callwright.sdp.relocation import UNTOUCHED, relocate
 from callwright.sip.transport import Hop
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from callwright.pbx.passage import Carried, hops_left, onward, passing
 from callwright.pbx.path import MediaPath, NoMediaPath
 from callwright.pbx.verdicts import Final, final_from
-from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import SdpError
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.message import Request, Response

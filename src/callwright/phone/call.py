@@ -19,7 +19,8 @@ from callwright.phone.line import PhoneLine
 from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import last_second
-from callwright.sdp.description import SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call

@@ -10,7 +10,7 @@ from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall, not_acceptable, not_permitted
 from callwright.phone.line import PhoneLine
 from callwright.phone.plan import AnswerPlan
-from callwright.sdp.description import SdpError
+from callwright.sdp.lines import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call

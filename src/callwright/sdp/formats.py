@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from callwright.sdp.description import Attribute, Media, SdpError, number
+from callwright.sdp.lines import Attribute, SdpError, number
+from callwright.sdp.media import Media
 
 __all__ = [
     "CODECS",

@@ -15,16 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from callwright.sdp.description import (
-    DIRECTIONS,
-    Attribute,
-    Connection,
-    Media,
-    Origin,
-    SdpError,
-    SessionDescription,
-)
+from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import AudioFormat, allocate, formats_of
+from callwright.sdp.lines import Attribute, Connection, Origin, SdpError
+from callwright.sdp.media import DIRECTIONS, Media
 
 __all__ = [
     "LocalMedia",

@@ -1,23 +1,21 @@
-"""From octets to a SessionDescription, line by line, within limits. Used through SessionDescription.parse."""
+"""From octets to the fields of a SessionDescription, line by line, within limits: see its `parse`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from callwright.sdp.description import (
+from callwright.sdp.lines import (
     DEFAULT_LIMITS,
     Attribute,
     Bandwidth,
     Connection,
     Limits,
-    Media,
     Origin,
     SdpError,
     SdpLine,
-    SessionDescription,
     Timing,
     number,
     parse_attribute,
@@ -31,6 +29,7 @@ from callwright.sdp.description import (
     parse_timing,
     token,
 )
+from callwright.sdp.media import Media
 
 _Value = TypeVar("_Value")
 
@@ -45,8 +44,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def read(data: bytes | str, limits: Limits) -> SessionDescription:
-    """The whole description or SdpError; the work is bounded by the limits, whatever the data.
+def read(data: bytes | str, limits: Limits) -> dict[str, Any]:
+    """The fields of the whole description, or SdpError; the work is bounded by the limits, whatever the data.
 
     Only what leaves no description to speak of is an error: no ``v=0`` at its head, sizes beyond the limits.
     """
@@ -225,30 +224,30 @@ class _Session:
             case _:
                 self.unknown.append(SdpLine(kind, value))
 
-    def finish(self, media: tuple[Media, ...], remarks: _Remarks) -> SessionDescription:
+    def finish(self, media: tuple[Media, ...], remarks: _Remarks) -> dict[str, Any]:
         if self.version is None:
             raise SdpError("the description is empty")
         if self.origin is None:
             if all(line.kind != "o" for line in self.unknown):
                 remarks.add("the description has no o= line")
             self.origin = Origin("-", 0, 0, "0.0.0.0")
-        return SessionDescription(
-            origin=self.origin,
-            name="-" if self.name is None else self.name,
-            media=media,
-            information=self.texts.get("i"),
-            uri=self.texts.get("u"),
-            emails=tuple(self.emails),
-            phones=tuple(self.phones),
-            connection=self.connection,
-            bandwidths=tuple(self.bandwidths),
-            timings=tuple(self.timings) or (Timing(),),
-            time_zones=self.texts.get("z"),
-            key=self.texts.get("k"),
-            attributes=tuple(self.attributes),
-            unknown=tuple(self.unknown),
-            remarks=remarks.all(),
-        )
+        return {
+            "origin": self.origin,
+            "name": "-" if self.name is None else self.name,
+            "media": media,
+            "information": self.texts.get("i"),
+            "uri": self.texts.get("u"),
+            "emails": tuple(self.emails),
+            "phones": tuple(self.phones),
+            "connection": self.connection,
+            "bandwidths": tuple(self.bandwidths),
+            "timings": tuple(self.timings) or (Timing(),),
+            "time_zones": self.texts.get("z"),
+            "key": self.texts.get("k"),
+            "attributes": tuple(self.attributes),
+            "unknown": tuple(self.unknown),
+            "remarks": remarks.all(),
+        }
 
 
 @lru_cache(maxsize=128)

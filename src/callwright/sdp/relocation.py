@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from callwright.sdp.description import Attribute, Connection, Media, Origin, SdpError, SessionDescription
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.lines import Attribute, Connection, Origin, SdpError
+from callwright.sdp.media import Media
 
 __all__ = ["UNTOUCHED", "relocate"]
 
