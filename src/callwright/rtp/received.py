@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from callwright.rtp.jitter_buffer import Judges
+from callwright.rtp.loss_pattern import Ledger
 from callwright.rtp.packet import RtpError, payload_bounds
+from callwright.rtp.reception import ArrivalTiming, SequenceCount, SilenceWatch
 from callwright.rtp.report import BufferReport, ReceivedReport
+from callwright.rtp.series import SecondSeries
 from callwright.rtp.telephone_event import EventReceiver
-
-if TYPE_CHECKING:
-    from callwright.rtp.incoming import IncomingStream
+from callwright.rtp.timeline import Timeline
 
 AUDIO, EVENT, NOISE = range(3)
 Kind = tuple[int, int, str, int]
@@ -48,7 +50,29 @@ def knows(data: bytes, kinds: Mapping[int, Kind]) -> bool:
     return data[1] & 0x7F in kinds
 
 
-def received_report(stream: IncomingStream, source: tuple[str, int] | None, now: float) -> ReceivedReport:
+class Measured(Protocol):
+    """What the report is made of."""
+
+    sequence: SequenceCount
+    timing: ArrivalTiming
+    silence: SilenceWatch
+    timeline: Timeline
+    ledger: Ledger
+    judges: Judges
+    series: SecondSeries
+    kinds: dict[int, Kind]
+    quiet: bool
+    ssrc: int | None
+    payload_type: int | None
+    audio_packets: int
+    octets: int
+    unknown_payload: int
+    comfort_noise: int
+    event_packets: int
+    ssrc_changes: int
+
+
+def received_report(stream: Measured, source: tuple[str, int] | None, now: float) -> ReceivedReport:
     """What was measured of the stream until `now`."""
     sequence, timing, silence = stream.sequence, stream.timing, stream.silence
     patterns = stream.ledger.patterns()
