@@ -23,10 +23,12 @@ def test_serve_names_the_key_that_is_missing_and_goes_on_when_told(tmp_path: Pat
     assert "--new-secret-key" in done.stderr
     assert not key.exists()
     with serving(data, *LIGHT, "--new-secret-key") as served:
-        answer = httpx.get(f"{served.url}/healthz")
+        as_json = {"Accept": "application/json"}
+        answer = httpx.get(f"{served.url}/healthz", headers=as_json)
         assert answer.status_code == 200
         assert "office" in answer.json()["cannot_open"][0]
-        elsewhere = httpx.get(f"{served.url}/healthz", headers={"Host": "calls.example.com"}).json()
+        other = as_json | {"Host": "calls.example.com"}
+        elsewhere = httpx.get(f"{served.url}/healthz", headers=other).json()
         assert "office" not in str(elsewhere)
         assert elsewhere["cannot_open"]
         assert httpx.get(f"{served.url}/api/v2/credentials", auth=served.auth).status_code == 200

@@ -12,7 +12,7 @@ from tests.kit.served import Served, serving
 
 
 def health(served: Served) -> list[str]:
-    answer = httpx.get(f"{served.url}/healthz", timeout=10.0)
+    answer = httpx.get(f"{served.url}/healthz", headers={"Accept": "application/json"}, timeout=10.0)
     missing: list[str] = answer.json().get("missing", [])
     assert bool(missing) == (answer.status_code == 503)
     return missing

@@ -13,6 +13,8 @@ from callwright.control.api import documentation, health, metrics, problems, roo
 from callwright.control.api.access import audit, credentials, keys, projects, users
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.door import Door
+from callwright.control.api.fleet import servers as fleet_servers
+from callwright.control.api.fleet import state as fleet_state
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.links import PATH
@@ -58,10 +60,12 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
         Router(path, route_handlers=[*telephony_access.ROUTES], guards=[pass_gate])
         for path in problems.TELEPHONY
     ]
+    fleet = Router("/", route_handlers=[*fleet_servers.ROUTES, *fleet_state.ROUTES], guards=[pass_gate])
     return Litestar(
         route_handlers=[
             api,
             *telephony,
+            fleet,
             *documentation.routes(document),
             *health.ROUTES,
             metrics.metrics,

@@ -393,7 +393,7 @@ async def _until_healthy(url: str, stop: asyncio.Event) -> str:
     async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
         while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
             try:
-                answer = await client.get(url)
+                answer = await client.get(url, headers={"Accept": "application/json"})
                 if answer.status_code == 200:
                     return ""
                 missing = ", ".join(answer.json().get("missing", [])) or f"status {answer.status_code}"

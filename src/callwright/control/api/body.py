@@ -55,8 +55,12 @@ async def read_octets(request: Request[Any, Any, Any], limit: int = MAX_BODY) ->
 
 async def read_fields(request: Request[Any, Any, Any], limit: int = MAX_BODY) -> Fields:
     """Names and values. A name that a form repeats has a list. Raises ApiProblem 400, 413 or 415."""
+    return fields_of(request, await read_octets(request, limit))
+
+
+def fields_of(request: Request[Any, Any, Any], body: bytes) -> Fields:
+    """Of a body that was read. Raises ApiProblem 400 or 415."""
     kind, options = _content_type(request)
-    body = await read_octets(request, limit)
     if not body:
         return {}
     if kind == JSON or (kind.startswith("application/") and kind.endswith("+json")):

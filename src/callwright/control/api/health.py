@@ -66,16 +66,19 @@ async def cannot_open(services: Services, *, names: bool) -> list[str]:
 
 @get("/healthz", include_in_schema=False)
 async def healthz(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """`OK`, or a reason a line; for who accepts JSON and no plain text, an object."""
     services, settings = services_of(request), settings_of(request)
     problems = await missing(services, broker_of(request), settings)
+    status, headers = 503 if problems else 200, {"Vary": "Accept", "Cache-Control": "no-store"}
+    if request.accept.best_match([MediaType.TEXT, MediaType.JSON], MediaType.TEXT) != MediaType.JSON:
+        text = "\n".join(problems) or "OK"
+        return Response(text.encode(), status_code=status, media_type=MediaType.TEXT, headers=headers)
     body: dict[str, Any] = {"status": "unavailable", "missing": problems} if problems else {"status": "ok"}
     peer = request.client.host if request.client else ""
     closed = await cannot_open(services, names=is_local(peer, request.headers, settings))
     if closed:
         body["cannot_open"] = closed
-    return Response(
-        msgspec.json.encode(body), status_code=503 if problems else 200, media_type=MediaType.JSON
-    )
+    return Response(msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
 ROUTES: list[Any] = [healthz]

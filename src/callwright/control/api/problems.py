@@ -1,7 +1,7 @@
 """Refusals to HTTP, once: a domain error becomes a status and a sentence, a bug a 500 that says nothing more.
 
 The body is that of the chapter of tests and runs, `{"status": N, "message": "…", "errors": […]}`, but for the
-chapter of telephony, whose errors have `field` and `message`.
+chapter of telephony, whose errors have `field` and `message`, and for the fleet's, which has a message alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from callwright.scenario.source import DocumentError
 
 JSON_TYPE = "application/json"
 TELEPHONY = ("/v1.2/voipstudio", "/v1.1/voipstudio")
-_PROGRAMS = ("/api/", "/v1.", "/healthz", "/metrics")  # whoever asks there wants JSON
+FLEET = ("/api/servers", "/api/pause", "/api/resume", "/varz", "/version", "/healthz")
+_PROGRAMS = ("/api/", "/v1.", *FLEET, "/metrics")  # whoever asks there wants JSON
 
 
 class ApiProblem(Exception):
@@ -50,10 +51,21 @@ class ApiProblem(Exception):
             return Response(
                 msgspec.json.encode(told), status_code=status, media_type=JSON_TYPE, headers=self.headers
             )
+        if _of_fleet(path):
+            return Response(
+                msgspec.json.encode({"message": self.message}),
+                status_code=self.status,
+                media_type=JSON_TYPE,
+                headers=self.headers,
+            )
         body = {"status": self.status, "message": self.message, "errors": self.errors}
         return Response(
             msgspec.json.encode(body), status_code=self.status, media_type=JSON_TYPE, headers=self.headers
         )
+
+
+def _of_fleet(path: str) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in FLEET)
 
 
 def unauthorized(message: str = "The credentials are missing or wrong.") -> ApiProblem:

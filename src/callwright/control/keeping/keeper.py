@@ -132,7 +132,12 @@ class Keeper:
         if self._servers is not None:
             restore = self._accounts.restore if self._accounts is not None else _nothing
             keeper = ServerKeeper(
-                self._servers, self._agents, self._clock, expel=self._of_agents.expel, restore=restore
+                self._servers,
+                self._agents,
+                self._clock,
+                expel=self._of_agents.expel,
+                restore=restore,
+                certificates=self._certificates,
             )
             carrying.spawn(keeper.keep())
 
@@ -271,7 +276,10 @@ class Keeper:
             _log.error("evidence was not cleaned up: %s", error)
         if self._certificates is not None:
             try:
-                await self._certificates.renew_due()
+                # Those that stopped keep theirs: they are listed still.
+                servers = self._servers
+                there = None if servers is None else [one.name for one in await servers.listed()]
+                await self._certificates.renew_due(there)
             except DomainError as error:
                 _log.error("the certificates of servers were not renewed: %s", error)
 

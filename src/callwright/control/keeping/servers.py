@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from callwright.control.accounts.model import PLATFORM
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.agents.service import Agents
+from callwright.control.certificates.service import Certificates
 from callwright.control.errors import DomainError
 from callwright.control.servers.model import ServerRecord
 from callwright.control.servers.service import LIVE, Servers, facts_of
@@ -24,11 +25,14 @@ __all__ = ["ServerKeeper"]
 
 _log = logging.getLogger(__name__)
 _EVERY = 1.0  # seconds
+_CERTIFIED_AT_ONCE = 20  # keys take a while to make, and a round must not
+_CERTIFY_AGAIN = 600.0  # seconds after which is looked whether all have theirs still
 _DEAF_AFTER = 10.0  # seconds between two rounds, after which silence is no agent's fault
 
 
 class ServerKeeper:
-    """`expel` cuts an agent off at the broker, `restore` lets it in again."""
+    """`expel` cuts an agent off at the broker, `restore` lets it in again. `certificates`: each server gets
+    its own."""
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class ServerKeeper:
         *,
         expel: Callable[[str], Awaitable[None]],
         restore: Callable[[str], Awaitable[None]],
+        certificates: Certificates | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
         self._servers, self._agents, self._clock = servers, agents, clock
+        self._certificates, self._certified = certificates, set[str]()
         self._expel, self._restore = expel, restore
         self._deadlines = deadlines or Deadlines()
-        self._listening_since = self._looked_at = clock.now()
+        self._listening_since = self._looked_at = self._certified_at = clock.now()
 
     async def keep(self) -> None:
         """Until it is canceled."""
@@ -71,6 +77,16 @@ class ServerKeeper:
             elif agent.state != AgentState.REVOKED:
                 await self._find(agent)
         await self._servers.finish_removals()
+        if self._certificates is not None:
+            await self._certify(self._certificates, {one.name for one in live if not one.forgotten})
+
+    async def _certify(self, certificates: Certificates, names: set[str]) -> None:
+        if self._clock.now() - self._certified_at >= _CERTIFY_AGAIN:
+            self._certified, self._certified_at = set(), self._clock.now()
+        self._certified &= names
+        for name in sorted(names - self._certified)[:_CERTIFIED_AT_ONCE]:
+            await certificates.ensure(name)
+            self._certified.add(name)
 
     def _heard(self, agent: Agent) -> bool:
         return agent.alive(self._clock.wall(), self._deadlines.heard)
