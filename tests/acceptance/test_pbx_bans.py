@@ -68,3 +68,22 @@ def test_bans_of_a_pbx_are_found_without_its_socket(
         for words in (("release",), ("list", "192.0.2.1"), ("release", "pbx.example.com"), ("forget", "1")):
             assert asked(capsys, *words)[0] == 2
     assert list((tmp_path / "callwright").iterdir()) == []
+
+
+def test_running_pbx_reads_its_plan_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, control = tmp_path / "pbx.yaml", ("--control", str(tmp_path / "pbx.sock"))
+    plan.write_text("users: {1001: a}")
+    port = free_port()
+    words = ("pbx", "--listen", f"{LOOPBACK}:{port}", "--plan", str(plan), *control)
+    register = ["register", f"sip:1002@{LOOPBACK}:{port}", "--password", "b", "--json"]
+    with start_callwright(tmp_path, *words) as pbx:
+        pbx.wait_for("Ctrl-C ends")
+        assert run(register) == 1
+        plan.write_text("users: {1001: a, 1002: b}")
+        assert run(["pbx", "reload", *control]) == 0
+        assert run(register) == 0
+        plan.write_text("users: {1001: a, 1002: {}}")
+        capsys.readouterr()
+        assert run(["pbx", "reload", *control]) == 2
+        assert "users 1002: password is missing" in capsys.readouterr().err
+        assert run(register) == 0, "the plan before goes on to count"

@@ -49,3 +49,35 @@ def test_a_bad_file_of_accounts_is_told_by_name(
     file.write_text(text)
     assert run(["pbx", "--accounts", str(file), "--listen", "127.0.0.1:0"]) == 2
     assert sentence in capsys.readouterr().err
+
+
+PLAN = "users: {1001: {password: a, forwarding: {busy: 600}}}\ngroups: {600: {members: [1001]}}\n"
+
+
+def test_plan_without_a_problem_passes_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pbx.yaml"
+    file.write_text(PLAN)
+    assert run(["pbx", "check", str(file)]) == 0
+    assert "1 accounts, 1 other numbers, no problem" in capsys.readouterr().out
+
+
+def test_problems_of_a_plan_fail_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pbx.yaml"
+    file.write_text(PLAN.replace("busy: 600", "busy: 700"))
+    assert run(["pbx", "check", str(file), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["problems"] == ["account 1001, forwarding: '700' is no number of this PBX."]
+
+
+def test_way_of_a_number_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pbx.yaml"
+    file.write_text(PLAN)
+    assert run(["pbx", "route", "600", "--plan", str(file)]) == 0
+    assert capsys.readouterr().out == "600: group, rings 1001 at once for 20 s\n"
+
+
+def test_bad_plan_is_refused_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pbx.yaml"
+    file.write_text("users: {1001: {}}")
+    assert run(["pbx", "--plan", str(file), "--listen", "127.0.0.1:0"]) == 2
+    assert "pbx.yaml: users 1001: password is missing" in capsys.readouterr().err

@@ -51,6 +51,7 @@ def groups(ring: Route) -> list[list[str]]:
 def test_an_account_is_rung_where_it_registered(target: str) -> None:
     ring = dial(target, "<sip:1001@192.0.2.50:5070>")
     assert isinstance(ring, Ring)
+    assert ring.account is not None
     assert ring.account.user == "1001"
     assert groups(ring) == [["sip:1001@192.0.2.50:5070"]]
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.path import MediaPaths
+from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import CallRecord
 from callwright.pbx.registrar import Registrar
 from callwright.sip.call import Call
@@ -39,6 +40,11 @@ def description(port: int = 40_000, *, host: str = "192.0.2.9", direction: str =
     lines = ["v=0", f"o=- {port} 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
     lines += [f"m=audio {port} RTP/AVP 0", "a=rtpmap:0 PCMU/8000", f"a={direction}", ""]
     return "\r\n".join(lines).encode()
+
+
+def account(user: str, **wishes: Any) -> PbxAccount:
+    """An account with the password that the phones of this exchange have."""
+    return PbxAccount(user, f"secret of {user}", f"Name {user}", **wishes)
 
 
 def wall_at(now: float) -> float:
@@ -120,13 +126,14 @@ class Exchange:
         paths: MediaPaths | None = None,
         users: tuple[str, ...] = ("1001", "1002", "1003"),
         seed: int = 5,
+        plan: PbxPlan | None = None,
     ) -> None:
         self.clock = Clock()
-        accounts = PbxAccounts(
-            DOMAIN, [PbxAccount(user, f"secret of {user}", f"Name {user}") for user in users]
+        known = plan or PbxPlan(tuple(account(user) for user in users))
+        self.registrar = Registrar(PbxAccounts(DOMAIN, known.accounts))
+        self.pbx = B2bua(
+            self.registrar, config or B2buaConfig(), seeded_entropy(seed), wall_at, paths, plan=known
         )
-        self.registrar = Registrar(accounts)
-        self.pbx = B2bua(self.registrar, config or B2buaConfig(), seeded_entropy(seed), wall_at, paths)
         self.phones: dict[Address, PhoneAt] = {}
         self.fate = fate
         self.log: list[Sent] = []

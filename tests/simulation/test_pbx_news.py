@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from callwright.dispatch.messages.calls import CallNews, CallStep
-from callwright.pbx import b2bua
 from callwright.pbx.news import news_of
 from callwright.pbx.record import CallEvent
-from callwright.pbx.routing import Queue
-from callwright.sip.events import CallAnswered, CallFailed, CallReceived
+from callwright.sip.events import CallAnswered, CallReceived
 from tests.simulation.exchange import ANSWER, Exchange, PhoneAt, wall_at
 
 
@@ -65,13 +63,3 @@ def test_identities_are_version_7_and_sort_by_time() -> None:
     assert ids == sorted(set(ids))
     assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
     assert [record.number for record in exchange.pbx.calls] == [1, 2, 3]
-
-
-def test_a_route_that_nothing_here_carries_out_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(b2bua, "route", lambda *_, **__: Queue("sales"))
-    exchange = Exchange()
-    alice = exchange.phone("1001")
-    alice.call("1002")
-    exchange.pass_time(0)
-    failed = alice.one(CallFailed)
-    assert (failed.status, failed.reason) == (501, "Not Implemented (no queue here)")

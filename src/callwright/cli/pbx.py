@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,20 +11,25 @@ import typer
 
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, LogFormatFlag, TraceFlag, VerboseFlag, log_as, print_json
-from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
+from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
 from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
     from callwright.pbx.accounts import PbxAccount
+    from callwright.pbx.plan import PbxPlan
     from callwright.pbx.record import CallRecord, PbxEvent
     from callwright.pbx.server import Pbx, PbxConfig
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, subcommand_metavar="[bans]")
+app = typer.Typer(
+    rich_markup_mode="rich", add_completion=False, subcommand_metavar="[bans|check|reload|route]"
+)
 
 ControlOption = Annotated[
     Path | None,
     typer.Option(
-        "--control", metavar="PATH", help="Socket over which `callwright pbx bans` speaks to this PBX."
+        "--control",
+        metavar="PATH",
+        help="Socket over which `callwright pbx bans` and `pbx reload` speak to this PBX.",
     ),
 ]
 
@@ -33,6 +39,12 @@ _EXAMPLES = """
   callwright pbx --listen 127.0.0.1:5060 --account 1001:secret --account 1002:secret
 
   callwright pbx --listen 192.0.2.7:5060 --domain pbx.test --accounts accounts.yaml --relay
+
+  callwright pbx --listen 192.0.2.7:5060 --plan pbx.yaml
+
+  callwright pbx check pbx.yaml
+
+  callwright pbx route 600 --plan pbx.yaml
 
   callwright pbx bans release 203.0.113.9
 
@@ -66,6 +78,14 @@ def pbx(
     ] = None,
     accounts: Annotated[
         Path | None, typer.Option("--accounts", metavar="FILE", help="Accounts from a YAML or CSV file.")
+    ] = None,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="Users, groups and other numbers from a YAML file; see docs/pbx.md.",
+        ),
     ] = None,
     transport: Annotated[
         list[str] | None,
@@ -105,6 +125,9 @@ def pbx(
     trace_sip: TraceFlag = False,
 ) -> int:
     """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
+    from callwright.cli import pbx_plan
+    from callwright.pbx.plan import PbxPlan
+
     if context.invoked_subcommand is not None:
         return 0
     log_as(log_format, stdout=not as_json)
@@ -123,10 +146,12 @@ def pbx(
     if "tls" in names and cert is None:
         raise Refused("--transport tls needs a certificate", "Add --cert FILE and --key FILE.")
     phone = flags.phone_config(advertise=advertise, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key)
-    people = [*map(_account, account or ()), *(_read_accounts(accounts) if accounts else ())]
-    if not people:
+    people = [*map(pbx_plan.account, account or ()), *(pbx_plan.read_accounts(accounts) if accounts else ())]
+    plan = pbx_plan.read(plan_file) if plan_file is not None else PbxPlan()
+    if not people and not plan.accounts:
         raise Refused(
-            "a PBX without accounts serves nobody", "Add --account 1001:secret, or --accounts FILE."
+            "a PBX without accounts serves nobody",
+            "Add --account 1001:secret, --accounts FILE or --plan FILE.",
         )
     if domain is None:
         domain = "callwright.invalid" if host in WILDCARDS else host
@@ -147,8 +172,12 @@ def pbx(
             algorithms=tuple(digest or ("MD5",)),
             permitted=tuple(permit or ()),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
+            plan=plan,
         )
-        calls = run_async(lambda stop: _serve(config, control, stop, verbose, trace_sip))
+        for problem in plan.problems():
+            say(problem)
+        files = _Files(accounts, plan_file, tuple(map(pbx_plan.account, account or ())))
+        calls = run_async(lambda stop: _serve(config, control, files, stop, verbose, trace_sip))
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:
@@ -200,8 +229,82 @@ def bans(
     return 0
 
 
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file of --plan.")],
+    as_json: JsonFlag = False,
+) -> int:
+    """Read a file of --plan and name every number and user in it that does not exist: exit 0 or 1."""
+    from callwright.cli import pbx_plan
+
+    problems = pbx_plan.check(file)
+    if as_json:
+        print_json({"verdict": "failed" if problems else "passed", "problems": problems})
+    else:
+        pbx_plan.show_check(file, problems)
+    return EXIT_FAILED if problems else 0
+
+
+@app.command("reload")
+def reload(control: ControlOption = None, as_json: JsonFlag = False) -> int:
+    """Have a running PBX read --plan and --accounts anew. No call is dropped, no phone is forgotten."""
+    from callwright.cli import pbx_bans
+
+    answer = pbx_bans.ask(control, ["reload"])
+    if not answer.get("ok"):
+        raise Refused(str(answer.get("error")))
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"reloaded: {answer['accounts']} accounts")
+    return 0
+
+
+@app.command("route")
+def route(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="What somebody dials.")],
+    plan_file: Annotated[Path, typer.Option("--plan", metavar="FILE", help="The file of --plan.")],
+    as_json: JsonFlag = False,
+) -> int:
+    """Explain the way of a dialled number, rule by rule."""
+    from callwright.cli import pbx_plan
+    from callwright.cli.console import show
+    from callwright.pbx.explain import explain
+
+    lines = explain(pbx_plan.read(plan_file), number)
+    if as_json:
+        print_json({"number": number, "way": lines})
+    else:
+        for line in lines:
+            show(line)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What `callwright pbx reload` reads anew. `typed`: accounts of the command line."""
+
+    accounts: Path | None
+    numbers: Path | None
+    typed: tuple[PbxAccount, ...]
+
+    def plan(self) -> PbxPlan:
+        """Raises Refused, ValueError."""
+        from callwright.cli import pbx_plan
+        from callwright.pbx.plan import PbxPlan
+
+        plan = pbx_plan.read(self.numbers) if self.numbers is not None else PbxPlan()
+        people = [*self.typed, *(pbx_plan.read_accounts(self.accounts) if self.accounts else ())]
+        return replace(plan, accounts=(*people, *plan.accounts))
+
+
 async def _serve(
-    config: PbxConfig, control: Path | None, stop: asyncio.Event, verbose: bool, trace_sip: bool
+    config: PbxConfig,
+    control: Path | None,
+    files: _Files,
+    stop: asyncio.Event,
+    verbose: bool,
+    trace_sip: bool,
 ) -> list[CallRecord]:
     from callwright.pbx.server import Pbx
     from callwright.phone.guarding import guarded
@@ -213,10 +316,10 @@ async def _serve(
 
     with guarded() as guard:
         pbx = Pbx(config, taps=flags.taps_for(trace_sip), call_guard=guard, on_event=told, on_warning=say)
-        return await _served(pbx, control, stop)
+        return await _served(pbx, control, files, stop)
 
 
-async def _served(pbx: Pbx, control: Path | None, stop: asyncio.Event) -> list[CallRecord]:
+async def _served(pbx: Pbx, control: Path | None, files: _Files, stop: asyncio.Event) -> list[CallRecord]:
     from callwright.cli.pbx_bans import Door, folder
     from callwright.net.driver import BindFailed
     from callwright.net.tls import TlsConfigurationError
@@ -232,7 +335,18 @@ async def _served(pbx: Pbx, control: Path | None, stop: asyncio.Event) -> list[C
         say(f"listening on {transport.value.lower()} {address}")
     media = "relayed" if config.relay else "direct"
     say(f"domain {config.domain}, {len(pbx.accounts)} accounts, media {media}; Ctrl-C ends")
-    door = Door(pbx, control or folder() / f"pbx-{pbx.address.port}.sock")
+
+    def reload() -> None:
+        try:
+            plan = files.plan()
+        except Refused as refused:
+            raise ValueError(refused.message) from None
+        pbx.adopt(plan)
+        say(f"reloaded: {len(pbx.accounts)} accounts")
+        for problem in plan.problems():
+            say(problem)
+
+    door = Door(pbx, control or folder() / f"pbx-{pbx.address.port}.sock", reload)
     try:
         await door.open()
     except OSError as error:
@@ -297,65 +411,3 @@ def _call_json(record: CallRecord) -> dict[str, Any]:
         "branches": [asdict(branch) for branch in record.branches],
         "relayed": None if record.relayed is None else asdict(record.relayed),
     }
-
-
-def _account(text: str) -> PbxAccount:
-    from callwright.pbx.accounts import PbxAccount
-
-    user, colon, secret = text.partition(":")
-    if not user or not colon or not secret:
-        raise Refused("--account takes USER:SECRET", "For example: --account 1001:secret")
-    return PbxAccount(user, secret)
-
-
-def _read_accounts(file: Path) -> list[PbxAccount]:
-    """Accounts of a YAML or CSV file; raises Refused with the file and the line where that is known."""
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"--accounts {file}: {error}") from None
-    if file.suffix.lower() in (".yaml", ".yml", ".json"):
-        return _accounts_of_yaml(file, text)
-    return _accounts_of_csv(file, text)
-
-
-def _accounts_of_yaml(file: Path, text: str) -> list[PbxAccount]:
-    import yaml
-
-    from callwright.pbx.accounts import PbxAccount
-
-    try:
-        # BaseLoader reads every scalar as text: 0043123 stays itself, and so does the secret `no`.
-        document = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise Refused(f"--accounts {file}: {error}") from None
-    if not isinstance(document, dict):
-        raise Refused(
-            f"--accounts {file}: a mapping of user to secret is needed", "For example: 1001: secret"
-        )
-    found: list[PbxAccount] = []
-    for user, wanted in document.items():
-        fields = {"secret": wanted} if isinstance(wanted, str) else wanted
-        if not isinstance(fields, dict) or not fields.get("secret"):
-            raise Refused(f"--accounts {file}: {user} has no secret")
-        unknown = set(fields) - {"secret", "display_name"}
-        if unknown:
-            raise Refused(f"--accounts {file}: {user}: {sorted(unknown)[0]!r} is not known")
-        found.append(PbxAccount(str(user), str(fields["secret"]), str(fields.get("display_name", ""))))
-    return found
-
-
-def _accounts_of_csv(file: Path, text: str) -> list[PbxAccount]:
-    import csv
-
-    from callwright.pbx.accounts import PbxAccount
-
-    found: list[PbxAccount] = []
-    for number, row in enumerate(csv.reader(text.splitlines()), 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["user", "secret"]):
-            continue
-        if not 2 <= len(cells) <= 3 or not cells[0] or not cells[1]:
-            raise Refused(f"--accounts {file}: line {number} is not user,secret or user,secret,display_name")
-        found.append(PbxAccount(*cells))
-    return found

@@ -1,6 +1,7 @@
-"""Bans of a running PBX, over a socket that only its owner may write to: listed, ended, and prevented.
+"""A running PBX, over a socket that only its owner may write to: bans listed, ended, and prevented; its plan
+read anew.
 
-A command is a line (`list`, `release ADDRESS`, `permit ADDRESS`), the answer a line of JSON.
+A command is a line (`list`, `release ADDRESS`, `permit ADDRESS`, `reload`), the answer a line of JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +37,10 @@ def folder() -> Path:
 
 
 class Door:
-    """The PBX's end of the socket. `open` raises OSError."""
+    """The PBX's end of the socket. `open` raises OSError. `reload` reads the plan anew (ValueError)."""
 
-    def __init__(self, pbx: Pbx, path: Path) -> None:
-        self._pbx, self.path = pbx, path
+    def __init__(self, pbx: Pbx, path: Path, reload: Callable[[], None]) -> None:
+        self._pbx, self.path, self._reload = pbx, path, reload
         self._server: asyncio.AbstractServer | None = None
 
     async def open(self) -> None:
@@ -81,9 +83,13 @@ class Door:
                     ended = self._pbx.release(place)
                 case ["permit", place]:
                     ended = self._pbx.permit(place)
+                case ["reload"]:
+                    self._reload()
+                    return {"ok": True, "accounts": len(self._pbx.accounts)}
                 case _:
                     raise ValueError(
-                        f"{' '.join(words)[:80]!r} is not a command; the commands are {', '.join(ACTIONS)}"
+                        f"{' '.join(words)[:80]!r} is not a command; "
+                        f"the commands are {', '.join(ACTIONS)}, reload"
                     )
         except ValueError as error:
             return {"ok": False, "error": str(error)}

@@ -259,9 +259,9 @@ class Platform:
         kept = folder / "port"
         port = free_udp_port("127.0.0.1", int(kept.read_text()) if kept.is_file() else 0)
         kept.write_text(str(port))
-        child = self._child(
-            "pbx", "callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts)
-        )
+        plan = folder / "pbx.yaml"
+        words = ("callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts))
+        child = self._child("pbx", *words, *(("--plan", str(plan)) if plan.is_file() else ()))
         child.hears = pbx_hears("127.0.0.1", port)
         await self._supervisor.start(child)
         await first_start.keep_pbx_credentials(services, folder, port)

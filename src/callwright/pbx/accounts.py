@@ -7,16 +7,51 @@ from dataclasses import dataclass, field
 
 from callwright.sip.uri import Uri
 
-__all__ = ["PbxAccount", "PbxAccounts"]
+__all__ = ["NO_FORWARDING", "Forwarding", "PbxAccount", "PbxAccounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """Where calls of an account go instead: numbers of the PBX; empty: nowhere.
+
+    ``always`` rings none of its phones. ``busy`` counts do-not-disturb and a call that was declined too,
+    ``no_answer`` begins after ``after`` seconds of ringing. ``unreachable``: no phone is registered, or none
+    answers; empty: as ``no_answer``.
+    """
+
+    always: str = ""
+    busy: str = ""
+    no_answer: str = ""
+    unreachable: str = ""
+    after: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.after <= 600:
+            raise ValueError(f"Forwarding without an answer begins after 1 to 600 s, not {self.after:g} s.")
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """All numbers that it names."""
+        return tuple(filter(None, (self.always, self.busy, self.no_answer, self.unreachable)))
+
+
+NO_FORWARDING = Forwarding()
 
 
 @dataclass(frozen=True, slots=True)
 class PbxAccount:
-    """One line. ``user`` is both the user part of its address-of-record and the username of its digest."""
+    """One line. ``user`` is both the user part of its address-of-record and the username of its digest.
+
+    ``extension``: another number by which it is called. ``display_name`` is what callees see where the phone
+    says none.
+    """
 
     user: str
     secret: str = field(repr=False)
     display_name: str = ""
+    extension: str = ""
+    do_not_disturb: bool = False
+    forwarding: Forwarding = NO_FORWARDING
 
 
 class PbxAccounts:
@@ -42,16 +77,32 @@ class PbxAccounts:
         self._ports = frozenset(ports)
         self._is_ours = is_ours
         self._accounts: dict[str, PbxAccount] = {}
-        for account in accounts:
-            if not account.user or account.user in self._accounts:
-                raise ValueError(f"The account {account.user!r} has no name or is there twice.")
-            self._accounts[account.user] = account
+        self._by_number: dict[str, PbxAccount] = {}
+        self.replace(accounts)
 
     def __iter__(self) -> Iterator[PbxAccount]:
         return iter(self._accounts.values())
 
     def __len__(self) -> int:
         return len(self._accounts)
+
+    def replace(self, accounts: Iterable[PbxAccount]) -> None:
+        """From now on these alone. Raises ValueError, and changes nothing, when two share a number."""
+        by_user: dict[str, PbxAccount] = {}
+        by_number: dict[str, PbxAccount] = {}
+        for account in accounts:
+            if not account.user or account.user in by_user:
+                raise ValueError(f"The account {account.user!r} has no name or is there twice.")
+            by_user[account.user] = account
+            for number in {account.user, account.extension} - {""}:
+                if number in by_number:
+                    raise ValueError(f"Two accounts have the number {number!r}.")
+                by_number[number] = account
+        self._accounts, self._by_number = by_user, by_number
+
+    def dialled(self, number: str | None) -> PbxAccount | None:
+        """The account that is called by a number: its user or its extension."""
+        return None if number is None else self._by_number.get(number)
 
     def find(self, user: str | None) -> PbxAccount | None:
         """The account of a user part (case matters: RFC 3261 section 19.1.4)."""

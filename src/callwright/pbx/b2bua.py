@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from dataclasses import dataclass, field
 
 from callwright.net.entropy import Entropy, uuid7
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
-from callwright.pbx.bridge import Bridge, Invitation
+from callwright.pbx.bridge import Bridge
 from callwright.pbx.errand import Errand
 from callwright.pbx.guard import Ban, GuessGuard, place_of
 from callwright.pbx.passage import (
@@ -28,13 +27,14 @@ from callwright.pbx.passage import (
     identity_headers,
     onward,
 )
-from callwright.pbx.path import DirectPaths, MediaPaths, NoMediaPath
+from callwright.pbx.path import DirectPaths, MediaPaths
+from callwright.pbx.placing import Placing
+from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
     CallEvent,
     CallFinished,
-    CallPlaced,
     CallRecord,
     PbxEvent,
     SourceBanned,
@@ -42,16 +42,8 @@ from callwright.pbx.record import (
 )
 from callwright.pbx.registrar import Binding, Change, Registrar
 from callwright.pbx.routing import (
-    Conference,
-    Mailbox,
-    Play,
-    Queue,
     Refuse,
-    Ring,
-    Route,
     Strategy,
-    Trunk,
-    route,
 )
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
@@ -60,7 +52,6 @@ from callwright.sip.client_request import ClientRequest
 from callwright.sip.config import EndpointConfig, HopFor, Limits
 from callwright.sip.digest_server import DigestServer, Verdict
 from callwright.sip.endpoint import Endpoint, Transmission
-from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request
 from callwright.sip.timers import Agenda, Timers
 from callwright.sip.transaction.server import ServerTransaction
@@ -110,7 +101,7 @@ class B2buaConfig:
 class B2bua:
     """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first.
 
-    `wall_at`: unix seconds at a moment of `now`.
+    `wall_at`: unix seconds at a moment of `now`. `plan`: by default the accounts of the registrar alone.
     """
 
     def __init__(
@@ -121,6 +112,7 @@ class B2bua:
         wall_at: Callable[[float], float],
         paths: MediaPaths | None = None,
         guard: GuessGuard | None = None,
+        plan: PbxPlan | None = None,
     ) -> None:
         self.config = config
         self._entropy, self._wall_at = entropy, wall_at
@@ -129,7 +121,9 @@ class B2bua:
         self.registrar = registrar
         self.agenda = Agenda()
         self._accounts: PbxAccounts = registrar.accounts
-        self._paths: MediaPaths = paths or DirectPaths()
+        self._placing = Placing(
+            self, registrar, paths or DirectPaths(), plan or PbxPlan(tuple(registrar.accounts))
+        )
         self._is_own: Callable[[Hop], bool] = lambda hop: False
         self._digest = DigestServer(self._accounts.domain, entropy, algorithms=config.algorithms)
         self.endpoint = Endpoint(
@@ -201,6 +195,17 @@ class B2bua:
         self._is_own = is_own
 
     @property
+    def plan(self) -> PbxPlan:
+        """Accounts and all other numbers, as they are now."""
+        return self._placing.plan
+
+    def adopt(self, plan: PbxPlan, now: float) -> None:
+        """From now on this plan. Calls go on; accounts that are no longer there lose their contacts."""
+        self._accounts.replace(plan.accounts)
+        self._placing.plan = plan
+        self._changed(self.registrar.forget_strangers(), now)
+
+    @property
     def calls(self) -> list[CallRecord]:
         """Records of the last 1,000 finished calls and of all live ones."""
         return [*self._finished, *(bridge.record for bridge in self._bridges)]
@@ -230,6 +235,22 @@ class B2bua:
         """Our address for media towards the other end of `hop`."""
         return self.config.advertise_host or hop.local.host
 
+    @property
+    def permission(self) -> Permission:
+        return self.config.permission
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.config.strategy
+
+    def is_own(self, hop: Hop) -> bool:
+        """The hop leads back to us."""
+        return self._is_own(hop)
+
+    def address_of(self, user: str) -> NameAddr:
+        """To towards an account."""
+        return NameAddr("", Uri("sip", escaped(user), None, self._accounts.domain))
+
     def way_to(self, binding: Binding) -> PermittedHop:
         """Where requests to a binding go: always to the host that it registered from."""
         return self.config.permission.led(binding.next_hop, binding.hop)
@@ -244,6 +265,15 @@ class B2bua:
 
     def tell(self, event: CallEvent) -> None:
         """Something became of a call."""
+        self._events.append(event)
+
+    def joined(self, bridge: Bridge) -> None:
+        """A call lives from now on."""
+        self._bridges[bridge] = None
+
+    def turned_away(self, record: CallRecord, event: CallFinished) -> None:
+        """A call was refused before anything rang."""
+        self._finished.append(record)
         self._events.append(event)
 
     def concluded(self, bridge: Bridge, now: float) -> None:
@@ -387,86 +417,16 @@ class B2bua:
             started_at=now,
             began=began,
         )
-        found = self._route_of(request, target, account, now)
-        if isinstance(found, Ring) and self._too_many(account):
-            found = Refuse(503, "Service Unavailable (too many calls)")
-        if isinstance(found, Ring):
-            self._ring(call, request, account, found, record, now)
-        else:
-            self._turn_away(call, found, record, now)
+        self._placing.place(call, request, account, record, now)
 
-    def _ring(
-        self,
-        call: Call,
-        request: Request,
-        account: PbxAccount | None,
-        ring: Ring,
-        record: CallRecord,
-        now: float,
-    ) -> None:
-        """Call the contacts, and join the first that answers with the caller."""
-        if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
-            # Behind a NAT, and no proxy in between: back the way it came.
-            call.use_hop(self.config.permission.led(call.hop, call.hop))
-        hops = [binding.next_hop for group in ring.groups for binding in group]
-        try:
-            path = self._paths.open(call.hop, hops, now)
-        except NoMediaPath as error:
-            refuse = Refuse(503, f"Service Unavailable ({error.reason})")
-            self._turn_away(call, refuse, record, now)
-            return
-        headers = onward(request.headers, hops_left(request))
-        headers += identity_headers(request, account, self._accounts.domain)
-        invitation = Invitation(
-            caller_address(request, account, self._accounts.domain),
-            NameAddr("", self._address_of(ring.account)),
-            tuple(headers),
-        )
-        bridge = Bridge(self, call, invitation, ring.groups, path, record)
-        self._bridges[bridge] = None
-        self._events.append(CallPlaced(now, record))
-        bridge.start(now)
-
-    def _turn_away(self, call: Call, refusal: Refuse, record: CallRecord, now: float) -> None:
-        headers = [("Retry-After", "10")] if refusal.status == 503 else []
-        call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
-        record.ended_at, record.ended_by = now, "pbx"
-        record.status, record.reason = refusal.status, refusal.reason
-        self._finished.append(record)
-        self._events.append(CallFinished(now, record))
-
-    def _route_of(
-        self, request: Request, target: Uri, account: PbxAccount | None, now: float
-    ) -> Ring | Refuse:
-        """Whom a request means, without the contacts that would lead back to us."""
-        if hops_left(request) < 0:
-            return Refuse(483, "Too Many Hops")
-        found: Route = route(target, self._accounts, self.registrar, now, strategy=self.config.strategy)
-        match found:
-            case Refuse(404 | 480) if account is None:
-                return _UNREACHABLE  # a stranger does not learn which accounts there are
-            case Refuse():
-                return found
-            case Ring():
-                groups = [tuple(b for b in group if not self._is_own(b.next_hop)) for group in found.groups]
-                if not any(groups):
-                    return Refuse(482, "Loop Detected (the contact is this PBX)")
-                return replace(found, groups=tuple(group for group in groups if group))
-            case Play() | Queue() | Mailbox() | Conference() | Trunk():
-                return Refuse(501, f"Not Implemented (no {type(found).__name__.lower()} here)")
-            case _:
-                assert_never(found)
-
-    def _too_many(self, account: PbxAccount | None) -> bool:
+    def too_many(self, account: PbxAccount | None) -> bool:
+        """No further call of that account may begin."""
         if len(self._bridges) >= self.config.max_calls:
             return True
         if account is None:
             return False
         mine = sum(bridge.record.caller == account.user for bridge in self._bridges)
         return mine >= self.config.max_calls_per_account
-
-    def _address_of(self, account: PbxAccount) -> Uri:
-        return Uri("sip", escaped(account.user), None, self._accounts.domain)
 
     # -- other requests outside of a dialog
 
@@ -502,7 +462,7 @@ class B2bua:
         self, transaction: ServerTransaction, request: Request, account: PbxAccount | None, now: float
     ) -> None:
         """MESSAGE, OPTIONS to an account: to all its contacts; the first 2xx is the answer."""
-        found = self._route_of(request, request.target, account, now)
+        found = self._placing.reached(request, request.target, account, now)
         if isinstance(found, Refuse):
             self.endpoint.respond(transaction, found.status, now=now, reason=found.reason)
             return
@@ -515,7 +475,7 @@ class B2bua:
                 request.method,
                 binding.contact,
                 local=caller_address(request, account, self._accounts.domain),
-                remote=NameAddr("", self._address_of(found.account)),
+                remote=self.address_of(binding.user),
                 hop=self.way_to(binding),
                 now=now,
                 body=request.body,
@@ -531,16 +491,3 @@ def _registers(request: Request) -> bool:
 
 def _is_answered(received: ServerTransaction | Call) -> bool:
     return received.answered if isinstance(received, ServerTransaction) else received.over
-
-
-def _is_alone(request: Request) -> bool:
-    """No proxy stands between the caller and us."""
-    return len(request.headers.get_all("via")) == 1 and "record-route" not in request.headers
-
-
-def _contact_host(request: Request) -> str | None:
-    try:
-        contacts = request.headers.contact
-    except SipSyntaxError:
-        return None
-    return contacts[0].uri.host if contacts else None

@@ -6,7 +6,7 @@ elsewhere", RFC 3326). From then on what happens on one leg is done on the other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,18 +37,26 @@ from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 
-__all__ = ["Bridge", "BridgeHost", "Invitation"]
+__all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation"]
 
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What every leg towards the callee says: From, To, headers."""
+    """What every leg towards the callee says: From and headers."""
 
     local: NameAddr
-    remote: NameAddr
     headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Contacts to ring at once. `seconds`: when to give up; None: as long as the caller waits."""
+
+    invitation: Invitation
+    bindings: tuple[Binding, ...]
+    seconds: float | None = None
 
 
 class BridgeHost(Protocol):
@@ -69,6 +77,10 @@ class BridgeHost(Protocol):
 
     def way_to(self, binding: Binding) -> PermittedHop:
         """Where requests to a binding go."""
+        ...
+
+    def address_of(self, user: str) -> NameAddr:
+        """To towards an account."""
         ...
 
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
@@ -95,23 +107,28 @@ class Leg:
 
 
 class Bridge:
-    """Joins one inbound call with what answers it."""
+    """Joins one inbound call with what answers it.
+
+    `onward(final, now)` is asked when all attempts came to nothing: whether it has extended, refused or taken
+    over the call; else the caller gets that final response.
+    """
 
     def __init__(
         self,
         host: BridgeHost,
         caller: Call,
-        invitation: Invitation,
-        groups: tuple[tuple[Binding, ...], ...],
+        attempts: Iterable[Attempt],
         path: MediaPath,
         record: CallRecord,
+        onward: Callable[[Final, float], bool] = lambda final, now: False,
     ) -> None:
         self.caller = caller
         self.record = record
         self.over = False
         self._host = host
-        self._invitation = invitation
-        self._groups = list(groups)
+        self._attempts = list(attempts)
+        self._giving_up: Alarm | None = None  # of the present attempt
+        self._onward = onward
         self._path = path
         self._legs: list[Leg] = []
         self._finals: list[Final] = []
@@ -124,37 +141,66 @@ class Bridge:
     # -- placing
 
     def start(self, now: float) -> None:
-        """Ring the first group of contacts."""
+        """Ring the contacts of the first attempt."""
+        self._ring_next(now)
+
+    def admit(self, callees: Sequence[Hop]) -> None:
+        """Others may be called too."""
+        self._path.admit(callees)
+
+    def extend(self, attempts: Iterable[Attempt], now: float) -> None:
+        """Ring further contacts; what became of those before is no longer told to the caller."""
+        self._finals.clear()
+        self._attempts += attempts
         self._ring_next(now)
 
     def _ring_next(self, now: float) -> None:
-        while self._groups and not self._ringing and not self.over:
-            for binding in self._groups.pop(0):
-                self._place(binding, now)
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        while self._attempts and not self._ringing and not self.over:
+            attempt = self._attempts.pop(0)
+            for binding in attempt.bindings:
+                self._place(attempt.invitation, binding, now)
+            if attempt.seconds is not None and self._ringing:
+                self._giving_up = self._host.agenda.at(now + attempt.seconds, self._no_answer)
         if not self._ringing and not self.over:
-            self._refuse(best_of(self._finals), now)
+            self._fail(best_of(self._finals), now)
 
-    def _place(self, binding: Binding, now: float) -> None:
+    def _no_answer(self, now: float) -> None:
+        if self.over or self._callee is not None or not self._ringing:
+            return
+        self._cancel_ringing([], now)
+        self._finals.append(Final(408, "Request Timeout (nobody answered)"))
+        self._ring_next(now)
+
+    def _fail(self, final: Final, now: float) -> None:
+        """Nobody has answered, and nobody is left."""
+        self._attempts.clear()
+        self._cancel_ringing([], now)
+        if not self._onward(final, now):
+            self.refuse(final, now)
+
+    def _place(self, invitation: Invitation, binding: Binding, now: float) -> None:
         if self.over:
             return
         hop = self._host.way_to(binding)
         try:
             offer = self._moved(self.caller.request, LegSide.CALLER, self.caller.hop, hop)
         except SdpError as error:
-            self._refuse(Final(488, f"Not Acceptable Here ({error})"), now)
+            self.refuse(Final(488, f"Not Acceptable Here ({error})"), now)
             return
         except NoMediaPath as error:
             self._finals.append(Final(503, f"Service Unavailable ({error.reason})"))
             return
         call = self._host.endpoint.invite(
             binding.contact,
-            local=self._invitation.local,
-            remote=self._invitation.remote,
+            local=invitation.local,
+            remote=self._host.address_of(binding.user),
             hop=hop,
             now=now,
             body=offer.body,
             content_type=offer.content_type,
-            headers=self._invitation.headers,
+            headers=invitation.headers,
         )
         if binding.behind_nat:
             call.use_hop(hop)  # its Contact leads nowhere from here
@@ -286,7 +332,9 @@ class Bridge:
             return
         leg.final = Final(response.status, response.reason)
         self._callee = leg.call
-        self._groups.clear()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        self._attempts.clear()
         self._cancel_ringing([ELSEWHERE], now)
         if not self.caller.answer(
             body.body, now=now, content_type=body.content_type, headers=passing(response.headers)
@@ -323,14 +371,15 @@ class Bridge:
             return
         self._finals.append(final)
         if final.status >= 600:  # RFC 3261 16.7 item 5: nobody else is to be asked
-            self._refuse(final, now)
+            self._fail(final, now)
         elif not self._ringing:
             self._ring_next(now)
 
-    def _refuse(self, final: Final, now: float) -> None:
+    def refuse(self, final: Final, now: float) -> None:
+        """Tell the caller that nobody answers."""
         if self.over:
             return
-        self._groups.clear()
+        self._attempts.clear()
         self._cancel_ringing([], now)
         self.caller.reject(
             final.status,
@@ -348,7 +397,7 @@ class Bridge:
             leg.call.cancel(now=now, headers=headers)
 
     def _drop_legs(self, now: float, reasons: HeaderPairs) -> None:
-        self._groups.clear()
+        self._attempts.clear()
         self._cancel_ringing(reasons, now)
         if self._callee is not None:
             self._callee.hangup(now=now, headers=reasons)
@@ -454,8 +503,9 @@ class Bridge:
         if self.over:
             return
         self.over = True
-        for alarm in self._alarms:
-            alarm.cancel()
+        for alarm in (*self._alarms, self._giving_up):
+            if alarm is not None:
+                alarm.cancel()
         record = self.record
         record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
         record.relayed = self._path.close()

@@ -43,6 +43,10 @@ class MediaPath(Protocol):
         """
         ...
 
+    def admit(self, callees: Sequence[Hop]) -> None:
+        """Others are called too: media of the callee's side may come from their hosts."""
+        ...
+
     def settle(self) -> None:
         """Offer and answer have met: what was carried last counts."""
         ...
@@ -75,6 +79,9 @@ class DirectPath:
     def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
         return body
+
+    def admit(self, callees: Sequence[Hop]) -> None:
+        """Media does not pass here."""
 
     def settle(self) -> None:
         """Nothing changes here."""

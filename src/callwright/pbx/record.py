@@ -16,6 +16,7 @@ __all__ = [
     "CallPlaced",
     "CallRecord",
     "CallRinging",
+    "Diversion",
     "PbxEvent",
     "Relayed",
     "SourceBanned",
@@ -31,6 +32,15 @@ class BranchRecord:
     call_id: str
     status: int | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diversion:
+    """A call went on from a number, `by` the wish of its owner, `to` another. `why`: as in RFC 5806."""
+
+    by: str
+    to: str
+    why: str
 
 
 @dataclass(slots=True)
@@ -51,7 +61,8 @@ class CallRecord:
 
     `id` is a UUID of version 7, `number` counts the calls of this PBX, `began` is unix seconds. `caller` is
     the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
-    `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
+    `diversions`: the forwardings on its way, in order. `status` is the final response that the caller got,
+    `ended_by` "caller", "callee" or "pbx".
     """
 
     id: str
@@ -68,6 +79,7 @@ class CallRecord:
     reason: str = ""
     ended_by: str | None = None
     branches: list[BranchRecord] = field(default_factory=list)
+    diversions: list[Diversion] = field(default_factory=list)
     relayed: Relayed | None = None
 
     @property

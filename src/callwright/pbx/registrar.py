@@ -153,6 +153,10 @@ class Registrar:
             return ()
         return self._drop(ChangeKind.LOST, [b for b in self._all() if b.hop == hop])
 
+    def forget_strangers(self) -> tuple[Change, ...]:
+        """Drop the contacts of users that have no account any more."""
+        return self._drop(ChangeKind.REMOVED, [b for b in self._all() if self.accounts.find(b.user) is None])
+
     # -- one REGISTER
 
     def _register(self, request: Request, hop: Hop, authenticated_as: str, now: float) -> Registered:

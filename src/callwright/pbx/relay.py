@@ -100,6 +100,16 @@ class RelayPath:
             self._settle(speaker)
         return relocated
 
+    def admit(self, callees: Sequence[Hop]) -> None:
+        """See MediaPath."""
+        side = LegSide.CALLEE
+        self._peers[side] |= {_plain(hop.remote.host) for hop in callees}
+        if side in self._settled:
+            return
+        for stream in self._streams:
+            if stream is not None:
+                stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
+
     def settle(self) -> None:
         """See MediaPath."""
         for side in list(self._proposed):

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
+from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.sip.uri import Uri
 
-__all__ = [
-    "Conference",
-    "Mailbox",
-    "Play",
-    "Queue",
-    "Refuse",
-    "Ring",
-    "Route",
-    "Strategy",
-    "Trunk",
-    "route",
-]
+__all__ = ["NOWHERE", "Forward", "Onward", "Refuse", "Ring", "Route", "Strategy", "Why", "route"]
 
 
 class Strategy(StrEnum):
@@ -31,12 +22,60 @@ class Strategy(StrEnum):
     BY_Q = "by_q"
 
 
+class Why(StrEnum):
+    """Why a call goes on to another number: the reasons of a Diversion header (RFC 5806 section 3)."""
+
+    ALWAYS = "unconditional"
+    BUSY = "user-busy"
+    DO_NOT_DISTURB = "do-not-disturb"
+    NO_ANSWER = "no-answer"
+    UNREACHABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a call goes that nobody answered; empty: it is refused. ``by``: the number that says so."""
+
+    by: str = ""
+    busy: str = ""
+    no_answer: str = ""
+    unreachable: str = ""
+
+    def after(self, why: Why) -> str:
+        """The number that comes next."""
+        match why:
+            case Why.BUSY | Why.DO_NOT_DISTURB:
+                return self.busy
+            case Why.UNREACHABLE:
+                return self.unreachable or self.no_answer
+            case _:
+                return self.no_answer
+
+
+NOWHERE = Onward()
+
+
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Contacts of the account that was dialled; a later group rings when the one before it did not answer."""
+    """Contacts to ring; a later group rings when the one before it did not answer.
 
-    account: PbxAccount
+    ``account`` is the one that was dialled, None for a group of accounts. ``seconds``: how long each group of
+    contacts rings; None: as long as the caller waits.
+    """
+
+    account: PbxAccount | None
     groups: tuple[tuple[Binding, ...], ...]
+    seconds: float | None = None
+    onward: Onward = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Go on as if another number had been dialled. ``by``: whose wish that is."""
+
+    by: str
+    to: str
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,62 +86,69 @@ class Refuse:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Play:
-    """Answer, and play an announcement or a menu; `name` says which."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Let the caller wait until somebody of that queue is free."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """Take a message for the account."""
-
-    account: PbxAccount
-
-
-@dataclass(frozen=True, slots=True)
-class Conference:
-    """Put the caller into that room."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trunk:
-    """Place the call outside, by that trunk."""
-
-    name: str
-    number: str
-
-
-Route = Ring | Play | Queue | Mailbox | Conference | Trunk | Refuse
+Route = Ring | Forward | Refuse
 """What can happen with a call."""
 
 
 def route(
-    target: Uri, accounts: PbxAccounts, registrar: Registrar, now: float, *, strategy: Strategy = Strategy.ALL
+    target: Uri,
+    accounts: PbxAccounts,
+    registrar: Registrar,
+    now: float,
+    *,
+    plan: PbxPlan | None = None,
+    strategy: Strategy = Strategy.ALL,
 ) -> Route:
-    """The way of a call to ``target`` (the Request-URI): only to our own accounts, for we relay to nobody
+    """The way of a call to ``target`` (the Request-URI): only to our own numbers, for we relay to nobody
     else.
     """
     if not target.is_sip and target.scheme.lower() != "tel":
         return Refuse(416, "Unsupported URI Scheme")
     if not accounts.serves(target):
         return Refuse(403, f"Forbidden ({target.host} is not a domain of this PBX)")
-    account = accounts.addressed_by(target)
+    number = target.unescaped_user
+    service = plan.service(number) if plan is not None else None
+    if service is not None:
+        return _group(service, accounts, registrar, now)
+    account = accounts.dialled(number)
     if account is None:
         return Refuse(404, "Not Found")
+    return _account(account, registrar, now, strategy)
+
+
+def _account(account: PbxAccount, registrar: Registrar, now: float, strategy: Strategy) -> Route:
+    forwarding = account.forwarding
+    onward = Onward(account.user, forwarding.busy, forwarding.no_answer, forwarding.unreachable)
+    if forwarding.always:
+        return Forward(account.user, forwarding.always, Why.ALWAYS)
+    if account.do_not_disturb:
+        if onward.busy:
+            return Forward(account.user, onward.busy, Why.DO_NOT_DISTURB)
+        return Refuse(486, "Busy Here (do not disturb)")
     bindings = registrar.bindings(account.user, now)
     if not bindings:
-        return Refuse(480, "Temporarily Unavailable (not registered)")
+        return _unanswered(onward, Refuse(480, "Temporarily Unavailable (not registered)"))
+    seconds = forwarding.after if forwarding.no_answer else None
+    return Ring(account, _by_strategy(bindings, strategy), seconds, onward)
+
+
+def _group(group: RingGroup, accounts: PbxAccounts, registrar: Registrar, now: float) -> Route:
+    onward = Onward(group.number, group.otherwise, group.otherwise, group.otherwise)
+    members = (accounts.find(user) for user in group.members)
+    ready = [member for member in members if member is not None and not member.do_not_disturb]
+    reachable = [found for member in ready if (found := registrar.bindings(member.user, now))]
+    if not reachable:
+        return _unanswered(onward, Refuse(480, "Temporarily Unavailable (no member can be reached)"))
+    everybody = (tuple(binding for found in reachable for binding in found),)
+    return Ring(None, tuple(reachable) if group.hunt is Hunt.IN_ORDER else everybody, group.seconds, onward)
+
+
+def _unanswered(onward: Onward, refuse: Refuse) -> Route:
+    to = onward.after(Why.UNREACHABLE)
+    return Forward(onward.by, to, Why.UNREACHABLE) if to else refuse
+
+
+def _by_strategy(bindings: Iterable[Binding], strategy: Strategy) -> tuple[tuple[Binding, ...], ...]:
     if strategy is Strategy.ALL:
-        return Ring(account, (bindings,))
-    return Ring(account, tuple(tuple(group) for _, group in groupby(bindings, key=lambda b: b.q)))
+        return (tuple(bindings),)
+    return tuple(tuple(group) for _, group in groupby(bindings, key=lambda b: b.q))

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_host
@@ -28,6 +28,7 @@ from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.guard import Ban, GuardLimits, GuessGuard
 from callwright.pbx.news import NewsOfCalls, news_of
 from callwright.pbx.path import DirectPaths, MediaPaths
+from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import CallEvent, CallRecord, PbxEvent, SourceBanned, SourceReleased
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
@@ -61,7 +62,8 @@ class PbxConfig:
     """A PBX. `domain` is the realm and the host part of its addresses; durations in seconds.
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
-    where media may go that is relayed, and requests within calls. `algorithms` of digest: see B2buaConfig.
+    where media may go that is relayed, and requests within calls. `plan`: further accounts, and all other
+    numbers. `algorithms` of digest: see B2buaConfig.
     `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
     `limits` of the guard.
     """
@@ -87,6 +89,7 @@ class PbxConfig:
     algorithms: tuple[str, ...] = ("MD5",)
     permitted: Sequence[str] = ()
     limits: GuardLimits = field(default_factory=GuardLimits)
+    plan: PbxPlan = field(default_factory=PbxPlan)
 
 
 class Pbx:
@@ -178,6 +181,20 @@ class Pbx:
         return self._running.registrar.accounts
 
     @property
+    def plan(self) -> PbxPlan:
+        """Accounts and all other numbers, as they are now."""
+        return self._running.plan
+
+    def adopt(self, plan: PbxPlan) -> None:
+        """From now on this plan: accounts and numbers come, change and go while calls go on.
+
+        Contacts of accounts that stay are kept. One account: `pbx.adopt(pbx.plan.with_account(account))`.
+        """
+        self._running.adopt(plan, self._clock.now())
+        if self._driver is not None:
+            self._driver.drain()
+
+    @property
     def calls(self) -> list[CallRecord]:
         """Records of the last 1,000 finished calls and of all live ones, oldest first."""
         return self._running.calls
@@ -267,7 +284,8 @@ class Pbx:
 
     def _make_machine(self) -> B2bua:
         config = self.config
-        accounts = PbxAccounts(config.domain, config.accounts, also=self._names(), is_ours=self._is_ours)
+        plan = replace(config.plan, accounts=(*config.accounts, *config.plan.accounts))
+        accounts = PbxAccounts(config.domain, plan.accounts, also=self._names(), is_ours=self._is_ours)
         registrar = Registrar(
             accounts,
             min_expires=config.min_expires,
@@ -294,7 +312,7 @@ class Pbx:
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules)
         guard = GuessGuard(config.limits, is_ours=_is_local, permitted=config.permitted)
-        return B2bua(registrar, machine_config, self._entropy, self._wall_at, paths, guard)
+        return B2bua(registrar, machine_config, self._entropy, self._wall_at, paths, guard, plan)
 
     def _wall_at(self, now: float) -> float:
         return self._clock.wall() - self._clock.now() + now

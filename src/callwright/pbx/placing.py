@@ -1,0 +1,247 @@
+"""From a dialled number to whoever answers: rings, forwards, and rings again where nobody did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, assert_never
+
+from callwright.pbx.accounts import PbxAccount, PbxAccounts
+from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation
+from callwright.pbx.passage import caller_address, escaped, hops_left, identity_headers, onward
+from callwright.pbx.path import MediaPaths, NoMediaPath
+from callwright.pbx.plan import PbxPlan
+from callwright.pbx.record import CallFinished, CallPlaced, CallRecord, Diversion
+from callwright.pbx.registrar import Registrar
+from callwright.pbx.routing import Forward, Onward, Refuse, Ring, Strategy, Why, route
+from callwright.pbx.verdicts import Final
+from callwright.phone.permission import Permission
+from callwright.sip.call import Call
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.message import Request
+from callwright.sip.transport import Hop
+from callwright.sip.uri import Uri
+
+__all__ = ["Placing", "PlacingHost"]
+
+_MOST_DIVERSIONS = 5
+_UNREACHABLE = Refuse(480, "Temporarily Unavailable")
+_BUSY = (486, 600, 603)  # a phone that declines says 603; to its owner's forwarding that is busy
+_SILENT = (408, 480, 487)
+
+
+class PlacingHost(BridgeHost, Protocol):
+    """What calls are placed from."""
+
+    @property
+    def permission(self) -> Permission: ...
+
+    @property
+    def strategy(self) -> Strategy: ...
+
+    def is_own(self, hop: Hop) -> bool:
+        """The hop leads back to us."""
+        ...
+
+    def joined(self, bridge: Bridge) -> None:
+        """A call lives from now on."""
+        ...
+
+    def turned_away(self, record: CallRecord, event: CallFinished) -> None:
+        """A call was refused before anything rang."""
+        ...
+
+    def too_many(self, account: PbxAccount | None) -> bool:
+        """No further call of that account may begin."""
+        ...
+
+
+@dataclass(slots=True)
+class _Journey:
+    """A caller on the way. `asks`: the account that credentials proved; `onward`: what the last ring says of
+    calls that it does not answer."""
+
+    call: Call
+    request: Request
+    asks: PbxAccount | None
+    record: CallRecord
+    onward: Onward = field(default_factory=Onward)
+    bridge: Bridge | None = None
+
+
+class Placing:
+    """The calls of a PBX until somebody answers. `plan` is replaced whole by whoever owns the PBX."""
+
+    def __init__(
+        self,
+        host: PlacingHost,
+        registrar: Registrar,
+        paths: MediaPaths,
+        plan: PbxPlan,
+    ) -> None:
+        self.plan = plan
+        self._host = host
+        self._registrar = registrar
+        self._accounts: PbxAccounts = registrar.accounts
+        self._paths = paths
+
+    def place(
+        self, call: Call, request: Request, account: PbxAccount | None, record: CallRecord, now: float
+    ) -> None:
+        """A call of this account; None: of somebody who needs none."""
+        journey = _Journey(call, request, account, record)
+        found = self._way(journey, request.target, now)
+        if isinstance(found, Ring) and self._host.too_many(account):
+            found = Refuse(503, "Service Unavailable (too many calls)")
+        if isinstance(found, Ring):
+            self._ring(journey, found, now)
+        else:
+            self._turn_away(journey, found, now)
+
+    def reached(self, request: Request, target: Uri, account: PbxAccount | None, now: float) -> Ring | Refuse:
+        """Whom a request that is no call means: the contacts of an account or group, whatever it wishes about
+        calls; without the contacts that would lead back to us."""
+        if hops_left(request) < 0:
+            return Refuse(483, "Too Many Hops")
+        found = route(target, self._accounts, self._registrar, now, strategy=self._host.strategy)
+        who = self._accounts.dialled(target.unescaped_user)
+        if who is not None and not isinstance(found, Ring) and self._accounts.serves(target):
+            bindings = self._registrar.bindings(who.user, now)
+            if bindings:
+                found = Ring(who, (bindings,))
+        if isinstance(found, Forward):
+            found = _UNREACHABLE
+        return self._usable(found, account)
+
+    # -- the way
+
+    def _way(self, journey: _Journey, target: Uri, now: float) -> Ring | Refuse:
+        """What rings, after as many forwardings as there are."""
+        if hops_left(journey.request) < 0:
+            return Refuse(483, "Too Many Hops")
+        while True:
+            found = route(
+                target,
+                self._accounts,
+                self._registrar,
+                now,
+                plan=self.plan,
+                strategy=self._host.strategy,
+            )
+            match found:
+                case Forward():
+                    circle = self._divert(journey, found)
+                    if circle is not None:
+                        return circle
+                    target = self._number(found.to)
+                case Ring() | Refuse():
+                    usable = self._usable(found, journey.asks)
+                    if isinstance(usable, Ring):
+                        journey.onward = usable.onward
+                    return usable
+                case _:
+                    assert_never(found)
+
+    def _divert(self, journey: _Journey, forward: Forward) -> Refuse | None:
+        """Note it; a Refuse when it leads in a circle."""
+        diversions = journey.record.diversions
+        if len(diversions) >= _MOST_DIVERSIONS or any(done.by == forward.by for done in diversions):
+            return Refuse(482, f"Loop Detected (calls of {escaped(forward.by)} are forwarded in a circle)")
+        diversions.append(Diversion(forward.by, forward.to, forward.why.value))
+        return None
+
+    def _usable(self, found: Ring | Refuse, asks: PbxAccount | None) -> Ring | Refuse:
+        if isinstance(found, Refuse):
+            # A stranger does not learn which accounts there are.
+            return _UNREACHABLE if asks is None and found.status in (404, 480) else found
+        own = self._host.is_own
+        groups = [tuple(b for b in group if not own(b.next_hop)) for group in found.groups]
+        if not any(groups):
+            return Refuse(482, "Loop Detected (the contact is this PBX)")
+        return replace(found, groups=tuple(group for group in groups if group))
+
+    def _number(self, number: str) -> Uri:
+        return Uri("sip", escaped(number), None, self._accounts.domain)
+
+    # -- ringing
+
+    def _ring(self, journey: _Journey, ring: Ring, now: float) -> None:
+        """Call the contacts, and join the first that answers with the caller."""
+        call, request = journey.call, journey.request
+        if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
+            # Behind a NAT, and no proxy in between: back the way it came.
+            call.use_hop(self._host.permission.led(call.hop, call.hop))
+        try:
+            path = self._paths.open(call.hop, _hops(ring), now)
+        except NoMediaPath as error:
+            refuse = Refuse(503, f"Service Unavailable ({error.reason})")
+            self._turn_away(journey, refuse, now)
+            return
+        bridge = Bridge(
+            self._host, call, self._attempts(journey, ring), path, journey.record, self._unanswered(journey)
+        )
+        journey.bridge = bridge
+        self._host.joined(bridge)
+        self._host.tell(CallPlaced(now, journey.record))
+        bridge.start(now)
+
+    def _attempts(self, journey: _Journey, ring: Ring) -> list[Attempt]:
+        request, account, domain = journey.request, journey.asks, self._accounts.domain
+        headers = onward(request.headers, hops_left(request))
+        headers += identity_headers(request, account, domain)
+        headers += [
+            ("Diversion", f"<{self._number(done.by)}>;reason={done.why}")
+            for done in reversed(journey.record.diversions)
+        ]
+        invitation = Invitation(caller_address(request, account, domain), tuple(headers))
+        return [Attempt(invitation, group, ring.seconds) for group in ring.groups]
+
+    def _unanswered(self, journey: _Journey) -> Callable[[Final, float], bool]:
+        def onward(final: Final, now: float) -> bool:
+            return self._go_on(journey, final, now)
+
+        return onward
+
+    def _go_on(self, journey: _Journey, final: Final, now: float) -> bool:
+        """Nobody answered: whether somebody else is rung."""
+        if final.status in _BUSY:
+            why = Why.BUSY
+        elif final.status in _SILENT and journey.record.ringing_at is not None:
+            why = Why.NO_ANSWER
+        else:
+            why = Why.UNREACHABLE
+        to, bridge = journey.onward.after(why), journey.bridge
+        if not to or bridge is None or self._divert(journey, Forward(journey.onward.by, to, why)) is not None:
+            return False
+        found = self._way(journey, self._number(to), now)
+        if isinstance(found, Refuse):
+            bridge.refuse(Final(found.status, found.reason), now)
+            return True
+        bridge.admit(_hops(found))
+        bridge.extend(self._attempts(journey, found), now)
+        return True
+
+    def _turn_away(self, journey: _Journey, refusal: Refuse, now: float) -> None:
+        record = journey.record
+        headers = [("Retry-After", "10")] if refusal.status == 503 else []
+        journey.call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
+        record.ended_at, record.ended_by = now, "pbx"
+        record.status, record.reason = refusal.status, refusal.reason
+        self._host.turned_away(record, CallFinished(now, record))
+
+
+def _hops(ring: Ring) -> Sequence[Hop]:
+    return [binding.next_hop for group in ring.groups for binding in group]
+
+
+def _is_alone(request: Request) -> bool:
+    """No proxy stands between the caller and us."""
+    return len(request.headers.get_all("via")) == 1 and "record-route" not in request.headers
+
+
+def _contact_host(request: Request) -> str | None:
+    try:
+        contacts = request.headers.contact
+    except SipSyntaxError:
+        return None
+    return contacts[0].uri.host if contacts else None

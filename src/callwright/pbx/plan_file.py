@@ -1,0 +1,196 @@
+"""The plan of a PBX as a YAML file (JSON too, which is YAML): read with every mistake named, and written.
+
+users:
+  1001: {password: secret, display_name: Alice Adams, forwarding: {no_answer: 1002, after: 15}}
+  1002: other secret
+groups:
+  600: {name: Sales, members: [1001, 1002], hunt: in_order, seconds: 15, otherwise: 1001}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from callwright.pbx.accounts import Forwarding, PbxAccount
+from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+
+__all__ = ["PlanError", "read_plan", "write_plan"]
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+_YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0", "")
+
+
+class PlanError(ValueError):
+    """A file that is no plan; the text is a sentence that names the place."""
+
+
+def read_plan(text: str) -> PbxPlan:
+    """The plan that a file describes. Raises PlanError. See PbxPlan.problems for what it refers to."""
+    import yaml
+
+    try:
+        # BaseLoader reads every scalar as text: 0043123 stays itself, and so does the secret `no`.
+        document = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise PlanError(str(error)) from None
+    top = _Fields("the file", document if document != "" else {})
+    accounts = top.each("users", _account, short="password")
+    groups = top.each("groups", _group)
+    top.done()
+    try:
+        return PbxPlan(accounts, groups)
+    except ValueError as error:
+        raise PlanError(str(error)) from None
+
+
+def write_plan(plan: PbxPlan) -> str:
+    """The file that `read_plan` reads; it holds the passwords."""
+    import yaml
+
+    document: dict[str, Any] = {}
+    if plan.accounts:
+        document["users"] = {account.user: _account_fields(account) for account in plan.accounts}
+    if plan.groups:
+        document["groups"] = {group.number: _group_fields(group) for group in plan.groups}
+    written: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return written
+
+
+# -- one kind of thing each
+
+
+def _account(user: str, fields: _Fields) -> PbxAccount:
+    forwarding = fields.mapping("forwarding")
+    account = PbxAccount(
+        user,
+        fields.text("password", needed=True),
+        fields.text("display_name"),
+        extension=fields.text("extension"),
+        do_not_disturb=fields.flag("do_not_disturb"),
+        forwarding=Forwarding(
+            always=forwarding.text("always"),
+            busy=forwarding.text("busy"),
+            no_answer=forwarding.text("no_answer"),
+            unreachable=forwarding.text("unreachable"),
+            after=forwarding.seconds("after", 20.0),
+        ),
+    )
+    forwarding.done()
+    return account
+
+
+def _account_fields(account: PbxAccount) -> dict[str, Any]:
+    forwarding = account.forwarding
+    numbers = {
+        name: getattr(forwarding, name)
+        for name in ("always", "busy", "no_answer", "unreachable")
+        if getattr(forwarding, name)
+    }
+    found: dict[str, Any] = {"password": account.secret}
+    if account.display_name:
+        found["display_name"] = account.display_name
+    if account.extension:
+        found["extension"] = account.extension
+    if account.do_not_disturb:
+        found["do_not_disturb"] = True
+    if numbers or forwarding.after != Forwarding().after:
+        found["forwarding"] = {**numbers, "after": forwarding.after}
+    return found
+
+
+def _group(number: str, fields: _Fields) -> RingGroup:
+    return RingGroup(
+        number,
+        fields.texts("members"),
+        fields.text("name"),
+        fields.choice("hunt", Hunt.ALL),
+        fields.seconds("seconds", 20.0),
+        fields.text("otherwise"),
+    )
+
+
+def _group_fields(group: RingGroup) -> dict[str, Any]:
+    found: dict[str, Any] = {"members": list(group.members)}
+    if group.name:
+        found["name"] = group.name
+    found |= {"hunt": group.hunt.value, "seconds": group.seconds}
+    if group.otherwise:
+        found["otherwise"] = group.otherwise
+    return found
+
+
+# -- reading
+
+
+class _Fields:
+    """A mapping of the file, whose fields are taken one by one. `where` names it in errors."""
+
+    def __init__(self, where: str, found: object) -> None:
+        if not isinstance(found, Mapping):
+            raise PlanError(f"{where}: a mapping of names to values is needed.")
+        self._where = where
+        self._left: dict[str, object] = {str(name): value for name, value in found.items()}
+
+    def each(self, name: str, read: Callable[[str, _Fields], T], *, short: str = "") -> tuple[T, ...]:
+        """Everything of one kind. `short`: the field that a text in place of a mapping means."""
+        section = _Fields(name, self._left.pop(name, {}) or {})
+        found: list[T] = []
+        for key, value in section._left.items():
+            where = f"{name} {key}"
+            fields = _Fields(where, {short: value} if short and isinstance(value, str) else value)
+            try:
+                found.append(read(key, fields))
+            except PlanError:
+                raise
+            except ValueError as error:
+                raise PlanError(f"{where}: {error}") from None
+            fields.done()
+        return tuple(found)
+
+    def mapping(self, name: str) -> _Fields:
+        return _Fields(f"{self._where}, {name}", self._left.pop(name, {}) or {})
+
+    def text(self, name: str, *, needed: bool = False) -> str:
+        found = self._left.pop(name, "")
+        if not isinstance(found, str):
+            raise PlanError(f"{self._where}: {name} is a text.")
+        if needed and not found:
+            raise PlanError(f"{self._where}: {name} is missing.")
+        return found
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = self._left.pop(name, [])
+        if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+            raise PlanError(f"{self._where}: {name} is a list, such as [1001, 1002].")
+        return tuple(found)
+
+    def flag(self, name: str) -> bool:
+        found = self.text(name).lower()
+        if found not in (*_YES, *_NO):
+            raise PlanError(f"{self._where}: {name} is yes or no, not {found!r}.")
+        return found in _YES
+
+    def seconds(self, name: str, default: float) -> float:
+        found = self.text(name)
+        try:
+            return float(found) if found else default
+        except ValueError:
+            raise PlanError(f"{self._where}: {name} is a number of seconds, not {found!r}.") from None
+
+    def choice(self, name: str, default: E) -> E:
+        found = self.text(name)
+        kind = type(default)
+        try:
+            return kind(found) if found else default
+        except ValueError:
+            names = ", ".join(one.value for one in kind)
+            raise PlanError(f"{self._where}: {name} is one of {names}, not {found!r}.") from None
+
+    def done(self) -> None:
+        """Nothing is left that nobody knows."""
+        if self._left:
+            raise PlanError(f"{self._where}: {next(iter(self._left))!r} is not known.")

@@ -1,0 +1,96 @@
+"""The plan of a PBX as a file: what it says, what it cannot say, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+
+from callwright.pbx.accounts import Forwarding, PbxAccount
+from callwright.pbx.explain import explain
+from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+from callwright.pbx.plan_file import PlanError, read_plan, write_plan
+
+TEXT = """
+users:
+  1001: {password: no, display_name: Alice Adams, forwarding: {no_answer: 1002, after: 15}}
+  1002: other secret
+  carol: {password: x, extension: 0013, do_not_disturb: yes}
+groups:
+  600: {name: Sales, members: [1001, 1002], hunt: in_order, seconds: 12, otherwise: 0013}
+"""
+PLAN = PbxPlan(
+    (
+        PbxAccount("1001", "no", "Alice Adams", forwarding=Forwarding(no_answer="1002", after=15)),
+        PbxAccount("1002", "other secret"),
+        PbxAccount("carol", "x", extension="0013", do_not_disturb=True),
+    ),
+    (RingGroup("600", ("1001", "1002"), "Sales", Hunt.IN_ORDER, 12, "0013"),),
+)
+
+
+def test_file_is_read_with_numbers_and_words_as_they_are_written() -> None:
+    assert read_plan(TEXT) == PLAN
+    assert PLAN.problems() == []
+
+
+def test_plan_that_is_written_is_read_back_the_same() -> None:
+    assert read_plan(write_plan(PLAN)) == PLAN
+    assert read_plan(write_plan(PbxPlan())) == PbxPlan()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- 1", "the file: a mapping"),
+        ("users: [1001]", "users: a mapping"),
+        ("users: {1001: {display_name: A}}", "users 1001: password is missing"),
+        ("users: {1001: {password: a, colour: red}}", "users 1001: 'colour' is not known"),
+        ("users: {1001: {password: a, do_not_disturb: maybe}}", "do_not_disturb is yes or no, not 'maybe'"),
+        ("users: {1001: {password: a, forwarding: {after: soon}}}", "after is a number of seconds"),
+        ("users: {1001: {password: a, forwarding: {after: 0}}}", "users 1001: Forwarding without an answer"),
+        ("users: {1001: {password: a, forwarding: {to: 1}}}", "users 1001, forwarding: 'to' is not known"),
+        ("groups: {600: {members: []}}", "groups 600: members is a list"),
+        ("groups: {600: {members: [1], hunt: random}}", "hunt is one of all, in_order, not 'random'"),
+        ("groups: {600: {members: [1], seconds: 9999}}", "groups 600: The group 600 rings for 1 to 600 s"),
+        ("users: {600: a}\ngroups: {600: {members: [600]}}", "The number '600' belongs to two"),
+        ("users: {a: {password: x, extension: b}, b: y}", "The number 'b' belongs to two"),
+        ("menues: {}", "the file: 'menues' is not known"),
+        ("users: [", "line 1"),
+    ],
+)
+def test_mistake_in_a_file_is_told_with_its_place(text: str, sentence: str) -> None:
+    with pytest.raises(PlanError) as raised:
+        read_plan(text)
+    assert sentence in str(raised.value)
+
+
+def test_numbers_and_users_that_do_not_exist_are_named() -> None:
+    plan = read_plan(
+        "users: {1001: {password: a, forwarding: {busy: 99}}}\n"
+        "groups: {600: {members: [1001, 77], otherwise: 88}}"
+    )
+    assert plan.problems() == [
+        "account 1001, forwarding: '99' is no number of this PBX.",
+        "group 600: '88' is no number of this PBX.",
+        "group 600: no account '77'.",
+    ]
+
+
+def test_way_of_a_number_is_explained_rule_by_rule() -> None:
+    assert explain(PLAN, "600") == [
+        "600: group Sales, rings 1001, 1002 in order, 12 s each",
+        "  if nobody answers:",
+        "    0013: account carol, do not disturb: 486 Busy Here",
+    ]
+    assert explain(PLAN, "1001") == [
+        "1001: account 1001 (Alice Adams), rings all its phones at once",
+        "  if there is no answer within 15 s:",
+        "    1002: account 1002, rings all its phones at once",
+    ]
+    assert explain(PLAN, "4711") == ["4711: 404 Not Found, no account and no service has this number"]
+
+
+def test_circle_of_forwardings_is_explained_without_end() -> None:
+    plan = read_plan(
+        "users: {1: {password: a, forwarding: {always: 2}}, 2: {password: a, forwarding: {always: 1}}}"
+    )
+    assert len(explain(plan, "1")) < 20
