@@ -51,6 +51,8 @@ async def test_names_and_addresses_are_taken_until_their_user_is_deleted(stores:
     assert await stores.accounts.replace_user(gone) == gone
     assert await stores.accounts.replace_user(user) is None
     assert (await a_user(stores, email="a@b.c")).id != user.id
+    with pytest.raises(Conflict):
+        await stores.accounts.restore_user(user.id)
     assert [u.username for u in await stores.accounts.users()] == ["bob", "eve", "ana"]
     assert len(await stores.accounts.reserve_admins()) == 3
 

@@ -192,7 +192,7 @@ async def _platform(data: Path) -> set[str]:
         routes = create_litestar(services, Settings()).routes
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50_000))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
-            document = (await client.get("/api/v2/openapi.json")).json()
+            documents = [(await client.get(f"/api/{n}/openapi.json")).json() for n in ("v2", "v3")]
             await client.get("/healthz")
             metrics = (await client.get("/metrics")).text
     finally:
@@ -202,7 +202,7 @@ async def _platform(data: Path) -> set[str]:
     for route in routes:
         methods = set(getattr(route, "methods", ())) - {"OPTIONS"}
         found |= {f"route {method} {_unnamed(route.path_format)}" for method in methods}
-    return found | set(_operations(document))
+    return found | {line for document in documents for line in _operations(document)}
 
 
 def _unnamed(path: str) -> str:

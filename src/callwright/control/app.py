@@ -12,12 +12,16 @@ from litestar.datastructures import State
 from callwright.control.api import documentation, health, metrics, problems, root
 from callwright.control.api.access import audit, credentials, keys, projects, users
 from callwright.control.api.auth import Gate, pass_gate
+from callwright.control.api.chapters import MONITORING, TELEPHONY
 from callwright.control.api.door import Door
 from callwright.control.api.fleet import servers as fleet_servers
 from callwright.control.api.fleet import state as fleet_state
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.links import PATH
+from callwright.control.api.monitoring import root as monitoring
+from callwright.control.api.monitoring import users as monitoring_users
+from callwright.control.api.monitoring.answers import Refusal
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
@@ -52,21 +56,18 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
         guesses=RateLimit(*_GUESSES),
         on_failure=services.accounts.note_failed_login,
     )
-    chapters = api_routes()
-    document = documentation.Documentation(PATH, chapters)
-    pages = create_router(services, settings, document)
-    api = Router(PATH, route_handlers=[*chapters], guards=[pass_gate])
-    telephony = [
-        Router(path, route_handlers=[*telephony_access.ROUTES], guards=[pass_gate])
-        for path in problems.TELEPHONY
+    documents = [
+        documentation.Documentation(PATH, api_routes()),
+        documentation.Documentation(MONITORING, monitoring_routes(), error=Refusal),
     ]
-    fleet = Router("/", route_handlers=[*fleet_servers.ROUTES, *fleet_state.ROUTES], guards=[pass_gate])
+    pages = create_router(services, settings, documents[0])
+    chapters = [(PATH, api_routes()), (MONITORING, monitoring_routes())]
+    chapters += [(path, telephony_access.ROUTES) for path in TELEPHONY]
+    chapters += [("/", [*fleet_servers.ROUTES, *fleet_state.ROUTES])]
     return Litestar(
         route_handlers=[
-            api,
-            *telephony,
-            fleet,
-            *documentation.routes(document),
+            *(Router(path, route_handlers=[*routes], guards=[pass_gate]) for path, routes in chapters),
+            *(route for document in documents for route in documentation.routes(document)),
             *health.ROUTES,
             metrics.metrics,
             pages,
@@ -90,6 +91,10 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
 def api_routes() -> list[Any]:
     parts = (root, tests, runs, agents, safety, audit, credentials, keys, users, projects)
     return [route for part in parts for route in part.ROUTES]
+
+
+def monitoring_routes() -> list[Any]:
+    return [route for part in (monitoring, monitoring_users) for route in part.ROUTES]
 
 
 def _log_bug(line: str, error: Exception) -> None:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from callwright.control.collections.model import Kind, Property, Resource
 from callwright.control.errors import Invalid
 from callwright.control.projects.model import Membership
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Of the IANA database. Raises Invalid."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise Invalid(
+            f"There is no time zone {name[:64]!r}.", "Name it as in Europe/Vienna, or UTC.", field="time_zone"
+        ) from None
 
 
 class Right(StrEnum):

@@ -21,6 +21,7 @@ from callwright.control.accounts.model import (
     User,
     among,
     identity_of,
+    zone_named,
 )
 from callwright.control.accounts.passwords import Passwords, check_password
 from callwright.control.accounts.secrets import KEY_PREFIX, digest, keepable
@@ -184,8 +185,20 @@ class Accounts:
 
     # -- users
 
-    async def users(self) -> list[User]:
-        return await self._store.users()
+    async def users(self, *, deleted: bool = False) -> list[User]:
+        """``deleted``: those too that were."""
+        return await self._store.users(deleted=deleted)
+
+    async def master(self) -> int | None:
+        """The id of the oldest administrator."""
+        return next((user.id for user in await self._store.users() if user.role == Role.ADMIN), None)
+
+    async def any_user(self, user_id: int) -> User:
+        """Deleted or not. Raises NotFound."""
+        found = next((user for user in await self._store.users(deleted=True) if user.id == user_id), None)
+        if found is None:
+            raise NotFound("user", user_id)
+        return found
 
     async def user(self, user_id: int) -> User:
         found = await self._store.user(user_id)
@@ -214,6 +227,7 @@ class Accounts:
         """Raises Invalid, Conflict, Forbidden."""
         authorize(identity, Right.ADMINISTER)
         _check_user(username, email, role, category)
+        zone_named(time_zone)
         check_password(password)
         hashed = await self._passwords.hash(password)
         now = self._clock.wall()
@@ -237,6 +251,7 @@ class Accounts:
             user = await self.user(user_id)
             changed = msgspec.structs.replace(user, **changes)
             _check_user(changed.username, changed.email, changed.role, changed.category)
+            zone_named(changed.time_zone)
             if changed.role != Role.ADMIN:
                 _keep_an_admin(admins, user_id)
             kept = await self._store.replace_user(changed)
@@ -255,6 +270,26 @@ class Accounts:
             _keep_an_admin(admins, user_id)
             await self._store.replace_user(msgspec.structs.replace(user, deleted_at=self._clock.wall()))
             await self._audit.note(identity, "user.deleted", f"user {user.username}")
+
+    async def restore_user(self, identity: Identity, user_id: int) -> User:
+        """Takes back a deletion; nothing for a user that was not deleted. Sessions, keys and tokens that were
+        not revoked work again. Raises NotFound, Conflict when the name or the address is taken meanwhile."""
+        authorize(identity, Right.ADMINISTER)
+        user = await self.any_user(user_id)
+        if user.deleted_at is None:
+            return user
+        try:
+            async with self._audit.change():
+                restored = await self._store.restore_user(user_id)
+                await self._audit.note(identity, "user.restored", f"user {user.username}")
+        except Conflict:
+            raise Conflict(
+                f"The name {user.username!r} or the address {user.email!r} is taken by another user.",
+                "Give that user another one first.",
+            ) from None
+        if restored is None:
+            raise NotFound("user", user_id)
+        return restored
 
     async def set_password(self, identity: Identity, user_id: int, password: str) -> None:
         """One's own, or an administrator anybody's. Every session of the user ends."""

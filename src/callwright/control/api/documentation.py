@@ -23,6 +23,7 @@ _TAGS = (
     Tag("agents", "What places the calls: agents and their pools."),
     Tag("accounts", "Who may do what: users, keys, SIP accounts, projects."),
     Tag("safety", "Where calls may go, who did what, and the switch that stops everything."),
+    Tag("monitoring", "Endpoints that servers test all the time."),
     Tag("platform", "The platform itself."),
 )
 
@@ -30,8 +31,9 @@ _TAGS = (
 class Documentation:
     """The document of some routes below a path; made once, when it is first asked for."""
 
-    def __init__(self, path: str, handlers: Sequence[Any]) -> None:
-        self.path, self._handlers = path, list(handlers)
+    def __init__(self, path: str, handlers: Sequence[Any], *, error: type = Error) -> None:
+        """``error``: the body of its refusals."""
+        self.path, self._handlers, self._error = path, list(handlers), error
         self._encoded: bytes | None = None
         self._packed: bytes | None = None
 
@@ -46,7 +48,7 @@ class Documentation:
                 use_handler_docstrings=True,
             ),
         )
-        return complete(app, known=(Error,))
+        return complete(app, error=self._error)
 
     def encoded(self) -> bytes:
         if self._encoded is None:

@@ -10,6 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from callwright.control.api.chapters import refusal
+
 _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _LONGEST_PATH, _LONGEST_QUERY = 4_096, 16_384
 
@@ -25,7 +27,7 @@ class Door:
         if scope["type"] == "http":
             status, message = _judge(scope)
             if status:
-                await _answer(send, status, message)
+                await _answer(send, scope["path"], status, message)
                 return
             if scope["method"] == "HEAD":
                 scope["method"] = "GET"
@@ -96,8 +98,9 @@ def _naming_head(send: Any) -> Any:
     return named
 
 
-async def _answer(send: Any, status: int, message: str) -> None:
-    body = msgspec.json.encode({"status": status, "message": message, "errors": []})
+async def _answer(send: Any, path: str, status: int, message: str) -> None:
+    status, told = refusal(path, status, message)
+    body = msgspec.json.encode(told)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

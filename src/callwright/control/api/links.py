@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from litestar import Request
 
+from callwright.control.api.chapters import TESTING
 from callwright.control.api.request import settings_of
 
-PATH = "/api/v2"
+PATH = TESTING
 
 
 @dataclass(frozen=True, slots=True)

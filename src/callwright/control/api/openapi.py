@@ -8,7 +8,7 @@ same everywhere and are added here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -66,10 +66,10 @@ def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
-def complete(app: Litestar, known: Sequence[type] = ()) -> Schema:
-    """The document of the application's routes, ready to be encoded; `known`: types that it names besides."""
+def complete(app: Litestar, error: type) -> Schema:
+    """The document of the application's routes, ready to be encoded; `error`: the body of refusals."""
     schema: Schema = app.openapi_schema.to_schema()
-    _, components = msgspec.json.schema_components(known, ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components((error,), ref_template="#/components/schemas/{name}")
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
@@ -81,7 +81,7 @@ def complete(app: Litestar, known: Sequence[type] = ()) -> Schema:
             for method in handler.http_methods:
                 operation = operations.get(method.lower())
                 if operation is not None:
-                    _complete(operation, handler)
+                    _complete(operation, handler, error.__name__)
     schema["components"].setdefault("securitySchemes", {}).update(
         {
             "basic": {
@@ -96,7 +96,7 @@ def complete(app: Litestar, known: Sequence[type] = ()) -> Schema:
     return _short_names(schema)
 
 
-def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
+def _complete(operation: Schema, handler: HTTPRouteHandler, error: str) -> None:
     body = handler.opt.get("body")
     if body is not None:
         operation["requestBody"] = body
@@ -116,7 +116,7 @@ def _complete(operation: Schema, handler: HTTPRouteHandler) -> None:
     for status, description in errors.items():
         responses[str(status)] = {
             "description": description,
-            "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+            "content": {JSON: {"schema": {"$ref": f"#/components/schemas/{error}"}}},
         }
 
 

@@ -1,7 +1,6 @@
 """Refusals to HTTP, once: a domain error becomes a status and a sentence, a bug a 500 that says nothing more.
 
-The body is that of the chapter of tests and runs, `{"status": N, "message": "…", "errors": […]}`, but for the
-chapter of telephony, whose errors have `field` and `message`, and for the fleet's, which has a message alone.
+The body has the shape of the chapter that was asked, see `chapters.refusal`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from callwright.control import errors
+from callwright.control.api.chapters import FLEET, refusal
 from callwright.scenario.source import DocumentError
 
 JSON_TYPE = "application/json"
-TELEPHONY = ("/v1.2/voipstudio", "/v1.1/voipstudio")
-FLEET = ("/api/servers", "/api/pause", "/api/resume", "/varz", "/version", "/healthz")
 _PROGRAMS = ("/api/", "/v1.", *FLEET, "/metrics")  # whoever asks there wants JSON
 
 
@@ -39,33 +37,11 @@ class ApiProblem(Exception):
         self.headers = dict(headers or {})
 
     def response(self, path: str = "") -> Response[bytes]:
-        """In the shape of the chapter that has ``path``. That of telephony knows one status for all that
-        cannot be taken."""
-        if path.startswith(TELEPHONY):
-            status = 400 if self.status in (409, 422) else self.status
-            errors = [
-                {"field": entry.get("address") or entry.get("field"), "message": entry.get("message", "")}
-                for entry in self.errors
-            ]
-            told = {"message": str(self), "errors": errors}
-            return Response(
-                msgspec.json.encode(told), status_code=status, media_type=JSON_TYPE, headers=self.headers
-            )
-        if _of_fleet(path):
-            return Response(
-                msgspec.json.encode({"message": self.message}),
-                status_code=self.status,
-                media_type=JSON_TYPE,
-                headers=self.headers,
-            )
-        body = {"status": self.status, "message": self.message, "errors": self.errors}
+        """``path``: what was asked for; its chapter says which shape the body has."""
+        status, body = refusal(path, self.status, self.message, self.errors)
         return Response(
-            msgspec.json.encode(body), status_code=self.status, media_type=JSON_TYPE, headers=self.headers
+            msgspec.json.encode(body), status_code=status, media_type=JSON_TYPE, headers=self.headers
         )
-
-
-def _of_fleet(path: str) -> bool:
-    return any(path == one or path.startswith(f"{one}/") for one in FLEET)
 
 
 def unauthorized(message: str = "The credentials are missing or wrong.") -> ApiProblem:

@@ -12,6 +12,7 @@ ACTIONS: Mapping[str, str] = {
     "user.created": "An administrator added a user.",
     "user.changed": "An administrator changed a user; the detail names the fields.",
     "user.deleted": "An administrator removed a user.",
+    "user.restored": "An administrator took back the deletion of a user.",
     "user.password": "A password was set; every session of the user ended.",
     "member.put": "A user joined a project, or their role there changed.",
     "member.removed": "A user left a project.",

@@ -59,6 +59,9 @@ _REPLACE_USER = Statement(
     .values({name: param(name) for name in _USER_FIELDS})
     .returning(*_USER)
 )
+_RESTORE_USER = Statement(
+    update(users).where(users.c.id == param("id")).values(deleted_at=None).returning(*_USER)
+)
 _SET_PASSWORD = Statement(
     update(users).where(ALIVE, users.c.id == param("id")).values(password_hash=param("password_hash"))
 )
@@ -96,6 +99,10 @@ class SqlUsers:
 
     async def replace_user(self, user: User) -> User | None:
         rows = await self._db.changed(User, _REPLACE_USER, values_of(user))
+        return rows[0] if rows else None
+
+    async def restore_user(self, user_id: int) -> User | None:
+        rows = await self._db.changed(User, _RESTORE_USER, {"id": user_id})
         return rows[0] if rows else None
 
     async def set_password(self, user_id: int, password_hash: str) -> bool:

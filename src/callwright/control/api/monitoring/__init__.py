@@ -1,0 +1,1 @@
+"""The chapter of monitoring: `/api/v3`."""
