@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from callwright.control.errors import Conflict
+from callwright.control.servers.model import Decided, Sample
 from callwright.control.storage.stores import Stores
+from callwright.fleet.plan import Bound, Cause, Decision
 from callwright.fleet.pool import Pool
 from callwright.fleet.record import ServerRecord, moved
 from callwright.fleet.server import Event, State
@@ -81,3 +84,32 @@ async def test_a_pool_makes_nothing_until_it_is_set_up(stores: Stores) -> None:
     await stores.servers.put_fleet_pool(wanted)
     assert await stores.servers.fleet_pool("lab", lock=True) == wanted
     assert await stores.servers.fleet_pool("other") is None
+
+
+async def test_decisions_are_kept_as_values_the_newest_first(stores: Stores) -> None:
+    first = Decision("eu", Cause.WAITING, create=2, retire=("a",), bound=Bound.MAXIMUM, again_at=1.5)
+    for number, decision in enumerate((first, Decision("us", Cause.IDLE), Decision("eu", Cause.IDLE))):
+        await stores.history.add_decided(Decided(decision.pool, NOW + number, decision))
+    assert await stores.history.decided("eu", 5) == [
+        Decided("eu", NOW + 2, Decision("eu", Cause.IDLE)),
+        Decided("eu", NOW, first),
+    ]
+    assert [one.at for one in await stores.history.decided("eu", 1)] == [NOW + 2]
+
+
+async def test_samples_are_kept_once_a_minute_and_forgotten_when_they_are_old(stores: Stores) -> None:
+    def sample(pool: str, at: float, **more: float | None) -> Sample:
+        facts: dict[str, Any] = {"running": 1, "coming": 0, "errored": 0, "places": 10, "busy": 3}
+        facts |= {"servers": 1, "waiting": 0, "waited": None, "cost": None} | more
+        return Sample(pool, at, **facts)
+
+    kept = [sample("eu", NOW), sample("us", NOW, waited=2.5, cost=0.25), sample("eu", NOW + 60)]
+    await stores.history.add_samples(kept)
+    await stores.history.add_samples([sample("eu", NOW, running=9)])
+    assert await stores.history.samples(NOW) == kept
+    assert await stores.history.samples(NOW, "us") == [kept[1]]
+    assert await stores.history.samples(NOW + 1) == [kept[2]]
+    await stores.history.add_decided(Decided("eu", NOW, Decision("eu", Cause.IDLE)))
+    await stores.history.forget_history(NOW, NOW + 60)
+    assert await stores.history.samples(0.0) == [kept[2]]
+    assert len(await stores.history.decided("eu", 9)) == 1

@@ -9,7 +9,7 @@ import typer
 
 from callwright.cli.setting_flags import read_config, settled
 from callwright.host.operator import Refused
-from callwright.host.settings import AgentSettings, ServeSettings, secret_variables
+from callwright.host.settings import AgentSettings, NatsAddress, ServeSettings, secret_variables
 from callwright.host.web_worker import WebSettings, read_settings, write_settings
 
 _read: list[ServeSettings] = []
@@ -68,6 +68,38 @@ def test_a_wrong_value_is_told_with_the_place_where_it_was_given(
         settings_of("--config", str(file), *flags)
     assert said in refused.value.message
     assert refused.value.code == 2
+
+
+def test_pools_are_tables_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "callwright.toml"
+    file.write_text('port = 0\n[pools.default]\nmaximum = 4\n[pools.eu]\nsizes = ["s", "m"]\n')
+    found = settings_of("--config", str(file))
+    assert found.pools == {"default": {"maximum": 4}, "eu": {"sizes": ["s", "m"]}}
+    assert settings_of().pools == {}
+    told = WebSettings(found, 8001, NatsAddress("nats://n:4222"))
+    write_settings(tmp_path / "web.json", told)
+    assert read_settings(str(tmp_path / "web.json")) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pools = 3", "pools must be a table"),
+        ("[pools]\neu = 3", "pools.eu is not a table"),
+        ("[pools.eu]\nminimum = 9\nmaximum = 3", "[pools.eu] minimum 9 is above maximum 3"),
+        ("[pools.eu]\ncolour = 3", "[pools.eu] Unknown field 'colour'"),
+        ("[lakes.eu]", "unknown setting 'lakes'"),
+    ],
+)
+def test_a_wrong_pool_in_the_file_is_told_before_anything_starts(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "callwright.toml"
+    file.write_text(text)
+    with pytest.raises(Refused) as refused:
+        settings_of("--config", str(file))
+    assert said in refused.value.message
+    assert "callwright.toml" in refused.value.message
 
 
 def test_an_empty_text_counts_as_absent() -> None:

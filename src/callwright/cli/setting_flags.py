@@ -20,6 +20,7 @@ from callwright.host.operator import Refused
 from callwright.host.settings import Setting, SettingError, variable_of
 
 _FILE = "callwright.cli.config"  # in the context's meta: (path, text)
+_TABLES = "callwright.cli.tables"  # in the context's meta: tables of that file, by name
 
 
 def settled(verb: Callable[..., int]) -> Callable[..., int]:
@@ -36,19 +37,30 @@ def settled(verb: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(verb)
     def run(context: typer.Context, **given: Any) -> int:
         for name, kind in classes.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
-            given[name] = _filled(context, kind, {field: given.pop(field) for field in fields})
+            fields = [field.name for field in dataclasses.fields(kind) if field.name not in _tables(kind)]
+            tables = {
+                key: found for key, found in context.meta.get(_TABLES, {}).items() if key in _tables(kind)
+            }
+            given[name] = _filled(context, kind, {field: given.pop(field) for field in fields} | tables)
         return verb(**given)
 
+    run.tables = frozenset().union(*map(_tables, classes.values()))  # type: ignore[attr-defined]
     own = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     run.__signature__ = inspect.Signature([own, *parameters])  # type: ignore[attr-defined]
     return run
+
+
+def _tables(kind: Any) -> frozenset[str]:
+    """Fields that only a file gives."""
+    return frozenset(field.name for field in dataclasses.fields(kind) if field.metadata["setting"].table)
 
 
 def _flags(kind: Any) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         one: Setting = field.metadata["setting"]
+        if one.table:
+            continue
         annotation, default = hints[field.name], one.default
         if one.several:
             annotation, default = list[str] | None, None
@@ -75,7 +87,7 @@ def _filled(context: typer.Context, kind: Any, given: dict[str, Any]) -> Any:
     values = {}
     for field in dataclasses.fields(kind):
         one: Setting = field.metadata["setting"]
-        value = given[field.name]
+        value = given.get(field.name)
         if value in (None, "", []):
             continue  # an empty text is as none
         try:
@@ -94,7 +106,9 @@ def _refused(context: Any, error: SettingError) -> Refused:
 
 def source(context: Any, name: str) -> str:
     """Where the value of a parameter was given, for a sentence about it."""
-    parameter = next(one for one in context.command.params if one.name == name)
+    parameter = next((one for one in context.command.params if one.name == name), None)
+    if parameter is None:
+        return f"{context.meta[_FILE][0]}"
     place = getattr(context.get_parameter_source(name), "name", "")
     if place == "DEFAULT_MAP" and _FILE in context.meta:
         path, text = context.meta[_FILE]
@@ -120,7 +134,8 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         raise Refused(f"--config {path} is not TOML: {error}") from None
     context.meta[_FILE] = path, text
     parameters: dict[str | None, Any] = {parameter.name: parameter for parameter in context.command.params}
-    known = parameters.keys() - {"config", "verbose"}
+    tables: frozenset[str] = getattr(context.command.callback, "tables", frozenset())
+    known = (parameters.keys() - {"config", "verbose"}) | tables
     defaults: dict[str, Any] = {}
     for key, value in found.items():
         if key not in known:
@@ -128,6 +143,11 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
                 f"--config {path}: unknown setting {key!r}",
                 f"Permitted: {', '.join(sorted(map(str, known)))}.",
             )
+        if key in tables:
+            if not isinstance(value, dict):
+                raise Refused(f"--config {path}: {key} must be a table", f"For example: [{key}.NAME]")
+            context.meta.setdefault(_TABLES, {})[key] = value
+            continue
         several = getattr(parameters[key], "multiple", False)
         if isinstance(value, dict) or (isinstance(value, list) and not several):
             raise Refused(f"--config {path}: {key} must be one value")

@@ -26,7 +26,7 @@ from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
-from callwright.control.api.testing import agents, runs, safety, tests
+from callwright.control.api.testing import agents, pools, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
@@ -89,7 +89,7 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
 
 
 def api_routes() -> list[Any]:
-    parts = (root, tests, runs, agents, safety, audit, credentials, keys, users, projects)
+    parts = (root, tests, runs, agents, pools, safety, audit, credentials, keys, users, projects)
     return [route for part in parts for route in part.ROUTES]
 
 

@@ -21,6 +21,7 @@ from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
+from callwright.control.servers.history import History
 from callwright.control.servers.service import Servers
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
@@ -84,6 +85,7 @@ class Services:
     servers: Servers
     clock: Clock
     entropy: Entropy
+    history: History
     broker: Broker | None = None
 
     @classmethod
@@ -155,6 +157,7 @@ class Services:
             Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy),
             clock,
             entropy,
+            History(stores.history, clock=clock),
             broker,
         )
 

@@ -16,7 +16,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from callwright.host import first_start
@@ -210,6 +210,7 @@ class Platform:
         new = await first_start.prepare(
             services, settings.admin_email, settings.admin_password, demo=settings.demo
         )
+        await _set_pools(services, settings.pools)
         if new is not None:
             first_start.keep(new, settings.data)
             exits.callback(first_start.tell, new)  # where we end before it was told
@@ -349,6 +350,18 @@ def _no_place(error: OSError, data: Path) -> Refused:
         code=EXIT_PLATFORM,
         blame="platform",
     )
+
+
+async def _set_pools(services: Services, pools: dict[str, dict[str, Any]]) -> None:
+    """The file says how a pool is at each start; those that it does not name stay as they are."""
+    from callwright.control.accounts.model import PLATFORM
+    from callwright.control.errors import DomainError
+
+    for name, settings in pools.items():
+        try:
+            await services.servers.set_pool(PLATFORM, name, settings, whole=True)
+        except DomainError as error:
+            say(f"the pool {name} stays as it is: {error.message} {error.remedy}")
 
 
 def _tell_of_restore() -> None:

@@ -44,6 +44,7 @@ class Setting:
     most: float | None = None
     parse: Callable[[Any], Any] | None = None
     several: bool = False  # the flag may be repeated; `parse` gets a list
+    table: bool = False  # no flag and no variable, a table of the file alone; `parse` gets it as it is
     hidden: bool = False
 
 
@@ -148,6 +149,20 @@ def _networks(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ValueError(str(error), "For example: 10.0.0.7,10.1.0.0/16") from None
     return given
+
+
+def _pools(given: Any) -> dict[str, dict[str, Any]]:
+    """`[pools.NAME]` of the file."""
+    from callwright.fleet.pool import Pool, PoolError, with_settings
+
+    for name, settings in given.items():
+        if not isinstance(settings, dict):
+            raise ValueError(f"pools.{name} is not a table", "For example: [pools.default]")
+        try:
+            with_settings(Pool(name), settings)
+        except PoolError as error:
+            raise ValueError(f"[pools.{name}] {error}") from None
+    return dict(given)
 
 
 def port_range(text: str) -> tuple[int, int]:
@@ -296,6 +311,10 @@ class ServeSettings:
         "Reverse proxies whose X-Forwarded-For is trusted; with --public-url, this machine by default.",
         "ADDRESS,…",
         parse=_networks,
+    )
+
+    pools: dict[str, dict[str, Any]] = setting(
+        {}, "Pools of servers, each a table [pools.NAME]; set up so at each start.", table=True, parse=_pools
     )
 
     log_format: Literal["text", "json"] = _log_format()

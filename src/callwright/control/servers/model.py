@@ -1,13 +1,16 @@
-"""What is counted of servers, for dashboards."""
+"""What is counted of servers, for dashboards, and what is remembered of pools."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
+from callwright.fleet.plan import Decision
 from callwright.fleet.record import ServerRecord
 from callwright.fleet.server import Event, State
 
-__all__ = ["STEPS", "TIME_BOUNDS", "ServerRecord", "counted"]
+__all__ = ["STEPS", "TIME_BOUNDS", "Decided", "Sample", "ServerRecord", "counted"]
 
 #: Seconds that a step took, by the bounds of its histogram.
 TIME_BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
@@ -18,6 +21,36 @@ STEPS: Mapping[str, tuple[State, ...]] = {
     "create": (State.PENDING, State.CREATING),
     "install": (State.CREATED, State.STAGING),
 }
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What the planner decided of a pool at a time (unix seconds)."""
+
+    pool: str
+    at: float
+    decision: Decision
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A pool in one minute, which begins ``at`` (unix seconds).
+
+    ``servers``: machines that exist or may exist; of these ``running``, ``coming`` and ``errored``.
+    ``places``: calls at once on running servers, ``busy`` of them have a call. ``waiting``: calls without a
+    place; ``waited``: seconds that the oldest of them has waited, None when none does. ``cost``: of all
+    machines per hour, None where a size has no price.
+    """
+
+    pool: str
+    at: float
+    servers: int
+    running: int
+    coming: int
+    errored: int
+    places: int
+    busy: int
+    waiting: int
+    waited: float | None
+    cost: float | None
 
 
 def counted(seen: ServerRecord, event: Event, after: ServerRecord) -> dict[str, float]:

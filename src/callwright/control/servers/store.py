@@ -1,4 +1,4 @@
-"""What servers and their pools need of a database."""
+"""What servers, their pools and their history need of a database."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from callwright.control.servers.model import ServerRecord
+from callwright.control.servers.model import Decided, Sample, ServerRecord
 from callwright.fleet.pool import Pool
 from callwright.fleet.server import State
 
-__all__ = ["ServerStore"]
+__all__ = ["HistoryStore", "ServerStore"]
 
 
 class ServerStore(Protocol):
@@ -68,3 +68,21 @@ class ServerStore(Protocol):
 
     async def paused(self) -> bool: ...
     async def set_paused(self, paused: bool) -> None: ...
+
+
+class HistoryStore(Protocol):
+    async def add_decided(self, decided: Decided) -> None: ...
+
+    async def decided(self, pool: str, limit: int) -> list[Decided]:
+        """The newest first."""
+        ...
+
+    async def add_samples(self, samples: Sequence[Sample]) -> None:
+        """Those of a pool and a time that are there stay as they are."""
+        ...
+
+    async def samples(self, since: float, pool: str | None = None) -> list[Sample]:
+        """From then on, by time."""
+        ...
+
+    async def forget_history(self, decided_before: float, sampled_before: float) -> None: ...

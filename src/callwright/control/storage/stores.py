@@ -12,7 +12,7 @@ from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
-from callwright.control.servers.store import ServerStore
+from callwright.control.servers.store import HistoryStore, ServerStore
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
@@ -37,6 +37,7 @@ class Stores:
     agents: AgentStore
     servers: ServerStore
     certificates: CertificateStore
+    history: HistoryStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -66,6 +67,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.audit import SqlAuditStore
     from callwright.control.storage.sql.certificates import SqlCertificates
     from callwright.control.storage.sql.credentials import SqlCredentials
+    from callwright.control.storage.sql.fleet_history import SqlFleetHistory
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
@@ -84,6 +86,7 @@ def on_database(database: Database) -> Stores:
         SqlAgentStore(database),
         SqlServers(database),
         SqlCertificates(database),
+        SqlFleetHistory(database),
     )
 
 

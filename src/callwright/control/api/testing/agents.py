@@ -1,4 +1,4 @@
-"""Agents and pools."""
+"""Agents, and the tokens with which they enrol."""
 
 from __future__ import annotations
 
@@ -13,79 +13,18 @@ from callwright.control.agents.telling import agents_changed
 from callwright.control.api import fields as take
 from callwright.control.api.answers import Data
 from callwright.control.api.auth import identity_of
-from callwright.control.api.body import Fields, read_fields
+from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
 from callwright.control.api.request import MaybeWord, broker_of, services_of, settings_of
 from callwright.control.api.testing import schemas, translate, wishes
 from callwright.control.api.testing.asking import answer_ask
 from callwright.control.api.testing.enrolment import enrol
-from callwright.control.projects.model import Project
 
 _Request = Request[Any, Any, Any]
 _AGENTS, _SAFETY = ["agents"], ["safety"]
 _READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
 _HOURS = 24.0
-
-
-@get("/agentpools", opt=_READ, tags=_AGENTS, summary="List pools with what they can do")
-async def list_pools(request: _Request) -> Data[list[schemas.Pool]]:
-    """Those of projects that you see, and those of all."""
-    services, identity = services_of(request), identity_of(request)
-    agents, wall = await services.agents.agents_seen(identity), services.clock.wall()
-    pools, projects = await services.agents.pools_seen(identity), await services.projects.list(identity)
-    return Data(data=[translate.pool(pool, agents, wall, projects) for pool in pools])
-
-
-@post(
-    "/agentpools",
-    opt=_ADMINISTER
-    | {
-        "body": body_of(
-            {"name": text("Its name."), "project": text("Only runs of this project may use it.")},
-            required=("name",),
-        )
-    },
-    tags=_AGENTS,
-    summary="Make a pool",
-    status_code=201,
-)
-async def create_pool(request: _Request) -> Data[schemas.Pool]:
-    fields = await read_fields(request)
-    take.only(fields, ("name", "project"))
-    name = take.text(fields, "name", longest=64)
-    services, identity = services_of(request), identity_of(request)
-    project = await _project(request, fields)
-    pool = await services.agents.create_pool(identity, name, project)
-    return Data(data=translate.pool(pool, [], 0.0, await services.projects.list(identity)), status=201)
-
-
-@patch(
-    "/agentpools/{name:str}",
-    opt=_ADMINISTER
-    | {
-        "body": body_of(
-            {"project": text("Only runs of this project may use it; empty or null: all runs.")},
-            required=("project",),
-        )
-    },
-    tags=_AGENTS,
-    summary="Give a pool to a project, or to all",
-)
-async def change_pool(request: _Request, name: FromPath[str]) -> Data[schemas.Pool]:
-    fields = await read_fields(request)
-    take.only(fields, ("project",))
-    if "project" not in fields:
-        raise invalid("project", "project is missing.")
-    services, identity = services_of(request), identity_of(request)
-    pool = await services.agents.give_pool(identity, name, await _project(request, fields))
-    agents, wall = await services.agents.list(), services.clock.wall()
-    return Data(data=translate.pool(pool, agents, wall, await services.projects.list(identity)))
-
-
-async def _project(request: _Request, fields: Fields) -> Project | None:
-    name = take.text(fields, "project", optional=True, longest=255)
-    return await services_of(request).projects.get(identity_of(request), name) if name else None
 
 
 @get("/agents", opt=_READ, tags=_AGENTS, summary="List agents")
@@ -235,9 +174,6 @@ def _agent(request: _Request, agent: Agent) -> Data[schemas.Agent]:
 
 
 ROUTES: list[Any] = [
-    list_pools,
-    create_pool,
-    change_pool,
     list_agents,
     get_agent,
     change_agent,

@@ -195,6 +195,64 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     busy: int
 
 
+class FleetServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A server of a pool that has not stopped. `name` is its key, `label` what people call it. `busy`: calls
+    that it has, of `capacity`; null before its agent was heard. `error`: why its state is error."""
+
+    name: str
+    label: str
+    provider: str
+    state: str
+    since: str
+    region: str
+    size: str
+    address: str
+    capacity: int
+    busy: int | None
+    version: str
+    heard_at: str | None
+    error: str
+
+
+class FleetReason(msgspec.Struct, frozen=True, kw_only=True):
+    """What the planner decided, and why. `cause`: what moved it; `bound`: what kept it from more, or null."""
+
+    at: str
+    sentence: str
+    cause: str
+    bound: str | None
+
+
+class FleetPool(msgspec.Struct, frozen=True, kw_only=True):
+    """`capacity`: calls at once on one server; `places`: on all agents alive, of which `busy` have a call.
+    `removed`: its servers finish their calls, and then it goes. `reasons`: the newest first."""
+
+    id: int
+    name: str
+    project: str | None
+    provider: str
+    region: str
+    image: str
+    sizes: list[str]
+    minimum: int
+    maximum: int
+    capacity: int
+    buffer: int
+    min_age_seconds: float
+    idle_seconds: float
+    drain_seconds: float
+    labels: dict[str, str]
+    max_created_per_hour: int | None
+    prices: dict[str, float]
+    removed: bool
+    agents: int
+    alive: int
+    places: int
+    busy: int
+    servers: list[FleetServer]
+    reasons: list[FleetReason]
+
+
 class AgentSpool(msgspec.Struct, frozen=True, kw_only=True):
     """What waits at an agent for the platform: bytes of evidence, of so many runs (`limit_bytes` 0: no
     limit). `dropped_files`: files that the limit cost since the agent began."""

@@ -15,10 +15,15 @@ from callwright.control.api.testing import schemas
 from callwright.control.awaiting import Awaited
 from callwright.control.projects.model import Project
 from callwright.control.runs import model as runs
+from callwright.control.servers.model import Decided, ServerRecord
 from callwright.control.targets.model import TargetRow
 from callwright.control.tests.masking import masked_parameters
 from callwright.control.tests.model import CatalogueEntry, Test
 from callwright.evidence.redaction import Redactor
+from callwright.fleet.pool import SETTINGS
+from callwright.fleet.pool import Pool as FleetPool
+from callwright.fleet.server import State
+from callwright.fleet.words import sentence
 
 
 def parameters(views: Sequence[dict[str, Any]]) -> list[schemas.Parameter]:
@@ -240,6 +245,63 @@ def pool(
         alive=len(alive),
         capacity=sum(one.capacity for one in alive),
         busy=sum(one.busy for one in alive),
+    )
+
+
+def fleet_pool(
+    owner: Pool,
+    settings: FleetPool,
+    servers: Sequence[ServerRecord],
+    agents: Sequence[Agent],
+    decided: Sequence[Decided],
+    wall: float,
+    projects: Iterable[Project] = (),
+) -> schemas.FleetPool:
+    seen = pool(owner, agents, wall, projects)
+    by_id = {one.id: one for one in agents}
+    return schemas.FleetPool(
+        id=seen.id,
+        name=seen.name,
+        project=seen.project,
+        **{name: getattr(settings, name) for name in SETTINGS if name not in ("sizes", "labels", "prices")},
+        sizes=list(settings.sizes),
+        labels=dict(settings.labels),
+        prices=dict(settings.prices),
+        removed=settings.removed,
+        agents=seen.agents,
+        alive=seen.alive,
+        places=seen.capacity,
+        busy=seen.busy,
+        servers=[
+            _fleet_server(one, by_id.get(one.agent_id or "")) for one in servers if one.state != State.STOPPED
+        ],
+        reasons=[
+            schemas.FleetReason(
+                at=utc(one.at),
+                sentence=sentence(one.decision),
+                cause=str(one.decision.cause),
+                bound=None if one.decision.bound is None else str(one.decision.bound),
+            )
+            for one in decided
+        ],
+    )
+
+
+def _fleet_server(record: ServerRecord, agent: Agent | None) -> schemas.FleetServer:
+    return schemas.FleetServer(
+        name=record.name,
+        label=record.label,
+        provider=record.provider,
+        state=str(record.state),
+        since=utc(record.since),
+        region=record.region,
+        size=record.size,
+        address=record.host,
+        capacity=record.capacity,
+        busy=None if agent is None else agent.busy,
+        version=record.version,
+        heard_at=None if agent is None else utc_or_none(agent.last_seen_at),
+        error=record.error,
     )
 
 

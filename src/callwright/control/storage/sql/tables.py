@@ -8,6 +8,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     certificates,
     credentials,
     evidence,
+    fleet_history,
     keys,
     members,
     projects,
