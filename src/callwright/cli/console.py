@@ -97,6 +97,10 @@ def _empty_result(verb: str) -> dict[str, Any]:
     """The keys that a result of this verb always has: programs read them whatever its end was."""
     if verb == "answer":
         return {"calls": []}
+    if verb == "probe":
+        from callwright.probe.result import ProbeResult
+
+        return ProbeResult().to_json()
     if verb not in ("call", "run", "register", "options"):
         return {}
     from callwright.outcome.call import CallOutcome

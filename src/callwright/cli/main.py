@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "answer": ("callwright.cli.answer", "Wait for calls and answer them."),
     "register": ("callwright.cli.register", "Register an account, keep it registered, unregister."),
     "options": ("callwright.cli.options", "Ping a SIP server: any answer is alive."),
+    "probe": ("callwright.cli.probe", "Measure a way once: ping, SIP OPTIONS, STAMP."),
+    "reflect": ("callwright.cli.reflect", "Answer STAMP packets, so that `probe udp` can measure to here."),
     "run": ("callwright.cli.run", "Run a test document, or one of the catalogue."),
     "catalogue": ("callwright.cli.catalogue", "List and show the tests that come with Callwright."),
     "pbx": ("callwright.cli.pbx", "Run the reference PBX alone."),

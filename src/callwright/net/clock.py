@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from typing import Protocol
+
+_STA_UNSYNC = 0x40  # adjtimex(2)
+_STATUS_AT = 40  # octets into struct timex, where long has 64 bits
 
 
 class Clock(Protocol):
@@ -28,6 +33,34 @@ class SystemClock:
 
     def wall(self) -> float:
         return time.time()
+
+
+class WakefulClock:
+    """As the machine's clock, and `now()` goes on while the machine sleeps, where the system can tell that
+    (Linux: CLOCK_BOOTTIME). For plans that a calendar holds."""
+
+    __slots__ = ()
+
+    def now(self) -> float:
+        boot = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+    def wall(self) -> float:
+        return time.time()
+
+
+def synchronised() -> bool:
+    """Whether something like NTP keeps this machine's calendar, as the kernel has it; False where that is not
+    known."""
+    if sys.platform != "linux" or ctypes.sizeof(ctypes.c_long) != 8:
+        return False
+    timex = (ctypes.c_char * 512)()
+    try:
+        known = ctypes.CDLL(None, use_errno=True).adjtimex(timex) >= 0
+    except (OSError, AttributeError):
+        return False
+    status = int.from_bytes(timex.raw[_STATUS_AT : _STATUS_AT + 4], sys.byteorder)
+    return known and not status & _STA_UNSYNC
 
 
 class SteadyClock:

@@ -95,6 +95,13 @@ class Permission:
         targets = dict.fromkeys(decision.target for decision in decisions if decision.target is not None)
         return Way(tuple(_permitted(hop) for hop in hops), tuple(targets))
 
+    def place(self, host: str, address: str, port: int | None = None) -> None:
+        """May packets that are no SIP go to a numeric `address`, to which `host` resolved? Raises
+        NotPermitted."""
+        decision = self._decide(host, (address,), port, "")
+        if not decision.allowed:
+            raise self._refusal(decision)
+
     async def _named(self, uri: Uri, user: str, directory: Directory) -> list[Decision]:
         by_name = self._decide(uri.host, (), uri.port, user)
         if not by_name.undecided:

@@ -1,0 +1,1 @@
+"""One measurement each: machines that take bytes and `now`, what runs them on sockets, and one result."""

@@ -1,0 +1,289 @@
+"""Runs the machines of this room on sockets: one measurement for each call, after the policy was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from callwright.net.address import Unreachable, numeric_host, source_address
+from callwright.net.clock import Clock, SystemClock, synchronised
+from callwright.net.entropy import Entropy, system_entropy
+from callwright.net.exchange import (
+    ConnectFailed,
+    DatagramExchange,
+    EchoExchange,
+    Exchange,
+    NoRawSockets,
+    connect,
+)
+from callwright.net.resolver import HopTarget, NameService, ResolutionFailed, SystemNames, resolve
+from callwright.net.tls import TlsConfigurationError, TlsSettings
+from callwright.net.udp import SendFailed
+from callwright.outcome.terms import Blame, Verdict
+from callwright.phone.addressing import transport_of
+from callwright.phone.permission import NotPermitted, Permission
+from callwright.probe.options import Asked, OptionsTrain
+from callwright.probe.ping import Ping
+from callwright.probe.result import CertificateResult, ProbeResult, State
+from callwright.probe.stamp import StampSender
+from callwright.probe.stamp_packet import PORT as STAMP_PORT
+from callwright.probe.train import Shape, Train
+from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.uri import Uri
+
+OnProgress = Callable[[Train], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """`bind`: the local address to send from; None: by the route. `stop`: ends a train early."""
+
+    permission: Permission
+    bind: str | None = None
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    user_agent: str = "Callwright"
+    clock: Clock = field(default_factory=SystemClock)
+    entropy: Entropy = system_entropy
+    names: NameService = field(default_factory=SystemNames)
+    stop: asyncio.Event | None = None
+    on_progress: OnProgress | None = None
+
+    async def ping(self, host: str, shape: Shape, version: int | None = None) -> ProbeResult:
+        """ICMP echo. `version` 4 or 6: of IP; None: as the name has it first."""
+        begun = ProbeResult(kind="ping", target=host, started_at=self.clock.wall())
+        try:
+            address = await self._address(host, None, version)
+            machine = Ping(shape, 6 if ":" in address else 4, self.clock.now(), self.entropy)
+            exchange = EchoExchange(
+                address,
+                clock=self.clock,
+                on_arrival=machine.receive,
+                on_refused=machine.refused,
+                bind=self.bind,
+            )
+        except Exception as error:
+            return _not_begun(begun, error)
+        return await self._run(machine, exchange, begun, address)
+
+    async def udp(self, host: str, port: int | None, shape: Shape, version: int | None = None) -> ProbeResult:
+        """A STAMP train to a session reflector."""
+        port = port or STAMP_PORT
+        begun = ProbeResult(kind="udp", target=host, started_at=self.clock.wall())
+        try:
+            address = await self._address(host, port, version)
+            machine = StampSender(
+                shape,
+                self.clock.now(),
+                self.clock.wall(),
+                ssid=int.from_bytes(self.entropy(2), "big") | 1,
+                synchronised=synchronised(),
+                same_clock=address == "::1" or address.startswith("127."),
+            )
+            exchange = DatagramExchange(
+                Address(address, port),
+                clock=self.clock,
+                on_arrival=machine.receive,
+                on_refused=machine.refused,
+                bind=self.bind,
+                hop_limit=255,  # RFC 8762 section 4.3 counts hops by it
+            )
+        except Exception as error:
+            return _not_begun(begun, error)
+        return await self._run(machine, exchange, begun, address)
+
+    async def options(self, uri: str, shape: Shape, transport: Transport | None = None) -> ProbeResult:
+        """OPTIONS to the first place that RFC 3263 names for a SIP URI. Raises SipSyntaxError."""
+        target = Uri.parse(uri)
+        begun = ProbeResult(kind="sip", target=uri, started_at=self.clock.wall())
+        try:
+            way = await self.permission.way(target, _Directory(self, transport))
+            first = way.hops[0]
+            if first.transport.reliable:
+                return await self._options_by_stream(target, first.remote, first.transport, shape, begun)
+            machine: list[OptionsTrain] = []
+            exchange = DatagramExchange(
+                first.remote,
+                clock=self.clock,
+                on_arrival=lambda *arrival: machine[0].receive(*arrival),
+                on_refused=lambda *why: machine[0].refused(*why),
+                bind=self.bind,
+            )
+        except Exception as error:
+            return _not_begun(begun, error)
+        machine.append(self._train(target, exchange.local, first.transport, shape))
+        return await self._run(machine[0], exchange, begun, first.remote.host)
+
+    async def _options_by_stream(
+        self, target: Uri, remote: Address, transport: Transport, shape: Shape, begun: ProbeResult
+    ) -> ProbeResult:
+        """Raises TlsConfigurationError."""
+        machine: list[OptionsTrain] = []
+        started = self.clock.now()
+        begun = replace(begun, address=remote.host)
+        try:
+            exchange = await connect(
+                remote,
+                transport,
+                name=target.destination,
+                clock=self.clock,
+                on_arrival=lambda *arrival: machine[0].receive(*arrival) if machine else None,
+                on_broken=lambda reason: machine[0].broken(reason) if machine else None,
+                tls=self.tls,
+                bind=self.bind,
+            )
+        except ConnectFailed as error:
+            shown = error.certificate
+            if error.untrusted and shown is None:
+                shown = await self._shown(remote, target)
+            return replace(
+                begun,
+                verdict=Verdict.FAILED,
+                blame=Blame.TARGET if error.untrusted else Blame.NETWORK,
+                reason=error.reason,
+                certificate=self._certificate(shown, error.reason) if shown else None,
+                failure="tls" if error.untrusted else "unreachable",
+            )
+        begun = replace(begun, setup_ms=(self.clock.now() - started) * 1000)
+        if exchange.certificate is not None:
+            problem = "It was not checked." if self.tls.insecure else None
+            begun = replace(begun, certificate=self._certificate(exchange.certificate, problem))
+        machine.append(self._train(target, exchange.local, transport, shape))
+        return await self._run(machine[0], exchange, begun, remote.host)
+
+    def _train(self, target: Uri, local: Address, transport: Transport, shape: Shape) -> OptionsTrain:
+        asked = Asked(target, local, transport, self.user_agent)
+        return OptionsTrain(shape, asked, self.clock.now(), self.entropy)
+
+    async def _shown(self, remote: Address, target: Uri) -> bytes | None:
+        """The certificate of a server that is not trusted: it is looked at, and nothing is sent."""
+        try:
+            found = await connect(
+                remote,
+                Transport.TLS,
+                name=target.destination,
+                clock=self.clock,
+                on_arrival=lambda *_: None,
+                on_broken=lambda _: None,
+                tls=replace(self.tls, insecure=True),
+                bind=self.bind,
+            )
+        except ConnectFailed:
+            return None
+        found.close()
+        return found.certificate
+
+    def _certificate(self, der: bytes, problem: str | None) -> CertificateResult | None:
+        from cryptography import x509
+
+        try:
+            found = x509.load_der_x509_certificate(der)
+            subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
+            until = found.not_valid_after_utc
+        except ValueError:
+            return None
+        left = until - datetime.fromtimestamp(self.clock.wall(), UTC)
+        return CertificateResult(
+            subject, issuer, until.strftime("%Y-%m-%dT%H:%M:%SZ"), left.total_seconds() / 86_400, problem
+        )
+
+    async def _address(self, host: str, port: int | None, version: int | None) -> str:
+        """Raises ResolutionFailed, NotPermitted."""
+        numeric = numeric_host(host)
+        found = [numeric] if numeric is not None else await self.names.addresses(host)
+        for address in found:
+            self.permission.place(host, address, port)
+        usable = [address for address in found if version in (None, 6 if ":" in address else 4)]
+        if not usable:
+            raise ResolutionFailed(host, f"the host {host} has no IPv{version} address")
+        return usable[0]
+
+    async def _run(self, machine: Train, exchange: Exchange, begun: ProbeResult, address: str) -> ProbeResult:
+        try:
+            await self._drive(machine, exchange)
+        finally:
+            exchange.close()
+        found = machine.result(begun.target, address, begun.started_at or 0.0)
+        return replace(found, setup_ms=begun.setup_ms, certificate=begun.certificate)
+
+    async def _drive(self, machine: Train, exchange: Exchange) -> None:
+        """Until it is over, or stopped."""
+        stop = self.stop or asyncio.Event()
+        while not stop.is_set():
+            machine.wake(self.clock.now())
+            for data in machine.transmissions():
+                try:
+                    exchange.send(data)
+                except SendFailed as error:
+                    machine.refused(f"{error.reason[:1].upper()}{error.reason[1:]}.")
+            if self.on_progress is not None:
+                self.on_progress(machine)
+            due = machine.next_wake()
+            if due is None:
+                return
+            # A train that has all its answers is over at once, and nobody waits long to hear of it.
+            pause = min(max(0.0, due - self.clock.now()), 0.1)
+            try:
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """What the permission asks of DNS and the routing table."""
+
+    prober: Prober
+    transport: Transport | None
+
+    async def hops(self, uri: Uri) -> list[Hop]:
+        """Raises ResolutionFailed, Unreachable."""
+        hops = []
+        for found in await self._found(uri):
+            local = self.prober.bind or source_address(found.address.host)
+            hops.append(Hop(found.transport, Address(local, 0), found.address, uri.destination))
+        return hops
+
+    async def addresses(self, uri: Uri) -> list[Address]:
+        try:
+            return [found.address for found in await self._found(uri)]
+        except ResolutionFailed:
+            return []
+
+    async def _found(self, uri: Uri) -> list[HopTarget]:
+        return await resolve(
+            uri.destination,
+            uri.port,
+            self.transport or transport_of(uri),
+            uri.scheme,
+            entropy=self.prober.entropy,
+            names=self.prober.names,
+        )
+
+
+def _not_begun(begun: ProbeResult, error: Exception) -> ProbeResult:
+    """Nothing was sent. Raises `error` again where it is none that is expected."""
+    match error:
+        case NotPermitted():
+            return replace(begun, blame=Blame.TEST, reason=str(error), failure="policy")
+        case ResolutionFailed():
+            return replace(
+                begun,
+                verdict=Verdict.FAILED,
+                blame=Blame.TARGET,
+                reason=f"{error.reason[:1].upper()}{error.reason[1:]}.",
+                failure="unresolved",
+                state=State.FAILED,
+            )
+        case Unreachable():
+            reason = f"{error.reason[:1].upper()}{error.reason[1:]}."
+            return replace(begun, verdict=Verdict.FAILED, blame=Blame.NETWORK, reason=reason)
+        case NoRawSockets() | TlsConfigurationError():
+            return replace(begun, reason=str(error))
+        case OSError():
+            said = os.strerror(error.errno) if error.errno else str(error)
+            return replace(begun, reason=f"A socket for {begun.target} cannot be opened: {said}.")
+    raise error
