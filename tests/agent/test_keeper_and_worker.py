@@ -315,9 +315,9 @@ async def test_the_kill_switch_stops_what_runs_and_what_waits(services: Services
     waiting = await services.runs.start(SYSTEM, "ping", pool="elsewhere")
     began = asyncio.get_running_loop().time()
     await services.runs.kill(SYSTEM, "a drill")
-    await until(services, waiting, lambda run: run.phase == "canceled", 1)
+    await until(services, waiting, lambda run: run.phase == "canceled", 5)
     while worker.used:
-        assert asyncio.get_running_loop().time() - began < 1.0
+        assert asyncio.get_running_loop().time() - began < 5.0  # the calls would last a minute
         await asyncio.sleep(0.01)
     for run in runs:
         await until(services, run, lambda run: run.phase == "canceled", 5)

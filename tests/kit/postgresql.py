@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.kit.programs import missing
+from tests.kit.served import free_port
 
 USER = "callwright"
 _PATIENCE = 15.0  # seconds
@@ -43,7 +43,7 @@ class PostgreSql:
         assert folder is not None
         self._programs = folder
         self.folder = Path(tempfile.mkdtemp(prefix="callwright-pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._durable = durable
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
@@ -108,10 +108,3 @@ class PostgreSql:
             )
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {log.read_text()[-1000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.kit.programs import missing
+from tests.kit.served import free_port
 
 PYTHON = "/usr/bin/python3"  # Debian's: it has python3-swift
 _PATIENCE = 30.0  # seconds
@@ -129,7 +130,7 @@ class Swift:
         self, *, certificate: tuple[Path, Path] | None = None, authority: Path | None = None
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="callwright-swift-"))
-        self._ports = _free_ports(4)
+        self._ports = [free_port() for _ in range(4)]
         self.port, *others = self._ports
         self._authority = None if authority is None else str(authority)
         self._process: subprocess.Popen[bytes] | None = None
@@ -211,14 +212,3 @@ class Swift:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
