@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, Identity, Role, User, identity_of
@@ -120,7 +121,13 @@ CASES: dict[str, tuple[Act, str, str]] = {
     ),
     "user.changed": (lambda w: _changed_user(w), "user bob", "ana"),
     "user.deleted": (lambda w: _deleted_user(w), "user bob", "ana"),
+    "user.restored": (lambda w: _restored_user(w), "user bob", "ana"),
     "user.password": (lambda w: _password(w), "user 2", "ana"),
+    "line.changed": (
+        lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),
+        "user bob",
+        "ana",
+    ),
     "member.put": (lambda w: _member(w, leaves=False), "user bob", "ana"),
     "member.removed": (lambda w: _member(w, leaves=True), "user bob", "ana"),
     "key.created": (_key, "key 2", "ana"),
@@ -205,6 +212,13 @@ async def _changed_user(w: World) -> None:
 
 async def _deleted_user(w: World) -> None:
     await w.services.accounts.delete_user(w.ana, await _user(w))
+
+
+async def _restored_user(w: World) -> None:
+    """Deleted without the service, which would be an entry of its own."""
+    bob = await w.services.accounts.user_by_name("bob")
+    await w.services.stores.accounts.replace_user(msgspec.structs.replace(bob, deleted_at=1.0))
+    await w.services.accounts.restore_user(w.ana, bob.id)
 
 
 async def _password(w: World) -> None:

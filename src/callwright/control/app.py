@@ -26,6 +26,7 @@ from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
+from callwright.control.api.telephony import users as telephony_users
 from callwright.control.api.testing import agents, pools, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
@@ -62,7 +63,7 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
     ]
     pages = create_router(services, settings, documents[0])
     chapters = [(PATH, api_routes()), (MONITORING, monitoring_routes())]
-    chapters += [(path, telephony_access.ROUTES) for path in TELEPHONY]
+    chapters += [(path, telephony_routes()) for path in TELEPHONY]
     chapters += [("/", [*fleet_servers.ROUTES, *fleet_state.ROUTES])]
     return Litestar(
         route_handlers=[
@@ -95,6 +96,10 @@ def api_routes() -> list[Any]:
 
 def monitoring_routes() -> list[Any]:
     return [route for part in (monitoring, monitoring_users) for route in part.ROUTES]
+
+
+def telephony_routes() -> list[Any]:
+    return [route for part in (telephony_access, telephony_users) for route in part.ROUTES]
 
 
 def _log_bug(line: str, error: Exception) -> None:

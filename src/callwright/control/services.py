@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
+from callwright.control.lines.service import Lines
 from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.servers.history import History
@@ -32,7 +34,19 @@ from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 
-__all__ = ["Services", "Settings"]
+__all__ = ["PBX_ACCOUNTS", "PbxPlace", "Services", "Settings"]
+
+PBX_ACCOUNTS = Path("pbx") / "accounts.csv"  # in the data folder
+
+
+@dataclass(frozen=True, slots=True)
+class PbxPlace:
+    """Where the platform's PBX listens; a port None: not over this transport."""
+
+    host: str
+    udp: int | None
+    tcp: int | None
+    tls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +57,7 @@ class Settings:
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
     ``metrics_token``: who shows it may read /metrics. ``proxies``: addresses and networks whose
     X-Forwarded-For is believed. ``data``: the folder whose disk must have room. ``bounds``: what may be held
-    at once.
+    at once. ``pbx``: None without one.
     """
 
     public_url: str | None = None
@@ -54,6 +68,7 @@ class Settings:
     proxies: tuple[str, ...] = ()
     data: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    pbx: PbxPlace | None = None
 
     def room(self) -> int | None:
         """Octets that may still be written to the data folder; None when that cannot be told."""
@@ -83,6 +98,7 @@ class Services:
     agents: Agents
     certificates: Certificates
     servers: Servers
+    lines: Lines
     clock: Clock
     entropy: Entropy
     history: History
@@ -155,6 +171,15 @@ class Services:
             agents,
             Certificates(stores.certificates, vault, clock=clock),
             Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy),
+            Lines(
+                stores.lines,
+                accounts,
+                vault,
+                audit=audit,
+                clock=clock,
+                entropy=entropy,
+                taken=lambda: _own_extensions(data),
+            ),
             clock,
             entropy,
             History(stores.history, clock=clock),
@@ -172,6 +197,15 @@ async def _has_sealed(stores: Stores, location: Location) -> bool:
     if location.path is not None and await stores.accounts.users():
         return True
     return any(row.sealed_password for row in await stores.credentials.sealed_credentials())
+
+
+def _own_extensions(data: Path) -> frozenset[str]:
+    """Of the accounts that the platform's PBX has beside those of users."""
+    try:
+        rows = csv.DictReader((data / PBX_ACCOUNTS).read_text().splitlines())
+        return frozenset(row["user"] for row in rows)
+    except (OSError, KeyError):
+        return frozenset()
 
 
 def _refuse_orphans(data: Path, location: Location) -> None:

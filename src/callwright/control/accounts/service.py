@@ -217,19 +217,21 @@ class Accounts:
         identity: Identity,
         *,
         username: str,
-        password: str,
+        password: str | None,
         email: str = "",
         name: str = "",
         role: str = Role.MEMBER,
         category: str = Category.NORMAL,
         time_zone: str = "UTC",
     ) -> User:
-        """Raises Invalid, Conflict, Forbidden."""
+        """``password`` None: they cannot log in until one is set. Raises Invalid, Conflict, Forbidden."""
         authorize(identity, Right.ADMINISTER)
         _check_user(username, email, role, category)
         zone_named(time_zone)
-        check_password(password)
-        hashed = await self._passwords.hash(password)
+        hashed = ""
+        if password is not None:
+            check_password(password)
+            hashed = await self._passwords.hash(password)
         now = self._clock.wall()
         user = User(0, username, name or username, email, role, category, time_zone, now, None, None)
         try:

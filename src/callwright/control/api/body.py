@@ -103,8 +103,27 @@ def text_of(octets: bytes, what: str) -> str:
     return text.removeprefix("\ufeff")
 
 
+async def read_objects(request: Request[Any, Any, Any], limit: int = MAX_BODY) -> list[Fields]:
+    """A JSON list of objects, as for changes of several records. Raises ApiProblem 400, 413 or 415."""
+    value = _json(await read_octets(request, limit))
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise ApiProblem(400, 'The body must be a JSON list of objects, such as [{"id": 98}].')
+    if len(value) > MAX_FIELDS or any(len(one) > MAX_FIELDS for one in value):
+        raise ApiProblem(400, f"The body has more than {MAX_FIELDS:,} objects or fields.")
+    return value
+
+
 def json_object(body: bytes) -> Fields:
     """A JSON object, bounded; raises 400."""
+    value = _json(body)
+    if not isinstance(value, dict):
+        raise ApiProblem(400, 'The body must be a JSON object, such as {"test.name": "basic_call"}.')
+    if len(value) > MAX_FIELDS:
+        raise ApiProblem(400, f"The body has more than {MAX_FIELDS:,} fields.")
+    return value
+
+
+def _json(body: bytes) -> Any:
     text = text_of(body, "The body")
     try:
         value = msgspec.json.decode(text)
@@ -112,10 +131,6 @@ def json_object(body: bytes) -> Fields:
         raise ApiProblem(400, _TOO_DEEP) from None
     except msgspec.DecodeError as error:
         raise ApiProblem(400, f"The body is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise ApiProblem(400, 'The body must be a JSON object, such as {"test.name": "basic_call"}.')
-    if len(value) > MAX_FIELDS:
-        raise ApiProblem(400, f"The body has more than {MAX_FIELDS:,} fields.")
     refuse_bad_text(value)
     return value
 

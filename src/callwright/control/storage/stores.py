@@ -10,6 +10,7 @@ from callwright.control.audit.store import AuditStore
 from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
+from callwright.control.lines.store import LineStore
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
 from callwright.control.servers.store import HistoryStore, ServerStore
@@ -38,6 +39,7 @@ class Stores:
     servers: ServerStore
     certificates: CertificateStore
     history: HistoryStore
+    lines: LineStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -68,6 +70,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.certificates import SqlCertificates
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
+    from callwright.control.storage.sql.lines import SqlLines
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
@@ -87,6 +90,7 @@ def on_database(database: Database) -> Stores:
         SqlServers(database),
         SqlCertificates(database),
         SqlFleetHistory(database),
+        SqlLines(database),
     )
 
 

@@ -16,6 +16,7 @@ from callwright.control.api.body import read_fields
 from callwright.control.api.problems import ApiProblem
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
+from callwright.control.api.telephony.users import told
 
 _Request = Request[Any, Any, Any]
 _READ = {"right": Right.READ}
@@ -69,20 +70,10 @@ async def ping() -> dict[str, Any]:
 
 @get("/me", opt=_READ)
 async def me(request: _Request) -> dict[str, Any]:
-    user = await services_of(request).accounts.user(identity_of(request).user_id)
-    first, _, last = user.name.partition(" ")
-    return single(
-        {
-            "id": TELEPHONY_IDS + user.id,
-            "first_name": first,
-            "last_name": last,
-            "email": user.email,
-            "username": user.username,
-            "role": user.role,
-            "time_zone": user.time_zone,
-            "created_at": utc(user.created_at),
-        }
-    )
+    """As `/users/<id>` of oneself, with what a phone must be told."""
+    identity = identity_of(request)
+    row = await services_of(request).lines.get(identity, TELEPHONY_IDS + identity.user_id)
+    return single(told(request, row))
 
 
 @post("/apitokens", opt=_READ, status_code=201)

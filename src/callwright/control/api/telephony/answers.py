@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ from callwright.control.api.answers import utc
 from callwright.control.collections.model import Kind, Query, Resource, Rows
 from callwright.control.collections.reading import read_query
 
-__all__ = ["asked", "listed", "single"]
+__all__ = ["asked", "dated", "listed", "single"]
 
 
 def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:
@@ -23,16 +24,22 @@ def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:
 def listed(resource: Resource, query: Query, found: Rows) -> dict[str, Any]:
     """One page as the chapter writes it; of each row the fields that were asked for."""
     wanted = query.fields.get(resource.name) if query.group_by is None else None
-    dates = {one.name for one in resource.properties if one.kind is Kind.DATE}
     data = [
-        {
-            name: utc(value) if name in dates and isinstance(value, int | float) else value
-            for name, value in row.items()
-            if wanted is None or name in wanted
-        }
+        {name: value for name, value in dated(resource, row).items() if wanted is None or name in wanted}
         for row in found.rows
     ]
     return {"data": data, "total": found.total}
+
+
+def dated(resource: Resource, row: Mapping[str, object]) -> dict[str, object]:
+    """The row with its dates as the chapter writes them."""
+    known = resource.by_name
+    return {
+        name: utc(value)
+        if isinstance(value, int | float) and name in known and known[name].kind is Kind.DATE
+        else value
+        for name, value in row.items()
+    }
 
 
 def single(data: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     evidence,
     fleet_history,
     keys,
+    lines,
     members,
     projects,
     servers,

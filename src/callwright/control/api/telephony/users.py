@@ -1,0 +1,108 @@
+"""Users with their line of the PBX, and where the PBX is."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Request, Response, delete, get, patch, post
+from litestar.params import FromPath
+
+from callwright.control.accounts.model import TELEPHONY_IDS, Right
+from callwright.control.api.auth import identity_of
+from callwright.control.api.body import Fields, read_fields, read_objects
+from callwright.control.api.links import links_of
+from callwright.control.api.problems import ApiProblem, field_error
+from callwright.control.api.request import services_of, settings_of
+from callwright.control.api.telephony.answers import asked, dated, listed, single
+from callwright.control.collections.reading import read_ids
+from callwright.control.lines.model import PEOPLE
+from callwright.net.address import WILDCARDS
+
+_Request = Request[Any, Any, Any]
+_READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
+_SECRET = {"Cache-Control": "no-store"}  # it holds a SIP password
+
+
+@get("/users", opt=_READ)
+async def list_users(request: _Request) -> dict[str, Any]:
+    """Everybody who can be called, and oneself; administrators see all users."""
+    query = asked(request, PEOPLE)
+    return listed(PEOPLE, query, await services_of(request).lines.rows(identity_of(request), query))
+
+
+@post("/users", opt=_ADMINISTER, status_code=201)
+async def create_user(request: _Request) -> Response[dict[str, Any]]:
+    """With `ext` the user has a line: a phone can register at once, with `sip_password`."""
+    fields = await read_fields(request)
+    row = await services_of(request).lines.create(identity_of(request), fields)
+    return Response(single(told(request, row)), status_code=201, headers=_SECRET)
+
+
+@get("/users/{user_id:int}", opt=_READ)
+async def get_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
+    row = await services_of(request).lines.get(identity_of(request), user_id)
+    return Response(single(told(request, row)), headers=_SECRET)
+
+
+@patch("/users/{user_id:int}", opt=_READ)
+async def change_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
+    """Users change their own forwarding and `dnd`; administrators everything of everybody."""
+    fields = await read_fields(request)
+    rows = await services_of(request).lines.change(identity_of(request), [(user_id, fields)])
+    return Response(single(told(request, rows[0])), headers=_SECRET)
+
+
+@patch("/users", opt=_READ)
+async def change_users(request: _Request) -> Response[dict[str, Any]]:
+    """A list of objects with an `id` each: all of them are changed, or none."""
+    changes = [_with_id(fields) for fields in await read_objects(request)]
+    rows = await services_of(request).lines.change(identity_of(request), changes)
+    data = [told(request, row) for row in rows]
+    return Response({"data": data, "total": len(data)}, headers=_SECRET)
+
+
+@delete("/users/{which:str}", opt=_ADMINISTER, status_code=204)
+async def delete_users(request: _Request, which: FromPath[str]) -> None:
+    """Ids with commas; all of them or none."""
+    await services_of(request).lines.delete(identity_of(request), read_ids(which))
+
+
+@get("/pbx", opt=_READ)
+async def pbx(request: _Request) -> dict[str, Any]:
+    """Where phones register, as it can be dialled from where the request came."""
+    place = settings_of(request).pbx
+    if place is None:
+        return single(dict.fromkeys(("sip_domain", "udp", "tcp", "tls", "wss")))
+    host = domain(request)
+    ports = {"udp": place.udp, "tcp": place.tcp, "tls": place.tls}
+    named = f"[{host}]" if host is not None and ":" in host else host
+    where = {name: None if port is None else f"{named}:{port}" for name, port in ports.items()}
+    return single({"sip_domain": host, **where, "wss": None})
+
+
+def domain(request: _Request) -> str | None:
+    """The host of SIP addresses: that of the PBX, or, where it listens on every address of this machine, the
+    one by which the client reached us. None without a PBX."""
+    place = settings_of(request).pbx
+    if place is None or place.host not in WILDCARDS:
+        return None if place is None else place.host
+    return urlsplit(links_of(request).base).hostname
+
+
+def told(request: _Request, row: dict[str, object]) -> dict[str, object]:
+    """A user with the domain for their phones, which those without a line have not."""
+    found = dated(PEOPLE, row)
+    if "sip_password" in found:
+        found["sip_domain"] = domain(request) if found["ext"] is not None else None
+    return found
+
+
+def _with_id(fields: Fields) -> tuple[int, Fields]:
+    user_id = fields.get("id")
+    if isinstance(user_id, bool) or not isinstance(user_id, int) or not TELEPHONY_IDS < user_id < 2**53:
+        raise ApiProblem(400, "Each change needs an id.", [field_error("id", "is missing, or is not an id.")])
+    return user_id, {name: value for name, value in fields.items() if name != "id"}
+
+
+ROUTES: list[Any] = [list_users, create_user, get_user, change_user, change_users, delete_users, pbx]
