@@ -20,6 +20,7 @@ from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.links import PATH
 from callwright.control.api.monitoring import root as monitoring
+from callwright.control.api.monitoring import servers as monitoring_servers
 from callwright.control.api.monitoring import users as monitoring_users
 from callwright.control.api.monitoring.answers import Refusal
 from callwright.control.api.packing import Packed
@@ -95,7 +96,7 @@ def api_routes() -> list[Any]:
 
 
 def monitoring_routes() -> list[Any]:
-    return [route for part in (monitoring, monitoring_users) for route in part.ROUTES]
+    return [route for part in (monitoring, monitoring_users, monitoring_servers) for route in part.ROUTES]
 
 
 def telephony_routes() -> list[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 
 __all__ = [
     "Address",
     "bare",
     "impossible",
+    "is_host",
     "is_inside",
     "is_private",
     "is_shared",
@@ -19,6 +21,10 @@ __all__ = [
 ]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HOST_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
+)
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -64,6 +70,11 @@ def plain(address: Address) -> Address:
 def bare(host: str) -> str:
     """Without the brackets that a URI puts around IPv6."""
     return host.strip().removeprefix("[").removesuffix("]")
+
+
+def is_host(text: str) -> bool:
+    """Whether it is an address or may be a host's name."""
+    return numeric(bare(text)) is not None or (len(text) < 254 and _HOST_NAME.fullmatch(text) is not None)
 
 
 def same_place(one: str, other: str) -> bool:

@@ -21,6 +21,7 @@ from callwright.fleet.record import EMBEDDED, PRIVATE, Facts, NoSuchMove, moved
 from callwright.fleet.server import Event, State
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
+from callwright.policy.addresses import is_host
 
 __all__ = ["LIVE", "Servers", "facts_of"]
 
@@ -293,8 +294,12 @@ class Servers:
         return back
 
     async def describe(self, identity: Identity, number: int, **facts: Unpack[Facts]) -> ServerRecord:
-        """What people call it, and where they say that it is. Raises NotFound."""
+        """What people call it, and where they say that it is. Raises NotFound, Invalid for an address that is
+        none."""
         authorize(identity, Right.ADMINISTER)
+        host = facts.get("ip_address")
+        if host is not None and not is_host(host):
+            raise Invalid(f"{host!r} is neither an address nor a host name.", field="ip_address")
         async with self._audit.change():
             server = await self.numbered(identity, number)
             changed = await self._store.learn(server.name, facts, self._clock.wall())

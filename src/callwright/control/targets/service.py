@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from callwright.control.accounts.authorize import authorize
@@ -12,15 +11,12 @@ from callwright.control.errors import Invalid, NotFound
 from callwright.control.targets.model import TargetRow, policy_target
 from callwright.control.targets.store import TargetStore
 from callwright.net.clock import Clock
-from callwright.policy.addresses import bare, numeric
+from callwright.policy.addresses import is_host
 from callwright.policy.destination import PolicyError
 
 __all__ = ["Targets"]
 
 #: RFC 1123 section 2.1, with the underscore that many networks use.
-_HOST_NAME = re.compile(
-    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?",
-)
 
 
 class Targets:
@@ -83,6 +79,4 @@ class Targets:
 
 
 def _is_place(host: str) -> bool:
-    if host == "*" or numeric(bare(host)) is not None:
-        return host != "*"
-    return len(host) < 254 and _HOST_NAME.fullmatch(host.removeprefix("*.")) is not None
+    return host != "*" and is_host(host.removeprefix("*."))
