@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, Identity, Role, User, identity_of
@@ -38,6 +37,8 @@ class World:
     async def made(cls, services: Services, ana: Identity) -> World:
         row = User(0, "bob", "Bob", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
         await services.stores.accounts.add_user(row, HASHED)
+        gone = User(0, "dan", "Dan", "", Role.MEMBER, "Normal", "UTC", 0.0, None, 1.0)
+        await services.stores.accounts.add_user(gone, HASHED)
         await services.projects.create(ana, "office")
         await services.tests.create(ana, TEST, project="office")
         project = await services.projects.get(ana, "office")
@@ -121,7 +122,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     ),
     "user.changed": (lambda w: _changed_user(w), "user bob", "ana"),
     "user.deleted": (lambda w: _deleted_user(w), "user bob", "ana"),
-    "user.restored": (lambda w: _restored_user(w), "user bob", "ana"),
+    "user.restored": (lambda w: _restored_user(w), "user dan", "ana"),
     "user.password": (lambda w: _password(w), "user 2", "ana"),
     "line.changed": (
         lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),
@@ -215,10 +216,8 @@ async def _deleted_user(w: World) -> None:
 
 
 async def _restored_user(w: World) -> None:
-    """Deleted without the service, which would be an entry of its own."""
-    bob = await w.services.accounts.user_by_name("bob")
-    await w.services.stores.accounts.replace_user(msgspec.structs.replace(bob, deleted_at=1.0))
-    await w.services.accounts.restore_user(w.ana, bob.id)
+    (dan,) = [user for user in await w.services.stores.accounts.users(deleted=True) if user.deleted_at]
+    await w.services.accounts.restore_user(w.ana, dan.id)
 
 
 async def _password(w: World) -> None:
