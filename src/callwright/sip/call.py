@@ -13,17 +13,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from callwright.sip.client_request import ClientRequest, ClientRequestUser
-from callwright.sip.dialog import Dialog
+from callwright.sip.closing import Closing
+from callwright.sip.dialog import Dialog, compose
 from callwright.sip.digest import Credentials, DigestClient
-from callwright.sip.events import (
-    CallEnded,
-    EndCause,
-    Event,
-    FailureCause,
-    RequestAnswered,
-    RequestReceived,
-    Side,
-)
+from callwright.sip.events import CallEnded, EndCause, Event, RequestAnswered, RequestReceived, Side
 from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
@@ -114,6 +107,7 @@ class Call:
         self.credentials = credentials
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
         self.modification = Modification(self)
+        self.closing = Closing(self)
         self._hop_override: PermittedHop | None = None
         self._hop_override_of: Dialog | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
@@ -322,7 +316,7 @@ class Call:
         dialog.remote_cseq = number
         method = request.method
         if method == "BYE":
-            self._receive_bye(transaction, now)
+            self.receive_bye(transaction, now)
         elif method == "INVITE" or (method == "UPDATE" and request.body):
             self.modification.receive(transaction, now)
         elif method == "UPDATE":
@@ -335,6 +329,10 @@ class Call:
             self.agent.emit(RequestAnswered(now, request, self))
         else:
             self.agent.emit(RequestReceived(now, transaction, request, self))
+
+    def receive_bye(self, transaction: ServerTransaction, now: float) -> None:
+        """The peer hangs up."""
+        self.closing.receive(transaction, now)
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """An ACK to a 2xx of ours. False when it fits none."""
@@ -353,6 +351,11 @@ class Call:
     def confirmed(self) -> bool:
         """True between ACK and BYE."""
         return self.state is CallState.CONFIRMED
+
+    @property
+    def established(self) -> bool:
+        """True between the 2xx and BYE."""
+        return self.state in (CallState.ANSWERED, CallState.CONFIRMED)
 
     @property
     def takes_offers(self) -> bool:
@@ -382,26 +385,10 @@ class Call:
         credentials = [field for field in invite.headers if field[0] in _CREDENTIALS]
         branch = self.agent.branch()
         cseq = cseq_of(invite.headers)[0]
-        request, to = self.compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
+        request, to = self._compose(dialog, "ACK", cseq, branch, body, content_type, credentials, hop)
         data = serialize(request)
         self.agent.layer.transmit(data, to)
         return data, to
-
-    def lost(self, response: Response | None, now: float, reason: str | None = None) -> None:
-        """The peer does not know the dialog any more (481), or does not answer in it (12.2.1.2)."""
-        if self.dialog is None or self.state not in (CallState.ANSWERED, CallState.CONFIRMED):
-            return
-        if response is not None:
-            reason = f"the peer answered {response.status} {response.reason} within the call"
-        else:
-            self.say_bye(self.dialog, now, tell=False)
-        self.end(now, Side.REMOTE, EndCause.DIALOG_GONE, reason or "", response=response)
-
-    def ack_missing(self, now: float, reason: str) -> None:
-        """Our 2xx was never acknowledged: BYE, and the call is over (13.3.1.4)."""
-        if self.dialog is not None and not self.over:
-            self.say_bye(self.dialog, now, tell=False)
-            self.end(now, Side.LOCAL, EndCause.ACK_MISSING, reason)
 
     def prepare(
         self,
@@ -414,7 +401,7 @@ class Call:
     ) -> tuple[ClientRequest, str]:
         """A request in a dialog, with the branch to start it with."""
         branch = self.agent.branch()
-        request, hop = self.compose(dialog, method, dialog.next_cseq(), branch, body, content_type, headers)
+        request, hop = self._compose(dialog, method, dialog.next_cseq(), branch, body, content_type, headers)
         handle = ClientRequest(
             self.agent,
             request,
@@ -426,7 +413,7 @@ class Call:
         )
         return handle, branch
 
-    def compose(
+    def _compose(
         self,
         dialog: Dialog,
         method: str,
@@ -437,27 +424,20 @@ class Call:
         headers: HeaderPairs = (),
         given: PermittedHop | None = None,
     ) -> tuple[Request, Hop]:
-        """The message of a request in a dialog, and where it goes."""
-        way = dialog.way()
         # What was said of one dialog is no way to the other branches of a fork.
         overridden = self._hop_override if self._hop_override_of in (None, dialog) else None
-        hop: Hop = given or overridden or self.agent.hop_towards(way.next_hop, dialog.hop)
-        request = self.agent.build_request(
+        return compose(
+            self.agent,
+            dialog,
             method,
-            way.request_uri,
-            from_=dialog.local,
-            to=dialog.remote,
-            call_id=self.call_id,
             cseq=cseq,
-            hop=hop,
             branch=branch,
-            routes=way.routes,
             contact=self.contact if method in _TARGET_REFRESH else None,
-            headers=headers,
             body=body,
             content_type=content_type,
+            headers=headers,
+            hop=given or overridden,
         )
-        return request, hop
 
     def guard(self, seconds: float, action: Callable[[float], object], now: float) -> None:
         """Set the deadline of the present state, in place of the one before."""
@@ -470,17 +450,11 @@ class Call:
             self._guard.cancel()
             self._guard = None
 
-    def say_bye(self, dialog: Dialog, now: float, headers: HeaderPairs = (), tell: bool = True) -> None:
-        """Send BYE. With `tell` the call is ENDING, and CallEnded follows when the BYE is done."""
-        farewell = _Farewell(self if tell else None)
-        handle, branch = self.prepare(dialog, "BYE", farewell, headers=headers)
-        if tell:
-            self.state = CallState.ENDING
-            self.unguard()
-            self.modification.give_up(now)
-        if self.timeline.bye_at is None:
-            self.timeline.bye_at = now
-        handle.start(branch, now)
+    def ending(self, now: float) -> None:
+        """Our BYE leaves: nothing else is waited for."""
+        self.state = CallState.ENDING
+        self.unguard()
+        self.modification.give_up(now)
 
     def end(
         self,
@@ -512,38 +486,3 @@ class Call:
         if self.dialog is not None:
             return self.dialog
         return next(iter(self.early_dialogs.values()), None)
-
-    def _receive_bye(self, transaction: ServerTransaction, now: float) -> None:
-        """The peer hangs up. Kinds of calls have more to say about early dialogs."""
-        self.agent.reply(transaction, 200, now)
-        if self.timeline.bye_at is None:
-            self.timeline.bye_at = now
-        if self.state is not CallState.ENDING:  # when two BYEs cross, ours decides
-            self.end(now, Side.REMOTE, EndCause.BYE, "the peer hung up", request=transaction.request)
-        else:
-            self.agent.emit(RequestAnswered(now, transaction.request, self))
-
-
-class _Farewell:
-    """Waits for what our BYE is answered."""
-
-    def __init__(self, call: Call | None) -> None:
-        self._call = call
-
-    def request_progressed(self, handle: ClientRequest, response: Response, now: float) -> None:
-        """No news."""
-
-    def request_repeated(self, handle: ClientRequest, now: float) -> None:
-        """No news."""
-
-    def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
-        """Whatever the answer, the call is over (RFC 3261 15.1.1)."""
-        if self._call is not None:
-            self._call.end(now, Side.LOCAL, EndCause.BYE, "we hung up", response=response)
-
-    def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
-        """So it is without one."""
-        if self._call is not None:
-            timed_out = cause is FailureCause.TIMED_OUT
-            end = EndCause.BYE_UNANSWERED if timed_out else EndCause.TRANSPORT
-            self._call.end(now, Side.LOCAL, end, reason)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from callwright.sip.glance import cseq_of, tag_of
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request, Response
-from callwright.sip.transport import Hop
+from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from callwright.sip.user_agent import UserAgent
 
 
 class Way(NamedTuple):
@@ -122,6 +126,40 @@ class Dialog:
         if first.parameter("lr") is not None:
             return Way(self.remote_target, self.route_set, text)
         return Way(str(first.without_headers()), (*self.route_set[1:], f"<{self.remote_target}>"), text)
+
+
+def compose(
+    agent: UserAgent,
+    dialog: Dialog,
+    method: str,
+    *,
+    cseq: int,
+    branch: str,
+    contact: str | None = None,
+    body: bytes = b"",
+    content_type: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    hop: PermittedHop | None = None,
+) -> tuple[Request, Hop]:
+    """A request within a dialog (12.2.1.1), and where it goes: `hop`, else by its route set."""
+    way = dialog.way()
+    to: Hop = hop or agent.hop_towards(way.next_hop, dialog.hop)
+    request = agent.build_request(
+        method,
+        way.request_uri,
+        from_=dialog.local,
+        to=dialog.remote,
+        call_id=dialog.call_id,
+        cseq=cseq,
+        hop=to,
+        branch=branch,
+        routes=way.routes,
+        contact=contact,
+        headers=headers,
+        body=body,
+        content_type=content_type,
+    )
+    return request, to
 
 
 def contact_of(message: Request | Response) -> str | None:

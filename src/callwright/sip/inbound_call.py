@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callwright.sip.call import SDP, Call, CallState, Direction, HeaderPairs
 from callwright.sip.dialog import Dialog
-from callwright.sip.events import CallCanceled, CallConfirmed, CallFailed, FailureCause, Side
+from callwright.sip.events import CallCanceled, CallConfirmed, CallFailed, EndCause, FailureCause, Side
 from callwright.sip.glance import cseq_of
 from callwright.sip.message import Request
 from callwright.sip.success import Success
@@ -160,11 +160,21 @@ class InboundCall(Call):
             self._hangup_headers = headers  # 15: not before the ACK
             return True
         if self.state is CallState.CONFIRMED and self.dialog is not None:
-            self.say_bye(self.dialog, now, headers)
+            self.closing.say(self.dialog, now, headers)
             return True
         return False
 
     # -- from the endpoint
+
+    def receive_bye(self, transaction: ServerTransaction, now: float) -> None:
+        """The caller may end an early dialog by BYE, too (15)."""
+        if self.state in _UNANSWERED:
+            self.agent.reply(transaction, 200, now)
+            self._withdrawn(transaction.request, now)
+            return
+        if self._success is not None:
+            self._success.stop()
+        super().receive_bye(transaction, now)
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """The ACK to our 200, once or repeated, or to that of a re-INVITE."""
@@ -179,7 +189,7 @@ class InboundCall(Call):
         self.timeline.confirmed_at = now
         self.agent.emit(CallConfirmed(now, self, ack))
         if self._hangup_headers is not None and self.dialog is not None:
-            self.say_bye(self.dialog, now, self._hangup_headers)
+            self.closing.say(self.dialog, now, self._hangup_headers)
         return True
 
     def transaction_acknowledged(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
@@ -217,15 +227,6 @@ class InboundCall(Call):
             content_type=content_type,
         )
 
-    def _receive_bye(self, transaction: ServerTransaction, now: float) -> None:
-        if self.state in _UNANSWERED:  # 15: the caller may end an early dialog by BYE
-            self.agent.reply(transaction, 200, now)
-            self._withdrawn(transaction.request, now)
-            return
-        if self._success is not None:
-            self._success.stop()
-        super()._receive_bye(transaction, now)
-
     def _withdrawn(self, request: Request, now: float) -> None:
         if self.state in _UNANSWERED:
             self.timeline.final_status = 487
@@ -234,7 +235,8 @@ class InboundCall(Call):
 
     def _ack_overdue(self, now: float) -> None:
         seconds = f"{self.agent.config.timers.transaction_timeout:g}"
-        self.ack_missing(now, f"no ACK to our 200 within {seconds} s")
+        reason = f"no ACK to our 200 within {seconds} s"
+        self.closing.give_up(EndCause.ACK_MISSING, reason, now)
 
     def _unattended(self, now: float) -> None:
         if self.state in _UNANSWERED:

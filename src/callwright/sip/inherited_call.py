@@ -39,5 +39,5 @@ class InheritedCall(Call):
             return False
         if self.direction is Direction.OUTBOUND:
             self.send_ack(self.dialog, self.request, b"", SDP, None)
-        self.say_bye(self.dialog, now, headers)
+        self.closing.say(self.dialog, now, headers)
         return True

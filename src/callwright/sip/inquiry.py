@@ -36,7 +36,7 @@ class Inquiry:
         """The final response."""
         self._agent.emit(ResponseReceived(now, handle, response, self._call))
         if response.status == 481 and self._call is not None:
-            self._call.lost(response, now)
+            self._call.closing.lost(response, now)
 
     def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
         """None will come."""

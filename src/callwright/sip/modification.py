@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.events import (
+    EndCause,
     FailureCause,
     OfferAnswered,
     OfferConfirmed,
@@ -99,7 +100,7 @@ class Modification:
         retry_after = self._glare_delay() if status == 491 else None
         call.agent.emit(OfferFailed(now, call, status, response.reason, cause, retry_after, response))
         if status == 481:
-            call.lost(response, now)
+            call.closing.lost(response, now)
 
     def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
         """No response: the dialog is as good as gone (RFC 3261 14.1, 12.2.1.2)."""
@@ -107,7 +108,7 @@ class Modification:
             return
         self._ours = None
         self._call.agent.emit(OfferFailed(now, self._call, None, reason, cause, None, None))
-        self._call.lost(None, now, reason)
+        self._call.closing.lost(None, now, reason)
 
     # -- theirs
 
@@ -243,7 +244,7 @@ class Modification:
         reason = "our 200 to the re-INVITE was never acknowledged"
         cause = FailureCause.TIMED_OUT
         self._call.agent.emit(OfferFailed(now, self._call, None, reason, cause, None, None))
-        self._call.ack_missing(now, reason)
+        self._call.closing.give_up(EndCause.ACK_MISSING, reason, now)
 
     def _wait(self, action: Callable[[float], object], now: float) -> None:
         self._stop_overdue()

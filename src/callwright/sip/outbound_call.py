@@ -116,7 +116,7 @@ class OutboundCall(Call):
             return False
         if self._ack is None:
             self.acknowledge(now=now)
-        self.say_bye(self.dialog, now, headers)
+        self.closing.say(self.dialog, now, headers)
         return True
 
     # -- from the INVITE
@@ -195,7 +195,7 @@ class OutboundCall(Call):
         if self.state is CallState.CANCELING:  # the 200 crossed our CANCEL (9.1)
             self.unguard()
             self.acknowledge(now=now)
-            self.say_bye(dialog, now, tell=False)
+            self.closing.say(dialog, now, tell=False)
             reason = "answered while it was being canceled"
             self.end(now, Side.LOCAL, EndCause.ABANDONED, reason, response=response)
             return
@@ -206,7 +206,7 @@ class OutboundCall(Call):
 
     def _never_acknowledged(self, now: float) -> None:
         self.acknowledge(now=now)
-        self.ack_missing(now, "the answer was never acknowledged by us")
+        self.closing.give_up(EndCause.ACK_MISSING, "the answer was never acknowledged by us", now)
 
     def _fork(self, tag: str, response: Response, now: float, tell: bool = True) -> None:
         known = self._fork_acks.get(tag)
@@ -218,7 +218,7 @@ class OutboundCall(Call):
         dialog = Dialog.of_response(self.request, response, self.local_tag, self.hop)
         self._fork_acks[tag] = self.send_ack(dialog, self.request, b"", SDP, None)
         before = self.timeline.bye_at
-        self.say_bye(dialog, now, tell=False)
+        self.closing.say(dialog, now, tell=False)
         self.timeline.bye_at = before
         if tell:
             self.agent.emit(CallForked(now, self, response))
