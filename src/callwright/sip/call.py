@@ -167,8 +167,14 @@ class Call:
         content_type: str = SDP,
         reason: str | None = None,
         headers: HeaderPairs = (),
+        reliable: bool | None = None,
     ) -> bool:
-        """Send a provisional response, 101 to 199, as often as wished; with `body` it is early media."""
+        """Send a provisional response, 101 to 199, as often as wished; with `body` it is early media.
+
+        `reliable` (RFC 3262): repeated until its PRACK comes, for 64*T1 at most, then the call is refused
+        with 504 (CallFailed); by default where the caller requires it. Others wait until the one before is
+        acknowledged, and so does a 2xx after one with a body.
+        """
         raise WrongDirection("ring is for inbound calls")
 
     def answer(
@@ -191,6 +197,20 @@ class Call:
         raise WrongDirection("reject is for inbound calls")
 
     # -- verbs of outbound calls
+
+    def prack(
+        self,
+        body: bytes = b"",
+        *,
+        to_tag: str,
+        now: float,
+        content_type: str = SDP,
+        headers: HeaderPairs = (),
+    ) -> bool:
+        """Acknowledge the reliable provisional of CallProgressed where that is `owed`: with the answer to the
+        offer in it, or, once there is agreement, with a new offer (then OfferAnswered or OfferFailed
+        follows). False when none is owed."""
+        raise WrongDirection("prack is for outbound calls")
 
     def cancel(self, *, now: float, headers: HeaderPairs = ()) -> bool:
         """Give up an unanswered outbound call: CANCEL at once after a provisional, else as soon as one comes.
@@ -228,10 +248,25 @@ class Call:
         """
         return self.modification.offer(body, content_type, headers, now)
 
+    def update(
+        self, body: bytes = b"", *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
+    ) -> bool:
+        """UPDATE (RFC 3311). False where it has no place.
+
+        With a body: offer anew, also before the answer, once a reliable provisional has answered the first
+        offer; ends in OfferAnswered or OfferFailed. Without: refresh the target; ends as `send` does.
+        """
+        if not body:
+            return self.send("UPDATE", now=now, headers=headers) is not None
+        dialog = self.dialog or next((one for one in self.early_dialogs.values() if one.agreed), None)
+        if dialog is None:
+            return False
+        return self.modification.update(dialog, body, content_type, headers, now)
+
     def accept_offer(
         self, body: bytes, *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
     ) -> bool:
-        """Answer 200 to the re-INVITE of OfferReceived. False when none is pending."""
+        """Answer 200 to the request of OfferReceived. False when none is pending."""
         return self.modification.accept(body, content_type, headers, now)
 
     def refuse_offer(
@@ -244,7 +279,7 @@ class Call:
         body: bytes = b"",
         content_type: str | None = None,
     ) -> bool:
-        """Refuse the re-INVITE of OfferReceived; the call goes on as it was. False when none is pending."""
+        """Refuse the offer of OfferReceived; the call goes on as it was. False when none is pending."""
         return self.modification.refuse(
             status, now, reason=reason, headers=headers, body=body, content_type=content_type
         )
@@ -317,11 +352,12 @@ class Call:
         method = request.method
         if method == "BYE":
             self.receive_bye(transaction, now)
+        elif method == "PRACK":
+            self.receive_prack(transaction, now)
         elif method == "INVITE" or (method == "UPDATE" and request.body):
             self.modification.receive(transaction, now)
         elif method == "UPDATE":
-            dialog.refresh_target(request)
-            self.agent.changes(self)
+            self.refresh_target(request, dialog.remote_tag)
             self.agent.reply(transaction, 200, now, contact=self.contact)
             self.agent.emit(RequestAnswered(now, request, self))
         elif method == "OPTIONS" and self.agent.config.answer_options:
@@ -333,6 +369,10 @@ class Call:
     def receive_bye(self, transaction: ServerTransaction, now: float) -> None:
         """The peer hangs up."""
         self.closing.receive(transaction, now)
+
+    def receive_prack(self, transaction: ServerTransaction, now: float) -> None:
+        """Kinds of calls that send reliable provisionals know better."""
+        self.agent.reply(transaction, 481, now)
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """An ACK to a 2xx of ours. False when it fits none."""
@@ -353,6 +393,11 @@ class Call:
         return self.state is CallState.CONFIRMED
 
     @property
+    def waits_for_final(self) -> bool:
+        """True while the INVITE that made the call has no final response, and is not given up."""
+        return self.state in (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)
+
+    @property
     def established(self) -> bool:
         """True between the 2xx and BYE."""
         return self.state in (CallState.ANSWERED, CallState.CONFIRMED)
@@ -366,6 +411,18 @@ class Call:
     def waits_for_user(self) -> bool:
         """True while an INVITE of the peer that made the call has no final response."""
         return False
+
+    @property
+    def offer_is_open(self) -> bool:
+        """True while the first offer is ours, and has no answer."""
+        return self.direction is Direction.OUTBOUND and bool(self.request.body)
+
+    def refresh_target(self, message: Request | Response, remote_tag: str) -> None:
+        """The peer's Contact in a re-INVITE or UPDATE, or in the 2xx to one, is its address from now on."""
+        dialog = self.dialog_with(remote_tag) or self.dialog
+        if dialog is not None:
+            dialog.refresh_target(message)
+            self.agent.changes(self)
 
     @property
     def awaits_ack(self) -> bool:

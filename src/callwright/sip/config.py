@@ -35,7 +35,17 @@ class EndpointConfig:
     advertise_port: int | None = None
     timers: Timers = field(default_factory=Timers)
     limits: Limits = field(default_factory=Limits)
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE")
+    allow: tuple[str, ...] = (
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "INFO",
+        "MESSAGE",
+        "UPDATE",
+        "PRACK",
+    )
     accept: tuple[str, ...] = (
         "application/sdp",
         "multipart/mixed",

@@ -27,6 +27,7 @@ class Dialog:
     """One dialog, early or confirmed. Route set and remote target are kept as the text that came."""
 
     __slots__ = (
+        "agreed",
         "call_id",
         "hop",
         "local",
@@ -63,6 +64,7 @@ class Dialog:
         self.remote_target = remote_target
         self.route_set = route_set
         self.hop = hop  # the flow over which it was made
+        self.agreed = False  # the first offer was answered, in messages that cannot be lost (RFC 6337 2.2)
 
     @classmethod
     def of_response(cls, request: Request, response: Response, local_tag: str, hop: Hop) -> Dialog:

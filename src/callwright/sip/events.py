@@ -84,7 +84,8 @@ class CallTurnedAway(CallReceived):
 class CallProgressed(Event):
     """A provisional response to our INVITE, 100 included. Bodies of 18x are early media offers or answers.
 
-    `to_tag` tells forked branches apart (one early dialog for each); it is "" for 100.
+    `to_tag` tells forked branches apart (one early dialog for each); it is "" for 100. A `reliable` one
+    (RFC 3262) is told once; `owed`: the user is to say `call.prack()`, with the answer to the offer in it.
     """
 
     call: Call
@@ -92,6 +93,26 @@ class CallProgressed(Event):
     reason: str
     response: Response
     to_tag: str
+    reliable: bool = False
+    owed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionalConfirmed(Event):
+    """A PRACK to a reliable provisional of ours. Its body is the answer where that one had our offer; another
+    offer in it comes as OfferReceived."""
+
+    call: Call
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionalUnconfirmed(Event):
+    """Our PRACK was refused, or not answered (`status` None). The call goes on as the peer likes."""
+
+    call: Call
+    status: int | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +198,7 @@ class CallEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class OfferReceived(Event):
-    """A re-INVITE, or an UPDATE with an offer. Answer it with `call.accept_offer(body)` or
+    """A re-INVITE, or an UPDATE or PRACK with an offer. Answer it with `call.accept_offer(body)` or
     `call.refuse_offer(status)`.
 
     An empty body of a re-INVITE asks for our offer; the answer then comes in OfferConfirmed.
@@ -197,8 +218,8 @@ class OfferConfirmed(Event):
 
 @dataclass(frozen=True, slots=True)
 class OfferAnswered(Event):
-    """Our re-INVITE was accepted. It has been acknowledged, unless it had no body: then the user owes
-    `call.acknowledge(answer)`."""
+    """Our re-INVITE, or our UPDATE or PRACK with an offer, was accepted. A re-INVITE has been acknowledged,
+    unless it had no body: then the user owes `call.acknowledge(answer)`."""
 
     call: Call
     response: Response
@@ -206,9 +227,10 @@ class OfferAnswered(Event):
 
 @dataclass(frozen=True, slots=True)
 class OfferFailed(Event):
-    """Our re-INVITE failed (the call goes on as before), or our 2xx to theirs was never acknowledged.
+    """Our re-INVITE or UPDATE failed (the call goes on as before), or our 2xx was never acknowledged.
 
-    After 491 `retry_after` says when to offer again, in seconds (RFC 3261 14.1); else None.
+    After 491, and a 500 with Retry-After, `retry_after` says when to offer again, in seconds (RFC 3261 14.1,
+    RFC 3311 5.3); else None.
     """
 
     call: Call

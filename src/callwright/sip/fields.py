@@ -135,6 +135,26 @@ class CSeq:
 
 
 @dataclass(frozen=True, slots=True)
+class RAck:
+    """Which reliable provisional response a PRACK acknowledges (RFC 3262 section 7.2): its RSeq and CSeq."""
+
+    number: int
+    cseq: CSeq
+
+    @staticmethod
+    def parse(text: str) -> RAck:
+        """Parse a RAck; raises SipSyntaxError, for a number that is no RSeq too."""
+        first, _, rest = text.strip(" \t").partition(" ")
+        number = parse_number(first, MAX_CSEQ)
+        if not number:
+            raise SipSyntaxError(f"{shorten(text)} does not begin with an RSeq")
+        return RAck(number, CSeq.parse(rest))
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.cseq}"
+
+
+@dataclass(frozen=True, slots=True)
 class MediaType:
     """A Content-Type or an element of Accept: `type` and `subtype` in lower case, parameters as they came."""
 

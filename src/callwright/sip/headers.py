@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
-from callwright.sip.fields import CSeq, MediaType, Via
+from callwright.sip.fields import CSeq, MediaType, RAck, Via
 from callwright.sip.grammar import SipSyntaxError, parse_number, split_list
 from callwright.sip.uri import NameAddr
 
@@ -400,6 +400,22 @@ class Headers:
     def route(self) -> list[NameAddr]:
         """The route set of this request, first hop first."""
         return [NameAddr.parse(element) for element in self.get_all("route")]
+
+    @property
+    def rseq(self) -> int | None:
+        """The RSeq of a reliable response (RFC 3262 section 3), which requires 100rel and has a number."""
+        if not self.has_option("require", "100rel"):
+            return None
+        return self.number("rseq", 2**32 - 1) or None
+
+    @property
+    def rack(self) -> RAck:
+        """The RAck of a PRACK."""
+        return RAck.parse(self._required("rack"))
+
+    def has_option(self, name: str, tag: str) -> bool:
+        """Whether an option tag is in Supported, Require or the like (in any case, RFC 3261 7.3.1)."""
+        return name in self and any(found.lower() == tag for found in self.get_all(name))
 
     @property
     def content_type(self) -> MediaType | None:

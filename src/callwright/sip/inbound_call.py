@@ -6,7 +6,8 @@ from callwright.sip.call import SDP, Call, CallState, Direction, HeaderPairs
 from callwright.sip.dialog import Dialog
 from callwright.sip.events import CallCanceled, CallConfirmed, CallFailed, EndCause, FailureCause, Side
 from callwright.sip.glance import cseq_of
-from callwright.sip.message import Request
+from callwright.sip.message import Request, Response
+from callwright.sip.provisional import Provisionals
 from callwright.sip.success import Success
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.uri import NameAddr
@@ -33,6 +34,7 @@ class InboundCall(Call):
         self.dialog = Dialog.of_request(request, local_tag, transaction.flow)
         self.state = CallState.PROCEEDING
         self.timeline.trying_at = now
+        self.provisionals = Provisionals(self)
         self._success: Success | None = None
         self._hangup_headers: HeaderPairs | None = None
         self._contact = ""
@@ -75,6 +77,11 @@ class InboundCall(Call):
         return self.state is CallState.CONFIRMED
 
     @property
+    def offer_is_open(self) -> bool:
+        """Our offer stands in a reliable provisional that no PRACK has answered."""
+        return self.provisionals.offered
+
+    @property
     def waits_for_user(self) -> bool:
         """True until our final response."""
         return self.state in _UNANSWERED
@@ -90,13 +97,23 @@ class InboundCall(Call):
         content_type: str = SDP,
         reason: str | None = None,
         headers: HeaderPairs = (),
+        reliable: bool | None = None,
     ) -> bool:
         """Send a provisional response; see Call.ring."""
         if not 101 <= status <= 199:
             raise ValueError(f"{status} is no provisional response that rings")
         if self.state not in _UNANSWERED:
             return False
-        self._reply(status, now, reason, headers, body, content_type)
+        if self.provisionals.asked if reliable is None else reliable:
+            given = tuple(headers)
+            refuse_line_ends(given)
+
+            def build(fields: tuple[tuple[str, str], ...]) -> Response:
+                return self._response(status, reason, (*fields, *given), body, content_type)
+
+            self.provisionals.send(build, now)
+        else:
+            self._reply(status, now, reason, headers, body, content_type)
         self.state = CallState.EARLY
         timeline = self.timeline
         if timeline.ringing_at is None:
@@ -109,16 +126,27 @@ class InboundCall(Call):
         self, body: bytes = b"", *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
     ) -> bool:
         """Send 200; see Call.answer."""
-        if self.state not in _UNANSWERED:
+        if self.state not in _UNANSWERED or self.provisionals.waits:
             return False
+        given = tuple(headers)
+
+        def send(at: float) -> None:
+            self._answer(body, content_type, given, at)
+
+        if not self.provisionals.defer(send):
+            send(now)
+        return True
+
+    def _answer(self, body: bytes, content_type: str, headers: HeaderPairs, now: float) -> None:
+        self.provisionals.stop()
         self._reply(200, now, None, headers, body, content_type)
+        self.agree(True)
         self.state = CallState.ANSWERED
         self.unguard()  # from here the ACK has its own deadline
         self.agent.changes(self)
         self.timeline.answered_at = now
         self.timeline.final_status = 200
         self._success = Success(self.transaction, self._ack_overdue, now)
-        return True
 
     def reject(
         self,
@@ -176,6 +204,10 @@ class InboundCall(Call):
             self._success.stop()
         super().receive_bye(transaction, now)
 
+    def receive_prack(self, transaction: ServerTransaction, now: float) -> None:
+        """To a reliable provisional of ours."""
+        self.provisionals.receive(transaction, now)
+
     def receive_ack(self, ack: Request, now: float) -> bool:
         """The ACK to our 200, once or repeated, or to that of a re-INVITE."""
         success = self._success
@@ -205,7 +237,37 @@ class InboundCall(Call):
         """True while our 200 is not acknowledged."""
         return (self._success is not None and self._success.waits) or super().awaits_ack
 
+    # -- for its parts
+
+    def agree(self, agreed: bool) -> None:
+        """The first offer has its answer."""
+        if self.dialog is not None and agreed:
+            self.dialog.agreed = True
+
+    def never_acknowledged(self, status: int, now: float) -> None:
+        """No PRACK within 64*T1: the INVITE is refused (RFC 3262 section 3)."""
+        if self.state in _UNANSWERED:
+            self.timeline.final_status = 504
+            self.agent.reply(self.transaction, 504, now)
+            seconds = f"{self.agent.config.timers.transaction_timeout:g}"
+            reason = f"no PRACK to our {status} within {seconds} s"
+            self.finish(CallFailed(now, self, 504, reason, FailureCause.TIMED_OUT, None))
+
     # -- inside
+
+    def _response(
+        self, status: int, reason: str | None, headers: HeaderPairs, body: bytes, content_type: str
+    ) -> Response:
+        return self.agent.build_response(
+            self.transaction.request,
+            status,
+            local_tag=self.local_tag,
+            reason=reason,
+            contact=self.contact,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
 
     def _reply(
         self,
@@ -230,6 +292,7 @@ class InboundCall(Call):
     def _withdrawn(self, request: Request, now: float) -> None:
         if self.state in _UNANSWERED:
             self.timeline.final_status = 487
+            self.provisionals.stop()
             self.agent.reply(self.transaction, 487, now)
             self.finish(CallCanceled(now, self, Side.REMOTE, request, None))
 
@@ -241,6 +304,7 @@ class InboundCall(Call):
     def _unattended(self, now: float) -> None:
         if self.state in _UNANSWERED:
             self.timeline.final_status = 480
+            self.provisionals.stop()
             self.agent.reply(self.transaction, 480, now)
             reason = "nobody answered within the limit"
             self.finish(CallFailed(now, self, 480, reason, FailureCause.TIMED_OUT, None))
@@ -253,5 +317,6 @@ class InboundCall(Call):
         self.state = CallState.ENDED
         self.timeline.ended_at = now
         self.unguard()
+        self.provisionals.stop()
         self.agent.changes(self)
         self.agent.calls.pop((self.call_id, self.local_tag), None)

@@ -1,5 +1,5 @@
-"""A new offer within a call, with its glare: re-INVITE from either side (RFC 3261 section 14), and UPDATE
-from theirs (RFC 3311)."""
+"""A new offer within a call, with its glare, from either side: re-INVITE (RFC 3261 section 14), UPDATE, also
+before the answer (RFC 3311), and PRACK (RFC 3262 section 5)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from callwright.sip.events import (
     OfferFailed,
     OfferReceived,
 )
+from callwright.sip.glance import from_tag, to_tag
 from callwright.sip.message import Request, Response
 from callwright.sip.success import Success
 from callwright.sip.timers import Alarm
@@ -23,12 +24,16 @@ from callwright.sip.transport import Hop, PermittedHop
 
 if TYPE_CHECKING:
     from callwright.sip.call import Call
+    from callwright.sip.dialog import Dialog
 
 HeaderPairs = Iterable[tuple[str, str]]
 
 
+_LONGEST_WAIT = 60.0  # seconds that a Retry-After is obeyed for
+
+
 class Modification:
-    """The re-INVITEs of one call. At most one is under way at a time, in either direction."""
+    """The further offers of one call. At most one is under way at a time, in either direction."""
 
     __slots__ = ("_ack", "_ack_cseq", "_ack_due", "_call", "_ours", "_overdue", "_success", "_theirs")
 
@@ -48,9 +53,30 @@ class Modification:
         """Send a re-INVITE; see Call.reinvite."""
         call = self._call
         dialog = call.dialog
-        if dialog is None or not call.confirmed or self._busy or (self._success and self._success.waits):
+        if dialog is None or not call.confirmed or self._busy or self.awaits_ack:
             return False
-        handle, branch = call.prepare(dialog, "INVITE", self, body, content_type, headers)
+        return self.offer_by("INVITE", dialog, body, content_type, headers, now)
+
+    def update(
+        self, dialog: Dialog, body: bytes, content_type: str, headers: HeaderPairs, now: float
+    ) -> bool:
+        """Send an UPDATE with an offer; see Call.update."""
+        call = self._call
+        if not dialog.agreed or self._busy or not (call.waits_for_final or call.established):
+            return False
+        return self.offer_by("UPDATE", dialog, body, content_type, headers, now)
+
+    def offer_by(
+        self,
+        method: str,
+        dialog: Dialog,
+        body: bytes,
+        content_type: str,
+        headers: HeaderPairs,
+        now: float,
+    ) -> bool:
+        """Send an offer in a request of that method. Ends in OfferAnswered or OfferFailed."""
+        handle, branch = self._call.prepare(dialog, method, self, body, content_type, headers)
         self._ours = handle
         handle.start(branch, now)
         return True
@@ -86,20 +112,19 @@ class Modification:
             return
         self._ours = None
         if status < 300:
-            if call.dialog is not None:
-                call.dialog.refresh_target(response)
-                call.agent.changes(call)
-            if handle.request.body:
+            if handle.method != "PRACK":
+                call.refresh_target(response, to_tag(response.headers) or "")
+            if handle.method == "INVITE" and handle.request.body:
                 self._send_ack(handle, b"", "", None)
-            else:
+            elif handle.method == "INVITE":
                 self._ack_due = handle
                 self._wait(lambda at: self.acknowledge(b"", "", None, at), now)
             call.agent.emit(OfferAnswered(now, call, response))
             return
         cause = FailureCause.UNAUTHORIZED if status in (401, 407) else FailureCause.REJECTED
-        retry_after = self._glare_delay() if status == 491 else None
+        retry_after = self._retry_after(handle.method, response)
         call.agent.emit(OfferFailed(now, call, status, response.reason, cause, retry_after, response))
-        if status == 481:
+        if status == 481 or (status == 408 and handle.method != "PRACK"):
             call.closing.lost(response, now)
 
     def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:
@@ -113,21 +138,29 @@ class Modification:
     # -- theirs
 
     def receive(self, transaction: ServerTransaction, now: float) -> None:
-        """A re-INVITE, or an UPDATE with an offer."""
+        """A re-INVITE; or an UPDATE or PRACK with an offer, which have their place before the answer too,
+        once the first offer has its own answer (RFC 3311 5.2)."""
         call = self._call
         agent = call.agent
-        update = transaction.method == "UPDATE"
-        if self._theirs is not None or call.waits_for_user:
-            # 14.2: a second INVITE before the final response to the first; wait 0 to 10 s
-            delay = agent.entropy(1)[0] % 11
-            agent.reply(transaction, 500, now, headers=[("Retry-After", str(delay))])
+        invites = transaction.method == "INVITE"
+        if self._theirs is not None or (invites and call.waits_for_user):
+            self._later(transaction, now)  # 14.2: a second INVITE before the final response to the first
             return
-        if self._busy or not call.takes_offers:
+        early = call.waits_for_final
+        if self._busy or not (early or call.takes_offers):
             agent.reply(transaction, 491, now)
             return
+        if early:
+            dialog = call.dialog_with(from_tag(transaction.request.headers))
+            if dialog is None or not dialog.agreed:
+                if call.offer_is_open:
+                    agent.reply(transaction, 491, now)
+                else:
+                    self._later(transaction, now)
+                return
         if self._success is not None:
             self._success.stop()  # who offers anew has seen our 2xx
-        if not update:
+        if invites:
             agent.reply(transaction, 100, now)
         self._theirs = transaction
         transaction.user = self
@@ -141,19 +174,19 @@ class Modification:
             return False
         self._theirs = None
         self._stop_overdue()
-        if call.dialog is not None:
-            call.dialog.refresh_target(transaction.request)
-            call.agent.changes(call)
+        prack = transaction.method == "PRACK"
+        if not prack:
+            call.refresh_target(transaction.request, from_tag(transaction.request.headers))
         call.agent.reply(
             transaction,
             200,
             now,
-            contact=call.contact,
+            contact=None if prack else call.contact,
             headers=headers,
             body=body,
             content_type=content_type,
         )
-        if transaction.method == "INVITE":  # nothing acknowledges an UPDATE
+        if transaction.method == "INVITE":  # nothing acknowledges the others
             self._success = Success(transaction, self._ack_missing, now)
         return True
 
@@ -222,6 +255,20 @@ class Modification:
     @property
     def _busy(self) -> bool:
         return self._ours is not None or self._ack_due is not None or self._theirs is not None
+
+    def _later(self, transaction: ServerTransaction, now: float) -> None:
+        """They are to wait 0 to 10 s: an offer of theirs has no answer yet."""
+        agent = self._call.agent
+        delay = agent.entropy(1)[0] % 11
+        agent.reply(transaction, 500, now, headers=[("Retry-After", str(delay))])
+
+    def _retry_after(self, method: str, response: Response) -> float | None:
+        if response.status == 491:
+            return self._glare_delay()
+        if response.status == 500 and method != "PRACK":
+            seconds = response.headers.number("retry-after", 2**32 - 1)
+            return None if seconds is None else min(float(seconds), _LONGEST_WAIT)
+        return None
 
     def _glare_delay(self) -> float:
         # 14.1: the owner of the Call-ID waits 2.1 to 4 s, the other up to 2 s, in steps of 10 ms

@@ -15,18 +15,18 @@ from callwright.sip.events import (
     CallRedirected,
     EndCause,
     FailureCause,
+    OfferFailed,
     Side,
 )
 from callwright.sip.glance import to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
+from callwright.sip.prack import Pracks
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 from callwright.sip.user_agent import UserAgent, refuse_line_ends
 from callwright.sip.will import Will
-
-_UNANSWERED = (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)
 
 
 class OutboundCall(Call):
@@ -51,6 +51,8 @@ class OutboundCall(Call):
         self._sent_to = hop
         self._cancel_sent = False
         self._cancel_headers: HeaderPairs = ()
+        self._pracks = Pracks(self)
+        self.pracks_itself = False  # the user says each PRACK
         self._invite = ClientRequest(agent, request, hop, self, digest=self.digest, count=self.timeline)
 
     def start(self, branch: str, now: float) -> None:
@@ -81,7 +83,7 @@ class OutboundCall(Call):
 
     def cancel(self, *, now: float, headers: HeaderPairs = ()) -> bool:
         """Give up while unanswered; see Call.cancel."""
-        if self.state not in _UNANSWERED:
+        if not self.waits_for_final:
             return False
         heard = self.state is not CallState.CALLING
         self._cancel_headers = tuple(headers)
@@ -92,6 +94,37 @@ class OutboundCall(Call):
         if heard:
             self._send_cancel(now)
         return True
+
+    def prack(
+        self,
+        body: bytes = b"",
+        *,
+        to_tag: str,
+        now: float,
+        content_type: str = SDP,
+        headers: HeaderPairs = (),
+    ) -> bool:
+        """Acknowledge a reliable provisional; see Call.prack."""
+        dialog = self.early_dialogs.get(to_tag)
+        if dialog is None or not self.waits_for_final:
+            return False
+        return self._pracks.acknowledge(dialog, body, content_type, headers, now)
+
+    def update(
+        self, body: bytes = b"", *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
+    ) -> bool:
+        """UPDATE; see Call.update. It waits for the response to a PRACK."""
+        given = tuple(headers)
+        refuse_line_ends(given)
+
+        def later(at: float) -> None:
+            if not Call.update(self, body, now=at, content_type=content_type, headers=given) and body:
+                reason = "the call had no place for our UPDATE any more"
+                self.agent.emit(OfferFailed(at, self, None, reason, FailureCause.CANCELED, None, None))
+
+        if self._pracks.pending:
+            return self._pracks.defer(later)
+        return super().update(body, now=now, content_type=content_type, headers=given)
 
     def acknowledge(
         self, body: bytes = b"", *, now: float, hop: PermittedHop | None = None, content_type: str = SDP
@@ -126,6 +159,9 @@ class OutboundCall(Call):
         status = response.status
         timeline = self.timeline
         tag = ""
+        number = response.headers.rseq if status > 100 else None
+        if number is not None and not self._takes(response, number):
+            return
         if status == 100:
             if timeline.trying_at is None:
                 timeline.trying_at = now
@@ -135,15 +171,25 @@ class OutboundCall(Call):
             if timeline.ringing_at is None:
                 timeline.ringing_at = now
             tag = self._early_dialog(response)
-            if self.state in _UNANSWERED:
+            if self.waits_for_final:
                 self.state = CallState.EARLY
         if self.state is CallState.CANCELING and not self._cancel_sent:
             self._send_cancel(now)
         limits = self.agent.config.limits
         self._provisionals += 1
-        if self._provisionals <= limits.provisionals:
+        reliable = owed = False
+        dialog = self.early_dialogs.get(tag)
+        if number is not None and dialog is not None and self.waits_for_final:
+            reliable, owed = True, self._pracks.take(dialog, response, number, now)
+        if self._provisionals <= limits.provisionals or owed:
             timeline.provisionals.append((now, status))
-            self.agent.emit(CallProgressed(now, self, status, response.reason, response, tag))
+            self.agent.emit(CallProgressed(now, self, status, response.reason, response, tag, reliable, owed))
+
+    def _takes(self, response: Response, number: int) -> bool:
+        """Whether a reliable provisional comes in its turn, in a dialog that we keep."""
+        self._early_dialog(response)
+        dialog = self.early_dialogs.get(to_tag(response.headers) or "")
+        return dialog is not None and self._pracks.is_news(dialog, number)
 
     def request_repeated(self, handle: ClientRequest, now: float) -> None:
         """Challenged, and about to be sent with credentials."""
@@ -152,6 +198,7 @@ class OutboundCall(Call):
         self.state = CallState.CALLING
         self.timeline.authorized_at = now
         self.early_dialogs.clear()
+        self._pracks.restart()
 
     def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
         """A final response, or a 2xx more."""
@@ -191,6 +238,7 @@ class OutboundCall(Call):
             dialog.refresh_routes(response)
         self.early_dialogs.clear()
         self.dialog = dialog
+        dialog.agreed = True
         self.agent.changes(self)
         if self.state is CallState.CANCELING:  # the 200 crossed our CANCEL (9.1)
             self.unguard()

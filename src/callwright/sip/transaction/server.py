@@ -67,13 +67,21 @@ class ServerTransaction(Machine):
             self.final_status = status
         return self.step(trigger, response, now)
 
+    def repeat_provisional(self, response: Response, now: float) -> None:
+        """Send a reliable provisional again (RFC 3262 section 3)."""
+        if self.respond(response, now):
+            self._repeated_ours()
+
     def repeat_success(self, now: float) -> None:
         """Send the 2xx to an INVITE again (RFC 3261 13.3.1.4)."""
+        self._repeated_ours()
+        self.step(Trigger.SEND_SUCCESS, None, now)
+
+    def _repeated_ours(self) -> None:
         self.retransmissions += 1
         self.host.loss_seen = True
         if self.count is not None:
             self.count.retransmissions_sent += 1
-        self.step(Trigger.SEND_SUCCESS, None, now)
 
     @property
     def answered(self) -> bool:
