@@ -16,6 +16,7 @@ import pytest
 from callwright.dispatch.broker import CredentialsRefused, Message, NoAnswer, Unavailable
 from callwright.dispatch.nats import BrokerAddress, NatsBroker
 from callwright.host.nats_server import NatsServer
+from tests.kit.served import free_port
 
 
 @pytest.fixture
@@ -186,8 +187,8 @@ async def test_opened_to_others_it_speaks_tls_and_is_verified(tmp_path: Path, un
 
 
 @pytest.fixture
-async def open_server(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[NatsServer]:
-    listen = ("127.0.0.1", unused_tcp_port)
+async def open_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    listen = ("127.0.0.1", free_port())
     server = NatsServer(tmp_path / "nats", listen=listen, names=("localhost",), on_fall=lambda _: None)
     await server.start()
     yield server
