@@ -43,9 +43,8 @@ test: $(VENV)/.installed-test peers   ## every test, real peers included
 	$(PYTEST) $(PARALLEL) -m "not alone"
 	$(PYTEST) -m alone
 
-test-fast: $(VENV)/.installed-test   ## the tests that need nothing but Python
-	$(PYTEST) $(PARALLEL) -m "not peer and not chaos and not alone"
-	$(PYTEST) -m "alone and not peer and not chaos"
+test-fast: $(VENV)/.installed-test   ## the tests that start no platform and need nothing but Python
+	$(PYTEST) $(PARALLEL) -m "fast and not alone"
 
 KILLS ?= 1000
 LANES ?= 4

@@ -1,4 +1,8 @@
-"""Marks and time budgets: every test is fast, peer or chaos, and CI says when a kind has grown too slow."""
+"""Marks and time budgets: every test is of one kind, and CI says when a kind has grown too slow.
+
+fast: pure, or of one process. acceptance: against the platform as a user starts it. peer: with a program of
+somebody else. chaos: where things are killed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ settings.register_profile("search", _ANY_MACHINE, max_examples=examples(100), pr
 settings.load_profile("search" if FACTOR else "same examples")
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
-BUDGET = {"fast": 2400.0, "peer": 1800.0, "chaos": 900.0}
+BUDGET = {"fast": 1200.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 900.0}
+_MARKED = ("acceptance", "peer", "chaos")
+
+_ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 
 #: Tests that measure time, fill both cores or need the main thread: nothing else may run beside them.
 ALONE = (
@@ -39,18 +46,18 @@ _spent: Counter[str] = Counter()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test without another mark is fast. Browser tests come last: Playwright's loop stays in the main
+    """A test of no other kind is fast. Browser tests come last: Playwright's loop stays in the main
     thread once it runs, and no test can have one of its own then."""
     items.sort(key=lambda item: "browser" in item.path.parts)
     for item in items:
-        if not any(item.get_closest_marker(name) for name in ("peer", "chaos")):
-            item.add_marker(pytest.mark.fast)
+        if not any(item.get_closest_marker(name) for name in _MARKED):
+            item.add_marker("acceptance" if item.nodeid.startswith(_ACCEPTANCE) else "fast")
         if item.nodeid.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    mark = next((name for name in ("peer", "chaos") if name in report.keywords), "fast")
+    mark = next((name for name in _MARKED if name in report.keywords), "fast")
     _spent[mark] += report.duration  # type: ignore[assignment]
 
 
