@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from callwright.cli import fleet_pools
 from callwright.cli.console import JsonFlag, VerboseFlag, print_json, show
 from callwright.host.operator import EXIT_PASSED, EXIT_PLATFORM, Refused, say
 
@@ -17,6 +18,14 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help
 
 _EXAMPLES = """
 [bold]Examples[/bold]
+
+  callwright fleet list
+
+  callwright fleet pool eu --provider process --minimum 1 --maximum 6 --capacity 16 --buffer 10
+
+  callwright fleet show eu
+
+  callwright fleet pause
 
   callwright fleet simulate day.yaml
 
@@ -30,7 +39,14 @@ _SHOWN_SHARES = (0.5, 0.95, 0.99, 1.0)
 
 @app.callback(epilog=_EXAMPLES)
 def fleet() -> None:
-    """Servers in pools: what the planner would do with a day of load."""
+    """Servers in pools: what there is and why, and what the planner would do with a day of load."""
+
+
+app.command("list")(fleet_pools.list_)
+app.command("show")(fleet_pools.show_)
+app.command("pool")(fleet_pools.pool)
+app.command("pause")(fleet_pools.pause)
+app.command("resume")(fleet_pools.resume)
 
 
 @app.command()
