@@ -93,11 +93,11 @@ _ENDED_RUNS = Statement(
         (SELECT :p_first + 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :p_upto)
     INSERT INTO runs (session_id, test_id, test_name, testcase_name, project_id, project_name, pool, phase,
         verdict, result_description, attempt, tags, created_at, started_at, stopped_at, started_by,
-        deadline_at, max_seconds, mos)
+        deadline_at, max_seconds, weight, mos)
     SELECT '00000000-0000-4000-8000-' || substr(CAST(1000000000000 + n AS TEXT), 2), :p_test, 'basic_call',
         'Basic call', :p_project, 'p', 'default', 'passed', 'passed', '', 1,
         '["media","prod","validation"]', 1700000000.0 + n, 1700000001.0 + n, 1700000009.0 + n, 'ci',
-        2000000000.0, 600.0, 4.3
+        2000000000.0, 600.0, 1, 4.3
     FROM numbers
     """).bindparams(*(param(name, BigInteger()) for name in ("first", "upto", "test", "project")))
 )

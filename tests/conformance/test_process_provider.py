@@ -72,7 +72,7 @@ async def test_all_agents_end_with_the_platform_those_of_an_earlier_start_too(tm
     first = await Processes(tmp_path, command=SLEEPER, environment={}).create(ORDER)
     provider = Processes(tmp_path, command=SLEEPER, environment={})
     await provider.create(Order("agent-b", "default", "http://127.0.0.1:1", "cwe_secret"))
-    await provider.close()
+    await provider.close(3.0)
     assert [bool(machine.ended) for machine in await provider.list()] == [True, True]
     os.waitpid(int(first.id), 0)  # the test is its parent here
 

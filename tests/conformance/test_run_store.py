@@ -540,3 +540,20 @@ async def test_runs_that_a_project_keeps_no_longer_go_with_all_that_is_theirs(st
         live.id,
     }
     assert [run.id for run in await stores.runs.page(RunFilter(search="abc"), None, 10)] == [young.id]
+
+
+async def test_runs_that_live_are_counted_with_their_calls(stores: Stores) -> None:
+    test = await a_test(stores)
+    first = await a_run(stores, test, 1, weight=10)
+    for number in (2, 3):
+        await a_run(stores, test, number, weight=5)
+    await a_run(stores, test, 4, pool="north")
+    await stores.runs.claim(first.id, 1, "ag", NOW, LEASE, 60)
+    ended = await in_phase(stores, Phase.PASSED, 5)
+    assert ended.finished
+    found = await stores.runs.demands()
+    assert [(one.pool, one.phase, one.agent_id, one.runs, one.weight) for one in found] == [
+        ("default", "queued", None, 2, 10),
+        ("default", "starting", "ag", 1, 10),
+        ("north", "queued", None, 1, 1),
+    ]

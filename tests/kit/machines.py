@@ -111,7 +111,7 @@ class MemoryProvider:
         self._reach()
         return [machine for owner, machine in self.cloud.machines if owner == self.owner]
 
-    async def close(self) -> None:
+    async def close(self, patience: float) -> None:
         pass
 
     def _reach(self) -> None:

@@ -30,10 +30,10 @@ from callwright.phone.guard import Guard
 from callwright.policy.destination import PolicyError, Rules, Target
 from callwright.policy.remedy import Worded
 from callwright.scenario import event
-from callwright.scenario.actions import Call
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import DocumentError
+from callwright.scenario.weight import weight
 from callwright.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -171,27 +171,12 @@ def read(job: Job) -> Scenario:
     return load(job.document, overrides=job.overrides, environment={}, credentials=job.credentials)
 
 
-LOAD_WEIGHT = 10
-"""Calls of softphones that a load is taken for, however many it places: one core's worth of them."""
-
-
 def weigh(job: Job) -> int:
-    """Calls at once that a job may hold, both ends when both are here."""
+    """Calls at once that a job may hold."""
     try:
-        scenario = read(job)
+        return weight(read(job))
     except DocumentError:
         return 1
-    calls = [action for action in scenario.actions() if isinstance(action, Call)]
-    legs = 2 if scenario.needs_pbx else 1
-    weights = [
-        LOAD_WEIGHT if call.is_load else call.concurrent or min(call.max_total_calls, _overlap(call))
-        for call in calls
-    ]
-    return max(1, legs * sum(weights))
-
-
-def _overlap(call: Call) -> int:
-    return 1 + int(call.call_rate * (call.ring_timeout + call.max_duration))
 
 
 def rules_of(policy: JobPolicy) -> Rules:

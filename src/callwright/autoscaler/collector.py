@@ -44,6 +44,8 @@ class Collector:
                 if server.name not in self._drained:
                     await self._room.drain(server)
                     self._drained.add(server.name)
+                    if server.started is not None:
+                        continue  # until then it may have taken work that the scene does not show
                 work = scene.work.get(server.name, _IDLE)
                 if self._is_drained(server, scene.pools.get(server.pool), work):
                     await self._room.move(server, Event.DRAINED)

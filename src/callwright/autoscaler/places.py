@@ -93,5 +93,6 @@ class Places:
     def open(self) -> Sequence[Place]:
         return list(self._open.values())
 
-    async def close(self) -> None:
-        await asyncio.gather(*(place.provider.close() for place in self._open.values()))
+    async def close(self, patience: float) -> None:
+        """See `Provider.close`."""
+        await asyncio.gather(*(place.provider.close(patience) for place in self._open.values()))

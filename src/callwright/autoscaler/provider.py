@@ -78,8 +78,8 @@ class Provider(Protocol):
         never returns a part of them."""
         ...
 
-    async def close(self) -> None:
-        """The platform ends. Machines that cannot be without it end too."""
+    async def close(self, patience: float) -> None:
+        """The platform ends. Machines that cannot be without it end too, within ``patience`` seconds."""
         ...
 
 

@@ -97,10 +97,11 @@ class Autoscaler:
         await self._planner.attend(scene)
         self._allocator.attend(scene)
 
-    async def close(self) -> None:
-        """Machines that cannot be without the platform end, and so do their servers."""
+    async def close(self, patience: float = 3.0) -> None:
+        """Machines that cannot be without the platform end within ``patience`` seconds, and so do their
+        servers."""
         await self.doing.close()
-        await self._places.close()
+        await self._places.close(patience)
         with contextlib.suppress(Exception):  # the next start finds what is left
             scene = await self._room.look()
             for place in self._places.open:

@@ -320,13 +320,14 @@ def _surplus(
     for one in heapq.nsmallest(most, seen.idle(), key=lambda idle: (idle.since, idle.created, idle.name)):
         if len(retired) >= removable:
             break
+        if len(retired) >= above and spare_places < one.capacity:
+            break
+        due = one.created + pool.min_age_seconds
         if len(retired) >= above:
-            if spare_places < one.capacity:
-                break
-            due = max(one.since + pool.idle_seconds, one.created + pool.min_age_seconds)
-            if due > now:
-                again.at(due)
-                continue
+            due = max(due, one.since + pool.idle_seconds)
+        if due > now and not pool.removed:
+            again.at(due)
+            continue
         retired.append(one.name)
         spare_places -= one.capacity
     if not retired and not pool.removed:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from callwright.control.keeping.keeper import Keeper
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
+    from callwright.host.fleet import Fleet
     from callwright.host.nats_server import NatsServer
 
 AGENT_NAME = "embedded"
@@ -80,6 +81,7 @@ class Platform:
             await self._start_web(broker)
             if self.settings.agent:
                 await self._start_agent(services, broker)
+            exits.push_async_callback(self._start_fleet(services, connection, keeper).close)
             await self._say_ready(services, stop, new)
             await stop.wait()
             say("ending …")
@@ -235,9 +237,7 @@ class Platform:
     # -- children
 
     def _child(self, name: str, *command: str, final: frozenset[int] = frozenset()) -> Child:
-        environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
-        if name != "web":
-            environment = {k: v for k, v in environment.items() if not k.startswith(_FOR_WEB)}
+        environment = _environment(() if name == "web" else (_FOR_WEB,))
         line = [sys.executable, "-m", *command]
         log = self.settings.data / "log" / f"{name}.log"
         return Child(name, lambda: line, environment, log, final=final)
@@ -312,6 +312,23 @@ class Platform:
         child.hears = agent_hears(child.line, services.runs)
         await self._supervisor.start(child)
 
+    def _start_fleet(self, services: Services, broker: NatsBroker, keeper: Keeper) -> Fleet:
+        from callwright.host.fleet import Fleet
+
+        host = _reachable(self.settings.host)
+        fleet = Fleet(
+            services,
+            broker,
+            expel=keeper.expel,
+            url=f"http://{_authority(host, self.port)}",
+            folder=self.settings.data / "fleet",
+            environment=_environment((_FOR_WEB,)),
+            answers=web_hears(host, self.port),
+        )
+        keeper.on_new_agent.append(fleet.wake)
+        fleet.start()
+        return fleet
+
     def _fell(self, child: Child, how: str) -> None:
         say(f"{child.name} {how} (see {child.log})")
 
@@ -338,6 +355,13 @@ class Platform:
             run = await first_start.run_demo(services)
             if run is not None:
                 say(f"A first call is on its way: {base}/run/details/{run.session_id}")
+
+
+def _environment(without: tuple[str, ...]) -> dict[str, str]:
+    """Ours, for a child: no secrets, and no variable that begins so."""
+    return {
+        key: value for key, value in os.environ.items() if key not in _PRIVATE and not key.startswith(without)
+    }
 
 
 def _no_place(error: OSError, data: Path) -> Refused:

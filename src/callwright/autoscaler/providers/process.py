@@ -67,7 +67,7 @@ class Processes:
     async def destroy(self, machine: Machine) -> None:
         name = checked_tag(machine.tag)
         try:
-            if not await self._ended(name):
+            if not await self._ended(name, self._patience):
                 raise ProviderError(f"process {machine.id} does not end, not even by SIGKILL")
             await asyncio.to_thread(self._remove, name)
         except OSError as error:
@@ -86,11 +86,12 @@ class Processes:
             raise ProviderError(f"an agent's process cannot be looked at: {_words(error)}") from None
         return [machine for machine in found if machine is not None]
 
-    async def close(self) -> None:
+    async def close(self, patience: float) -> None:
         """All agents end as the platform's own does: told first, and killed when their patience is over."""
         with contextlib.suppress(OSError, ProviderError):
             machines = [machine for machine in await self.list() if not machine.ended]
-            await asyncio.gather(*(self._ended(machine.tag) for machine in machines), return_exceptions=True)
+            ending = (self._ended(machine.tag, patience) for machine in machines)
+            await asyncio.gather(*ending, return_exceptions=True)
 
     # -- one process
 
@@ -149,9 +150,9 @@ class Processes:
             await asyncio.sleep(_STEP)
         raise ProviderError(f"process {child.pid} did not begin within {_BEGIN_SECONDS:g} s")
 
-    async def _ended(self, name: str) -> bool:
+    async def _ended(self, name: str, patience: float) -> bool:
         """Told, given time, killed. Whether it is gone."""
-        for number, seconds in ((signal.SIGTERM, self._patience), (signal.SIGKILL, 5.0)):
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
             there = self._look(name)
             if there is None or there.ended:
                 return True
@@ -185,7 +186,9 @@ class Processes:
         else:
             how = f"its process ended with exit code {code}"
         said = self._readable(self._last_line(name))
-        return f"{how}: {said}" if said and (code is None or code > 0) else how
+        if not said or (code is not None and code <= 0):
+            return how
+        return f"{how}: {said}" if code else f"{how}; its last words: {said}"
 
     def _last_line(self, name: str) -> str:
         try:

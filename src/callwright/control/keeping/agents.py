@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from callwright.control.agents.model import AgentInfo, AgentState
@@ -66,6 +67,8 @@ class AgentKeeper:
         self._agents, self._runs, self._broker, self._accounts = agents, runs, broker, accounts
         self._carrying, self._leases, self._stops, self._lease = carrying, leases, stops, lease
         self._beating: set[str] = set()  # agents whose heartbeat is being written
+        self._met: set[str] = set()
+        self.on_new: list[Callable[[], None]] = []
 
     async def subscribe(self) -> None:
         """Raises Unavailable."""
@@ -135,6 +138,10 @@ class AgentKeeper:
             # Its leases are not renewed. It should not be here: its account goes, if it was not heard before.
             await self.expel(agent_id)
             return HeartbeatAnswer(self._lease, revoked=True, ask_token="")
+        if agent_id not in self._met:
+            self._met.add(agent_id)
+            for hear in self.on_new:
+                hear()
         held = [(run.run_id, run.attempt) for run in beat.runs]
         kept = await self._runs.renew(held, agent_id, self._lease) if held else set()
         orders = self._stops.of(agent_id)

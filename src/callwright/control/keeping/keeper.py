@@ -148,6 +148,15 @@ class Keeper:
             self._broker.on_reconnect.remove(self._reconnected)
         await self._carrying.close()
 
+    async def expel(self, agent_id: str) -> None:
+        """An agent that was revoked is told, and cut off at the broker."""
+        await self._of_agents.expel(agent_id)
+
+    @property
+    def on_new_agent(self) -> list[Callable[[], None]]:
+        """Hear of each agent that is heard for the first time since the platform began."""
+        return self._of_agents.on_new
+
     # -- health
 
     async def _health(self, message: Message) -> None:

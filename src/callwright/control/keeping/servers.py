@@ -1,4 +1,6 @@
-"""Servers and the agents on them: which of them are heard, and the end of those that a person enrolled.
+"""Servers and the agents on them: what is known of them, and the end of those that a person enrolled.
+
+Which of them are lost, and which are heard again, the fleet's pinger finds out (`autoscaler/pinger`).
 
 The records of both are in the database, so a round may be cut off anywhere and the next one goes on.
 """
@@ -27,7 +29,6 @@ _log = logging.getLogger(__name__)
 _EVERY = 1.0  # seconds
 _CERTIFIED_AT_ONCE = 20  # keys take a while to make, and a round must not
 _CERTIFY_AGAIN = 600.0  # seconds after which is looked whether all have theirs still
-_DEAF_AFTER = 10.0  # seconds between two rounds, after which silence is no agent's fault
 
 
 class ServerKeeper:
@@ -49,7 +50,7 @@ class ServerKeeper:
         self._certificates, self._certified = certificates, set[str]()
         self._expel, self._restore = expel, restore
         self._deadlines = deadlines or Deadlines()
-        self._listening_since = self._looked_at = self._certified_at = clock.now()
+        self._certified_at = clock.now()
 
     async def keep(self) -> None:
         """Until it is canceled."""
@@ -63,10 +64,6 @@ class ServerKeeper:
             await asyncio.sleep(_EVERY)
 
     async def once(self) -> None:
-        now = self._clock.now()
-        if now - self._looked_at > _DEAF_AFTER:
-            self._listening_since = now
-        self._looked_at = now
         live = await self._servers.all(*LIVE)
         of_agent = {one.agent_id: one for one in live if one.agent_id is not None}
         by_name = {one.name: one for one in live if one.ours}
@@ -95,8 +92,10 @@ class ServerKeeper:
         """An agent without a server that lives: it is new, or its server was deleted."""
         server = await self._servers.of_agent(agent.id)
         embedded = agent.server == EMBEDDED
-        if server is None:
-            if self._heard(agent) and (embedded or agent.server is None):
+        if agent.server is not None and not embedded:
+            await self._revoke(agent)  # the server that it was made for has stopped
+        elif server is None:
+            if self._heard(agent):
                 await self._servers.adopt(agent, embedded=embedded)
         elif not server.ours and agent.enrolled_at > (server.deleted_at or 0.0) and not embedded:
             await self._servers.move(server, Event.RECOVER, deleted_at=None, error="not heard yet")
@@ -113,33 +112,21 @@ class ServerKeeper:
                 await self._end(server)
             return
         match server.state:
-            case State.SHUTDOWN:
+            case State.SHUTDOWN if not server.ours:
                 await self._drain(agent)
                 over = self._clock.wall() - server.since >= self._deadlines.drain
-                if not server.ours and (over or not agent.busy or not self._heard(agent)):
+                if over or not agent.busy or not self._heard(agent):
                     await self._servers.move(server, Event.DRAINED)
-            case State.STOPPING:
+            case State.STOPPING if not server.ours:
                 if agent.server != EMBEDDED:
                     await self._revoke(agent)
-                if not server.ours:
-                    await self._end(server)
-            case State.ERROR | State.STAGING if self._heard(agent) and server.deleted_at is None:
-                wall = self._clock.wall()
-                await self._servers.move(server, Event.HEARD, last_login_at=wall, **facts_of(agent))
-            case State.ERROR:
-                if not server.ours:
-                    await self._restore(agent.id)
-            case State.RUNNING:
-                await self._look(agent, server)
-
-    async def _look(self, agent: Agent, server: ServerRecord) -> None:
-        if self._heard(agent):
-            facts = facts_of(agent)
-            if any(getattr(server, name) != value for name, value in facts.items()):
-                await self._servers.learn(server.name, **facts)
-        elif self._clock.now() - self._listening_since >= self._deadlines.heard:
-            silent = self._clock.wall() - (agent.last_seen_at or server.since)
-            await self._servers.move(server, Event.LOST, error=f"lost: not heard for {silent:.0f} s")
+                await self._end(server)
+            case State.ERROR if not server.ours:
+                await self._restore(agent.id)
+            case State.RUNNING if self._heard(agent):
+                facts = facts_of(agent, server)
+                if any(getattr(server, name) != value for name, value in facts.items()):
+                    await self._servers.learn(server.name, **facts)
 
     async def _end(self, server: ServerRecord) -> None:
         """Nothing is to be destroyed."""

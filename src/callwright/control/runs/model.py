@@ -129,7 +129,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class NewRun(msgspec.Struct, frozen=True):
-    """What a run is born with. ``deadline_at``: by when an agent must have taken it."""
+    """What a run is born with. ``deadline_at``: by when an agent must have taken it. ``weight``: calls at
+    once that it may hold."""
 
     session_id: str
     test_id: int
@@ -149,6 +150,7 @@ class NewRun(msgspec.Struct, frozen=True):
     shown: dict[str, Any]
     usage: tuple[TargetUse, ...] = ()
     kiosk_until: float | None = None
+    weight: int = 1
 
 
 class StoredDetail(msgspec.Struct, frozen=True):

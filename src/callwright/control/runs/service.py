@@ -27,6 +27,7 @@ from callwright.control.errors import (
     WroteLate,
 )
 from callwright.control.runs.admission import admit, check_caps, summed
+from callwright.control.runs.demand import Demand
 from callwright.control.runs.model import KILL_SWITCH, Acceptance, Ending, Job, KillSwitch, NewRun, Run
 from callwright.control.runs.records import (
     KIOSK_DAYS,
@@ -43,6 +44,7 @@ from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy, uuid4
 from callwright.scenario.document import load
 from callwright.scenario.scenario import Scenario
+from callwright.scenario.weight import weight
 
 __all__ = ["KILL_SWITCH", "RunSettings", "Runs"]
 
@@ -237,6 +239,7 @@ class Runs(RunRecords):
                     sealed_overrides=sealed,
                     shown=scenario.shown_parameters(),
                     usage=usage,
+                    weight=weight(scenario),
                 )
             )
 
@@ -350,6 +353,10 @@ class Runs(RunRecords):
     async def running_limits(self) -> Mapping[int, int]:
         """Project to the number of its runs that agents may have at once; of those that have a limit."""
         return await self._store.running_limits()
+
+    async def demands(self) -> Sequence[Demand]:
+        """What runs that have not ended need, counted."""
+        return await self._store.demands()
 
     async def intend(self, run_id: int, attempt: int, agent_id: str) -> Run | None:
         """starting to running: the agent's leave to send its first request, asked for before it does. From

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from callwright.control.runs.demand import Demand
 from callwright.control.runs.figures import EndedRuns, LivePhase
 from callwright.control.runs.model import (
     Bucket,
@@ -65,6 +66,10 @@ class RunStore(Protocol):
         ...
 
     async def count_live(self) -> int: ...
+    async def demands(self) -> list[Demand]:
+        """Those that have not ended, counted by pool, project, phase and agent."""
+        ...
+
     async def reserve_queue(self, project_id: int) -> int | None:
         """How many runs of the project may wait, None without a limit of its own; a limit is nobody else's
         to reserve until the transaction ends."""

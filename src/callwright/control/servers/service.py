@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -16,7 +16,7 @@ from callwright.control.audit.service import Audit
 from callwright.control.errors import Conflict, Invalid, NotFound
 from callwright.control.servers.model import ServerRecord, counted
 from callwright.control.servers.store import ServerStore
-from callwright.fleet.pool import SETTINGS, Pool, PoolError, with_settings
+from callwright.fleet.pool import SETTINGS, Pool, PoolError, dormant, with_settings
 from callwright.fleet.record import EMBEDDED, PRIVATE, Facts, NoSuchMove, moved
 from callwright.fleet.server import Event, State
 from callwright.net.clock import Clock
@@ -120,12 +120,21 @@ class Servers:
     # -- making
 
     async def create(
-        self, pool_name: str, count: int = 1, *, size: str = "", region: str = ""
+        self,
+        pool_name: str,
+        count: int = 1,
+        *,
+        size: str = "",
+        region: str = "",
+        known: Set[str] | None = None,
     ) -> list[ServerRecord]:
         """At most ``count`` servers more, as many as maximum and spending bound of the pool permit; two who
-        create at once never pass them together. Raises NotFound for the pool."""
+        create at once never pass them together. ``known``: none where the pool has a server that lives and is
+        not among them, for somebody else created meanwhile. Raises NotFound for the pool."""
         async with self._store.transaction():
             pool = await self._pool(pool_name, lock=True)
+            if known is not None and await self._names(pool) - known:
+                return []
             room = 0 if pool.removed else max(0, pool.maximum - await self._held(pool))
             room = min(room, count, max(0, await self._may_spend(pool)))
             made = [await self._add(pool, size, region) for _ in range(room)]
@@ -135,13 +144,16 @@ class Servers:
     async def order(
         self, identity: Identity, pool_name: str | None = None, *, size: str = "", region: str = ""
     ) -> ServerRecord:
-        """One server that a person asks for; without a pool in `default`, beyond its maximum too. Raises
-        NotFound, Conflict with the bound that forbids it."""
+        """One server that a person asks for; without a pool in `default`, beyond its maximum too. A `default`
+        that nobody has set up is a pool of the usual settings from then on. Raises NotFound, Conflict with
+        the bound that forbids it."""
         authorize(identity, Right.ADMINISTER)
         async with self._audit.change():
             if pool_name is None:
                 await self._agents.ensure_pool(DEFAULT_POOL)
             pool = await self._pool(pool_name or DEFAULT_POOL, lock=True)
+            if pool_name is None and pool == dormant(DEFAULT_POOL):
+                await self._store.put_fleet_pool(pool := Pool(DEFAULT_POOL))
             if pool.removed:
                 raise Conflict(f"The pool {pool.name} is being removed.", "Choose another one.")
             if pool_name is not None and (held := await self._held(pool)) >= pool.maximum:
@@ -159,6 +171,9 @@ class Servers:
             await self._audit.note(identity, "server.created", f"server {made.name}", f"pool {pool.name}")
         self._tell_new([made])
         return made
+
+    async def _names(self, pool: Pool) -> set[str]:
+        return {one.name for one in await self._store.servers(LIVE) if one.pool == pool.name}
 
     async def _held(self, pool: Pool) -> int:
         """Servers that cost money: errored ones count apart, since they are replaced at once."""
@@ -211,8 +226,8 @@ class Servers:
             since=now,
             started=now,
             last_login_at=now,
-            **facts_of(agent),
         )
+        server = msgspec.structs.replace(server, **facts_of(agent))
         try:
             made = await self._store.add_server(server)
         except Conflict:  # a server of a provider may be called the same
@@ -399,13 +414,14 @@ class Servers:
                         await self._agents.delete_pool(PLATFORM, pool.name)
 
 
-def facts_of(agent: Agent) -> dict[str, Any]:
-    """What an agent says of its server."""
-    return {
-        "agent_id": agent.id,
-        "version": agent.version,
-        "capacity": agent.capacity,
-        "address": agent.address,
-        "last_login_ip": agent.address,
-        "labels": agent.labels,
-    }
+def facts_of(agent: Agent, server: ServerRecord | None = None) -> Facts:
+    """What an agent says of its server. An address that the provider gave stays."""
+    known = server.address if server is not None and server.ours else ""
+    return Facts(
+        agent_id=agent.id,
+        version=agent.version,
+        capacity=agent.capacity,
+        address=known or agent.address,
+        last_login_ip=agent.address,
+        labels=agent.labels,
+    )

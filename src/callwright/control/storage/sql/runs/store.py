@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from callwright.control.errors import IdempotencyConflict
+from callwright.control.runs.demand import Demand
 from callwright.control.runs.figures import EndedRuns, LivePhase
 from callwright.control.runs.model import (
     Bucket,
@@ -40,6 +41,10 @@ from callwright.control.targets.model import day_of
 _run = filling(Run, tags=tuple[str, ...])
 _detail = filling(StoredDetail, shown=dict[str, Any])
 _given = filling(Given, shown=dict[str, Any])
+
+
+def _demand(pool: str, project_id: int, phase: str, agent_id: str | None, runs: int, weight: int) -> Demand:
+    return Demand(pool, project_id, phase, agent_id, int(runs), int(weight))
 
 
 class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
@@ -125,6 +130,9 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
 
     async def count_live(self) -> int:
         return int(await self._db.value(reading.COUNT_LIVE))
+
+    async def demands(self) -> list[Demand]:
+        return await self._db.all(_demand, reading.DEMANDS)
 
     async def count_queued(self, project_id: int) -> int:
         return int(await self._db.value(reading.COUNT_QUEUED, {"project_id": project_id}))

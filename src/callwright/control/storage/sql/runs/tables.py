@@ -70,6 +70,7 @@ runs = Table(
     # not in a list:
     Column("deadline_at", Double(), nullable=False),
     Column("max_seconds", Double(), nullable=False),
+    Column("weight", Number, nullable=False),
     Column("outcome_attempt", Number, nullable=True),
     Column("status", Text(), Computed(_STATUS, persisted=True)),
     UniqueConstraint("session_id"),

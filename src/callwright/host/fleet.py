@@ -1,0 +1,194 @@
+"""The fleet in the parent of `serve`: the autoscaler's workers over the platform's records of servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from callwright.autoscaler.places import Places
+from callwright.autoscaler.providers.process import Processes
+from callwright.autoscaler.room import Enrolment, Scene, Work
+from callwright.autoscaler.rounds import Autoscaler
+from callwright.control.accounts.model import PLATFORM
+from callwright.control.agents.model import Agent, AgentState
+from callwright.control.agents.telling import agents_changed
+from callwright.control.errors import DomainError
+from callwright.control.runs.demand import Demand, carried, waiting
+from callwright.control.servers.service import LIVE, facts_of
+from callwright.dispatch.broker import BrokerError
+from callwright.fleet.plan import Decision
+from callwright.fleet.pool import Pool
+from callwright.fleet.record import EMBEDDED, Facts, ServerRecord
+from callwright.fleet.server import Event
+from callwright.fleet.words import sentence
+from callwright.host.logging import message_of
+
+if TYPE_CHECKING:
+    from callwright.control.services import Services
+    from callwright.dispatch.broker import Broker
+
+__all__ = ["Fleet", "Records"]
+
+_log = logging.getLogger(__name__)
+
+_ANSWERS_EVERY = 0.1  # seconds between two looks whether the web worker answers
+_PATIENCE = 3.0  # seconds from SIGTERM to SIGKILL of our agents, when the platform ends
+
+Expel = Callable[[str], Awaitable[None]]
+
+
+class Records:
+    """`autoscaler.room.Room` on the platform's database. ``broker``: agents can be heard while it is there.
+    ``expel`` cuts an agent off at it. ``url``: where agents enrol."""
+
+    def __init__(self, services: Services, broker: Broker, *, expel: Expel, url: str) -> None:
+        self._services, self._servers, self._agents = services, services.servers, services.agents
+        self._broker, self._expel, self._url = broker, expel, url
+        self._agent_of: dict[str, Agent] = {}  # by server, at the last look
+
+    async def leads(self) -> bool:
+        """`control.storage.occupancy` lets one platform use a database."""
+        return True
+
+    async def look(self) -> Scene:
+        servers = await self._servers.all(*LIVE)
+        agents = await self._agents.list()
+        demands = await self._services.runs.demands()
+        calls = carried(demands)
+        by_id = {agent.id: agent for agent in agents}
+        by_server = {agent.server: agent for agent in agents if agent.server not in (None, EMBEDDED)}
+        work: dict[str, Work] = {}
+        self._agent_of = {}
+        for server in servers:
+            agent = by_server.get(server.name) if server.ours else by_id.get(server.agent_id or "")
+            if agent is not None:
+                self._agent_of[server.name] = agent
+                work[server.name] = _work(agent, calls)
+        return Scene(
+            servers,
+            await self._pools(servers),
+            work,
+            await self._waiting(demands) if demands else {},
+            await self._servers.paused(),
+            self._broker.connected,
+        )
+
+    async def _pools(self, servers: Sequence[ServerRecord]) -> Mapping[str, Pool]:
+        """Those that may have servers, and those that have some."""
+        used = {server.pool for server in servers if server.ours}
+        return {pool.name: pool for pool in await self._servers.pools() if pool.maximum or pool.name in used}
+
+    async def _waiting(self, demands: Sequence[Demand]) -> Mapping[str, int]:
+        limits = await self._services.runs.running_limits()
+        pools = await self._agents.pools()
+        owners = {pool.name: pool.project_id for pool in pools if pool.project_id is not None}
+        return waiting(demands, limits, owners)
+
+    async def move(self, seen: ServerRecord, event: Event, **facts: Unpack[Facts]) -> ServerRecord | None:
+        """A server that is heard is what its agent says; the agent of one that is gone may do nothing any
+        more."""
+        agent = self._agent_of.get(seen.name)
+        if event is Event.HEARD and agent is not None:
+            now = self._services.clock.wall()
+            facts = Facts(last_login_at=now, **facts_of(agent, seen)) | facts
+        after = await self._servers.move(seen, event, **facts)
+        if after is not None and event is Event.GONE and seen.ours:
+            await self._revoke(seen.name)
+        return after
+
+    async def _revoke(self, server: str) -> None:
+        """What fails here the keeper of servers does later."""
+        try:
+            for agent in await self._agents.list():
+                if agent.server == server:
+                    await self._agents.revoke(PLATFORM, agent.id)
+                    await self._expel(agent.id)
+        except (DomainError, BrokerError, OSError) as error:
+            _log.warning("the agent of server %s was not revoked yet: %s", server, error)
+
+    async def learn(self, name: str, **facts: Unpack[Facts]) -> ServerRecord | None:
+        return await self._servers.learn(name, **facts)
+
+    async def add(self, pool: Pool, count: int, size: str, known: Set[str]) -> Sequence[str]:
+        made = await self._servers.create(pool.name, count, size=size, known=known)
+        return [server.name for server in made]
+
+    async def created_since(self, pool: str, time: float) -> Sequence[float]:
+        return await self._servers.created_since(pool, time)
+
+    async def enrolment(self, server: ServerRecord) -> Enrolment:
+        return Enrolment(self._url, await self._servers.token(server))
+
+    async def drain(self, server: ServerRecord) -> None:
+        agent = self._agent_of.get(server.name)
+        if agent is not None and agent.state == AgentState.ACTIVE:
+            await agents_changed(self._broker, await self._agents.drain(PLATFORM, agent.id))
+
+    async def tell(self, decision: Decision) -> None:
+        _log.info("pool %s: %s", decision.pool, sentence(decision))
+        await self._services.history.note(decision)
+
+
+def _work(agent: Agent, calls: Mapping[str, int]) -> Work:
+    """Its heartbeat may be older than what it took since."""
+    here = calls.get(agent.id, 0)
+    return Work(max(agent.busy, here), bool(here or agent.spool.runs), agent.last_seen_at)
+
+
+class Fleet:
+    """`start`, then `close` before the keeper ends: agents hand in their last results to it. ``folder``: of
+    the agents that are processes of this machine; ``environment``: theirs. ``answers``: whether the platform
+    can be asked for an enrolment."""
+
+    def __init__(
+        self,
+        services: Services,
+        broker: Broker,
+        *,
+        expel: Expel,
+        url: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        answers: Callable[[], Awaitable[bool]],
+    ) -> None:
+        records = Records(services, broker, expel=expel, url=url)
+        clock = services.clock
+        places = Places(
+            {"process": lambda: Processes(folder, environment=environment, readable=message_of)},
+            clock,
+            {"process": 1.0},
+        )
+        self._autoscaler = Autoscaler(records, places, clock)
+        self._servers, self._answers = services.servers, answers
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._servers.on_move.append(self._on_move)
+        self._running = asyncio.ensure_future(self._run())
+
+    def wake(self) -> None:
+        """Something changed that a round should see now."""
+        self._autoscaler.wake()
+
+    async def close(self) -> None:
+        if self._on_move in self._servers.on_move:
+            self._servers.on_move.remove(self._on_move)
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            await self._autoscaler.close(_PATIENCE)
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                if await self._answers():
+                    break
+            await asyncio.sleep(_ANSWERS_EVERY)
+        await self._autoscaler.run()
+
+    def _on_move(self, seen: ServerRecord, event: Event, after: ServerRecord) -> None:
+        self.wake()
