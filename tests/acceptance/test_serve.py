@@ -67,6 +67,7 @@ def test_secrets_of_the_first_start_are_for_the_owner_and_in_no_log(platform: Se
     for private in (
         "secret.key",
         "run/web.json",
+        "run/pbx.json",
         "agent/agent.json",
         "nats/accounts.json",
         "pbx/accounts.csv",

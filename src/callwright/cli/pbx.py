@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
 from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
+    from callwright.host.pbx_link import PbxLink
     from callwright.pbx.accounts import PbxAccount
     from callwright.pbx.plan import PbxPlan
     from callwright.pbx.record import CallRecord, PbxEvent
@@ -116,6 +118,9 @@ def pbx(
         ),
     ] = None,
     control: ControlOption = None,
+    platform: Annotated[
+        Path | None, typer.Option("--platform", hidden=True, help="Settings of the `serve` that it is of.")
+    ] = None,
     ca: flags.CaOption = None,
     cert: flags.CertOption = None,
     key: flags.KeyOption = None,
@@ -177,7 +182,7 @@ def pbx(
         for problem in plan.problems():
             say(problem)
         files = _Files(accounts, plan_file, tuple(map(pbx_plan.account, account or ())))
-        calls = run_async(lambda stop: _serve(config, control, files, stop, verbose, trace_sip))
+        calls = run_async(lambda stop: _serve(config, control, files, platform, stop, verbose, trace_sip))
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:
@@ -302,10 +307,12 @@ async def _serve(
     config: PbxConfig,
     control: Path | None,
     files: _Files,
+    platform: Path | None,
     stop: asyncio.Event,
     verbose: bool,
     trace_sip: bool,
 ) -> list[CallRecord]:
+    from callwright.host.pbx_link import PbxLink
     from callwright.pbx.server import Pbx
     from callwright.phone.guarding import guarded
 
@@ -314,12 +321,26 @@ async def _serve(
         if line:
             say(line)
 
-    with guarded() as guard:
+    async with contextlib.AsyncExitStack() as exits:
+        link: PbxLink | None = None
+        if platform is not None:
+            from callwright.control.errors import DomainError
+            from callwright.dispatch.broker import BrokerError
+
+            try:
+                link = await PbxLink.open(platform, files.plan())
+            except (OSError, DomainError, BrokerError) as error:
+                raise Refused(f"--platform {platform}: {error}", code=3, blame="platform") from None
+            exits.push_async_callback(link.close)
+            config = replace(config, accounts=(), plan=link.plan)
+        guard = exits.enter_context(guarded())
         pbx = Pbx(config, taps=flags.taps_for(trace_sip), call_guard=guard, on_event=told, on_warning=say)
-        return await _served(pbx, control, files, stop)
+        return await _served(pbx, control, files, link, stop)
 
 
-async def _served(pbx: Pbx, control: Path | None, files: _Files, stop: asyncio.Event) -> list[CallRecord]:
+async def _served(
+    pbx: Pbx, control: Path | None, files: _Files, link: PbxLink | None, stop: asyncio.Event
+) -> list[CallRecord]:
     from callwright.cli.pbx_bans import Door, folder
     from callwright.net.driver import BindFailed
     from callwright.net.tls import TlsConfigurationError
@@ -341,7 +362,7 @@ async def _served(pbx: Pbx, control: Path | None, files: _Files, stop: asyncio.E
             plan = files.plan()
         except Refused as refused:
             raise ValueError(refused.message) from None
-        pbx.adopt(plan)
+        pbx.adopt(plan if link is None else link.rebase(plan))
         say(f"reloaded: {len(pbx.accounts)} accounts")
         for problem in plan.problems():
             say(problem)
@@ -354,6 +375,8 @@ async def _served(pbx: Pbx, control: Path | None, files: _Files, stop: asyncio.E
             await pbx.close()
             raise Refused(f"--control {control}: {error.strerror or error}") from None
         say(f"`callwright pbx bans` cannot reach this PBX: {error.strerror or error}")
+    if link is not None:
+        await link.follow(pbx)
     await stop.wait()
     await door.close()
     await pbx.close()

@@ -19,6 +19,8 @@ ACCOUNT = "cw.platform.account"
 """Web workers to the keeper: make the broker's account of a new agent."""
 HEALTH = "cw.platform.health"
 """Web workers to the keeper: would a run that is queued now be carried out?"""
+PBX_LINES = "cw.platform.pbx.lines"
+"""Web workers to the PBX: users changed; look at the database."""
 
 HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",

@@ -115,7 +115,7 @@ async def pbx_accounts(services: Services, folder: Path) -> Path:
     return path
 
 
-async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> None:
+async def keep_pbx_credentials(services: Services, folder: Path, domain: str) -> None:
     """Documents may name the accounts of the reference PBX: `credentials: pbx_1001`."""
     import csv
 
@@ -124,7 +124,6 @@ async def keep_pbx_credentials(services: Services, folder: Path, port: int) -> N
     shared = [row for row in await services.credentials.list(PLATFORM) if row.project_id is None]
     known = {record.name: record for record in shared}
     closed = {name for name, _ in await services.credentials.unopened()}
-    domain = f"127.0.0.1:{port}"
     for row in csv.DictReader((folder / "accounts.csv").read_text().splitlines()):
         name = f"{PBX_PREFIX}{row['user']}"
         if name in known and known[name].domain == domain and name not in closed:

@@ -55,6 +55,7 @@ class Platform:
         self._nats: NatsServer | None = None
         self._lock: IO[str] | None = None
         self.port = settings.port
+        self._pbx: tuple[str, int] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -73,7 +74,7 @@ class Platform:
             connection = await self._connect(exits, broker)
             services, new = await self._open_services(exits, broker)
             exits.push_async_callback(self._supervisor.stop)
-            own = (("127.0.0.1", await self._start_pbx(services)),) if self.settings.pbx else ()
+            own = (await self._start_pbx(services, broker),) if self.settings.pbx else ()
             keeper = self._keeper(services, connection, own)
             await keeper.start()
             exits.push_async_callback(keeper.close)
@@ -245,7 +246,7 @@ class Platform:
     async def _start_web(self, broker: NatsAddress) -> None:
         settings = self.settings
         path = settings.data / "run" / "web.json"
-        write_settings(path, WebSettings(replace(settings, admin_password=None), self.port, broker))
+        write_settings(path, self._told(broker))
         figures = figures_folder(settings.data)
         shutil.rmtree(figures, ignore_errors=True)  # counters begin anew with the platform
         figures.mkdir(parents=True)
@@ -253,20 +254,39 @@ class Platform:
         child.hears = web_hears(_reachable(settings.host), self.port)
         await self._supervisor.start(child)
 
-    async def _start_pbx(self, services: Services) -> int:
-        """Its port; the same at each start where that is free."""
+    def _told(self, broker: NatsAddress) -> WebSettings:
+        return WebSettings(replace(self.settings, admin_password=None), self.port, broker, self._pbx)
+
+    async def _start_pbx(self, services: Services, broker: NatsAddress) -> tuple[str, int]:
+        """The address by which runs reach it, and its port; the same at each start where that is free."""
+        from callwright.net.address import bracketed
+
         folder = self.settings.data / "pbx"
         accounts = await first_start.pbx_accounts(services, folder)
         kept = folder / "port"
-        port = free_udp_port("127.0.0.1", int(kept.read_text()) if kept.is_file() else 0)
+        host, wanted = self.settings.pbx_listen
+        port = free_udp_port(host, wanted or (int(kept.read_text()) if kept.is_file() else 0))
+        if wanted not in (0, port):
+            raise Refused(
+                f"port {wanted} of {host} is in use by another program",
+                "Choose another with --pbx-listen, or end what holds it.",
+                code=EXIT_PLATFORM,
+                blame="platform",
+            )
         kept.write_text(str(port))
         plan = folder / "pbx.yaml"
-        words = ("callwright", "pbx", "--listen", f"127.0.0.1:{port}", "--accounts", str(accounts))
-        child = self._child("pbx", *words, *(("--plan", str(plan)) if plan.is_file() else ()))
-        child.hears = pbx_hears("127.0.0.1", port)
+        self._pbx = host, port
+        told = self.settings.data / "run" / "pbx.json"
+        write_settings(told, self._told(broker))
+        words = ("callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts))
+        child = self._child(
+            "pbx", *words, "--platform", str(told), *(("--plan", str(plan)) if plan.is_file() else ())
+        )
+        near = _reachable(host)
+        child.hears = pbx_hears(near, port)
         await self._supervisor.start(child)
-        await first_start.keep_pbx_credentials(services, folder, port)
-        return port
+        await first_start.keep_pbx_credentials(services, folder, bracketed((near, port)))
+        return near, port
 
     async def _start_agent(self, services: Services, broker: NatsAddress) -> None:
         from callwright.agent.identity import Identity, write_identity

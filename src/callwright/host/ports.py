@@ -54,11 +54,12 @@ def claim_port(host: str, port: int) -> int:
 
 def free_udp_port(host: str, wanted: int = 0) -> int:
     """`wanted` when it is free for UDP and TCP, else another."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (wanted, *[0] * 20):
         try:
             with (
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+                socket.socket(family, socket.SOCK_DGRAM) as udp,
+                socket.socket(family, socket.SOCK_STREAM) as tcp,
             ):
                 udp.bind((host, port))
                 found: int = udp.getsockname()[1]

@@ -124,6 +124,18 @@ def _listener(text: str) -> tuple[str, int]:
     return host, port or 4222
 
 
+def _sip_listener(text: str) -> tuple[str, int]:
+    from callwright.net.address import numeric_host, split_host_port
+
+    try:
+        host, port = split_host_port(text)
+    except ValueError as error:
+        raise ValueError(str(error), "For example: 192.0.2.7:5060") from None
+    if numeric_host(host) is None:
+        raise ValueError(f"{host!r} is not an address of this machine", "For example: 192.0.2.7:5060")
+    return host, port or 0
+
+
 def _websocket(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "wss" or not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -292,6 +304,12 @@ class ServeSettings:
         4.0, "Leases without an answer after which our own agent ends its calls; 0: never.", "LEASES", least=0
     )
     pbx: bool = _serving(True, "Run the reference PBX.", flag="--pbx/--no-pbx")
+    pbx_listen: tuple[str, int] = _serving(
+        "127.0.0.1:0",
+        "Where phones reach the PBX over UDP and TCP; port 0 is chosen once and kept.",
+        "ADDRESS:PORT",
+        parse=_sip_listener,
+    )
     demo: bool = _serving(True, "Create and run the demo on the first start.", flag="--demo/--no-demo")
     strangers: bool = _serving(
         False, "Users may be strangers: private networks need a target too.", flag="--strangers/--embedded"

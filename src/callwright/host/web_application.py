@@ -62,6 +62,7 @@ async def _open(settings: WebSettings) -> Services:
     from callwright.control.runs.service import RunSettings
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
+    from callwright.host.pbx_link import announcing
     from callwright.net.clock import SystemClock
     from callwright.net.entropy import system_entropy
 
@@ -85,15 +86,18 @@ async def _open(settings: WebSettings) -> Services:
         broker=broker,
     )
     services.runs.on_change.append(Announcer(broker))
+    if settings.pbx is not None:
+        services.lines.on_change.append(announcing(broker))
     return services
 
 
 def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> Any:
     from callwright.control.api.places import Places
     from callwright.control.app import create_app
-    from callwright.control.services import Settings
+    from callwright.control.services import PbxPlace, Settings
 
     serve = settings.serve
+    host, port = settings.pbx or ("", 0)
 
     def places(app: Any) -> Places:
         made.append(Places(app, serve.bounds.shared_by(serve.workers), services.clock))
@@ -109,6 +113,7 @@ def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> 
             metrics_token=serve.metrics_token,
             proxies=serve.trusted_proxies,
             data=serve.data,
+            pbx=PbxPlace(host, udp=port, tcp=port) if host else None,
         ),
         places,
     )

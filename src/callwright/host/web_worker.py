@@ -37,11 +37,13 @@ _JSON_LOG = {
 
 @dataclass(frozen=True)
 class WebSettings:
-    """What a worker must know. `port`: the one that was claimed."""
+    """What a worker, and the PBX, must know. `port`: the one that was claimed; `pbx`: where it listens, None
+    without one."""
 
     serve: ServeSettings
     port: int
     nats: NatsAddress
+    pbx: tuple[str, int] | None = None
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:

@@ -1,0 +1,172 @@
+"""What the PBX of `serve` shares with its platform: it serves the users of the database.
+
+The PBX reads the records itself: a broker that is away changes nothing. What the web workers tell it makes
+it look at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from callwright.pbx.accounts import Forwarding, PbxAccount
+from callwright.pbx.plan import PbxPlan
+
+if TYPE_CHECKING:
+    from callwright.control.lines.model import Switched
+    from callwright.control.services import Services
+    from callwright.dispatch.broker import Broker, Message
+    from callwright.pbx.server import Pbx
+
+__all__ = ["PbxLink", "announcing", "with_users"]
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY = 3.0  # seconds
+_BROKER_SECONDS = 30.0
+_ANSWER_SECONDS = 2.0
+
+
+class PbxLink:
+    """`base`: the accounts and numbers that come from files. Opened before the PBX, closed after it."""
+
+    def __init__(self, services: Services, broker: Broker, base: PbxPlan) -> None:
+        self._services, self._broker, self._base = services, broker, base
+        self._lines: list[Switched] = []
+        self._pbx: Pbx | None = None
+        self._looking = asyncio.Lock()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    @classmethod
+    async def open(cls, path: Path, base: PbxPlan) -> Self:
+        """``path``: the settings that the platform wrote. Raises DomainError, BrokerError."""
+        from callwright.control.services import Services
+        from callwright.dispatch.nats import NatsBroker
+        from callwright.host.web_worker import read_settings
+        from callwright.net.clock import SystemClock
+        from callwright.net.entropy import system_entropy
+
+        settings = read_settings(str(path))
+        serve, nats = settings.serve, settings.nats
+        broker = await NatsBroker.connect(
+            nats.url,
+            user=nats.user,
+            password=nats.password,
+            ca=nats.ca,
+            name="callwright-pbx",
+            wait=_BROKER_SECONDS,
+        )
+        try:
+            services = await Services.open(
+                serve.data,
+                clock=SystemClock(),
+                entropy=system_entropy,
+                database=serve.database,
+                evidence=serve.evidence_location,
+                new_secret_key=False,
+                connections=2,
+                broker=broker,
+            )
+        except BaseException:
+            await broker.close()
+            raise
+        link = cls(services, broker, base)
+        link._lines = await services.lines.switched()
+        return link
+
+    @property
+    def plan(self) -> PbxPlan:
+        """The files' accounts and numbers, and the users of the database."""
+        return with_users(self._base, self._lines)
+
+    def rebase(self, base: PbxPlan) -> PbxPlan:
+        """The files were read anew."""
+        self._base = base
+        return self.plan
+
+    async def follow(self, pbx: Pbx) -> None:
+        """From now on the PBX serves what the database holds. Raises BrokerError."""
+        from callwright.dispatch import subject
+
+        self._pbx = pbx
+        await self._broker.subscribe(subject.PBX_LINES, self._changed)
+        self._tasks.append(asyncio.ensure_future(self._keep_looking()))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._broker.close()
+        await self._services.close()
+
+    async def _keep_looking(self) -> None:
+        from callwright.control.errors import DomainError
+
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self._look()
+            except DomainError as error:
+                _log.warning("the users of the PBX were not read: %s", error)
+
+    async def _look(self) -> None:
+        async with self._looking:
+            lines = await self._services.lines.switched()
+            if lines != self._lines and self._pbx is not None:
+                self._lines = lines
+                self._pbx.adopt(self.plan)
+
+    async def _changed(self, message: Message) -> None:
+        from callwright.control.errors import DomainError
+        from callwright.dispatch.messages.pbx import LinesTaken
+        from callwright.dispatch.messages.wire import encode
+
+        try:
+            await self._look()
+        except DomainError as error:
+            _log.warning("the users of the PBX were not read: %s", error)
+        else:
+            await message.respond(encode(LinesTaken(len(self.plan.accounts))))
+
+
+def with_users(base: PbxPlan, lines: list[Switched]) -> PbxPlan:
+    """The plan with the users as accounts. Numbers of the files go before extensions of users."""
+    taken = {number for one in base.accounts for number in (one.user, one.extension)}
+    taken |= {service.number for service in base.services}
+    passed_over = [line.ext for line in lines if line.ext in taken]
+    if passed_over:
+        _log.warning("extensions of users that files use too are not served: %s", ", ".join(passed_over))
+    accounts = [_account(line) for line in lines if line.ext not in taken]
+    return replace(base, accounts=(*base.accounts, *accounts))
+
+
+def _account(line: Switched) -> PbxAccount:
+    forwards = {name.removeprefix("forward_"): number for name, number in line.forwards.items()}
+    return PbxAccount(
+        line.ext,
+        line.password,
+        line.display_name,
+        do_not_disturb=line.dnd,
+        forwarding=Forwarding(**forwards, after=float(line.forward_after)),
+    )
+
+
+def announcing(broker: Broker) -> Callable[[], Awaitable[None]]:
+    """Tells the PBX of changed users, and waits a moment until it has taken them; without an answer it finds
+    them by itself."""
+
+    async def announce() -> None:
+        from callwright.dispatch import subject
+        from callwright.dispatch.broker import BrokerError
+        from callwright.dispatch.messages.pbx import LinesChanged
+        from callwright.dispatch.messages.wire import encode
+
+        try:
+            await broker.request(subject.PBX_LINES, encode(LinesChanged()), _ANSWER_SECONDS)
+        except BrokerError as error:
+            _log.info("the PBX was not told of changed users: %s", error)
+
+    return announce

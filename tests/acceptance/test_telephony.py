@@ -1,0 +1,64 @@
+"""The telephony chapter on a running platform, with real phones at its PBX."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from callwright.phone.phone import Phone
+from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from tests.kit.served import Served
+
+QUIET = MediaPlan(enabled=False)
+_extensions = itertools.count(3001)
+
+
+@pytest.fixture
+def api(platform: Served) -> httpx.Client:
+    base = f"{platform.url}/v1.2/voipstudio"
+    answer = httpx.post(f"{base}/login", json={"email": "admin@localhost", "password": platform.password})
+    assert answer.status_code == 200, answer.text
+    return httpx.Client(base_url=base, headers={"X-Auth-Token": answer.json()["user_token"]}, timeout=30)
+
+
+def a_user(api: httpx.Client, **more: Any) -> dict[str, Any]:
+    ext = str(next(_extensions))
+    fields = {"first_name": f"User {ext}", "last_name": "Test", "email": f"u{ext}@example.com", "ext": ext}
+    answer = api.post("/users", json=fields | more)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()["data"]
+    return made
+
+
+@contextlib.asynccontextmanager
+async def a_phone(api: httpx.Client, user: dict[str, Any]) -> AsyncIterator[Phone]:
+    """Registered as that user, where the chapter says."""
+    where = api.get("/pbx").json()["data"]["udp"]
+    async with Phone(PhoneConfig(bind="127.0.0.1", user=user["ext"])) as phone:
+        account = Account(user["ext"], user["sip_password"])
+        registered = await phone.register(f"sip:{where}", account=account).first
+        assert registered, registered
+        yield phone
+
+
+async def call(api: httpx.Client, phone: Phone, user: dict[str, Any], number: str, **more: Any) -> Any:
+    where = api.get("/pbx").json()["data"]["udp"]
+    account = Account(user["ext"], user["sip_password"])
+    plan = CallPlan(f"sip:{number}@{where}", media=QUIET, account=account, talk_for=0.1, **more)
+    return await phone.call(plan).finished
+
+
+async def test_a_new_user_registers_at_once_and_is_called(api: httpx.Client) -> None:
+    ann, ben = a_user(api), a_user(api)
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other:
+        other.on_call = lambda _: AnswerPlan(QUIET)
+        assert (await call(api, one, ann, ben["ext"])).sip_code == 200
+        assert api.patch(f"/users/{ben['id']}", json={"dnd": True}).status_code == 200
+        assert (await call(api, one, ann, ben["ext"])).sip_code == 486
+        assert api.delete(f"/users/{ben['id']}").status_code == 204
+        assert (await call(api, one, ann, ben["ext"])).sip_code == 404
