@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import Heartbeat, HeartbeatAnswer, StopOrder
 from callwright.dispatch.messages.live import Progress
+from callwright.dispatch.messages.monitors import Monitor, Plan, PlanRequest, Reading, Readings
 from callwright.dispatch.messages.protocol import Spoken
 from callwright.dispatch.messages.runs import (
     Attempt,
@@ -51,6 +53,8 @@ class Platform:
         self.whole: set[tuple[Key, str]] = set()
         self.heartbeats: list[Heartbeat] = []
         self.progress: list[Progress] = []
+        self.monitors: list[Monitor] = []
+        self.readings: list[Reading] = []
         self.stops: tuple[StopOrder, ...] = ()
         self.draining = False
         self.cannot_write = False  # heartbeats find no database
@@ -72,6 +76,8 @@ class Platform:
             (subject.EVIDENCE, self._chunk),
             (subject.HEARTBEAT, self._heartbeat),
             (subject.PROGRESS, self._progress),
+            (subject.PLAN, self._plan),
+            (subject.READINGS, self._readings),
         ):
             await self.broker.subscribe(subject.of_agents(kind), self._hearing(kind, act))
         await self.broker.open_queue(POOL)
@@ -174,7 +180,18 @@ class Platform:
         self.heartbeats.append(decode(Heartbeat, data))
         if self.speaks is not None:
             return Spoken(self.speaks)
-        return HeartbeatAnswer(self.lease, self.stops, self.draining, ask_token="the token")
+        plan = 1 if self.monitors else None
+        return HeartbeatAnswer(
+            self.lease, self.stops, self.draining, ask_token="the token", plan=plan, now=time.time()
+        )
+
+    def _plan(self, data: bytes) -> Plan:
+        assert decode(PlanRequest, data).after == 0
+        return Plan(1, tuple(self.monitors))
+
+    def _readings(self, data: bytes) -> Answer:
+        self.readings += decode(Readings, data).readings
+        return Answer(True)
 
     def _progress(self, data: bytes) -> None:
         self.progress.append(decode(Progress, data))

@@ -13,6 +13,8 @@ import pytest
 
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
 from callwright.agent.live import Live
+from callwright.agent.monitoring import Monitoring
+from callwright.agent.readings import ReadingSpool
 from callwright.agent.spool import Spool
 from callwright.agent.worker import Platform as SecondWay
 from callwright.agent.worker import Worker
@@ -27,6 +29,7 @@ from callwright.dispatch.messages.agents import (
     StopOrder,
     Word,
 )
+from callwright.dispatch.messages.monitors import Monitor
 from callwright.dispatch.messages.protocol import PROTOCOL
 from callwright.dispatch.messages.runs import Attempt, Job, pack_outcome, unpack_outcome
 from callwright.dispatch.messages.wire import encode
@@ -34,6 +37,7 @@ from callwright.outcome.call import CallOutcome, ReceivedOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Verdict
 from callwright.phone.intent import Intent, Withheld
+from callwright.probe.result import ProbeResult, State
 from tests.agent.platform import AGENT, POOL, Platform
 
 PASSED = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.")
@@ -49,6 +53,7 @@ class Agent:
         self.spool_limit = 0
         self.exit_after = 0.0
         self.platform: SecondWay | None = None
+        self.monitoring: Monitoring | None = None
         self.act: Act = self.pass_at_once
         self.began: list[int] = []
         self.worker: Worker | None = None
@@ -79,6 +84,7 @@ class Agent:
             spool_limit=self.spool_limit,
             platform=self.platform,
             exit_after=self.exit_after,
+            monitoring=self.monitoring,
         )
         self._task = asyncio.ensure_future(self.worker.run())
         return self.worker
@@ -791,3 +797,64 @@ async def test_an_agent_ends_when_the_platform_has_not_answered_for_its_time(
     await asyncio.wait_for(agent.ended(), 10)
     assert worker.forsaken == "The platform has not answered for 1 s"
     assert worker.held == 1  # told to a later start, from the spool
+
+
+class Probe:
+    """A probe that goes on until it is stopped when `lasting`."""
+
+    def __init__(self, lasting: bool = False) -> None:
+        self.lasting, self.begun = lasting, 0
+
+    async def __call__(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+        self.begun += 1
+        if self.lasting:
+            await stop.wait()
+            return ProbeResult(verdict=Verdict.CANCELED)
+        return ProbeResult(state=State.DONE, verdict=Verdict.PASSED, blame=None, reason="Good.", mos=4.2)
+
+
+def monitor_with(agent: Agent, broker: MemoryBroker, folder: Path, probe: Probe) -> None:
+    agent.monitoring = Monitoring(broker, AGENT, ReadingSpool(folder / "monitors"), probe, pause=0.2)
+
+
+async def test_a_worker_measures_what_the_platform_plans(
+    platform: Platform, agent: Agent, broker: MemoryBroker, tmp_path: Path
+) -> None:
+    monitor_with(agent, broker, tmp_path, Probe())
+    platform.monitors = [Monitor(7, "ping", "192.0.2.1", 1)]
+    agent.start()
+    await platform.until(lambda: len(platform.readings) >= 2)
+    first, second = platform.readings[:2]
+    assert (first.monitor_id, first.state, first.figures) == (7, "done", {"mos": 4.2})
+    assert second.slot == first.slot + 1
+
+
+@pytest.mark.parametrize("how", ["killed", "drained", "silent"])
+async def test_a_call_of_a_monitor_obeys_what_a_call_of_a_run_does(
+    platform: Platform, agent: Agent, broker: MemoryBroker, tmp_path: Path, how: str
+) -> None:
+    probe = Probe(lasting=True)
+    monitor_with(agent, broker, tmp_path, probe)
+    platform.monitors = [Monitor(7, "call", "sip:x@192.0.2.1", 1)]
+    worker = agent.start()
+    await until(lambda: probe.begun == 1)
+    assert worker.used == 1
+    if how == "killed":
+        await broker.publish(subject.KILL, encode(Kill("by alice")))
+        await until(lambda: worker.used == 0)
+        await platform.until(lambda: any("stopped by alice" in one.reason for one in platform.readings))
+    elif how == "silent":
+        platform.deaf = {subject.HEARTBEAT}
+        await until(lambda: worker.used == 0)
+        await platform.until(lambda: any(one.reason == "cut off" for one in platform.readings))
+    else:
+        platform.draining = True
+        await platform.until(lambda: any("drains" in one.reason for one in platform.readings))
+        assert worker.used == 1
+    assert probe.begun == 1
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -58,9 +58,8 @@ class Carrier:
         worded: Worded,
     ) -> None:
         self._sounds, self._guard = sounds, guard
-        self._place = Site(
-            worded=worded, bind=bind, rtp_ports=rtp_ports, entropy=entropy, caps=Caps(SystemClock())
-        )
+        self.caps = Caps(SystemClock())  # of targets, over all that this agent does
+        self._place = Site(worded=worded, bind=bind, rtp_ports=rtp_ports, entropy=entropy, caps=self.caps)
 
     async def __call__(self, job: Job, folder: Path, live: Live) -> RunOutcome:
         try:

@@ -20,6 +20,7 @@ from callwright.agent.delivery import Delivery
 from callwright.agent.held import HeldJob
 from callwright.agent.identity import Identity
 from callwright.agent.live import Live
+from callwright.agent.monitoring import Monitoring
 from callwright.agent.silence import Patience, Standing
 from callwright.agent.spool import Entry, Spool
 from callwright.agent.tasks import Tasks
@@ -43,6 +44,7 @@ from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 from callwright.net.clock import Clock, SystemClock
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Blame, Verdict
+from callwright.probe.plan import CUT_OFF
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +91,8 @@ class Worker:
     """`await worker.run()` until `stop()`. `weigh` says how many calls at once a job may hold; `spool_limit`:
     octets of evidence that may wait for the platform, 0 without limit. `platform`: how it is asked beside the
     broker, None: it is not. `patience`: how long it goes on when nobody answers. `exit_after`: seconds
-    without an answer after which it ends altogether, 0: never."""
+    without an answer after which it ends altogether, 0: never. `monitoring`: what measures beside the
+    runs."""
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class Worker:
         platform: Platform | None = None,
         patience: Patience = _PATIENCE,
         exit_after: float = 0.0,
+        monitoring: Monitoring | None = None,
     ) -> None:
         self.identity = identity
         self.lease_seconds = identity.lease_seconds
@@ -128,13 +132,15 @@ class Worker:
         self._standing = Standing.FREE
         self._ask_now = asyncio.Event()
         self._delivery = Delivery(broker, identity.agent_id, self._waiting)
+        self._monitoring = monitoring
 
     # -- how things stand
 
     @property
     def used(self) -> int:
-        """Calls at once that the present runs may hold."""
-        return sum(held.weight for held in self._held.values() if held.running)
+        """Calls at once that the present runs may hold, and those of monitors that are on."""
+        calls = self._monitoring.calls if self._monitoring is not None else 0
+        return calls + sum(held.weight for held in self._held.values() if held.running)
 
     @property
     def held(self) -> int:
@@ -158,6 +164,8 @@ class Worker:
         work = [self._beat(), self._fetch(), self._mind_the_silence()]
         if self._platform is not None:
             work.append(self._keep_asking(self._platform))
+        if self._monitoring is not None:
+            work.append(self._monitoring.run())
         loops = [asyncio.ensure_future(one) for one in work]
         try:
             await self._stopping.wait()
@@ -178,6 +186,8 @@ class Worker:
     async def _end(self) -> None:
         for held in list(self._held.values()):
             held.live.stop("Stopped by the end of the agent.")
+        if self._monitoring is not None:
+            await self._monitoring.settle(LAST_WORDS)
         if self.revoked or self.mismatch or self.forsaken:
             await self._hang_up()
             return
@@ -207,6 +217,9 @@ class Worker:
         if control.draining is not None:
             self._drain(control.draining)
         self._obey(control.stop)
+        if self._monitoring is not None:
+            self._monitoring.named(control.plan)
+            self._monitoring.ordered(control.probe)
 
     async def _on_kill(self, message: Message) -> None:
         self._kill(decode(Kill, message.data).reason)
@@ -222,6 +235,9 @@ class Worker:
         if reason:
             for held in list(self._held.values()):
                 held.live.stop(f"Stopped {reason}.")
+            if self._monitoring is not None:
+                self._monitoring.end_all(f"stopped {reason}")
+        self._hold_monitors()
         if bool(before) != bool(reason):
             self._speak()
             self._room.set()
@@ -236,8 +252,14 @@ class Worker:
             if held is not None:
                 held.live.stop(order.reason)
 
+    def _hold_monitors(self) -> None:
+        if self._monitoring is not None:
+            why = f"stopped {self._killed}" if self._killed else "this agent drains" if self.draining else ""
+            self._monitoring.hold(self._standing is not Standing.FREE, why)
+
     def _drain(self, draining: bool) -> None:
         self.draining = draining
+        self._hold_monitors()
         self._room.set()
 
     # -- being heard
@@ -247,6 +269,7 @@ class Worker:
         while True:
             self._beat_now.clear()
             longest = _LONGEST_BEAT
+            asked = self._monitoring.now() if self._monitoring is not None else 0.0
             try:
                 answer = await self._broker.request(
                     subject.of_agent(self.identity.agent_id, subject.HEARTBEAT),
@@ -254,7 +277,7 @@ class Worker:
                     max(0.5, self.lease_seconds / 3),
                 )
                 self._broker_heard_at = self._clock.now()
-                self._hear_answer(answer)
+                self._hear_answer(answer, asked)
             except (BrokerError, NotNow) as error:
                 if isinstance(error, NotNow):
                     self._heard()  # "I cannot write now" is an answer
@@ -269,8 +292,9 @@ class Worker:
             except TimeoutError:
                 continue
 
-    def _hear_answer(self, data: bytes) -> None:
-        """Raises BadMessage, NotNow. A platform of another number answers nothing else that is understood."""
+    def _hear_answer(self, data: bytes, asked: float) -> None:
+        """`asked`: when, by the clock of the monitors. A platform of another number answers nothing else that
+        is understood. Raises BadMessage, NotNow."""
         self.mismatch = mismatch(PROTOCOL, decode(Spoken, data).protocol)
         if self.mismatch:
             self._stopping.set()
@@ -278,6 +302,8 @@ class Worker:
         answer = decode(HeartbeatAnswer, data)
         first, self._ask_token = self._ask_token is None, answer.ask_token
         self._heed(answer)
+        if self._monitoring is not None:
+            self._monitoring.heard(answer.plan, answer.now, asked)
         if first:
             self._room.set()
 
@@ -334,12 +360,15 @@ class Worker:
                 for held in list(self._held.values()):
                     if held.running and held.live.has_calls():
                         held.live.stop(f"Stopped after {silent:.0f} s without an answer from the platform.")
+                if self._monitoring is not None:
+                    self._monitoring.end_calls(CUT_OFF)
             if self._exit_after and silent >= self._exit_after:
                 self.forsaken = f"The platform has not answered for {silent:.0f} s"
                 self._stopping.set()
 
     def _stand(self, standing: Standing) -> None:
         self._standing = standing
+        self._hold_monitors()
         for held in list(self._held.values()):
             held.live.hold(self._withheld())
         self._room.set()

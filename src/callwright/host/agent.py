@@ -16,6 +16,9 @@ import callwright.log_context as log_context
 from callwright.agent.bequest import unended
 from callwright.agent.carrier import Carrier, weigh
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
+from callwright.agent.measuring import Measurer
+from callwright.agent.monitoring import Monitoring
+from callwright.agent.readings import ReadingSpool
 from callwright.agent.spool import Spool
 from callwright.agent.worker import Abilities, Worker
 from callwright.audio.codecs import CODECS
@@ -89,6 +92,7 @@ async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Even
     log_context.agent.set(identity.agent_id)
     try:
         spool = Spool(settings.data / "spool")
+        readings = ReadingSpool(settings.data / "monitors")
         (sounds := settings.data / "sounds").mkdir(exist_ok=True)
     except OSError as error:
         raise Refused(f"the spool cannot be created: {error}", code=EXIT_PLATFORM, blame="platform") from None
@@ -103,9 +107,23 @@ async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Even
             guard=guard,
             worded=by_administrator,
         )
+        measurer = Measurer(
+            worded=by_administrator,
+            bind=settings.bind,
+            rtp_ports=settings.rtp_ports,
+            guard=guard,
+            caps=carrier.caps,
+        )
         broker = await _connected(identity, stop, settings.exit_after)
         if broker is not None:
-            await _work(settings, identity, broker, spool, carrier, stop)
+            monitoring = Monitoring(
+                broker, identity.agent_id, readings, measurer, room=lambda: worker.used < identity.capacity
+            )
+            asked = (
+                HttpPlatform(identity.platform_url, identity.platform_ca) if identity.platform_url else None
+            )
+            worker = _worker(settings, identity, broker, spool, carrier, monitoring, asked)
+            await _work(settings, identity, broker, worker, asked, stop)
 
 
 async def _connected(identity: Identity, stop: asyncio.Event, exit_after: float) -> NatsBroker | None:
@@ -148,16 +166,16 @@ def _ways(identity: Identity) -> list[BrokerAddress]:
     return [websocket] if identity.transport == "websocket" else [tcp, websocket]
 
 
-async def _work(
+def _worker(
     settings: AgentSettings,
     identity: Identity,
     broker: NatsBroker,
     spool: Spool,
     carrier: Carrier,
-    stop: asyncio.Event,
-) -> None:
-    asked = HttpPlatform(identity.platform_url, identity.platform_ca) if identity.platform_url else None
-    worker = Worker(
+    monitoring: Monitoring,
+    asked: HttpPlatform | None,
+) -> Worker:
+    return Worker(
         identity,
         broker,
         spool,
@@ -168,7 +186,18 @@ async def _work(
         platform=asked,
         patience=settings.patience,
         exit_after=settings.exit_after,
+        monitoring=monitoring,
     )
+
+
+async def _work(
+    settings: AgentSettings,
+    identity: Identity,
+    broker: NatsBroker,
+    worker: Worker,
+    asked: HttpPlatform | None,
+    stop: asyncio.Event,
+) -> None:
     hearing = asyncio.ensure_future(line.listen(worker.told)) if settings.supervised else None
     say(
         f"agent {identity.name} of the pool {identity.pool}, {identity.capacity} calls at once, "
