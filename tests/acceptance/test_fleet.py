@@ -21,7 +21,7 @@ name: ten_calls
 parties: {alice: {}}
 steps:
   - - call: {from: alice, dial_destination: "sip:answer@127.0.0.1:%d", load: yes, media: no,
-             call_rate: 20, max_total_calls: 10, max_duration: 8 s}
+             call_rate: 20, max_total_calls: 10, max_duration: 90 s}
 """
 
 
@@ -60,12 +60,12 @@ def test_a_pool_is_filled_to_its_minimum_and_keeps_its_server_through_a_sigkill_
 ) -> None:
     fleet = platform.fleet
     fleet.set_pool("default", minimum=1, maximum=4)
-    fleet.until(lambda: fleet.settled(1))
+    fleet.until(lambda: fleet.settled(1), 60)
     (before,), processes = fleet.servers(State.RUNNING), fleet.processes()
     platform.kill()
     assert alive(processes[before.name])
     platform.again()
-    fleet.until(lambda: fleet.settled(1))
+    fleet.until(lambda: fleet.settled(1), 60)
     assert fleet.processes() == processes
     assert [server.name for server in fleet.servers()] == [before.name]
 
@@ -77,27 +77,22 @@ def test_forty_calls_at_once_make_four_servers_of_ten_which_go_when_they_are_idl
         answer = served.api.post("tests", json={"document": TEN_CALLS % line.port})
         assert answer.status_code in (200, 201), answer.text
         runs = [served.run("ten_calls") for _ in range(4)]
-        most = [0]
-
-        def all_up() -> bool:
-            most[0] = max(most[0], len(line.up))
-            return most[0] == 40
-
-        fleet.until(all_up)
+        fleet.until(lambda: len(line.up) == 40, 80)
         assert len(fleet.servers(State.RUNNING)) == len(fleet.processes()) == 4
-        # Invalid where the machine is too busy to place calls in time; every call was placed all the same.
-        ended = [served.finished(run) for run in runs]
-        assert {run["phase"] for run in ended} <= {"passed", "invalid"}, ended
+        for run in runs:
+            assert served.api.post(f"runs/{run}/stop").status_code == 200
+        assert {served.finished(run)["phase"] for run in runs} == {"canceled"}
+        assert len(line.up) == 0
         of_test = RunFilter(test_name="ten_calls")
         carried = fleet.ask(lambda services: services.stores.runs.page(of_test, None, 10))
     assert len({run.agent_id for run in carried}) == 4
-    fleet.until(lambda: fleet.settled(0))
+    fleet.until(lambda: fleet.settled(0), 60)
 
 
 def test_the_end_of_the_platform_ends_its_servers(platform: Platform) -> None:
     fleet = platform.fleet
     fleet.set_pool("default", minimum=2, maximum=4)
-    fleet.until(lambda: fleet.settled(2))
+    fleet.until(lambda: fleet.settled(2), 60)
     assert platform.served.end() < 15
     assert fleet.settled(0)
     assert {server.state for server in fleet.servers()} == {State.STOPPED}
