@@ -21,6 +21,7 @@ from callwright.control.credentials.vault import Vault
 from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.lines.service import Lines
+from callwright.control.monitors.service import Monitors
 from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.servers.history import History
@@ -98,6 +99,7 @@ class Services:
     agents: Agents
     certificates: Certificates
     servers: Servers
+    monitors: Monitors
     lines: Lines
     clock: Clock
     entropy: Entropy
@@ -155,6 +157,18 @@ class Services:
             entropy=entropy,
             settings=settings,
         )
+        servers = Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy)
+        monitors = Monitors(
+            stores.monitors,
+            projects,
+            servers,
+            agents,
+            credentials,
+            targets,
+            audit=audit,
+            clock=clock,
+            embedded=runs.settings.embedded,
+        )
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
         return cls(
@@ -170,7 +184,8 @@ class Services:
             kept,
             agents,
             Certificates(stores.certificates, vault, clock=clock),
-            Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy),
+            servers,
+            monitors,
             Lines(
                 stores.lines,
                 accounts,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right, Role, User, among
 from callwright.control.audit.service import Audit
-from callwright.control.errors import Conflict, Invalid, NotFound
+from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.projects.model import Membership, Project, checked_name
 from callwright.control.projects.store import ProjectStore
 from callwright.net.clock import Clock
@@ -38,6 +38,21 @@ class Projects:
     async def named(self, name: str) -> Project | None:
         """Whoever may see it."""
         return await self._store.project(name)
+
+    async def own(self, identity: Identity, name: str | None) -> Project:
+        """Where something new goes: the project of that name, or the first where the identity may edit.
+        Raises NotFound, Forbidden."""
+        if name:
+            return await self.get(identity, name)
+        projects = [one for one in await self.list(identity) if may(identity, Right.EDIT, one.id)]
+        if projects:
+            return projects[0]
+        if identity.project_ids is not None:
+            raise Forbidden(
+                f"{identity.username} may edit in no project.",
+                "Ask an administrator to be made a member of one.",
+            )
+        return await self.add(identity, "default", "")
 
     async def create(self, identity: Identity, name: str, description: str = "") -> Project:
         """By an administrator, who says who belongs to it. Raises Conflict when there is one of this name."""

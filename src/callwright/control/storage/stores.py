@@ -11,6 +11,7 @@ from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
 from callwright.control.lines.store import LineStore
+from callwright.control.monitors.store import MonitorStore
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
 from callwright.control.servers.store import HistoryStore, ServerStore
@@ -40,6 +41,7 @@ class Stores:
     certificates: CertificateStore
     history: HistoryStore
     lines: LineStore
+    monitors: MonitorStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -72,6 +74,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
     from callwright.control.storage.sql.lines import SqlLines
     from callwright.control.storage.sql.members import SqlProjectStore
+    from callwright.control.storage.sql.monitors import SqlMonitors
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
     from callwright.control.storage.sql.targets import SqlTargets
@@ -91,6 +94,7 @@ def on_database(database: Database) -> Stores:
         SqlCertificates(database),
         SqlFleetHistory(database),
         SqlLines(database),
+        SqlMonitors(database),
     )
 
 

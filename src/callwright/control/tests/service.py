@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
 from callwright.control.audit.service import Audit
-from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
+from callwright.control.errors import Conflict, Invalid, NotFound
 from callwright.control.projects.model import Project, checked_name
 from callwright.control.projects.service import Projects
 from callwright.control.tests.model import CatalogueEntry, Test, TestDocument, TestVersion
@@ -121,9 +121,7 @@ class Tests:
         """Keeps a document under its own name, or under ``name``. Raises DocumentError, Conflict, Invalid."""
         authorize(identity, Right.EDIT)
         scenario = await self.read_beside(document)
-        owner = (
-            await self._projects.get(identity, project) if project else await self._first_project(identity)
-        )
+        owner = await self._projects.own(identity, project)
         authorize(identity, Right.EDIT, owner.id)
         now = self._clock.wall()
         test = _row(scenario, owner, _free(name or scenario.name), 1, now, now)
@@ -234,18 +232,6 @@ class Tests:
             if name not in known:
                 await self.create(identity, catalogue.text(name), project=project)
         return found
-
-    async def _first_project(self, identity: Identity) -> Project:
-        """Where a test goes of which nothing is said: the first where the identity may edit."""
-        projects = [p for p in await self._projects.list(identity) if may(identity, Right.EDIT, p.id)]
-        if projects:
-            return projects[0]
-        if identity.project_ids is not None:
-            raise Forbidden(
-                f"{identity.username} may edit in no project.",
-                "Ask an administrator to be made a member of one.",
-            )
-        return await self._projects.add(identity, "default", "")
 
 
 @lru_cache(maxsize=1)

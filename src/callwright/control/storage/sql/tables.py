@@ -12,6 +12,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     keys,
     lines,
     members,
+    monitors,
     projects,
     servers,
     settings,

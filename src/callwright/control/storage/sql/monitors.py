@@ -1,0 +1,291 @@
+"""Endpoints, their VoIP tests, the revisions of plans, and the readings of slots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, or_, select, update
+
+from callwright.control.monitors.model import Category, Endpoint, Planned, SlotState, StoredReading, VoipTest
+from callwright.control.storage.sql.columns import (
+    Id,
+    Number,
+    id_column,
+    metadata,
+    reference,
+    text_column,
+    time_column,
+)
+from callwright.control.storage.sql.database import Database, Statement, param
+from callwright.control.storage.sql.writing import (
+    as_is,
+    columns,
+    in_list,
+    in_projects,
+    inserting,
+    list_values,
+    project_values,
+    upsert,
+    values_of,
+)
+
+__all__ = ["SqlMonitors"]
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    id_column(),
+    reference("project_id", "projects.id"),
+    text_column("name"),
+    text_column("ip_address"),
+    Column("port", Number, nullable=True),
+    text_column("description"),
+    text_column("category"),
+    Column("interval", Number, nullable=False),
+    Column("alert_threshold", Double(), nullable=True),
+    text_column("alert_ids", default="[]"),
+    text_column("uri"),
+    text_column("credentials"),
+    text_column("transport"),
+    time_column("created_at"),
+    time_column("deleted_at", nullable=True),
+)
+Index("ix_endpoints_project_id", endpoints.c.project_id)
+
+voip_tests = Table(
+    "voip_tests",
+    metadata,
+    id_column(),
+    reference("endpoint_id", "endpoints.id", cascade=True),
+    Column("server_id", Id, nullable=False),  # no reference: a server's row may go, its history stays
+    text_column("codec"),
+    Column("num_tests", Number, nullable=False),
+    Column("interpacket_ms", Double(), nullable=False),
+    time_column("created_at"),
+    time_column("deleted_at", nullable=True),
+    Column("mos", Double(), nullable=True),
+    time_column("updated_at", nullable=True),
+    Column("slot", Number, nullable=True),
+    text_column("state"),
+    text_column("reason"),
+    text_column("figures", default="{}"),
+    UniqueConstraint("endpoint_id", "server_id"),
+)
+Index("ix_voip_tests_server_id", voip_tests.c.server_id, voip_tests.c.id)
+
+monitor_plans = Table(
+    "monitor_plans",
+    metadata,
+    Column("server_id", Id, primary_key=True, autoincrement=False),
+    Column("revision", Number, nullable=False),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("voip_test_id", Id, primary_key=True, autoincrement=False),
+    Column("slot", Number, primary_key=True, autoincrement=False),
+    text_column("state"),
+    time_column("at", nullable=True),
+    text_column("reason"),
+    text_column("verdict"),
+    Column("figures", Text(), nullable=False),
+)
+
+_ENDPOINT, _TEST = columns(endpoints, Endpoint), columns(voip_tests, VoipTest)
+_ENDPOINTS = Statement(select(*_ENDPOINT).order_by(endpoints.c.id))
+_BY_ID = Statement(select(*_ENDPOINT).where(endpoints.c.id == param("id")))
+_CHANGEABLE = [name for name in Endpoint.__struct_fields__ if name not in ("id", "project_id", "created_at")]
+_ADD = Statement(
+    inserting(endpoints, [name for name in Endpoint.__struct_fields__ if name != "id"]).returning(*_ENDPOINT)
+)
+_REPLACE = Statement(
+    update(endpoints)
+    .where(endpoints.c.id == param("id"))
+    .values({name: param(name) for name in _CHANGEABLE})
+    .returning(*_ENDPOINT)
+)
+_TESTS = Statement(select(*_TEST).order_by(voip_tests.c.id))
+_TESTS_OF = Statement(
+    select(*_TEST).where(voip_tests.c.endpoint_id == param("endpoint_id")).order_by(voip_tests.c.id)
+)
+_TEST_BY_ID = Statement(select(*_TEST).where(voip_tests.c.id == param("id")))
+_ADD_TEST = Statement(
+    inserting(voip_tests, [name for name in VoipTest.__struct_fields__ if name != "id"]).returning(*_TEST)
+)
+_REPLACE_TEST = Statement(
+    update(voip_tests)
+    .where(voip_tests.c.id == param("id"))
+    .values({name: param(name) for name in ("codec", "num_tests", "interpacket_ms", "deleted_at")})
+    .returning(*_TEST)
+)
+_PLANNED = Statement(
+    select(
+        voip_tests.c.id,
+        *(endpoints.c[name] for name in Planned.__struct_fields__[1:10]),
+        *(voip_tests.c[name] for name in Planned.__struct_fields__[10:]),
+    )
+    .join(endpoints, endpoints.c.id == voip_tests.c.endpoint_id)
+    .where(
+        voip_tests.c.server_id == param("server_id"),
+        voip_tests.c.id > param("after"),
+        voip_tests.c.deleted_at.is_(None),
+        endpoints.c.deleted_at.is_(None),
+    )
+    .order_by(voip_tests.c.id)
+    .limit(param("limit"))
+)
+_REVISION = Statement(select(monitor_plans.c.revision).where(monitor_plans.c.server_id == param("server_id")))
+_FIRST_REVISION = upsert(monitor_plans, ("server_id",), ("server_id", "revision"), keep=True)
+_BUMP = Statement(
+    update(monitor_plans)
+    .where(monitor_plans.c.server_id == param("server_id"))
+    .values(revision=monitor_plans.c.revision + 1)
+)
+_ADD_READING = upsert(readings, ("voip_test_id", "slot"), StoredReading.__struct_fields__, keep=True)
+_newer = or_(voip_tests.c.slot.is_(None), voip_tests.c.slot < param("slot"))
+_LATEST = Statement(
+    update(voip_tests)
+    .where(voip_tests.c.id == param("voip_test_id"), _newer)
+    .values({name: param(name) for name in ("slot", "state", "reason", "figures")})
+)
+_LATEST_MOS = Statement(
+    update(voip_tests)
+    .where(
+        voip_tests.c.id == param("voip_test_id"),
+        or_(voip_tests.c.updated_at.is_(None), voip_tests.c.updated_at < param("at")),
+    )
+    .values(mos=param("mos"), updated_at=param("at"))
+)
+_READINGS = Statement(
+    select(*columns(readings, StoredReading))
+    .where(
+        readings.c.voip_test_id == param("voip_test_id"),
+        readings.c.slot >= param("since"),
+        readings.c.slot < param("until"),
+    )
+    .order_by(readings.c.slot)
+)
+
+
+@lru_cache(maxsize=8)
+def _endpoints_in(count: int) -> Statement:
+    return Statement(
+        select(*_ENDPOINT).where(in_projects(endpoints.c.project_id, count)).order_by(endpoints.c.id)
+    )
+
+
+@lru_cache(maxsize=16)
+def _tests_among(count: int) -> Statement:
+    return Statement(
+        select(voip_tests.c.id).where(
+            voip_tests.c.server_id == param("server_id"), in_list(voip_tests.c.id, "test", count)
+        )
+    )
+
+
+def _endpoint(*values: Any) -> Endpoint:
+    row: dict[str, Any] = dict(zip(Endpoint.__struct_fields__, values, strict=True))
+    row["category"] = Category(row["category"])
+    row["alert_ids"] = msgspec.json.decode(row["alert_ids"], type=tuple[int, ...])
+    return Endpoint(**row)
+
+
+def _test(*values: Any) -> VoipTest:
+    row: dict[str, Any] = dict(zip(VoipTest.__struct_fields__, values, strict=True))
+    row["figures"] = msgspec.json.decode(row["figures"])
+    row["interpacket_ms"] = float(row["interpacket_ms"])  # SQLite returns whole ones of an INSERT as int
+    return VoipTest(**row)
+
+
+def _planned(*values: Any) -> Planned:
+    row: dict[str, Any] = dict(zip(Planned.__struct_fields__, values, strict=True))
+    row["category"] = Category(row["category"])
+    return Planned(**row)
+
+
+def _reading(*values: Any) -> StoredReading:
+    row: dict[str, Any] = dict(zip(StoredReading.__struct_fields__, values, strict=True))
+    row["state"] = SlotState(row["state"])
+    row["figures"] = msgspec.json.decode(row["figures"])
+    return StoredReading(**row)
+
+
+class SqlMonitors:
+    """MonitorStore on any Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def endpoints(self, visible: Sequence[int] | None) -> list[Endpoint]:
+        values, count = project_values(visible)
+        return await self._db.all(_endpoint, _ENDPOINTS if count is None else _endpoints_in(count), values)
+
+    async def endpoint(self, endpoint_id: int) -> Endpoint | None:
+        return await self._db.one(_endpoint, _BY_ID, {"id": endpoint_id})
+
+    async def add_endpoint(self, endpoint: Endpoint) -> Endpoint:
+        (added,) = await self._db.changed(_endpoint, _ADD, values_of(endpoint))
+        return added
+
+    async def replace_endpoint(self, endpoint: Endpoint) -> Endpoint | None:
+        rows = await self._db.changed(_endpoint, _REPLACE, values_of(endpoint))
+        return rows[0] if rows else None
+
+    async def voip_tests(self, endpoint_id: int | None = None) -> list[VoipTest]:
+        if endpoint_id is None:
+            return await self._db.all(_test, _TESTS)
+        return await self._db.all(_test, _TESTS_OF, {"endpoint_id": endpoint_id})
+
+    async def voip_test(self, voip_test_id: int) -> VoipTest | None:
+        return await self._db.one(_test, _TEST_BY_ID, {"id": voip_test_id})
+
+    async def add_voip_test(self, voip_test: VoipTest) -> VoipTest:
+        (added,) = await self._db.changed(_test, _ADD_TEST, values_of(voip_test))
+        return added
+
+    async def replace_voip_test(self, voip_test: VoipTest) -> VoipTest | None:
+        rows = await self._db.changed(_test, _REPLACE_TEST, values_of(voip_test))
+        return rows[0] if rows else None
+
+    async def planned(self, server_id: int, after: int, limit: int) -> list[Planned]:
+        values = {"server_id": server_id, "after": after, "limit": limit}
+        return await self._db.all(_planned, _PLANNED, values)
+
+    async def voip_tests_of(self, server_id: int, ids: Sequence[int]) -> set[int]:
+        if not ids:
+            return set()
+        values, count = list_values("test", ids)
+        found = await self._db.all(as_is, _tests_among(count), {**values, "server_id": server_id})
+        return {test_id for (test_id,) in found}
+
+    async def revision(self, server_id: int) -> int | None:
+        found: int | None = await self._db.value(_REVISION, {"server_id": server_id})
+        return found
+
+    async def bump(self, server_ids: Sequence[int]) -> None:
+        rows = [{"server_id": server_id, "revision": 0} for server_id in sorted(set(server_ids))]
+        async with self._db.transaction() as transaction:
+            await transaction.run_many(_FIRST_REVISION, rows)
+            await transaction.run_many(_BUMP, rows)
+
+    async def add_readings(self, readings: Sequence[StoredReading]) -> None:
+        rows = [values_of(one) for one in readings]
+        newest = {row["voip_test_id"]: row for row in sorted(rows, key=lambda row: row["slot"])}
+        measured = {
+            one.voip_test_id: {"voip_test_id": one.voip_test_id, "at": one.at or one.slot, "mos": one.mos}
+            for one in sorted(readings, key=lambda one: one.slot)
+            if one.state in (SlotState.DONE, SlotState.FAILED)
+        }
+        async with self._db.transaction() as transaction:
+            await transaction.run_many(_ADD_READING, rows)
+            await transaction.run_many(_LATEST, [row for _, row in sorted(newest.items())])
+            await transaction.run_many(_LATEST_MOS, [row for _, row in sorted(measured.items())])
+
+    async def readings(self, voip_test_id: int, since: float, until: float) -> list[StoredReading]:
+        values = {"voip_test_id": voip_test_id, "since": math.ceil(since), "until": math.ceil(until)}
+        return await self._db.all(_reading, _READINGS, values)
