@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from callwright.audio.resample import resample
-from callwright.audio.speech import FOLDER, TEXTS
+from callwright.audio.speech import FOLDER, PROMPTS, TEXTS
 from callwright.audio.synthesis import MAN, RATE, WOMAN, render, to_pcm
 from callwright.audio.wav import WavWriter
 
@@ -24,6 +24,12 @@ def main() -> None:
             with WavWriter(target, rate, channels=1) as file:
                 file.write(resample(pcm, RATE, rate))
             print(f"{target.relative_to(Path.cwd())}: {len(pcm) / 2 / RATE:.2f} s")
+    for name, text in PROMPTS.items():
+        pcm = to_pcm(render(text.sounds, WOMAN), LEVEL_DBFS)
+        target = FOLDER / f"prompt_{name}.wav"
+        with WavWriter(target, 8000, channels=1) as file:
+            file.write(resample(pcm, RATE, 8000))
+        print(f"{target.relative_to(Path.cwd())}: {len(pcm) / 2 / RATE:.2f} s")
 
 
 if __name__ == "__main__":

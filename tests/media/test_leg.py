@@ -36,7 +36,7 @@ class Engine:
     def start_time(self, interval: float) -> float:
         return 0.0
 
-    def start(self, session: Any, ports: Any) -> Any:
+    def start(self, session: Any, ports: Any, **_: object) -> Any:
         self.session = session
 
         def run(work: Any) -> Future[Any]:

@@ -6,24 +6,63 @@ import pytest
 
 from callwright.pbx.accounts import Forwarding, PbxAccount
 from callwright.pbx.explain import explain
-from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+from callwright.pbx.plan import (
+    ConferenceRoom,
+    EchoTest,
+    Hunt,
+    Menu,
+    MessageCenter,
+    ParkingSlot,
+    PbxPlan,
+    Pickup,
+    Queue,
+    RingGroup,
+)
 from callwright.pbx.plan_file import PlanError, read_plan, write_plan
 
 TEXT = """
 users:
   1001: {password: no, display_name: Alice Adams, forwarding: {no_answer: 1002, after: 15}}
   1002: other secret
-  carol: {password: x, extension: 0013, do_not_disturb: yes}
+  carol: {password: x, extension: 0013, do_not_disturb: yes, mailbox: yes, greeting: [mine.wav]}
 groups:
   600: {name: Sales, members: [1001, 1002], hunt: in_order, seconds: 12, otherwise: 0013}
+menus:
+  500: {prompts: [welcome.wav], keys: {1: 600, 2: "voicemail:carol"}, tries: 2, otherwise: 1001, direct: yes}
+queues:
+  700: {members: [1001], name: Help, longest: 120, most: 9, music: [tone], otherwise: 500}
+conferences:
+  800: {name: Monday, pin: 0042, most: 5}
+parking: {701: {seconds: 60}, 702: }
+pickups: {"*8": }
+echoes: {"*43": {}}
+message_centers: {"*97": }
+music: [music]
 """
 PLAN = PbxPlan(
     (
         PbxAccount("1001", "no", "Alice Adams", forwarding=Forwarding(no_answer="1002", after=15)),
         PbxAccount("1002", "other secret"),
-        PbxAccount("carol", "x", extension="0013", do_not_disturb=True),
+        PbxAccount("carol", "x", extension="0013", do_not_disturb=True, mailbox=True, greeting=("mine.wav",)),
     ),
     (RingGroup("600", ("1001", "1002"), "Sales", Hunt.IN_ORDER, 12, "0013"),),
+    menus=(
+        Menu(
+            "500",
+            (("1", "600"), ("2", "voicemail:carol")),
+            ("welcome.wav",),
+            tries=2,
+            otherwise="1001",
+            direct=True,
+        ),
+    ),
+    queues=(Queue("700", ("1001",), "Help", longest=120, most=9, music=("tone",), otherwise="500"),),
+    conferences=(ConferenceRoom("800", "Monday", "0042", 5),),
+    parking=(ParkingSlot("701", 60), ParkingSlot("702")),
+    pickups=(Pickup("*8"),),
+    echoes=(EchoTest("*43"),),
+    message_centers=(MessageCenter("*97"),),
+    music=("music",),
 )
 
 
@@ -53,6 +92,14 @@ def test_plan_that_is_written_is_read_back_the_same() -> None:
         ("groups: {600: {members: [1], seconds: 9999}}", "groups 600: The group 600 rings for 1 to 600 s"),
         ("users: {600: a}\ngroups: {600: {members: [600]}}", "The number '600' belongs to two"),
         ("users: {a: {password: x, extension: b}, b: y}", "The number 'b' belongs to two"),
+        ("menus: {500: {}}", "menus 500, keys is a mapping"),
+        ("menus: {500: {keys: {x: 1}}}", "has a key 'x'"),
+        ("menus: {500: {keys: {1: 2}, tries: many}}", "tries is a number, not 'many'"),
+        ("menus: {500: {keys: {1: 2}, tries: 99}}", "1 to 10 tries"),
+        ("conferences: {800: {most: 1}}", "2 to 100 places"),
+        ("queues: {700: {members: [1], longest: 0}}", "for 1 s to 4 h"),
+        ("queues: {700: {members: [1], most: 0}}", "1 to 1000 places"),
+        ("echoes: {900: {loud: yes}}", "echoes 900: 'loud' is not known"),
         ("menues: {}", "the file: 'menues' is not known"),
         ("users: [", "line 1"),
     ],
@@ -79,13 +126,35 @@ def test_way_of_a_number_is_explained_rule_by_rule() -> None:
     assert explain(PLAN, "600") == [
         "600: group Sales, rings 1001, 1002 in order, 12 s each",
         "  if nobody answers:",
-        "    0013: account carol, do not disturb: 486 Busy Here",
+        "    0013: account carol, do not disturb: busy",
+        "      if busy, declined or do not disturb:",
+        "        voicemail: the caller leaves a message",
+        "      if there is no answer within 20 s:",
+        "        voicemail: the caller leaves a message",
+        "      if no phone is reachable:",
+        "        voicemail: the caller leaves a message",
     ]
     assert explain(PLAN, "1001") == [
         "1001: account 1001 (Alice Adams), rings all its phones at once",
         "  if there is no answer within 15 s:",
         "    1002: account 1002, rings all its phones at once",
     ]
+    assert explain(PLAN, "500")[:5] == [
+        "500: menu, answers and waits for a key",
+        "  if key 1:",
+        "    600: group Sales, rings 1001, 1002 in order, 12 s each",
+        "      if nobody answers:",
+        "        0013: account carol, do not disturb: busy",
+    ]
+    for number, words in {
+        "700": "queue Help, answers with music until one of 1001 is free",
+        "800": "conference Monday, at most 5 participants, asks for its PIN",
+        "*43": "echo, answers and sends back what it hears",
+        "*97": "message center, answers and plays the messages of whoever calls",
+        "701": "parking slot, connects with the call that waits here; 404 when none does",
+        "*8600": "pick-up, followed by the number that rings",
+    }.items():
+        assert explain(PLAN, number)[0] == f"{number}: {words}"
     assert explain(PLAN, "4711") == ["4711: 404 Not Found, no account and no service has this number"]
 
 

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
+from callwright.pbx.messages import Mailboxes
 from callwright.pbx.path import MediaPaths
 from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import CallRecord
 from callwright.pbx.registrar import Registrar
+from callwright.pbx.stage import Digit, Heard, Played, Stage
+from callwright.sdp.description import SessionDescription
 from callwright.sip.call import Call
 from callwright.sip.config import EndpointConfig
 from callwright.sip.digest import Credentials
@@ -115,6 +119,81 @@ class PhoneAt:
         return found[0]
 
 
+class ListenedStage:
+    """Audio of the PBX, as a script: what it was told to do, and what the party does."""
+
+    def __init__(self, exchange: Exchange, hop: Hop, hear: Callable[[Heard, float], None], port: int) -> None:
+        self.exchange, self.hop, self._hear = exchange, hop, hear
+        self.description = description(port, host=PBX.host)
+        self.theirs = b""
+        self.did: list[tuple[object, ...]] = []
+        self.recorded: Path | None = None
+        self.speech = 3.0  # seconds that the party speaks into a recording
+        self.closed = False
+
+    def answer(self, offer: bytes) -> bytes:
+        assert SessionDescription.parse(offer).media
+        self.theirs = offer
+        return self.description
+
+    def offer(self) -> bytes:
+        return self.description
+
+    def conclude(self, answer: bytes) -> None:
+        assert SessionDescription.parse(answer).media
+        self.theirs = answer
+
+    def play(self, *clips: str, repeat: bool = False) -> None:
+        self.did.append(("play", *clips))
+
+    def echo(self) -> None:
+        self.did.append(("echo",))
+
+    def join(self, room: str) -> None:
+        self.did.append(("join", room))
+
+    def record(self, path: Path) -> None:
+        self.did.append(("record",))
+        self.recorded = path
+        path.write_bytes(b"audio")
+
+    def stop_recording(self) -> float:
+        taken, self.recorded = self.recorded, None
+        return self.speech if taken is not None else 0.0
+
+    def close(self) -> None:
+        self.closed = True
+
+    def last(self) -> tuple[object, ...]:
+        """What it was told last."""
+        return self.did[-1]
+
+    # -- what the party does
+
+    def press(self, digits: str) -> None:
+        for digit in digits:
+            self._tell(Digit(digit))
+
+    def hear_out(self) -> None:
+        """All that plays is over."""
+        self._tell(Played())
+
+    def _tell(self, what: Heard) -> None:
+        exchange = self.exchange
+        exchange.pbx.after_audio(lambda now: self._hear(what, now), exchange.clock.now)
+        exchange.pass_time(0)
+
+
+class ListenedStages:
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.opened: list[ListenedStage] = []
+
+    def open(self, hop: Hop, hear: Callable[[Heard, float], None]) -> Stage:
+        self.opened.append(ListenedStage(self.exchange, hop, hear, 20_000 + 2 * len(self.opened)))
+        return self.opened[-1]
+
+
 class Exchange:
     """The PBX, its phones, and the wire between them. Messages are numbered over all of it."""
 
@@ -127,13 +206,22 @@ class Exchange:
         users: tuple[str, ...] = ("1001", "1002", "1003"),
         seed: int = 5,
         plan: PbxPlan | None = None,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.clock = Clock()
         known = plan or PbxPlan(tuple(account(user) for user in users))
         self.registrar = Registrar(PbxAccounts(DOMAIN, known.accounts))
         self.pbx = B2bua(
-            self.registrar, config or B2buaConfig(), seeded_entropy(seed), wall_at, paths, plan=known
+            self.registrar,
+            config or B2buaConfig(),
+            seeded_entropy(seed),
+            wall_at,
+            paths,
+            plan=known,
+            stages=(stages := ListenedStages(self)),
+            mailboxes=mailboxes,
         )
+        self.stages = stages.opened
         self.phones: dict[Address, PhoneAt] = {}
         self.fate = fate
         self.log: list[Sent] = []

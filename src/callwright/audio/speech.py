@@ -46,6 +46,29 @@ TEXTS: dict[str, Text] = {
 }
 """By the name of the voice."""
 
+PROMPTS: dict[str, Text] = {
+    "absent": Text(
+        "The person you are calling is not here. Please speak after the tone.",
+        "DH AX P ER1 S AX N Y UW AX R K AO1 L IX NG IX Z N AA1 T HH IY1 R . "
+        "P L IY1 Z S P IY1 K AE1 F T ER DH AX T OW1 N .",
+    ),
+    "empty": Text("You have no messages.", "Y UW HH AE1 V N OW1 M EH1 S IX JH IX Z ."),
+    "end": Text("No more messages. Goodbye.", "N OW1 M AO1 R M EH1 S IX JH IX Z . G UH D B AY1 ."),
+    "again": Text("Please try again.", "P L IY1 Z T R AY1 AX G EH1 N ."),
+    "number": Text("Please enter the number.", "P L IY1 Z EH1 N T ER DH AX N AH1 M B ER ."),
+    "recorded": Text("This call is recorded.", "DH IX S K AO1 L IX Z R IX K AO1 R D IX D ."),
+    "goodbye": Text("Goodbye.", "G UH D B AY1 ."),
+}
+"""What the PBX says, by name; in the voice of the woman, at 8 kHz."""
+
+
+@lru_cache(maxsize=16)
+def prompt(name: str) -> Wav:
+    """A prompt of the PBX, at 8 kHz. `KeyError` names them all."""
+    if name not in PROMPTS:
+        raise KeyError(f"no prompt {name!r}; there are {', '.join(PROMPTS)}")
+    return read_wav(FOLDER / f"prompt_{name}.wav")
+
 
 @lru_cache(maxsize=8)
 def speech(voice: str = "woman", sample_rate: int = 16000) -> Wav:

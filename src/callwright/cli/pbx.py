@@ -117,6 +117,12 @@ def pbx(
             help="Never ban these addresses for wrong passwords; repeat it for more.",
         ),
     ] = None,
+    messages: Annotated[
+        Path | None,
+        typer.Option(
+            "--messages", metavar="FOLDER", help="Where voice messages are kept; by default none are taken."
+        ),
+    ] = None,
     control: ControlOption = None,
     platform: Annotated[
         Path | None, typer.Option("--platform", hidden=True, help="Settings of the `serve` that it is of.")
@@ -177,6 +183,7 @@ def pbx(
             algorithms=tuple(digest or ("MD5",)),
             permitted=tuple(permit or ()),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
+            messages=messages,
             plan=plan,
         )
         for problem in plan.problems():
@@ -391,6 +398,7 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         CallConnected,
         CallPlaced,
         CallRinging,
+        MailboxChanged,
         SourceBanned,
         SourceReleased,
     )
@@ -403,6 +411,8 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
     if isinstance(event, AccessDenied):
         return f"{event.method} from {event.source} as {event.username}: {event.reason}"
+    if isinstance(event, MailboxChanged):
+        return f"{event.user}: {event.new} new messages, {event.heard} old"
     if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected):
         return ""  # the PBX logs bans; a call has a line at its begin and one at its end
     record = event.record

@@ -278,10 +278,10 @@ class Platform:
         self._pbx = host, port
         told = self.settings.data / "run" / "pbx.json"
         write_settings(told, self._told(broker))
-        words = ("callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts))
-        child = self._child(
-            "pbx", *words, "--platform", str(told), *(("--plan", str(plan)) if plan.is_file() else ())
-        )
+        words = ["callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts)]
+        words += ["--platform", str(told), "--messages", str(folder / "messages")]
+        words += ["--plan", str(plan)] if plan.is_file() else []
+        child = self._child("pbx", *words)
         near = _reachable(host)
         child.hears = pbx_hears(near, port)
         await self._supervisor.start(child)

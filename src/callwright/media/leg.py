@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from callwright.audio.codecs import codec
+from callwright.media.program import Program
 from callwright.media.promise import Promise
 from callwright.media.recorder import Recorder
 from callwright.media.source import ECHO, ClipSource, EchoSource, load_clip
@@ -18,7 +19,7 @@ from callwright.net.entropy import Entropy
 from callwright.net.media import MediaEngine, MediaHandle
 from callwright.net.ports import PortPair, PortsExhausted
 from callwright.rtp.report import MediaReport
-from callwright.rtp.session import FrameSource, Session, SessionConfig
+from callwright.rtp.session import Event, FrameSource, Session, SessionConfig
 from callwright.sdp.negotiation import Negotiated
 
 _WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
@@ -44,7 +45,8 @@ class MediaLeg:
     `host`: our numeric address for RTP; `advertised_host`: the one that descriptions name, by default the
     same. `permits`: whether RTP and RTCP may go to, and come from, an address. `play`: "speech", "tone",
     "silence", "echo" or the path of a WAV file; `voice`: who speaks when it is speech. `record`: the path of
-    a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept.
+    a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept. `program`:
+    plays in place of `play`, and hears. `on_events`: of the session, on the media thread.
 
     Made and used on a running event loop; the session runs on the engine's thread.
     """
@@ -61,7 +63,10 @@ class MediaLeg:
         play: str = "silence",
         voice: str = "woman",
         record: Path | None = None,
+        program: Program | None = None,
+        on_events: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
+        self._program, self._on_events = program, on_events
         self._engine, self._clock, self._entropy, self._permits = engine, clock, entropy, permits
         self._play, self._voice, self._record = play, voice, record
         try:
@@ -113,6 +118,13 @@ class MediaLeg:
         session = self._session
         if session is not None and self._handle is not None:
             self._handle.run(lambda: session.send_digits(digits, self._clock.now()))
+
+    def run(self, act: Callable[[], None]) -> None:
+        """Do something with the program on the media thread; at once while no stream flows."""
+        if self._handle is None:
+            act()
+        elif not self._closed:
+            self._handle.run(act)
 
     def stop(self) -> None:
         """Say goodbye by RTCP and keep what was measured; nothing is sent or counted after it."""
@@ -187,6 +199,8 @@ class MediaLeg:
         )
 
     def _source(self, config: SessionConfig, name: str) -> FrameSource:
+        if self._program is not None:
+            return self._program.source(name, config.ptime_ms)
         if self._play == ECHO:
             self._echo = self._echo or EchoSource()
             return self._echo
@@ -203,7 +217,7 @@ class MediaLeg:
         self._started = self._engine.start_time(config.ptime_ms / 1000)
         session.start(self._started)
         self._works = self.recorder.writing
-        self._handle = self._engine.start(session, self._ports)
+        self._handle = self._engine.start(session, self._ports, on_events=self._on_events)
         if self._works:
             self._work()
 
@@ -244,6 +258,8 @@ class MediaLeg:
             return
         frames = session.played()
         if frames:
+            if self._program is not None:
+                self._program.heard(frames, self._codecs)
             if self._echo is not None:
                 for frame in frames:
                     if frame.payload is not None:

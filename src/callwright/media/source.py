@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,11 @@ from pathlib import Path
 from callwright.audio.codecs import Codec, Encoder, codec
 
 SPEECH, TONE, SILENCE, ECHO = "speech", "tone", "silence", "echo"
-BUILT_IN = (SPEECH, TONE, SILENCE, ECHO)
+BEEP, MUSIC, RINGING = "beep", "music", "ringing"
+BUILT_IN = (SPEECH, TONE, SILENCE, ECHO, BEEP, MUSIC, RINGING)
+SAY = "say:"
+"""Before the name of a prompt (`audio.speech.PROMPTS`)."""
+_MELODY = (262, 330, 392, 523, 392, 330, 294, 349, 440, 587, 440, 349)  # Hz: two broken chords
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,13 @@ class Clip:
 
 
 def load_clip(play: str, sample_rate: int, voice: str = "woman") -> Clip:
-    """The clip that `play` names, at `sample_rate`; `voice` is who speaks, where it is our own speech.
+    """The clip that `play` names, at `sample_rate`; `voice` is who speaks, where it is our own speech. Raises
+    KeyError for an unknown prompt.
 
     Raises AudioFileError, with the file's name and what is wrong with it, for a file that is no usable WAV.
     """
+    if play.startswith(SAY):
+        return _said(play, sample_rate)
     if play in BUILT_IN:
         return _built_in(play, sample_rate, voice)
     return _file(play, sample_rate, Path(play).stat().st_mtime_ns if Path(play).exists() else 0)
@@ -52,12 +59,35 @@ def _at_rate(pcm: bytes, rate: int, wanted: int) -> bytes:
     return resample(pcm, rate, wanted)
 
 
+@lru_cache(maxsize=32)
+def _said(play: str, sample_rate: int) -> Clip:
+    from callwright.audio.speech import prompt
+
+    spoken = prompt(play.removeprefix(SAY))
+    return Clip(play, sample_rate, _at_rate(spoken.pcm, spoken.sample_rate, sample_rate))
+
+
 @lru_cache(maxsize=16)
 def _built_in(play: str, sample_rate: int, voice: str) -> Clip:
     if play == TONE:
         from callwright.audio.tones import tone
 
         return Clip(play, sample_rate, tone(1004.0, 1.0, sample_rate=sample_rate))
+    if play == BEEP:
+        from callwright.audio.tones import tone
+
+        return Clip(
+            play, sample_rate, tone(1000.0, 0.4, sample_rate=sample_rate) + bytes(sample_rate // 5 * 2)
+        )
+    if play == MUSIC:
+        from callwright.audio.tones import tones
+
+        notes = [tones((note, 2 * note), 0.3, sample_rate, (-24.0, -34.0)) for note in _MELODY]
+        return Clip(play, sample_rate, b"".join(notes))
+    if play == RINGING:
+        from callwright.audio.tones import tone
+
+        return Clip(play, sample_rate, tone(425.0, 1.0, sample_rate=sample_rate) + bytes(8 * sample_rate))
     if play == SPEECH:
         from callwright.audio.speech import speech
 
@@ -99,6 +129,15 @@ class _Frames:
 @lru_cache(maxsize=64)
 def _frames(clip: Clip, codec_name: str, ptime: int) -> _Frames:
     return _Frames(clip, codec(codec_name), ptime)
+
+
+def clip_frames(clip: Clip, codec_name: str, ptime: int) -> Sequence[bytes]:
+    """All frames of a clip, once through, encoded."""
+    frames = _frames(clip, codec_name, ptime)
+    count = max(1, -(-len(clip.pcm) // codec(codec_name).frame_bytes(ptime)))
+    if len(frames.made) < count:
+        frames.frame(count - 1)
+    return frames.made[:count]
 
 
 class ClipSource:

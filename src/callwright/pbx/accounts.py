@@ -43,7 +43,8 @@ class PbxAccount:
     """One line. ``user`` is both the user part of its address-of-record and the username of its digest.
 
     ``extension``: another number by which it is called. ``display_name`` is what callees see where the phone
-    says none.
+    says none. ``mailbox``: messages are taken wherever the forwarding names no number; ``greeting``: the
+    clips that callers hear before the beep, instead of our own.
     """
 
     user: str
@@ -52,6 +53,8 @@ class PbxAccount:
     extension: str = ""
     do_not_disturb: bool = False
     forwarding: Forwarding = NO_FORWARDING
+    mailbox: bool = False
+    greeting: tuple[str, ...] = ()
 
 
 class PbxAccounts:

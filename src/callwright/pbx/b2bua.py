@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 
 from callwright.net.entropy import Entropy, uuid7
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
+from callwright.pbx.booth import Booth
 from callwright.pbx.bridge import Bridge
 from callwright.pbx.errand import Errand
 from callwright.pbx.guard import Ban, GuessGuard, place_of
+from callwright.pbx.messages import Mailboxes
+from callwright.pbx.origins import Origins
 from callwright.pbx.passage import (
     caller_address,
     content_type_of,
@@ -29,13 +32,14 @@ from callwright.pbx.passage import (
 )
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.placing import Placing
-from callwright.pbx.plan import PbxPlan
+from callwright.pbx.plan import PbxPlan, RingGroup
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
     CallEvent,
     CallFinished,
     CallRecord,
+    MailboxChanged,
     PbxEvent,
     SourceBanned,
     SourceReleased,
@@ -45,6 +49,7 @@ from callwright.pbx.routing import (
     Refuse,
     Strategy,
 )
+from callwright.pbx.stage import NoStages, Stages
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
@@ -102,6 +107,7 @@ class B2bua:
     """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first.
 
     `wall_at`: unix seconds at a moment of `now`. `plan`: by default the accounts of the registrar alone.
+    `stages`: the PBX's own audio; `mailboxes`: without them no message is taken.
     """
 
     def __init__(
@@ -113,6 +119,8 @@ class B2bua:
         paths: MediaPaths | None = None,
         guard: GuessGuard | None = None,
         plan: PbxPlan | None = None,
+        stages: Stages | None = None,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.config = config
         self._entropy, self._wall_at = entropy, wall_at
@@ -121,8 +129,14 @@ class B2bua:
         self.registrar = registrar
         self.agenda = Agenda()
         self._accounts: PbxAccounts = registrar.accounts
+        self.stages: Stages = stages or NoStages()
+        self.origins = Origins()
         self._placing = Placing(
-            self, registrar, paths or DirectPaths(), plan or PbxPlan(tuple(registrar.accounts))
+            self,
+            registrar,
+            paths or DirectPaths(),
+            plan or PbxPlan(tuple(registrar.accounts)),
+            mailboxes,
         )
         self._is_own: Callable[[Hop], bool] = lambda hop: False
         self._digest = DigestServer(self._accounts.domain, entropy, algorithms=config.algorithms)
@@ -142,11 +156,12 @@ class B2bua:
             ),
             entropy,
         )
-        self._bridges: dict[Bridge, None] = {}
+        self._bridges: dict[Bridge | Booth, None] = {}
         self._finished: deque[CallRecord] = deque(maxlen=_REMEMBERED_CALLS)
         self._errands: dict[ClientRequest, Errand] = {}
         self._events: list[PbxEvent] = []
         self._serial = 0
+        self._now = 0.0  # of what is being done
         self._expiry: float | None = None
 
     # -- what a driver does
@@ -167,6 +182,7 @@ class B2bua:
 
     def wake(self, now: float) -> None:
         """Do what has become due."""
+        self._now = now
         self.endpoint.wake(now)
         self.agenda.ring(now)
         if self._expiry is not None and self._expiry <= now:
@@ -208,7 +224,8 @@ class B2bua:
     @property
     def calls(self) -> list[CallRecord]:
         """Records of the last 1,000 finished calls and of all live ones."""
-        return [*self._finished, *(bridge.record for bridge in self._bridges)]
+        live = {bridge.record.id: bridge.record for bridge in self._bridges}
+        return [*self._finished, *live.values()]
 
     @property
     def live(self) -> int:
@@ -267,20 +284,78 @@ class B2bua:
         """Something became of a call."""
         self._events.append(event)
 
-    def joined(self, bridge: Bridge) -> None:
-        """A call lives from now on."""
-        self._bridges[bridge] = None
+    def joined(self, session: Bridge | Booth) -> None:
+        """A call lives from now on, or goes on in this session."""
+        self._bridges[session] = None
+
+    def moved_on(self, session: Bridge | Booth) -> None:
+        """The call goes on in another session."""
+        self._bridges.pop(session, None)
+
+    def taken_back(self, booth: Booth) -> None:
+        """Its party was with nobody else in the end."""
+        self._bridges[booth] = None
+
+    def send_on(self, booth: Booth, to: str | RingGroup, now: float) -> None:
+        """See BoothHost."""
+        self._placing.send_on(booth, to, self._accounts.find(booth.user), now)
+
+    def free(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Who of them has a phone, wants calls and is in none."""
+        busy = {user for session in self._bridges for user in _users_of(session)}
+        now = self._now
+        return tuple(
+            user
+            for user in users
+            if user not in busy
+            and (account := self._accounts.find(user)) is not None
+            and not account.do_not_disturb
+            and self.registrar.bindings(user, now)
+        )
+
+    def rings_at(self, number: str) -> bool:
+        """A call rings there."""
+        return self._ringing_at(number) is not None
+
+    def pick_up(self, number: str, call: Call, now: float) -> bool:
+        """Give the call that rings at that number to `call`; False: none does."""
+        bridge = self._ringing_at(number)
+        return bridge is not None and bridge.pick_up(call, now, user=number)
+
+    def _ringing_at(self, number: str) -> Bridge | None:
+        """The oldest call that rings at an account, or at a member of a group."""
+        service = self._placing.plan.service(number)
+        account = self._accounts.dialled(number)
+        users = service.members if isinstance(service, RingGroup) else ()
+        users = users if account is None else (account.user,)
+        for session in self._bridges:
+            if isinstance(session, Bridge) and any(session.rings(user) for user in users):
+                return session
+        return None
+
+    def mailbox_changed(self, user: str, now: float) -> None:
+        """The messages of an account are others than before."""
+        mailboxes = self._placing.reception.mailboxes
+        if mailboxes is not None:
+            new, old = mailboxes.count(user)
+            self._events.append(MailboxChanged(now, user, new, old))
 
     def turned_away(self, record: CallRecord, event: CallFinished) -> None:
         """A call was refused before anything rang."""
         self._finished.append(record)
         self._events.append(event)
 
-    def concluded(self, bridge: Bridge, now: float) -> None:
+    def concluded(self, session: Bridge | Booth, now: float) -> None:
         """Take it off the live ones."""
-        self._bridges.pop(bridge, None)
-        self._finished.append(bridge.record)
-        self._events.append(CallFinished(now, bridge.record))
+        self._bridges.pop(session, None)
+        self._finished.append(session.record)
+        self._events.append(CallFinished(now, session.record))
+
+    def after_audio(self, act: Callable[[float], None], now: float) -> None:
+        """Something was heard on a stage: do what comes of it."""
+        self._now = now
+        act(now)
+        self._work()
 
     # -- events of the endpoint
 
@@ -290,6 +365,7 @@ class B2bua:
                 self._on_event(event)
 
     def _on_event(self, event: sip.Event) -> None:
+        self._now = event.at
         match event:
             case sip.CallTurnedAway():
                 pass
@@ -312,7 +388,7 @@ class B2bua:
                     self._request(event)
             case _:
                 inside: Call | None = getattr(event, "call", None)
-                if inside is not None and isinstance(inside.user_data, Bridge):
+                if inside is not None and isinstance(inside.user_data, Bridge | Booth):
                     inside.user_data.on_event(event, inside)
 
     # -- who it is
@@ -483,6 +559,12 @@ class B2bua:
                 headers=headers,
             )
             self.expect(handle, errand)
+
+
+def _users_of(session: Bridge | Booth) -> set[str]:
+    if isinstance(session, Bridge):
+        return session.users
+    return {session.user} if session.user is not None else set()
 
 
 def _registers(request: Request) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from callwright.pbx.errand import Errand
+from callwright.pbx.joining import OFFERS, Joining, leads_alike
+from callwright.pbx.origins import Origins
 from callwright.pbx.passage import (
     NOTHING,
     Carried,
@@ -28,16 +30,17 @@ from callwright.pbx.renegotiation import Renegotiation
 from callwright.pbx.verdicts import Final, best_of, final_of
 from callwright.sdp.lines import SdpError
 from callwright.sip import events
-from callwright.sip.call import Call, HeaderPairs
+from callwright.sip.call import SDP, Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.endpoint import Endpoint
+from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.multipart import described
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
 
-__all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation"]
+__all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation", "Standing"]
 
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
@@ -59,11 +62,26 @@ class Attempt:
     seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A caller that is up already, in the PBX's own hands.
+
+    `description`: the last of the caller; `joined(now)` when it is with somebody, or gone; `failed(final,
+    now)` when nobody answered, and it is to be taken back.
+    """
+
+    description: bytes
+    joined: Callable[[float], None]
+    failed: Callable[[Final, float], None]
+
+
 class BridgeHost(Protocol):
     """What a bridge stands on. Limits in seconds."""
 
     @property
     def endpoint(self) -> Endpoint: ...
+    @property
+    def origins(self) -> Origins: ...
     @property
     def agenda(self) -> Agenda: ...
     @property
@@ -91,6 +109,10 @@ class BridgeHost(Protocol):
         """Something became of the call."""
         ...
 
+    def moved_on(self, bridge: Bridge) -> None:
+        """It has given its caller back; the call goes on elsewhere."""
+        ...
+
     def concluded(self, bridge: Bridge, now: float) -> None:
         """The call is over, though legs may still say goodbye."""
         ...
@@ -102,6 +124,7 @@ class Leg:
 
     call: Call
     record: BranchRecord
+    user: str
     final: Final | None = None
     canceled: bool = False
 
@@ -110,7 +133,7 @@ class Bridge:
     """Joins one inbound call with what answers it.
 
     `onward(final, now)` is asked when all attempts came to nothing: whether it has extended, refused or taken
-    over the call; else the caller gets that final response.
+    over the call; else the caller gets that final response. `standing`: the caller is up already.
     """
 
     def __init__(
@@ -121,6 +144,7 @@ class Bridge:
         path: MediaPath,
         record: CallRecord,
         onward: Callable[[Final, float], bool] = lambda final, now: False,
+        standing: Standing | None = None,
     ) -> None:
         self.caller = caller
         self.record = record
@@ -129,6 +153,9 @@ class Bridge:
         self._attempts = list(attempts)
         self._giving_up: Alarm | None = None  # of the present attempt
         self._onward = onward
+        self._standing = standing
+        self._joining: Joining | None = None
+        self.rang = False  # somebody, since the last attempts were added
         self._path = path
         self._legs: list[Leg] = []
         self._finals: list[Final] = []
@@ -151,6 +178,7 @@ class Bridge:
     def extend(self, attempts: Iterable[Attempt], now: float) -> None:
         """Ring further contacts; what became of those before is no longer told to the caller."""
         self._finals.clear()
+        self.rang = False
         self._attempts += attempts
         self._ring_next(now)
 
@@ -185,7 +213,7 @@ class Bridge:
             return
         hop = self._host.way_to(binding)
         try:
-            offer = self._moved(self.caller.request, LegSide.CALLER, self.caller.hop, hop)
+            offer = self._offer_over(hop)
         except SdpError as error:
             self.refuse(Final(488, f"Not Acceptable Here ({error})"), now)
             return
@@ -207,36 +235,67 @@ class Bridge:
         call.user_data = self
         record = BranchRecord(str(binding.contact), call.call_id)
         self.record.branches.append(record)
-        self._legs.append(Leg(call, record))
+        self._legs.append(Leg(call, record, binding.user))
+        self._host.origins.told(call, offer.description, self.caller)
         self._offers.told(call, offer.description)
 
+    def _offer_over(self, hop: Hop) -> Carried:
+        """What a callee over that hop is offered. Raises SdpError, NoMediaPath."""
+        if self._standing is None:
+            return self._moved(self.caller.request, LegSide.CALLER, self.caller.hop, hop)
+        description = self._carried(self._standing.description, LegSide.CALLER, self.caller.hop, hop)
+        return Carried(description, SDP, description)
+
     def _moved(self, message: Request | Response, speaker: LegSide, from_hop: Hop, to_hop: Hop) -> Carried:
-        return carried(
-            message,
-            lambda description: self._path.carry(
-                description,
-                speaker,
-                speaker_host=from_hop.remote.host,
-                listener_local=self._host.media_host(to_hop),
-            ),
+        return carried(message, lambda description: self._carried(description, speaker, from_hop, to_hop))
+
+    def _carried(self, description: bytes, speaker: LegSide, from_hop: Hop, to_hop: Hop) -> bytes:
+        return self._path.carry(
+            description,
+            speaker,
+            speaker_host=from_hop.remote.host,
+            listener_local=self._host.media_host(to_hop),
         )
 
     def _carry(self, message: Request | Response, speaker: Call) -> Carried:
         """The body that `speaker` sent, as the other leg is to get it. Raises SdpError, NoMediaPath."""
         if speaker is self.caller:
-            listener = self._callee.hop if self._callee is not None else self.caller.hop
-            return self._moved(message, LegSide.CALLER, self.caller.hop, listener)
-        return self._moved(message, LegSide.CALLEE, speaker.hop, self.caller.hop)
+            callee = self._callee
+            if callee is None:
+                return self._moved(message, LegSide.CALLER, self.caller.hop, self.caller.hop)
+            return self._told(
+                speaker,
+                callee,
+                message,
+                lambda each: self._carried(each, LegSide.CALLER, speaker.hop, callee.hop),
+            )
+        return self._told(
+            speaker,
+            self.caller,
+            message,
+            lambda each: self._carried(each, LegSide.CALLEE, speaker.hop, self.caller.hop),
+        )
+
+    def _told(
+        self, speaker: Call, listener: Call, message: Request | Response, move: Callable[[bytes], bytes]
+    ) -> Carried:
+        origins = self._host.origins
+        return carried(message, lambda description: origins.told(listener, move(description), speaker))
 
     @property
     def _has_offer(self) -> bool:
         """The caller's INVITE brought one; else it comes in the callee's 2xx."""
-        return bool(described(self.caller.request.headers, self.caller.request.body))
+        return self._standing is not None or bool(
+            described(self.caller.request.headers, self.caller.request.body)
+        )
 
     # -- events
 
     def on_event(self, event: events.Event, call: Call) -> None:
         """Something happened on a leg."""
+        if self._joining is not None and isinstance(event, OFFERS):
+            self._joining.on_event(event)
+            return
         match event:
             case (
                 events.OfferReceived()
@@ -286,6 +345,21 @@ class Bridge:
 
     # -- until the answer
 
+    def rings(self, user: str) -> bool:
+        """A phone of that account rings now."""
+        return self._callee is None and any(leg.user == user for leg in self._ringing)
+
+    @property
+    def users(self) -> set[str]:
+        """The accounts whose phones take part, or ring."""
+        here = {leg.user for leg in self._legs if leg.call is self._callee or leg.final is None}
+        return here | ({self.record.caller} if self.record.caller is not None else set())
+
+    @property
+    def talks(self) -> bool:
+        """Somebody has answered."""
+        return self._callee is not None
+
     @property
     def _ringing(self) -> list[Leg]:
         return [leg for leg in self._legs if leg.final is None and not leg.canceled]
@@ -294,21 +368,24 @@ class Bridge:
         if event.status == 100 or leg.canceled or self._callee is not None or self.over:
             return
         now, response = event.at, event.response
+        self.rang = True
+        if self.record.ringing_at is None:
+            self.record.ringing_at = now
+            self._host.tell(CallRinging(now, self.record))
+        if self._standing is not None:
+            return  # it hears us
         body = NOTHING
         # One dialog towards the caller takes one answer (RFC 3261 13.2.1), so early media passes only where
         # no other branch can answer differently.
         alone = len(self._ringing) == 1 and self._early_tag in (None, event.to_tag)
         if response.body and alone:
             try:
-                body = self._carry(response, leg.call)
+                body = self._moved(response, LegSide.CALLEE, leg.call.hop, self.caller.hop)
             except (SdpError, NoMediaPath):
                 body = NOTHING  # what matters is the answer
             else:
                 self._early_tag = event.to_tag
                 self._path.settle()
-        if self.record.ringing_at is None:
-            self.record.ringing_at = now
-            self._host.tell(CallRinging(now, self.record))
         self.caller.ring(
             event.status,
             now=now,
@@ -336,20 +413,95 @@ class Bridge:
             self._giving_up.cancel()
         self._attempts.clear()
         self._cancel_ringing([ELSEWHERE], now)
-        if not self.caller.answer(
-            body.body, now=now, content_type=body.content_type, headers=passing(response.headers)
-        ):
-            leg.call.hangup(now=now)
-            return
-        self.record.answered_at, self.record.status = now, response.status
-        self.record.reason = response.reason
-        self._host.tell(CallConnected(now, self.record))
-        self._offers.told(self.caller, body.description)
         if self._has_offer:
             leg.call.acknowledge(now=now)
+        self._join(leg.call, body, response.headers, now)
+
+    def pick_up(self, callee: Call, now: float, *, user: str) -> bool:
+        """Join a call that is up with the caller, in place of whoever rings; False: it is too late."""
+        if self.over or self._callee is not None or not self._has_offer:
+            return False
+        self._attempts.clear()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        self._cancel_ringing([ELSEWHERE], now)
+        self._callee = callee
+        callee.user_data = self
+        self.record.branches.append(BranchRecord(user, callee.call_id, 200, "OK"))
+        try:
+            offer = self._offer_over(callee.hop)
+        except (SdpError, NoMediaPath) as error:
+            self.give_up(488, str(error), now)
+            return True
+        description = self._host.origins.told(callee, offer.description, self.caller)
+
+        def answered(response: Response, at: float) -> None:
+            self._joining = None
+            try:
+                body = self._carry(response, callee)
+            except (SdpError, NoMediaPath) as error:
+                self.give_up(488, str(error), at)
+                return
+            self._offers.told(callee, description)
+            self._join(callee, body, response.headers, at)
+
+        self._joining = Joining(self._host.agenda, callee, description, answered, self._not_joined)
+        self._joining.start(now)
+        return True
+
+    def _not_joined(self, reason: str, now: float) -> None:
+        self._joining = None
+        self.give_up(480, reason, now)
+
+    def _join(self, callee: Call, body: Carried, headers: Headers, now: float) -> None:
+        """The callee has answered: so does the caller, or is told by a re-INVITE where it is up already."""
+        record = self.record
+        if self._standing is not None:
+            self._rejoin(callee, body.description, now)
+            return
+        if not self.caller.answer(
+            body.body, now=now, content_type=body.content_type, headers=passing(headers)
+        ):
+            callee.hangup(now=now)
+            return
+        record.answered_at, record.status, record.reason = now, 200, "OK"
+        self._host.tell(CallConnected(now, record))
+        self._offers.told(self.caller, body.description)
+        if self._has_offer:
             self._path.settle()
         # Without an offer in the INVITE the answer comes in the caller's ACK, and goes on in ours.
         self._watch(now)
+
+    def _rejoin(self, callee: Call, description: bytes, now: float) -> None:
+        """The caller, who is up, is told where the callee is; and the callee what the caller says to that."""
+        told = description
+
+        def answered(response: Response, at: float) -> None:
+            self._joining = None
+            standing, self._standing = self._standing, None
+            said = described(response.headers, response.body)
+            try:
+                moved = self._carried(said, LegSide.CALLER, self.caller.hop, callee.hop)
+            except (SdpError, NoMediaPath) as error:
+                self.give_up(488, str(error), at)
+                return
+            self._offers.told(self.caller, told)
+            self._path.settle()
+            if standing is not None:
+                standing.joined(at)
+            if not leads_alike(moved, self._offers.last_told(callee)):
+                again = self._host.origins.told(callee, moved, self.caller)
+                self._offers.told(callee, again)
+                self._joining = Joining(self._host.agenda, callee, again, self._settled, self._not_joined)
+                self._joining.start(at)
+
+        self._joining = Joining(self._host.agenda, self.caller, told, answered, self._not_joined)
+        self._joining.start(now)
+        self._watch(now)
+
+    def _settled(self, response: Response, now: float) -> None:
+        self._joining = None
+        self._path.settle()
 
     def _late_answer(self, event: events.CallConfirmed, callee: Call) -> None:
         try:
@@ -375,12 +527,22 @@ class Bridge:
         elif not self._ringing:
             self._ring_next(now)
 
+    def give_back(self, now: float) -> None:
+        """Nobody was reached, and somebody else takes the caller."""
+        self._end()
+        self._path.close()
+        self._host.moved_on(self)
+
     def refuse(self, final: Final, now: float) -> None:
         """Tell the caller that nobody answers."""
         if self.over:
             return
         self._attempts.clear()
         self._cancel_ringing([], now)
+        if self._standing is not None:
+            self.give_back(now)
+            self._standing.failed(final, now)
+            return
         self.caller.reject(
             final.status,
             now=now,
@@ -499,13 +661,20 @@ class Bridge:
         reason = f"the {side} hung up" if event.cause is events.EndCause.BYE else event.reason
         self._conclude(now, side, self.record.status, reason)
 
-    def _conclude(self, now: float, by: str, status: int | None, reason: str) -> None:
-        if self.over:
-            return
+    def _end(self) -> None:
         self.over = True
+        if self._joining is not None:
+            self._joining.cancel()
         for alarm in (*self._alarms, self._giving_up):
             if alarm is not None:
                 alarm.cancel()
+
+    def _conclude(self, now: float, by: str, status: int | None, reason: str) -> None:
+        if self.over:
+            return
+        self._end()
+        if self._standing is not None:
+            self._standing.joined(now)
         record = self.record
         record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
         record.relayed = self._path.close()

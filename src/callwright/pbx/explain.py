@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from callwright.pbx.accounts import PbxAccount
-from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+from callwright.pbx.plan import (
+    VOICEMAIL,
+    ConferenceRoom,
+    EchoTest,
+    Hunt,
+    Menu,
+    MessageCenter,
+    ParkingSlot,
+    PbxPlan,
+    Pickup,
+    Queue,
+    RingGroup,
+    Service,
+)
 
 __all__ = ["explain"]
 
@@ -26,16 +41,57 @@ def _follow(plan: PbxPlan, number: str, lines: list[str], depth: int) -> None:
     account = next((one for one in plan.accounts if number in (one.user, one.extension)), None)
     steps: list[tuple[str, str]] = []
     if service is not None:
-        lines.append(f"{indent}{number}: {_group(service)}")
-        steps = [("nobody answers", service.otherwise)] if service.otherwise else []
+        lines.append(f"{indent}{number}: {_service(service)}")
+        steps = _ways_on(service)
     elif account is not None:
         lines.append(f"{indent}{number}: {_account(account)}")
         steps = _forwardings(account)
+    elif number.startswith(VOICEMAIL):
+        lines.append(f"{indent}{number}: the caller leaves a message")
     else:
         lines.append(f"{indent}{number}: 404 Not Found, no account and no service has this number")
     for why, to in steps:
         lines.append(f"{indent}  if {why}:" if why else f"{indent}  always:")
         _follow(plan, to, lines, depth + 2)
+
+
+def _service(service: Service) -> str:
+    match service:
+        case RingGroup():
+            return _group(service)
+        case Menu():
+            return f"{_named('menu', service.name)}, answers and waits for a key"
+        case Queue():
+            members = ", ".join(service.members)
+            return f"{_named('queue', service.name)}, answers with music until one of {members} is free"
+        case ConferenceRoom():
+            pin = ", asks for its PIN" if service.pin else ""
+            return f"{_named('conference', service.name)}, at most {service.most} participants{pin}"
+        case EchoTest():
+            return "echo, answers and sends back what it hears"
+        case MessageCenter():
+            return "message center, answers and plays the messages of whoever calls"
+        case ParkingSlot():
+            return "parking slot, connects with the call that waits here; 404 when none does"
+        case Pickup():
+            return "pick-up, followed by the number that rings"
+        case _:
+            assert_never(service)
+
+
+def _named(kind: str, name: str) -> str:
+    return f"{kind} {name}" if name else kind
+
+
+def _ways_on(service: Service) -> list[tuple[str, str]]:
+    match service:
+        case Menu():
+            steps = [(f"key {key}", number) for key, number in service.keys]
+            return [*steps, ("no key in time", service.otherwise)] if service.otherwise else steps
+        case RingGroup() | Queue() if service.otherwise:
+            return [("nobody answers", service.otherwise)]
+        case _:
+            return []
 
 
 def _group(group: RingGroup) -> str:
@@ -52,7 +108,7 @@ def _account(account: PbxAccount) -> str:
     if account.forwarding.always:
         return f"{named}, rings no phone"
     if account.do_not_disturb:
-        busy = account.forwarding.busy
+        busy = account.forwarding.busy or account.mailbox
         return f"{named}, do not disturb: {'busy' if busy else '486 Busy Here'}"
     return f"{named}, rings all its phones at once"
 
@@ -61,9 +117,10 @@ def _forwardings(account: PbxAccount) -> list[tuple[str, str]]:
     forwarding = account.forwarding
     if forwarding.always:
         return [("", forwarding.always)]
+    last = VOICEMAIL if account.mailbox else ""
     steps = [
-        ("busy, declined or do not disturb", forwarding.busy),
-        (f"there is no answer within {forwarding.after:g} s", forwarding.no_answer),
-        ("no phone is reachable", forwarding.unreachable),
+        ("busy, declined or do not disturb", forwarding.busy or last),
+        (f"there is no answer within {forwarding.after:g} s", forwarding.no_answer or last),
+        ("no phone is reachable", forwarding.unreachable or ("" if forwarding.no_answer else last)),
     ]
     return [(why, to) for why, to in steps if to]

@@ -7,13 +7,28 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
-from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation
+from callwright.pbx.booth import Booth, BoothHost
+from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation, Standing
+from callwright.pbx.messages import Mailboxes
 from callwright.pbx.passage import caller_address, escaped, hops_left, identity_headers, onward
 from callwright.pbx.path import MediaPaths, NoMediaPath
-from callwright.pbx.plan import PbxPlan
+from callwright.pbx.plan import VOICEMAIL, PbxPlan, RingGroup
+from callwright.pbx.reception import Reception, ReceptionHost
 from callwright.pbx.record import CallFinished, CallPlaced, CallRecord, Diversion
 from callwright.pbx.registrar import Registrar
-from callwright.pbx.routing import Forward, Onward, Refuse, Ring, Strategy, Why, route
+from callwright.pbx.routing import (
+    Forward,
+    Onward,
+    Refuse,
+    Ring,
+    Route,
+    Serve,
+    Strategy,
+    TakeMessage,
+    Why,
+    ring_group,
+    route,
+)
 from callwright.pbx.verdicts import Final
 from callwright.phone.permission import Permission
 from callwright.sip.call import Call
@@ -30,7 +45,7 @@ _BUSY = (486, 600, 603)  # a phone that declines says 603; to its owner's forwar
 _SILENT = (408, 480, 487)
 
 
-class PlacingHost(BridgeHost, Protocol):
+class PlacingHost(BridgeHost, BoothHost, ReceptionHost, Protocol):
     """What calls are placed from."""
 
     @property
@@ -43,8 +58,16 @@ class PlacingHost(BridgeHost, Protocol):
         """The hop leads back to us."""
         ...
 
-    def joined(self, bridge: Bridge) -> None:
-        """A call lives from now on."""
+    def joined(self, session: Bridge | Booth) -> None:
+        """A call lives from now on, or goes on in this session."""
+        ...
+
+    def concluded(self, session: Bridge | Booth, now: float) -> None:
+        """The call is over, though legs may still say goodbye."""
+        ...
+
+    def moved_on(self, session: Bridge | Booth) -> None:
+        """The call goes on in another session."""
         ...
 
     def turned_away(self, record: CallRecord, event: CallFinished) -> None:
@@ -59,7 +82,8 @@ class PlacingHost(BridgeHost, Protocol):
 @dataclass(slots=True)
 class _Journey:
     """A caller on the way. `asks`: the account that credentials proved; `onward`: what the last ring says of
-    calls that it does not answer."""
+    calls that it does not answer. `booth`: where the party waits that is up already; `parker`: who
+    transferred it."""
 
     call: Call
     request: Request
@@ -67,6 +91,8 @@ class _Journey:
     record: CallRecord
     onward: Onward = field(default_factory=Onward)
     bridge: Bridge | None = None
+    booth: Booth | None = None
+    parker: str = ""
 
 
 class Placing:
@@ -78,8 +104,10 @@ class Placing:
         registrar: Registrar,
         paths: MediaPaths,
         plan: PbxPlan,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.plan = plan
+        self.reception = Reception(host, mailboxes)
         self._host = host
         self._registrar = registrar
         self._accounts: PbxAccounts = registrar.accounts
@@ -91,35 +119,56 @@ class Placing:
         """A call of this account; None: of somebody who needs none."""
         journey = _Journey(call, request, account, record)
         found = self._way(journey, request.target, now)
-        if isinstance(found, Ring) and self._host.too_many(account):
+        if not isinstance(found, Refuse) and self._host.too_many(account):
             found = Refuse(503, "Service Unavailable (too many calls)")
-        if isinstance(found, Ring):
-            self._ring(journey, found, now)
+        self._do(journey, found, now)
+
+    def send_on(self, booth: Booth, to: str | RingGroup, account: PbxAccount | None, now: float) -> None:
+        """Connect a party that is up to somebody else; see BoothHost.send_on."""
+        journey = _Journey(booth.call, booth.call.request, account, booth.record, booth=booth)
+        if isinstance(to, RingGroup):
+            group = ring_group(to, self._accounts, self._registrar, now)
+            usable = self._usable(group, account) if isinstance(group, Ring | Refuse) else _UNREACHABLE
+            self._do(journey, usable, now)
         else:
-            self._turn_away(journey, found, now)
+            self._do(journey, self._way(journey, to, now), now)
+
+    def _do(self, journey: _Journey, found: Ring | Refuse | Serve | TakeMessage, now: float) -> None:
+        match found:
+            case Ring():
+                self._ring(journey, found, now)
+            case Refuse():
+                self._turn_away(journey, found, now)
+            case _:
+                self._serve(journey, found, now)
 
     def reached(self, request: Request, target: Uri, account: PbxAccount | None, now: float) -> Ring | Refuse:
         """Whom a request that is no call means: the contacts of an account or group, whatever it wishes about
         calls; without the contacts that would lead back to us."""
         if hops_left(request) < 0:
             return Refuse(483, "Too Many Hops")
-        found = route(target, self._accounts, self._registrar, now, strategy=self._host.strategy)
+        found: Route = route(target, self._accounts, self._registrar, now, strategy=self._host.strategy)
         who = self._accounts.dialled(target.unescaped_user)
         if who is not None and not isinstance(found, Ring) and self._accounts.serves(target):
             bindings = self._registrar.bindings(who.user, now)
             if bindings:
                 found = Ring(who, (bindings,))
-        if isinstance(found, Forward):
+        if not isinstance(found, Ring | Refuse):
             found = _UNREACHABLE
         return self._usable(found, account)
 
     # -- the way
 
-    def _way(self, journey: _Journey, target: Uri, now: float) -> Ring | Refuse:
-        """What rings, after as many forwardings as there are."""
+    def _way(self, journey: _Journey, target: Uri | str, now: float) -> Ring | Refuse | Serve | TakeMessage:
+        """What rings or answers, after as many forwardings as there are."""
         if hops_left(journey.request) < 0:
             return Refuse(483, "Too Many Hops")
         while True:
+            if isinstance(target, str):
+                kind, _, user = target.partition(":")
+                if kind == VOICEMAIL:
+                    return TakeMessage(user) if self._accounts.find(user) else Refuse(404, "Not Found")
+                target = self._number(target)
             found = route(
                 target,
                 self._accounts,
@@ -133,12 +182,14 @@ class Placing:
                     circle = self._divert(journey, found)
                     if circle is not None:
                         return circle
-                    target = self._number(found.to)
+                    target = found.to
                 case Ring() | Refuse():
                     usable = self._usable(found, journey.asks)
                     if isinstance(usable, Ring):
                         journey.onward = usable.onward
                     return usable
+                case Serve() | TakeMessage():
+                    return found
                 case _:
                     assert_never(found)
 
@@ -178,12 +229,57 @@ class Placing:
             self._turn_away(journey, refuse, now)
             return
         bridge = Bridge(
-            self._host, call, self._attempts(journey, ring), path, journey.record, self._unanswered(journey)
+            self._host,
+            call,
+            self._attempts(journey, ring),
+            path,
+            journey.record,
+            self._unanswered(journey),
+            _standing(journey.booth),
         )
         journey.bridge = bridge
+        if journey.booth is not None:
+            self._host.moved_on(journey.booth)
+        self._host.joined(bridge)
+        if journey.booth is None:
+            self._host.tell(CallPlaced(now, journey.record))
+        bridge.start(now)
+
+    def _serve(self, journey: _Journey, found: Serve | TakeMessage, now: float) -> None:
+        """The PBX answers itself, or gives the caller who waits there."""
+        call, record, host = journey.call, journey.record, self._host
+        user = None if journey.asks is None else journey.asks.user
+        parked = self.reception.lot.get(found.dialled) if isinstance(found, Serve) else None
+        if parked is not None and journey.booth is None and not journey.parker:
+            self._fetch(journey, parked, now)
+            return
+        act = self.reception.act(found, user, self.plan, journey.parker)
+        if isinstance(act, Refuse):
+            self._turn_away(journey, act, now)
+        elif journey.booth is not None:
+            host.joined(journey.booth)
+            journey.booth.become(act, now)
+        else:
+            booth = Booth(host, call, record, act, user)
+            host.joined(booth)
+            host.tell(CallPlaced(now, record))
+            booth.answer(now)
+
+    def _fetch(self, journey: _Journey, parked: Booth, now: float) -> None:
+        """Join the caller with a party that waits in a booth."""
+        call = journey.call
+        try:
+            path = self._paths.open(call.hop, [parked.call.hop], now)
+        except NoMediaPath as error:
+            self._turn_away(journey, Refuse(503, f"Service Unavailable ({error.reason})"), now)
+            return
+        bridge = Bridge(self._host, call, [], path, journey.record)
         self._host.joined(bridge)
         self._host.tell(CallPlaced(now, journey.record))
-        bridge.start(now)
+        if bridge.pick_up(parked.call, now, user=parked.record.caller or ""):
+            parked.hand_over(f"fetched by {journey.record.caller}", now)
+        else:
+            bridge.refuse(Final(488, "Not Acceptable Here (an offer is needed)"), now)
 
     def _attempts(self, journey: _Journey, ring: Ring) -> list[Attempt]:
         request, account, domain = journey.request, journey.asks, self._accounts.domain
@@ -206,28 +302,41 @@ class Placing:
         """Nobody answered: whether somebody else is rung."""
         if final.status in _BUSY:
             why = Why.BUSY
-        elif final.status in _SILENT and journey.record.ringing_at is not None:
+        elif final.status in _SILENT and journey.bridge is not None and journey.bridge.rang:
             why = Why.NO_ANSWER
         else:
             why = Why.UNREACHABLE
         to, bridge = journey.onward.after(why), journey.bridge
         if not to or bridge is None or self._divert(journey, Forward(journey.onward.by, to, why)) is not None:
             return False
-        found = self._way(journey, self._number(to), now)
-        if isinstance(found, Refuse):
-            bridge.refuse(Final(found.status, found.reason), now)
-            return True
-        bridge.admit(_hops(found))
-        bridge.extend(self._attempts(journey, found), now)
+        found = self._way(journey, to, now)
+        match found:
+            case Refuse():
+                bridge.refuse(Final(found.status, found.reason), now)
+            case Ring():
+                bridge.admit(_hops(found))
+                bridge.extend(self._attempts(journey, found), now)
+            case _:
+                bridge.give_back(now)
+                self._serve(journey, found, now)
         return True
 
     def _turn_away(self, journey: _Journey, refusal: Refuse, now: float) -> None:
         record = journey.record
+        if journey.booth is not None:
+            journey.booth.hear_of_failure(now)
+            return
         headers = [("Retry-After", "10")] if refusal.status == 503 else []
         journey.call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
         record.ended_at, record.ended_by = now, "pbx"
         record.status, record.reason = refusal.status, refusal.reason
         self._host.turned_away(record, CallFinished(now, record))
+
+
+def _standing(booth: Booth | None) -> Standing | None:
+    if booth is None or booth.stage is None:
+        return None
+    return Standing(booth.stage.theirs, booth.leave, lambda final, now: booth.hear_of_failure(now))
 
 
 def _hops(ring: Ring) -> Sequence[Hop]:

@@ -9,9 +9,26 @@ from functools import cached_property
 
 from callwright.pbx.accounts import PbxAccount
 
-__all__ = ["Hunt", "PbxPlan", "RingGroup", "Service"]
+__all__ = [
+    "VOICEMAIL",
+    "ConferenceRoom",
+    "EchoTest",
+    "Hunt",
+    "Menu",
+    "MessageCenter",
+    "ParkingSlot",
+    "PbxPlan",
+    "Pickup",
+    "Queue",
+    "RingGroup",
+    "Service",
+    "kind_of",
+]
 
+VOICEMAIL = "voicemail"
+"""As a destination of a forwarding: the mailbox of that account; `voicemail:USER`: of another."""
 _MOST_SECONDS = 600.0
+_KEYS = frozenset("0123456789*#ABCD")
 
 
 class Hunt(StrEnum):
@@ -46,16 +63,164 @@ class RingGroup:
         return tuple(filter(None, (self.otherwise,)))
 
 
-Service = RingGroup
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """A number that answers, plays ``prompts`` and connects the caller by the key that is pressed.
+
+    ``keys``: (key, number) pairs. ``seconds``: how long a key is waited for after the prompts; after
+    ``tries`` rounds the call goes to ``otherwise``, or ends. ``direct``: a whole number may be dialled too.
+    Prompts are names of built-in clips or paths of WAV files.
+    """
+
+    number: str
+    keys: tuple[tuple[str, str], ...]
+    prompts: tuple[str, ...] = ("beep",)
+    name: str = ""
+    seconds: float = 5.0
+    tries: int = 3
+    otherwise: str = ""
+    direct: bool = False
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds, f"The menu {self.number} waits")
+        if not 1 <= self.tries <= 10:
+            raise ValueError(f"The menu {self.number} has 1 to 10 tries, not {self.tries}.")
+        for key, _ in self.keys:
+            if key not in _KEYS:
+                raise ValueError(f"The menu {self.number} has a key {key!r}; keys are 0 to 9, *, #, A to D.")
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The numbers that it leads to."""
+        return tuple(filter(None, (*(number for _, number in self.keys), self.otherwise)))
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceRoom:
+    """A number where everybody hears everybody. ``pin``: digits to press before; ``most`` participants."""
+
+    number: str
+    name: str = ""
+    pin: str = ""
+    most: int = 20
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.most <= 100:
+            raise ValueError(f"The conference {self.number} has 2 to 100 places, not {self.most}.")
+
+    destinations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EchoTest:
+    """A number that sends back what it hears, after a beep."""
+
+    number: str
+    destinations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCenter:
+    """The number at which accounts hear their messages."""
+
+    number: str
+    destinations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParkingSlot:
+    """A number to transfer a call to, where it waits with music until somebody dials the number.
+
+    After ``seconds`` it rings who parked it; when nobody answers there, it goes on waiting.
+    """
+
+    number: str
+    seconds: float = 120.0
+    destinations = ()
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds, f"A call waits at {self.number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pickup:
+    """Dialled before a number: answer the call that rings there. ``number`` is the prefix, such as *8."""
+
+    number: str
+    destinations = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A number where callers wait, with music, until one of ``members`` (users) is free and answers.
+
+    Free is who has a phone, wants calls and is in none. Each that is free is rung for ``seconds``, all at
+    once or in order. ``longest``: seconds after which a caller goes to ``otherwise``, or is ended; ``most``
+    callers wait at once, a further one goes to ``otherwise`` or is refused.
+    """
+
+    number: str
+    members: tuple[str, ...]
+    name: str = ""
+    hunt: Hunt = Hunt.ALL
+    seconds: float = 20.0
+    longest: float = 600.0
+    most: int = 50
+    music: tuple[str, ...] = ("music",)
+    otherwise: str = ""
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds, f"The queue {self.number} rings")
+        if not 1 <= self.longest <= 4 * 3600:
+            raise ValueError(
+                f"Callers wait in the queue {self.number} for 1 s to 4 h, not {self.longest:g} s."
+            )
+        if not 1 <= self.most <= 1_000:
+            raise ValueError(f"The queue {self.number} has 1 to 1000 places, not {self.most}.")
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The numbers that it leads to."""
+        return tuple(filter(None, (self.otherwise,)))
+
+
+Service = RingGroup | Menu | ConferenceRoom | EchoTest | MessageCenter | ParkingSlot | Pickup | Queue
 """What has a number and is no account."""
+
+_KINDS: dict[type, str] = {
+    RingGroup: "group",
+    Menu: "menu",
+    ConferenceRoom: "conference",
+    EchoTest: "echo",
+    MessageCenter: "message center",
+    ParkingSlot: "parking slot",
+    Pickup: "pick-up",
+    Queue: "queue",
+}
+
+
+def kind_of(service: Service) -> str:
+    """What it is, in a word."""
+    return _KINDS[type(service)]
 
 
 @dataclass(frozen=True)
 class PbxPlan:
-    """Accounts, and all other numbers. Raises ValueError with a sentence when two things share a number."""
+    """Accounts, and all other numbers. Raises ValueError with a sentence when two things share a number.
+
+    ``music``: what a party hears that is on hold; empty: the phones' own affair.
+    """
 
     accounts: tuple[PbxAccount, ...] = ()
     groups: tuple[RingGroup, ...] = ()
+    menus: tuple[Menu, ...] = ()
+    conferences: tuple[ConferenceRoom, ...] = ()
+    echoes: tuple[EchoTest, ...] = ()
+    message_centers: tuple[MessageCenter, ...] = ()
+    parking: tuple[ParkingSlot, ...] = ()
+    pickups: tuple[Pickup, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    music: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         taken: dict[str, str] = {}
@@ -67,16 +232,28 @@ class PbxPlan:
             for number in sorted({account.user, account.extension} - {""}):
                 _take(taken, number, f"account {account.user!r}")
         for service in self.services:
-            _take(taken, service.number, f"{_kind(service)} {service.number!r}")
+            _take(taken, service.number, f"{kind_of(service)} {service.number!r}")
 
     @property
     def services(self) -> Iterator[Service]:
         """Everything with a number that is no account."""
         yield from self.groups
+        yield from self.menus
+        yield from self.conferences
+        yield from self.echoes
+        yield from self.message_centers
+        yield from self.parking
+        yield from self.pickups
+        yield from self.queues
 
     def service(self, number: str | None) -> Service | None:
-        """What has that number."""
-        return None if number is None else self._services.get(number)
+        """What has that number, or the pick-up that it begins with."""
+        if number is None:
+            return None
+        found = self._services.get(number)
+        if found is not None:
+            return found
+        return next((pickup for pickup in self.pickups if number.startswith(pickup.number)), None)
 
     def account(self, user: str) -> PbxAccount | None:
         """The account of a user."""
@@ -101,12 +278,16 @@ class PbxPlan:
             where = f"account {account.user}, forwarding"
             found += [self._nowhere(where, number) for number in account.forwarding.destinations]
         for service in self.services:
-            where = f"{_kind(service)} {service.number}"
+            where = f"{kind_of(service)} {service.number}"
             found += [self._nowhere(where, number) for number in service.destinations]
             found += [f"{where}: no account {user!r}." for user in _members(service) if user not in users]
         return [sentence for sentence in found if sentence]
 
     def _nowhere(self, where: str, number: str) -> str:
+        kind, colon, user = number.partition(":")
+        if kind == VOICEMAIL:
+            known = not colon or self.account(user) is not None
+            return "" if known else f"{where}: no account {user!r}."
         if self.service(number) is not None or number in self._numbers:
             return ""
         return f"{where}: {number!r} is no number of this PBX."
@@ -123,11 +304,7 @@ class PbxPlan:
 
 
 def _members(service: Service) -> tuple[str, ...]:
-    return service.members
-
-
-def _kind(service: Service) -> str:
-    return {RingGroup: "group"}[type(service)]
+    return service.members if isinstance(service, RingGroup | Queue) else ()
 
 
 def _take(taken: dict[str, str], number: str, what: str) -> None:

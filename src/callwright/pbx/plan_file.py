@@ -14,7 +14,18 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from callwright.pbx.accounts import Forwarding, PbxAccount
-from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+from callwright.pbx.plan import (
+    ConferenceRoom,
+    EchoTest,
+    Hunt,
+    Menu,
+    MessageCenter,
+    ParkingSlot,
+    PbxPlan,
+    Pickup,
+    Queue,
+    RingGroup,
+)
 
 __all__ = ["PlanError", "read_plan", "write_plan"]
 
@@ -39,10 +50,11 @@ def read_plan(text: str) -> PbxPlan:
         raise PlanError(str(error)) from None
     top = _Fields("the file", document if document != "" else {})
     accounts = top.each("users", _account, short="password")
-    groups = top.each("groups", _group)
+    found = {name: top.each(name, read) for name, (read, _) in _SERVICES.items()}
+    music = top.texts("music", needed=False)
     top.done()
     try:
-        return PbxPlan(accounts, groups)
+        return PbxPlan(accounts, **found, music=music)
     except ValueError as error:
         raise PlanError(str(error)) from None
 
@@ -54,8 +66,12 @@ def write_plan(plan: PbxPlan) -> str:
     document: dict[str, Any] = {}
     if plan.accounts:
         document["users"] = {account.user: _account_fields(account) for account in plan.accounts}
-    if plan.groups:
-        document["groups"] = {group.number: _group_fields(group) for group in plan.groups}
+    for name, (_, fields) in _SERVICES.items():
+        services = getattr(plan, name)
+        if services:
+            document[name] = {service.number: fields(service) for service in services}
+    if plan.music:
+        document["music"] = list(plan.music)
     written: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return written
 
@@ -71,6 +87,8 @@ def _account(user: str, fields: _Fields) -> PbxAccount:
         fields.text("display_name"),
         extension=fields.text("extension"),
         do_not_disturb=fields.flag("do_not_disturb"),
+        mailbox=fields.flag("mailbox"),
+        greeting=fields.texts("greeting", needed=False),
         forwarding=Forwarding(
             always=forwarding.text("always"),
             busy=forwarding.text("busy"),
@@ -97,6 +115,10 @@ def _account_fields(account: PbxAccount) -> dict[str, Any]:
         found["extension"] = account.extension
     if account.do_not_disturb:
         found["do_not_disturb"] = True
+    if account.mailbox:
+        found["mailbox"] = True
+    if account.greeting:
+        found["greeting"] = list(account.greeting)
     if numbers or forwarding.after != Forwarding().after:
         found["forwarding"] = {**numbers, "after": forwarding.after}
     return found
@@ -123,6 +145,79 @@ def _group_fields(group: RingGroup) -> dict[str, Any]:
     return found
 
 
+def _menu(number: str, fields: _Fields) -> Menu:
+    return Menu(
+        number,
+        fields.mapping("keys").pairs(),
+        fields.texts("prompts", needed=False) or ("beep",),
+        fields.text("name"),
+        fields.seconds("seconds", 5.0),
+        fields.count("tries", 3),
+        fields.text("otherwise"),
+        fields.flag("direct"),
+    )
+
+
+def _menu_fields(menu: Menu) -> dict[str, Any]:
+    found: dict[str, Any] = {"prompts": list(menu.prompts), "keys": dict(menu.keys)}
+    found |= {"seconds": menu.seconds, "tries": menu.tries}
+    return found | _given(name=menu.name, otherwise=menu.otherwise, direct=menu.direct)
+
+
+def _conference(number: str, fields: _Fields) -> ConferenceRoom:
+    return ConferenceRoom(number, fields.text("name"), fields.text("pin"), fields.count("most", 20))
+
+
+def _conference_fields(room: ConferenceRoom) -> dict[str, Any]:
+    return {"most": room.most} | _given(name=room.name, pin=room.pin)
+
+
+def _queue(number: str, fields: _Fields) -> Queue:
+    return Queue(
+        number,
+        fields.texts("members"),
+        fields.text("name"),
+        fields.choice("hunt", Hunt.ALL),
+        fields.seconds("seconds", 20.0),
+        fields.seconds("longest", 600.0),
+        fields.count("most", 50),
+        fields.texts("music", needed=False) or ("music",),
+        fields.text("otherwise"),
+    )
+
+
+def _queue_fields(queue: Queue) -> dict[str, Any]:
+    found: dict[str, Any] = {"members": list(queue.members), "hunt": queue.hunt.value}
+    found |= {"seconds": queue.seconds, "longest": queue.longest, "most": queue.most}
+    return found | {"music": list(queue.music)} | _given(name=queue.name, otherwise=queue.otherwise)
+
+
+def _parking(number: str, fields: _Fields) -> ParkingSlot:
+    return ParkingSlot(number, fields.seconds("seconds", 120.0))
+
+
+def _given(**fields: str | bool) -> dict[str, Any]:
+    """Those that say anything."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def _number_alone(kind: Callable[[str], Any]) -> Callable[[str, _Fields], Any]:
+    return lambda number, fields: kind(number)
+
+
+_SERVICES: dict[str, tuple[Callable[[str, _Fields], Any], Callable[[Any], dict[str, Any]]]] = {
+    "groups": (_group, _group_fields),
+    "menus": (_menu, _menu_fields),
+    "queues": (_queue, _queue_fields),
+    "conferences": (_conference, _conference_fields),
+    "parking": (_parking, lambda slot: {"seconds": slot.seconds}),
+    "pickups": (_number_alone(Pickup), lambda pickup: {}),
+    "echoes": (_number_alone(EchoTest), lambda echo: {}),
+    "message_centers": (_number_alone(MessageCenter), lambda center: {}),
+}
+"""By the name of the section, which is that of the field of PbxPlan."""
+
+
 # -- reading
 
 
@@ -141,7 +236,9 @@ class _Fields:
         found: list[T] = []
         for key, value in section._left.items():
             where = f"{name} {key}"
-            fields = _Fields(where, {short: value} if short and isinstance(value, str) else value)
+            if isinstance(value, str):
+                value = {short: value} if short else value or {}
+            fields = _Fields(where, value)
             try:
                 found.append(read(key, fields))
             except PlanError:
@@ -162,8 +259,17 @@ class _Fields:
             raise PlanError(f"{self._where}: {name} is missing.")
         return found
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """All of it, as texts."""
+        pairs = tuple((name, self.text(name)) for name in list(self._left))
+        if not pairs:
+            raise PlanError(f"{self._where} is a mapping of keys to numbers, such as {{1: 1001}}.")
+        return pairs
+
+    def texts(self, name: str, *, needed: bool = True) -> tuple[str, ...]:
         found = self._left.pop(name, [])
+        if not found and not needed:
+            return ()
         if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
             raise PlanError(f"{self._where}: {name} is a list, such as [1001, 1002].")
         return tuple(found)
@@ -180,6 +286,12 @@ class _Fields:
             return float(found) if found else default
         except ValueError:
             raise PlanError(f"{self._where}: {name} is a number of seconds, not {found!r}.") from None
+
+    def count(self, name: str, default: int) -> int:
+        found = self.text(name)
+        if found and not (found.isascii() and found.isdigit() and len(found) < 6):
+            raise PlanError(f"{self._where}: {name} is a number, not {found!r}.")
+        return int(found) if found else default
 
     def choice(self, name: str, default: E) -> E:
         found = self.text(name)

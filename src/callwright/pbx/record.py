@@ -17,6 +17,7 @@ __all__ = [
     "CallRecord",
     "CallRinging",
     "Diversion",
+    "MailboxChanged",
     "PbxEvent",
     "Relayed",
     "SourceBanned",
@@ -172,5 +173,15 @@ class SourceReleased:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MailboxChanged:
+    """The messages of an account are others than before: how many are new, and how many were heard."""
+
+    at: float
+    user: str
+    new: int
+    heard: int
+
+
 CallEvent = CallPlaced | CallRinging | CallConnected | CallFinished
-PbxEvent = BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased
+PbxEvent = MailboxChanged | BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased

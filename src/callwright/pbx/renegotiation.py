@@ -53,6 +53,10 @@ class Renegotiation:
         """`call` has been told that description."""
         self._told[call] = body
 
+    def last_told(self, call: Call) -> bytes:
+        """What `call` was told last."""
+        return self._told.get(call, b"")
+
     def on_event(self, event: OfferEvent) -> None:
         """Something about an offer on either leg."""
         match event:

@@ -8,11 +8,24 @@ from enum import StrEnum
 from itertools import groupby
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
-from callwright.pbx.plan import Hunt, PbxPlan, RingGroup
+from callwright.pbx.plan import VOICEMAIL, Hunt, PbxPlan, RingGroup, Service
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.sip.uri import Uri
 
-__all__ = ["NOWHERE", "Forward", "Onward", "Refuse", "Ring", "Route", "Strategy", "Why", "route"]
+__all__ = [
+    "NOWHERE",
+    "Forward",
+    "Onward",
+    "Refuse",
+    "Ring",
+    "Route",
+    "Serve",
+    "Strategy",
+    "TakeMessage",
+    "Why",
+    "ring_group",
+    "route",
+]
 
 
 class Strategy(StrEnum):
@@ -86,7 +99,22 @@ class Refuse:
     reason: str
 
 
-Route = Ring | Forward | Refuse
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The PBX answers itself. ``dialled``: the number; it says more than the service for a pick-up."""
+
+    service: Service
+    dialled: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMessage:
+    """The PBX answers, and takes a message for that user."""
+
+    user: str
+
+
+Route = Ring | Forward | Refuse | Serve | TakeMessage
 """What can happen with a call."""
 
 
@@ -108,8 +136,10 @@ def route(
         return Refuse(403, f"Forbidden ({target.host} is not a domain of this PBX)")
     number = target.unescaped_user
     service = plan.service(number) if plan is not None else None
+    if isinstance(service, RingGroup):
+        return ring_group(service, accounts, registrar, now)
     if service is not None:
-        return _group(service, accounts, registrar, now)
+        return Serve(service, number or "")
     account = accounts.dialled(number)
     if account is None:
         return Refuse(404, "Not Found")
@@ -118,9 +148,20 @@ def route(
 
 def _account(account: PbxAccount, registrar: Registrar, now: float, strategy: Strategy) -> Route:
     forwarding = account.forwarding
-    onward = Onward(account.user, forwarding.busy, forwarding.no_answer, forwarding.unreachable)
+    own = f"{VOICEMAIL}:{account.user}"
+    last = own if account.mailbox else ""
+
+    def chosen(number: str) -> str:
+        return own if number == VOICEMAIL else number or last
+
+    onward = Onward(
+        account.user,
+        chosen(forwarding.busy),
+        chosen(forwarding.no_answer),
+        chosen(forwarding.unreachable or forwarding.no_answer),
+    )
     if forwarding.always:
-        return Forward(account.user, forwarding.always, Why.ALWAYS)
+        return Forward(account.user, chosen(forwarding.always), Why.ALWAYS)
     if account.do_not_disturb:
         if onward.busy:
             return Forward(account.user, onward.busy, Why.DO_NOT_DISTURB)
@@ -128,11 +169,12 @@ def _account(account: PbxAccount, registrar: Registrar, now: float, strategy: St
     bindings = registrar.bindings(account.user, now)
     if not bindings:
         return _unanswered(onward, Refuse(480, "Temporarily Unavailable (not registered)"))
-    seconds = forwarding.after if forwarding.no_answer else None
+    seconds = forwarding.after if onward.no_answer else None
     return Ring(account, _by_strategy(bindings, strategy), seconds, onward)
 
 
-def _group(group: RingGroup, accounts: PbxAccounts, registrar: Registrar, now: float) -> Route:
+def ring_group(group: RingGroup, accounts: PbxAccounts, registrar: Registrar, now: float) -> Route:
+    """The way of a call to the members of a group."""
     onward = Onward(group.number, group.otherwise, group.otherwise, group.otherwise)
     members = (accounts.find(user) for user in group.members)
     ready = [member for member in members if member is not None and not member.do_not_disturb]

@@ -14,18 +14,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_host
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.driver import BindFailed, Driver, log_error
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.forwarder import Forwarder
+from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.guard import Ban, GuardLimits, GuessGuard
+from callwright.pbx.messages import Mailboxes
 from callwright.pbx.news import NewsOfCalls, news_of
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.plan import PbxPlan
@@ -33,6 +36,7 @@ from callwright.pbx.record import CallEvent, CallRecord, PbxEvent, SourceBanned,
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
+from callwright.pbx.studio import StudioStages
 from callwright.phone.guard import Estate, Testator
 from callwright.phone.guard import Guard as CallGuard
 from callwright.phone.permission import NotPermitted, Permission
@@ -63,7 +67,8 @@ class PbxConfig:
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
     where media may go that is relayed, and requests within calls. `plan`: further accounts, and all other
-    numbers. `algorithms` of digest: see B2buaConfig.
+    numbers. `messages`: the folder of voice messages; None: no message is taken.
+    `algorithms` of digest: see B2buaConfig.
     `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
     `limits` of the guard.
     """
@@ -89,6 +94,7 @@ class PbxConfig:
     algorithms: tuple[str, ...] = ("MD5",)
     permitted: Sequence[str] = ()
     limits: GuardLimits = field(default_factory=GuardLimits)
+    messages: Path | None = None
     plan: PbxPlan = field(default_factory=PbxPlan)
 
 
@@ -128,6 +134,7 @@ class Pbx:
         self._forwarder: Forwarder | None = None
         self._driver: Driver[PbxEvent] | None = None
         self._machine: B2bua | None = None
+        self._stages: StudioStages | None = None
 
     async def __aenter__(self) -> Pbx:
         await self.start()
@@ -238,6 +245,8 @@ class Pbx:
         await driver.close()
         if self._testator is not None:
             self._testator.close()
+        if self._stages is not None:
+            await self._stages.close()
         if self._forwarder is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._forwarder.close)
 
@@ -307,12 +316,37 @@ class Pbx:
             keep_wills=self._call_guard is not None,
         )
         paths: MediaPaths = DirectPaths()
+        ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
         if config.relay:
-            ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules)
+        self._stages = StudioStages(
+            lambda: media_engine(ports=ports, clock=self._clock, taps=self._taps),
+            self._clock,
+            self._entropy,
+            self._permission,
+            lambda hop: config.advertise or hop.local.host,
+            self._heard,
+        )
+        mailboxes = Mailboxes(config.messages) if config.messages is not None else None
         guard = GuessGuard(config.limits, is_ours=_is_local, permitted=config.permitted)
-        return B2bua(registrar, machine_config, self._entropy, self._wall_at, paths, guard, plan)
+        return B2bua(
+            registrar,
+            machine_config,
+            self._entropy,
+            self._wall_at,
+            paths,
+            guard,
+            plan,
+            self._stages,
+            mailboxes,
+        )
+
+    def _heard(self, act: Callable[[float], None]) -> None:
+        """Something was heard on a stage."""
+        if self._driver is not None:
+            self._running.after_audio(act, self._clock.now())
+            self._driver.drain()
 
     def _wall_at(self, now: float) -> float:
         return self._clock.wall() - self._clock.now() + now

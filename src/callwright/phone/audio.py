@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from callwright.media.leg import MediaLeg
+from callwright.media.program import Program
 from callwright.media.recorder import Recorder
 from callwright.net.address import numeric_host
 from callwright.net.clock import Clock
@@ -14,6 +15,7 @@ from callwright.net.media import MediaEngine
 from callwright.phone.permission import Permission
 from callwright.phone.plan import MediaPlan
 from callwright.rtp.report import MediaReport
+from callwright.rtp.session import Event
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import audio_format
 from callwright.sdp.negotiation import LocalMedia, Negotiated, answer, conclude, offer, reanswer, reoffer
@@ -42,10 +44,18 @@ class CallAudio:
     """`ours` is the last description that we sent, `negotiated` what it came to.
 
     Whatever reads a description of the peer raises SdpError where it cannot be read, and NotAcceptable where
-    nothing comes of it.
+    nothing comes of it. `program` and `on_events`: see MediaLeg.
     """
 
-    def __init__(self, studio: Studio, plan: MediaPlan) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        plan: MediaPlan,
+        *,
+        program: Program | None = None,
+        on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+    ) -> None:
+        self._program, self._on_events = program, on_events
         self.plan = plan
         self.leg: MediaLeg | None = None
         self.ours: SessionDescription | None = None
@@ -74,6 +84,8 @@ class CallAudio:
             play=self.plan.play,
             voice=self.plan.voice,
             record=self.plan.record,
+            program=self._program,
+            on_events=self._on_events,
         )
 
     @property
