@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callwright.control.runs.demand import Demand, carried, waiting
+from callwright.control.runs.demand import Demand, carried, oldest, waiting
 
 QUEUED = [
     Demand("lab", 1, "queued", None, 4, 40),
@@ -28,3 +28,8 @@ def test_runs_that_their_project_may_not_have_yet_ask_for_no_place() -> None:
 
 def test_runs_in_the_pool_of_another_project_ask_for_no_place() -> None:
     assert waiting(QUEUED, owners={"lab": 2}) == {"lab": 2, "north": 3}
+
+
+def test_the_oldest_run_that_waits_says_since_when() -> None:
+    waits = [Demand("lab", 1, "queued", None, 4, 40, 90.0), Demand("lab", 2, "queued", None, 1, 2, 80.0)]
+    assert oldest([*waits, Demand("lab", 1, "running", "a", 1, 1, 10.0)]) == {"lab": 80.0}

@@ -17,7 +17,8 @@ from callwright.control.accounts.model import PLATFORM
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.agents.telling import agents_changed
 from callwright.control.errors import DomainError
-from callwright.control.runs.demand import Demand, carried, waiting
+from callwright.control.fleet_counts import samples_now, waiting_calls
+from callwright.control.runs.demand import carried
 from callwright.control.servers.service import LIVE, facts_of
 from callwright.dispatch.broker import BrokerError
 from callwright.fleet.plan import Decision
@@ -36,6 +37,7 @@ __all__ = ["Fleet", "Records"]
 _log = logging.getLogger(__name__)
 
 _ANSWERS_EVERY = 0.1  # seconds between two looks whether the web worker answers
+_MINUTE, _COUNT_EVERY, _CLEAN_EVERY = 60.0, 2.0, 3600.0  # seconds
 _PATIENCE = 3.0  # seconds from SIGTERM to SIGKILL of our agents, when the platform ends
 
 Expel = Callable[[str], Awaitable[None]]
@@ -72,7 +74,7 @@ class Records:
             servers,
             await self._pools(servers),
             work,
-            await self._waiting(demands) if demands else {},
+            {pool: found.calls for pool, found in (await waiting_calls(self._services, demands)).items()},
             await self._servers.paused(),
             self._broker.connected,
         )
@@ -81,12 +83,6 @@ class Records:
         """Those that may have servers, and those that have some."""
         used = {server.pool for server in servers if server.ours}
         return {pool.name: pool for pool in await self._servers.pools() if pool.maximum or pool.name in used}
-
-    async def _waiting(self, demands: Sequence[Demand]) -> Mapping[str, int]:
-        limits = await self._services.runs.running_limits()
-        pools = await self._agents.pools()
-        owners = {pool.name: pool.project_id for pool in pools if pool.project_id is not None}
-        return waiting(demands, limits, owners)
 
     async def move(self, seen: ServerRecord, event: Event, **facts: Unpack[Facts]) -> ServerRecord | None:
         """A server that is heard is what its agent says; the agent of one that is gone may do nothing any
@@ -163,12 +159,12 @@ class Fleet:
             {"process": 1.0},
         )
         self._autoscaler = Autoscaler(records, places, clock)
-        self._servers, self._answers = services.servers, answers
-        self._running: asyncio.Task[None] | None = None
+        self._services, self._servers, self._answers = services, services.servers, answers
+        self._running: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._servers.on_move.append(self._on_move)
-        self._running = asyncio.ensure_future(self._run())
+        self._running = [asyncio.ensure_future(self._run()), asyncio.ensure_future(self._count())]
 
     def wake(self) -> None:
         """Something changed that a round should see now."""
@@ -177,9 +173,10 @@ class Fleet:
     async def close(self) -> None:
         if self._on_move in self._servers.on_move:
             self._servers.on_move.remove(self._on_move)
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        if self._running:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
             await self._autoscaler.close(_PATIENCE)
 
     async def _run(self) -> None:
@@ -189,6 +186,25 @@ class Fleet:
                     break
             await asyncio.sleep(_ANSWERS_EVERY)
         await self._autoscaler.run()
+
+    async def _count(self) -> None:
+        """A sample of every pool each minute, for the charts of the page."""
+        history, clock = self._services.history, self._services.clock
+        last, cleaned = 0.0, float("-inf")
+        while True:
+            minute = clock.wall() // _MINUTE * _MINUTE
+            try:
+                if minute != last:
+                    await history.keep(await samples_now(self._services, minute))
+                    last = minute
+                if clock.now() - cleaned >= _CLEAN_EVERY:
+                    await history.forget_old()
+                    cleaned = clock.now()
+            except (DomainError, OSError) as error:
+                _log.warning("the fleet was not counted: %s", error)
+            except Exception:
+                _log.exception("an exception while the fleet was counted")
+            await asyncio.sleep(_COUNT_EVERY)
 
     def _on_move(self, seen: ServerRecord, event: Event, after: ServerRecord) -> None:
         self.wake()

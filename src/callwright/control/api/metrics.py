@@ -20,9 +20,12 @@ from callwright.control.accounts.model import Right
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.api.auth import Connection
 from callwright.control.api.problems import unauthorized
+from callwright.control.api.server_metrics import fleet_families, old_counters
 from callwright.control.api.traffic import Traffic
 from callwright.control.errors import DomainError
+from callwright.control.fleet_counts import waiting_calls
 from callwright.control.runs.figures import FIRST_BOUNDS, LASTS_BOUNDS, EndedRuns, LivePhase, RunFigures
+from callwright.control.servers.service import LIVE
 from callwright.control.services import Services, Settings
 from callwright.version import __version__
 
@@ -98,21 +101,37 @@ class Metrics:
         connected = broker is None or broker.connected
         try:
             async with asyncio.timeout(_PATIENCE):
-                records = await self._records()
+                counts = await self._services.servers.counts()
+                records = await self._records(counts)
         except (DomainError, OSError, TimeoutError):
-            records = None
+            records, counts = None, None
         families = [*_state(records is not None, connected), *(records or [])]
         room = await asyncio.to_thread(self._settings.room)
         if room is not None:
             families.append(_gauge("data_free_bytes", "Room on the disk of the data folder.", room))
-        return await asyncio.to_thread(self._encode, families)
+        page = await asyncio.to_thread(self._encode, families)
+        return page + (old_counters(counts) if counts is not None else b"")
 
-    async def _records(self) -> list[Any]:
+    async def _records(self, counts: Mapping[str, float]) -> list[Any]:
         wall = self._services.clock.wall()
         live, ended = await self._figures.look(wall)
         agents = await self._services.agents.list()
         switch = await self._services.runs.kill_switch()
-        found = [*_live_runs(live, wall), *_agents(agents, wall, max(15.0, self._settings.lease))]
+        patience = max(15.0, self._settings.lease)
+        waits = await waiting_calls(self._services)
+        found = [
+            *_live_runs(live, wall),
+            *_agents(agents, wall, patience),
+            *fleet_families(
+                await self._services.servers.all(*LIVE),
+                agents,
+                counts,
+                {pool: one.calls for pool, one in waits.items()},
+                paused=await self._services.servers.paused(),
+                wall=wall,
+                patience=patience,
+            ),
+        ]
         found.append(_gauge("kill_switch_engaged", "1 while no call may be placed.", switch is not None))
         return found if ended is None else [*found, *_ended_runs(ended)]
 

@@ -10,12 +10,12 @@ import msgspec
 
 from callwright.control.runs.transitions import Phase
 
-__all__ = ["Demand", "carried", "waiting"]
+__all__ = ["Demand", "carried", "oldest", "waiting"]
 
 
 class Demand(msgspec.Struct, frozen=True):
     """Runs alike that have not ended. ``agent_id`` None: no agent has them; ``weight``: calls at once that
-    they may hold together."""
+    they may hold together; ``since``: when the oldest was ordered (unix seconds)."""
 
     pool: str
     project_id: int
@@ -23,6 +23,7 @@ class Demand(msgspec.Struct, frozen=True):
     agent_id: str | None
     runs: int
     weight: int
+    since: float = 0.0
 
 
 def carried(demands: Iterable[Demand]) -> Mapping[str, int]:
@@ -31,6 +32,15 @@ def carried(demands: Iterable[Demand]) -> Mapping[str, int]:
     for one in demands:
         if one.agent_id is not None and one.phase != Phase.QUEUED:
             found[one.agent_id] += one.weight
+    return found
+
+
+def oldest(demands: Iterable[Demand]) -> Mapping[str, float]:
+    """When the run that waits longest was ordered, by pool."""
+    found: dict[str, float] = {}
+    for one in demands:
+        if one.phase == Phase.QUEUED:
+            found[one.pool] = min(one.since, found.get(one.pool, one.since))
     return found
 
 

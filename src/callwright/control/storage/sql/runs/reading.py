@@ -59,7 +59,10 @@ AGED = Statement(
 ALL_LIVE = Statement(select(*RUN).where(LIVE).order_by(runs.c.id))
 _ALIKE = (runs.c.pool, runs.c.project_id, runs.c.phase, runs.c.agent_id)
 DEMANDS = Statement(
-    select(*_ALIKE, func.count(), func.sum(runs.c.weight)).where(LIVE).group_by(*_ALIKE).order_by(*_ALIKE)
+    select(*_ALIKE, func.count(), func.sum(runs.c.weight), func.min(runs.c.created_at))
+    .where(LIVE)
+    .group_by(*_ALIKE)
+    .order_by(*_ALIKE)
 )
 COUNT_LIVE = Statement(select(func.count()).select_from(runs).where(LIVE))
 _ALSO = runs.alias("live")

@@ -43,8 +43,10 @@ _detail = filling(StoredDetail, shown=dict[str, Any])
 _given = filling(Given, shown=dict[str, Any])
 
 
-def _demand(pool: str, project_id: int, phase: str, agent_id: str | None, runs: int, weight: int) -> Demand:
-    return Demand(pool, project_id, phase, agent_id, int(runs), int(weight))
+def _demand(
+    pool: str, project_id: int, phase: str, agent_id: str | None, runs: int, weight: int, since: float
+) -> Demand:
+    return Demand(pool, project_id, phase, agent_id, int(runs), int(weight), since)
 
 
 class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
