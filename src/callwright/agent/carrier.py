@@ -13,6 +13,7 @@ from callwright.agent.bequest import WrittenGuard
 from callwright.agent.caps import Caps
 from callwright.agent.execution import PolicyRefusal, Site, Watch, execute
 from callwright.agent.live import Live
+from callwright.agent.mirror import Mirror
 from callwright.agent.pulse import tell_seconds, told
 from callwright.agent.runner import Runner
 from callwright.dispatch.messages.runs import Job, JobPolicy
@@ -45,7 +46,7 @@ class Carrier:
     """Carries out jobs, several at once, on one loop. `bind` and `rtp_ports` as in `callwright run`;
     `sounds`: the folder of the .wav files that documents may play, None: there are none. `guard` keeps what
     ends the calls though this process is killed; it lies on the disk beside the intents too. `worded`: see
-    `phone.permission.Permission`."""
+    `phone.permission.Permission`. `mirror` is sent the SIP of every run."""
 
     def __init__(
         self,
@@ -55,9 +56,10 @@ class Carrier:
         entropy: Entropy = system_entropy,
         sounds: Path | None = None,
         guard: Guard | None = None,
+        mirror: Mirror | None = None,
         worded: Worded,
     ) -> None:
-        self._sounds, self._guard = sounds, guard
+        self._sounds, self._guard, self._mirror = sounds, guard, mirror
         self.caps = Caps(SystemClock())  # of targets, over all that this agent does
         self._place = Site(worded=worded, bind=bind, rtp_ports=rtp_ports, entropy=entropy, caps=self.caps)
 
@@ -80,7 +82,10 @@ class Carrier:
         def watch(scenario: Scenario, secrets: Sequence[str]) -> Watch:
             nonlocal evidence
             evidence = EvidenceFolder.open(folder, redactor=Redactor(secrets))
-            return _watch(scenario, secrets, live, evidence, memory)
+            watched = _watch(scenario, secrets, live, evidence, memory)
+            if self._mirror is not None:
+                watched = replace(watched, taps=[*watched.taps, self._mirror.tap(secrets)])
+            return watched
 
         try:
             outcome = await execute(

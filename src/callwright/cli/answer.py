@@ -122,6 +122,7 @@ def answer(
     log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Wait for calls, answer or refuse each, and judge what was heard."""
     log_as(log_format)
@@ -163,6 +164,7 @@ def answer(
         reject=reject,
         talk_for=for_,
     )
+    watching = flags.Watching(trace_sip, hep)
     heard: list[str] = []  # of what came and was no call
     outcomes, interrupted, lost = run_async(
         lambda stop: _wait(
@@ -170,7 +172,17 @@ def answer(
             plan,
             (host, 5060 if port is None else port, config.transport or Transport.UDP),
             stop,
-            _Wishes(calls, min_mos, min_heard, report, as_json, trace_sip, registrar, account, permission),
+            _Wishes(
+                calls,
+                min_mos,
+                min_heard,
+                report,
+                as_json,
+                watching,
+                registrar,
+                account,
+                permission,
+            ),
             heard,
         )
     )
@@ -199,7 +211,7 @@ class _Wishes:
     min_heard: float
     report: Path | None
     as_json: bool
-    trace_sip: bool
+    watching: flags.Watching
     registrar: str | None = None
     account: Account | None = None
     permission: Permission | None = None
@@ -287,7 +299,7 @@ async def _wait(
     secrets = (wishes.account.secret,) if wishes.account else ()
     collection = Collection(wishes.report, name="answer", secrets=secrets, quiet=wishes.as_json)
     desk = _Desk(plan, wishes, collection)
-    taps = [*collection.taps, *flags.taps_for(wishes.trace_sip, secrets)]
+    taps = [*collection.taps, *wishes.watching.taps(secrets)]
     with guarded() as guard:
         async with Phone(
             config, permission=wishes.permission, taps=taps, guard=guard, on_warning=say

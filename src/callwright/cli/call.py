@@ -95,6 +95,7 @@ def call(
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Place one call with real audio, measure it, and say whether it was good."""
     from callwright.phone.plan import Account, CallPlan, MediaPlan
@@ -134,7 +135,9 @@ def call(
         late_offer=late_offer,
     )
     outcome, interrupted, lost = run_async(
-        lambda stop: _place(config, plan, stop, (min_mos, min_heard), report, as_json, trace_sip)
+        lambda stop: _place(
+            config, plan, stop, (min_mos, min_heard), report, as_json, flags.Watching(trace_sip, hep)
+        )
     )
     if as_json:
         flags.print_result(outcome.to_json(), [password])
@@ -174,7 +177,7 @@ async def _place(
     least: tuple[float, float],  # MOS, percent heard
     report: Path | None,
     as_json: bool,
-    trace_sip: bool,
+    watching: flags.Watching,
 ) -> tuple[CallOutcome, bool, bool]:
     from callwright.cli.evidence import Collection
     from callwright.scripting.phone import Phone
@@ -184,7 +187,7 @@ async def _place(
     plan = collection.recording(plan)
     progress = flags.ProgressLine()
     permission = flags.typed_permission("call", plan.destination, plan.proxy)
-    taps = [*collection.taps, *flags.taps_for(trace_sip, secrets)]
+    taps = [*collection.taps, *watching.taps(secrets)]
     min_mos, min_heard = least
     async with Phone.of(config, permission, taps=taps, on_warning=say) as phone:
         call = await phone.place(plan, min_mos=min_mos, min_heard=min_heard)

@@ -53,6 +53,7 @@ def options(
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Send OPTIONS: any answer, even a refusal, shows that the server is alive."""
     from callwright.cli.call import caller
@@ -85,7 +86,7 @@ def options(
                 "timeout": timeout,
             },
             stop,
-            trace_sip,
+            flags.Watching(trace_sip, hep),
         )
     )
     if as_json:
@@ -105,13 +106,13 @@ async def _ping(
     account: Account | None,
     wishes: dict[str, Any],
     stop: asyncio.Event,
-    trace_sip: bool,
+    watching: flags.Watching,
 ) -> tuple[RequestOutcome, bool]:
     from callwright.outcome.judgement import judge_request
     from callwright.phone.phone import Phone
 
     permission = flags.typed_permission("options", target, wishes.get("proxy"))
-    taps = flags.taps_for(trace_sip, [account.secret] if account else ())
+    taps = watching.taps([account.secret] if account else ())
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         request = phone.request("OPTIONS", target, account=account, **wishes)
         interrupted = await first_of(stop, request.finished)

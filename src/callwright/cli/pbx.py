@@ -134,6 +134,7 @@ def pbx(
     log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Run the reference PBX: a registrar, and calls between its accounts, until Ctrl-C."""
     from callwright.cli import pbx_plan
@@ -189,7 +190,8 @@ def pbx(
         for problem in plan.problems():
             say(problem)
         files = _Files(accounts, plan_file, tuple(map(pbx_plan.account, account or ())))
-        calls = run_async(lambda stop: _serve(config, control, files, platform, stop, verbose, trace_sip))
+        watching = flags.Watching(trace_sip, hep)
+        calls = run_async(lambda stop: _serve(config, control, files, platform, stop, verbose, watching))
     except ValueError as error:
         raise Refused(str(error)) from None
     if as_json:
@@ -317,7 +319,7 @@ async def _serve(
     platform: Path | None,
     stop: asyncio.Event,
     verbose: bool,
-    trace_sip: bool,
+    watching: flags.Watching,
 ) -> list[CallRecord]:
     from callwright.host.pbx_link import PbxLink
     from callwright.pbx.server import Pbx
@@ -341,7 +343,7 @@ async def _serve(
             exits.push_async_callback(link.close)
             config = replace(config, accounts=(), plan=link.plan)
         guard = exits.enter_context(guarded())
-        pbx = Pbx(config, taps=flags.taps_for(trace_sip), call_guard=guard, on_event=told, on_warning=say)
+        pbx = Pbx(config, taps=watching.taps(), call_guard=guard, on_event=told, on_warning=say)
         return await _served(pbx, control, files, link, stop)
 
 

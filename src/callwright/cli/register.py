@@ -68,6 +68,7 @@ def register(
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Register, refresh for as long as asked, unregister, and say how it went."""
     from callwright.phone.plan import Account
@@ -100,7 +101,7 @@ def register(
             {"expires": expires, "domain": domain, "proxy": proxy},
             (for_, keep),
             stop,
-            trace_sip,
+            flags.Watching(trace_sip, hep),
         )
     )
     if as_json:
@@ -130,7 +131,7 @@ async def _register(
     wishes: dict[str, Any],
     stay: tuple[float, bool],
     stop: asyncio.Event,
-    trace_sip: bool,
+    watching: flags.Watching,
 ) -> tuple[RegistrationOutcome, bool]:
     from callwright.outcome.judgement import judge_registration
     from callwright.outcome.terms import Failure, Verdict
@@ -145,7 +146,7 @@ async def _register(
             lost.set()
 
     permission = flags.typed_permission("register", registrar, wishes.get("proxy"))
-    taps = flags.taps_for(trace_sip, [account.secret])
+    taps = watching.taps([account.secret])
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)
         interrupted = await first_of(stop, registration.first)

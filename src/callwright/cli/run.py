@@ -74,6 +74,7 @@ def run(
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Run a test document: its steps, its conditions, its verdict.
 
@@ -90,7 +91,7 @@ def run(
             permitted,
             config,
             stop,
-            _Wishes(report, junit, as_json, trace_sip, verbose),
+            _Wishes(report, junit, as_json, flags.Watching(trace_sip, hep), verbose),
         )
     )
     if as_json:
@@ -104,10 +105,10 @@ def run(
 
 class _Wishes:
     def __init__(
-        self, report: Path | None, junit: Path | None, as_json: bool, trace_sip: bool, verbose: bool
+        self, report: Path | None, junit: Path | None, as_json: bool, watching: flags.Watching, verbose: bool
     ) -> None:
         self.report, self.junit, self.as_json = report, junit, as_json
-        self.trace_sip, self.verbose = trace_sip, verbose
+        self.watching, self.verbose = watching, verbose
 
 
 def _load(test: str, overrides: Sequence[str], credentials: Path | None) -> Scenario:
@@ -228,7 +229,7 @@ async def _run(
         secrets = hidden
         collection = Collection(wishes.report, name=scenario.name, secrets=hidden, quiet=wishes.as_json)
         return Watch(
-            taps=[*collection.taps, *flags.taps_for(wishes.trace_sip, hidden)],
+            taps=[*collection.taps, *wishes.watching.taps(hidden)],
             on_event=lambda what: progress.show(_in_words(what)),
             on_warning=say if wishes.verbose else lambda _: None,
         )

@@ -41,6 +41,16 @@ KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="T
 SniOption = Annotated[
     str | None, typer.Option("--sni", metavar="NAME", help="TLS: name to ask for and to verify.")
 ]
+HepOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hep",
+        metavar="HOST:PORT",
+        envvar="CALLWRIGHT_HEP",
+        show_envvar=True,
+        help="Mirror SIP to this collector (HEP version 3, as HOMER takes it).",
+    ),
+]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="TLS: accept any certificate.")]
 UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Name to authenticate with.")]
 PasswordOption = Annotated[
@@ -244,8 +254,23 @@ def typed_permission(purpose: str, *uris: str | None) -> Permission:
     return Permission(Purpose(purpose), Rules(typed=hosts), without_allow)
 
 
-def taps_for(trace_sip: bool, secrets: Iterable[str] = ()) -> list[Tap]:
-    return [Trace(secrets)] if trace_sip else []
+class Watching:
+    """Who looks on besides the evidence: a trace on stderr, a collector of HEP. Raises Refused."""
+
+    def __init__(self, trace_sip: bool, hep: str | None) -> None:
+        from callwright.agent.mirror import Mirror
+        from callwright.net.address import Unreachable
+
+        self._trace = trace_sip
+        try:
+            self._mirror = Mirror.to(hep, on_loss=say) if hep else None
+        except (ValueError, Unreachable) as error:
+            raise Refused(f"--hep: {error}", "For example: --hep 127.0.0.1:9060") from None
+
+    def taps(self, secrets: Iterable[str] = ()) -> list[Tap]:
+        hidden = tuple(secrets)
+        mirrors = [self._mirror.tap(hidden)] if self._mirror is not None else []
+        return [*([Trace(hidden)] if self._trace else []), *mirrors]
 
 
 def print_result(document: dict[str, Any], secrets: Iterable[str | None] = ()) -> None:

@@ -17,6 +17,7 @@ from callwright.agent.bequest import unended
 from callwright.agent.carrier import Carrier, weigh
 from callwright.agent.identity import Identity, IdentityError, read_identity, write_identity
 from callwright.agent.measuring import Measurer
+from callwright.agent.mirror import Mirror
 from callwright.agent.monitoring import Monitoring
 from callwright.agent.readings import ReadingSpool
 from callwright.agent.spool import Spool
@@ -31,6 +32,7 @@ from callwright.host.enrolment import enrol
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.settings import AgentSettings
 from callwright.host.signals import first_of, run_async
+from callwright.net.address import Unreachable
 from callwright.phone.guarding import guarded
 from callwright.version import __version__
 
@@ -105,6 +107,7 @@ async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Even
             rtp_ports=settings.rtp_ports,
             sounds=sounds,
             guard=guard,
+            mirror=_mirror(settings.hep),
             worded=by_administrator,
         )
         measurer = Measurer(
@@ -124,6 +127,13 @@ async def _serve(settings: AgentSettings, identity: Identity, stop: asyncio.Even
             )
             worker = _worker(settings, identity, broker, spool, carrier, monitoring, asked)
             await _work(settings, identity, broker, worker, asked, stop)
+
+
+def _mirror(place: str | None) -> Mirror | None:
+    try:
+        return Mirror.to(place, on_loss=say) if place else None
+    except (ValueError, Unreachable) as error:
+        raise Refused(f"--hep: {error}", "For example: --hep 127.0.0.1:9060") from None
 
 
 async def _connected(identity: Identity, stop: asyncio.Event, exit_after: float) -> NatsBroker | None:

@@ -326,6 +326,7 @@ class Platform:
             ),
             *("--spool-limit", str(settings.spool_limit), "--supervised"),
             *("--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)),
+            *(("--hep", settings.hep) if settings.hep else ()),
             final=frozenset({EXIT_REVOKED}),
         )
         child.line = ProcessLine()

@@ -48,6 +48,9 @@ class Setting:
     hidden: bool = False
 
 
+_HEP = "Mirror SIP to this collector (HEP version 3, as HOMER takes it)"
+
+
 def setting(
     default: Any,
     help: str,  # noqa: A002 (as Typer calls it)
@@ -288,6 +291,7 @@ class ServeSettings:
     rtp_ports: tuple[int, int] = _serving(
         "16384-32767", "RTP ports of our own agent.", "LO-HI", parse=port_range
     )
+    hep: str | None = _serving(None, f"{_HEP}, of our own agent.", "HOST:PORT")
     spool_limit: float = _serving(
         10.0,
         "Evidence that may wait at our own agent for upload; the oldest is dropped. 0: no limit.",
@@ -417,6 +421,7 @@ class AgentSettings:
     )
     bind: str | None = setting(None, "Local address to send from.", "HOST", parse=_local_address)
     rtp_ports: tuple[int, int] = setting("16384-32767", "Ports for RTP and RTCP.", "LO-HI", parse=port_range)
+    hep: str | None = setting(None, f"{_HEP}.", "HOST:PORT", variable=True)
     spool_limit: float = setting(
         10.0,
         "Evidence that may wait for upload; the oldest is dropped, results never are. 0: no limit.",
