@@ -52,6 +52,18 @@ def test_speech_and_a_digit_of_pcap_files_are_heard(tmp_path: Path) -> None:
     assert document["received"]["level_dbfs"] > -45
 
 
+def test_sipp_acknowledges_our_183_and_offers_anew_before_the_answer(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--codec", "PCMA", "--early-media", "--after", "1") as answer,
+        scenarios.client(tmp_path, "uac_prack", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call()
+    assert document["verdict"] == "passed"
+    assert document["reliable_codes"] == [183]
+    assert document["updates"] == 1
+
+
 def test_a_late_offer_is_taken(tmp_path: Path) -> None:
     with (
         Answering(tmp_path, "--codec", "PCMA") as answer,

@@ -116,6 +116,17 @@ def test_audio_before_the_answer_is_early_media(tmp_path: Path) -> None:
     assert document["setup_ms"] > 750 > document["pdd_ms"]
 
 
+def test_a_reliable_183_is_acknowledged_and_offered_anew(tmp_path: Path) -> None:
+    wishes = ("--prack", "required", "--early-update", "0.2", "--codec", "PCMA")
+    with scenarios.server(tmp_path, "uas_prack") as peer:
+        document = call(tmp_path, peer.uri, *wishes)
+        peer.succeeded()
+    assert document["verdict"] == "passed"
+    assert document["reliable_codes"] == [183]
+    assert document["updates"] == 1
+    assert document["codec"] == "PCMA"
+
+
 @pytest.mark.parametrize(
     ("status", "phrase", "extra", "words"),
     [

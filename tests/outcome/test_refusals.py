@@ -68,7 +68,7 @@ def test_a_403_after_a_challenge_does_not_accuse_the_password() -> None:
     ("code", "header", "named", "unnamed"),
     [
         (420, "Unsupported", "it does not have 100rel, which we required", "does not name the extension"),
-        (421, "Require", "it demands 100rel, which Callwright does not have", "does not name the extension"),
+        (421, "Require", "it demands 100rel, which our INVITE did not offer", "does not name the extension"),
         (415, "Accept", "it takes bodies of 100rel", "415 Unsupported Media Type."),
     ],
 )

@@ -379,7 +379,7 @@ def coming(phone: Phone, plan: AnswerPlan) -> asyncio.Future[CallOutcome]:
 @pytest.mark.parametrize(
     ("extra", "body", "status", "why"),
     [
-        (("Require: 100rel",), SDP, 420, "it requires 100rel, which Callwright does not have"),
+        (("Require: flying",), SDP, 420, "it requires flying, which Callwright does not have"),
         ((multipart(SDP, "required")[0],), multipart(SDP, "required")[1], 415, "application/isup"),
         (("Content-Type: application/xml",), "<x/>", 415, "its body is application/xml"),
     ],

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from callwright.outcome.call import CallOutcome, CapturedMessage
 from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import catalogue, command, event
 from callwright.scenario.document import load
@@ -72,6 +73,17 @@ def test_every_test_of_the_catalogue_passes_when_all_behave(name: str) -> None:
     assert _play_with_media(stage, name) == "passed"
 
 
+def _with_prack(call: CallOutcome) -> CallOutcome:
+    early = [
+        dataclasses.replace(reached, state=CallState.EARLY_MEDIA)
+        if reached.state is CallState.RINGING
+        else reached
+        for reached in call.states
+    ]
+    kept = CapturedMessage("PRACK", (("RAck", "1 1 INVITE"),))
+    return dataclasses.replace(call, states=tuple(early), reliable_codes=(183,), updates=1, messages=(kept,))
+
+
 def _play_with_media(stage: Stage, name: str) -> str:
     """The stage has no codecs and hears no digits: give each leg what a phone would have measured."""
     codecs = {"step.1.0": "PCMA", "step.2.0": "G722"}
@@ -88,6 +100,8 @@ def _play_with_media(stage: Stage, name: str) -> str:
                 received=received,
                 codec=codecs.get(address, "PCMA") if name.startswith("codec") else "PCMA",
             )
+            if name == "prack":
+                outcome = _with_prack(outcome)
             what = event.CallFinished(what.id, outcome)
         tell(what, after)
 

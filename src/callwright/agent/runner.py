@@ -333,6 +333,8 @@ class Runner:
             reject=order.reject,
             reject_reason=order.reject_reason or None,
             headers=order.headers,
+            prack=order.prack,
+            early_update=order.early_update,
             identifier=order.address,
         )
         if not self._playable(order.address, plan.media):
@@ -355,6 +357,9 @@ class Runner:
             talk_for=None,
             ring_for=_NEVER,
             follow=order.follow,
+            prack=order.prack,
+            early_update=order.early_update,
+            offer_by=order.offer_by,
             identifier=order.address,
             party=account.party,
             transport=Transport(order.transport.upper()) if order.transport else None,

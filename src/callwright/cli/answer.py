@@ -111,6 +111,8 @@ def answer(
         ),
     ] = 90,
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,
+    prack: flags.PrackOption = "offered",
+    early_update: flags.EarlyUpdateOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -135,6 +137,9 @@ def answer(
         host, port = split_host_port(listen)
     except ValueError as error:
         raise Refused(f"--listen: {error}", "For example: --listen 127.0.0.1:5070") from None
+    flags.check_prack(prack, early_update)
+    if early_update is not None and not early_media:
+        raise Refused("--early-update needs --early-media")
     playing = "echo" if echo else play
     if not no_media:
         flags.check_play(playing)
@@ -163,6 +168,8 @@ def answer(
         early_media=early_media,
         reject=reject,
         talk_for=for_,
+        prack=prack,
+        early_update=early_update,
     )
     watching = flags.Watching(trace_sip, hep)
     heard: list[str] = []  # of what came and was no call

@@ -84,6 +84,8 @@ def call(
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Follow a redirection (3xx).")] = False,
     late_offer: Annotated[bool, typer.Option("--late-offer", help="Send the INVITE without SDP.")] = False,
+    prack: flags.PrackOption = "offered",
+    early_update: flags.EarlyUpdateOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -106,6 +108,7 @@ def call(
     if password and not user:
         raise Refused("--password needs --user: a password belongs to somebody")
     _check_digits(dtmf)
+    flags.check_prack(prack, early_update)
     if not no_media:
         flags.check_play(play)
     config = flags.phone_config(
@@ -133,6 +136,8 @@ def call(
         ring_for=ring,
         follow=follow,
         late_offer=late_offer,
+        prack=prack,
+        early_update=early_update,
     )
     outcome, interrupted, lost = run_async(
         lambda stop: _place(

@@ -74,6 +74,24 @@ CodecOption = Annotated[
     ),
 ]
 
+PrackOption = Annotated[
+    str,
+    typer.Option(
+        "--prack",
+        metavar="no|offered|required",
+        help="Reliable provisionals (100rel): not supported, as the caller wishes, or not without.",
+    ),
+]
+EarlyUpdateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--early-update",
+        min=0,
+        metavar="SECONDS",
+        help="Offer anew by UPDATE this long after early media was agreed on, if not answered.",
+    ),
+]
+
 _TRANSPORTS = ("udp", "tcp", "tls")
 
 
@@ -137,6 +155,15 @@ def check_codecs(codecs: Sequence[str]) -> None:
             codec(name)
         except KeyError as error:
             raise Refused(f"--codec {name}: {error.args[0]}") from None
+
+
+def check_prack(prack: str, early_update: float | None) -> None:
+    from callwright.phone.plan import PRACK
+
+    if prack not in PRACK:
+        raise Refused(f"--prack is {', '.join(PRACK[:-1])} or {PRACK[-1]}, not {prack!r}")
+    if early_update is not None and prack == "no":
+        raise Refused("--early-update needs reliable provisionals: leave out --prack no")
 
 
 def check_play(play: str) -> None:

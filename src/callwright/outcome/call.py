@@ -198,6 +198,8 @@ class CallOutcome(AsJson):
     sip_reason: str | None = None  # reason phrase that came with sip_code
     authenticated: bool | None = None  # we answered a challenge of this call with credentials
     provisional_codes: tuple[int, ...] = ()
+    reliable_codes: tuple[int, ...] = ()  # provisionals that a PRACK acknowledged (RFC 3262)
+    updates: int | None = None  # UPDATEs of either side that were accepted (RFC 3311)
     states: tuple[StateReached, ...] = ()
     messages: tuple[CapturedMessage, ...] = ()
     caller_identity: str | None = None  # user part the peer showed us: P-Asserted-Identity, else From

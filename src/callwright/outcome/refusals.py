@@ -44,7 +44,7 @@ _NAMED = {
     ),
     421: (
         "Require",
-        "it demands {}, which Callwright does not have",
+        "it demands {}, which our INVITE did not offer",
         "it does not name the extension that it demands",
     ),
 }

@@ -65,7 +65,7 @@ from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["B2bua", "B2buaConfig"]
 
-_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "REGISTER")
+_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK", "REGISTER")
 _REMEMBERED_CALLS = 1_000
 _LONGEST_HELD = 8.0  # seconds that credentials are not looked at; a phone waits 32 for its answer (Timer F)
 _MOST_HELD = 20  # requests of one address
@@ -149,6 +149,7 @@ class B2bua:
                 allow=_METHODS,
                 accept=("*",),  # what a body is for is between the phones
                 answer_options=False,
+                supported=("100rel",),
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
                 hop_for=config.hop_for,

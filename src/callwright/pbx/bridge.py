@@ -33,6 +33,7 @@ from callwright.sip import events
 from callwright.sip.call import SDP, Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.endpoint import Endpoint
+from callwright.sip.glance import to_tag
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.multipart import described
@@ -42,6 +43,7 @@ from callwright.sip.uri import NameAddr
 
 __all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation", "Standing"]
 
+RELIABLE = "100rel"
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
 
@@ -127,6 +129,7 @@ class Leg:
     user: str
     final: Final | None = None
     canceled: bool = False
+    described: Response | None = None  # its last provisional with a body
 
 
 class Bridge:
@@ -161,7 +164,9 @@ class Bridge:
         self._finals: list[Final] = []
         self._callee: Call | None = None
         self._early_tag: str | None = None  # of the branch whose early description the caller has
-        self._offers = Renegotiation(path, self._other, self._carry, self.give_up)
+        self._owing: tuple[Leg, str] | None = None  # waits for the caller's PRACK with the answer
+        self._updatable: set[Call] = set()  # legs whose Allow has UPDATE
+        self._offers = Renegotiation(path, self._other, self._carry, self._takes_update, self.give_up)
         self._alarms: list[Alarm] = []
         caller.user_data = self
 
@@ -220,6 +225,9 @@ class Bridge:
         except NoMediaPath as error:
             self._finals.append(Final(503, f"Service Unavailable ({error.reason})"))
             return
+        headers = self.caller.request.headers
+        required = headers.has_option("require", RELIABLE)
+        supported = required or headers.has_option("supported", RELIABLE)
         call = self._host.endpoint.invite(
             binding.contact,
             local=invitation.local,
@@ -228,7 +236,8 @@ class Bridge:
             now=now,
             body=offer.body,
             content_type=offer.content_type,
-            headers=invitation.headers,
+            headers=(*([("Require", RELIABLE)] if required else ()), *invitation.headers),
+            supported=(RELIABLE,) if supported else (),
         )
         if binding.behind_nat:
             call.use_hop(hop)  # its Contact leads nowhere from here
@@ -260,7 +269,7 @@ class Bridge:
     def _carry(self, message: Request | Response, speaker: Call) -> Carried:
         """The body that `speaker` sent, as the other leg is to get it. Raises SdpError, NoMediaPath."""
         if speaker is self.caller:
-            callee = self._callee
+            callee = self._other(speaker)
             if callee is None:
                 return self._moved(message, LegSide.CALLER, self.caller.hop, self.caller.hop)
             return self._told(
@@ -325,6 +334,8 @@ class Bridge:
             case events.CallFailed():
                 self._drop_legs(now, [_reason(480, event.reason)])
                 self._conclude(now, "pbx", event.status, event.reason)
+            case events.ProvisionalConfirmed():
+                self._acknowledged(event)
             case events.CallConfirmed() if self._callee is not None and not self._has_offer:
                 self._late_answer(event, self._callee)
             case _:
@@ -369,6 +380,10 @@ class Bridge:
             return
         now, response = event.at, event.response
         self.rang = True
+        if response.headers.has_option("allow", "update"):
+            self._updatable.add(leg.call)
+        if response.body:
+            leg.described = response
         if self.record.ringing_at is None:
             self.record.ringing_at = now
             self._host.tell(CallRinging(now, self.record))
@@ -378,14 +393,26 @@ class Bridge:
         # One dialog towards the caller takes one answer (RFC 3261 13.2.1), so early media passes only where
         # no other branch can answer differently.
         alone = len(self._ringing) == 1 and self._early_tag in (None, event.to_tag)
+        reliable = event.reliable or self.caller.request.headers.has_option("require", RELIABLE)
+        if reliable and self._attempts:
+            alone = False  # what is told reliably holds, and somebody else may answer
+        if event.owed and not alone:
+            self._leg_failed(leg, Final(500, "Server Internal Error (several phones offer at once)"), now)
+            leg.call.cancel(now=now)
+            return
         if response.body and alone:
             try:
-                body = self._moved(response, LegSide.CALLEE, leg.call.hop, self.caller.hop)
+                if reliable:
+                    body = self._carry(response, leg.call)
+                else:
+                    body = self._moved(response, LegSide.CALLEE, leg.call.hop, self.caller.hop)
             except (SdpError, NoMediaPath):
                 body = NOTHING  # what matters is the answer
             else:
                 self._early_tag = event.to_tag
                 self._path.settle()
+        if event.owed:
+            self._owing = (leg, event.to_tag)
         self.caller.ring(
             event.status,
             now=now,
@@ -393,7 +420,23 @@ class Bridge:
             content_type=body.content_type,
             reason=event.reason or None,
             headers=passing(response.headers),
+            reliable=reliable,
         )
+
+    def _acknowledged(self, event: events.ProvisionalConfirmed) -> None:
+        """The caller's PRACK. Ours left by itself, but where it is to bring the answer."""
+        if self._owing is None:
+            return
+        (leg, tag), self._owing = self._owing, None
+        try:
+            body = self._carry(event.request, self.caller)
+        except (SdpError, NoMediaPath) as error:
+            self._leg_failed(leg, Final(488, f"Not Acceptable Here ({error})"), event.at)
+            leg.call.cancel(now=event.at)
+            return
+        leg.call.prack(body.body, to_tag=tag, now=event.at, content_type=body.content_type)
+        self._offers.told(leg.call, body.description)
+        self._path.settle()
 
     def _answered(self, event: events.CallAnswered, leg: Leg) -> None:
         now, response = event.at, event.response
@@ -402,7 +445,7 @@ class Bridge:
             leg.call.hangup(now=now, headers=[ELSEWHERE])
             return
         try:
-            body = self._carry(response, leg.call)
+            body = self._description(response, leg)
         except (SdpError, NoMediaPath) as error:
             leg.call.hangup(now=now, headers=[_reason(488, "the session description cannot be used")])
             self._leg_failed(leg, Final(502, f"Bad Gateway ({error})"), now)
@@ -419,7 +462,7 @@ class Bridge:
 
     def pick_up(self, callee: Call, now: float, *, user: str) -> bool:
         """Join a call that is up with the caller, in place of whoever rings; False: it is too late."""
-        if self.over or self._callee is not None or not self._has_offer:
+        if self.over or self._callee is not None or not self._has_offer or self.caller.agreed:
             return False
         self._attempts.clear()
         if self._giving_up is not None:
@@ -466,7 +509,8 @@ class Bridge:
             return
         record.answered_at, record.status, record.reason = now, 200, "OK"
         self._host.tell(CallConnected(now, record))
-        self._offers.told(self.caller, body.description)
+        if body.description:
+            self._offers.told(self.caller, body.description)
         if self._has_offer:
             self._path.settle()
         # Without an offer in the INVITE the answer comes in the caller's ACK, and goes on in ours.
@@ -503,6 +547,17 @@ class Bridge:
         self._joining = None
         self._path.settle()
 
+    def _description(self, response: Response, leg: Leg) -> Carried:
+        """What the 2xx of a leg says of its media to the caller: nothing, where a reliable provisional of it
+        has. Raises SdpError, also where the caller has agreed with another phone, and NoMediaPath."""
+        if response.headers.has_option("allow", "update"):
+            self._updatable.add(leg.call)
+        if self._standing is not None or not self.caller.agreed:
+            return self._carry(response if response.body else leg.described or response, leg.call)
+        if self._early_tag == to_tag(response.headers):
+            return NOTHING
+        raise SdpError("the caller has agreed with another phone")
+
     def _late_answer(self, event: events.CallConfirmed, callee: Call) -> None:
         try:
             body = self._carry(event.request, self.caller)
@@ -511,6 +566,8 @@ class Bridge:
             self.give_up(488, str(error), event.at)
             return
         callee.acknowledge(body.body, now=event.at, content_type=body.content_type)
+        if not body.body:
+            return  # the answer came in a PRACK
         self._offers.told(callee, body.description)
         self._path.settle()
 
@@ -567,7 +624,16 @@ class Bridge:
     # -- while it is up
 
     def _other(self, call: Call) -> Call | None:
-        return self._callee if call is self.caller else self.caller
+        if call is not self.caller:
+            return self.caller
+        if self._callee is None and len(self._ringing) == 1:
+            return self._ringing[0].call  # an early dialog
+        return self._callee
+
+    def _takes_update(self, call: Call) -> bool:
+        if call is self.caller:
+            return call.request.headers.has_option("allow", "update")
+        return call in self._updatable
 
     def _request(self, event: events.RequestReceived, call: Call) -> None:
         """INFO, MESSAGE, OPTIONS within the call."""
@@ -577,8 +643,6 @@ class Bridge:
             self._host.endpoint.respond(event.transaction, 483, now=now)
             return
         other = self._other(call)
-        if other is None and len(self._ringing) == 1:
-            other = self._ringing[0].call  # an early dialog
         handle = None
         if other is not None:
             handle = other.send(

@@ -1,4 +1,4 @@
-"""re-INVITEs through a bridge: an offer on one leg is made on the other, its answer brought back.
+"""re-INVITEs and UPDATEs through a bridge: an offer on one leg is made on the other, its answer brought back.
 
 One at a time: while one is on its way through, another from either side gets 491 (RFC 3261 14.2), also when
 both sides offered at once. What cannot be completed is undone, so that no side is left with a description
@@ -25,10 +25,11 @@ OfferEvent = events.OfferReceived | events.OfferAnswered | events.OfferConfirmed
 
 
 class Renegotiation:
-    """The offers of one bridged call after its answer.
+    """The further offers of one bridged call; before its answer they come in UPDATE and PRACK (RFC 3311).
 
     `other_of(call)` is the other leg, `carry(message, call)` the body that `call` sent as the other is to get
-    it, `give_up(status, reason, now)` ends a call that cannot be saved.
+    it, `updates(call)` whether that leg takes UPDATE, `give_up(status, reason, now)` ends a call that cannot
+    be saved.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Renegotiation:
         path: MediaPath,
         other_of: Callable[[Call], Call | None],
         carry: Callable[[Request | Response, Call], Carried],
+        updates: Callable[[Call], bool],
         give_up: Callable[[int, str, float], None],
     ) -> None:
         self._path = path
         self._other_of = other_of
         self._carry = carry
+        self._updates = updates
         self._give_up = give_up
         self._offerer: Call | None = None  # whose re-INVITE is on its way through
         self._late = False  # it had no offer: the other leg's 2xx brings it
@@ -76,7 +79,9 @@ class Renegotiation:
         if left < 0:
             call.refuse_offer(483, now=now)
             return
-        if other is None or not other.confirmed or self._offerer is not None or self._restored is not None:
+        early = request.method != "INVITE" and other is not None and other.waits_for_final
+        free = other is not None and (early or other.confirmed)
+        if other is None or not free or self._offerer is not None or self._restored is not None:
             call.refuse_offer(491, now=now)
             return
         try:
@@ -87,7 +92,9 @@ class Renegotiation:
         except NoMediaPath as error:
             call.refuse_offer(500, now=now, reason=f"Server Internal Error ({error.reason})")
             return
-        if not other.reinvite(
+        # A PRACK of ours left long ago: what one of theirs offers goes on in an UPDATE.
+        by_update = early or (request.method == "UPDATE" and self._updates(other))
+        if not (other.update if by_update else other.reinvite)(
             body.body, now=now, content_type=body.content_type, headers=onward(request.headers, left)
         ):
             self._path.revert()

@@ -66,6 +66,8 @@ class PhoneCall:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_by_peer = False
         self._reoffers_left = 0
+        self._offered_by = "INVITE"  # the method of our last further offer
+        self._offer_in = ""  # the method of the peer's last further offer
         self._hanging_up = False
         self._concluding = False
 
@@ -158,14 +160,18 @@ class PhoneCall:
                     self.facts.sip_code, self.facts.sip_reason = 487, "Request Terminated"
                 self._conclude(EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL)
             case events.OfferReceived(request=request):
-                self.facts.hear_within(request)
+                self._offer_in = request.method
+                if request.method != "PRACK":  # that one has been heard
+                    self.facts.hear_within(request)
                 self._offered(described(request.headers, request.body), now)
             case events.OfferConfirmed(request=request):
                 self.facts.hear_within(request)
                 self._offer_confirmed(described(request.headers, request.body), now)
             case events.OfferAnswered(response=response):
+                self.facts.updates += response.headers.cseq.method == "UPDATE"
                 self._offer_answered(described(response.headers, response.body), now)
             case events.RequestAnswered(request=request):
+                self.facts.updates += request.method == "UPDATE"
                 self.facts.hear_within(request)
             case events.ResponseDiscarded(handle=handle, status=status, fault=fault):
                 method = "INVITE" if handle is None else handle.method
@@ -175,6 +181,9 @@ class PhoneCall:
                     self.facts.remark(f"A {status} to our {method} came and could not be used: {fault}.")
             case events.OfferFailed(retry_after=retry_after):
                 self._reoffers_left -= 1
+                if retry_after is None and self._offered_by == "UPDATE":
+                    said = event.reason if event.status is None else f"{event.status} {event.reason}"
+                    self.facts.remark(f"Our UPDATE came to nothing: {said.rstrip()}.")
                 if retry_after is not None and self._reoffers_left > 0:
                     self._later(retry_after, self._reoffer)
             case events.RequestReceived(transaction=transaction, request=request):
@@ -258,15 +267,29 @@ class PhoneCall:
         if self.sip is None or self.audio.ours is None or self._concluding or self._hanging_up:
             return
         description = self.audio.next_offer()
-        if self.sip.reinvite(description.serialize(), now=self.line.now()):
+        by_update = not self.answered or self.plan.offer_by == "update"
+        self._offered_by = "UPDATE" if by_update else "INVITE"
+        send = self.sip.update if by_update else self.sip.reinvite
+        if send(description.serialize(), now=self.line.now()):
             self.audio.ours = description
             self.line.drain()
         elif self._reoffers_left > 0:
             self._reoffers_left -= 1
             self._later(0.5, self._reoffer)
 
+    def _update_early(self) -> None:
+        """Offer the same once more before the answer (RFC 3311 section 5.1)."""
+        if not self.answered:
+            self._reoffers_left = _REOFFER_TRIES
+            self._reoffer()
+
+    @property
+    def _may_send(self) -> bool:
+        """A caller sends no audio before the answer."""
+        return self.answered or self.direction is Direction.INCOMING
+
     def _offer_answered(self, body: bytes, now: float) -> None:
-        if self.take_answer(body, sending=True):
+        if self.take_answer(body, sending=self._may_send):
             if self.audio.held:
                 self.facts.reach(CallState.HELD, now)
             elif any(reached.state is CallState.HELD for reached in self.facts.states):
@@ -315,8 +338,9 @@ class PhoneCall:
             self.sip.refuse_offer(488, now=now, headers=(not_permitted(self.audio.host),))
             return
         self.audio.ours = ours
-        self.sip.accept_offer(ours.serialize(), now=now)
-        self.start_media(negotiated, sending=True)
+        if self.sip.accept_offer(ours.serialize(), now=now) and self._offer_in == "UPDATE":
+            self.facts.updates += 1
+        self.start_media(negotiated, sending=self._may_send)
         self._note_hold_by_peer(negotiated, now)
 
     def _note_hold_by_peer(self, negotiated: Negotiated, now: float) -> None:

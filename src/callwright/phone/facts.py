@@ -29,6 +29,8 @@ class CallFacts:
     states: list[StateReached] = field(default_factory=list)
     messages: list[CapturedMessage] = field(default_factory=list)
     provisionals: list[int] = field(default_factory=list)
+    reliable: list[int] = field(default_factory=list)  # those that a PRACK acknowledged
+    updates: int = 0  # requests UPDATE of either side that were answered 2xx
     sip_code: int | None = None
     sip_reason: str | None = None
     user_agent: str | None = None

@@ -44,6 +44,8 @@ class IncomingCall(PhoneCall):
         sip.user_data = self
         self._request = request
         self._agreed: Negotiated | None = None
+        self._reliably = False  # provisionals, with PRACK
+        self._answer_waits = False
         if credentials is not None:
             sip.authenticate(credentials)
         if contact_of(request) is None:
@@ -55,6 +57,8 @@ class IncomingCall(PhoneCall):
         """Carry out the plan; apart from the constructor so that whoever listens can be attached before."""
         now = self.line.now()
         self.facts.reach(CallState.INCOMING, now)
+        if not self._agree_on_prack():
+            return
         if self.plan.reject is not None and self.plan.answer_after <= 0 and self.plan.ring_after < 0:
             self._reject()
             return
@@ -113,6 +117,21 @@ class IncomingCall(PhoneCall):
         self.facts.reach(CallState.FAILED, now, status)
         self._conclude(EndedBy.LOCAL)
 
+    def _agree_on_prack(self) -> bool:
+        """Whether provisionals may be as the plan and the caller want them; False: the call was refused."""
+        headers = self._request.headers
+        required = headers.has_option("require", "100rel")
+        self._reliably = required or headers.has_option("supported", "100rel")
+        if self.plan.prack == "no" and required:
+            self._refuse(420, None, None, None, (("Unsupported", "100rel"),))
+            return False
+        if self.plan.prack == "required" and not self._reliably:
+            why = "it does not support 100rel, which was required of it"
+            self._refuse(421, None, Failure.REFUSED, why, (("Require", "100rel"),))
+            return False
+        self._reliably = required or (self._reliably and self.plan.prack == "required")
+        return True
+
     def _agree(self, now: float) -> bool:
         """Prepare the answer to the offer, or our own offer when there is none; False: it was refused."""
         assert self.sip is not None
@@ -160,7 +179,7 @@ class IncomingCall(PhoneCall):
             return
         now = self.line.now()
         body = self.audio.ours.serialize() if status == 183 and self.audio.ours is not None else b""
-        self.sip.ring(status, now=now, body=body, headers=self.plan.headers)
+        self.sip.ring(status, now=now, body=body, headers=self.plan.headers, reliable=self._reliably)
         self.facts.ring(now)
         self.facts.provisionals.append(status)
         self.facts.reach(CallState.EARLY_MEDIA if body else CallState.RINGING, now, status)
@@ -173,8 +192,15 @@ class IncomingCall(PhoneCall):
             return
         assert self.audio.ours is not None
         now = self.line.now()
-        if not self.sip.answer(self.audio.ours.serialize(), now=now, headers=self.plan.headers):
+        body = b"" if self.sip.agreed else self.audio.ours.serialize()
+        if not self.sip.answer(body, now=now, headers=self.plan.headers):
             return
+        self._answer_waits = not self.sip.established  # for the PRACK to our early description
+        if not self._answer_waits:
+            self._has_answered(now)
+
+    def _has_answered(self, now: float) -> None:
+        """The 200 is on its way."""
         self.facts.answered_at = now
         self.facts.sip_code, self.facts.sip_reason = 200, "OK"
         self.facts.reach(CallState.ANSWERED, now, 200)
@@ -184,8 +210,27 @@ class IncomingCall(PhoneCall):
             self._note_hold_by_peer(self._agreed, now)
         self.line.drain()
 
+    def _acknowledged(self, event: events.ProvisionalConfirmed) -> None:
+        """A PRACK came: with the answer, where we had offered; and a 200 of ours may have waited for it."""
+        self.facts.hear_within(event.request)
+        self.facts.reliable.append(event.status)
+        body = described(event.request.headers, event.request.body)
+        if self._agreed is None and self.audio.negotiated is None and event.status == 183:
+            if not body:
+                self.facts.remark("The PRACK had no answer to our offer (RFC 3262 section 5).")
+            elif not self.take_answer(body, sending=True):
+                self.hangup()
+                return
+        if event.status == 183 and self.plan.early_update is not None:
+            self._later(self.plan.early_update, self._update_early)
+        if self._answer_waits and self.sip is not None and self.sip.established:
+            self._answer_waits = False
+            self._has_answered(event.at)
+
     def on_event(self, event: events.Event) -> None:
         match event:
+            case events.ProvisionalConfirmed():
+                self._acknowledged(event)
             case events.CallConfirmed(request=request):
                 self.facts.hear_within(request)
                 self._confirmed(described(request.headers, request.body), event.at)
@@ -205,6 +250,8 @@ class IncomingCall(PhoneCall):
         self.talk(self.plan.talk_for, self.plan.hold_at, self.plan.hold_for)
 
     def _failed(self, event: events.CallFailed, now: float) -> None:
+        if event.status == 504:  # no PRACK came
+            self.facts.sip_code, self.facts.sip_reason = 504, None
         self.facts.reach(CallState.FAILED, now, event.status)
         self.facts.fail(Failure.UNREACHABLE, event.reason)
         self._conclude(EndedBy.NETWORK)

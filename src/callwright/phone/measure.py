@@ -87,6 +87,8 @@ def call_outcome(
         failure_detail=facts.failure_detail,
         authenticated=(sip.timeline.authorized_at is not None) if sip and account else None,
         provisional_codes=tuple(facts.provisionals),
+        reliable_codes=tuple(facts.reliable),
+        updates=facts.updates,
         states=tuple(facts.states),
         messages=tuple(facts.messages),
         caller_identity=facts.caller_identity,

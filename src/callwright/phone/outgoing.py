@@ -24,6 +24,7 @@ from callwright.phone.turns import Turns
 from callwright.policy.destination import Target
 from callwright.sip import events
 from callwright.sip.dialog import contact_of
+from callwright.sip.glance import to_tag
 from callwright.sip.message import Response
 from callwright.sip.multipart import demanded, described
 from callwright.sip.transport import Hop, PermittedHop
@@ -58,6 +59,7 @@ class OutgoingCall(PhoneCall):
         self._targets: tuple[Target, ...] = ()  # whose caps the next INVITE counts for
         self._at_gate: asyncio.Task[None] | None = None
         self._sent = False  # an INVITE along this way
+        self._settled: str | None = None  # the To tag of who answered our offer in a reliable provisional
         self._spawn(self._place())
 
     def hangup(self, failure: Failure | None = None, detail: str | None = None) -> None:
@@ -149,9 +151,10 @@ class OutgoingCall(PhoneCall):
             hop=hop,
             now=now,
             body=body,
-            headers=self.plan.headers,
+            headers=(*_required(self.plan.prack), *self.plan.headers),
             route=route_to(self.plan.proxy),
             credentials=account.credentials if account else None,
+            supported=() if self.plan.prack == "no" else None,
         )
         self.sip.user_data = self
         self.facts.reach(CallState.CALLING, now)
@@ -181,6 +184,9 @@ class OutgoingCall(PhoneCall):
         match event:
             case events.CallProgressed():
                 self._progressed(event)
+            case events.ProvisionalUnconfirmed(status=status, reason=reason):
+                said = f"refused with {status} {reason}" if status is not None else f"not answered: {reason}"
+                self.facts.remark(f"Our PRACK was {said}".rstrip() + ".")
             case events.CallAnswered():
                 self._spawn(self._answered(event))
             case events.CallRedirected():
@@ -197,12 +203,41 @@ class OutgoingCall(PhoneCall):
             return
         self.facts.ring(now)
         sdp = described(event.response.headers, event.response.body)
+        if event.reliable:
+            self.facts.reliable.append(status)
+        if event.owed:
+            self._answer_early(event, sdp)
+            return
         if not sdp or self.plan.late_offer:
             self.facts.reach(CallState.RINGING, now, status)
             return
         self.facts.reach(CallState.EARLY_MEDIA, now, status)
         if self.facts.early_media_at is None and self.take_answer(sdp, sending=False):
             self.facts.early_media_at = now
+            if event.reliable:
+                self._settle_early(event.to_tag)
+
+    def _settle_early(self, tag: str) -> None:
+        """Offer and answer are through before the 200 (RFC 3262): what that still describes is not read."""
+        self._settled = tag
+        if self.plan.early_update is not None:
+            self._later(self.plan.early_update, self._update_early)
+
+    def _answer_early(self, event: events.CallProgressed, sdp: bytes) -> None:
+        """The offer came in a reliable provisional; its answer goes in the PRACK (RFC 3262 section 5)."""
+        assert self.sip is not None
+        self.facts.reach(CallState.EARLY_MEDIA if sdp else CallState.RINGING, event.at, event.status)
+        if sdp:
+            usable, body = self._answer_offer(sdp, sending=False)
+            if not usable:
+                self.hangup()
+                return
+            self.facts.early_media_at = event.at
+            self._settle_early(event.to_tag)
+        else:
+            body = b""
+        self.sip.prack(body, to_tag=event.to_tag, now=self.line.now())
+        self.line.drain()
 
     async def _answered(self, event: events.CallAnswered) -> None:
         now = event.at
@@ -220,7 +255,10 @@ class OutgoingCall(PhoneCall):
         body = b""
         usable = True
         sdp = described(event.response.headers, event.response.body)
-        if self.plan.late_offer:
+        settled = self._settled is not None and self._settled == to_tag(event.response.headers)
+        if settled and self.audio.negotiated is not None:
+            usable = self.start_media(self.audio.negotiated, sending=True)
+        elif self.plan.late_offer:
             usable, body = self._answer_offer(sdp)
         elif sdp:
             usable = self.take_answer(sdp, sending=True)
@@ -254,12 +292,12 @@ class OutgoingCall(PhoneCall):
                 f"The answer demands that we understand {', '.join(unknown)} (handling=required); we do not."
             )
 
-    def _answer_offer(self, body: bytes) -> tuple[bool, bytes]:
-        """Our answer for the ACK to the offer in a 2xx (RFC 3264, late offer)."""
+    def _answer_offer(self, body: bytes, *, sending: bool = True) -> tuple[bool, bytes]:
+        """Our answer for the ACK to the offer in a 2xx (RFC 3264, late offer), or for a PRACK."""
         agreed = self.understood(self.audio.answer, body)
         if agreed is None or self.audio.ours is None:
             return False, b""
-        return self.start_media(agreed, sending=True), self.audio.ours.serialize()
+        return self.start_media(agreed, sending=sending), self.audio.ours.serialize()
 
     def _redirected(self, event: events.CallRedirected) -> None:
         self.facts.hear(event.response)
@@ -294,6 +332,10 @@ class OutgoingCall(PhoneCall):
     @property
     def _hop(self) -> Hop | None:
         return self.sip.hop if self.sip is not None else None
+
+
+def _required(prack: str) -> tuple[tuple[str, str], ...]:
+    return (("Require", "100rel"),) if prack == "required" else ()
 
 
 def _leave(leave: Callable[[], None], _: object) -> None:

@@ -97,6 +97,7 @@ class Phone:
                 advertise_port=advertise_port,
                 answer_options=config.answer_options,
                 accept_calls=True,
+                supported=("100rel",),
                 hop_for=lambda uri, along: self.router.hop_for(uri, along),
                 keep_wills=guard is not None,
             ),

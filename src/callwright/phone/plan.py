@@ -10,6 +10,8 @@ from callwright.sip.digest import Credentials
 from callwright.sip.transport import Transport
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
+PRACK = ("no", "offered", "required")
+"""Reliable provisionals (RFC 3262): not supported; where the caller requires them; or not without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ class CallPlan:
     hold_at: float | None = None  # seconds from the answer
     hold_for: float = 2.0
     transport: Transport | None = None  # None: the phone's
+    prack: str = "offered"  # see PRACK
+    early_update: float | None = None  # UPDATE so long after early media was agreed on, if not answered
+    offer_by: str = "reinvite"  # or "update": how hold and resume are offered
     identifier: str = ""  # step.S.A of a test, empty on the command line
     party: str | None = None
 
@@ -94,5 +99,8 @@ class AnswerPlan:
     hold_at: float | None = None
     hold_for: float = 2.0
     headers: tuple[tuple[str, str], ...] = ()
+    prack: str = "offered"  # see PRACK
+    early_update: float | None = None  # UPDATE so long after the PRACK of early media, if not answered
+    offer_by: str = "reinvite"  # or "update": how hold and resume are offered
     identifier: str = ""
     party: str | None = None

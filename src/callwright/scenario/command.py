@@ -62,6 +62,8 @@ class TakeCall:
     media: bool
     record: bool
     headers: Headers = ()
+    prack: str = "offered"
+    early_update: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class PlaceCall:
     media: bool
     record: bool
     headers: Headers = ()
+    prack: str = "offered"
+    early_update: float | None = None
+    offer_by: str = "reinvite"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,13 @@ METRICS = _table(
     Metric("caller_name", "word", lambda c: c.caller_name, "display name of the caller as it was received"),
     Metric("user_agent", "word", lambda o: o.user_agent, "User-Agent or Server of the peer", _ANY),
     Metric("early_media", "flag", lambda c: c.early_media, "whether audio came before the answer"),
+    Metric(
+        "reliable_provisionals",
+        "number",
+        lambda c: len(c.reliable_codes),
+        "provisional responses that a PRACK acknowledged (RFC 3262)",
+    ),
+    Metric("updates", "number", lambda c: c.updates, "UPDATEs that were accepted, of either side (RFC 3311)"),
     Metric("ended_by", "choice", lambda c: c.ended_by, "who ended the call", _CALL, tuple(EndedBy)),
     Metric("failure", "choice", lambda o: o.failure, "why it did not succeed", _ANY, tuple(Failure)),
     Metric("verdict", "choice", lambda o: o.verdict, "verdict of the call itself", _ANY, tuple(Verdict)),

@@ -18,6 +18,8 @@ from callwright.sip.headers import Unfit, unfit
 
 CODECS = ("PCMU", "PCMA", "G722", "opus")
 SOUNDS = ("speech", "tone", "silence")
+PRACK = ("no", "offered", "required")
+OFFER_BY = ("reinvite", "update")
 TRANSPORTS = ("udp", "tcp", "tls")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 

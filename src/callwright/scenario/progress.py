@@ -247,6 +247,8 @@ class AcceptProgress(Progress):
                 action.media,
                 action.record,
                 action.headers,
+                action.prack,
+                action.early_update,
             )
         )
 
@@ -317,6 +319,9 @@ class CallProgress(Progress):
                 action.media,
                 action.record,
                 action.headers,
+                action.prack,
+                action.early_update,
+                action.offer_by,
             )
         )
         if action.cancel_after is not None:

@@ -160,6 +160,8 @@ _WORDS: dict[str, _Words] = {
     "caller_name": lambda s, v: f"{_us(s)} saw {v} as the caller's name",
     "user_agent": lambda s, v: f"{_them(s)} says that it is {v}",
     "early_media": lambda s, v: f"{'Audio' if v == 'yes' else 'No audio'} came to {_us(s)} before the answer",
+    "reliable_provisionals": lambda s, v: f"{_call(s)} had {v} provisional responses with a PRACK",
+    "updates": lambda s, v: f"{_call(s)} had {v} accepted UPDATEs",
     "ended_by": lambda s, v: f"{_call(s)} was ended by {_ENDERS.get(v, v) or _them(s)}",
     "failure": lambda s, _: happened(s),
     "verdict": lambda s, v: s.reason.rstrip(".") or f"The verdict was {v}",

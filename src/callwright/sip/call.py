@@ -393,6 +393,12 @@ class Call:
         return self.state is CallState.CONFIRMED
 
     @property
+    def agreed(self) -> bool:
+        """True once the first offer has its answer in messages that cannot be lost: no further description
+        belongs to the INVITE (RFC 6337 2.2)."""
+        return self.dialog is not None and self.dialog.agreed
+
+    @property
     def waits_for_final(self) -> bool:
         """True while the INVITE that made the call has no final response, and is not given up."""
         return self.state in (CallState.CALLING, CallState.PROCEEDING, CallState.EARLY)

@@ -136,9 +136,11 @@ class Endpoint:
         route: Sequence[str] = (),
         credentials: Credentials | None = None,
         call_id: str | None = None,
+        supported: Sequence[str] | None = None,
     ) -> Call:
         """Call `target` over `hop`. `remote` is To, by default the target; `route` are Route values
-        (`<sip:proxy;lr>`); without a body the offer is left to the callee (late offer)."""
+        (`<sip:proxy;lr>`); without a body the offer is left to the callee (late offer). `supported`: the
+        option tags of this call, by default the endpoint's."""
         agent = self._agent
         uri = _target(target)
         local = replace(local, uri=local.uri.escaped())
@@ -159,6 +161,7 @@ class Endpoint:
             headers=headers,
             body=body,
             content_type=content_type,
+            supported=None if supported is None else ", ".join(supported),
         )
         call = OutboundCall(agent, request, hop, tag, credentials, now)
         call.start(branch, now)

@@ -99,11 +99,12 @@ class CallProgressed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProvisionalConfirmed(Event):
-    """A PRACK to a reliable provisional of ours. Its body is the answer where that one had our offer; another
-    offer in it comes as OfferReceived."""
+    """A PRACK to a reliable provisional of ours, of that `status`. Its body is the answer where that one had
+    our offer; another offer in it comes as OfferReceived."""
 
     call: Call
     request: Request
+    status: int
 
 
 @dataclass(frozen=True, slots=True)

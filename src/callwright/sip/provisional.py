@@ -90,6 +90,7 @@ class Provisionals:
             agent.reply(transaction, 481, now)
             return
         self.stop(keep=True)
+        status = self._open[1].status
         self._open = None
         answers, self._offered = self._offered, False
         dialog, body = call.dialog, request.body
@@ -97,13 +98,13 @@ class Provisionals:
             call.agree(bool(body))
         again = bool(body) and not answers
         if again and dialog is not None and dialog.agreed:
-            agent.emit(ProvisionalConfirmed(now, call, request))
+            agent.emit(ProvisionalConfirmed(now, call, request, status))
             call.modification.receive(transaction, now)
         elif again:
             agent.reply(transaction, 488, now, reason="Offer Before an Answer")
         else:
             agent.reply(transaction, 200, now)
-            agent.emit(ProvisionalConfirmed(now, call, request))
+            agent.emit(ProvisionalConfirmed(now, call, request, status))
         self._go_on(now)
 
     def stop(self, *, keep: bool = False) -> None:

@@ -152,8 +152,11 @@ class UserAgent:
         headers: HeaderPairs = (),
         body: bytes = b"",
         content_type: str | None = None,
+        supported: str | None = None,
     ) -> Request:
         """A request with all that 8.1.1 demands. The user's `headers` win over ours of the same name."""
+        if supported is None:
+            supported = self.supported
         given = list(headers)
         taken = {header_key(name) for name, _ in given}
         fields = [
@@ -172,8 +175,8 @@ class UserAgent:
             fields.append(("Contact", contact))
         if method in ("INVITE", "OPTIONS") and "allow" not in taken:
             fields.append(("Allow", self.allow))
-        if self.supported and method in ("INVITE", "OPTIONS", "REGISTER") and "supported" not in taken:
-            fields.append(("Supported", self.supported))
+        if supported and method in ("INVITE", "OPTIONS", "REGISTER") and "supported" not in taken:
+            fields.append(("Supported", supported))
         if "user-agent" not in taken:
             fields.append(("User-Agent", self.config.user_agent))
         fields.extend(given)

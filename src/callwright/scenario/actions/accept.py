@@ -6,10 +6,12 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from callwright.scenario.actions.action import Action
-from callwright.scenario.actions.engine import Unfit, unfit_for_load
+from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_update
 from callwright.scenario.parameter import (
     CODECS,
+    PRACK,
     Boolean,
+    Choice,
     Codecs,
     Digits,
     Duration,
@@ -79,6 +81,16 @@ class Accept(Action):
         default=90.0,
     )
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
+    prack: str = parameter(
+        Choice(PRACK, "use of PRACK"),
+        "Reliable provisionals (RFC 3262): refused, sent where the caller requires them, or not without.",
+        default="offered",
+    )
+    early_update: float | None = parameter(
+        Duration(0, 600),
+        "With `early_media`: offer anew by UPDATE (RFC 3311) so long after its PRACK, if not answered.",
+        default=None,
+    )
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()
     )
@@ -95,4 +107,9 @@ class Accept(Action):
         return bool(self.load)
 
     def unfit(self, given: Collection[str]) -> list[Unfit]:
-        return unfit_for_load(self.kind, vars(self), given) if self.is_load else []
+        if self.is_load:
+            return unfit_for_load(self.kind, vars(self), given)
+        found = unfit_to_update(vars(self))
+        if self.early_update is not None and not self.early_media:
+            found.append(Unfit("early_update", "early_update needs early media: write early_media: yes."))
+        return found

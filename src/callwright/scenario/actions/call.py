@@ -13,9 +13,12 @@ from callwright.scenario.actions.engine import (
     Unfit,
     too_much_for_softphones,
     unfit_for_load,
+    unfit_to_update,
 )
 from callwright.scenario.parameter import (
     CODECS,
+    OFFER_BY,
+    PRACK,
     TRANSPORTS,
     Boolean,
     Choice,
@@ -99,6 +102,21 @@ class Call(Action):
     transport: str = parameter(
         Choice(TRANSPORTS, "transport"), "Transport of the call.", default="", default_text="the party's"
     )
+    prack: str = parameter(
+        Choice(PRACK, "use of PRACK"),
+        "Reliable provisionals (RFC 3262): 100rel not supported, supported, or required.",
+        default="offered",
+    )
+    early_update: float | None = parameter(
+        Duration(0, 600),
+        "Offer anew by UPDATE (RFC 3311) so long after early media was agreed on, if not answered.",
+        default=None,
+    )
+    offer_by: str = parameter(
+        Choice(OFFER_BY, "request that offers anew"),
+        "How `hold` and `resume` are offered: re-INVITE, or UPDATE (RFC 3311).",
+        default="reinvite",
+    )
     follow: bool = parameter(Boolean(), "Whether to follow a redirection (3xx).", default=False)
     media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)
     min_mos: float = parameter(Mos(), "Lowest MOS at which the call passes.", default=3.5)
@@ -148,7 +166,7 @@ class Call(Action):
         if self.ramp is not None:
             return [Unfit("load", "A ramp is placed by the load engine only. Leave out load: no.", ("yes",))]
         if not too_much_for_softphones(self.call_rate, self.max_total_calls):
-            return []
+            return unfit_to_update(vars(self))
         message = (
             f"{self.max_total_calls} calls at {self.call_rate:g} a second are more than a softphone keeps "
             f"({MOST_RATE:g} a second, {MOST_CALLS} in all). Leave out load: no, or ask for less."

@@ -32,6 +32,13 @@ def too_much_for_softphones(call_rate: float, max_total_calls: int) -> bool:
     return min(call_rate, max_total_calls) > MOST_RATE or max_total_calls > MOST_CALLS
 
 
+def unfit_to_update(values: Mapping[str, Any]) -> list[Unfit]:
+    """UPDATE before the answer needs PRACK: RFC 3311 section 5.1."""
+    if values["early_update"] is None or values["prack"] != "no":
+        return []
+    return [Unfit("prack", "early_update needs reliable provisionals: leave out prack: no.", ("offered",))]
+
+
 def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str]) -> list[Unfit]:
     """What of a `call` or an `accept` the engine cannot do, a sentence each."""
     found = []
@@ -41,6 +48,10 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
 
     if values["dtmf"]:
         refuse("dtmf", "the load engine sends no digits. Leave it out.")
+    if values["prack"] != "offered":
+        refuse("prack", "the load engine neither sends nor acknowledges reliable provisionals.", ("offered",))
+    if values["early_update"] is not None:
+        refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
     codecs = values["codecs"]
     if "codecs" in given and codecs != CODECS[:3] and (len(codecs) != 1 or codecs[0] not in LOAD_CODECS):
         refuse("codecs", f"the load engine sends one of {', '.join(LOAD_CODECS)}. Write one.", LOAD_CODECS)

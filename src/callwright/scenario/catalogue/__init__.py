@@ -20,6 +20,7 @@ NAMES = (
     "hold_resume",
     "codec_negotiation",
     "caller_identity",
+    "prack",
     "load",
 )
 
