@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from callwright.net.tls import TlsSettings
 from callwright.outcome.terms import Blame, Verdict
 from callwright.phone.permission import Permission
 from callwright.policy.destination import Purpose, Rules
+from callwright.probe.path import Steps
 from callwright.probe.prober import Prober
 from callwright.probe.stamp import Reflector
 from callwright.probe.train import Shape
@@ -98,6 +100,7 @@ async def test_nothing_is_sent_where_the_policy_forbids_it() -> None:
     for work in (
         Prober(HERE).ping("198.51.100.7", QUICK),
         Prober(HERE).udp("198.51.100.7", 862, QUICK),
+        Prober(HERE).path("198.51.100.7", Steps()),
         Prober(HERE).options("sip:198.51.100.7", QUICK),
         Prober(HERE).options("sip:127.0.0.1;maddr=198.51.100.7", QUICK),
     ):
@@ -166,6 +169,13 @@ async def test_a_tcp_port_where_nothing_listens_is_told_as_such() -> None:
     found = await Prober(HERE).options("sip:127.0.0.1:9;transport=tcp", QUICK)
     assert (found.verdict, found.failure) == (Verdict.FAILED, "unreachable")
     assert "nothing listens on TCP port 9" in found.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the hops of a way are told on Linux alone")
+async def test_the_path_to_loopback_is_one_hop() -> None:
+    found = await Prober(HERE).path("127.0.0.1", Steps(hops=3))
+    assert [(hop.ttl, hop.address, hop.received) for hop in found.hops] == [(1, "127.0.0.1", 3)]
+    assert found.verdict is Verdict.PASSED
 
 
 async def test_a_train_that_is_stopped_tells_what_it_has_so_far() -> None:

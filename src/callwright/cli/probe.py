@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import asyncio
 
     from callwright.net.tls import TlsSettings
+    from callwright.phone.plan import PhoneConfig
     from callwright.probe.prober import Prober
     from callwright.probe.result import ProbeResult
+    from callwright.probe.telephony import Telephone
     from callwright.probe.train import Shape, Train
 
 app = typer.Typer(
@@ -159,6 +161,143 @@ def udp(
     return _measure(host, lambda it: it.udp(host, port, shape, version), (bind, None), min_mos, as_json)
 
 
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n  callwright probe path pbx.example.com\n\n"
+    f"  callwright probe path 192.0.2.10 --hops 12 --json\n\n{_EXIT_CODES}"
+)
+def path(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A host or an address.")],
+    hops: Annotated[
+        int, typer.Option("--hops", min=1, max=64, metavar="N", help="Go no further than this.")
+    ] = 30,
+    each: Annotated[int, typer.Option("--each", min=1, max=10, metavar="N", help="Packets to each hop.")] = 3,
+    four: FourOption = False,
+    six: SixOption = False,
+    bind: flags.BindOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """The way hop by hop, with delay and loss of each; needs no privilege. Linux."""
+    from callwright.probe.path import Steps
+
+    host, version, steps = _host(target), _version(four, six), Steps(hops, each)
+    return _measure(host, lambda it: it.path(host, steps, version), (bind, None), None, as_json)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n  callwright probe dns example.com\n\n"
+    f"  callwright probe dns example.com --json | jq -r .fingerprint\n\n{_EXIT_CODES}"
+)
+def dns(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A SIP domain.")],
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """NAPTR, SRV and addresses of a SIP domain, how long they took, and a fingerprint that tells a change."""
+    from callwright.net.clock import SystemClock
+    from callwright.probe.names import look_up
+
+    host = _host(name)
+    return _measure(host, lambda _: look_up(host, SystemClock()), (None, None), None, as_json)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n  callwright probe call sip:echo@pbx.example.com --for 5 --min-mos 4\n\n"
+    f"{_EXIT_CODES}"
+)
+def call(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="An echo, a menu, anything that answers.")],
+    for_: Annotated[
+        float, typer.Option("--for", min=0.5, max=600, metavar="SECONDS", help="Stay this long.")
+    ] = 10.0,
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
+    min_mos: MinMosOption = None,
+    transport: flags.TransportOption = None,
+    bind: flags.BindOption = None,
+    rtp_ports: flags.RtpPortsOption = "16384-32767",
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """A real call with speech, as a measurement: both directions, where the far end reports the other."""
+    from callwright.phone.plan import Account
+
+    target = flags.sip_uri(uri)
+    config = flags.phone_config(
+        transport=transport,
+        bind=bind,
+        rtp_ports=rtp_ports,
+        user=user or "callwright",
+        ca=ca,
+        cert=cert,
+        key=key,
+        sni=sni,
+        insecure=insecure,
+    )
+    account = Account(user, password or "") if user else None
+    return _telephone(
+        "call", target, config, lambda it: it.call(target, seconds=for_, account=account), min_mos, as_json
+    )
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    f"  callwright probe register sip:1001@pbx.example.com --password secret\n\n{_EXIT_CODES}"
+)
+def register(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="The account at its registrar.")],
+    user: flags.UserOption = None,
+    password: flags.PasswordOption = None,
+    transport: flags.TransportOption = None,
+    bind: flags.BindOption = None,
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    key: flags.KeyOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Whether an account can register, and how long it takes; the binding is taken back."""
+    from callwright.phone.plan import Account
+    from callwright.sip.uri import Uri
+
+    target = flags.sip_uri(uri)
+    name = user or Uri.parse(target).user
+    if not name:
+        raise Refused("nobody to register: the URI names no user", "Add --user 1001.")
+    config = flags.phone_config(
+        transport=transport, bind=bind, user=name, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
+    )
+    account = Account(name, password or "")
+    return _telephone("register", target, config, lambda it: it.register(target, account), None, as_json)
+
+
+def _telephone(
+    purpose: str,
+    target: str,
+    config: PhoneConfig,
+    work: Callable[[Telephone], Awaitable[ProbeResult]],
+    min_mos: float | None,
+    as_json: bool,
+) -> int:
+    from callwright.phone.guarding import guarded
+    from callwright.probe.telephony import Telephone
+
+    permission = flags.typed_permission(purpose, target)
+
+    async def measure(stop: asyncio.Event) -> tuple[ProbeResult, bool]:
+        with guarded() as guard:
+            return await work(Telephone(config, permission, guard, stop=stop)), stop.is_set()
+
+    return _tell(*run_async(measure), min_mos, as_json)
+
+
 def _shape(packets: int | None, interval: float | None, call: bool, wait: float, codec: str) -> Shape:
     from callwright.probe.train import Shape
     from callwright.quality.codec_table import impairment, scale_of
@@ -226,6 +365,10 @@ def _measure(
 
     result, interrupted = run_async(measure)
     progress.done()
+    return _tell(result, interrupted, min_mos, as_json)
+
+
+def _tell(result: ProbeResult, interrupted: bool, min_mos: float | None, as_json: bool) -> int:
     result = result.canceled("Ctrl-C ended it.") if interrupted else result.at_least(min_mos)
     if as_json:
         print_json(result.to_json())

@@ -34,16 +34,21 @@ def lines(result: ProbeResult, *, plain: bool = False) -> Iterator[str]:
         for row in picture(result.packets, plain=plain):
             yield f"  {row}"
     yield f"{result.verdict.value}: {result.reason}"
-    if result.rtt_ms is not None:
+    for answer in result.answers:
+        yield f"  {answer}"
+    for hop in result.hops:
+        lost = "" if hop.received == hop.sent else f", {hop.sent - hop.received} of {hop.sent} lost"
+        yield f"  {hop.ttl:>2}  {hop.address or '*':<39} {milliseconds(hop.rtt_ms)}{lost}"
+    if result.rtt_min_ms is not None:
         yield (
             f"  round trip  {milliseconds(result.rtt_min_ms)} least, {milliseconds(result.rtt_ms)} median, "
             f"{milliseconds(result.rtt_max_ms)} most; jitter {milliseconds(result.jitter_ms)}"
         )
-    if result.sent:
+    if result.sent and result.lost is not None:
         yield (
             f"  packets     {result.sent} sent, {result.received} received, {result.lost} lost "
-            f"({result.loss_pct or 0:.1f} %), {result.late or 0} late, {result.duplicated} duplicated, "
-            f"{result.reordered} reordered"
+            f"({result.loss_pct or 0:.1f} %), {result.late or 0} late, {result.duplicated or 0} duplicated, "
+            f"{result.reordered or 0} reordered"
         )
     if result.burst_ratio is not None:
         yield f"  bursts      burst ratio {result.burst_ratio:.2f} (1 is random loss)"

@@ -80,18 +80,22 @@ def tell_arrivals(sock: socket.socket) -> None:
 def receive(sock: socket.socket, clock: Clock) -> Arrival:
     """One datagram of a socket that `tell_arrivals` has prepared. Raises OSError."""
     data, control, _, name = sock.recvmsg(65_535, 256)
-    now, stamp, ttl = clock.now(), None, None
+    now, wall, ttl = clock.now(), time.time(), None
+    for level, kind, value in control:
+        if (level, kind) in ((socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT)):
+            ttl = int.from_bytes(value[:4], sys.byteorder)
+    ago = arrived_ago(control, wall)
+    return Arrival(data, from_sockaddr(name) if name else Address("", 0), now - ago, wall - ago, ttl)
+
+
+def arrived_ago(control: list[tuple[int, int, bytes]], wall: float) -> float:
+    """Seconds before `wall` at which a datagram came, by its control messages; 0 where they do not tell."""
     for level, kind, value in control:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack_from(value)
-            stamp = seconds + nanoseconds / 1e9
-        elif (level, kind) in ((socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT)):
-            ttl = int.from_bytes(value[:4], sys.byteorder)
-    wall = time.time()
-    ago = 0.0 if stamp is None else wall - stamp
-    if not 0.0 <= ago < _OLDEST:
-        ago = 0.0
-    return Arrival(data, from_sockaddr(name) if name else Address("", 0), now - ago, wall - ago, ttl)
+            ago: float = wall - (seconds + nanoseconds / 1e9)
+            return ago if 0.0 <= ago < _OLDEST else 0.0
+    return 0.0
 
 
 def set_hop_limit(sock: socket.socket, hops: int) -> None:

@@ -19,6 +19,7 @@ from callwright.net.exchange import (
     NoRawSockets,
     connect,
 )
+from callwright.net.hops import HopSocket, NoHops
 from callwright.net.resolver import HopTarget, NameService, ResolutionFailed, SystemNames, resolve
 from callwright.net.tls import TlsConfigurationError, TlsSettings
 from callwright.net.udp import SendFailed
@@ -26,6 +27,7 @@ from callwright.outcome.terms import Blame, Verdict
 from callwright.phone.addressing import transport_of
 from callwright.phone.permission import NotPermitted, Permission
 from callwright.probe.options import Asked, OptionsTrain
+from callwright.probe.path import PathTrace, Steps
 from callwright.probe.ping import Ping
 from callwright.probe.result import CertificateResult, ProbeResult, State
 from callwright.probe.stamp import StampSender
@@ -153,6 +155,48 @@ class Prober:
         machine.append(self._train(target, exchange.local, transport, shape))
         return await self._run(machine[0], exchange, begun, remote.host)
 
+    async def path(self, host: str, steps: Steps, version: int | None = None) -> ProbeResult:
+        """The hops of the way to a host, with delay and loss of each."""
+        begun = ProbeResult(kind="path", target=host, started_at=self.clock.wall())
+        try:
+            address = await self._address(host, None, version)
+            machine = PathTrace(steps, self.clock.now())
+            sock = HopSocket(
+                address,
+                clock=self.clock,
+                on_answer=lambda port, who, now, ends: machine.answered(port, who, now, reached=ends),
+                bind=self.bind,
+            )
+        except Exception as error:
+            return _not_begun(begun, error)
+        try:
+            await self._trace(machine, sock)
+        finally:
+            sock.close()
+        return machine.result(host, address, begun.started_at or 0.0)
+
+    async def _trace(self, machine: PathTrace, sock: HopSocket) -> None:
+        stop = self.stop or asyncio.Event()
+        while not stop.is_set():
+            machine.wake(self.clock.now())
+            for packet in machine.transmissions():
+                try:
+                    sock.send(packet.data, packet.port, packet.ttl)
+                except SendFailed as error:
+                    machine.refused(f"{error.reason[:1].upper()}{error.reason[1:]}.")
+            due = machine.next_wake()
+            if due is None:
+                return
+            await self._pause(stop, due)
+
+    async def _pause(self, stop: asyncio.Event, due: float) -> None:
+        """Until `due`, and not much longer than until an answer that ends it all."""
+        try:
+            async with asyncio.timeout(min(max(0.0, due - self.clock.now()), 0.1)):
+                await stop.wait()
+        except TimeoutError:
+            return
+
     def _train(self, target: Uri, local: Address, transport: Transport, shape: Shape) -> OptionsTrain:
         asked = Asked(target, local, transport, self.user_agent)
         return OptionsTrain(shape, asked, self.clock.now(), self.entropy)
@@ -223,13 +267,7 @@ class Prober:
             due = machine.next_wake()
             if due is None:
                 return
-            # A train that has all its answers is over at once, and nobody waits long to hear of it.
-            pause = min(max(0.0, due - self.clock.now()), 0.1)
-            try:
-                async with asyncio.timeout(pause):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await self._pause(stop, due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +319,7 @@ def _not_begun(begun: ProbeResult, error: Exception) -> ProbeResult:
         case Unreachable():
             reason = f"{error.reason[:1].upper()}{error.reason[1:]}."
             return replace(begun, verdict=Verdict.FAILED, blame=Blame.NETWORK, reason=reason)
-        case NoRawSockets() | TlsConfigurationError():
+        case NoRawSockets() | NoHops() | TlsConfigurationError():
             return replace(begun, reason=str(error))
         case OSError():
             said = os.strerror(error.errno) if error.errno else str(error)

@@ -115,6 +115,11 @@ class ProbeResult(AsJson):
     hops: tuple[Hop, ...] = ()
     failure: str | None = None
 
+    def ended(
+        self, state: State, verdict: Verdict, blame: Blame | None, reason: str, rtt_ms: float | None
+    ) -> ProbeResult:
+        return replace(self, state=state, verdict=verdict, blame=blame, reason=reason, rtt_ms=rtt_ms)
+
     def canceled(self, reason: str) -> ProbeResult:
         """The same, ended by somebody before it was whole; `reason` is a sentence."""
         return replace(self, verdict=Verdict.CANCELED, blame=None, reason=f"{reason} {self.reason}")
