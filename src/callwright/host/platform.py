@@ -232,6 +232,7 @@ class Platform:
             accounts=self._nats,
             certificates=services.certificates,
             servers=services.servers,
+            measurements=services.monitors.measurements,
             clock=services.clock,
         )
 

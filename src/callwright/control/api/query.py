@@ -39,10 +39,11 @@ def check_query(octets: bytes, handler: BaseRouteHandler) -> None:
 
 @lru_cache(maxsize=256)
 def _taken(function: Any) -> tuple[str, ...]:
-    """What may be absent comes from the query; all else from the path. Header parameters are left out."""
+    """What may be absent comes from the query; all else from the path. Header parameters are left out. A word
+    that Python keeps for itself has an underscore behind it."""
     found = inspect.signature(function).parameters.values()
     return tuple(
-        one.name
+        one.name.removesuffix("_")
         for one in found
         if one.default is not inspect.Parameter.empty and "HeaderParameter" not in str(one.annotation)
     )

@@ -27,6 +27,10 @@ class Credentials:
         found = await self._store.credentials()
         return [row for row in found if row.project_id is None or may(identity, Right.READ, row.project_id)]
 
+    async def all(self) -> Sequence[Credential]:
+        """Of every project, without their passwords."""
+        return await self._store.credentials()
+
     async def get(self, identity: Identity, name: str, project_id: int | None = None) -> Credential:
         """By name: the only one, or that of the project, or the shared one. Raises NotFound, Conflict."""
         found = [row for row in await self.list(identity) if row.name == name]

@@ -10,6 +10,7 @@ from callwright.control.agents.model import AgentInfo, AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.keeping.carrying import Carrying
 from callwright.control.keeping.leases import Leases
+from callwright.control.keeping.monitors import MonitorKeeper
 from callwright.control.keeping.stops import Stops
 from callwright.control.runs.service import Runs
 from callwright.dispatch import subject
@@ -24,6 +25,7 @@ from callwright.dispatch.messages.agents import (
 )
 from callwright.dispatch.messages.protocol import PROTOCOL, Spoken, mismatch
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
+from callwright.net.clock import Clock
 
 __all__ = ["AgentKeeper", "BrokerAccounts"]
 
@@ -63,7 +65,10 @@ class AgentKeeper:
         *,
         lease: float,
         accounts: BrokerAccounts | None,
+        monitors: MonitorKeeper | None = None,
+        clock: Clock,
     ) -> None:
+        self._monitors, self._clock = monitors, clock
         self._agents, self._runs, self._broker, self._accounts = agents, runs, broker, accounts
         self._carrying, self._leases, self._stops, self._lease = carrying, leases, stops, lease
         self._beating: set[str] = set()  # agents whose heartbeat is being written
@@ -157,6 +162,8 @@ class AgentKeeper:
             agent.state != AgentState.ACTIVE,
             killed=switch.to_agents if switch is not None else "",
             ask_token=self._runs.ask_token(agent_id),
+            plan=None if self._monitors is None else await self._monitors.revision(agent_id),
+            now=self._clock.wall(),
         )
 
     async def _on_changed(self, _: Message) -> None:

@@ -22,11 +22,13 @@ from callwright.control.keeping.agents import AgentKeeper, BrokerAccounts
 from callwright.control.keeping.carrying import Act, Carrying
 from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.leases import Leases
+from callwright.control.keeping.monitors import MonitorKeeper
 from callwright.control.keeping.queues import Queues
 from callwright.control.keeping.rounds import Rounds
 from callwright.control.keeping.servers import ServerKeeper
 from callwright.control.keeping.stops import Stops
 from callwright.control.keeping.watching import Watching
+from callwright.control.monitors.measurements import Measurements
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
 from callwright.control.servers.service import Servers
@@ -66,6 +68,7 @@ class Keeper:
         accounts: BrokerAccounts | None = None,
         certificates: Certificates | None = None,
         servers: Servers | None = None,
+        measurements: Measurements | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
@@ -78,6 +81,9 @@ class Keeper:
         self._queues = Queues(runs, agents, broker, lease=lease, clock=self._clock)
         self._stops = Stops(runs, broker)
         self._watching = Watching(runs, broker, self._clock)
+        self._monitors = (
+            None if measurements is None else MonitorKeeper(measurements, self._carrying, own=own)
+        )
         self._of_agents = AgentKeeper(
             agents,
             runs,
@@ -87,6 +93,8 @@ class Keeper:
             self._stops,
             lease=lease,
             accounts=accounts,
+            monitors=self._monitors,
+            clock=self._clock,
         )
         self._rounds = Rounds(
             broker,
@@ -125,6 +133,9 @@ class Keeper:
         await carrying.subscribe(subject.RUNS_CHANGED, self._on_changed)
         await carrying.subscribe(subject.HEALTH, self._health)
         await self._of_agents.subscribe()
+        if self._monitors is not None:
+            await self._monitors.subscribe()
+            carrying.spawn(self._monitors.keep())
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         carrying.spawn(self._keep())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,17 @@ from callwright.control.accounts.model import Identity, Right
 from callwright.control.agents.service import Agents
 from callwright.control.audit.service import Audit
 from callwright.control.credentials.service import Credentials
-from callwright.control.errors import Conflict, Invalid, NotFound, RefusedByPolicy
-from callwright.control.monitors.model import PORTS, Category, Endpoint, StoredReading, VoipTest
+from callwright.control.errors import Conflict, NotFound, RefusedByPolicy
+from callwright.control.monitors.measurements import Measurements
+from callwright.control.monitors.model import PORTS, Category, Endpoint, VoipTest
+from callwright.control.monitors.sense import (
+    SIGNALLING,
+    checked_test,
+    first,
+    uri,
+    with_place,
+    wrong,
+)
 from callwright.control.monitors.store import MonitorStore
 from callwright.control.projects.service import Projects
 from callwright.control.runs.admission import rules
@@ -23,10 +31,7 @@ from callwright.control.servers.service import Servers
 from callwright.control.targets.service import Targets
 from callwright.dispatch.messages.monitors import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from callwright.net.clock import Clock
-from callwright.policy.addresses import bare, numeric
 from callwright.policy.destination import Destination, Purpose, decide
-from callwright.quality.codec_table import impairment
-from callwright.sip.uri import SipSyntaxError, Uri
 
 __all__ = ["FIELDS", "Monitors"]
 
@@ -45,10 +50,7 @@ FIELDS = (
     "transport",
 )
 TRANSPORTS = ("udp", "tcp", "tls")
-_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _LOWEST_MOS, _HIGHEST_MOS = 1.0, 4.5
-_MOST_PACKETS, _SHORTEST_GAP, _LONGEST_GAP = 1_000, 5.0, 10_000.0
-_SIGNALLING = (Category.SIP, Category.CALL, Category.REGISTER)
 _PURPOSE = {
     Category.CALL: Purpose.CALL,
     Category.REGISTER: Purpose.REGISTER,
@@ -77,6 +79,7 @@ class Monitors:
         self._store, self._projects, self._servers, self._agents = store, projects, servers, agents
         self._credentials, self._targets = credentials, targets
         self._audit, self._clock, self._embedded = audit, clock, embedded
+        self.measurements = Measurements(store, servers, credentials, targets, clock=clock, embedded=embedded)
 
     # -- endpoints
 
@@ -126,7 +129,7 @@ class Monitors:
         async with self._audit.change():
             added = await self._store.add_endpoint(endpoint)
             for server_id in dict.fromkeys(server_ids):
-                await self._store.add_voip_test(_first(added.id, server_id, now))
+                await self._store.add_voip_test(first(added.id, server_id, now))
             await self._store.bump(server_ids)
             await self._audit.note(identity, "endpoint.created", f"endpoint {added.name}", added.category)
         return added
@@ -200,7 +203,7 @@ class Monitors:
         for server_id in dict.fromkeys(server_ids):
             known = there.get(server_id)
             if known is None:
-                await self._store.add_voip_test(_first(endpoint.id, server_id, now))
+                await self._store.add_voip_test(first(endpoint.id, server_id, now))
             elif known.deleted_at is not None:
                 await self._store.replace_voip_test(msgspec.structs.replace(known, deleted_at=None))
         for one in tests:
@@ -235,8 +238,8 @@ class Monitors:
         """Raises NotFound, Invalid, Conflict where the server tests the endpoint already."""
         endpoint = await self._editable(identity, endpoint_id)
         await self._check_servers(identity, endpoint, [server_id])
-        row = _checked_test(
-            msgspec.structs.replace(_first(endpoint.id, server_id, self._clock.wall()), **fields)
+        row = checked_test(
+            msgspec.structs.replace(first(endpoint.id, server_id, self._clock.wall()), **fields)
         )
         try:
             async with self._audit.change():
@@ -275,7 +278,7 @@ class Monitors:
         return await self._replace(identity, endpoint, msgspec.structs.replace(known, deleted_at=deleted_at))
 
     async def _replace(self, identity: Identity, endpoint: Endpoint, test: VoipTest) -> VoipTest:
-        checked = _checked_test(test)
+        checked = checked_test(test)
         async with self._audit.change():
             kept = await self._store.replace_voip_test(checked)
             if kept is None:
@@ -287,15 +290,6 @@ class Monitors:
     async def _note(self, identity: Identity, endpoint: Endpoint, detail: str) -> None:
         await self._audit.note(identity, "endpoint.changed", f"endpoint {endpoint.name}", detail)
 
-    # -- history
-
-    async def readings(
-        self, identity: Identity, endpoint_id: int, voip_test_id: int, since: float, until: float
-    ) -> list[StoredReading]:
-        """Oldest first; slots from ``since`` to before ``until``."""
-        await self.voip_test(identity, endpoint_id, voip_test_id)
-        return await self._store.readings(voip_test_id, since, until)
-
     # -- what makes sense
 
     async def _check_servers(self, identity: Identity, endpoint: Endpoint, server_ids: Sequence[int]) -> None:
@@ -303,26 +297,26 @@ class Monitors:
             try:
                 server = await self._servers.numbered(identity, server_id)
             except NotFound:
-                raise _wrong("server_ids", f"There is no server {server_id}.") from None
+                raise wrong("server_ids", f"There is no server {server_id}.") from None
             if server.deleted_at is not None:
-                raise _wrong("server_ids", f"The server {server.label} was cancelled.", "Recover it first.")
+                raise wrong("server_ids", f"The server {server.label} was cancelled.", "Recover it first.")
             if not await self._agents.may_use(server.pool, (endpoint.project_id,)):
-                raise _wrong("server_ids", f"The server {server.label} belongs to another project.")
+                raise wrong("server_ids", f"The server {server.label} belongs to another project.")
 
     async def _checked(self, endpoint: Endpoint) -> Endpoint:
         """With the defaults of its category. Raises Invalid, RefusedByPolicy."""
         if not endpoint.name.strip():
-            raise _wrong("name", "An endpoint has a name.")
+            raise wrong("name", "An endpoint has a name.")
         if not SHORTEST_INTERVAL <= endpoint.interval <= LONGEST_INTERVAL:
-            raise _wrong(
+            raise wrong(
                 "interval",
                 f"interval is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL:,} s, not {endpoint.interval}.",
             )
         if endpoint.transport not in TRANSPORTS:
-            raise _wrong("transport", f"{endpoint.transport!r} is no transport.", permitted=TRANSPORTS)
-        endpoint = _with_place(endpoint)
+            raise wrong("transport", f"{endpoint.transport!r} is no transport.", permitted=TRANSPORTS)
+        endpoint = with_place(endpoint)
         if endpoint.port is not None and not 1 <= endpoint.port <= 65535:
-            raise _wrong("port", f"There is no port {endpoint.port}.", "Use a port from 1 to 65535.")
+            raise wrong("port", f"There is no port {endpoint.port}.", "Use a port from 1 to 65535.")
         if endpoint.port is None and (port := PORTS.get(endpoint.category)) is not None:
             port += endpoint.category is Category.SIP and endpoint.transport == "tls"
             endpoint = msgspec.structs.replace(endpoint, port=port)
@@ -335,27 +329,27 @@ class Monitors:
         threshold = endpoint.alert_threshold
         if threshold is None:
             if endpoint.alert_ids:
-                raise _wrong("alert_ids", "Without an alert_threshold alert_ids must be empty.")
+                raise wrong("alert_ids", "Without an alert_threshold alert_ids must be empty.")
             return
         if not _LOWEST_MOS <= threshold <= _HIGHEST_MOS:
-            raise _wrong(
+            raise wrong(
                 "alert_threshold",
                 f"alert_threshold is a MOS from {_LOWEST_MOS:g} to {_HIGHEST_MOS:g}, not {threshold:g}.",
             )
         for alert_id in endpoint.alert_ids:
-            raise _wrong("alert_ids", f"There is no alert {alert_id}.")
+            raise wrong("alert_ids", f"There is no alert {alert_id}.")
 
     async def _check_credentials(self, endpoint: Endpoint) -> None:
         name = endpoint.credentials
         if not name:
             if endpoint.category is Category.REGISTER:
-                raise _wrong("credentials", "A registration needs the name of a SIP account.")
+                raise wrong("credentials", "A registration needs the name of a SIP account.")
             return
-        if endpoint.category not in _SIGNALLING:
-            raise _wrong("credentials", f"The category {endpoint.category} uses no SIP account.")
+        if endpoint.category not in SIGNALLING:
+            raise wrong("credentials", f"The category {endpoint.category} uses no SIP account.")
         known = await self._credentials.revealed(endpoint.project_id)
         if name not in known:
-            raise _wrong(
+            raise wrong(
                 "credentials", f"There is no SIP account {name!r}.", "Add it on the page SIP accounts."
             )
 
@@ -366,80 +360,9 @@ class Monitors:
             return
         user = ""
         if endpoint.category is Category.CALL and endpoint.uri:
-            user = _uri(endpoint.uri).user or ""
+            user = uri(endpoint.uri).user or ""
         place = Destination(host=endpoint.ip_address, port=endpoint.port, user=user)
         decision = decide(purpose, place, rules(await self._targets.list(), embedded=self._embedded))
         if not decision.allowed:
             remedy = by_administrator(decision.remedy) if decision.remedy is not None else ""
             raise RefusedByPolicy("ip_address", decision.reason, remedy)
-
-
-def _with_place(endpoint: Endpoint) -> Endpoint:
-    """Where it is, from the URI or the name where its category has them there."""
-    category, host, port = endpoint.category, endpoint.ip_address, endpoint.port
-    if category not in _SIGNALLING and endpoint.uri:
-        raise _wrong("uri", f"The category {category} has no URI.")
-    if category in (Category.PING, Category.DNS) and port is not None:
-        raise _wrong("port", f"The category {category} has no port.")
-    if category is Category.REGISTER and not endpoint.uri:
-        raise _wrong("uri", "A registration needs the URI of the registrar, such as sip:pbx.example.com.")
-    if endpoint.uri:
-        uri = _uri(endpoint.uri)
-        host = host or uri.host
-        port = port or uri.port
-    if category is Category.DNS:
-        host = host or endpoint.name
-    if not host:
-        raise _wrong("ip_address", "ip_address is missing: the address or the host name of the endpoint.")
-    if numeric(bare(host)) is None and (len(host) > 253 or _HOST.fullmatch(host) is None):
-        raise _wrong("ip_address", f"{host[:100]!r} is neither an address nor a host name.")
-    return msgspec.structs.replace(endpoint, ip_address=host, port=port)
-
-
-def _uri(text: str) -> Uri:
-    try:
-        uri = Uri.parse(text)
-    except SipSyntaxError as error:
-        raise _wrong("uri", f"{text[:100]!r} is no SIP URI: {error}") from None
-    if not uri.is_sip or not uri.host:
-        raise _wrong("uri", f"{text[:100]!r} is no SIP URI: it begins with sip: or sips: and has a host.")
-    return uri
-
-
-def _first(endpoint_id: int, server_id: int, now: float) -> VoipTest:
-    return VoipTest(
-        id=0,
-        endpoint_id=endpoint_id,
-        server_id=server_id,
-        codec="g711",
-        num_tests=25,
-        interpacket_ms=100.0,
-        created_at=now,
-        deleted_at=None,
-        mos=None,
-        updated_at=None,
-        slot=None,
-        state="",
-        reason="",
-        figures={},
-    )
-
-
-def _checked_test(test: VoipTest) -> VoipTest:
-    try:
-        impairment(test.codec)
-    except ValueError as error:
-        raise _wrong("codec", f"The E-model has no figures for this codec: {error}.") from None
-    if not 1 <= test.num_tests <= _MOST_PACKETS:
-        raise _wrong("num_tests", f"num_tests is 1 to {_MOST_PACKETS:,} packets, not {test.num_tests}.")
-    if not _SHORTEST_GAP <= test.interpacket_ms <= _LONGEST_GAP:
-        raise _wrong(
-            "interpacket_ms",
-            f"interpacket_ms is {_SHORTEST_GAP:g} to {_LONGEST_GAP:g} ms, not {test.interpacket_ms:g}.",
-        )
-    return test
-
-
-def _wrong(field: str, message: str, remedy: str = "", *, permitted: Sequence[str] = ()) -> Invalid:
-    entry = {"field": field, "message": message, "permitted": list(permitted)}
-    return Invalid(message, remedy, field=field, errors=[entry])

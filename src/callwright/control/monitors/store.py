@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from callwright.control.monitors.history import Tally
 from callwright.control.monitors.model import Endpoint, Planned, StoredReading, VoipTest
 
 __all__ = ["MonitorStore"]
 
 
 class MonitorStore(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+
     async def endpoints(self, visible: Sequence[int] | None) -> list[Endpoint]:
         """Oldest first, cancelled ones included. ``visible``: projects, None: all."""
         ...
@@ -49,9 +53,32 @@ class MonitorStore(Protocol):
         ...
 
     async def add_readings(self, readings: Sequence[StoredReading]) -> None:
-        """The first of a slot stays. The newest of a VoIP test becomes its latest."""
+        """The first of a slot stays. The newest of a VoIP test becomes its latest, and their hours are to be
+        rolled up."""
         ...
 
     async def readings(self, voip_test_id: int, since: float, until: float) -> list[StoredReading]:
         """Oldest first; slots from ``since`` to before ``until``."""
+        ...
+
+    async def due(self, before: int, limit: int) -> list[tuple[int, int]]:
+        """VoIP test and hour (unix seconds of its begin) to be rolled up, of those that began before."""
+        ...
+
+    async def due_of(self, voip_test_id: int, since: int, until: int) -> list[int]:
+        """Its hours in this time that are not rolled up yet."""
+        ...
+
+    async def take_due(self, voip_test_id: int, hour: int) -> bool:
+        """False: another took it. To be called in the transaction that puts the tallies."""
+        ...
+
+    async def tallies(self, voip_test_id: int, seconds: int, since: int, until: int) -> dict[int, Tally]:
+        """Of this resolution, by the unix seconds at which they begin."""
+        ...
+
+    async def put_tallies(self, voip_test_id: int, seconds: int, tallies: Mapping[int, Tally]) -> None: ...
+
+    async def forget_readings(self, before: int, minutes_before: int) -> int:
+        """How many rows went: readings of slots before, and tallies of minutes."""
         ...

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, delete, get, patch, post
+from litestar.params import QueryParameter
 
 from callwright.control.accounts.model import Right
 from callwright.control.api import fields as take
@@ -18,6 +19,8 @@ from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
 from callwright.control.api.request import Id, MaybeId, services_of
 from callwright.control.monitors import model
+from callwright.control.monitors.history import COUNTED, RESOLUTIONS, SPREAD, Tally, percentile
+from callwright.control.monitors.model import StoredReading
 
 _Request = Request[Any, Any, Any]
 TAGS = ["monitoring"]
@@ -45,6 +48,42 @@ class VoipTest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     updated_at: str | None
     deleted_at: str | None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """`at`: when it began. `slot`: unix seconds of the planned start. `state`: done (measured), failed
+    (nothing answered, or it was refused), missed (not run; `reason` says why) or unknown. `verdict`: passed,
+    failed, or invalid when the server itself spoilt the measurement. `error_ms`: its own scheduling error.
+    `one_way_ms`: `{"out", "back"}` or null. What was not measured is null. `more`: what else its category
+    measured. `slots`: of a row that holds several tests, how many ended in each state; `spread`: percentiles
+    of each figure."""
+
+    at: str
+    slot: int
+    state: str
+    reason: str
+    verdict: str | None = None
+    sent: int | None = None
+    received: int | None = None
+    lost: int | None = None
+    late: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    rtt_ms: float | None = None
+    one_way_ms: dict[str, float | None] | None = None
+    jitter_ms: float | None = None
+    burst_ratio: float | None = None
+    r_factor: float | None = None
+    mos: float | None = None
+    error_ms: float | None = None
+    more: dict[str, Any] = {}
+    slots: dict[str, int] | None = None
+    spread: dict[str, dict[str, float | None]] | None = None
+
+
+_RESOLUTIONS = ("raw", *RESOLUTIONS)
+_DEFAULT = {"raw": 3_600.0, "minute": 3_600.0, "hour": 7 * 86_400.0, "day": 365 * 86_400.0}
+_SHARES = (5, 25, 50, 75, 95)
 
 
 def shown(row: model.VoipTest, dates: Dates) -> VoipTest:
@@ -136,6 +175,79 @@ async def activate_voip_test(request: _Request, endpoint_id: Id, voip_test_id: I
     return shown(back, await dates_of(request))
 
 
+@get(f"{_ONE}/results", opt=_READ, tags=TAGS, summary="What a VoIP test measured")
+async def results(
+    request: _Request,
+    endpoint_id: Id,
+    voip_test_id: Id,
+    from_: Annotated[str | None, QueryParameter(name="from", max_length=100, description="A date.")] = None,
+    to: Annotated[str | None, QueryParameter(max_length=100, description="A date.")] = None,
+    resolution: Annotated[
+        str | None, QueryParameter(max_length=100, description="raw, minute, hour or day.")
+    ] = None,
+) -> Collection[Result]:
+    """Oldest first, from `from` to before `to`; without parameters the raw rows of the last hour. A raw row
+    is one test. One of `minute`, `hour` or `day` has the sums of counts, the medians, and more in `spread`.
+    Readings are kept for 30 days, minutes for 90, hours and days for good."""
+    step = resolution or "raw"
+    if step not in _RESOLUTIONS:
+        raise invalid("resolution", f"{step[:100]!r} is not one.", value=step, permitted=_RESOLUTIONS)
+    services, identity, dates = services_of(request), identity_of(request), await dates_of(request)
+    until = dates.moment(to, "to")
+    until = services.clock.wall() + 1 if until is None else until
+    since = dates.moment(from_, "from")
+    since = until - _DEFAULT[step] if since is None else since
+    endpoint = await services.monitors.endpoint(identity, endpoint_id)
+    test = await services.monitors.voip_test(identity, endpoint_id, voip_test_id)
+    measurements = services.monitors.measurements
+    if step == "raw":
+        readings = await measurements.readings(test.id, endpoint.interval, since, until)
+        return collection(_raw(one, dates) for one in readings)
+    rows = await measurements.history(test.id, step, since, until)
+    return collection(_rolled_up(at, one, dates) for at, one in rows)
+
+
+def _raw(one: StoredReading, dates: Dates) -> Result:
+    figures = dict(one.figures)
+    known: dict[str, Any] = {name: _number(figures.pop(name, None)) for name in (*COUNTED, *SPREAD)}
+    known["burst_ratio"] = _number(figures.pop("burst_ratio", None))
+    one_way = figures.pop("one_way_ms", None)
+    if isinstance(one_way, dict):
+        known["one_way_ms"] = {name: _number(one_way.get(name)) for name in ("out", "back")}
+    return Result(
+        at=dates.text(one.slot if one.at is None else one.at),
+        slot=one.slot,
+        state=str(one.state),
+        reason=one.reason,
+        verdict=one.verdict or None,
+        more=figures,
+        **known,
+    )
+
+
+def _number(value: Any) -> Any:
+    """What an agent says may be anything."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _rolled_up(at: int, one: Tally, dates: Dates) -> Result:
+    ended = [state for state in ("failed", "done", "invalid", "missed", "unknown") if one.slots.get(state)]
+    known: dict[str, Any] = {name: one.counted.get(name) for name in COUNTED}
+    known |= {name: percentile(one, name, 0.5) for name in SPREAD}
+    return Result(
+        at=dates.text(at),
+        slot=at,
+        state="done" if ended[:1] == ["invalid"] else ended[0] if ended else "unknown",
+        reason="",
+        slots=one.slots,
+        spread={
+            name: {f"p{share}": percentile(one, name, share / 100) for share in _SHARES}
+            for name in one.spread
+        },
+        **known,
+    )
+
+
 def _values(fields: Fields) -> Mapping[str, Any]:
     values: dict[str, Any] = {}
     if "codec" in fields:
@@ -154,4 +266,5 @@ ROUTES: list[Any] = [
     change_voip_test,
     delete_voip_test,
     activate_voip_test,
+    results,
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, or_, select, update
+from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, or_, select, update
 
+from callwright.control.monitors.history import Tally
 from callwright.control.monitors.model import Category, Endpoint, Planned, SlotState, StoredReading, VoipTest
 from callwright.control.storage.sql.columns import (
     Id,
@@ -23,6 +25,7 @@ from callwright.control.storage.sql.columns import (
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.writing import (
     as_is,
+    as_value,
     columns,
     in_list,
     in_projects,
@@ -34,6 +37,8 @@ from callwright.control.storage.sql.writing import (
 )
 
 __all__ = ["SqlMonitors"]
+
+_MINUTE, _HOUR = 60, 3_600
 
 endpoints = Table(
     "endpoints",
@@ -95,6 +100,27 @@ readings = Table(
     text_column("verdict"),
     Column("figures", Text(), nullable=False),
 )
+Index("ix_readings_slot", readings.c.slot)
+
+#: Hours of which something came in since they were rolled up.
+history_due = Table(
+    "history_due",
+    metadata,
+    Column("voip_test_id", Id, primary_key=True, autoincrement=False),
+    Column("hour", Number, primary_key=True, autoincrement=False),
+    Column("touched", Number, nullable=False),
+)
+Index("ix_history_due_hour", history_due.c.hour)
+
+history = Table(
+    "history",
+    metadata,
+    Column("voip_test_id", Id, primary_key=True, autoincrement=False),
+    Column("seconds", Number, primary_key=True, autoincrement=False),
+    Column("at", Number, primary_key=True, autoincrement=False),
+    Column("tally", Text(), nullable=False),
+)
+Index("ix_history_at", history.c.seconds, history.c.at)
 
 _ENDPOINT, _TEST = columns(endpoints, Endpoint), columns(voip_tests, VoipTest)
 _ENDPOINTS = Statement(select(*_ENDPOINT).order_by(endpoints.c.id))
@@ -170,6 +196,41 @@ _READINGS = Statement(
     )
     .order_by(readings.c.slot)
 )
+#: An update where it is there already, which locks the row: who takes it waits for our readings.
+_TOUCH = upsert(history_due, ("voip_test_id", "hour"), ("voip_test_id", "hour", "touched"))
+_DUE = Statement(
+    select(history_due.c.voip_test_id, history_due.c.hour)
+    .where(history_due.c.hour < param("before"))
+    .order_by(history_due.c.hour, history_due.c.voip_test_id)
+    .limit(param("limit"))
+)
+_DUE_OF = Statement(
+    select(history_due.c.hour)
+    .where(
+        history_due.c.voip_test_id == param("voip_test_id"),
+        history_due.c.hour >= param("since"),
+        history_due.c.hour < param("until"),
+    )
+    .order_by(history_due.c.hour)
+)
+_TAKE_DUE = Statement(
+    delete(history_due).where(
+        history_due.c.voip_test_id == param("voip_test_id"), history_due.c.hour == param("hour")
+    )
+)
+_TALLIES = Statement(
+    select(history.c.at, history.c.tally).where(
+        history.c.voip_test_id == param("voip_test_id"),
+        history.c.seconds == param("seconds"),
+        history.c.at >= param("since"),
+        history.c.at < param("until"),
+    )
+)
+_PUT_TALLY = upsert(history, ("voip_test_id", "seconds", "at"), ("voip_test_id", "seconds", "at", "tally"))
+_FORGET = Statement(delete(readings).where(readings.c.slot < param("before")))
+_FORGET_MINUTES = Statement(
+    delete(history).where(history.c.seconds == _MINUTE, history.c.at < param("before"))
+)
 
 
 @lru_cache(maxsize=8)
@@ -220,6 +281,9 @@ class SqlMonitors:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        return self._db.transaction()
 
     async def endpoints(self, visible: Sequence[int] | None) -> list[Endpoint]:
         values, count = project_values(visible)
@@ -281,7 +345,12 @@ class SqlMonitors:
             for one in sorted(readings, key=lambda one: one.slot)
             if one.state in (SlotState.DONE, SlotState.FAILED)
         }
+        hours = {(one.voip_test_id, one.slot // _HOUR * _HOUR) for one in readings}
+        touched = [
+            {"voip_test_id": test_id, "hour": hour, "touched": hour} for test_id, hour in sorted(hours)
+        ]
         async with self._db.transaction() as transaction:
+            await transaction.run_many(_TOUCH, touched)
             await transaction.run_many(_ADD_READING, rows)
             await transaction.run_many(_LATEST, [row for _, row in sorted(newest.items())])
             await transaction.run_many(_LATEST_MOS, [row for _, row in sorted(measured.items())])
@@ -289,3 +358,29 @@ class SqlMonitors:
     async def readings(self, voip_test_id: int, since: float, until: float) -> list[StoredReading]:
         values = {"voip_test_id": voip_test_id, "since": math.ceil(since), "until": math.ceil(until)}
         return await self._db.all(_reading, _READINGS, values)
+
+    async def due(self, before: int, limit: int) -> list[tuple[int, int]]:
+        return await self._db.all(as_is, _DUE, {"before": before, "limit": limit})
+
+    async def due_of(self, voip_test_id: int, since: int, until: int) -> list[int]:
+        values = {"voip_test_id": voip_test_id, "since": since, "until": until}
+        return [hour for (hour,) in await self._db.all(as_is, _DUE_OF, values)]
+
+    async def take_due(self, voip_test_id: int, hour: int) -> bool:
+        return await self._db.run(_TAKE_DUE, {"voip_test_id": voip_test_id, "hour": hour}) > 0
+
+    async def tallies(self, voip_test_id: int, seconds: int, since: int, until: int) -> dict[int, Tally]:
+        values = {"voip_test_id": voip_test_id, "seconds": seconds, "since": since, "until": until}
+        rows = await self._db.all(as_is, _TALLIES, values)
+        return {at: msgspec.json.decode(text, type=Tally) for at, text in rows}
+
+    async def put_tallies(self, voip_test_id: int, seconds: int, tallies: Mapping[int, Tally]) -> None:
+        rows = [
+            {"voip_test_id": voip_test_id, "seconds": seconds, "at": at, "tally": as_value(one)}
+            for at, one in sorted(tallies.items())
+        ]
+        await self._db.run_many(_PUT_TALLY, rows)
+
+    async def forget_readings(self, before: int, minutes_before: int) -> int:
+        gone = await self._db.run(_FORGET, {"before": before})
+        return gone + await self._db.run(_FORGET_MINUTES, {"before": minutes_before})
