@@ -14,7 +14,7 @@ from callwright.pbx.record import CallRecord
 from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
-from callwright.phone.plan import AnswerPlan, MediaPlan, PhoneConfig
+from callwright.phone.plan import AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.sip.transport import Transport
 from tests.interop.peers import LOOPBACK, Baresip, baresip, start_callwright
 
@@ -122,3 +122,35 @@ async def test_a_call_given_up_stops_baresip_from_ringing(pbx: Pbx, tmp_path: Pa
         assert (record.status, record.ended_by) == (487, "caller")
         assert record.ringing_at is not None
         await asyncio.to_thread(peer.wait_for, "CANCEL sip:", "487 Request Terminated")
+
+
+async def test_baresip_transfers_its_caller_to_another_phone(tmp_path: Path) -> None:
+    accounts = [*ACCOUNTS, PbxAccount("1003", "c")]
+    async with Pbx(PbxConfig("pbx.test", accounts, (PbxListener(Transport.UDP, LOOPBACK),))) as pbx:
+        async with await registered(pbx, tmp_path) as peer:
+            async with (
+                Phone(PhoneConfig(bind=LOOPBACK, user="1001")) as alice,
+                Phone(PhoneConfig(bind=LOOPBACK, user="1003")) as carol,
+            ):
+                carol.on_call = lambda received: AnswerPlan(MediaPlan(play="tone"))
+                registration = carol.register(f"sip:{pbx.address}", account=PhoneAccount("1003", "c"))
+                assert await registration.first
+                plan = CallPlan(
+                    f"sip:1002@{pbx.address}", account=PhoneAccount("1001", "one's secret"), talk_for=5.0
+                )
+                call = alice.call(plan)
+                async with asyncio.timeout(10):
+                    while not (pbx.calls and pbx.calls[0].answered_at):
+                        await asyncio.sleep(0.02)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(peer.command, "transfer", f"sip:1003@{pbx.address}")
+                async with asyncio.timeout(15):
+                    outcome = await call.finished
+            await asyncio.to_thread(peer.wait_for, "SIP/2.0 200 OK")
+        transferred = pbx.calls[-1]
+        assert (transferred.caller, transferred.callee) == ("1001", "1003")
+        assert (transferred.transferred_by, transferred.status) == ("1002", 200)
+        assert transferred.answered_at is not None
+        assert outcome.ended_by is EndedBy.LOCAL
+        assert outcome.received.packets is not None
+        assert outcome.received.packets > 150

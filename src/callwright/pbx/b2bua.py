@@ -50,6 +50,7 @@ from callwright.pbx.routing import (
     Strategy,
 )
 from callwright.pbx.stage import NoStages, Stages
+from callwright.pbx.transfer import Referrer, Transfers
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
@@ -65,7 +66,19 @@ from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["B2bua", "B2buaConfig"]
 
-_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK", "REGISTER")
+_METHODS = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "INFO",
+    "MESSAGE",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+    "REGISTER",
+)
 _REMEMBERED_CALLS = 1_000
 _LONGEST_HELD = 8.0  # seconds that credentials are not looked at; a phone waits 32 for its answer (Timer F)
 _MOST_HELD = 20  # requests of one address
@@ -130,6 +143,7 @@ class B2bua:
         self.agenda = Agenda()
         self._accounts: PbxAccounts = registrar.accounts
         self.stages: Stages = stages or NoStages()
+        self._transfers = Transfers(self)
         self.origins = Origins()
         self._placing = Placing(
             self,
@@ -314,6 +328,46 @@ class B2bua:
             and self.registrar.bindings(user, now)
         )
 
+    @property
+    def music(self) -> tuple[str, ...]:
+        """What is played on hold; empty: phones arrange that among themselves."""
+        return self._placing.plan.music
+
+    def referred(self, bridge: Bridge, event: sip.RequestReceived, call: Call) -> None:
+        """A phone wants its peer transferred."""
+        self._transfers.refer(bridge, event, call)
+
+    def serves(self, uri: Uri) -> bool:
+        """The URI is one of ours."""
+        return self._accounts.serves(uri)
+
+    def call_of(self, call_id: str, local_tag: str, remote_tag: str) -> Call | None:
+        """The call of that dialog, as Replaces names it."""
+        return self.endpoint.find(call_id, local_tag, remote_tag)
+
+    def new_record(
+        self, like: CallRecord, caller: str | None, callee: str, by: str, now: float
+    ) -> CallRecord:
+        """The record of a call that a transfer makes."""
+        record = self._record(caller, callee, like.call_id, now)
+        record.transferred_by = by or None
+        return record
+
+    def join(
+        self,
+        first: Call,
+        said: bytes,
+        second: Call,
+        record: CallRecord,
+        user: str,
+        now: float,
+        done: Callable[[bool, float], None],
+    ) -> None:
+        """Connect two parties that are up; `done(whether, now)` once."""
+        if record.answered_at is None:
+            record.answered_at, record.status, record.reason = now, 200, "OK"
+        self._placing.join(first, said, second, record, user, now, done)
+
     def rings_at(self, number: str) -> bool:
         """A call rings there."""
         return self._ringing_at(number) is not None
@@ -389,7 +443,7 @@ class B2bua:
                     self._request(event)
             case _:
                 inside: Call | None = getattr(event, "call", None)
-                if inside is not None and isinstance(inside.user_data, Bridge | Booth):
+                if inside is not None and isinstance(inside.user_data, Bridge | Booth | Referrer):
                     inside.user_data.on_event(event, inside)
 
     # -- who it is
@@ -482,19 +536,22 @@ class B2bua:
 
     def _place(self, call: Call, request: Request, account: PbxAccount | None, now: float) -> None:
         """A call of this account; None: of somebody who needs none."""
+        caller = None if account is None else account.user
+        record = self._record(caller, request.target.unescaped_user, request.headers.call_id, now)
+        self._placing.place(call, request, account, record, now)
+
+    def _record(self, caller: str | None, callee: str | None, call_id: str, now: float) -> CallRecord:
         self._serial += 1
-        target = request.target
         began = self._wall_at(now)
-        record = CallRecord(
+        return CallRecord(
             id=uuid7(self._entropy, began),
             number=self._serial,
-            caller=None if account is None else account.user,
-            callee=target.unescaped_user,
-            call_id=request.headers.call_id,
+            caller=caller,
+            callee=callee,
+            call_id=call_id,
             started_at=now,
             began=began,
         )
-        self._placing.place(call, request, account, record, now)
 
     def too_many(self, account: PbxAccount | None) -> bool:
         """No further call of that account may begin."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from callwright.pbx.joining import OFFERS, Joining
 from callwright.pbx.origins import Origins
 from callwright.pbx.passage import content_type_of
 from callwright.pbx.path import NoMediaPath
@@ -16,10 +17,11 @@ from callwright.pbx.stage import Digit, Heard, Stage, Stages
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.endpoint import Endpoint
-from callwright.sip.message import Request
+from callwright.sip.message import Request, Response
 from callwright.sip.multipart import described
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop
+from callwright.sip.uri import NameAddr
 
 __all__ = ["Act", "Booth", "BoothHost"]
 
@@ -75,15 +77,33 @@ class Act(Protocol):
         """Nobody at the number of `send_on` answered; the party is back."""
         ...
 
+    def reached(self, booth: Booth, now: float) -> None:
+        """The party hears whom it was sent on to; `left` follows."""
+        ...
+
     def left(self, booth: Booth, now: float) -> None:
         """The party hung up, or is with somebody else."""
         ...
 
 
 class Booth:
-    """One party and one act. `user`: the account whose credentials the party proved."""
+    """One party and one act. `user`: the account by whose rights it is sent on. `identity`: how it is shown
+    where that is not as the account; `parker`: who put it here, empty: it came by itself."""
 
-    def __init__(self, host: BoothHost, call: Call, record: CallRecord, act: Act, user: str | None) -> None:
+    def __init__(
+        self,
+        host: BoothHost,
+        call: Call,
+        record: CallRecord,
+        act: Act,
+        user: str | None,
+        *,
+        identity: NameAddr | None = None,
+        parker: str = "",
+    ) -> None:
+        self.identity, self.parker = identity, parker
+        self.failed_with = 480  # the status of the last send_on that reached nobody
+        self._joining: Joining | None = None
         self.call, self.record, self.user = call, record, user
         self.act = act
         self.stage: Stage | None = None
@@ -117,11 +137,28 @@ class Booth:
             return
         self.connected(now)
 
-    def take_over(self, stage: Stage, now: float) -> None:
-        """Serve a party that is up and hears that stage already."""
-        self.call.user_data, self.stage = self, stage
-        self._watch(now)
-        self._begin(now)
+    def receive(self, now: float) -> None:
+        """Take over a party that is up: it is asked to listen to us."""
+        self.call.user_data = self
+        self.connected(now)
+        try:
+            self.stage = stage = self._host.stages.open(self.call.hop, self._heard)
+        except NoMediaPath as error:
+            self.give_up(503, error.reason, now)
+            return
+
+        def answered(response: Response, at: float) -> None:
+            self._joining = None
+            self._answered(described(response.headers, response.body), at)
+            self._begin(at)
+
+        def failed(reason: str, at: float) -> None:
+            self._joining = None
+            self.give_up(488, reason, at)
+
+        description = self._host.origins.told(self.call, stage.offer(), self)
+        self._joining = Joining(self._host.agenda, self.call, description, answered, failed)
+        self._joining.start(now)
 
     def connected(self, now: float) -> None:
         """Note the answer."""
@@ -168,9 +205,9 @@ class Booth:
             self.call.hangup(now=now)
             self._conclude(now, "pbx", self.record.status, "the service is over")
 
-    def hear_of_failure(self, now: float) -> None:
+    def hear_of_failure(self, status: int, now: float) -> None:
         """Nobody answered where the party was sent on."""
-        self.away = False
+        self.away, self.failed_with = False, status
         if not self.over:
             self.call.user_data = self
             self._host.taken_back(self)
@@ -189,6 +226,9 @@ class Booth:
     def on_event(self, event: events.Event, call: Call) -> None:
         """Something happened on the leg."""
         now = event.at
+        if self._joining is not None and isinstance(event, OFFERS):
+            self._joining.on_event(event)
+            return
         match event:
             case events.CallConfirmed():
                 self._confirmed(event)
@@ -283,6 +323,8 @@ class Booth:
         self.over = True
         for alarm in self._alarms:
             alarm.cancel()
+        if self._joining is not None:
+            self._joining.cancel()
         self.act.left(self, now)
         if self.stage is not None:
             self.stage.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from callwright.pbx.errand import Errand
+from callwright.pbx.holding import Holding, holds
 from callwright.pbx.joining import OFFERS, Joining, leads_alike
 from callwright.pbx.origins import Origins
 from callwright.pbx.passage import (
@@ -27,6 +28,7 @@ from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRecord, CallRinging
 from callwright.pbx.registrar import Binding
 from callwright.pbx.renegotiation import Renegotiation
+from callwright.pbx.stage import Stages
 from callwright.pbx.verdicts import Final, best_of, final_of
 from callwright.sdp.lines import SdpError
 from callwright.sip import events
@@ -68,12 +70,13 @@ class Attempt:
 class Standing:
     """A caller that is up already, in the PBX's own hands.
 
-    `description`: the last of the caller; `joined(now)` when it is with somebody, or gone; `failed(final,
-    now)` when nobody answered, and it is to be taken back.
+    `description`: the last of the caller. One of these once: `joined(now)` when it is with somebody,
+    `gone(now)` when it hung up, `failed(final, now)` when nobody answered, and it is to be taken back.
     """
 
     description: bytes
     joined: Callable[[float], None]
+    gone: Callable[[float], None]
     failed: Callable[[Final, float], None]
 
 
@@ -84,6 +87,18 @@ class BridgeHost(Protocol):
     def endpoint(self) -> Endpoint: ...
     @property
     def origins(self) -> Origins: ...
+    @property
+    def stages(self) -> Stages: ...
+
+    @property
+    def music(self) -> tuple[str, ...]:
+        """What is played on hold; empty: phones arrange that among themselves."""
+        ...
+
+    def referred(self, bridge: Bridge, event: events.RequestReceived, call: Call) -> None:
+        """A phone wants its peer transferred."""
+        ...
+
     @property
     def agenda(self) -> Agenda: ...
     @property
@@ -158,6 +173,9 @@ class Bridge:
         self._onward = onward
         self._standing = standing
         self._joining: Joining | None = None
+        self._guests: dict[Call, str] = {}  # legs that were up before, and whose they are
+        self._holding: Holding | None = None
+        self._said: dict[Call, bytes] = {}  # the last description of each leg
         self.rang = False  # somebody, since the last attempts were added
         self._path = path
         self._legs: list[Leg] = []
@@ -251,7 +269,9 @@ class Bridge:
     def _offer_over(self, hop: Hop) -> Carried:
         """What a callee over that hop is offered. Raises SdpError, NoMediaPath."""
         if self._standing is None:
+            self._heard(self.caller.request, self.caller)
             return self._moved(self.caller.request, LegSide.CALLER, self.caller.hop, hop)
+        self._said[self.caller] = self._standing.description
         description = self._carried(self._standing.description, LegSide.CALLER, self.caller.hop, hop)
         return Carried(description, SDP, description)
 
@@ -268,6 +288,7 @@ class Bridge:
 
     def _carry(self, message: Request | Response, speaker: Call) -> Carried:
         """The body that `speaker` sent, as the other leg is to get it. Raises SdpError, NoMediaPath."""
+        self._heard(message, speaker)
         if speaker is self.caller:
             callee = self._other(speaker)
             if callee is None:
@@ -284,6 +305,12 @@ class Bridge:
             message,
             lambda each: self._carried(each, LegSide.CALLEE, speaker.hop, self.caller.hop),
         )
+
+    def _heard(self, message: Request | Response, speaker: Call) -> bytes:
+        found = described(message.headers, message.body)
+        if found:
+            self._said[speaker] = found
+        return found
 
     def _told(
         self, speaker: Call, listener: Call, message: Request | Response, move: Callable[[bytes], bytes]
@@ -302,8 +329,7 @@ class Bridge:
 
     def on_event(self, event: events.Event, call: Call) -> None:
         """Something happened on a leg."""
-        if self._joining is not None and isinstance(event, OFFERS):
-            self._joining.on_event(event)
+        if isinstance(event, OFFERS) and self._takes(event):
             return
         match event:
             case (
@@ -323,6 +349,31 @@ class Bridge:
                 for leg in self._legs:
                     if leg.call is call:
                         self._on_leg(event, leg)
+
+    def _takes(self, event: events.Event) -> bool:
+        """Whether an offer is for the PBX itself: legs that are being joined, a hold with music."""
+        if self._joining is not None:
+            self._joining.on_event(event)
+            return True
+        if self._holding is not None:
+            if self._holding.on_event(event):
+                return True
+            self._holding.close()
+            self._holding = None
+            return False
+        if not isinstance(event, events.OfferReceived) or not self._host.music or self._offers.busy:
+            return False
+        holder, offer = event.call, described(event.request.headers, event.request.body)
+        held = self._other(holder)
+        if held is None or not (held.confirmed and holder.confirmed) or not holds(offer):
+            return False
+        host = self._host
+        told = self._offers.last_told(holder)
+        holding = Holding(host.stages, host.origins, host.agenda, holder, held, told)
+        if not holding.start(offer, host.music, event.at):
+            return False
+        self._holding = holding
+        return True
 
     def _on_caller(self, event: events.Event) -> None:
         now = event.at
@@ -364,6 +415,7 @@ class Bridge:
     def users(self) -> set[str]:
         """The accounts whose phones take part, or ring."""
         here = {leg.user for leg in self._legs if leg.call is self._callee or leg.final is None}
+        here |= set(self._guests.values())
         return here | ({self.record.caller} if self.record.caller is not None else set())
 
     @property
@@ -469,6 +521,7 @@ class Bridge:
             self._giving_up.cancel()
         self._cancel_ringing([ELSEWHERE], now)
         self._callee = callee
+        self._guests[callee] = user
         callee.user_data = self
         self.record.branches.append(BranchRecord(user, callee.call_id, 200, "OK"))
         try:
@@ -523,7 +576,7 @@ class Bridge:
         def answered(response: Response, at: float) -> None:
             self._joining = None
             standing, self._standing = self._standing, None
-            said = described(response.headers, response.body)
+            said = self._heard(response, self.caller)
             try:
                 moved = self._carried(said, LegSide.CALLER, self.caller.hop, callee.hop)
             except (SdpError, NoMediaPath) as error:
@@ -584,6 +637,21 @@ class Bridge:
         elif not self._ringing:
             self._ring_next(now)
 
+    def user_of(self, call: Call) -> str | None:
+        """The account of a leg."""
+        if call is self.caller:
+            return self.record.caller
+        return next((leg.user for leg in self._legs if leg.call is call), self._guests.get(call))
+
+    def split(self, leaver: Call, reason: str, now: float) -> tuple[Call, bytes, str | None]:
+        """End the call without hanging up: the peer of `leaver`, what it said last, and its account."""
+        peer = self._other(leaver)
+        assert peer is not None
+        held = self._holding.heard if self._holding is not None and self._holding.held is peer else b""
+        found = peer, held or self._said.get(peer, b""), self.user_of(peer)
+        self._conclude(now, "caller" if leaver is self.caller else "callee", self.record.status, reason)
+        return found
+
     def give_back(self, now: float) -> None:
         """Nobody was reached, and somebody else takes the caller."""
         self._end()
@@ -638,6 +706,9 @@ class Bridge:
     def _request(self, event: events.RequestReceived, call: Call) -> None:
         """INFO, MESSAGE, OPTIONS within the call."""
         now, request = event.at, event.request
+        if request.method == "REFER":
+            self._host.referred(self, event, call)
+            return
         left = hops_left(request)
         if left < 0:
             self._host.endpoint.respond(event.transaction, 483, now=now)
@@ -729,6 +800,8 @@ class Bridge:
         self.over = True
         if self._joining is not None:
             self._joining.cancel()
+        if self._holding is not None:
+            self._holding.close()
         for alarm in (*self._alarms, self._giving_up):
             if alarm is not None:
                 alarm.cancel()
@@ -738,7 +811,7 @@ class Bridge:
             return
         self._end()
         if self._standing is not None:
-            self._standing.joined(now)
+            self._standing.gone(now)
         record = self.record
         record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
         record.relayed = self._path.close()

@@ -30,6 +30,9 @@ class Quiet:
         """See Act."""
         booth.hang_up(now)
 
+    def reached(self, booth: Booth, now: float) -> None:
+        """See Act."""
+
     def left(self, booth: Booth, now: float) -> None:
         """See Act."""
 

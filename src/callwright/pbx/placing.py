@@ -9,6 +9,7 @@ from typing import Protocol, assert_never
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.booth import Booth, BoothHost
 from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation, Standing
+from callwright.pbx.holding import open_both_ways
 from callwright.pbx.messages import Mailboxes
 from callwright.pbx.passage import caller_address, escaped, hops_left, identity_headers, onward
 from callwright.pbx.path import MediaPaths, NoMediaPath
@@ -125,7 +126,9 @@ class Placing:
 
     def send_on(self, booth: Booth, to: str | RingGroup, account: PbxAccount | None, now: float) -> None:
         """Connect a party that is up to somebody else; see BoothHost.send_on."""
-        journey = _Journey(booth.call, booth.call.request, account, booth.record, booth=booth)
+        journey = _Journey(
+            booth.call, booth.call.request, account, booth.record, booth=booth, parker=booth.parker
+        )
         if isinstance(to, RingGroup):
             group = ring_group(to, self._accounts, self._registrar, now)
             usable = self._usable(group, account) if isinstance(group, Ring | Refuse) else _UNREACHABLE
@@ -258,12 +261,42 @@ class Placing:
             self._turn_away(journey, act, now)
         elif journey.booth is not None:
             host.joined(journey.booth)
+            journey.booth.act.reached(journey.booth, now)
             journey.booth.become(act, now)
         else:
             booth = Booth(host, call, record, act, user)
             host.joined(booth)
             host.tell(CallPlaced(now, record))
             booth.answer(now)
+
+    def join(
+        self,
+        first: Call,
+        said: bytes,
+        second: Call,
+        record: CallRecord,
+        user: str,
+        now: float,
+        done: Callable[[bool, float], None],
+    ) -> None:
+        """Connect two parties that are up. `said`: the last description of the first."""
+        try:
+            path = self._paths.open(first.hop, [second.hop], now)
+        except NoMediaPath:
+            for call in (first, second):
+                call.hangup(now=now)
+            done(False, now)
+            return
+        standing = Standing(
+            open_both_ways(said),
+            lambda at: done(True, at),
+            lambda at: done(False, at),
+            lambda final, at: done(False, at),
+        )
+        bridge = Bridge(self._host, first, [], path, record, standing=standing)
+        first.user_data = bridge
+        self._host.joined(bridge)
+        bridge.pick_up(second, now, user=user)
 
     def _fetch(self, journey: _Journey, parked: Booth, now: float) -> None:
         """Join the caller with a party that waits in a booth."""
@@ -284,12 +317,19 @@ class Placing:
     def _attempts(self, journey: _Journey, ring: Ring) -> list[Attempt]:
         request, account, domain = journey.request, journey.asks, self._accounts.domain
         headers = onward(request.headers, hops_left(request))
-        headers += identity_headers(request, account, domain)
+        shown = journey.booth.identity if journey.booth is not None else None
+        if shown is None:
+            shown = caller_address(request, account, domain)
+            headers += identity_headers(request, account, domain)
+        else:
+            headers.append(("P-Asserted-Identity", str(shown)))
+            if journey.parker:
+                headers.append(("Referred-By", f"<{self._number(journey.parker)}>"))
         headers += [
             ("Diversion", f"<{self._number(done.by)}>;reason={done.why}")
             for done in reversed(journey.record.diversions)
         ]
-        invitation = Invitation(caller_address(request, account, domain), tuple(headers))
+        invitation = Invitation(shown, tuple(headers))
         return [Attempt(invitation, group, ring.seconds) for group in ring.groups]
 
     def _unanswered(self, journey: _Journey) -> Callable[[Final, float], bool]:
@@ -324,7 +364,7 @@ class Placing:
     def _turn_away(self, journey: _Journey, refusal: Refuse, now: float) -> None:
         record = journey.record
         if journey.booth is not None:
-            journey.booth.hear_of_failure(now)
+            journey.booth.hear_of_failure(refusal.status, now)
             return
         headers = [("Retry-After", "10")] if refusal.status == 503 else []
         journey.call.reject(refusal.status, now=now, reason=refusal.reason, headers=headers)
@@ -336,7 +376,15 @@ class Placing:
 def _standing(booth: Booth | None) -> Standing | None:
     if booth is None or booth.stage is None:
         return None
-    return Standing(booth.stage.theirs, booth.leave, lambda final, now: booth.hear_of_failure(now))
+
+    def joined(now: float) -> None:
+        booth.act.reached(booth, now)
+        booth.leave(now)
+
+    def failed(final: Final, now: float) -> None:
+        booth.hear_of_failure(final.status, now)
+
+    return Standing(booth.stage.theirs, joined, booth.leave, failed)
 
 
 def _hops(ring: Ring) -> Sequence[Hop]:

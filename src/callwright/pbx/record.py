@@ -62,8 +62,8 @@ class CallRecord:
 
     `id` is a UUID of version 7, `number` counts the calls of this PBX, `began` is unix seconds. `caller` is
     the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
-    `diversions`: the forwardings on its way, in order. `status` is the final response that the caller got,
-    `ended_by` "caller", "callee" or "pbx".
+    `diversions`: the forwardings on its way, in order; `transferred_by`: the user whose transfer made this
+    call. `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
     """
 
     id: str
@@ -81,6 +81,7 @@ class CallRecord:
     ended_by: str | None = None
     branches: list[BranchRecord] = field(default_factory=list)
     diversions: list[Diversion] = field(default_factory=list)
+    transferred_by: str | None = None
     relayed: Relayed | None = None
 
     @property

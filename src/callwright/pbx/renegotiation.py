@@ -56,6 +56,11 @@ class Renegotiation:
         """`call` has been told that description."""
         self._told[call] = body
 
+    @property
+    def busy(self) -> bool:
+        """An offer is on its way through."""
+        return self._offerer is not None or self._restored is not None
+
     def last_told(self, call: Call) -> bytes:
         """What `call` was told last."""
         return self._told.get(call, b"")

@@ -312,6 +312,11 @@ class Endpoint:
 
     # -- how things stand
 
+    def find(self, call_id: str, local_tag: str, remote_tag: str) -> Call | None:
+        """The call whose confirmed or early dialog that is, as a Replaces header names it (RFC 3891)."""
+        call = self._agent.calls.get((call_id, local_tag))
+        return call if call is not None and call.dialog_with(remote_tag) is not None else None
+
     @property
     def quiescent(self) -> bool:
         """True when nothing is in hand but wait timers: a process may exit without harm on a clean network.
