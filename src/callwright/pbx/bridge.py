@@ -514,7 +514,8 @@ class Bridge:
 
     def pick_up(self, callee: Call, now: float, *, user: str) -> bool:
         """Join a call that is up with the caller, in place of whoever rings; False: it is too late."""
-        if self.over or self._callee is not None or not self._has_offer or self.caller.agreed:
+        agreed = self.caller.agreed and self._standing is None
+        if self.over or self._callee is not None or not self._has_offer or agreed:
             return False
         self._attempts.clear()
         if self._giving_up is not None:
