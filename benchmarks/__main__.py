@@ -6,12 +6,13 @@ python -m benchmarks
 from __future__ import annotations
 
 import multiprocessing
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import api, lists, noise, pacing, parser, phone, start
+from benchmarks import api, fleet, lists, noise, pacing, parser, phone, start
 from callwright.net.media_choice import native_engine
 from callwright.sip import scan
 
@@ -92,6 +93,16 @@ def start_rows() -> list[Row]:
     ]
 
 
+def fleet_rows() -> list[Row]:
+    decided = 1000 * statistics.median(fleet.plan_seconds())
+    what = f"a round of the planner, {fleet.SERVERS:,} servers in {fleet.POOLS} pools"
+    rows = [told(Row(what, "–", f"{decided:.1f} ms", "50 ms"))]
+    waited = fleet.running_seconds()
+    took = f"p50 {fleet.percentile(waited, 0.5):.2f}, p95 {fleet.percentile(waited, 0.95):.2f} s"
+    rows.append(told(Row(f"pending to running with process, {len(waited)} servers", "–", took, "p95 < 2 s")))
+    return rows
+
+
 def told(row: Row) -> Row:
     """Says the row as soon as it is known."""
     print(f"  {row.what}: {row.ours} (beside: {row.beside})", file=sys.stderr, flush=True)
@@ -101,7 +112,7 @@ def told(row: Row) -> Row:
 def main() -> int:
     begun = time.monotonic()
     before = noise.sentence()
-    table = [HEAD, *engine_rows(), *list_rows(), *start_rows()]
+    table = [HEAD, *engine_rows(), *list_rows(), *start_rows(), *fleet_rows()]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     print(f"before: {before}\n")
     for row in table:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -52,6 +54,22 @@ class FleetOf:
             if pid is not None:
                 found[folder.name] = pid
         return found
+
+    def states(self) -> dict[str, str]:
+        """Server to state, of those that a provider made; fast, so that a test can wait for a moment."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data}/callwright.db?mode=ro", uri=True)) as rows:
+            return dict(rows.execute("SELECT name, state FROM servers WHERE provider = 'process'"))
+
+    def agents(self) -> list[str]:
+        """The server of each process that was started as an agent below the data folder, twice where there
+        are two of them."""
+        found, below = [], f"--data\0{self.data}/fleet/"
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_text() if entry.name.isdigit() else ""
+                if below in line and alive(int(entry.name)):
+                    found.append(line.partition(below)[2].partition("\0")[0])
+        return sorted(found)
 
     def folders(self) -> set[str]:
         return {folder.name for folder in (self.data / "fleet").glob("*")}

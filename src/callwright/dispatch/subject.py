@@ -13,6 +13,8 @@ RUNS_CHANGED = "cw.runs.changed"
 """Anybody of the platform to the keeper: a run was queued or stopped; look at the database."""
 AGENTS_CHANGED = "cw.agents.changed"
 """Anybody of the platform to the keeper: an agent is to drain, or was revoked."""
+SERVERS = "cw.servers.*"
+"""Anybody of the platform to anybody of it: what happened to a server; `cw.servers.errored` of one kind."""
 SO_FAR = "cw.platform.sofar"
 """Web workers to the keeper: what has a living run told until now."""
 ACCOUNT = "cw.platform.account"
@@ -50,6 +52,11 @@ def of_agents(kind: str) -> str:
 def control(agent_id: str) -> str:
     """From the platform to one agent."""
     return f"cw.control.{agent_id}"
+
+
+def servers(what: str) -> str:
+    """What happened to a server."""
+    return f"cw.servers.{what}"
 
 
 def live(session_id: str) -> str:

@@ -20,17 +20,19 @@ from callwright.control.errors import DomainError
 from callwright.control.fleet_counts import samples_now, waiting_calls
 from callwright.control.runs.demand import carried
 from callwright.control.servers.service import LIVE, facts_of
+from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
 from callwright.fleet.plan import Decision
 from callwright.fleet.pool import Pool
 from callwright.fleet.record import EMBEDDED, Facts, ServerRecord
 from callwright.fleet.server import Event
 from callwright.fleet.words import sentence
+from callwright.host.announcing import Announcer
 from callwright.host.logging import message_of
 
 if TYPE_CHECKING:
     from callwright.control.services import Services
-    from callwright.dispatch.broker import Broker
+    from callwright.dispatch.broker import Broker, Message, Subscription
 
 __all__ = ["Fleet", "Records"]
 
@@ -160,10 +162,14 @@ class Fleet:
         )
         self._autoscaler = Autoscaler(records, places, clock)
         self._services, self._servers, self._answers = services, services.servers, answers
+        self._broker, self._announcer = broker, Announcer(broker)
+        self._heard: Subscription | None = None
         self._running: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        self._servers.on_move.append(self._on_move)
+    async def start(self) -> None:
+        """Raises Unavailable."""
+        self._servers.on_move += [self._on_move, self._announcer.server]
+        self._heard = await self._broker.subscribe(subject.SERVERS, self._hear)
         self._running = [asyncio.ensure_future(self._run()), asyncio.ensure_future(self._count())]
 
     def wake(self) -> None:
@@ -171,8 +177,8 @@ class Fleet:
         self._autoscaler.wake()
 
     async def close(self) -> None:
-        if self._on_move in self._servers.on_move:
-            self._servers.on_move.remove(self._on_move)
+        if self._heard is not None:
+            await self._heard.close()
         if self._running:
             for task in self._running:
                 task.cancel()
@@ -205,6 +211,10 @@ class Fleet:
             except Exception:
                 _log.exception("an exception while the fleet was counted")
             await asyncio.sleep(_COUNT_EVERY)
+
+    async def _hear(self, _: Message) -> None:
+        """A server was ordered or deleted by one of the web workers."""
+        self.wake()
 
     def _on_move(self, seen: ServerRecord, event: Event, after: ServerRecord) -> None:
         self.wake()

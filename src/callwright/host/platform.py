@@ -82,7 +82,7 @@ class Platform:
             await self._start_web(broker)
             if self.settings.agent:
                 await self._start_agent(services, broker)
-            exits.push_async_callback(self._start_fleet(services, connection, keeper).close)
+            exits.push_async_callback((await self._start_fleet(services, connection, keeper)).close)
             await self._say_ready(services, stop, new)
             await stop.wait()
             say("ending …")
@@ -334,7 +334,7 @@ class Platform:
         child.hears = agent_hears(child.line, services.runs)
         await self._supervisor.start(child)
 
-    def _start_fleet(self, services: Services, broker: NatsBroker, keeper: Keeper) -> Fleet:
+    async def _start_fleet(self, services: Services, broker: NatsBroker, keeper: Keeper) -> Fleet:
         from callwright.host.fleet import Fleet
 
         host = _reachable(self.settings.host)
@@ -348,7 +348,7 @@ class Platform:
             answers=web_hears(host, self.port),
         )
         keeper.on_new_agent.append(fleet.wake)
-        fleet.start()
+        await fleet.start()
         return fleet
 
     def _fell(self, child: Child, how: str) -> None:

@@ -11,9 +11,7 @@ from callwright.host.web_worker import WebSettings
 
 if TYPE_CHECKING:
     from callwright.control.api.places import Places
-    from callwright.control.runs.model import Run
     from callwright.control.services import Services
-    from callwright.dispatch.broker import Broker
 
 _log = logging.getLogger("callwright.http")
 _BROKER_SECONDS = 30.0
@@ -62,6 +60,7 @@ async def _open(settings: WebSettings) -> Services:
     from callwright.control.runs.service import RunSettings
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
+    from callwright.host.announcing import Announcer
     from callwright.host.pbx_link import announcing
     from callwright.net.clock import SystemClock
     from callwright.net.entropy import system_entropy
@@ -85,7 +84,9 @@ async def _open(settings: WebSettings) -> Services:
         new_secret_key=False,
         broker=broker,
     )
-    services.runs.on_change.append(Announcer(broker))
+    announcer = Announcer(broker)
+    services.runs.on_change.append(announcer.run)
+    services.servers.on_move.append(announcer.server)
     if settings.pbx is not None:
         services.lines.on_change.append(announcing(broker))
     return services
@@ -133,27 +134,3 @@ async def _watch_connections(places: Places, settings: WebSettings) -> None:
         surplus = {descriptor: peers[descriptor] for descriptor in connections.surplus(peers)}
         if surplus:
             await asyncio.to_thread(accepted.end, surplus)
-
-
-class Announcer:
-    """Tells the keeper of a run that was queued or stopped here; what is lost it finds by itself."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __call__(self, run: Run) -> None:
-        task = asyncio.ensure_future(self._publish(run.id))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _publish(self, run_id: int) -> None:
-        from callwright.dispatch import subject
-        from callwright.dispatch.broker import BrokerError
-        from callwright.dispatch.messages.platform import RunsChanged
-        from callwright.dispatch.messages.wire import encode
-
-        try:
-            await self._broker.publish(subject.RUNS_CHANGED, encode(RunsChanged(run_id)))
-        except BrokerError as error:
-            _log.warning("the keeper was not told of run %d: %s", run_id, error)
