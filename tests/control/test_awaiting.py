@@ -81,4 +81,4 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
     said = sentence(Awaited(reason, "lab", 2, 1, 2, 3, 4, 5.0))
     assert said.startswith("It waits for ")
     assert said.endswith(".")
-    assert "lab" in said or reason is Reason.PROJECT
+    assert "lab" in said or reason in (Reason.PROJECT, Reason.SERVERS)

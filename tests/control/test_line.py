@@ -6,6 +6,7 @@ import msgspec
 
 from callwright.control.runs.line import Share, Turns, ahead_of
 from callwright.control.runs.model import Run
+from callwright.fleet.placement import Wish
 
 A, B, C = 1, 2, 3
 
@@ -13,6 +14,7 @@ A, B, C = 1, 2, 3
 def a_run(number: int, project: int, phase: str = "queued", pool: str = "lab") -> Run:
     values = dict.fromkeys(Run.__struct_fields__)
     values |= {"id": number, "session_id": f"s{number}", "project_id": project, "pool": pool, "phase": phase}
+    values |= {"placement": Wish()}
     return Run(**(values | {"attempt": 1}))  # type: ignore[arg-type]
 
 

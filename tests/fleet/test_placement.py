@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,7 +124,7 @@ def test_what_work_waits_for_is_told_apart() -> None:
     assert awaits(berlin) is None
     assert awaits(berlin, works=False) is Awaits.WORKING
     assert awaits(berlin, busy=10) is Awaits.PLACE
-    assert awaits(replace(berlin, count=4)) is Awaits.MORE
+    assert awaits(msgspec.structs.replace(berlin, count=4)) is Awaits.MORE
     assert awaits(Wish(near="Tokyo")) is Awaits.SERVER
 
 

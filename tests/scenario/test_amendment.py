@@ -131,3 +131,25 @@ def test_every_parameter_of_the_catalogue_can_be_changed(name: str) -> None:
             after = {v.address: v.value for v in load(amend(text, address, new)).parameters()}
             assert after.pop(address) != view.value
             assert after == {a: v.value for a, v in before.items() if a != address}
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "value", "after"),
+    [
+        (
+            "name: a\nsteps: []\n",
+            "placement.near",
+            "Berlin",
+            "name: a\nplacement: {near: Berlin}\nsteps: []\n",
+        ),
+        ("placement: {count: 2}\nname: a\n", "placement.count", "3", "placement: {count: 3}\nname: a\n"),
+        ("placement: {count: 2, near: DE}\n", "placement.near", None, "placement: {count: 2}\n"),
+        ("placement:\n  count: 2\n", "placement.region", "eu", "placement:\n  count: 2\n  region: eu\n"),
+        ("agentpool: lab\n", "agentpool.name", "far", "agentpool: far\n"),
+        ("{name: a}", "agentpool.name", "far", "{name: a, agentpool: {name: far}}"),
+    ],
+)
+def test_where_it_is_carried_out_is_changed_like_any_parameter(
+    text: str, address: str, value: str | None, after: str
+) -> None:
+    assert amend(text, address, value) == after

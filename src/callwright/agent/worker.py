@@ -120,6 +120,7 @@ class Worker:
         self._weigh, self._abilities = weigh, abilities
         self._clock: Clock = clock or SystemClock()
         self._held: dict[tuple[int, int], HeldJob] = {}
+        self._claiming = asyncio.Lock()  # one at a time, so that places are counted before the next
         self._room = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -220,6 +221,8 @@ class Worker:
         if self._monitoring is not None:
             self._monitoring.named(control.plan)
             self._monitoring.ordered(control.probe)
+        for offered in control.offer:
+            self._tasks.spawn(self._accept(offered))
 
     async def _on_kill(self, message: Message) -> None:
         self._kill(decode(Kill, message.data).reason)
@@ -416,7 +419,18 @@ class Worker:
             if not self._may_take or self._stopping.is_set():
                 await ticket.put_back()
                 continue
-            await self._consider(ticket)
+            async with self._claiming:
+                await self._consider(ticket)
+
+    async def _accept(self, offered: Ticket) -> None:
+        """A run that this agent was chosen for. Without an answer it is left: it will be offered again."""
+        async with self._claiming:
+            full = self.used >= self.identity.capacity
+            if not self._may_take or self._stopping.is_set() or full or self._has(offered):
+                return
+            answer = await self._claim(offered)
+            if answer is not None:
+                self._heed_claim(offered, answer)
 
     async def _consider(self, ticket: QueuedTicket) -> None:
         try:
@@ -425,7 +439,7 @@ class Worker:
             _log.warning("a ticket cannot be read: %s", error)
             await ticket.settle()
             return
-        if (wanted.run_id, wanted.attempt) in self._held:
+        if self._has(wanted):
             await ticket.settle()
             return
         answer = await self._claim(wanted)
@@ -433,12 +447,18 @@ class Worker:
             await ticket.put_back()
             await asyncio.sleep(_AGAIN)
             return
+        self._heed_claim(wanted, answer)
+        await ticket.settle()
+
+    def _has(self, ticket: Ticket) -> bool:
+        return (ticket.run_id, ticket.attempt) in self._held
+
+    def _heed_claim(self, wanted: Ticket, answer: ClaimAnswer) -> None:
         if answer.job is not None:
             self.lease_seconds = max(0.3, answer.lease_seconds)
             self._take(answer.job)
         else:
             _log.debug("run %d is not ours: %s", wanted.run_id, answer.reason)
-        await ticket.settle()
 
     async def _claim(self, ticket: Ticket) -> ClaimAnswer | None:
         """None: no answer, so nothing is known; whatever the platform noted ends with its lease."""

@@ -81,6 +81,8 @@ def run(
     Without a target the reference PBX and both parties are started here, on free ports.
     """
     scenario = _load(test, set_ or (), credentials)
+    if scenario.asks_for_servers:
+        say("agentpool and placement are for a platform: this run is carried out here, on this machine alone")
     permitted = (*_allowed(allow or ()), *_from_file(targets))
     config = flags.phone_config(
         bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure

@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.runs.model import Run, Waiting
+from callwright.control.servers.sites import Sites
 from callwright.control.services import Services
+from callwright.fleet.placement import Awaits, Choice, Site, Wish, choose
 from callwright.fleet.words import counted
 
 __all__ = ["Awaited", "Reason", "awaited", "sentence"]
@@ -26,12 +30,17 @@ class Reason(StrEnum):
     PLACE = "place"  # all places for calls are busy
     TURN = "turn"  # other runs come first
     TAKEN = "taken"  # nothing but an agent's claim
+    SERVERS = "servers"  # those that it asked for by region, labels, place or number
+
+
+_ANY, _NONE = Wish(), Choice()
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
     """``agents``: of the pool that matter for the reason. ``busy`` of ``places``: calls at once of those that
-    take work. ``limit``: runs of the project at once. ``ahead``: runs that come first."""
+    take work. ``limit``: runs of the project at once. ``ahead``: runs that come first. ``wish`` and
+    ``choice``: of a run that asked for servers."""
 
     reason: Reason
     pool: str
@@ -41,6 +50,18 @@ class Awaited:
     limit: int = 0
     ahead: int = 0
     seconds: float = 0.0
+    wish: Wish = _ANY
+    choice: Choice = _NONE
+
+
+def judge_placed(run: Run, sites: Sequence[Site], *, begun: int, limit: int | None, held: int) -> Awaited:
+    """As `judge`, of a run that asks for servers. ``sites``: those that its project may use, without those
+    that have a part of it; ``begun``: how many have one."""
+    wish = msgspec.structs.replace(run.placement, count=max(1, run.placement.count - begun))
+    choice = choose(wish, sites)
+    if choice.servers and limit is not None and held >= limit:
+        return Awaited(Reason.PROJECT, run.pool, limit=limit)
+    return Awaited(Reason.SERVERS, run.pool, wish=wish, choice=choice)
 
 
 def judge(
@@ -80,6 +101,14 @@ async def awaited(services: Services, run: Run, *, patience: float = 15.0) -> Aw
         return None
     limit = (await services.runs.running_limits()).get(run.project_id)
     held = 0 if limit is None else await services.stores.runs.count_held(run.project_id)
+    if run.placed:
+        sites = Sites(services.agents, services.servers, clock=services.clock, patience=patience)
+        open_ = [
+            one for one in await sites.sites() if await services.agents.may_use(one.pool, [run.project_id])
+        ]
+        begun = {one.agent_id for one in await services.runs.of_group(run)} - {None}
+        free = [one for one in open_ if one.agent_id not in begun]
+        return judge_placed(run, free, begun=len(begun), limit=limit, held=held)
     agents = await services.agents.list()
     wall = services.clock.wall()
     return judge(run, agents, waiting, wall=wall, patience=patience, limit=limit, held=held)
@@ -106,7 +135,41 @@ def sentence(what: Awaited) -> str:
         case Reason.TAKEN:
             free = f"{what.places - what.busy:,} of {what.places:,} places are free"
             said = f"an agent of {pool} to take it: {free}"
+        case Reason.SERVERS:
+            said = _of_servers(what.wish, what.choice)
     return f"It waits for {said}."
+
+
+def _of_servers(wish: Wish, choice: Choice) -> str:
+    asked = "a server" if wish.count == 1 else f"{wish.count:,} servers"
+    if wish.pool:
+        asked += f" of the pool {wish.pool}"
+    if wish.region:
+        asked += f" in the region {wish.region}"
+    if wish.labels:
+        asked += f" with {', '.join(f'{key}={value}' for key, value in wish.labels.items())}"
+    if wish.near:
+        asked += f" near {wish.near}"
+    match choice.awaits:
+        case None:
+            return f"{asked} to take it: {choice.free:,} of {choice.fitting:,} that fit are free"
+        case Awaits.SERVER if choice.nearest is not None:
+            name, km = choice.nearest
+            return f"{asked}: none is; the nearest, {name}, is {km:,.0f} km away"
+        case Awaits.SERVER:
+            return f"{asked}: no server fits"
+        case Awaits.WORKING:
+            have = "it is drained or not heard" if choice.fitting == 1 else "all are drained or not heard"
+            return f"{asked} that takes new work: {choice.fitting:,} {_fit(choice.fitting)}, and {have}"
+        case Awaits.PLACE:
+            return f"a free place on {asked}: {choice.working:,} {_fit(choice.working)}, without a free place"
+    return (
+        f"{asked}: {choice.free:,} {_be(choice.free)} free, of {choice.fitting:,} that {_fit(choice.fitting)}"
+    )
+
+
+def _fit(number: int) -> str:
+    return "fits" if number == 1 else "fit"
 
 
 def _be(number: int) -> str:

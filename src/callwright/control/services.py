@@ -26,6 +26,7 @@ from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.servers.history import History
 from callwright.control.servers.service import Servers
+from callwright.control.servers.sites import Sites
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
@@ -99,6 +100,7 @@ class Services:
     agents: Agents
     certificates: Certificates
     servers: Servers
+    sites: Sites
     monitors: Monitors
     lines: Lines
     clock: Clock
@@ -147,6 +149,8 @@ class Services:
         targets = Targets(stores.targets, audit=audit, clock=clock)
         tests = Tests(stores.tests, projects, audit=audit, clock=clock)
         agents = Agents(stores.agents, audit=audit, clock=clock, entropy=entropy)
+        servers = Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy)
+        sites = Sites(agents, servers, clock=clock)
         runs = Runs(
             stores.runs,
             tests,
@@ -156,8 +160,8 @@ class Services:
             clock=clock,
             entropy=entropy,
             settings=settings,
+            fleet=sites,
         )
-        servers = Servers(stores.servers, agents, audit=audit, clock=clock, entropy=entropy)
         monitors = Monitors(
             stores.monitors,
             projects,
@@ -185,6 +189,7 @@ class Services:
             agents,
             Certificates(stores.certificates, vault, clock=clock),
             servers,
+            sites,
             monitors,
             Lines(
                 stores.lines,

@@ -12,11 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from callwright.fleet import gazetteer
 from callwright.fleet.gazetteer import Place, distance_km
 from callwright.fleet.pool import Pool
 
-__all__ = ["NEAR_KM", "Awaits", "Choice", "PlacementError", "Site", "Wish", "check", "choose"]
+__all__ = [
+    "MOST_SERVERS",
+    "NEAR_KM",
+    "Awaits",
+    "Choice",
+    "PlacementError",
+    "Site",
+    "Wish",
+    "check",
+    "choose",
+    "fits",
+    "likeliest_pool",
+]
 
 NEAR_KM = 500.0
 MOST_SERVERS = 1_000
@@ -31,22 +45,26 @@ class PlacementError(ValueError):
         self.field, self.near = field, tuple(near)
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True, omit_defaults=True):
     """What work asks of its servers; an empty field asks for nothing. ``count``: different servers."""
 
     pool: str = ""
     region: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     near: str = ""
     count: int = 1
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it asks for more than a pool."""
+        return bool(self.region or self.labels or self.near) or self.count > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A server as placement sees it. ``place``: the name of one, ``Frankfurt am Main``; ``country``: alpha-2
     or a name; ``network``: ``AS3320`` or a name. ``labels["tags"]``: words between commas. ``works``: it runs
-    and takes new work, so a drained one does not."""
+    and takes new work, so a drained one does not. ``agent_id``: the program on it."""
 
     name: str
     pool: str
@@ -58,6 +76,7 @@ class Site:
     capacity: int = 1
     busy: int = 0
     works: bool = True
+    agent_id: str = ""
 
     @property
     def tags(self) -> frozenset[str]:
@@ -86,14 +105,38 @@ class Awaits(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Choice:
     """``servers``: names, as many as were wished, or none and ``awaits``. ``fitting``: servers that fit,
-    ``working``: those of them that take new work. ``nearest``: the nearest server that is too far, with its
-    distance in km, where a place was asked for and nothing fits."""
+    ``working``: those of them that take new work, ``free``: those of these that have a place. ``nearest``:
+    the nearest server that is too far, with its distance in km, where a place was asked for and nothing
+    fits."""
 
     servers: tuple[str, ...] = ()
     awaits: Awaits | None = None
     fitting: int = 0
     working: int = 0
     nearest: tuple[str, float] | None = None
+    free: int = 0
+
+
+def fits(wish: Wish, site: Site) -> bool:
+    """Whether the server is what was asked for, be it free or not."""
+    return _fits(wish, site) and all(_near(site, term) for term in _terms(wish.near))
+
+
+def likeliest_pool(wish: Wish, sites: Iterable[Site], pools: Iterable[Pool]) -> str | None:
+    """The pool in which the wish is fulfilled soonest, for work that names none: where enough servers fit
+    and take work, else where any do, else where one that fits would be made. None: nowhere."""
+    here: dict[str, list[int]] = {}
+    for site in sites:
+        if fits(wish, site):
+            found = here.setdefault(site.pool, [0, 0])
+            found[0] += site.works
+            found[1] += 1
+    for pool in pools:
+        labeled = all(pool.labels.get(key) == value for key, value in wish.labels.items())
+        if pool.maximum and labeled and wish.region in ("", pool.region) and not wish.near:
+            here.setdefault(pool.name, [0, 0])
+    ranked = sorted(here, key=lambda name: (-min(here[name][0], wish.count), -here[name][1], name))
+    return ranked[0] if ranked else None
 
 
 def check(wish: Wish, sites: Iterable[Site], pools: Iterable[Pool]) -> None:
@@ -141,7 +184,8 @@ def choose(wish: Wish, sites: Iterable[Site]) -> Choice:
     free = [site for site in working if site.busy < site.capacity]
     if len(free) >= wish.count:
         ranked = sorted(free, key=lambda site: (_km(site, around), site.busy / site.capacity, site.name))
-        return Choice(tuple(site.name for site in ranked[: wish.count]), None, len(fitting), len(working))
+        chosen = tuple(site.name for site in ranked[: wish.count])
+        return Choice(chosen, None, len(fitting), len(working), free=len(free))
     awaits = Awaits.MORE
     nearest = None
     if not fitting:
@@ -153,7 +197,7 @@ def choose(wish: Wish, sites: Iterable[Site]) -> Choice:
         awaits = Awaits.WORKING
     elif not free:
         awaits = Awaits.PLACE
-    return Choice((), awaits, len(fitting), len(working), nearest)
+    return Choice((), awaits, len(fitting), len(working), nearest, len(free))
 
 
 def _fits(wish: Wish, site: Site) -> bool:

@@ -82,7 +82,11 @@ def _identity(settings: AgentSettings) -> Identity:
         identity,
         transport=settings.nats_transport or identity.transport,
         capacity=settings.capacity or identity.capacity,
-        labels={**identity.labels, **settings.label},
+        labels={
+            **identity.labels,
+            **settings.label,
+            **({"region": settings.region} if settings.region is not None else {}),
+        },
     )
 
 

@@ -415,6 +415,7 @@ class AgentSettings:
     label: dict[str, str] = setting(
         (), "Label shown in lists of agents; may be repeated.", "KEY=VALUE", parse=_labels, several=True
     )
+    region: str | None = setting(None, "Region of the machine, for `placement.region`.", "NAME")
     ca: Path | None = setting(None, "CA to trust for --url (PEM).", "FILE", parse=Path)
     nats_transport: Literal["auto", "tcp", "websocket"] | None = setting(
         None, "How to reach the platform: TCP, WebSocket over TLS, or whichever gets through.", variable=True

@@ -16,9 +16,10 @@ from callwright.scenario.actions import KINDS
 from callwright.scenario.fields import DOCUMENT_PARAMETERS
 from callwright.scenario.parameter import Parameter, parameters_of
 from callwright.scenario.party import Party
+from callwright.scenario.placing import HEAD_BLOCKS
 from callwright.scenario.source import DocumentError, read
 
-_HEAD_KEYS = ("name", "title", "description", "tags", "version", *DOCUMENT_PARAMETERS)
+_HEAD_KEYS = ("name", "title", "description", "tags", "version", *DOCUMENT_PARAMETERS, *HEAD_BLOCKS)
 
 
 class CannotAmend(ValueError):
@@ -208,6 +209,10 @@ def written(text: str) -> dict[str, tuple[Parameter, str]]:
     for key, value in parties[1].value if parties and isinstance(parties[1], yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode):
             take(value, f"party.{key.value}", Party, Party.aliases, None)
+    for name, kind in HEAD_BLOCKS.items():
+        block = _member(root, (name,))
+        if block:
+            take(block[1], name, kind, {}, kind.main or None)
     for name, spec in DOCUMENT_PARAMETERS.items():
         entry = _member(root, (name,))
         if entry and (shown := _as_typed(entry[1])) is not None:
@@ -238,6 +243,9 @@ class _Amender:
             return self._in_party(root, party[1], party[2])
         if address in DOCUMENT_PARAMETERS:
             return self._in_head(root, address)
+        block, _, name = address.partition(".")
+        if block in HEAD_BLOCKS and name:
+            return self._in_head_block(root, block, name)
         raise CannotAmend(f"This test has no parameter {address}.")
 
     # where
@@ -281,9 +289,20 @@ class _Amender:
             return self._in_holder(root, name, set(), None)
         if self.value is None:
             return self.text
+        return self._new_head(root, name, _written(self.value))
+
+    def _in_head_block(self, root: Any, block: str, name: str) -> str:
+        found = _member(root, (block,))
+        if found is not None:
+            return self._in_holder(found[1], name, set(), HEAD_BLOCKS[block].main or None)
+        if self.value is None:
+            return self.text
+        return self._new_head(root, block, f"{{{name}: {_written(self.value)}}}")
+
+    def _new_head(self, root: Any, name: str, written: str) -> str:
+        line = f"{name}: {written}"
         if root.flow_style:
-            return self._add_in_braces(root, name)
-        line = f"{name}: {_written(self.value)}"
+            return self._entry_in_braces(root, line)
         before = [value for key, value in root.value if key.value in _HEAD_KEYS]
         if not before:
             at = root.start_mark.index
@@ -327,7 +346,9 @@ class _Amender:
         return self._replace(node, f"{{{main}: {_scalar(node.value)}, {name}: {_written(self.value)}}}")
 
     def _add_in_braces(self, node: Any, name: str) -> str:
-        entry = f"{name}: {_written(self.value or '')}"
+        return self._entry_in_braces(node, f"{name}: {_written(self.value or '')}")
+
+    def _entry_in_braces(self, node: Any, entry: str) -> str:
         if node.value:
             at = self._end(node.value[-1][1])
             return f"{self.text[:at]}, {entry}{self.text[at:]}"
@@ -401,6 +422,8 @@ def _other_changes(before: Any, after: Any, address: str) -> bool:
     path: list[Any] = ["parties", *parts[1:2]] if parts[0] == "party" else []
     if parts[0] == "step":
         path = ["steps", int(parts[1]), int(parts[2])]
+    elif parts[0] in HEAD_BLOCKS and isinstance(before, dict) and isinstance(before.get(parts[0]), dict):
+        path = parts[:1]
     return bool(_difference(before, after, path, parts[-1]))
 
 

@@ -21,6 +21,7 @@ from callwright.scenario.fields import DOCUMENT_PARAMETERS, Credentials, Fields,
 from callwright.scenario.load_condition import condition_on
 from callwright.scenario.parameter import parameters_of
 from callwright.scenario.party import Party
+from callwright.scenario.placing import HEAD_BLOCKS
 from callwright.scenario.scenario import Scenario, Step
 from callwright.scenario.source import (
     NOWHERE,
@@ -50,6 +51,7 @@ _KEYS = (
     "tags",
     "version",
     *DOCUMENT_PARAMETERS,
+    *HEAD_BLOCKS,
     "parties",
     "steps",
     "conditions",
@@ -128,6 +130,7 @@ class _Reader(Fields):
             root.mark,
             [k for k in _KEYS if k not in DOCUMENT_PARAMETERS],
         )
+        values |= {name: self._head_block(name, root) for name in HEAD_BLOCKS}
         self._version(root.get("version"))
         steps = self._steps(root)
         parties = self._parties(root.get("parties"), steps)
@@ -167,6 +170,20 @@ class _Reader(Fields):
             given=self.given,
             **values,
         )
+
+    def _head_block(self, name: str, root: Block) -> Any:
+        cls, node = HEAD_BLOCKS[name], root.get(name)
+        block, at = Block((), root.mark), (root.key(name) or root).mark
+        if isinstance(node, Block):
+            block = node
+        elif isinstance(node, Text) and cls.main:  # ``agentpool: lab``
+            block = Block(((Text(cls.main, node.mark), node),), node.mark)
+        elif node is not None:
+            names = tuple(spec.name for spec in parameters_of(cls))
+            message = f"{name} is a block of {', '.join(names)}."
+            self.wrong(message, node.mark, name, name, None, names)
+        entries = self.merged(name, {}, block)
+        return cls(**self.read_fields(parameters_of(cls), entries, name, f"the block {name}", at))
 
     def _version(self, node: Node | None) -> None:
         if node is not None and (not isinstance(node, Text) or node.value != str(VERSION)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from callwright.scenario.parameter import Parameter, Words, parameters_of
+from callwright.scenario.placing import HEAD_BLOCKS
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.source import (
     Block,
@@ -85,15 +86,19 @@ class Fields:
         origin = f"--set {address}"
         node = from_value(value, origin)
         step = re.fullmatch(r"(step\.\d+\.\d+)\.(\w+)", address)
+        block, _, parameter = address.partition(".")
         party = re.fullmatch(r"(?:party\.)?([A-Za-z][\w-]*)(?:\.(\w+))?", address)
         if step:
             self.overrides.setdefault(step[1], {})[step[2]] = node
         elif address in DOCUMENT_PARAMETERS:
             self.overrides.setdefault("", {})[address] = node
+        elif block in HEAD_BLOCKS and parameter:
+            self.overrides.setdefault(block, {})[parameter] = node
         elif party and not address.startswith("step") and party[1] != "party":
             self.overrides.setdefault(f"party.{party[1]}", {})[party[2] or ""] = node
         else:
-            forms = ("step.S.A.parameter", "party.NAME.parameter", *DOCUMENT_PARAMETERS)
+            blocks = (f"{name}.parameter" for name in HEAD_BLOCKS)
+            forms = ("step.S.A.parameter", "party.NAME.parameter", *DOCUMENT_PARAMETERS, *blocks)
             message = f"{quoted(address)} is not an address. Permitted: {', '.join(forms)}."
             self.wrong(message, Mark(origin=origin), address, address, None, forms)
 

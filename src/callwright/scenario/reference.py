@@ -15,6 +15,7 @@ from callwright.scenario.condition import METRICS
 from callwright.scenario.load_condition import LOAD_HELP
 from callwright.scenario.parameter import Parameter, parameters_of
 from callwright.scenario.party import Party
+from callwright.scenario.placing import Agentpool, Placement
 from callwright.scenario.scenario import Scenario
 
 INTRODUCTION = """\
@@ -70,6 +71,21 @@ Each value is read by the type of its parameter, never by how it looks. `0043123
 A step is a list of actions, or a single action, or `{{name: …, actions: […]}}`. An action has one key,
 its kind. `expect` can be written beside the kind or among the parameters. A scalar is the main parameter:
 `wait: 2 s`, `register: bob`.
+
+"""
+
+PLACEMENT = """\
+## Where it is carried out
+
+On a platform `agentpool` and `placement` choose the servers that carry the test out. `callwright run`
+carries every test out on the machine where it is typed, and says that it leaves both aside.
+
+```yaml
+agentpool: {name: lab}
+placement: {region: eu-central, labels: {rack: a1}, near: Berlin, count: 3}
+```
+
+Their addresses are `agentpool.name` and `placement.region`, as in `POST /api/v2/tests/run`.
 
 """
 
@@ -234,7 +250,9 @@ def _action(kind: type[Action]) -> str:
 def markdown() -> str:
     """The whole page."""
     text = INTRODUCTION.format(basic=catalogue.text("basic_call"))
-    text += _table(parameters_of(Scenario)) + PARTIES + _table(parameters_of(Party))
+    text += _table(parameters_of(Scenario)) + PLACEMENT
+    text += _table((*parameters_of(Agentpool), *parameters_of(Placement)))
+    text += PARTIES + _table(parameters_of(Party))
     text += "## Actions\n\n" + "".join(_action(kind) for kind in KINDS.values())
     rows = "\n".join(f"| `{name}` | {_cell(help_)} |" for name, help_ in LOAD_HELP.items())
     text += LOADS.format(rate=MOST_RATE, calls=MOST_CALLS, metrics=rows) + CONDITIONS

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Wait
 from callwright.scenario.condition import Condition
@@ -22,6 +23,7 @@ from callwright.scenario.parameter import (
     view,
 )
 from callwright.scenario.party import Party, PartyAccount, escape_user, numbered_after
+from callwright.scenario.placing import HEAD_BLOCKS, Agentpool, Placement, wish_of
 
 FIRST_PBX_USER = "1001"
 
@@ -63,6 +65,8 @@ class Scenario:
         "again, `never` ends it as `error`.",
         default="unplaced",
     )
+    agentpool: Agentpool = dataclasses.field(default_factory=Agentpool)
+    placement: Placement = dataclasses.field(default_factory=Placement)
     parties: Mapping[str, Party] = dataclasses.field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -96,6 +100,11 @@ class Scenario:
             transport=transport,
         )
 
+    @property
+    def asks_for_servers(self) -> bool:
+        """Whether it says where a platform is to carry it out."""
+        return bool(self.agentpool.name) or wish_of("", self.placement).chooses
+
     def actions(self) -> Iterator[Action]:
         for step in self.steps:
             yield from step.actions
@@ -115,14 +124,16 @@ class Scenario:
         return max(600.0, 2 * sum(max(map(_may_take, step.actions), default=0.0) for step in self.steps))
 
     def parameters(self) -> list[ParameterView]:
-        """Every address that can be overridden: the document's own, then the parties', then the actions'."""
+        """Every address that can be overridden: the document's own, then where it is carried out, then the
+        parties', then the actions'."""
         views = [
             view(spec, spec.name, None, getattr(self, spec.name), given=spec.name in self.given)
             for spec in parameters_of(Scenario)
         ]
-        holders: list[tuple[str, str | None, Action | Party]] = [
-            (f"party.{name}", None, party) for name, party in self.parties.items()
+        holders: list[tuple[str, str | None, Any]] = [
+            (name, None, getattr(self, name)) for name in HEAD_BLOCKS
         ]
+        holders += [(f"party.{name}", None, party) for name, party in self.parties.items()]
         holders += [(action.address, action.kind, action) for action in self.actions()]
         for address, kind, holder in holders:
             for spec in parameters_of(type(holder)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from callwright.control.agents.model import AgentState
+from callwright.control.agents.model import Agent, AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.errors import (
     Conflict,
@@ -20,6 +20,7 @@ from callwright.control.evidence.service import RunEvidence
 from callwright.control.runs.model import Acceptance, Run
 from callwright.control.runs.service import Runs
 from callwright.control.runs.transitions import Phase
+from callwright.control.servers.sites import Sites
 from callwright.dispatch.messages.runs import (
     ChunkAnswer,
     Claim,
@@ -35,6 +36,7 @@ from callwright.dispatch.messages.runs import (
 )
 from callwright.dispatch.messages.wire import Answer, BadMessage
 from callwright.evidence.shown import shown_json
+from callwright.fleet.placement import fits
 
 __all__ = ["Intake", "why_stopped"]
 
@@ -58,8 +60,9 @@ class Intake:
         *,
         lease: float,
         own: tuple[tuple[str, int], ...] = (),
+        sites: Sites | None = None,
     ) -> None:
-        self.lease, self.own = lease, own
+        self.lease, self.own, self._sites = lease, own, sites
         self._runs, self._agents, self._evidence = runs, agents, evidence
         self._moved: list[Run] = []
         self._pieces: dict[tuple[str, int, int], dict[int, bytes]] = {}  # the one that moved last at the end
@@ -73,10 +76,12 @@ class Intake:
             agent, wanted = await self._agents.get(agent_id), await self._runs.by_id(claim.run_id)
         except NotFound as error:
             return ClaimAnswer(None, error.message, self.lease)
-        ours = agent.pool == wanted.pool and await self._agents.may_use(agent.pool, (wanted.project_id,))
+        ours = await self._agents.may_use(agent.pool, (wanted.project_id,)) and await self._fits(
+            agent, wanted
+        )
         if not ours or agent.state != AgentState.ACTIVE:
             return ClaimAnswer(None, "It is not for this agent.", self.lease)
-        run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease)
+        run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease, agent.pool)
         if run is None:
             return ClaimAnswer(
                 None, "Already claimed, stopped, or superseded by a newer attempt.", self.lease
@@ -87,6 +92,15 @@ class Intake:
         except Conflict as error:
             await self._runs.give_up(run, f"{error.message} {error.remedy}")
             return ClaimAnswer(None, error.message, self.lease)
+
+    async def _fits(self, agent: Agent, run: Run) -> bool:
+        """Whether the run asks for such a server: of a run over several of them each has one part."""
+        if not run.placed:
+            return agent.pool == run.pool
+        if self._sites is None or not fits(run.wish, await self._sites.site(agent)):
+            return False
+        others = await self._runs.of_group(run)
+        return not any(one.agent_id == agent.id and one.id != run.id for one in others)
 
     async def _job(self, run: Run) -> Job:
         job = await self._runs.job(run.id)

@@ -23,6 +23,7 @@ from callwright.control.keeping.carrying import Act, Carrying
 from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.leases import Leases
 from callwright.control.keeping.monitors import MonitorKeeper
+from callwright.control.keeping.placing import Placing
 from callwright.control.keeping.queues import Queues
 from callwright.control.keeping.rounds import Rounds
 from callwright.control.keeping.servers import ServerKeeper
@@ -32,6 +33,7 @@ from callwright.control.monitors.measurements import Measurements
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
 from callwright.control.servers.service import Servers
+from callwright.control.servers.sites import Sites
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message
 from callwright.dispatch.messages.platform import Health, RunsChanged
@@ -75,10 +77,14 @@ class Keeper:
         self._certificates, self._servers, self._accounts = certificates, servers, accounts
         self._runs, self._agents, self._evidence, self._broker = runs, agents, evidence, broker
         self._clock: Clock = clock or SystemClock()
-        self._intake = Intake(runs, agents, evidence, lease=lease, own=own)
+        sites = None
+        if servers is not None:
+            sites = Sites(agents, servers, clock=self._clock, patience=max(15.0, lease))
+        self._intake = Intake(runs, agents, evidence, lease=lease, own=own, sites=sites)
         self._leases = Leases(runs, lease=lease, clock=self._clock)
         self._carrying = Carrying(broker, self._leases.lose_database)
-        self._queues = Queues(runs, agents, broker, lease=lease, clock=self._clock)
+        placing = Placing(sites, broker, self._clock) if sites is not None else None
+        self._queues = Queues(runs, agents, broker, lease=lease, clock=self._clock, placing=placing)
         self._stops = Stops(runs, broker)
         self._watching = Watching(runs, broker, self._clock)
         self._monitors = (

@@ -6,6 +6,7 @@ from collections import Counter
 
 from callwright.control.agents.model import AgentState
 from callwright.control.agents.service import Agents
+from callwright.control.keeping.placing import Placing
 from callwright.control.runs.line import Turns
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
@@ -21,9 +22,20 @@ _AGAIN = 15.0  # seconds after which a run that still waits is put into its queu
 
 
 class Queues:
-    """Whatever it remembers is read again from the database, and whatever lies in a queue may be lost."""
+    """Whatever it remembers is read again from the database, and whatever lies in a queue may be lost.
+    ``placing`` None: runs that ask for servers wait."""
 
-    def __init__(self, runs: Runs, agents: Agents, broker: Broker, *, lease: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        agents: Agents,
+        broker: Broker,
+        *,
+        lease: float,
+        clock: Clock,
+        placing: Placing | None = None,
+    ) -> None:
+        self._placing = placing
         self._runs, self._agents, self._broker = runs, agents, broker
         self._lease, self._clock = lease, clock
         self._line = Turns()
@@ -65,6 +77,8 @@ class Queues:
         pools = await self._agents.pools()
         self._owners = {pool.name: pool.project_id for pool in pools if pool.project_id is not None}
         self._limits = dict(await self._runs.running_limits())
+        if self._placing is not None:
+            self._placing.look_again()
 
     async def offer(self) -> None:
         chosen = self._line.chosen(self._rooms, self._limits, self._owners)
@@ -74,6 +88,9 @@ class Queues:
             await self._broker.withdraw(pool, _ticket_name(key[0]))
         for run in chosen:
             await self._enqueue(run)
+        if self._placing is not None:
+            waiting = self._line.placed(self._limits)
+            await self._placing.offer(waiting, *(self._line.held_by() if waiting else ({}, {})), self._owners)
 
     async def _enqueue(self, run: Run) -> None:
         key = (run.id, run.attempt)

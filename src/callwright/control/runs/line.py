@@ -27,6 +27,7 @@ class Turns:
         self._waiting: dict[str, dict[int, list[int]]] = {}  # pool -> project -> ids, the oldest first
         self._held: Counter[tuple[str, int]] = Counter()  # (pool, project) -> runs that an agent has
         self._of_project: Counter[int] = Counter()
+        self._placed: dict[int, Run] = {}  # those that wait for servers of their own choice
         self._served: Counter[int] = Counter()  # project -> number of its last turn
         self._turns = 0
 
@@ -38,6 +39,9 @@ class Turns:
         if run.finished:
             return
         self._runs[run.id] = run
+        if run.phase == Phase.QUEUED and run.placed:
+            self._placed[run.id] = run
+            return
         if run.phase == Phase.QUEUED:
             insort(self._waiting.setdefault(run.pool, {}).setdefault(run.project_id, []), run.id)
             return
@@ -57,6 +61,8 @@ class Turns:
             self._held[run.pool, run.project_id] -= 1
             self._of_project[run.project_id] -= 1
             return
+        if self._placed.pop(run.id, None) is not None:
+            return
         projects = self._waiting[run.pool]
         ids = projects[run.project_id]
         del ids[bisect_left(ids, run.id)]
@@ -64,6 +70,33 @@ class Turns:
             del projects[run.project_id]
             if not projects:
                 del self._waiting[run.pool]
+
+    def placed(self, limits: Mapping[int, int]) -> list[list[Run]]:
+        """What waits for servers of its own choice, in order, as far as the ``limits`` of projects permit:
+        runs over several servers together."""
+        together: dict[str, list[Run]] = {}
+        for run in self._placed.values():
+            together.setdefault(run.group_id or run.session_id, []).append(run)
+        of_project, found = Counter(self._of_project), []
+        for runs in sorted(
+            together.values(), key=lambda runs: (of_project[runs[0].project_id], min(r.id for r in runs))
+        ):
+            project = runs[0].project_id
+            if project not in limits or of_project[project] + len(runs) <= limits[project]:
+                of_project[project] += len(runs)
+                found.append(sorted(runs, key=lambda run: run.id))
+        return found
+
+    def held_by(self) -> tuple[Counter[str], dict[str, set[str]]]:
+        """(runs that each agent has, agents that have one of the runs of a group)."""
+        held: Counter[str] = Counter()
+        groups: dict[str, set[str]] = {}
+        for run in self._runs.values():
+            if run.phase != Phase.QUEUED and run.agent_id is not None:
+                held[run.agent_id] += 1
+                if run.group_id is not None:
+                    groups.setdefault(run.group_id, set()).add(run.agent_id)
+        return held, groups
 
     def chosen(
         self,

@@ -9,6 +9,7 @@ import msgspec
 
 from callwright.control.runs.transitions import FINAL, Phase
 from callwright.control.targets.model import TargetRow, TargetUse
+from callwright.fleet.placement import Wish
 
 __all__ = [
     "KILL_SWITCH",
@@ -32,7 +33,9 @@ __all__ = [
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to it
-    """A row of the list. ``attempt`` counts from 1."""
+    """A row of the list. ``attempt`` counts from 1. ``placement``: of which servers an agent may take it; its
+    pool is "" where any will do, and ``pool`` then is the one in which it is expected, or was begun.
+    ``group_id``: the session id of the first of the runs over several servers that it is one of."""
 
     id: int
     session_id: str
@@ -61,6 +64,18 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
     kiosk_until: float | None = None  # when the public link ends; None: never
     files_due: int | None = None  # files of evidence that its agent announced with the result
     pdd_ms: float | None = None  # the longest of its calls: INVITE to the first ringing or answer
+    placement: Wish = Wish()
+    group_id: str | None = None
+
+    @property
+    def placed(self) -> bool:
+        """Whether servers are chosen for it, rather than any agent of its pool taking it."""
+        return self.placement.chooses
+
+    @property
+    def wish(self) -> Wish:
+        """What is asked of the one server that carries it out."""
+        return msgspec.structs.replace(self.placement, count=1)
 
     @property
     def finished(self) -> bool:
@@ -151,6 +166,8 @@ class NewRun(msgspec.Struct, frozen=True):
     usage: tuple[TargetUse, ...] = ()
     kiosk_until: float | None = None
     weight: int = 1
+    placement: Wish = Wish()
+    group_id: str | None = None
 
 
 class StoredDetail(msgspec.Struct, frozen=True):

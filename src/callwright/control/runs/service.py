@@ -15,6 +15,7 @@ import msgspec
 
 from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import Identity, Right
+from callwright.control.agents.service import DEFAULT_POOL
 from callwright.control.audit.service import Audit
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import (
@@ -40,9 +41,12 @@ from callwright.control.runs.transitions import Phase
 from callwright.control.targets.model import day_of
 from callwright.control.tests.model import Test, TestDocument
 from callwright.control.tests.reading import WAITING, beside
+from callwright.fleet.placement import PlacementError, Site, Wish, check, likeliest_pool
+from callwright.fleet.pool import Pool
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy, uuid4
 from callwright.scenario.document import load
+from callwright.scenario.placing import wish_of
 from callwright.scenario.scenario import Scenario
 from callwright.scenario.weight import weight
 
@@ -79,8 +83,16 @@ class TestSource(Protocol):
     ) -> Sequence[Test]: ...
 
 
+class Fleet(Protocol):
+    """What runs need of servers."""
+
+    async def sites(self) -> Sequence[Site]: ...
+    async def pools(self) -> Sequence[Pool]: ...
+
+
 class Runs(RunRecords):
-    """``on_change`` hears every run that was queued, stopped or ended here, after the commit."""
+    """``on_change`` hears every run that was queued, stopped or ended here, after the commit. ``fleet`` None:
+    what a placement asks for is not held against the servers that there are."""
 
     def __init__(
         self,
@@ -94,9 +106,10 @@ class Runs(RunRecords):
         entropy: Entropy,
         settings: RunSettings | None = None,
         on_change: Callable[[Run], None] | None = None,
+        fleet: Fleet | None = None,
     ) -> None:
         super().__init__(store, credentials, vault, audit=audit, clock=clock)
-        self._tests, self._entropy = tests, entropy
+        self._tests, self._entropy, self._fleet = tests, entropy, fleet
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
         self._clocks: tuple[float, float] | None = None  # interval and calendar at the last look
@@ -115,29 +128,48 @@ class Runs(RunRecords):
         kiosk_days: float | None = KIOSK_DAYS,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
-        pool: str = "default",
+        pool: str | None = None,
     ) -> Run:
-        """Queues a run of the test. The same ``idempotency_key`` again gives the same run. ``kiosk_days``:
-        how long the link of ``report_mode`` kiosk is good for, None for ever.
+        """Queues a run of the test; of a run over several servers it is the first. The same
+        ``idempotency_key`` again gives the same run. ``kiosk_days``: how long the link of ``report_mode``
+        kiosk is good for, None for ever. ``pool`` None: the document's.
 
         Raises NotFound, DocumentError (problems of the overrides), Invalid, RefusedByPolicy, QuotaExceeded,
         KillSwitchEngaged, IdempotencyConflict, Forbidden.
         """
+        runs = await self.start_each(
+            identity,
+            test_name,
+            overrides,
+            project=project,
+            report_mode=report_mode,
+            kiosk_days=kiosk_days,
+            idempotency_key=idempotency_key,
+            tags=tags,
+            pool=pool,
+        )
+        return runs[0]
+
+    async def start_each(
+        self,
+        identity: Identity,
+        test_name: str,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        project: str | None = None,
+        report_mode: str | None = None,
+        kiosk_days: float | None = KIOSK_DAYS,
+        idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
+        pool: str | None = None,
+    ) -> Sequence[Run]:
+        """As `start`: a run for each server that the placement asks for."""
         authorize(identity, Right.RUN)
         test = await self._tests.get(identity, test_name, project=project)
         authorize(identity, Right.RUN, test.project_id)
         what = ("test", test_name, *([str(test.project_id)] if project else []))
-        runs = await self._start(
-            identity,
-            [test],
-            overrides or {},
-            (report_mode, kiosk_days),
-            idempotency_key,
-            tags,
-            pool,
-            what,
-        )
-        return runs[0]
+        link = (report_mode, kiosk_days)
+        return await self._start(identity, [test], overrides or {}, link, idempotency_key, tags, pool, what)
 
     async def start_all(
         self,
@@ -149,10 +181,12 @@ class Runs(RunRecords):
         kiosk_days: float | None = KIOSK_DAYS,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
-        pool: str = "default",
+        pool: str | None = None,
+        placement: Mapping[str, Any] | None = None,
     ) -> Sequence[Run]:
         """Queues every test of the project, or all that have all the tags ``with_tags``: all or none. Without
-        a project those that the identity may run."""
+        a project those that the identity may run. ``placement``: addresses (``placement.region``) that are
+        overridden in all of them."""
         authorize(identity, Right.RUN)
         seen = await self._tests.of_project(identity, project, with_tags)
         chosen = [test for test in seen if may(identity, Right.RUN, test.project_id)]
@@ -166,7 +200,7 @@ class Runs(RunRecords):
         ids = "" if identity.project_ids is None else f" of {sorted(identity.project_ids)}"
         what = ("project", f"{project or ''}{ids}", *with_tags)
         link = (report_mode, kiosk_days)
-        return await self._start(identity, chosen, {}, link, idempotency_key, tags, pool, what)
+        return await self._start(identity, chosen, placement or {}, link, idempotency_key, tags, pool, what)
 
     async def _start(
         self,
@@ -176,7 +210,7 @@ class Runs(RunRecords):
         link: tuple[str | None, float | None],
         key: str | None,
         tags: Sequence[str],
-        pool: str,
+        pool: str | None,
         what: Sequence[str],
     ) -> Sequence[Run]:
         report_mode, kiosk_days = link
@@ -189,7 +223,14 @@ class Runs(RunRecords):
             raise Invalid(f"An Idempotency-Key has 1 to {_MAX_KEY} characters.", field="Idempotency-Key")
         days = [kiosk_days] if report_mode == "kiosk" and kiosk_days != KIOSK_DAYS else []
         asked = _json(
-            [list(what), sorted(_strings(overrides).items()), report_mode or "", list(tags), pool, *days]
+            [
+                list(what),
+                sorted(_strings(overrides).items()),
+                report_mode or "",
+                list(tags),
+                pool or "",
+                *days,
+            ]
         )
         fingerprint = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
         if key is not None:
@@ -208,18 +249,18 @@ class Runs(RunRecords):
             )
         targets = await self._store.targets()
         now = self._clock.wall()
-        born = []
-        for project_id in {test.project_id for test in tests}:
-            await self._may_use(identity, pool, project_id)
+        born: list[NewRun] = []
+        for project_id in {test.project_id for test in tests} if pool else ():
+            await self._may_use(identity, pool or "", project_id)
         for test in tests:
             document = await self._tests.document(test)
             credentials = await self._credentials.revealed(test.project_id)
             scenario = await _read_beside(document.document, overrides, credentials)
             await self._require_opened(scenario, test.project_id)
             usage = admit(scenario, targets, embedded=self.settings.embedded).usage
-            session_id = uuid4(self._entropy)
-            sealed = self._vault.seal(_texts(overrides), session_id) if overrides else ""
-            born.append(
+            expected, wish = await self._place(identity, scenario, pool, test.project_id)
+            sessions = [uuid4(self._entropy) for _ in range(wish.count)]
+            born += [
                 NewRun(
                     session_id=session_id,
                     test_id=test.id,
@@ -227,7 +268,9 @@ class Runs(RunRecords):
                     testcase_name=scenario.title or test.title,
                     project_id=test.project_id,
                     project_name=test.project_name,
-                    pool=pool,
+                    pool=expected,
+                    placement=wish if wish.chooses else Wish(),
+                    group_id=sessions[0] if wish.count > 1 else None,
                     tags=tuple(dict.fromkeys([*scenario.tags, *tags])),
                     created_at=now,
                     started_by=identity.username,
@@ -236,12 +279,15 @@ class Runs(RunRecords):
                     deadline_at=now + self.settings.queue_patience,
                     max_seconds=scenario.deadline,
                     test_version=document.version,
-                    sealed_overrides=sealed,
+                    sealed_overrides=self._vault.seal(_texts(overrides), session_id) if overrides else "",
                     shown=scenario.shown_parameters(),
                     usage=usage,
                     weight=weight(scenario),
                 )
-            )
+                for session_id in sessions
+            ]
+        if len(born) > self.settings.queue_length:
+            raise QuotaExceeded(f"At most {self.settings.queue_length} runs may wait.", "Start fewer.")
 
         async def reserve() -> None:
             await self._reserve_room(born)
@@ -257,6 +303,29 @@ class Runs(RunRecords):
         if new:
             self._tell(runs)
         return runs
+
+    async def _place(
+        self, identity: Identity, scenario: Scenario, pool: str | None, project_id: int
+    ) -> tuple[str, Wish]:
+        """(the pool in which it is expected, what is asked of its servers). Raises Invalid for what no server
+        and no pool of the project could have."""
+        named = pool or scenario.agentpool.name
+        wish = wish_of(named, scenario.placement)
+        if not wish.chooses and (pool or not named):
+            return named or DEFAULT_POOL, wish
+        if named and not pool:
+            await self._may_use(identity, named, project_id)
+        if self._fleet is None:
+            return named or DEFAULT_POOL, wish
+        pools, sites = await self._fleet.pools(), await self._fleet.sites()
+        open_to = {one.name: await self._store.pool_owner(one.name) in (None, project_id) for one in pools}
+        pools = [one for one in pools if open_to[one.name]]
+        sites = [one for one in sites if open_to.get(one.pool, True)]
+        try:
+            check(wish, sites, pools)
+        except PlacementError as error:
+            raise Invalid(str(error), field=error.field) from None
+        return named or likeliest_pool(wish, sites, pools) or DEFAULT_POOL, wish
 
     async def _may_use(self, identity: Identity, pool: str, project_id: int) -> None:
         owner = await self._store.pool_owner(pool)
@@ -339,16 +408,24 @@ class Runs(RunRecords):
             stored.max_seconds if stored else 0.0,
         )
 
-    async def claim(self, run_id: int, attempt: int, agent_id: str, lease: float) -> Run | None:
+    async def claim(
+        self, run_id: int, attempt: int, agent_id: str, lease: float, pool: str | None = None
+    ) -> Run | None:
         """queued to starting: the agent may prepare it, and holds it for ``lease`` seconds. None: it may not.
-        Asking again with the same answer is harmless."""
+        Asking again with the same answer is harmless. ``pool``: the agent's, for the record of a run that may
+        go to any."""
         run, now = await self.by_id(run_id), await self._now()
         async with self._audit.change():
             limit = await self._store.reserve_running(run.project_id)
             queued = run.phase == Phase.QUEUED
             if queued and limit is not None and await self._store.count_held(run.project_id) >= limit:
                 return None
-            return await self._store.claim(run_id, attempt, agent_id, now, now + lease, self.settings.grace)
+            until, grace = now + lease, self.settings.grace
+            return await self._store.claim(run_id, attempt, agent_id, now, until, grace, pool)
+
+    async def of_group(self, run: Run) -> Sequence[Run]:
+        """The runs over several servers that it is one of, itself too; none where it is alone."""
+        return await self._store.of_group(run.group_id) if run.group_id is not None else ()
 
     async def running_limits(self) -> Mapping[int, int]:
         """Project to the number of its runs that agents may have at once; of those that have a limit."""

@@ -46,6 +46,10 @@ class RunStore(Protocol):
 
     async def by_session(self, session_id: str) -> Run | None: ...
     async def by_id(self, run_id: int) -> Run | None: ...
+    async def of_group(self, group_id: str) -> list[Run]:
+        """The runs over several servers that were started together, the first one first."""
+        ...
+
     async def detail(self, run_id: int) -> StoredDetail | None: ...
     async def given(self, run_id: int) -> Given | None:
         """The small part of `detail`."""
@@ -119,8 +123,18 @@ class RunStore(Protocol):
     # before an INVITE may have left gives back the minutes that it reserved.
 
     async def claim(
-        self, run_id: int, attempt: int, agent_id: str, now: float, lease_until: float, grace: float
-    ) -> Run | None: ...
+        self,
+        run_id: int,
+        attempt: int,
+        agent_id: str,
+        now: float,
+        lease_until: float,
+        grace: float,
+        pool: str | None = None,
+    ) -> Run | None:
+        """``pool``: of the agent, where the run may go to any."""
+        ...
+
     async def intend(self, run_id: int, attempt: int, agent_id: str, now: float) -> Run | None: ...
     async def release(
         self, run_id: int, attempt: int, agent_id: str, now: float, patience: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import msgspec
 
@@ -28,6 +28,12 @@ __all__ = ["LIVE", "Servers", "facts_of"]
 LIVE = tuple(state for state in State if state is not State.STOPPED)
 _HOUR = 3600.0
 _TRIES = 20  # of a move that others were faster with
+_LABELED: tuple[Literal["region", "place", "country", "network"], ...] = (
+    "region",
+    "place",
+    "country",
+    "network",
+)  # labels that are fields of a server
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN_LASTS = 3600.0  # seconds that a machine has to boot and to enrol
 _LONGEST = 255
@@ -415,9 +421,10 @@ class Servers:
 
 
 def facts_of(agent: Agent, server: ServerRecord | None = None) -> Facts:
-    """What an agent says of its server. An address that the provider gave stays."""
+    """What an agent says of its server; its labels may name the region and the place. An address that the
+    provider gave stays."""
     known = server.address if server is not None and server.ours else ""
-    return Facts(
+    facts = Facts(
         agent_id=agent.id,
         version=agent.version,
         capacity=agent.capacity,
@@ -425,3 +432,7 @@ def facts_of(agent: Agent, server: ServerRecord | None = None) -> Facts:
         last_login_ip=agent.address,
         labels=agent.labels,
     )
+    for name in _LABELED:
+        if agent.labels.get(name):
+            facts[name] = agent.labels[name]
+    return facts

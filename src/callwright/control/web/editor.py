@@ -367,6 +367,7 @@ def vocabulary() -> dict[str, Any]:
     from callwright.scenario.fields import DOCUMENT_PARAMETERS
     from callwright.scenario.parameter import CODECS, Parameter, parameters_of
     from callwright.scenario.party import Party
+    from callwright.scenario.placing import HEAD_BLOCKS
 
     def words(specs: Iterable[Parameter]) -> dict[str, Any]:
         return {
@@ -384,7 +385,8 @@ def vocabulary() -> dict[str, Any]:
         "aliases": {kind: dict(cls.aliases) for kind, cls in KINDS.items()},
         "party": words(parameters_of(Party)),
         "document": words(DOCUMENT_PARAMETERS.values()),
-        "heads": ["name", "title", "description", "tags", "parties", "steps", "conditions"],
+        "blocks": {name: words(parameters_of(cls)) for name, cls in HEAD_BLOCKS.items()},
+        "heads": ["name", "title", "description", "tags", *HEAD_BLOCKS, "parties", "steps", "conditions"],
         "metrics": {
             name: {
                 "help": _short(metric.help),

@@ -126,8 +126,9 @@ def routes(pages: Pages) -> list[Any]:
                 # `plain`: as the test is written, which tells whether what was overridden is the cause.
                 overrides = await runs.overrides(run) if what == "again" else {}
                 test = await pages.services.tests.by_id(visitor.identity, run.test_id)
+                pool = run.placement.pool if run.placed else run.pool
                 again = await runs.start(
-                    visitor.identity, test.name, overrides, project=test.project_name, pool=run.pool
+                    visitor.identity, test.name, overrides, project=test.project_name, pool=pool or None
                 )
                 return go(f"/run/details/{again.session_id}")
         raise NotFound("action", what)

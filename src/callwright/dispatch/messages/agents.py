@@ -6,6 +6,7 @@ import msgspec
 
 from callwright.dispatch.messages.monitors import Slot
 from callwright.dispatch.messages.protocol import PROTOCOL
+from callwright.dispatch.messages.runs import Ticket
 
 
 class HeldRun(msgspec.Struct, frozen=True):
@@ -87,13 +88,15 @@ class Ask(msgspec.Struct, frozen=True):
 
 class Control(msgspec.Struct, frozen=True):
     """Platform to one agent, at once; what is lost of it comes again with the next heartbeat's answer, except
-    `probe`: slots of monitors to be measured now, beside the plan. `plan`: as in a HeartbeatAnswer."""
+    `probe`: slots of monitors to be measured now, beside the plan; and `offer`: runs that this agent was
+    chosen for and may claim, made again while they wait. `plan`: as in a HeartbeatAnswer."""
 
     stop: tuple[StopOrder, ...] = ()
     draining: bool | None = None
     revoked: bool = False
     plan: int | None = None
     probe: tuple[Slot, ...] = ()
+    offer: tuple[Ticket, ...] = ()
 
 
 class Kill(msgspec.Struct, frozen=True):

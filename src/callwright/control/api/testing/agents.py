@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
 from callwright.control.agents.model import Agent
+from callwright.control.agents.service import DEFAULT_POOL
 from callwright.control.agents.telling import agents_changed
 from callwright.control.api import fields as take
 from callwright.control.api.answers import Data
@@ -17,7 +18,7 @@ from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid
 from callwright.control.api.request import MaybeWord, broker_of, services_of, settings_of
-from callwright.control.api.testing import schemas, translate, wishes
+from callwright.control.api.testing import schemas, translate
 from callwright.control.api.testing.asking import answer_ask
 from callwright.control.api.testing.enrolment import enrol
 
@@ -100,7 +101,7 @@ async def list_tokens(request: _Request) -> Data[list[schemas.EnrolmentToken]]:
 async def create_token(request: _Request) -> Data[schemas.EnrolmentToken]:
     fields = await read_fields(request)
     take.only(fields, ("pool", "hours"))
-    pool = take.text(fields, "pool", optional=True, longest=64) or wishes.DEFAULT_POOL
+    pool = take.text(fields, "pool", optional=True, longest=64) or DEFAULT_POOL
     hours = take.number(fields, "hours", default=_HOURS) or _HOURS
     services, identity = services_of(request), identity_of(request)
     token, record = await services.agents.create_enrolment(identity, pool, min(hours, 24.0 * 365) * 3600.0)

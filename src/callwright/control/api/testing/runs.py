@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from callwright.control.api.testing.live import follow
 from callwright.control.awaiting import awaited
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
+from callwright.control.services import Services
 
 TAGS = ["runs"]
 _Request = Request[Any, Any, Any]
@@ -85,11 +87,20 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.RunD
     files = await services.evidence.arrived(run, patience=_PATIENCE)
     waiting = await runs.waiting(run)
     waits_for = await awaited(services, run, patience=max(15.0, settings_of(request).lease))
+    token, agent = runs.kiosk_token(run), await _agent_name(services, run)
     return Data(
         data=translate.run_detail(
-            run, detail.shown, outcome, files, links, runs.kiosk_token(run), waiting, waits_for
+            run, detail.shown, outcome, files, links, token, waiting, waits_for, agent_name=agent
         )
     )
+
+
+async def _agent_name(services: Services, run: Run) -> str | None:
+    if run.agent_id is None:
+        return None
+    with contextlib.suppress(NotFound):
+        return (await services.agents.get(run.agent_id)).name
+    return None
 
 
 @get("/runs/{run_id:str}/status", opt=_READ, tags=TAGS, summary="State of a run")

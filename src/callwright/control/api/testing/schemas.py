@@ -135,8 +135,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class RunDetail(RunRow, frozen=True, kw_only=True):
     """`waiting` and `waiting_for` (a sentence): null once an agent has it. `conditions` and `calls` as in
     run.json; empty until the run has ended. `evidence_due`: how many files the agent announced with its
-    result; they follow the verdict."""
+    result; they follow the verdict. `agent_name`: of the agent that has it or had it; null: none yet, or one
+    that is gone."""
 
+    agent_name: str | None
     waiting: Waiting | None
     waiting_for: str | None
     kiosk_url: str | None

@@ -10,6 +10,7 @@ from litestar.params import FromPath, HeaderParameter
 
 from callwright.control.accounts.authorize import may
 from callwright.control.accounts.model import Identity, Right
+from callwright.control.agents.service import DEFAULT_POOL
 from callwright.control.api import fields as take
 from callwright.control.api.answers import Data, Deleted, utc
 from callwright.control.api.auth import identity_of
@@ -200,7 +201,8 @@ _OVERRIDE = {"description": "Any parameter by its address, such as `step.1.0.dia
                 },
                 "report.mode": text("A report link that needs no login.", enum=["kiosk", "private"]),
                 "report.days": wishes.DAYS,
-                "agentpool.name": text("Run it in this pool."),
+                "agentpool.name": text("Run it in this pool; if absent, in the document's, else `default`."),
+                **wishes.PLACEMENT,
             },
             more=_OVERRIDE,
             example={"test.name": "basic_call"},
@@ -220,15 +222,16 @@ async def run_test(
         ),
     ] = None,
 ) -> Data[schemas.Started | schemas.StartedMany]:
-    """Every field that is none of those listed is an override: the address of a parameter and its value."""
+    """Every field that is none of those listed is an override: the address of a parameter and its value. With
+    a `placement.count` the answer has `runs`, one for each server, as of a project."""
     services, identity, links = services_of(request), identity_of(request), links_of(request)
     wish = wishes.start(await read_fields(request))
     if idempotency_key is not None and not idempotency_key.isprintable():
         raise invalid("Idempotency-Key", "The key must be printable.")
-    if wish.pool != wishes.DEFAULT_POOL:
+    if wish.pool not in (None, DEFAULT_POOL):
         pools = [pool.name for pool in await services.agents.pools_seen(identity)]
         if wish.pool not in pools:
-            message = f"There is no pool {wish.pool[:100]!r}: no agent would ever take the run."
+            message = f"There is no pool {(wish.pool or '')[:100]!r}: no agent would ever take the run."
             raise invalid("agentpool.name", message, value=wish.pool, permitted=pools)
     mode = "kiosk" if wish.kiosk else None
     more: dict[str, Any] = {
@@ -240,16 +243,17 @@ async def run_test(
     }
     try:
         if wish.test is not None:
-            runs: Sequence[Run] = [
-                await services.runs.start(identity, wish.test, wish.overrides, project=wish.project, **more)
-            ]
+            runs: Sequence[Run] = await services.runs.start_each(
+                identity, wish.test, wish.overrides, project=wish.project, **more
+            )
         else:
             with_tags = more.pop("tags")
+            more["placement"] = wish.placement
             runs = await services.runs.start_all(identity, wish.project, with_tags, **more)
     except NotFound as error:
         raise unknown_value(error, wish.address_of(error.what)) from None
     started = [translate.started(links, run, services.runs.kiosk_token(run)) for run in runs]
-    if wish.test is not None:
+    if wish.test is not None and len(started) == 1:
         return Data(data=started[0])
     first = started[0]
     return Data(

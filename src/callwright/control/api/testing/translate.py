@@ -147,11 +147,13 @@ def run_detail(
     kiosk_token: str | None,
     waiting: runs.Waiting | None = None,
     waits_for: Awaited | None = None,
+    agent_name: str | None = None,
 ) -> schemas.RunDetail:
     """`outcome` is the document run.json, empty while there is none; an older agent sent it unredacted."""
     outcome = Redactor().document(outcome)
     return schemas.RunDetail(
         **_row(run, links),
+        agent_name=agent_name,
         waiting=_waiting(waiting),
         waiting_for=awaiting.sentence(waits_for) if waits_for is not None else None,
         kiosk_url=links.report(run.session_id, kiosk_token) if kiosk_token else None,

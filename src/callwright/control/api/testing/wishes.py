@@ -11,6 +11,8 @@ from callwright.control.api import fields as take
 from callwright.control.api.body import Fields
 from callwright.control.api.problems import invalid
 from callwright.control.runs.records import KIOSK_DAYS, MOST_KIOSK_DAYS
+from callwright.scenario.parameter import parameters_of
+from callwright.scenario.placing import HEAD_BLOCKS, Placement
 
 _REPORT_MODES = ("kiosk", "private")
 
@@ -20,6 +22,8 @@ class Start:
     """What `POST /tests/run` asks for: one test with overrides, or every test of a project or with tags.
 
     `tags`: with a test, tags of the run beside those of its document; without, what chooses the tests.
+    `pool` None: the documents'. `placement`: addresses of it, among the `overrides` too where one test is
+    named.
     """
 
     test: str | None
@@ -27,7 +31,8 @@ class Start:
     kiosk: bool
     kiosk_days: float | None
     tags: tuple[str, ...]
-    pool: str
+    pool: str | None
+    placement: dict[str, Any]
     overrides: dict[str, Any]
 
     def address_of(self, what: str) -> str:
@@ -37,7 +42,6 @@ class Start:
         return "test.name" if self.test is not None else "test.tags"
 
 
-DEFAULT_POOL = "default"
 _START_FIELDS = (
     "test.name",
     "test.project",
@@ -51,6 +55,7 @@ _START_FIELDS = (
 
 def start(fields: Fields) -> Start:
     """Raises 422 that names the field. Whatever is none of ours is an override, judged with the test."""
+    fields = _flat(fields)
     test = take.text(fields, "test.name", optional=True)
     project = take.text(fields, "test.project", optional=True) or take.text(
         fields, "project.name", optional=True
@@ -59,8 +64,9 @@ def start(fields: Fields) -> Start:
     overrides = {name: value for name, value in fields.items() if name not in _START_FIELDS}
     if not (test or project or chosen):
         raise invalid("test.name", "test.name is missing: which test is to run?")
-    if not test and overrides:
-        address = next(iter(overrides))
+    placement = {name: value for name, value in overrides.items() if name.startswith("placement.")}
+    if not test and len(overrides) > len(placement):
+        address = next(name for name in overrides if name not in placement)
         raise invalid(address[:200], "A parameter can be overridden where test.name names one test.")
     mode = take.text(fields, "report.mode", optional=True)
     if mode and mode not in _REPORT_MODES:
@@ -73,9 +79,21 @@ def start(fields: Fields) -> Start:
         kiosk=mode == "kiosk",
         kiosk_days=days(fields, "report.days"),
         tags=chosen,
-        pool=take.text(fields, "agentpool.name", optional=True) or DEFAULT_POOL,
+        pool=take.text(fields, "agentpool.name", optional=True) or None,
+        placement=placement,
         overrides=overrides,
     )
+
+
+def _flat(fields: Fields) -> Fields:
+    """`placement` and `agentpool` as objects of JSON mean the same as their addresses."""
+    found = dict(fields)
+    for block in HEAD_BLOCKS:
+        inside = found.get(block)
+        if isinstance(inside, dict):
+            del found[block]
+            found |= {f"{block}.{name}": value for name, value in inside.items()}
+    return found
 
 
 DAYS: dict[str, Any] = {
@@ -93,3 +111,18 @@ def days(fields: Fields, name: str) -> float | None:
     if found is not None and found > MOST_KIOSK_DAYS:
         raise invalid(name, f"{name} is at most {MOST_KIOSK_DAYS:,.0f}, or never.", value=value)
     return found
+
+
+PLACEMENT: dict[str, Any] = {
+    f"placement.{spec.name}": (
+        {"type": "integer", "minimum": 1, "description": spec.help}
+        if spec.name == "count"
+        else {
+            "description": spec.help,
+            "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}],
+        }
+        if spec.name == "labels"
+        else {"type": "string", "description": spec.help}
+    )
+    for spec in parameters_of(Placement)
+}

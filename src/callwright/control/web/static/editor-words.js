@@ -32,7 +32,8 @@
   function context(words, text, at) {
     var start = text.lastIndexOf("\n", at - 1) + 1, line = text.slice(start, at), above = text.slice(0, start), parties = partiesOf(text);
     if (/^\s*#/.test(line)) return null;
-    var sections = above.match(/^[a-z_]+(?=:)/gm), section = sections ? sections[sections.length - 1] : "";
+    var sections = above.match(/^[a-z_]+(?=:)/gm), section = sections ? sections[sections.length - 1] : "", opened = /^([a-z_]+):\s*[{]/.exec(line);
+    if (opened) section = opened[1];
     var expecting = /\bexpect:\s*\[?[^\n]*$/.exec(line) || (/^\s*- [^-{]/.test(line) && /\bexpect:\s*\n(?:\s+- [^\n]*\n)*$/.test(above));
     if ((section === "conditions" && /^\s+- /.test(line)) || expecting) {
       var said = /(?:expect:\s*\[?(?:.*,)?\s*|^\s*- )(.*)$/.exec(line);
@@ -41,7 +42,7 @@
     var kinds = Object.keys(words.actions), kind = null, named = new RegExp("(?:^|[-{\\s])(" + kinds.join("|") + ")(?=\\s*:|\\s*$)", "gm"), one;
     var scope = section === "steps" ? above.slice(above.lastIndexOf("\nsteps:") + 1) + line : "";
     while ((one = named.exec(scope))) kind = one[1];
-    var keys = section === "steps" ? kind && words.actions[kind] : section === "parties" ? words.party : null;
+    var keys = section === "steps" ? kind && words.actions[kind] : section === "parties" ? words.party : (words.blocks || {})[section] || null;
     if (/^\S*$/.test(line) || /^[a-z_]+:\s*[^\s]*$/.test(line)) keys = words.document;
     var value = /([A-Za-z_][\w]*):\s+(?:[[]\s*)?((?:[^\s,{}[\]:]+\s*,\s*)*)([^\s,{}[\]:]*)$/.exec(line) || /([A-Za-z_][\w]*):\s*[[]((?:[^,{}[\]]+,\s*)*)\s*([^\s,{}[\]:]*)$/.exec(line);
     if (value && keys) {

@@ -55,6 +55,7 @@ CLAIM = Statement(
     .values(
         phase=Phase.STARTING.value,
         agent_id=param("agent_id"),
+        pool=func.coalesce(param("pool", runs.c.pool.type), runs.c.pool),
         lease_until=param("lease_until"),
         started_at=func.coalesce(runs.c.started_at, _not_before(runs.c.created_at)),
         deadline_at=param("now", runs.c.started_at.type) + runs.c.max_seconds + param("grace"),

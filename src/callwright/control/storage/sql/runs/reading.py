@@ -27,6 +27,7 @@ from callwright.control.storage.sql.writing import columns, contains, in_project
 BY_SESSION = Statement(select(*RUN).where(runs.c.session_id == param("session_id")), brief=True)
 BY_ID = Statement(select(*RUN).where(runs.c.id == param("id")), brief=True)
 _KEPT_ELSEWHERE = {"document": test_versions.c.document, "max_seconds": runs.c.max_seconds}
+OF_GROUP = Statement(select(*RUN).where(runs.c.group_id == param("group_id")).order_by(runs.c.id))
 DETAIL = Statement(
     select(
         *(

@@ -37,8 +37,9 @@ from callwright.control.storage.sql.writing import (
     values_of,
 )
 from callwright.control.targets.model import day_of
+from callwright.fleet.placement import Wish
 
-_run = filling(Run, tags=tuple[str, ...])
+_run = filling(Run, tags=tuple[str, ...], placement=Wish)
 _detail = filling(StoredDetail, shown=dict[str, Any])
 _given = filling(Given, shown=dict[str, Any])
 
@@ -102,6 +103,9 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
 
     async def by_id(self, run_id: int) -> Run | None:
         return await self._db.one(_run, reading.BY_ID, {"id": run_id})
+
+    async def of_group(self, group_id: str) -> list[Run]:
+        return await self._db.all(_run, reading.OF_GROUP, {"group_id": group_id})
 
     async def detail(self, run_id: int) -> StoredDetail | None:
         return await self._db.one(_detail, reading.DETAIL, {"run_id": run_id})
@@ -179,12 +183,18 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         return first, int(await self._db.value(figures.HIGHEST))
 
     async def claim(
-        self, run_id: int, attempt: int, agent_id: str, now: float, lease_until: float, grace: float
+        self,
+        run_id: int,
+        attempt: int,
+        agent_id: str,
+        now: float,
+        lease_until: float,
+        grace: float,
+        pool: str | None = None,
     ) -> Run | None:
         values = {"id": run_id, "attempt": attempt, "agent_id": agent_id, "lease_until": lease_until}
-        return await self._moved(moving.CLAIM, values | {"now": now, "grace": grace}) or await self._moved(
-            moving.CLAIMED, values
-        )
+        more = {"now": now, "grace": grace, "pool": pool}
+        return await self._moved(moving.CLAIM, values | more) or await self._moved(moving.CLAIMED, values)
 
     async def intend(self, run_id: int, attempt: int, agent_id: str, now: float) -> Run | None:
         return await self._moved(

@@ -67,6 +67,8 @@ runs = Table(
     Column("mos", Double(), nullable=True),
     Column("files_due", Number, nullable=True),
     Column("pdd_ms", Double(), nullable=True),
+    text_column("placement", default="{}"),
+    text_column("group_id", nullable=True),
     # not in a list:
     Column("deadline_at", Double(), nullable=False),
     Column("max_seconds", Double(), nullable=False),
@@ -82,6 +84,7 @@ Index("ix_runs_phase_id", runs.c.phase, runs.c.id)
 Index("ix_runs_created_at", runs.c.created_at)
 Index("ix_runs_status_id", runs.c.status, runs.c.id)
 Index("ix_runs_pool_id", runs.c.pool, runs.c.id)
+Index("ix_runs_group_id", runs.c.group_id, sqlite_where=runs.c.group_id.is_not(None))
 
 
 run_details = Table(
