@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from callwright.agent.monitoring import Monitoring
@@ -18,7 +20,7 @@ from callwright.dispatch.messages.monitors import Monitor, Plan, PlanRequest, Re
 from callwright.dispatch.messages.wire import Answer, decode, encode
 from callwright.outcome.terms import Blame, Verdict
 from callwright.probe.plan import CUT_OFF
-from callwright.probe.result import ProbeResult, State
+from callwright.probe.result import Hop, ProbeResult, State
 from tests.kit.virtual_time import LoopClock, in_virtual_time
 
 AGENT = "a1"
@@ -43,6 +45,8 @@ class World:
         self.seconds = 3.0
         self.result: Callable[[Monitor, asyncio.Event], Awaitable[ProbeResult]] = self._after_a_while
         self.room = True
+        self.traced: list[int] = []
+        self.hops: tuple[Hop, ...] = (Hop(1, "10.0.0.1"), Hop(2, "192.0.2.1"))
 
     async def open(self) -> World:
         await self.broker.subscribe(subject.of_agents(subject.PLAN), self._on_plan)
@@ -53,7 +57,7 @@ class World:
     def start(self) -> None:
         self.spool = ReadingSpool(self.folder)
         self.agent = Monitoring(
-            self.broker, AGENT, self.spool, self._measure, clock=LoopClock(), room=lambda: self.room
+            self.broker, AGENT, self.spool, self, clock=LoopClock(), room=lambda: self.room
         )
         self.task = asyncio.ensure_future(self.agent.run())
         self.agent.heard(self.revision, None, 0.0)
@@ -76,8 +80,13 @@ class World:
         self.revision += 1
         self.agent.heard(self.revision, None, 0.0)
 
-    async def _measure(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+    async def __call__(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
         return await self.result(monitor, stop)
+
+    async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
+        self.traced.append(int(LoopClock().now()))
+        await asyncio.sleep(2.0)
+        return self.hops
 
     async def _after_a_while(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
         self.began[monitor.monitor_id, int(LoopClock().now())] += 1
@@ -287,6 +296,53 @@ async def test_the_time_of_the_platform_decides_when_a_slot_is(tmp_path: Path) -
     await world.close()
     assert [one.slot for one in world.of(1)] == [5_000_000 // 60 * 60 + 20]
     assert world.of(1)[0].at == pytest.approx(5_000_000 // 60 * 60 + 20.5, abs=0.1)
+
+
+@in_virtual_time
+async def test_the_way_is_traced_when_the_quality_changes_and_compared_with_the_usual(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, PING)
+    mos = 4.35
+
+    async def measure(monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+        return replace(GOOD, mos=mos, address="192.0.2.1")
+
+    world.result = measure
+    await world.open()
+    await asyncio.sleep(400)
+    assert len(world.traced) == 1  # the usual way
+    mos, world.hops = 3.2, (Hop(1, "10.0.9.9"), Hop(2, "192.0.2.1"))
+    await asyncio.sleep(200)
+    await world.close()
+    assert len(world.traced) == 2
+    first, *_, second = [one.figures["path"] for one in world.of(1) if "path" in one.figures]
+    assert (first.get("changed"), second["changed"]) == (None, True)
+    assert [hop["address"] for hop in second["hops"]] == ["10.0.9.9", "192.0.2.1"]
+    assert [one.slot for one in world.of(1)] == list(range(1040, 1041 + 60 * (len(world.of(1)) - 1), 60))
+
+
+@in_virtual_time
+async def test_a_quality_that_flaps_does_not_make_an_agent_flood_the_routers(tmp_path: Path) -> None:
+    world = World(tmp_path, replace_interval(PING, 10))
+    world.seconds = 1.0
+    turns = 0
+
+    async def measure(monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+        nonlocal turns
+        turns += 1
+        return replace(GOOD, mos=4.35 if turns % 2 else 2.0, address="192.0.2.1")
+
+    world.result = measure
+    await world.open()
+    await asyncio.sleep(1200)
+    await world.close()
+    assert turns >= 119
+    assert len(world.traced) <= 5
+
+
+def replace_interval(monitor: Monitor, interval: int) -> Monitor:
+    return msgspec.structs.replace(monitor, interval=interval)
 
 
 def test_a_spool_keeps_the_newest_readings_when_too_many_wait(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from callwright.outcome.call import CallOutcome, ReceivedOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Verdict
 from callwright.phone.intent import Intent, Withheld
-from callwright.probe.result import ProbeResult, State
+from callwright.probe.result import Hop, ProbeResult, State
 from tests.agent.platform import AGENT, POOL, Platform
 
 PASSED = RunOutcome(verdict=Verdict.PASSED, blame=None, reason="It worked.")
@@ -811,6 +811,9 @@ class Probe:
             await stop.wait()
             return ProbeResult(verdict=Verdict.CANCELED)
         return ProbeResult(state=State.DONE, verdict=Verdict.PASSED, blame=None, reason="Good.", mos=4.2)
+
+    async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
+        return ()
 
 
 def monitor_with(agent: Agent, broker: MemoryBroker, folder: Path, probe: Probe) -> None:

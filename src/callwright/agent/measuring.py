@@ -19,12 +19,13 @@ from callwright.phone.plan import Account, PhoneConfig
 from callwright.policy.destination import PolicyError, Purpose
 from callwright.policy.remedy import Worded
 from callwright.probe.names import look_up
+from callwright.probe.path import Steps
 from callwright.probe.prober import Prober
-from callwright.probe.result import ProbeResult, State
+from callwright.probe.result import Hop, ProbeResult, State
 from callwright.probe.telephony import Telephone
 from callwright.probe.train import Shape
 from callwright.sip.transport import Transport
-from callwright.sip.uri import SipSyntaxError
+from callwright.sip.uri import SipSyntaxError, Uri
 from callwright.version import __version__
 
 #: Categories that place a call or register: the dead-man's switch holds them.
@@ -37,6 +38,10 @@ class Measure(Protocol):
     """Carries out one slot. Never raises for what the monitor asks. `stop` ends it early."""
 
     async def __call__(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult: ...
+
+    async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
+        """The way to where a slot was measured; empty where it cannot be known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,11 @@ class Measurer:
         except (SipSyntaxError, PolicyError, ValueError) as error:
             reason = f"The monitor cannot be measured: {error}"
             return ProbeResult(kind=monitor.category, target=monitor.target, reason=reason)
+
+    async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
+        permission = Permission(Purpose.RUN, rules_of(monitor.policy), self.worded)
+        prober = Prober(permission, bind=self.bind, clock=self.clock, entropy=self.entropy, stop=stop)
+        return (await prober.path(_host_of(monitor), Steps(), address=address)).hops
 
     async def _measure(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
         """Raises SipSyntaxError, PolicyError, ValueError."""
@@ -118,6 +128,11 @@ def transport_of(monitor: Monitor) -> Transport | None:
     if monitor.target.partition(":")[0].lower() in ("sip", "sips") and monitor.transport == "udp":
         return None
     return Transport(monitor.transport.upper())
+
+
+def _host_of(monitor: Monitor) -> str:
+    """Raises SipSyntaxError."""
+    return Uri.parse(uri_of(monitor)).destination if monitor.category == "sip" else monitor.target
 
 
 def _account(monitor: Monitor) -> Account | None:

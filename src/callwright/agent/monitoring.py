@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from callwright.agent.measuring import GUARDED, Measure, figures_of, state_of
 from callwright.agent.readings import ReadingSpool
 from callwright.agent.tasks import Tasks
+from callwright.agent.ways import TRACED, Ways
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages.monitors import Monitor, Plan, PlanRequest, Reading, Readings, Slot
@@ -21,12 +23,14 @@ from callwright.net.clock import Clock, WakefulClock
 from callwright.outcome.terms import Verdict
 from callwright.probe.calendar import Calendar
 from callwright.probe.plan import Begin, Planned, ProbePlan
-from callwright.probe.result import ProbeResult
+from callwright.probe.result import ProbeResult, State
 
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 500
 """Slots that are measured at once; others are missed, with the reason."""
+_LOOKS_AT_ONCE = 10
+"""Paths that are traced at once, since each sends to strangers on the way."""
 _ENDS = "this agent was ended"
 _ANSWER_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
@@ -62,6 +66,7 @@ class Monitoring:
         self._why: dict[tuple[int, int], str] = {}
         self._due, self._fetch, self._deliver = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks = Tasks()
+        self._ways, self._looks = Ways(), 0
 
     # -- what the worker hears
 
@@ -182,9 +187,27 @@ class Monitoring:
             _log.exception("a slot of monitor %d ended by an error of the agent", slot.monitor_id)
             result = ProbeResult(reason=f"The agent itself failed: {type(error).__name__}: {error}")
         finally:
-            del self._stops[key]
+            stop = self._stops.pop(key)
             self._plan.finished(*key)
+        result = await self._with_path(monitor, result, stop)
         self._add(self._reading(key, at, result, self._why.pop(key, "")))
+
+    async def _with_path(self, monitor: Monitor, result: ProbeResult, stop: asyncio.Event) -> ProbeResult:
+        """With the way to the far end, where the quality is another than the time before."""
+        seen = monitor.category in TRACED and result.address and not stop.is_set()
+        if not seen or result.verdict is Verdict.INVALID or state_of(result) is State.MISSED:
+            return result
+        if not self._ways.to_look(monitor.monitor_id, result, self.now()) or self._looks >= _LOOKS_AT_ONCE:
+            return result
+        self._looks += 1
+        try:
+            hops = await self._measure.path(monitor, result.address or "", stop)
+        except Exception:
+            _log.exception("the path of monitor %d was not traced", monitor.monitor_id)
+            return result
+        finally:
+            self._looks -= 1
+        return replace(result, path=self._ways.taken(monitor.monitor_id, result, hops))
 
     def _reading(self, key: tuple[int, int], at: float, result: ProbeResult, stopped: str) -> Reading:
         state = state_of(result)
@@ -242,6 +265,7 @@ class Monitoring:
         self._monitors, self._revision = monitors, revision
         self._plan.hold((planned(one) for one in monitors.values()), self.now())
         self._spool.forget_others(monitors)
+        self._ways.keep(set(monitors))
         self._due.set()
         _log.info("the plan has %d monitors", len(monitors))
 

@@ -155,11 +155,16 @@ class Prober:
         machine.append(self._train(target, exchange.local, transport, shape))
         return await self._run(machine[0], exchange, begun, remote.host)
 
-    async def path(self, host: str, steps: Steps, version: int | None = None) -> ProbeResult:
-        """The hops of the way to a host, with delay and loss of each."""
+    async def path(
+        self, host: str, steps: Steps, version: int | None = None, *, address: str | None = None
+    ) -> ProbeResult:
+        """The hops of the way to a host, with delay and loss of each; `address`: to which it has resolved."""
         begun = ProbeResult(kind="path", target=host, started_at=self.clock.wall())
         try:
-            address = await self._address(host, None, version)
+            if address is None:
+                address = await self._address(host, None, version)
+            else:
+                self.permission.place(host, address)
             machine = PathTrace(steps, self.clock.now())
             sock = HopSocket(
                 address,

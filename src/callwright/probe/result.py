@@ -68,6 +68,16 @@ class Hop(AsJson):
 
 
 @dataclass(frozen=True, slots=True)
+class PathTaken(AsJson):
+    """The way of a measurement whose quality changed. `changed`: whether it is another than the usual one;
+    None: nothing is known to compare with."""
+
+    fingerprint: str | None = None
+    changed: bool | None = None
+    hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult(AsJson):
     """One measurement. What was not measured is None.
 
@@ -113,6 +123,7 @@ class ProbeResult(AsJson):
     answers: tuple[str, ...] = ()
     fingerprint: str | None = None
     hops: tuple[Hop, ...] = ()
+    path: PathTaken | None = None
     failure: str | None = None
 
     def ended(
