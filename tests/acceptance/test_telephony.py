@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,7 +50,7 @@ async def a_phone(api: httpx.Client, user: dict[str, Any]) -> AsyncIterator[Phon
 async def call(api: httpx.Client, phone: Phone, user: dict[str, Any], number: str, **more: Any) -> Any:
     where = api.get("/pbx").json()["data"]["udp"]
     account = Account(user["ext"], user["sip_password"])
-    plan = CallPlan(f"sip:{number}@{where}", media=QUIET, account=account, talk_for=0.1, **more)
+    plan = CallPlan(f"sip:{number}@{where}", account=account, talk_for=0.1, **{"media": QUIET} | more)
     return await phone.call(plan).finished
 
 
@@ -62,3 +63,25 @@ async def test_a_new_user_registers_at_once_and_is_called(api: httpx.Client) -> 
         assert (await call(api, one, ann, ben["ext"])).sip_code == 486
         assert api.delete(f"/users/{ben['id']}").status_code == 204
         assert (await call(api, one, ann, ben["ext"])).sip_code == 404
+
+
+async def test_each_call_leaves_a_record_for_each_leg(api: httpx.Client) -> None:
+    ann, ben = a_user(api), a_user(api)
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other:
+        other.on_call = lambda _: AnswerPlan()
+        assert (await call(api, one, ann, ben["ext"], media=MediaPlan())).sip_code == 200
+        other.on_call = None
+        await call(api, one, ann, "79999")
+    of_ann = json.dumps([{"property": "src_id", "operator": "eq", "value": ann["id"]}])
+
+    def rows() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api.get("/cdrs", params={"filter": of_ann}).json()["data"]
+        return found
+
+    out, into, failed = Served.until(lambda found: len(found) == 3, rows)
+    assert [row["type"] for row in (out, into, failed)] == ["O", "I", "O"]
+    assert (into["user_id"], into["dst_id"], into["disposition"]) == (ben["id"], str(ben["id"]), "ANSWERED")
+    assert out["src_codec"] == into["dst_codec"]
+    assert "/8000" in out["src_codec"]
+    assert out["src_ua"].startswith("Callwright")
+    assert (failed["dst"], failed["disposition"], failed["t_cause"]) == ("79999", "FAILED", 1)

@@ -19,6 +19,7 @@ from callwright.control.audit.model import AuditEntry
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
 from callwright.control.projects.model import Membership
 from callwright.control.services import Services
+from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import ManualClock
 
 PASSWORD = "correct horse battery"
@@ -57,6 +58,7 @@ class World:
             server = await services.servers.adopt(agent)
         await services.servers.cancel(ana, server.number)
         await services.servers.pause(ana, True)
+        await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         return cls(services, ana)
 
     async def agent(self) -> str:
@@ -124,6 +126,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "user.deleted": (lambda w: _deleted_user(w), "user bob", "ana"),
     "user.restored": (lambda w: _restored_user(w), "user dan", "ana"),
     "user.password": (lambda w: _password(w), "user 2", "ana"),
+    "cdr.deleted": (lambda w: w.services.cdrs.delete(w.ana, [1]), "cdr 1", "ana"),
     "line.changed": (
         lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),
         "user bob",

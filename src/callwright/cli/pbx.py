@@ -321,7 +321,6 @@ async def _serve(
     verbose: bool,
     watching: flags.Watching,
 ) -> list[CallRecord]:
-    from callwright.host.pbx_link import PbxLink
     from callwright.pbx.server import Pbx
     from callwright.phone.guarding import guarded
 
@@ -335,6 +334,7 @@ async def _serve(
         if platform is not None:
             from callwright.control.errors import DomainError
             from callwright.dispatch.broker import BrokerError
+            from callwright.host.pbx_link import PbxLink
 
             try:
                 link = await PbxLink.open(platform, files.plan())
@@ -343,7 +343,14 @@ async def _serve(
             exits.push_async_callback(link.close)
             config = replace(config, accounts=(), plan=link.plan)
         guard = exits.enter_context(guarded())
-        pbx = Pbx(config, taps=watching.taps(), call_guard=guard, on_event=told, on_warning=say)
+        pbx = Pbx(
+            config,
+            taps=watching.taps(),
+            call_guard=guard,
+            news=link,
+            on_event=told,
+            on_warning=say,
+        )
         return await _served(pbx, control, files, link, stop)
 
 

@@ -15,6 +15,7 @@ from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
+from callwright.control.cdrs.service import Cdrs
 from callwright.control.certificates.service import Certificates
 from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
@@ -103,6 +104,7 @@ class Services:
     sites: Sites
     monitors: Monitors
     lines: Lines
+    cdrs: Cdrs
     clock: Clock
     entropy: Entropy
     history: History
@@ -200,6 +202,7 @@ class Services:
                 entropy=entropy,
                 taken=lambda: _own_extensions(data),
             ),
+            Cdrs(stores.cdrs, audit=audit, clock=clock),
             clock,
             entropy,
             History(stores.history, clock=clock),

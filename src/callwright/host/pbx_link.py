@@ -1,4 +1,5 @@
-"""What the PBX of `serve` shares with its platform: it serves the users of the database.
+"""What the PBX of `serve` shares with its platform: it serves the users of the database, and its calls leave
+records there.
 
 The PBX reads the records itself: a broker that is away changes nothing. What the web workers tell it makes
 it look at once.
@@ -7,12 +8,18 @@ it look at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from callwright.control.accounts.model import TELEPHONY_IDS
+from callwright.control.cdrs.legs import Party
+from callwright.control.errors import DomainError
+from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.pbx.accounts import Forwarding, PbxAccount
 from callwright.pbx.plan import PbxPlan
 
@@ -28,6 +35,9 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY = 3.0  # seconds
 _BROKER_SECONDS = 30.0
 _ANSWER_SECONDS = 2.0
+_ALIVE_EVERY = 5.0  # seconds
+_WRITE_AGAIN = 1.0
+_MOST_WAITING = 50_000  # calls that the database has not taken
 
 
 class PbxLink:
@@ -39,6 +49,9 @@ class PbxLink:
         self._pbx: Pbx | None = None
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
+        self._waiting: deque[CallNews] = deque(maxlen=_MOST_WAITING)
+        self._arrived = asyncio.Event()
+        self._up: set[str] = set()
 
     @classmethod
     async def open(cls, path: Path, base: PbxPlan) -> Self:
@@ -75,6 +88,9 @@ class PbxLink:
             raise
         link = cls(services, broker, base)
         link._lines = await services.lines.switched()
+        cut = await services.cdrs.close_left(link._parties)
+        if cut:
+            _log.warning("calls that were up when the last PBX ended: %d; their records are closed", cut)
         return link
 
     @property
@@ -94,23 +110,66 @@ class PbxLink:
         self._pbx = pbx
         await self._broker.subscribe(subject.PBX_LINES, self._changed)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
+        self._tasks.append(asyncio.ensure_future(self._keep_writing()))
+
+    def tell(self, news: CallNews) -> None:
+        """As NewsOfCalls: a call that ended becomes records of the database."""
+        if news.step is CallStep.ENDED:
+            self._up.discard(news.call)
+        else:
+            self._up.add(news.call)
+        if len(self._waiting) == _MOST_WAITING:
+            _log.error("the record of a call is lost: %d wait for the database", _MOST_WAITING)
+        self._waiting.append(news)
+        self._arrived.set()
 
     async def close(self) -> None:
+        """Writes what waits, as far as the database takes it."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._write()
         await self._broker.close()
         await self._services.close()
 
     async def _keep_looking(self) -> None:
-        from callwright.control.errors import DomainError
-
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             try:
                 await self._look()
             except DomainError as error:
                 _log.warning("the users of the PBX were not read: %s", error)
+
+    async def _keep_writing(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ALIVE_EVERY):
+                    await self._arrived.wait()
+            self._arrived.clear()
+            if self._waiting:
+                if not await self._write():
+                    await asyncio.sleep(_WRITE_AGAIN)
+                    self._arrived.set()
+            elif self._up:
+                with contextlib.suppress(DomainError):
+                    await self._services.cdrs.note_alive()
+
+    async def _write(self) -> bool:
+        """All that waits, in one transaction."""
+        batch = list(self._waiting)
+        try:
+            if batch:
+                await self._services.cdrs.note(batch, self._parties)
+        except DomainError as error:
+            _log.warning("records of %d calls wait for the database: %s", len(batch), error)
+            return False
+        for _ in batch:
+            self._waiting.popleft()
+        return True
+
+    @property
+    def _parties(self) -> dict[str, Party]:
+        return {line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name) for line in self._lines}
 
     async def _look(self) -> None:
         async with self._looking:
@@ -120,7 +179,6 @@ class PbxLink:
                 self._pbx.adopt(self.plan)
 
     async def _changed(self, message: Message) -> None:
-        from callwright.control.errors import DomainError
         from callwright.dispatch.messages.pbx import LinesTaken
         from callwright.dispatch.messages.wire import encode
 

@@ -538,10 +538,12 @@ class B2bua:
         """A call of this account; None: of somebody who needs none."""
         caller = None if account is None else account.user
         record = self._record(caller, request.target.unescaped_user, request.headers.call_id, now)
+        record.caller_agent = (request.headers.get("user-agent") or "")[:200]
         self._placing.place(call, request, account, record, now)
 
     def _record(self, caller: str | None, callee: str | None, call_id: str, now: float) -> CallRecord:
         self._serial += 1
+        account = self._accounts.find(caller)
         began = self._wall_at(now)
         return CallRecord(
             id=uuid7(self._entropy, began),
@@ -551,6 +553,7 @@ class B2bua:
             call_id=call_id,
             started_at=now,
             began=began,
+            caller_name="" if account is None else account.display_name,
         )
 
     def too_many(self, account: PbxAccount | None) -> bool:

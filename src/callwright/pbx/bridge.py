@@ -18,6 +18,7 @@ from callwright.pbx.passage import (
     NOTHING,
     Carried,
     carried,
+    codec_of,
     content_type_of,
     hops_left,
     onward,
@@ -260,7 +261,9 @@ class Bridge:
         if binding.behind_nat:
             call.use_hop(hop)  # its Contact leads nowhere from here
         call.user_data = self
-        record = BranchRecord(str(binding.contact), call.call_id)
+        record = BranchRecord(
+            str(binding.contact), call.call_id, user=binding.user, agent=binding.user_agent or ""
+        )
         self.record.branches.append(record)
         self._legs.append(Leg(call, record, binding.user))
         self._host.origins.told(call, offer.description, self.caller)
@@ -508,6 +511,7 @@ class Bridge:
             self._giving_up.cancel()
         self._attempts.clear()
         self._cancel_ringing([ELSEWHERE], now)
+        leg.record.answered = True
         if self._has_offer:
             leg.call.acknowledge(now=now)
         self._join(leg.call, body, response.headers, now)
@@ -524,7 +528,7 @@ class Bridge:
         self._callee = callee
         self._guests[callee] = user
         callee.user_data = self
-        self.record.branches.append(BranchRecord(user, callee.call_id, 200, "OK"))
+        self.record.branches.append(BranchRecord(user, callee.call_id, 200, "OK", user, answered=True))
         try:
             offer = self._offer_over(callee.hop)
         except (SdpError, NoMediaPath) as error:
@@ -562,6 +566,7 @@ class Bridge:
             callee.hangup(now=now)
             return
         record.answered_at, record.status, record.reason = now, 200, "OK"
+        record.codec = codec_of(body.description) if self._has_offer else ""
         self._host.tell(CallConnected(now, record))
         if body.description:
             self._offers.told(self.caller, body.description)
@@ -623,6 +628,7 @@ class Bridge:
         if not body.body:
             return  # the answer came in a PRACK
         self._offers.told(callee, body.description)
+        self.record.codec = codec_of(body.description)
         self._path.settle()
 
     def _leg_failed(self, leg: Leg, final: Final, now: float) -> None:

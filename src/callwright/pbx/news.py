@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from callwright.dispatch.messages.calls import CallNews, CallStep
+from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
 from callwright.pbx.record import CallConnected, CallEvent, CallFinished, CallPlaced, CallRecord, CallRinging
 
 __all__ = ["NewsOfCalls", "news_of"]
@@ -41,4 +41,11 @@ def news_of(event: CallEvent) -> CallNews:
         status=record.status,
         reason=record.reason,
         ended_by=record.ended_by,
+        caller_name=record.caller_name,
+        caller_agent=record.caller_agent,
+        codec=record.codec,
+        legs=tuple(
+            LegNews(leg.user, leg.call_id, leg.status, leg.reason, leg.agent, leg.answered)
+            for leg in record.branches
+        ),
     )

@@ -12,6 +12,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from callwright.pbx.accounts import PbxAccount
+from callwright.sdp.description import SessionDescription
+from callwright.sdp.formats import formats_of
+from callwright.sdp.lines import SdpError
 from callwright.sip.grammar import SipSyntaxError, is_token, parse_parameters
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
@@ -23,6 +26,7 @@ __all__ = [
     "Carried",
     "caller_address",
     "carried",
+    "codec_of",
     "content_type_of",
     "escaped",
     "hops_left",
@@ -85,6 +89,18 @@ def carried(message: Request | Response, moved: Callable[[bytes], bytes]) -> Car
         return Carried(message.body, kind, b"")
     description = moved(message.body[place.begin : place.end])
     return Carried(redescribed(message.body, place, description), kind, description)
+
+
+def codec_of(description: bytes) -> str:
+    """The first audio format of an answer, as `PCMA/8000`; empty without one."""
+    try:
+        parsed = SessionDescription.parse(description)
+    except SdpError:
+        return ""
+    for media in parsed.media:
+        if media.kind == "audio" and media.port:
+            return next((str(one) for one in formats_of(media) if not one.is_telephone_event), "")
+    return ""
 
 
 def onward(headers: Headers, hops: int) -> list[tuple[str, str]]:

@@ -27,12 +27,16 @@ __all__ = [
 
 @dataclass(slots=True)
 class BranchRecord:
-    """One contact that was called. `status` is its final response's, None when there was none (yet)."""
+    """One contact of `user` that was called. `status` is its final response's, None when there was none
+    (yet); `agent`: what the phone calls itself; `answered`: it has the call."""
 
     contact: str
     call_id: str
     status: int | None = None
     reason: str = ""
+    user: str = ""
+    agent: str = ""
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class CallRecord:
     the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
     `diversions`: the forwardings on its way, in order; `transferred_by`: the user whose transfer made this
     call. `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
+    `codec`: the first audio format that was agreed on.
     """
 
     id: str
@@ -79,6 +84,9 @@ class CallRecord:
     status: int | None = None
     reason: str = ""
     ended_by: str | None = None
+    caller_name: str = ""
+    caller_agent: str = ""
+    codec: str = ""
     branches: list[BranchRecord] = field(default_factory=list)
     diversions: list[Diversion] = field(default_factory=list)
     transferred_by: str | None = None

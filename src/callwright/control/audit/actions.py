@@ -14,6 +14,7 @@ ACTIONS: Mapping[str, str] = {
     "user.deleted": "An administrator removed a user.",
     "user.restored": "An administrator took back the deletion of a user.",
     "user.password": "A password was set; every session of the user ended.",
+    "cdr.deleted": "Call detail records were deleted.",
     "line.changed": "The line of a user was changed; the detail names the fields.",
     "member.put": "A user joined a project, or their role there changed.",
     "member.removed": "A user left a project.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from callwright.control.accounts.store import AccountStore
 from callwright.control.agents.store import AgentStore
 from callwright.control.audit.store import AuditStore
+from callwright.control.cdrs.store import CdrStore
 from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
@@ -42,6 +43,7 @@ class Stores:
     history: HistoryStore
     lines: LineStore
     monitors: MonitorStore
+    cdrs: CdrStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -69,6 +71,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
     from callwright.control.storage.sql.agents import SqlAgentStore
     from callwright.control.storage.sql.audit import SqlAuditStore
+    from callwright.control.storage.sql.cdrs import SqlCdrs
     from callwright.control.storage.sql.certificates import SqlCertificates
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
@@ -95,6 +98,7 @@ def on_database(database: Database) -> Stores:
         SqlFleetHistory(database),
         SqlLines(database),
         SqlMonitors(database),
+        SqlCdrs(database),
     )
 
 

@@ -14,12 +14,25 @@ class CallStep(StrEnum):
     ENDED = "ended"
 
 
+class LegNews(msgspec.Struct, frozen=True):
+    """A phone that was called. `user`: its account; `status`: its final response, None without one;
+    `agent`: what it calls itself."""
+
+    user: str
+    call_id: str
+    status: int | None = None
+    reason: str = ""
+    agent: str = ""
+    answered: bool = False
+
+
 class CallNews(msgspec.Struct, frozen=True):
     """A call of a PBX as it stands after `step`, so that a message that was lost is made up for by the next.
 
     `call`: a UUID of version 7. `caller`: the account that credentials proved; None: nobody was asked.
     `callee`: the user that was dialled. Times are unix seconds; None: not yet, or never. `status`: the final
     response to the caller. `ended_by`: caller, callee or pbx. A call that is refused at once only ends.
+    `codec`: the first of the audio that was agreed on, as `PCMA/8000`. `legs`: in the order of calling.
     """
 
     call: str
@@ -34,3 +47,7 @@ class CallNews(msgspec.Struct, frozen=True):
     status: int | None = None
     reason: str = ""
     ended_by: str | None = None
+    caller_name: str = ""
+    caller_agent: str = ""
+    codec: str = ""
+    legs: tuple[LegNews, ...] = ()

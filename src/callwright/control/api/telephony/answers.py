@@ -9,10 +9,12 @@ from urllib.parse import parse_qsl
 from litestar import Request
 
 from callwright.control.api.answers import utc
+from callwright.control.api.body import Fields
+from callwright.control.api.problems import ApiProblem, field_error
 from callwright.control.collections.model import Kind, Query, Resource, Rows
 from callwright.control.collections.reading import read_query
 
-__all__ = ["asked", "dated", "listed", "single"]
+__all__ = ["asked", "dated", "listed", "single", "with_id"]
 
 
 def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:
@@ -44,3 +46,11 @@ def dated(resource: Resource, row: Mapping[str, object]) -> dict[str, object]:
 
 def single(data: dict[str, Any]) -> dict[str, Any]:
     return {"data": data, "links": {}}
+
+
+def with_id(fields: Fields) -> tuple[int, Fields]:
+    """One change of several: its id, and the rest. Raises ApiProblem."""
+    which = fields.get("id")
+    if isinstance(which, bool) or not isinstance(which, int) or not 0 < which < 2**53:
+        raise ApiProblem(400, "Each change needs an id.", [field_error("id", "is missing, or is not an id.")])
+    return which, {name: value for name, value in fields.items() if name != "id"}

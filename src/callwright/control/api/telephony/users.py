@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 from litestar import Request, Response, delete, get, patch, post
 from litestar.params import FromPath
 
-from callwright.control.accounts.model import TELEPHONY_IDS, Right
+from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
-from callwright.control.api.body import Fields, read_fields, read_objects
+from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.links import links_of
-from callwright.control.api.problems import ApiProblem, field_error
 from callwright.control.api.request import services_of, settings_of
-from callwright.control.api.telephony.answers import asked, dated, listed, single
+from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.collections.reading import read_ids
 from callwright.control.lines.model import PEOPLE
 from callwright.net.address import WILDCARDS
@@ -56,7 +55,7 @@ async def change_user(request: _Request, user_id: FromPath[int]) -> Response[dic
 @patch("/users", opt=_READ)
 async def change_users(request: _Request) -> Response[dict[str, Any]]:
     """A list of objects with an `id` each: all of them are changed, or none."""
-    changes = [_with_id(fields) for fields in await read_objects(request)]
+    changes = [with_id(fields) for fields in await read_objects(request)]
     rows = await services_of(request).lines.change(identity_of(request), changes)
     data = [told(request, row) for row in rows]
     return Response({"data": data, "total": len(data)}, headers=_SECRET)
@@ -96,13 +95,6 @@ def told(request: _Request, row: dict[str, object]) -> dict[str, object]:
     if "sip_password" in found:
         found["sip_domain"] = domain(request) if found["ext"] is not None else None
     return found
-
-
-def _with_id(fields: Fields) -> tuple[int, Fields]:
-    user_id = fields.get("id")
-    if isinstance(user_id, bool) or not isinstance(user_id, int) or not TELEPHONY_IDS < user_id < 2**53:
-        raise ApiProblem(400, "Each change needs an id.", [field_error("id", "is missing, or is not an id.")])
-    return user_id, {name: value for name, value in fields.items() if name != "id"}
 
 
 ROUTES: list[Any] = [list_users, create_user, get_user, change_user, change_users, delete_users, pbx]

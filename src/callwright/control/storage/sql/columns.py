@@ -31,6 +31,10 @@ Id = BigInteger().with_variant(Integer(), "sqlite")
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 
+#: By code points in every order, whatever the language of the database, so that an index serves it.
+ordered_text = Text().with_variant(Text(collation="C"), "postgresql")
+
+
 def id_column() -> Column[int]:
     return Column("id", Id, primary_key=True, autoincrement=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from callwright.control.storage.sql import (  # noqa: F401
     agents,
     audit,
+    cdrs,
     certificates,
     credentials,
     evidence,

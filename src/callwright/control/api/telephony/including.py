@@ -1,0 +1,46 @@
+"""What `include=` puts beside rows: the records that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Request
+
+from callwright.control.api.auth import identity_of
+from callwright.control.api.request import services_of
+from callwright.control.api.telephony.answers import dated
+from callwright.control.collections.model import MOST_ROWS, Compare, Operator, Query
+from callwright.control.lines.model import PEOPLE
+
+__all__ = ["add_users"]
+
+
+async def add_users(
+    request: Request[Any, Any, Any],
+    query: Query,
+    rows: Sequence[dict[str, object]],
+    shown: Sequence[dict[str, Any]],
+    properties: Sequence[str],
+) -> None:
+    """`users` of each row that is shown: those that its ``properties`` name, in their order, as far as the
+    identity sees them. ``rows``: whole, of the same order."""
+    named = [_ids(row, properties) for row in rows]
+    wanted = tuple(sorted({one for ids in named for one in ids}))
+    known: dict[int, dict[str, object]] = {}
+    for first in range(0, len(wanted), MOST_ROWS):
+        where = Compare("id", Operator.IN, wanted[first : first + MOST_ROWS])
+        found = await services_of(request).lines.rows(identity_of(request), Query(where, limit=MOST_ROWS))
+        known |= {int(str(row["id"])): dated(PEOPLE, row) for row in found.rows}
+    fields = query.fields.get(PEOPLE.name)
+    for row, ids in zip(shown, named, strict=True):
+        row["users"] = [
+            {name: value for name, value in known[one].items() if fields is None or name in fields}
+            for one in ids
+            if one in known
+        ]
+
+
+def _ids(row: dict[str, object], properties: Sequence[str]) -> tuple[int, ...]:
+    values = [row.get(name) for name in properties]
+    return tuple(dict.fromkeys(int(str(value)) for value in values if value is not None))

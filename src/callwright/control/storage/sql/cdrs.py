@@ -1,0 +1,108 @@
+"""Call detail records in SQL, and what is known of calls that have not ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, select, update
+
+from callwright.control.cdrs.model import CDRS, MEASURED, Cdr
+from callwright.control.collections.model import Kind, Query, Rows
+from callwright.control.storage.sql.collections import Binding, rows_of
+from callwright.control.storage.sql.columns import Number, id_column, metadata, ordered_text, time_column
+from callwright.control.storage.sql.database import Database, Statement, param
+from callwright.control.storage.sql.writing import as_is, as_value, upsert, values_of
+
+__all__ = ["SqlCdrs"]
+
+
+def _column(name: str) -> Column[object]:
+    if name == "leg":
+        return Column(name, Number, nullable=False)
+    known = CDRS.by_name[name]
+    match known.kind:
+        case Kind.INTEGER:
+            return Column(name, Number, nullable=known.nullable)
+        case Kind.NUMBER | Kind.DATE:
+            return Column(name, Double(), nullable=known.nullable)
+    return Column(name, ordered_text, nullable=known.nullable)
+
+
+cdrs = Table(
+    "cdrs",
+    metadata,
+    id_column(),
+    *(_column(name) for name in (*Cdr.__struct_fields__, *MEASURED)),
+    UniqueConstraint("live_id", "leg"),
+)
+for _name in ("calldate", "src_id", "dst_id"):
+    Index(f"ix_cdrs_{_name}", cdrs.c[_name], cdrs.c.id)
+Index("ix_cdrs_user_id", cdrs.c.user_id, cdrs.c.calldate)
+
+open_calls = Table(
+    "open_calls",
+    metadata,
+    Column("call", Text(), primary_key=True),
+    Column("news", Text(), nullable=False),
+    time_column("seen_at"),
+)
+
+_ADD = upsert(cdrs, ("live_id", "leg"), Cdr.__struct_fields__, keep=True)
+_OPEN = upsert(open_calls, ("call",), ("call", "news", "seen_at"))
+_OVER = Statement(delete(open_calls).where(open_calls.c.call == param("call")))
+_ALIVE = Statement(update(open_calls).values(seen_at=param("now")))
+_LEFT = Statement(select(open_calls.c.news, open_calls.c.seen_at).order_by(open_calls.c.call))
+_DELETE = Statement(delete(cdrs).where(cdrs.c.id == param("id")))
+
+_COLUMNS = {one.name: cdrs.c[one.name] for one in CDRS.properties}
+_DECODE = {"labels": msgspec.json.decode, "metadata": msgspec.json.decode}
+_ALL = Binding(CDRS, cdrs, _COLUMNS, decode=_DECODE)
+_OWN = Binding(CDRS, cdrs, _COLUMNS, scope=(cdrs.c.user_id == param("only"),), decode=_DECODE)
+
+
+@lru_cache(maxsize=8)
+def _change(names: tuple[str, ...]) -> Statement:
+    return Statement(
+        update(cdrs).where(cdrs.c.id == param("id")).values({name: param(name) for name in names})
+    )
+
+
+class SqlCdrs:
+    """CdrStore on any Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def keep(
+        self, ended: Sequence[Cdr], open_calls: Mapping[str, str], over: Sequence[str], now: float
+    ) -> None:
+        async with self._db.transaction() as transaction:
+            if ended:
+                await transaction.run_many(_ADD, [values_of(record) for record in ended])
+            if open_calls:
+                rows = [{"call": call, "news": news, "seen_at": now} for call, news in open_calls.items()]
+                await transaction.run_many(_OPEN, rows)
+            if over:
+                await transaction.run_many(_OVER, [{"call": call} for call in over])
+
+    async def note_alive(self, now: float) -> None:
+        await self._db.run(_ALIVE, {"now": now})
+
+    async def open_calls(self) -> list[tuple[str, float]]:
+        return await self._db.all(as_is, _LEFT)
+
+    async def cdrs(self, query: Query, *, only: int | None = None) -> Rows:
+        if only is None:
+            return await rows_of(self._db, _ALL, query)
+        return await rows_of(self._db, _OWN, query, {"only": only})
+
+    async def change_cdr(self, cdr_id: int, changes: Mapping[str, object]) -> bool:
+        if not changes:
+            return True
+        values = {name: as_value(value) for name, value in changes.items()}
+        return await self._db.run(_change(tuple(sorted(changes))), values | {"id": cdr_id}) > 0
+
+    async def delete_cdr(self, cdr_id: int) -> bool:
+        return await self._db.run(_DELETE, {"id": cdr_id}) > 0
