@@ -44,13 +44,14 @@ from callwright.pbx.record import (
     SourceBanned,
     SourceReleased,
 )
-from callwright.pbx.registrar import Binding, Change, Registrar
+from callwright.pbx.registrar import Binding, Change, ChangeKind, Registrar
 from callwright.pbx.routing import (
     Refuse,
     Strategy,
 )
 from callwright.pbx.stage import NoStages, Stages
 from callwright.pbx.transfer import Referrer, Transfers
+from callwright.pbx.watching import DIALOG, MESSAGES, SUMMARY_TYPE, LineState, Watchers, summary
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
@@ -77,6 +78,7 @@ _METHODS = (
     "UPDATE",
     "PRACK",
     "REFER",
+    "SUBSCRIBE",
     "REGISTER",
 )
 _REMEMBERED_CALLS = 1_000
@@ -144,6 +146,7 @@ class B2bua:
         self._accounts: PbxAccounts = registrar.accounts
         self.stages: Stages = stages or NoStages()
         self._transfers = Transfers(self)
+        self._watchers = Watchers(self)
         self.origins = Origins()
         self._placing = Placing(
             self,
@@ -234,6 +237,7 @@ class B2bua:
         """From now on this plan. Calls go on; accounts that are no longer there lose their contacts."""
         self._accounts.replace(plan.accounts)
         self._placing.plan = plan
+        self._now = now
         self._changed(self.registrar.forget_strangers(), now)
 
     @property
@@ -394,6 +398,7 @@ class B2bua:
         if mailboxes is not None:
             new, old = mailboxes.count(user)
             self._events.append(MailboxChanged(now, user, new, old))
+            self._tell_waiting(user, self.registrar.bindings(user, now), now)
 
     def turned_away(self, record: CallRecord, event: CallFinished) -> None:
         """A call was refused before anything rang."""
@@ -418,6 +423,8 @@ class B2bua:
         while happened := self.endpoint.events():
             for event in happened:
                 self._on_event(event)
+        if self._watchers:
+            self._watchers.look(self._now)
 
     def _on_event(self, event: sip.Event) -> None:
         self._now = event.at
@@ -436,6 +443,10 @@ class B2bua:
                 errand = self._errands.pop(event.handle, None)
                 if errand is not None:
                     errand.failed(event)
+            case sip.SubscriptionRefreshed():
+                self._watchers.tell(event.subscription, event.at)
+            case sip.SubscriptionEnded():
+                self._watchers.drop(event.subscription)
             case sip.RequestReceived(call=None):
                 if self.guard.banned(event.transaction.flow.remote.host, event.at):
                     self.endpoint.respond(event.transaction, 403, now=event.at, reason=_BANNED)
@@ -575,10 +586,11 @@ class B2bua:
             headers = [("Allow", ", ".join(_METHODS)), ("Accept", "application/sdp")]
             self.endpoint.respond(transaction, 200, now=now, headers=headers)
             return
-        if not _registers(request) and method in self.config.open_methods:
+        if not _registers(request) and method != "SUBSCRIBE" and method in self.config.open_methods:
             self._pass_on(transaction, request, None, now)
         else:
             act = self._register if _registers(request) else self._pass_on
+            act = self._subscribe if method == "SUBSCRIBE" else act
             flow = transaction.flow
             self._ask(transaction, request, flow, now, lambda who, at: act(transaction, request, who, at))
 
@@ -591,9 +603,80 @@ class B2bua:
         )
         self._changed(done.changes, now)
 
+    def _subscribe(
+        self, transaction: ServerTransaction, request: Request, account: PbxAccount, now: float
+    ) -> None:
+        event = (request.headers.get("event") or "").strip()
+        package, number = event.partition(";")[0].strip().lower(), request.target.unescaped_user or ""
+        known = self._accounts.dialled(number)
+        respond = self.endpoint.respond
+        if package not in (DIALOG, MESSAGES):
+            allowed = [("Allow-Events", f"{DIALOG}, {MESSAGES}")]
+            respond(transaction, 489, now=now, reason="Bad Event", headers=allowed)
+        elif not self._accounts.serves(request.target) or (
+            known is None and self._placing.plan.service(number) is None
+        ):
+            respond(transaction, 404, now=now)
+        elif package == MESSAGES and known is not account:
+            respond(transaction, 403, now=now, reason="Forbidden (the mailbox is of another)")
+        else:
+            subscription = self.endpoint.accept_subscription(transaction, event, now=now)
+            if subscription is not None:
+                self._watchers.add(subscription, package, known.user if known is not None else number, now)
+
+    # -- what is watched
+
+    def uri_of(self, number: str) -> str:
+        """The SIP URI of a number."""
+        return str(self.address_of(number).uri)
+
+    def messages(self, user: str) -> tuple[int, int]:
+        """How many messages are new, and how many were heard."""
+        mailboxes = self._placing.reception.mailboxes
+        return mailboxes.count(user) if mailboxes is not None else (0, 0)
+
+    def lines(self, number: str) -> list[LineState]:
+        """The calls of a number now."""
+        found: list[LineState] = []
+        for session in self._bridges:
+            record = session.record
+            if isinstance(session, Booth):
+                waits = record.callee == number
+                if not waits and (session.user != number or session.parker):
+                    continue
+                role, state = ("recipient" if waits else "initiator"), "confirmed"
+            elif number not in session.users:
+                continue
+            else:
+                role = "initiator" if record.caller == number else "recipient"
+                state = "confirmed" if session.talks else "early" if session.rang else "trying"
+            other = record.callee if role == "initiator" else record.caller
+            found.append(LineState(record.id, role, state, self.uri_of(other) if other else ""))
+        return found
+
+    def _tell_waiting(self, user: str, bindings: Sequence[Binding], now: float) -> None:
+        """An unsolicited NOTIFY, for phones that do not subscribe to their mailbox."""
+        new, heard = self.messages(user)
+        for binding in bindings:
+            self.endpoint.request(
+                "NOTIFY",
+                binding.contact,
+                local=self.address_of(user),
+                remote=self.address_of(user),
+                hop=self.way_to(binding),
+                now=now,
+                body=summary(self.uri_of(user), new, heard),
+                content_type=SUMMARY_TYPE,
+                headers=[("Event", MESSAGES), ("Subscription-State", "active")],
+            )
+
     def _changed(self, changes: Sequence[Change], now: float) -> None:
         self._expiry = self.registrar.next_wake()
         self._events += [BindingChanged(now, change) for change in changes]
+        for change in changes:
+            account = self._accounts.find(change.binding.user)
+            if change.kind is ChangeKind.ADDED and account is not None and account.mailbox:
+                self._tell_waiting(account.user, [change.binding], now)
 
     def _pass_on(
         self, transaction: ServerTransaction, request: Request, account: PbxAccount | None, now: float

@@ -23,6 +23,7 @@ class Limits:
     provisionals: int = 64  # that one call tells its user of
     events: int = 100_000  # not yet drained
     streams: int = 4_096  # flows with a half-received message
+    subscriptions: int = 10_000
     contacts: int = 32  # read from one 3xx or one 200 to REGISTER
 
 

@@ -179,7 +179,15 @@ class Dispatch:
         agent = self._agent
         request = transaction.request
         method = request.method
-        tagged = to_tag(request.headers) is not None
+        tag = to_tag(request.headers)
+        tagged = tag is not None
+        subscription = agent.subscriptions.get((request.headers.call_id, tag)) if tag is not None else None
+        if method == "NOTIFY" and (request.headers.call_id, tag) in agent.subscribed:
+            agent.emit(RequestReceived(now, transaction, request, None))
+            return
+        if subscription is not None:
+            subscription.receive_request(transaction, now)
+            return
         if (tagged and method != "REGISTER") or not outside_of_dialog(request):
             agent.reply(transaction, 481, now)
         elif agent.layer.merged(request, transaction):

@@ -23,6 +23,7 @@ from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.registration import Registration
+from callwright.sip.subscription import Subscription
 from callwright.sip.transaction.layer import Transmission
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.transport import Hop, PermittedHop
@@ -184,18 +185,19 @@ class Endpoint:
     ) -> ClientRequest:
         """A request outside of any dialog: OPTIONS, MESSAGE, … not INVITE, ACK, CANCEL, BYE (ValueError).
 
-        Ends in ResponseReceived, RequestTimedOut or RequestFailed.
+        Ends in ResponseReceived, RequestTimedOut or RequestFailed. After a SUBSCRIBE, its NOTIFYs come as
+        RequestReceived.
         """
         if method in _NOT_A_REQUEST:
             raise ValueError(f"{method} has a verb of its own")
         agent = self._agent
         uri = _target(target)
         local = replace(local, uri=local.uri.escaped())
-        branch = agent.branch()
+        branch, tag = agent.branch(), agent.token()
         request = agent.build_request(
             method,
             str(uri),
-            from_=str(local.with_tag(agent.token())),
+            from_=str(local.with_tag(tag)),
             to=str(remote if remote is not None else NameAddr("", uri)),
             call_id=agent.token() + agent.token(),
             cseq=1,
@@ -208,6 +210,10 @@ class Endpoint:
             content_type=content_type,
         )
         digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
+        if method == "SUBSCRIBE":
+            while len(agent.subscribed) >= self.config.limits.subscriptions:
+                del agent.subscribed[next(iter(agent.subscribed))]
+            agent.subscribed[(request.headers.call_id, tag)] = None
         handle = ClientRequest(agent, request, hop, Inquiry(agent), digest=digest)
         handle.start(branch, now)
         return handle
@@ -265,6 +271,17 @@ class Endpoint:
         return self._agent.reply(
             transaction, status, now, reason=reason, headers=headers, body=body, content_type=content_type
         )
+
+    def accept_subscription(
+        self, transaction: ServerTransaction, event: str, *, now: float, longest: int = 3_600
+    ) -> Subscription | None:
+        """Answer the SUBSCRIBE of RequestReceived with 200, for `longest` seconds at most; see Subscription.
+        None, and 503 sent, when there are too many. `event`: the value of its Event header."""
+        agent = self._agent
+        if len(agent.subscriptions) >= self.config.limits.subscriptions:
+            agent.reply(transaction, 503, now, headers=[("Retry-After", "60")])
+            return None
+        return Subscription(agent, transaction, event, longest, now)
 
     def challenge(
         self,

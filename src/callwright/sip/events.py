@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from callwright.sip.client_request import ClientRequest
     from callwright.sip.message import Request, Response
     from callwright.sip.registration import Registration
+    from callwright.sip.subscription import Subscription
     from callwright.sip.transaction.server import ServerTransaction
     from callwright.sip.transport import Hop
     from callwright.sip.uri import NameAddr
@@ -347,6 +348,24 @@ class RegistrationExpired(Event):
     """The binding ran out without a successful refresh. Final."""
 
     registration: Registration
+
+
+# -- subscriptions of peers --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefreshed(Event):
+    """A peer has subscribed once more, or ends it; the user owes `notify` with the whole state."""
+
+    subscription: Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded(Event):
+    """A subscription is over, and not by the user. Final."""
+
+    subscription: Subscription
+    reason: str
 
 
 # -- the wire ---------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from callwright.sip.uri import Uri
 
 if TYPE_CHECKING:
     from callwright.sip.call import Call
+    from callwright.sip.subscription import Subscription
 
 HeaderPairs = Iterable[tuple[str, str]]
 _TAGGED = 101  # responses from here on bear our tag and may make a dialog
@@ -35,6 +36,8 @@ class UserAgent:
         self.agenda = self.layer.agenda
         self.events: list[Event] = []
         self.calls: dict[tuple[str, str], Call] = {}  # (Call-ID, our tag)
+        self.subscribed: dict[tuple[str, str], None] = {}  # (Call-ID, our tag) of SUBSCRIBEs of ours
+        self.subscriptions: dict[tuple[str, str], Subscription] = {}  # likewise
         self.serial = 0
         self.allow = ", ".join(config.allow)
         self.accept = ", ".join(config.accept)

@@ -1,0 +1,127 @@
+"""Who watches what: lines (Event: dialog, RFC 4235) and mailboxes (Event: message-summary, RFC 3842)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from xml.sax.saxutils import quoteattr
+
+from callwright.sip.subscription import Subscription
+
+__all__ = ["DIALOG", "MESSAGES", "SUMMARY_TYPE", "LineState", "WatchHost", "Watchers", "summary"]
+
+DIALOG, MESSAGES = "dialog", "message-summary"
+_NAMESPACE = "urn:ietf:params:xml:ns:dialog-info"
+_DIALOG_TYPE = "application/dialog-info+xml"
+SUMMARY_TYPE = "application/simple-message-summary"
+
+
+class LineState(NamedTuple):
+    """One call of a line. `direction` initiator or recipient; `state` trying, early or confirmed; `remote` a
+    SIP URI, empty: nobody knows."""
+
+    id: str
+    direction: str
+    state: str
+    remote: str
+
+
+class WatchHost(Protocol):
+    """What is watched."""
+
+    def uri_of(self, number: str) -> str:
+        """The SIP URI of a number."""
+        ...
+
+    def lines(self, number: str) -> Sequence[LineState]:
+        """The calls of a number now."""
+        ...
+
+    def messages(self, user: str) -> tuple[int, int]:
+        """How many messages are new, and how many were heard."""
+        ...
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What one subscriber was told last."""
+
+    package: str
+    number: str
+    version: int = 0
+    told: object = None
+
+
+class Watchers:
+    """The subscriptions of a PBX; each is told the whole state whenever it is another than before."""
+
+    def __init__(self, host: WatchHost) -> None:
+        self._host = host
+        self._subscriptions: dict[Subscription, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def add(self, subscription: Subscription, package: str, number: str, now: float) -> None:
+        """Somebody watches from now on, and is told at once."""
+        subscription.user_data = _Watch(package, number)
+        self._subscriptions[subscription] = None
+        self.tell(subscription, now)
+
+    def drop(self, subscription: Subscription) -> None:
+        """It has ended."""
+        self._subscriptions.pop(subscription, None)
+
+    def look(self, now: float) -> None:
+        """Tell everybody for whom something has changed."""
+        for subscription in list(self._subscriptions):
+            watch = subscription.user_data
+            if isinstance(watch, _Watch) and self._state(watch) != watch.told:
+                self.tell(subscription, now)
+
+    def tell(self, subscription: Subscription, now: float) -> None:
+        """The whole state, now."""
+        watch = subscription.user_data
+        if not isinstance(watch, _Watch):
+            return
+        watch.told = self._state(watch)
+        uri = self._host.uri_of(watch.number)
+        if watch.package == MESSAGES:
+            body = summary(uri, *self._host.messages(watch.number))
+            subscription.notify(body, SUMMARY_TYPE, now=now)
+        else:
+            body = _dialog_info(uri, watch.version, self._host.lines(watch.number))
+            watch.version += 1
+            subscription.notify(body, _DIALOG_TYPE, now=now)
+        if subscription.over:
+            self.drop(subscription)
+
+    def _state(self, watch: _Watch) -> object:
+        if watch.package == MESSAGES:
+            return self._host.messages(watch.number)
+        return tuple(self._host.lines(watch.number))
+
+
+def summary(uri: str, new: int, heard: int) -> bytes:
+    """The body of a message-summary (RFC 3842 section 5.2)."""
+    waiting = "yes" if new else "no"
+    lines = [f"Messages-Waiting: {waiting}", f"Message-Account: {uri}", f"Voice-Message: {new}/{heard} (0/0)"]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _dialog_info(uri: str, version: int, lines: Iterable[LineState]) -> bytes:
+    parts = [
+        '<?xml version="1.0"?>',
+        f'<dialog-info xmlns="{_NAMESPACE}" version="{version}" state="full" entity={quoteattr(uri)}>',
+    ]
+    for line in lines:
+        parts.append(f"<dialog id={quoteattr(line.id)} direction={quoteattr(line.direction)}>")
+        parts.append(f"<state>{line.state}</state>")
+        if line.remote:
+            target = quoteattr(line.remote)
+            identity = f"<identity>{target[1:-1]}</identity>"
+            parts.append(f"<remote>{identity}<target uri={target}/></remote>")
+        parts.append("</dialog>")
+    parts.append("</dialog-info>\n")
+    return "\n".join(parts).encode()
