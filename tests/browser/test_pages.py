@@ -24,6 +24,7 @@ PAGES = {
     "versions": "/tests/media_analysis/versions?version=1",
     "runs": "/runs",
     "runs-none": "/runs?status=failed&q=nothing-is-called-so",
+    "fleet": "/fleet",
     "agents": "/agents",
     "targets": "/targets",
     "credentials": "/credentials",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callwright.fleet.plan import Bound, Cause, Decision
 
-__all__ = ["counted", "sentence"]
+__all__ = ["counted", "sentence", "why_not"]
 
 _WHY_NOT = {
     Bound.PAUSED: "the fleet is paused",
@@ -25,9 +25,8 @@ def sentence(decision: Decision) -> str:
     if decision.create:
         said.append(f"started {decision.create}: {_need(decision)}")
     if decision.short:
-        said.append(
-            f"did not start {decision.short}{'' if decision.create else _needed(decision)}: {_why(decision)}"
-        )
+        needed = "" if decision.create else f" ({_need(decision)})"
+        said.append(f"did not start {decision.short}{needed}: {why_not(decision.bound, decision.maximum)}")
     if decision.retire:
         said.append(f"retired {len(decision.retire)}: {_spare(decision)}")
     if decision.reap:
@@ -49,14 +48,11 @@ def _need(decision: Decision) -> str:
     return ", ".join(facts)
 
 
-def _needed(decision: Decision) -> str:
-    return f" ({_need(decision)})"
-
-
-def _why(decision: Decision) -> str:
-    if decision.bound is Bound.MAXIMUM:
-        return f"the pool's maximum is {decision.maximum}"
-    return _WHY_NOT[decision.bound] if decision.bound is not None else ""
+def why_not(bound: Bound | None, maximum: int) -> str:
+    """What keeps a pool with this maximum from making a server; empty when nothing does."""
+    if bound is Bound.MAXIMUM:
+        return f"the pool's maximum is {maximum}"
+    return _WHY_NOT[bound] if bound is not None else ""
 
 
 def _spare(decision: Decision) -> str:

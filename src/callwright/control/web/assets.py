@@ -20,6 +20,7 @@ _TYPES = {
 _OF_REPORT = ("tokens.css", "components.css", "report.css", "report.js")
 _OWN = (
     "app.css",
+    "fleet.css",
     "theme.js",
     "app.js",
     "drafts.js",

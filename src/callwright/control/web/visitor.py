@@ -39,6 +39,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
     (
         "Platform",
         (
+            ("Fleet", "/fleet", "fleet", Right.READ),
             ("Agents", "/agents", "server", Right.READ),
             ("Targets", "/targets", "target", Right.READ),
             ("SIP accounts", "/credentials", "phone", Right.CREDENTIALS),
@@ -73,6 +74,11 @@ TOASTS: Mapping[str, str] = {
     "changed": "Changed",
     "killed": "The kill switch is engaged",
     "released": "The kill switch is released",
+    "ordered": "A server is on its way",
+    "finishing": "The server finishes its calls and goes",
+    "destroyed": "The server is listed no more",
+    "paused": "The fleet is paused",
+    "resumed": "The fleet makes and ends servers again",
     "draining": "The agent finishes what it has and takes nothing new",
 }
 

@@ -99,6 +99,11 @@
   document.addEventListener("htmx:beforeSwap", function (event) {
     if (event.detail.target.querySelector && event.detail.target.querySelector("[form=compare]:checked") && !event.detail.requestConfig.triggeringEvent) event.detail.shouldSwap = false;
   });
+  // A page that renews itself waits while a dialog or a form in it is open.
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    var target = event.detail.target;
+    if (target.matches && target.matches("[data-waits-while-open]") && target.querySelector("dialog[open], details[open]")) event.detail.shouldSwap = false;
+  });
   document.addEventListener("change", function (event) {
     if (event.target.getAttribute("form") !== "compare") return;
     var chosen = document.querySelectorAll("[form=compare]:checked");
