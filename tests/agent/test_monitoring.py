@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -194,6 +195,30 @@ async def test_an_agent_that_is_killed_repeats_no_slot_and_tells_what_is_unknown
     slots = sorted(states)
     assert slots == list(range(1040, slots[-1] + 1, 60))
     assert world.kept[1, 1160].reason == "this agent was not running"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_agent_that_is_killed_again_and_again_ends_each_slot_once(tmp_path: Path, seed: int) -> None:
+    @in_virtual_time
+    async def live() -> None:
+        luck = random.Random(seed)
+        world = await World(tmp_path, replace_interval(PING, 10), CALL).open()
+        for _ in range(25):
+            world.away = luck.random() < 0.3
+            await asyncio.sleep(luck.uniform(0, 40))
+            await world.kill()
+            await asyncio.sleep(luck.choice([0, 1, 30]))
+            world.start()
+        world.away = False
+        await asyncio.sleep(60)
+        await world.close()
+        assert max(world.began.values()) == 1
+        assert {one.state for one in world.kept.values()} == {"done", "missed", "unknown"}
+        for monitor_id, interval in ((1, 10), (2, 60)):
+            slots = [one.slot for one in world.of(monitor_id)]
+            assert slots == list(range(slots[0], slots[-1] + 1, interval))
+
+    live()
 
 
 @in_virtual_time

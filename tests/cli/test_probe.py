@@ -73,3 +73,15 @@ def test_a_reflector_that_cannot_open_its_port_says_what_to_do(capsys: pytest.Ca
     assert code == 3
     assert "cannot be opened: Address already in use" in err
     assert "--port" in err
+
+
+def test_sip_messages_are_printed_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        code, out, err = typed(
+            capsys, "probe", "sip", f"127.0.0.1:{port}", "-c", "2", "--wait", "0.05", "--trace-sip", "-v"
+        )
+    assert code == 1
+    assert err.count("OPTIONS sip:127.0.0.1") == 2
+    assert out.count("lost") == 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from callwright.agent.measuring import GUARDED, Measure, figures_of, state_of
@@ -132,7 +132,8 @@ class Monitoring:
         """Until it is canceled."""
         if self._spool.waiting:
             self._deliver.set()
-        loops = [asyncio.ensure_future(one) for one in (self._keep_time(), self._keep_plan(), self._bring())]
+        kept = (self._keep_time, self._keep_plan, self._bring)
+        loops = [asyncio.ensure_future(_for_ever(one)) for one in kept]
         try:
             await asyncio.gather(*loops)
         finally:
@@ -303,6 +304,16 @@ class Monitoring:
         if not answer:
             raise NotNow("the platform cannot answer now")
         return answer
+
+
+async def _for_ever(loop: Callable[[], Awaitable[None]]) -> None:
+    """An error of ours in one monitor is not to end all monitoring."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            _log.exception("monitoring goes on after an error of the agent")
+            await asyncio.sleep(_LONGEST_SLEEP)
 
 
 def planned(monitor: Monitor) -> Planned:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from callwright.cli import softphone as flags
-from callwright.cli.console import JsonFlag, VerboseFlag, exit_code, print_json, show
+from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code, print_json, show
 from callwright.host.operator import EXIT_INTERRUPTED, Refused
 from callwright.host.signals import run_async
 
 if TYPE_CHECKING:
     import asyncio
 
+    from callwright.net.tap import Tap
     from callwright.net.tls import TlsSettings
     from callwright.phone.plan import PhoneConfig
     from callwright.probe.prober import Prober
@@ -88,7 +89,7 @@ def ping(
     """ICMP echo in the shape of a call's packets."""
     shape = _shape(packets, interval, call, wait, codec)
     host, version = _host(target), _version(four, six)
-    return _measure(host, lambda it: it.ping(host, shape, version), (bind, None), min_mos, as_json)
+    return _measure(host, lambda it: it.ping(host, shape, version), (bind, None), min_mos, (as_json, verbose))
 
 
 @app.command(
@@ -111,6 +112,8 @@ def sip(
     insecure: flags.InsecureOption = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """SIP OPTIONS, each sent once: any answer proves life. Over TLS it tells the certificate's last day."""
     from callwright.sip.uri import Uri
@@ -125,7 +128,8 @@ def sip(
         lambda it: it.options(uri, shape, config.transport),
         (bind, config.tls),
         min_mos,
-        as_json,
+        (as_json, verbose),
+        flags.Watching(trace_sip, hep).taps(),
     )
 
 
@@ -158,7 +162,9 @@ def udp(
     except ValueError as error:
         raise Refused(f"TARGET: {error}") from None
     host, version = _host(named), _version(four, six)
-    return _measure(host, lambda it: it.udp(host, port, shape, version), (bind, None), min_mos, as_json)
+    return _measure(
+        host, lambda it: it.udp(host, port, shape, version), (bind, None), min_mos, (as_json, verbose)
+    )
 
 
 @app.command(
@@ -181,7 +187,7 @@ def path(
     from callwright.probe.path import Steps
 
     host, version, steps = _host(target), _version(four, six), Steps(hops, each)
-    return _measure(host, lambda it: it.path(host, steps, version), (bind, None), None, as_json)
+    return _measure(host, lambda it: it.path(host, steps, version), (bind, None), None, (as_json, verbose))
 
 
 @app.command(
@@ -198,7 +204,7 @@ def dns(
     from callwright.probe.names import look_up
 
     host = _host(name)
-    return _measure(host, lambda _: look_up(host, SystemClock()), (None, None), None, as_json)
+    return _measure(host, lambda _: look_up(host, SystemClock()), (None, None), None, (as_json, verbose))
 
 
 @app.command(
@@ -223,6 +229,8 @@ def call(
     insecure: flags.InsecureOption = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """A real call with speech, as a measurement: both directions, where the far end reports the other."""
     from callwright.phone.plan import Account
@@ -241,7 +249,13 @@ def call(
     )
     account = Account(user, password or "") if user else None
     return _telephone(
-        "call", target, config, lambda it: it.call(target, seconds=for_, account=account), min_mos, as_json
+        "call",
+        target,
+        config,
+        lambda it: it.call(target, seconds=for_, account=account),
+        min_mos,
+        (as_json, verbose),
+        flags.Watching(trace_sip, hep).taps([password] if password else ()),
     )
 
 
@@ -262,6 +276,8 @@ def register(
     insecure: flags.InsecureOption = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
+    trace_sip: TraceFlag = False,
+    hep: flags.HepOption = None,
 ) -> int:
     """Whether an account can register, and how long it takes; the binding is taken back."""
     from callwright.phone.plan import Account
@@ -275,7 +291,15 @@ def register(
         transport=transport, bind=bind, user=name, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
     )
     account = Account(name, password or "")
-    return _telephone("register", target, config, lambda it: it.register(target, account), None, as_json)
+    return _telephone(
+        "register",
+        target,
+        config,
+        lambda it: it.register(target, account),
+        None,
+        (as_json, verbose),
+        flags.Watching(trace_sip, hep).taps([password] if password else ()),
+    )
 
 
 def _telephone(
@@ -284,7 +308,8 @@ def _telephone(
     config: PhoneConfig,
     work: Callable[[Telephone], Awaitable[ProbeResult]],
     min_mos: float | None,
-    as_json: bool,
+    shown: tuple[bool, bool],
+    taps: Sequence[Tap],
 ) -> int:
     from callwright.phone.guarding import guarded
     from callwright.probe.telephony import Telephone
@@ -293,9 +318,9 @@ def _telephone(
 
     async def measure(stop: asyncio.Event) -> tuple[ProbeResult, bool]:
         with guarded() as guard:
-            return await work(Telephone(config, permission, guard, stop=stop)), stop.is_set()
+            return await work(Telephone(config, permission, guard, stop=stop, taps=taps)), stop.is_set()
 
-    return _tell(*run_async(measure), min_mos, as_json)
+    return _tell(*run_async(measure), min_mos, shown)
 
 
 def _shape(packets: int | None, interval: float | None, call: bool, wait: float, codec: str) -> Shape:
@@ -333,8 +358,10 @@ def _measure(
     work: Callable[[Prober], Awaitable[ProbeResult]],
     ways: tuple[str | None, TlsSettings | None],
     min_mos: float | None,
-    as_json: bool,
+    shown: tuple[bool, bool],
+    taps: Sequence[Tap] = (),
 ) -> int:
+    """`shown`: as JSON, and with more of what is going on."""
     from callwright.cli.remedies import without_allow
     from callwright.net.address import numeric_host
     from callwright.net.tls import TlsSettings
@@ -346,7 +373,7 @@ def _measure(
     bind, tls = ways
     if bind is not None and numeric_host(bind) is None:
         raise Refused(f"--bind takes an address of this machine, not {bind!r}", "For example: 192.0.2.7")
-    progress = flags.ProgressLine(enabled=not as_json)
+    progress = flags.ProgressLine(enabled=not shown[0] and not taps)
 
     def tell(train: Train) -> None:
         sent = sum(packet.sent is not None for packet in train.plan)
@@ -360,21 +387,25 @@ def _measure(
             user_agent=f"Callwright/{__version__}",
             stop=stop,
             on_progress=tell,
+            taps=taps,
         )
         return await work(prober), stop.is_set()
 
     result, interrupted = run_async(measure)
     progress.done()
-    return _tell(result, interrupted, min_mos, as_json)
+    return _tell(result, interrupted, min_mos, shown)
 
 
-def _tell(result: ProbeResult, interrupted: bool, min_mos: float | None, as_json: bool) -> int:
+def _tell(result: ProbeResult, interrupted: bool, min_mos: float | None, shown: tuple[bool, bool]) -> int:
+    as_json, verbose = shown
     result = result.canceled("Ctrl-C ended it.") if interrupted else result.at_least(min_mos)
     if as_json:
         print_json(result.to_json())
     else:
         from callwright.cli.probe_view import lines
 
-        for line in lines(result, plain=(sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")):
+        for line in lines(
+            result, verbose=verbose, plain=(sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+        ):
             show(line)
     return EXIT_INTERRUPTED if interrupted else exit_code(result.verdict, result.failure)

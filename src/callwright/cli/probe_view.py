@@ -26,13 +26,15 @@ def picture(packets: Sequence[float | None], *, plain: bool = False) -> list[str
     return [drawn[at : at + _ROW] for at in range(0, len(drawn), _ROW)]
 
 
-def lines(result: ProbeResult, *, plain: bool = False) -> Iterator[str]:
-    """What a person reads."""
+def lines(result: ProbeResult, *, verbose: bool = False, plain: bool = False) -> Iterator[str]:
+    """What a person reads; `verbose`: with a line for each packet."""
     if result.packets:
         where = f" ({result.address})" if result.address and result.address != result.target else ""
         yield f"{result.kind} {result.target}{where}"
         for row in picture(result.packets, plain=plain):
             yield f"  {row}"
+        for number, trip in enumerate(result.packets if verbose else ()):
+            yield f"  {number + 1:>5}  {'lost' if trip is None else milliseconds(trip)}"
     yield f"{result.verdict.value}: {result.reason}"
     for answer in result.answers:
         yield f"  {answer}"

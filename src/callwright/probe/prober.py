@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -21,6 +21,7 @@ from callwright.net.exchange import (
 )
 from callwright.net.hops import HopSocket, NoHops
 from callwright.net.resolver import HopTarget, NameService, ResolutionFailed, SystemNames, resolve
+from callwright.net.tap import Packet, Tap
 from callwright.net.tls import TlsConfigurationError, TlsSettings
 from callwright.net.udp import SendFailed
 from callwright.outcome.terms import Blame, Verdict
@@ -41,7 +42,8 @@ OnProgress = Callable[[Train], None]
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """`bind`: the local address to send from; None: by the route. `stop`: ends a train early."""
+    """`bind`: the local address to send from; None: by the route. `stop`: ends a train early. `taps` see the
+    SIP messages."""
 
     permission: Permission
     bind: str | None = None
@@ -52,6 +54,7 @@ class Prober:
     names: NameService = field(default_factory=SystemNames)
     stop: asyncio.Event | None = None
     on_progress: OnProgress | None = None
+    taps: Sequence[Tap] = ()
 
     async def ping(self, host: str, shape: Shape, version: int | None = None) -> ProbeResult:
         """ICMP echo. `version` 4 or 6: of IP; None: as the name has it first."""
@@ -103,26 +106,38 @@ class Prober:
         try:
             way = await self.permission.way(target, _Directory(self, transport))
             first = way.hops[0]
+            machine: list[OptionsTrain] = []
             if first.transport.reliable:
                 return await self._options_by_stream(target, first.remote, first.transport, shape, begun)
-            machine: list[OptionsTrain] = []
             exchange = DatagramExchange(
                 first.remote,
                 clock=self.clock,
-                on_arrival=lambda *arrival: machine[0].receive(*arrival),
+                on_arrival=lambda *arrival: self._hear(machine, first, *arrival),
                 on_refused=lambda *why: machine[0].refused(*why),
                 bind=self.bind,
             )
         except Exception as error:
             return _not_begun(begun, error)
         machine.append(self._train(target, exchange.local, first.transport, shape))
-        return await self._run(machine[0], exchange, begun, first.remote.host)
+        return await self._run(machine[0], self._tapped(exchange, first), begun, first.remote.host)
+
+    def _hear(
+        self, machine: list[OptionsTrain], hop: Hop, data: bytes, now: float, wall: float, ttl: int | None
+    ) -> None:
+        if self.taps:
+            _tap(self.taps, Packet(wall, now, "in", "sip", hop.transport.value, hop.local, hop.remote, data))
+        if machine:
+            machine[0].receive(data, now, wall, ttl)
+
+    def _tapped(self, exchange: Exchange, hop: Hop) -> Exchange:
+        return _Tapped(exchange, hop, self.clock, self.taps) if self.taps else exchange
 
     async def _options_by_stream(
         self, target: Uri, remote: Address, transport: Transport, shape: Shape, begun: ProbeResult
     ) -> ProbeResult:
         """Raises TlsConfigurationError."""
         machine: list[OptionsTrain] = []
+        hop = Hop(transport, Address(self.bind or "", 0), remote)
         started = self.clock.now()
         begun = replace(begun, address=remote.host)
         try:
@@ -131,7 +146,7 @@ class Prober:
                 transport,
                 name=target.destination,
                 clock=self.clock,
-                on_arrival=lambda *arrival: machine[0].receive(*arrival) if machine else None,
+                on_arrival=lambda *arrival: self._hear(machine, hop, *arrival),
                 on_broken=lambda reason: machine[0].broken(reason) if machine else None,
                 tls=self.tls,
                 bind=self.bind,
@@ -153,7 +168,7 @@ class Prober:
             problem = "It was not checked." if self.tls.insecure else None
             begun = replace(begun, certificate=self._certificate(exchange.certificate, problem))
         machine.append(self._train(target, exchange.local, transport, shape))
-        return await self._run(machine[0], exchange, begun, remote.host)
+        return await self._run(machine[0], self._tapped(exchange, hop), begun, remote.host)
 
     async def path(
         self, host: str, steps: Steps, version: int | None = None, *, address: str | None = None
@@ -273,6 +288,44 @@ class Prober:
             if due is None:
                 return
             await self._pause(stop, due)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tapped:
+    """An exchange whose messages are seen as they leave."""
+
+    exchange: Exchange
+    hop: Hop
+    clock: Clock
+    taps: Sequence[Tap]
+
+    @property
+    def local(self) -> Address:
+        return self.exchange.local
+
+    def send(self, data: bytes) -> None:
+        """Raises SendFailed."""
+        hop = self.hop
+        packet = Packet(
+            self.clock.wall(),
+            self.clock.now(),
+            "out",
+            "sip",
+            hop.transport.value,
+            self.local,
+            hop.remote,
+            data,
+        )
+        _tap(self.taps, packet)
+        self.exchange.send(data)
+
+    def close(self) -> None:
+        self.exchange.close()
+
+
+def _tap(taps: Sequence[Tap], packet: Packet) -> None:
+    for tap in taps:
+        tap([packet])
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class StampSender(Train):
         number of its original."""
         if found.sequence == self._stamps[found.sender_sequence].number:
             self._copies_back += 1
-        else:
+        elif len(self._copies_there) < len(self.plan):
             insort(self._copies_there, found.sequence)
 
     def further(self, figures: ProbeResult) -> ProbeResult:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from callwright.net.clock import Clock, SystemClock
+from callwright.net.tap import Tap
 from callwright.outcome.call import CallOutcome, StreamOutcome
 from callwright.outcome.judgement import MIN_HEARD, judge_call, judge_registration
 from callwright.outcome.request import RegistrationOutcome
 from callwright.outcome.terms import Failure, Verdict
 from callwright.phone.guard import Guard
-from callwright.phone.intent import Gate, OnIntent
+from callwright.phone.intent import Gate
 from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, CallPlan, MediaPlan, PhoneConfig
@@ -26,8 +28,8 @@ _RINGING = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Telephone:
-    """`stop`: ends what is on. `guard` keeps what ends the calls though this process is killed. `on_intent`
-    is awaited before an INVITE leaves."""
+    """`stop`: ends what is on. `guard` keeps what ends the calls though this process is killed. `taps` see
+    every packet."""
 
     config: PhoneConfig
     permission: Permission
@@ -35,7 +37,7 @@ class Telephone:
     gate: Gate | None = None
     clock: Clock | None = None
     stop: asyncio.Event | None = None
-    on_intent: OnIntent | None = None
+    taps: Sequence[Tap] = ()
 
     async def call(
         self, uri: str, *, seconds: float, account: Account | None = None, min_mos: float = 1.0
@@ -85,7 +87,7 @@ class Telephone:
             guard=self.guard,
             gate=self.gate,
             clock=self.clock or SystemClock(),
-            on_intent=self.on_intent,
+            taps=self.taps,
         )
 
     async def _either(self, wanted: asyncio.Future[Any], seconds: float | None = None) -> bool:
