@@ -64,6 +64,18 @@ def test_sipp_acknowledges_our_183_and_offers_anew_before_the_answer(tmp_path: P
     assert document["updates"] == 1
 
 
+def test_a_session_that_sipp_never_refreshes_is_ended_by_bye(tmp_path: Path) -> None:
+    with (
+        Answering(tmp_path, "--min-se", "4") as answer,
+        scenarios.client(tmp_path, "uac_session_timer", answer.port) as peer,
+    ):
+        peer.succeeded()
+        document = answer.call(code=1)
+    assert (document["failure"], document["blame"]) == ("session_expired", "target")
+    assert "the peer did not refresh the session of 6 s in time" in document["reason"]
+    assert 3_900 < document["duration_ms"] < 4_500
+
+
 def test_a_late_offer_is_taken(tmp_path: Path) -> None:
     with (
         Answering(tmp_path, "--codec", "PCMA") as answer,

@@ -116,6 +116,16 @@ def test_audio_before_the_answer_is_early_media(tmp_path: Path) -> None:
     assert document["setup_ms"] > 750 > document["pdd_ms"]
 
 
+def test_a_session_is_asked_for_as_long_as_the_peer_wants_and_refreshed(tmp_path: Path) -> None:
+    wishes = ("--session-expires", "4", "--min-se", "4", "--for", "4", "--no-media")
+    with scenarios.server(tmp_path, "uas_session_timer") as peer:
+        document = call(tmp_path, peer.uri, *wishes)
+        peer.succeeded()
+    assert document["verdict"] == "passed"
+    assert document["session_expires_s"] == 6
+    assert document["session_refreshes"] == 1
+
+
 def test_a_reliable_183_is_acknowledged_and_offered_anew(tmp_path: Path) -> None:
     wishes = ("--prack", "required", "--early-update", "0.2", "--codec", "PCMA")
     with scenarios.server(tmp_path, "uas_prack") as peer:

@@ -153,6 +153,13 @@ def test_an_unknown_code_bears_the_peers_own_phrase() -> None:
         (Failure.MALFORMED, "no CSeq", Verdict.FAILED, Blame.TARGET, "no CSeq"),
         (Failure.NO_CREDENTIALS, None, Verdict.FAILED, Blame.TEST, "password"),
         (Failure.NOT_ACKNOWLEDGED, None, Verdict.FAILED, Blame.NETWORK, "no ACK came"),
+        (
+            Failure.SESSION_EXPIRED,
+            "the peer did not refresh it",
+            Verdict.FAILED,
+            Blame.TARGET,
+            "session timer",
+        ),
         (Failure.NEGOTIATION, "it offered G729", Verdict.FAILED, Blame.TARGET, "G729"),
         (Failure.NEVER_CAME, None, Verdict.FAILED, Blame.TARGET, "Alice never got the call"),
         (Failure.NO_ANSWER, None, Verdict.FAILED, Blame.TARGET, "1002 did not answer"),

@@ -100,6 +100,10 @@ def _play_with_media(stage: Stage, name: str) -> str:
                 received=received,
                 codec=codecs.get(address, "PCMA") if name.startswith("codec") else "PCMA",
             )
+            if name == "session_timer":
+                outcome = dataclasses.replace(
+                    outcome, session_expires_s=90, session_refreshes=1, duration_ms=50_000.0
+                )
             if name == "prack":
                 outcome = _with_prack(outcome)
             what = event.CallFinished(what.id, outcome)

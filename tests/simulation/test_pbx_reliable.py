@@ -76,7 +76,7 @@ def test_who_does_not_support_them_has_none(exchange: Exchange, bob: PhoneAt) ->
     plain.call("1002")
     exchange.pass_time(0)
     received = bob.one(CallReceived)
-    assert received.request.headers.get("Supported") is None
+    assert received.request.headers.get("Supported") == "timer"
     received.call.ring(now=exchange.clock.now)
     exchange.pass_time(0)
     assert not any(event.reliable for event in plain.all(CallProgressed))

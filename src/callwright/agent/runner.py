@@ -36,10 +36,12 @@ from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.phone.registration import PhoneRegistration
 from callwright.scenario import command, event
+from callwright.scenario.actions import Accept
 from callwright.scenario.interpreter import Interpreter
 from callwright.scenario.party import PartyAccount
 from callwright.scenario.scenario import Scenario
 from callwright.sip import events as sip_events
+from callwright.sip.session_timer import SMALLEST
 from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri
 
@@ -77,6 +79,9 @@ class Runner:
     ) -> None:
         self.scenario = scenario
         self.interpreter = Interpreter(scenario)
+        self._accepts = [
+            action for step in scenario.steps for action in step.actions if isinstance(action, Accept)
+        ]
         self._permission, self._taps, self._recordings = permission, tuple(taps), recordings
         self._bind, self._user_agent, self._tls = bind, user_agent, tls
         machine = clock or SystemClock()
@@ -238,6 +243,7 @@ class Runner:
                 tls=self._tls,
                 user_agent=self._user_agent,
                 user=account.user,
+                min_se=self._min_se(account.party),
             )
             phone = Phone(
                 config,
@@ -254,6 +260,11 @@ class Runner:
             phone.line.patience = 2.0
             self._phones[account.party] = phone
         return self._phones[account.party]
+
+    def _min_se(self, party: str) -> int:
+        """The shortest session timer that any of its accepts takes (RFC 4028)."""
+        accepts = [action for action in self._accepts if action.party == party]
+        return min((action.min_se for action in accepts), default=SMALLEST)
 
     def _warn(self, sentence: str) -> None:
         self.warnings.append(sentence)
@@ -335,6 +346,7 @@ class Runner:
             headers=order.headers,
             prack=order.prack,
             early_update=order.early_update,
+            session=order.session,
             identifier=order.address,
         )
         if not self._playable(order.address, plan.media):
@@ -359,6 +371,7 @@ class Runner:
             follow=order.follow,
             prack=order.prack,
             early_update=order.early_update,
+            session=order.session,
             offer_by=order.offer_by,
             identifier=order.address,
             party=account.party,

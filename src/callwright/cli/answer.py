@@ -113,6 +113,10 @@ def answer(
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,
     prack: flags.PrackOption = "offered",
     early_update: flags.EarlyUpdateOption = None,
+    session_expires: flags.SessionExpiresOption = None,
+    min_se: flags.MinSeOption = 90,
+    refresher: flags.RefresherOption = None,
+    refresh_by: flags.RefreshByOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -159,6 +163,7 @@ def answer(
         cert=cert,
         key=key,
         insecure=insecure,
+        min_se=min_se,
     )
     permission = permission_of_callers(registrar, allow_media or ())
     plan = AnswerPlan(
@@ -170,6 +175,7 @@ def answer(
         talk_for=for_,
         prack=prack,
         early_update=early_update,
+        session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
     )
     watching = flags.Watching(trace_sip, hep)
     heard: list[str] = []  # of what came and was no call

@@ -86,6 +86,10 @@ def call(
     late_offer: Annotated[bool, typer.Option("--late-offer", help="Send the INVITE without SDP.")] = False,
     prack: flags.PrackOption = "offered",
     early_update: flags.EarlyUpdateOption = None,
+    session_expires: flags.SessionExpiresOption = None,
+    min_se: flags.MinSeOption = 90,
+    refresher: flags.RefresherOption = None,
+    refresh_by: flags.RefreshByOption = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -138,6 +142,7 @@ def call(
         late_offer=late_offer,
         prack=prack,
         early_update=early_update,
+        session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
     )
     outcome, interrupted, lost = run_async(
         lambda stop: _place(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap
     from callwright.phone.permission import Permission
     from callwright.phone.plan import PhoneConfig
+    from callwright.sip.session_timer import SessionWish
 
 T = TypeVar("T")
 
@@ -92,6 +93,32 @@ EarlyUpdateOption = Annotated[
     ),
 ]
 
+SessionExpiresOption = Annotated[
+    int | None,
+    typer.Option(
+        "--session-expires",
+        min=4,
+        metavar="SECONDS",
+        help="Session timer (RFC 4028) to ask for or agree to.",
+    ),
+]
+MinSeOption = Annotated[
+    int,
+    typer.Option("--min-se", min=4, metavar="SECONDS", help="Least session timer that we take (Min-SE)."),
+]
+RefresherOption = Annotated[
+    str | None,
+    typer.Option("--refresher", metavar="local|remote", help="Who refreshes the session: we, or the peer."),
+]
+RefreshByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--refresh-by",
+        metavar="update|reinvite",
+        help="How we refresh the session, instead of by UPDATE where the peer allows it.",
+    ),
+]
+
 _TRANSPORTS = ("udp", "tcp", "tls")
 
 
@@ -109,6 +136,7 @@ def phone_config(
     key: Path | None = None,
     sni: str | None = None,
     insecure: bool = False,
+    min_se: int = 90,
 ) -> PhoneConfig:
     """Check the flags that need it and make the phone's configuration. Raises Refused, naming the flag."""
     from callwright.net.address import numeric_host
@@ -137,6 +165,7 @@ def phone_config(
         user=user,
         codecs=tuple(codecs) or DEFAULT_CODECS,
         ptime=ptime,
+        min_se=min_se,
     )
 
 
@@ -164,6 +193,20 @@ def check_prack(prack: str, early_update: float | None) -> None:
         raise Refused(f"--prack is {', '.join(PRACK[:-1])} or {PRACK[-1]}, not {prack!r}")
     if early_update is not None and prack == "no":
         raise Refused("--early-update needs reliable provisionals: leave out --prack no")
+
+
+def session_wish(
+    interval: int | None, minimum: int, refresher: str | None, refresh_by: str | None
+) -> SessionWish:
+    from callwright.sip.events import Side
+    from callwright.sip.session_timer import SessionWish
+
+    if refresher not in (None, "local", "remote"):
+        raise Refused(f"--refresher is local or remote, not {refresher!r}")
+    methods = {None: None, "update": "UPDATE", "reinvite": "INVITE"}
+    if refresh_by not in methods:
+        raise Refused(f"--refresh-by is update or reinvite, not {refresh_by!r}")
+    return SessionWish(interval, minimum, Side(refresher) if refresher else None, methods[refresh_by])
 
 
 def check_play(play: str) -> None:

@@ -31,6 +31,7 @@ _BY_FAILURE = {
     Failure.TLS: "Check the certificate of the target and the authorities that the agent trusts.",
     Failure.NO_CREDENTIALS: "Give the party an account: the target asks for a password.",
     Failure.NOT_ACKNOWLEDGED: "Look at Contact and Record-Route of the 200 OK: the ACK has to come that way.",
+    Failure.SESSION_EXPIRED: "Look at Session-Expires of the last answer: it names who had to refresh.",
     Failure.NEGOTIATION: "Compare the codecs of offer and answer.",
     Failure.NO_ANSWER: "Check that the called phone is registered, and how long it rings.",
     Failure.NEVER_CAME: "Check where the target sends calls to this party: registration, routing, dial plan.",

@@ -201,6 +201,8 @@ class CallOutcome(AsJson):
     reliable_codes: tuple[int, ...] = ()  # provisionals that a PRACK acknowledged (RFC 3262)
     updates: int | None = None  # UPDATEs of either side that were accepted (RFC 3311)
     states: tuple[StateReached, ...] = ()
+    session_expires_s: int | None = None  # the session timer (RFC 4028) agreed on last; None: none
+    session_refreshes: int | None = None  # of either side, accepted
     messages: tuple[CapturedMessage, ...] = ()
     caller_identity: str | None = None  # user part the peer showed us: P-Asserted-Identity, else From
     caller_name: str | None = None

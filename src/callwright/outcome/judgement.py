@@ -181,6 +181,9 @@ _PLAIN = {
         Blame.NETWORK,
         "The call of {who} was cut after 32 s: our 200 OK went to {where} again and again, and no ACK came.",
     ),
+    Failure.SESSION_EXPIRED: _sentence(
+        Verdict.FAILED, Blame.TARGET, "The call of {who} was ended by its session timer{detail}."
+    ),
     Failure.NEGOTIATION: _sentence(
         Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no audio format{detail}."
     ),

@@ -67,6 +67,7 @@ class Failure(StrEnum):
     MALFORMED = "malformed"  # the peer's message could not be used
     NO_CREDENTIALS = "no_credentials"  # challenged, and we have no password for that realm
     NOT_ACKNOWLEDGED = "not_acknowledged"  # our 2xx never got its ACK (32 s)
+    SESSION_EXPIRED = "session_expired"  # nobody refreshed the session timer (RFC 4028)
     NEGOTIATION = "negotiation"  # the peer's SDP has no audio that we can use
     NEVER_CAME = "never_came"  # a call that was awaited did not come
     STOPPED = "stopped"  # from outside: Ctrl-C, stop, kill switch

@@ -166,7 +166,7 @@ class B2bua:
                 allow=_METHODS,
                 accept=("*",),  # what a body is for is between the phones
                 answer_options=False,
-                supported=("100rel",),
+                supported=("100rel", "timer"),
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
                 hop_for=config.hop_for,

@@ -40,6 +40,7 @@ from callwright.sip.glance import to_tag
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
 from callwright.sip.multipart import described
+from callwright.sip.session_timer import NO_WISH, SessionWish, session_expires
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop, PermittedHop
 from callwright.sip.uri import NameAddr
@@ -247,6 +248,7 @@ class Bridge:
         headers = self.caller.request.headers
         required = headers.has_option("require", RELIABLE)
         supported = required or headers.has_option("supported", RELIABLE)
+        asked = session_expires(headers)
         call = self._host.endpoint.invite(
             binding.contact,
             local=invitation.local,
@@ -256,7 +258,8 @@ class Bridge:
             body=offer.body,
             content_type=offer.content_type,
             headers=(*([("Require", RELIABLE)] if required else ()), *invitation.headers),
-            supported=(RELIABLE,) if supported else (),
+            supported=(RELIABLE, "timer") if supported else ("timer",),
+            session=NO_WISH if asked is None else SessionWish(asked[0]),
         )
         if binding.behind_nat:
             call.use_hop(hop)  # its Contact leads nowhere from here
@@ -829,6 +832,7 @@ _CAUSES = {
     events.EndCause.ACK_MISSING: 408,
     events.EndCause.DIALOG_GONE: 481,
     events.EndCause.BYE_UNANSWERED: 408,
+    events.EndCause.SESSION_EXPIRED: 408,
     events.EndCause.TRANSPORT: 503,
 }
 

@@ -390,6 +390,8 @@ class PhoneCall:
         if cause is events.EndCause.ACK_MISSING:
             self.facts.fail(Failure.NOT_ACKNOWLEDGED, self.peer)
             who = EndedBy.NETWORK
+        elif cause is events.EndCause.SESSION_EXPIRED:
+            self.facts.fail(Failure.SESSION_EXPIRED, reason)
         elif cause is events.EndCause.DIALOG_GONE or cause in (
             events.EndCause.TRANSPORT,
             events.EndCause.BYE_UNANSWERED,

@@ -42,6 +42,7 @@ class IncomingCall(PhoneCall):
         self.sip = sip
         self.facts.started = now
         sip.user_data = self
+        sip.session.wish = plan.session
         self._request = request
         self._agreed: Negotiated | None = None
         self._reliably = False  # provisionals, with PRACK

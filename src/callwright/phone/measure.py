@@ -89,6 +89,8 @@ def call_outcome(
         provisional_codes=tuple(facts.provisionals),
         reliable_codes=tuple(facts.reliable),
         updates=facts.updates,
+        session_expires_s=sip.session.interval if sip else None,
+        session_refreshes=sip.session.refreshes if sip else None,
         states=tuple(facts.states),
         messages=tuple(facts.messages),
         caller_identity=facts.caller_identity,

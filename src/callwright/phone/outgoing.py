@@ -154,7 +154,8 @@ class OutgoingCall(PhoneCall):
             headers=(*_required(self.plan.prack), *self.plan.headers),
             route=route_to(self.plan.proxy),
             credentials=account.credentials if account else None,
-            supported=() if self.plan.prack == "no" else None,
+            supported=("timer",) if self.plan.prack == "no" else None,
+            session=self.plan.session,
         )
         self.sip.user_data = self
         self.facts.reach(CallState.CALLING, now)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callwright.net.tls import TlsSettings
 from callwright.sip.digest import Credentials
+from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Transport
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
@@ -43,6 +44,7 @@ class PhoneConfig:
     codecs: tuple[str, ...] = DEFAULT_CODECS
     ptime: int = 20
     answer_options: bool = True
+    min_se: int = 90  # seconds: calls that ask for a shorter session timer are answered 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class CallPlan:
     prack: str = "offered"  # see PRACK
     early_update: float | None = None  # UPDATE so long after early media was agreed on, if not answered
     offer_by: str = "reinvite"  # or "update": how hold and resume are offered
+    session: SessionWish = NO_WISH  # RFC 4028
     identifier: str = ""  # step.S.A of a test, empty on the command line
     party: str | None = None
 
@@ -102,5 +105,6 @@ class AnswerPlan:
     prack: str = "offered"  # see PRACK
     early_update: float | None = None  # UPDATE so long after the PRACK of early media, if not answered
     offer_by: str = "reinvite"  # or "update": how hold and resume are offered
+    session: SessionWish = NO_WISH  # RFC 4028
     identifier: str = ""
     party: str | None = None

@@ -8,6 +8,7 @@ from callwright.outcome.run import RunOutcome
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.party import PartyAccount
+from callwright.sip.session_timer import NO_WISH, SessionWish
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -64,6 +65,7 @@ class TakeCall:
     headers: Headers = ()
     prack: str = "offered"
     early_update: float | None = None
+    session: SessionWish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class PlaceCall:
     headers: Headers = ()
     prack: str = "offered"
     early_update: float | None = None
+    session: SessionWish = NO_WISH
     offer_by: str = "reinvite"
 
 

@@ -127,6 +127,18 @@ METRICS = _table(
         "provisional responses that a PRACK acknowledged (RFC 3262)",
     ),
     Metric("updates", "number", lambda c: c.updates, "UPDATEs that were accepted, of either side (RFC 3311)"),
+    Metric(
+        "session_expires",
+        "number",
+        lambda c: c.session_expires_s,
+        "session timer that was agreed on, seconds (RFC 4028)",
+    ),
+    Metric(
+        "session_refreshes",
+        "number",
+        lambda c: c.session_refreshes,
+        "refreshes of the session, of either side",
+    ),
     Metric("ended_by", "choice", lambda c: c.ended_by, "who ended the call", _CALL, tuple(EndedBy)),
     Metric("failure", "choice", lambda o: o.failure, "why it did not succeed", _ANY, tuple(Failure)),
     Metric("verdict", "choice", lambda o: o.verdict, "verdict of the call itself", _ANY, tuple(Verdict)),

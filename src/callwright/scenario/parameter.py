@@ -20,6 +20,7 @@ CODECS = ("PCMU", "PCMA", "G722", "opus")
 SOUNDS = ("speech", "tone", "silence")
 PRACK = ("no", "offered", "required")
 OFFER_BY = ("reinvite", "update")
+REFRESHERS = ("local", "remote")
 TRANSPORTS = ("udp", "tcp", "tls")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -15,6 +15,8 @@ from callwright.outcome.terms import CallState, Direction, Failure
 from callwright.scenario import actions, command, event
 from callwright.scenario.party import PartyAccount, numbered_after
 from callwright.scenario.scenario import Scenario
+from callwright.sip.events import Side
+from callwright.sip.session_timer import SessionWish
 
 # What the protocol itself needs (Timers B and F are 32 s, a challenge doubles it) and some more.
 REGISTER_LIMIT_S = 80.0
@@ -249,6 +251,7 @@ class AcceptProgress(Progress):
                 action.headers,
                 action.prack,
                 action.early_update,
+                _session(action),
             )
         )
 
@@ -321,6 +324,7 @@ class CallProgress(Progress):
                 action.headers,
                 action.prack,
                 action.early_update,
+                _session(action),
                 action.offer_by,
             )
         )
@@ -373,6 +377,12 @@ class CallProgress(Progress):
     def _while_up(self, leg: Leg, order: command.Command) -> None:
         if leg.up:
             self.run.emit(order)
+
+
+def _session(action: actions.Call | actions.Accept) -> SessionWish:
+    method = {"update": "UPDATE", "reinvite": "INVITE"}.get(action.refresh_by)
+    refresher = Side(action.refresher) if action.refresher else None
+    return SessionWish(action.session_expires, action.min_se, refresher, method)
 
 
 class WaitProgress(Progress):

@@ -89,6 +89,7 @@ def _nothing(condition: Condition, subject: Subject) -> str:
         "caller_id": f"{_us(subject)} saw no number of the caller",
         "caller_name": f"{_us(subject)} saw no name of the caller",
         "user_agent": f"{far_end(subject)} did not say what software it is",
+        "session_expires": f"{_call(subject)} had no session timer",
         "mos": f"What {_us(subject)} heard could not be rated",
     }
     return plain.get(condition.metric.name, f"There is no figure for this: {condition.metric.help}")
@@ -162,6 +163,8 @@ _WORDS: dict[str, _Words] = {
     "early_media": lambda s, v: f"{'Audio' if v == 'yes' else 'No audio'} came to {_us(s)} before the answer",
     "reliable_provisionals": lambda s, v: f"{_call(s)} had {v} provisional responses with a PRACK",
     "updates": lambda s, v: f"{_call(s)} had {v} accepted UPDATEs",
+    "session_expires": lambda s, v: f"{_call(s)} had a session timer of {v} s",
+    "session_refreshes": lambda s, v: f"{_call(s)} had its session refreshed {v} times",
     "ended_by": lambda s, v: f"{_call(s)} was ended by {_ENDERS.get(v, v) or _them(s)}",
     "failure": lambda s, _: happened(s),
     "verdict": lambda s, v: s.reason.rstrip(".") or f"The verdict was {v}",

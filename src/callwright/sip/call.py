@@ -21,6 +21,7 @@ from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
 from callwright.sip.modification import Modification
+from callwright.sip.session_timer import SessionTimer
 from callwright.sip.timeline import CallTimeline
 from callwright.sip.timers import Alarm
 from callwright.sip.transport import Hop, PermittedHop
@@ -78,6 +79,8 @@ class Call:
       early_dialogs to_tag -> Dialog, outbound: one for each forked branch that rang
       dialog        the confirmed Dialog, or None
       timeline      Timeline
+      session       its timer (RFC 4028); `session.wish` may be set until the call is answered
+      described     the last session description that we sent
       credentials   for 401/407 to any request of this call
     """
 
@@ -108,6 +111,8 @@ class Call:
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
         self.modification = Modification(self)
         self.closing = Closing(self)
+        self.session = SessionTimer(self, agent.session_wish)
+        self.described = b""
         self._hop_override: PermittedHop | None = None
         self._hop_override_of: Dialog | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
@@ -350,7 +355,10 @@ class Call:
             return
         dialog.remote_cseq = number
         method = request.method
-        if method == "BYE":
+        brief = self.session.too_brief(request) if method in _TARGET_REFRESH else None
+        if brief is not None:
+            self.agent.reply(transaction, 422, now, headers=brief)
+        elif method == "BYE":
             self.receive_bye(transaction, now)
         elif method == "PRACK":
             self.receive_prack(transaction, now)
@@ -358,7 +366,8 @@ class Call:
             self.modification.receive(transaction, now)
         elif method == "UPDATE":
             self.refresh_target(request, dialog.remote_tag)
-            self.agent.reply(transaction, 200, now, contact=self.contact)
+            fields = self.session.answer(request, now) if self.established else ()
+            self.agent.reply(transaction, 200, now, contact=self.contact, headers=fields)
             self.agent.emit(RequestAnswered(now, request, self))
         elif method == "OPTIONS" and self.agent.config.answer_options:
             self.agent.answer_options(transaction, now)
@@ -464,6 +473,8 @@ class Call:
     ) -> tuple[ClientRequest, str]:
         """A request in a dialog, with the branch to start it with."""
         branch = self.agent.branch()
+        if method in _TARGET_REFRESH and self.established:
+            headers = (*self.session.asked(method), *headers)
         request, hop = self._compose(dialog, method, dialog.next_cseq(), branch, body, content_type, headers)
         handle = ClientRequest(
             self.agent,
@@ -517,6 +528,7 @@ class Call:
         """Our BYE leaves: nothing else is waited for."""
         self.state = CallState.ENDING
         self.unguard()
+        self.session.stop()
         self.modification.give_up(now)
 
     def end(
@@ -538,6 +550,7 @@ class Call:
         self.state = CallState.ENDED
         self.timeline.ended_at = event.at
         self.unguard()
+        self.session.stop()
         self.modification.give_up(event.at)
         self.agent.calls.pop((self.call_id, self.local_tag), None)
         self.agent.changes(self)

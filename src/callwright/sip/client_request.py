@@ -6,7 +6,7 @@ again for other realms and stale nonces, but never twice for the same refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callwright.sip.digest import DigestClient
@@ -113,6 +113,20 @@ class ClientRequest:
         """Wait no longer for a response, and tell nobody."""
         if self.transaction is not None:
             self.transaction.abandon(now)
+
+    def repeat(self, headers: Iterable[tuple[str, str]], now: float) -> None:
+        """Send it once more after its final response; these headers replace those of the same name."""
+        fields = list(headers)
+        replaced = {name.lower() for name, _ in fields}
+        number = self._next_cseq() if self._next_cseq is not None else self.request.headers.cseq.number + 1
+        branch = self._agent.branch()
+        new = again(self.request, self._agent.sent_by(self.hop), self.hop, number, branch)
+        kept = [field for field in new.headers if field[0].lower() not in replaced]
+        if self._digest is not None:
+            fields += self._digest.authorize(method=new.method, uri=new.uri, body=new.body)
+        self.request = Request(new.method, new.uri, Headers.adopt([*kept, *fields]), new.body)
+        self.response = None
+        self._send(branch, now)
 
     def retry_no_more(self) -> None:
         """Take the next challenge for the final answer."""

@@ -62,6 +62,7 @@ class EndpointConfig:
     accept_calls: bool = True  # False: INVITEs outside of dialogs are answered 480 at once
     ring_limit: float = 600.0  # an outbound call without a final response is canceled after this
     answer_limit: float = 600.0  # an inbound call that the user leaves unanswered gets 480 after this
+    min_se: int = 90  # Min-SE (RFC 4028), where "timer" is supported
     max_forwards: int = 70
     hop_for: HopFor | None = None
     keep_wills: bool = False  # tell by `Endpoint.wills` what ends each call; see sip/will

@@ -20,6 +20,7 @@ from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.message import MalformedMessage, Request, Response, parse_datagram, serialize
 from callwright.sip.screening import Refusal, outside_of_dialog, screen
+from callwright.sip.session_timer import too_brief
 from callwright.sip.transaction.layer import server_key
 from callwright.sip.transaction.server import ServerTransaction
 from callwright.sip.transport import Address, Hop
@@ -197,6 +198,10 @@ class Dispatch:
         elif method == "INVITE":
             if not agent.config.accept_calls:
                 agent.reply(transaction, 480, now)
+                return
+            brief = too_brief(request, agent.config.supported, agent.config.min_se)
+            if brief is not None:
+                agent.reply(transaction, 422, now, headers=brief)
                 return
             call = InboundCall(agent, transaction, now)
             agent.emit(CallReceived(now, call, request))

@@ -23,6 +23,7 @@ from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.registration import Registration
+from callwright.sip.session_timer import NO_WISH, SessionWish, first_asked
 from callwright.sip.subscription import Subscription
 from callwright.sip.transaction.layer import Transmission
 from callwright.sip.transaction.server import ServerTransaction
@@ -138,10 +139,11 @@ class Endpoint:
         credentials: Credentials | None = None,
         call_id: str | None = None,
         supported: Sequence[str] | None = None,
+        session: SessionWish = NO_WISH,
     ) -> Call:
         """Call `target` over `hop`. `remote` is To, by default the target; `route` are Route values
         (`<sip:proxy;lr>`); without a body the offer is left to the callee (late offer). `supported`: the
-        option tags of this call, by default the endpoint's."""
+        option tags of this call, by default the endpoint's; `session`: its timer, where they have it."""
         agent = self._agent
         uri = _target(target)
         local = replace(local, uri=local.uri.escaped())
@@ -159,12 +161,13 @@ class Endpoint:
             branch=branch,
             routes=route,
             contact=agent.contact(local.uri.user, hop, uri.is_secure),
-            headers=headers,
+            headers=(*first_asked(session, agent.config.supported), *headers),
             body=body,
             content_type=content_type,
             supported=None if supported is None else ", ".join(supported),
         )
         call = OutboundCall(agent, request, hop, tag, credentials, now)
+        call.session.wish = session
         call.start(branch, now)
         return call
 

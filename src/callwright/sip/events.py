@@ -49,6 +49,7 @@ class EndCause(StrEnum):
     DIALOG_GONE = "dialog_gone"  # the peer answered 481 or 408 to a request in the dialog (12.2.1.2)
     BYE_UNANSWERED = "bye_unanswered"  # our BYE timed out: the call is over all the same
     TRANSPORT = "transport"  # our BYE could not be sent
+    SESSION_EXPIRED = "session_expired"  # nobody refreshed the session (RFC 4028); we sent BYE
     ABANDONED = "abandoned"  # answered after our cancel(): acknowledged and hung up at once
 
 
@@ -199,6 +200,15 @@ class CallEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRefreshed(Event):
+    """A session timer began anew (RFC 4028): `by` whose request, of which `method`."""
+
+    call: Call
+    by: Side
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class OfferReceived(Event):
     """A re-INVITE, or an UPDATE or PRACK with an offer. Answer it with `call.accept_offer(body)` or
     `call.refuse_offer(status)`.
@@ -231,8 +241,8 @@ class OfferAnswered(Event):
 class OfferFailed(Event):
     """Our re-INVITE or UPDATE failed (the call goes on as before), or our 2xx was never acknowledged.
 
-    After 491, and a 500 with Retry-After, `retry_after` says when to offer again, in seconds (RFC 3261 14.1,
-    RFC 3311 5.3); else None.
+    After 491, 422, and a 500 with Retry-After, `retry_after` says when to offer again, in seconds
+    (RFC 3261 14.1, RFC 3311 5.3); else None.
     """
 
     call: Call

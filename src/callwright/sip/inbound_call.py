@@ -108,6 +108,9 @@ class InboundCall(Call):
             given = tuple(headers)
             refuse_line_ends(given)
 
+            if body:
+                self.described = body
+
             def build(fields: tuple[tuple[str, str], ...]) -> Response:
                 return self._response(status, reason, (*fields, *given), body, content_type)
 
@@ -139,6 +142,9 @@ class InboundCall(Call):
 
     def _answer(self, body: bytes, content_type: str, headers: HeaderPairs, now: float) -> None:
         self.provisionals.stop()
+        if body:
+            self.described = body
+        headers = (*self.session.answer(self.request, now), *headers)
         self._reply(200, now, None, headers, body, content_type)
         self.agree(True)
         self.state = CallState.ANSWERED
@@ -318,5 +324,6 @@ class InboundCall(Call):
         self.timeline.ended_at = now
         self.unguard()
         self.provisionals.stop()
+        self.session.stop()
         self.agent.changes(self)
         self.agent.calls.pop((self.call_id, self.local_tag), None)

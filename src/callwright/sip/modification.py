@@ -77,6 +77,8 @@ class Modification:
     ) -> bool:
         """Send an offer in a request of that method. Ends in OfferAnswered or OfferFailed."""
         handle, branch = self._call.prepare(dialog, method, self, body, content_type, headers)
+        if body:
+            self._call.described = body
         self._ours = handle
         handle.start(branch, now)
         return True
@@ -113,6 +115,7 @@ class Modification:
         self._ours = None
         if status < 300:
             if handle.method != "PRACK":
+                call.session.answered(response, now)
                 call.refresh_target(response, to_tag(response.headers) or "")
             if handle.method == "INVITE" and handle.request.body:
                 self._send_ack(handle, b"", "", None)
@@ -123,6 +126,8 @@ class Modification:
             return
         cause = FailureCause.UNAUTHORIZED if status in (401, 407) else FailureCause.REJECTED
         retry_after = self._retry_after(handle.method, response)
+        if handle.method != "PRACK" and call.session.failed(response, now):
+            retry_after = 0.0
         call.agent.emit(OfferFailed(now, call, status, response.reason, cause, retry_after, response))
         if status == 481 or (status == 408 and handle.method != "PRACK"):
             call.closing.lost(response, now)
@@ -175,6 +180,10 @@ class Modification:
         self._theirs = None
         self._stop_overdue()
         prack = transaction.method == "PRACK"
+        if not prack and call.established:
+            headers = (*call.session.answer(transaction.request, now), *headers)
+        if body:
+            call.described = body
         if not prack:
             call.refresh_target(transaction.request, from_tag(transaction.request.headers))
         call.agent.reply(
@@ -284,6 +293,8 @@ class Modification:
         dialog = call.dialog
         if dialog is None:
             return
+        if body:
+            call.described = body
         self._ack_cseq = handle.request.headers.cseq.number
         self._ack = call.send_ack(dialog, handle.request, body, content_type, hop)
 

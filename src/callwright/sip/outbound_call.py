@@ -49,6 +49,7 @@ class OutboundCall(Call):
         self._fork_acks: dict[str, tuple[bytes, Hop]] = {}  # of 2xx from other branches
         self._provisionals = 0
         self._sent_to = hop
+        self.described = request.body
         self._cancel_sent = False
         self._cancel_headers: HeaderPairs = ()
         self._pracks = Pracks(self)
@@ -108,6 +109,8 @@ class OutboundCall(Call):
         dialog = self.early_dialogs.get(to_tag)
         if dialog is None or not self.waits_for_final:
             return False
+        if body:
+            self.described = body
         return self._pracks.acknowledge(dialog, body, content_type, headers, now)
 
     def update(
@@ -132,6 +135,8 @@ class OutboundCall(Call):
         """Send the ACK to the 2xx; see Call.acknowledge."""
         if self.dialog is None or self._ack is not None:
             return self.modification.acknowledge(body, content_type, hop, now)
+        if body:
+            self.described = body
         self._ack = self.send_ack(self.dialog, self.request, body, content_type, hop)
         self.timeline.confirmed_at = now
         if self.state is CallState.ANSWERED:
@@ -201,7 +206,14 @@ class OutboundCall(Call):
         self._pracks.restart()
 
     def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
-        """A final response, or a 2xx more."""
+        """A final response, or a 2xx more; a 422 is asked again for as much as it wants (RFC 4028 7.4)."""
+        if response.status == 422 and self.waits_for_final and self.session.raised(response):
+            self.early_dialogs.clear()
+            self._pracks.restart()
+            self.state = CallState.CALLING
+            handle.repeat(self.session.asked(), now)
+            self.request = handle.request
+            return
         if self.timeline.final_status is None:
             self.timeline.final_status = response.status
         if response.status < 300:
@@ -248,6 +260,7 @@ class OutboundCall(Call):
             self.end(now, Side.LOCAL, EndCause.ABANDONED, reason, response=response)
             return
         self.state = CallState.ANSWERED
+        self.session.answered(response, now)
         limit = self.agent.config.timers.transaction_timeout
         self.guard(limit, self._never_acknowledged, now)
         self.agent.emit(CallAnswered(now, self, response))

@@ -12,6 +12,7 @@ from callwright.sip.glance import tag_of
 from callwright.sip.grammar import SipSyntaxError, format_host
 from callwright.sip.headers import Headers, header_key
 from callwright.sip.message import Request, Response
+from callwright.sip.session_timer import SessionWish
 from callwright.sip.status import REASON_PHRASES
 from callwright.sip.transaction.layer import TransactionLayer
 from callwright.sip.transaction.server import ServerTransaction
@@ -42,6 +43,7 @@ class UserAgent:
         self.allow = ", ".join(config.allow)
         self.accept = ", ".join(config.accept)
         self.supported = ", ".join(config.supported)
+        self.session_wish = SessionWish(minimum=config.min_se)
         self._sent_by: dict[tuple[Transport, Address], str] = {}
         self._dead_flows: dict[tuple[Transport, Address, Address], None] = {}
         self.changed: dict[Call, None] = {}  # calls whose will is another than it was told

@@ -9,7 +9,9 @@ from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_update
 from callwright.scenario.parameter import (
     CODECS,
+    OFFER_BY,
     PRACK,
+    REFRESHERS,
     Boolean,
     Choice,
     Codecs,
@@ -19,10 +21,12 @@ from callwright.scenario.parameter import (
     Integer,
     Mos,
     Percent,
+    Seconds,
     Sound,
     Words,
     parameter,
 )
+from callwright.sip.session_timer import LEAST, SMALLEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,24 @@ class Accept(Action):
         Duration(0, 600),
         "With `early_media`: offer anew by UPDATE (RFC 3311) so long after its PRACK, if not answered.",
         default=None,
+    )
+    session_expires: int | None = parameter(
+        Seconds(LEAST, 86_400), "Longest session timer to agree to (RFC 4028).", default=None
+    )
+    min_se: int = parameter(
+        Seconds(LEAST, 86_400), "Least session timer that is taken (Min-SE).", default=SMALLEST
+    )
+    refresher: str = parameter(
+        Choice(REFRESHERS, "side"),
+        "Who is to refresh the session: this party (local), or its peer.",
+        default="",
+        default_text="as the peer chooses",
+    )
+    refresh_by: str = parameter(
+        Choice(OFFER_BY, "request that refreshes"),
+        "How this party refreshes the session.",
+        default="",
+        default_text="update where the peer allows it",
     )
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()

@@ -19,6 +19,7 @@ from callwright.scenario.parameter import (
     CODECS,
     OFFER_BY,
     PRACK,
+    REFRESHERS,
     TRANSPORTS,
     Boolean,
     Choice,
@@ -31,11 +32,13 @@ from callwright.scenario.parameter import (
     Mos,
     Percent,
     Rate,
+    Seconds,
     Sound,
     Words,
     parameter,
 )
 from callwright.scenario.ramp import Climb, Ramp
+from callwright.sip.session_timer import LEAST, SMALLEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,24 @@ class Call(Action):
         Choice(OFFER_BY, "request that offers anew"),
         "How `hold` and `resume` are offered: re-INVITE, or UPDATE (RFC 3311).",
         default="reinvite",
+    )
+    session_expires: int | None = parameter(
+        Seconds(LEAST, 86_400), "Session timer to ask for (RFC 4028).", default=None
+    )
+    min_se: int = parameter(
+        Seconds(LEAST, 86_400), "Least session timer that is taken (Min-SE).", default=SMALLEST
+    )
+    refresher: str = parameter(
+        Choice(REFRESHERS, "side"),
+        "Who is to refresh the session: this party (local), or its peer.",
+        default="",
+        default_text="as the peer chooses",
+    )
+    refresh_by: str = parameter(
+        Choice(OFFER_BY, "request that refreshes"),
+        "How this party refreshes the session.",
+        default="",
+        default_text="update where the peer allows it",
     )
     follow: bool = parameter(Boolean(), "Whether to follow a redirection (3xx).", default=False)
     media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)

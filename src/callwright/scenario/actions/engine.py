@@ -52,6 +52,9 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
         refuse("prack", "the load engine neither sends nor acknowledges reliable provisionals.", ("offered",))
     if values["early_update"] is not None:
         refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
+    for name in ("session_expires", "refresher", "refresh_by"):
+        if values[name]:
+            refuse(name, "the load engine keeps no session timer. Leave it out.")
     codecs = values["codecs"]
     if "codecs" in given and codecs != CODECS[:3] and (len(codecs) != 1 or codecs[0] not in LOAD_CODECS):
         refuse("codecs", f"the load engine sends one of {', '.join(LOAD_CODECS)}. Write one.", LOAD_CODECS)

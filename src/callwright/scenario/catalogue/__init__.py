@@ -21,6 +21,7 @@ NAMES = (
     "codec_negotiation",
     "caller_identity",
     "prack",
+    "session_timer",
     "load",
 )
 
