@@ -25,7 +25,7 @@ settings.register_profile("search", _ANY_MACHINE, max_examples=examples(100), pr
 settings.load_profile("search" if FACTOR else "same examples")
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
-BUDGET = {"fast": 1200.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 900.0}
+BUDGET = {"fast": 1800.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 900.0}
 _MARKED = ("acceptance", "peer", "chaos")
 
 _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")

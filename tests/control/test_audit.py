@@ -58,6 +58,10 @@ class World:
             server = await services.servers.adopt(agent)
         await services.servers.cancel(ana, server.number)
         await services.servers.pause(ana, True)
+        for name in ("phone", "cancelled"):
+            fields = {"name": name, "ip_address": "192.168.1.20", "category": "ping"}
+            endpoint = await services.monitors.create(ana, fields, project="office")
+        await services.monitors.cancel(ana, endpoint.id)
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         return cls(services, ana)
 
@@ -192,6 +196,10 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "server.changed": (lambda w: _server(w, "changed"), "server one", "ana"),
     "server.deleted": (lambda w: _server(w, "deleted"), "server one", "ana"),
     "server.recovered": (lambda w: _server(w, "recovered"), "server ", "ana"),
+    "endpoint.created": (lambda w: _endpoint(w, "created"), "endpoint desk", "ana"),
+    "endpoint.changed": (lambda w: _endpoint(w, "changed"), "endpoint phone", "ana"),
+    "endpoint.deleted": (lambda w: _endpoint(w, "deleted"), "endpoint phone", "ana"),
+    "endpoint.recovered": (lambda w: _endpoint(w, "recovered"), "endpoint cancelled", "ana"),
     "fleet.paused": (lambda w: w.services.servers.pause(w.ana, True), "fleet", "ana"),
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
     "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
@@ -208,6 +216,20 @@ async def _server(w: World, what: str) -> None:
             await servers.cancel(w.ana, one.number)
         case "recovered":
             await servers.recover(w.ana, deleted.number)
+
+
+async def _endpoint(w: World, what: str) -> None:
+    monitors = w.services.monitors
+    match what:
+        case "created":
+            fields = {"name": "desk", "ip_address": "192.168.1.21", "category": "ping"}
+            await monitors.create(w.ana, fields, project="office")
+        case "changed":
+            await monitors.change(w.ana, 1, {"description": "in the hall"})
+        case "deleted":
+            await monitors.cancel(w.ana, 1)
+        case "recovered":
+            await monitors.recover(w.ana, 2)
 
 
 async def _changed_user(w: World) -> None:
@@ -295,6 +317,9 @@ async def test_a_change_whose_entry_cannot_be_kept_is_not_made(
 LEAST: dict[str, Role] = {
     **dict.fromkeys(("run.started", "run.stopped", "kiosk.shared", "kiosk.revoked"), Role.RUNNER),
     **dict.fromkeys(("test.created", "test.changed", "test.deleted"), Role.MEMBER),
+    **dict.fromkeys(
+        (f"endpoint.{done}" for done in ("created", "changed", "deleted", "recovered")), Role.MEMBER
+    ),
 }
 OWN = {
     "login.succeeded",
