@@ -18,6 +18,7 @@ from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.monitors import Monitor, Plan, PlanRequest, Reading, Readings, Slot
+from callwright.dispatch.messages.runs import JobPolicy
 from callwright.dispatch.messages.wire import Answer, decode, encode
 from callwright.outcome.terms import Blame, Verdict
 from callwright.probe.plan import CUT_OFF
@@ -25,6 +26,7 @@ from callwright.probe.result import Hop, ProbeResult, State
 from tests.kit.virtual_time import LoopClock, in_virtual_time
 
 AGENT = "a1"
+POLICY = JobPolicy(embedded=False)
 GOOD = ProbeResult(
     kind="ping", state=State.DONE, verdict=Verdict.PASSED, blame=None, reason="Good.", mos=4.3, rtt_ms=12.0
 )
@@ -82,6 +84,7 @@ class World:
         self.agent.heard(self.revision, None, 0.0)
 
     async def __call__(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+        assert monitor.policy == POLICY
         return await self.result(monitor, stop)
 
     async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
@@ -100,9 +103,8 @@ class World:
         if self.away:
             return
         rest = [one for one in self.monitors if one.monitor_id > after]
-        await message.respond(
-            encode(Plan(self.revision, tuple(rest[: self.page]), more=len(rest) > self.page))
-        )
+        page = tuple(rest[: self.page])
+        await message.respond(encode(Plan(self.revision, page, len(rest) > self.page, POLICY)))
 
     async def _on_readings(self, message: Message) -> None:
         if self.away:

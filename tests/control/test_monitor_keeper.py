@@ -119,7 +119,8 @@ async def test_an_agent_gets_the_plan_of_its_server_and_no_other(platform: Platf
         5060,
     )
     assert (monitor.interval, monitor.phase) == (30, phase_of(test, 30))
-    assert monitor.policy.own == (("127.0.0.1", 5062),)
+    assert monitor.policy is None
+    assert plan.policy.own == (("127.0.0.1", 5062),)
     assert (await platform.plan("nobody")) == Plan(0)
     assert await platform.keeper.revision("nobody") is None
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from callwright.agent.caps import Caps
 from callwright.agent.carrier import rules_of
 from callwright.dispatch.messages.monitors import Monitor
+from callwright.dispatch.messages.runs import JobPolicy
 from callwright.net.address import bracketed, numeric_host
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
@@ -64,13 +65,13 @@ class Measurer:
             return ProbeResult(kind=monitor.category, target=monitor.target, reason=reason)
 
     async def path(self, monitor: Monitor, address: str, stop: asyncio.Event) -> tuple[Hop, ...]:
-        permission = Permission(Purpose.RUN, rules_of(monitor.policy), self.worded)
+        permission = Permission(Purpose.RUN, rules_of(monitor.policy or JobPolicy()), self.worded)
         prober = Prober(permission, bind=self.bind, clock=self.clock, entropy=self.entropy, stop=stop)
         return (await prober.path(_host_of(monitor), Steps(), address=address)).hops
 
     async def _measure(self, monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
         """Raises SipSyntaxError, PolicyError, ValueError."""
-        permission = Permission(Purpose.RUN, rules_of(monitor.policy), self.worded)
+        permission = Permission(Purpose.RUN, rules_of(monitor.policy or JobPolicy()), self.worded)
         shape = Shape(monitor.packets, monitor.interpacket_ms / 1000, codec=monitor.codec)
         prober = Prober(
             permission,

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import msgspec
+
 from callwright.agent.measuring import GUARDED, Measure, figures_of, state_of
 from callwright.agent.readings import ReadingSpool
 from callwright.agent.tasks import Tasks
@@ -251,7 +253,7 @@ class Monitoring:
             elif page.revision != revision:  # changed meanwhile
                 monitors, revision, after = {}, None, 0
                 continue
-            monitors.update((one.monitor_id, one) for one in page.monitors)
+            monitors.update((one.monitor_id, _with_policy(one, page)) for one in page.monitors)
             if not page.more:
                 break
             last = max((one.monitor_id for one in page.monitors), default=after)
@@ -314,6 +316,12 @@ async def _for_ever(loop: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             _log.exception("monitoring goes on after an error of the agent")
             await asyncio.sleep(_LONGEST_SLEEP)
+
+
+def _with_policy(monitor: Monitor, page: Plan) -> Monitor:
+    if monitor.policy is not None:
+        return monitor
+    return msgspec.structs.replace(monitor, policy=page.policy)
 
 
 def planned(monitor: Monitor) -> Planned:

@@ -63,9 +63,9 @@ class MonitorKeeper:
             for project_id in {row.project_id for row in page if row.credentials}
         }
         monitors = tuple(
-            _monitor(row, accounts.get(row.project_id, {}).get(row.credentials, {}), policy) for row in page
+            _monitor(row, accounts.get(row.project_id, {}).get(row.credentials, {})) for row in page
         )
-        await message.respond(encode(Plan(revision, monitors, more=len(rows) > len(page))))
+        await message.respond(encode(Plan(revision, monitors, len(rows) > len(page), policy)))
 
     async def _policy(self) -> JobPolicy:
         rows = await self._measurements.targets()
@@ -97,7 +97,7 @@ class MonitorKeeper:
             await asyncio.sleep(_EVERY)
 
 
-def _monitor(row: Planned, account: dict[str, str], policy: JobPolicy) -> Monitor:
+def _monitor(row: Planned, account: dict[str, str]) -> Monitor:
     signalled = row.category in (Category.SIP, Category.CALL, Category.REGISTER)
     return Monitor(
         monitor_id=row.voip_test_id,
@@ -111,7 +111,6 @@ def _monitor(row: Planned, account: dict[str, str], policy: JobPolicy) -> Monito
         codec=row.codec,
         transport=row.transport,
         credentials=account,
-        policy=policy,
     )
 
 

@@ -30,8 +30,8 @@ class Monitor(msgspec.Struct, frozen=True, omit_defaults=True):
     for sip and call, a registrar for register, a name for dns. `port` None: the category's own.
     `packets` and `interpacket_ms` shape the train of ping and udp. `codec`: what the E-model assumes.
     `transport`: udp, tcp or tls. `seconds`: how long a call lasts. `credentials`: user, password, domain.
-    `options`: what else a category takes. May hold secrets: never logged, never written to a disk by an
-    agent.
+    `options`: what else a category takes. `policy` None: the one of the plan. May hold secrets: never logged,
+    never written to a disk by an agent.
     """
 
     monitor_id: int
@@ -47,7 +47,7 @@ class Monitor(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 10.0
     credentials: dict[str, str] = {}
     options: dict[str, Any] = {}
-    policy: JobPolicy = JobPolicy()
+    policy: JobPolicy | None = None
 
     def __repr__(self) -> str:
         return f"Monitor(monitor_id={self.monitor_id}, category={self.category!r}, …)"
@@ -61,11 +61,13 @@ class PlanRequest(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """A page of the plan. An agent has the whole when `more` is false; a page of another `revision` than the
-    first makes it begin again."""
+    first makes it begin again. `policy`: where the monitors of the page may go; it stands here once, since
+    targets are many."""
 
     revision: int
     monitors: tuple[Monitor, ...] = ()
     more: bool = False
+    policy: JobPolicy = JobPolicy()
 
 
 class Slot(msgspec.Struct, frozen=True):
