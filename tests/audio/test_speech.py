@@ -9,9 +9,9 @@ import pytest
 
 from callwright.audio.activity import Activity, Sound
 from callwright.audio.concealment import Concealer
+from callwright.audio.dtmf import DtmfDetector
 from callwright.audio.speech import TEXTS, speech
 from callwright.audio.synthesis import MAN, RATE, WOMAN, render, to_pcm
-from tests.kit.dtmf import DtmfDetector
 
 
 def heard(pcm: bytes, rate: int) -> Sound:

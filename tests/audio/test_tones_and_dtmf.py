@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callwright.audio import dtmf
 from callwright.audio.codecs import PCMA, PCMU
+from callwright.audio.dtmf import DIGITS, DtmfDetector
 from callwright.audio.level import level_dbfs
 from callwright.audio.tones import tone, tones
-from tests.kit import dtmf
-from tests.kit.dtmf import DIGITS, DtmfDetector
 from tests.kit.examples import examples
 
 

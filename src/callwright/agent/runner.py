@@ -337,6 +337,8 @@ class Runner:
                 enabled=order.media,
                 record=order.record,
                 voice="man",
+                by=order.dtmf_by,
+                detect=order.detect_tones,
             ),
             ring_after=0.0 if not refused_at_once and (order.ring > 0 or order.early_media) else -1.0,
             answer_after=order.ring,
@@ -360,7 +362,14 @@ class Runner:
         plan = CallPlan(
             destination=order.uri,
             media=self._media(
-                order.id, order.play, order.codecs, order.dtmf, enabled=order.media, record=order.record
+                order.id,
+                order.play,
+                order.codecs,
+                order.dtmf,
+                enabled=order.media,
+                record=order.record,
+                by=order.dtmf_by,
+                detect=order.detect_tones,
             ),
             caller=_caller(account, order.caller_id),
             account=_account(account),
@@ -413,12 +422,23 @@ class Runner:
         *,
         enabled: bool,
         record: bool,
+        by: str,
+        detect: bool,
         voice: str = "woman",
     ) -> MediaPlan:
         path = None
         if self._recordings is not None and record and enabled:
             path = self._recordings / f"{id_.replace('/', '-')}.wav"
-        return MediaPlan(play=play, codecs=codecs, dtmf=dtmf, record=path, enabled=enabled, voice=voice)
+        return MediaPlan(
+            play=play,
+            codecs=codecs,
+            dtmf=dtmf,
+            dtmf_by=by,
+            detect_tones=detect,
+            record=path,
+            enabled=enabled,
+            voice=voice,
+        )
 
     # -- requests
 

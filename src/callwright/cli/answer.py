@@ -81,6 +81,8 @@ def answer(
     dtmf: Annotated[
         str, typer.Option("--dtmf", metavar="DIGITS", help="Digits to send after the answer.")
     ] = "",
+    dtmf_by: flags.DtmfByOption = "event",
+    detect_tones: flags.DetectTonesOption = False,
     record: Annotated[
         Path | None,
         typer.Option("--record", metavar="FILE", help="Record to a stereo WAV; a number is added per call."),
@@ -141,6 +143,7 @@ def answer(
         host, port = split_host_port(listen)
     except ValueError as error:
         raise Refused(f"--listen: {error}", "For example: --listen 127.0.0.1:5070") from None
+    flags.check_dtmf_by(dtmf_by)
     flags.check_prack(prack, early_update)
     if early_update is not None and not early_media:
         raise Refused("--early-update needs --early-media")
@@ -167,7 +170,15 @@ def answer(
     )
     permission = permission_of_callers(registrar, allow_media or ())
     plan = AnswerPlan(
-        media=MediaPlan(voice="man", play=playing, dtmf=dtmf, record=record, enabled=not no_media),
+        media=MediaPlan(
+            voice="man",
+            play=playing,
+            dtmf=dtmf,
+            dtmf_by=dtmf_by,
+            detect_tones=detect_tones,
+            record=record,
+            enabled=not no_media,
+        ),
         ring_after=-1.0 if reject is not None and after == 0 else 0.0,
         answer_after=after,
         early_media=early_media,

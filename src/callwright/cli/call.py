@@ -56,6 +56,8 @@ def call(
     dtmf: Annotated[
         str, typer.Option("--dtmf", metavar="DIGITS", help="Digits to send, such as 1234#.")
     ] = "",
+    dtmf_by: flags.DtmfByOption = "event",
+    detect_tones: flags.DetectTonesOption = False,
     record: Annotated[
         Path | None,
         typer.Option("--record", metavar="FILE", help="Record both directions to a stereo WAV."),
@@ -112,6 +114,7 @@ def call(
     if password and not user:
         raise Refused("--password needs --user: a password belongs to somebody")
     _check_digits(dtmf)
+    flags.check_dtmf_by(dtmf_by)
     flags.check_prack(prack, early_update)
     if not no_media:
         flags.check_play(play)
@@ -131,7 +134,14 @@ def call(
     )
     plan = CallPlan(
         destination=destination,
-        media=MediaPlan(play=play, dtmf=dtmf, record=record, enabled=not no_media),
+        media=MediaPlan(
+            play=play,
+            dtmf=dtmf,
+            dtmf_by=dtmf_by,
+            detect_tones=detect_tones,
+            record=record,
+            enabled=not no_media,
+        ),
         caller=caller(from_),
         account=Account(user, password or "") if user else None,
         proxy=proxy,

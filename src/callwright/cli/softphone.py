@@ -93,6 +93,17 @@ EarlyUpdateOption = Annotated[
     ),
 ]
 
+DtmfByOption = Annotated[
+    str,
+    typer.Option(
+        "--dtmf-by",
+        metavar="event|dtmf-relay|dtmf|inband",
+        help="Send digits as telephone-events, in INFO with either body, or as tones.",
+    ),
+]
+DetectTonesOption = Annotated[
+    bool, typer.Option("--detect-tones", help="Listen for digits in the audio itself, too.")
+]
 SessionExpiresOption = Annotated[
     int | None,
     typer.Option(
@@ -207,6 +218,13 @@ def session_wish(
     if refresh_by not in methods:
         raise Refused(f"--refresh-by is update or reinvite, not {refresh_by!r}")
     return SessionWish(interval, minimum, Side(refresher) if refresher else None, methods[refresh_by])
+
+
+def check_dtmf_by(by: str) -> None:
+    from callwright.phone.plan import DTMF_BY
+
+    if by not in DTMF_BY:
+        raise Refused(f"--dtmf-by is {', '.join(DTMF_BY[:-1])} or {DTMF_BY[-1]}, not {by!r}")
 
 
 def check_play(play: str) -> None:

@@ -12,7 +12,7 @@ from callwright.audio.codecs import codec
 from callwright.media.program import Program
 from callwright.media.promise import Promise
 from callwright.media.recorder import Recorder
-from callwright.media.source import ECHO, ClipSource, EchoSource, load_clip
+from callwright.media.source import ECHO, Clip, ClipSource, EchoSource, Interlude, clip_frames, load_clip
 from callwright.net.address import numeric_host
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
@@ -45,7 +45,8 @@ class MediaLeg:
     `host`: our numeric address for RTP; `advertised_host`: the one that descriptions name, by default the
     same. `permits`: whether RTP and RTCP may go to, and come from, an address. `play`: "speech", "tone",
     "silence", "echo" or the path of a WAV file; `voice`: who speaks when it is speech. `record`: the path of
-    a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept. `program`:
+    a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept. `detect`:
+    listen for DTMF tones in what comes. `program`:
     plays in place of `play`, and hears. `on_events`: of the session, on the media thread.
 
     Made and used on a running event loop; the session runs on the engine's thread.
@@ -63,12 +64,13 @@ class MediaLeg:
         play: str = "silence",
         voice: str = "woman",
         record: Path | None = None,
+        detect: bool = False,
         program: Program | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self._program, self._on_events = program, on_events
         self._engine, self._clock, self._entropy, self._permits = engine, clock, entropy, permits
-        self._play, self._voice, self._record = play, voice, record
+        self._play, self._voice, self._record, self._detect = play, voice, record, detect
         try:
             self._ports: PortPair = engine.open_ports(host)
         except (PortsExhausted, OSError) as error:
@@ -83,6 +85,7 @@ class MediaLeg:
         self._config: SessionConfig | None = None
         self._codecs: dict[int, str] = {}
         self._echo: EchoSource | None = None
+        self._playing: FrameSource | None = None
         self._report: MediaReport | None = None
         self._loop = asyncio.get_running_loop()
         self._worker: asyncio.TimerHandle | None = None
@@ -118,6 +121,25 @@ class MediaLeg:
         session = self._session
         if session is not None and self._handle is not None:
             self._handle.run(lambda: session.send_digits(digits, self._clock.now()))
+
+    def send_tones(self, digits: str) -> bool:
+        """Play the digits as tones (ITU-T Q.23) in place of what is played; False while no stream flows.
+
+        ValueError for a character that is no digit.
+        """
+        from callwright.audio.dtmf import generate  # brings numpy, which most calls do without
+
+        session, config, playing = self._session, self._config, self._playing
+        if session is None or config is None or self._handle is None or playing is None:
+            return False
+        name = self._codecs.get(config.payload_type)
+        if name is None:
+            return False
+        row = codec(name)
+        clip = Clip(f"dtmf:{digits}", row.sample_rate, generate(digits, row.sample_rate))
+        frames = clip_frames(clip, name, config.ptime_ms)
+        self._handle.run(lambda: session.set_source(Interlude(frames, playing), self._clock.now()))
+        return True
 
     def run(self, act: Callable[[], None]) -> None:
         """Do something with the program on the media thread; at once while no stream flows."""
@@ -199,6 +221,10 @@ class MediaLeg:
         )
 
     def _source(self, config: SessionConfig, name: str) -> FrameSource:
+        self._playing = self._make_source(config, name)
+        return self._playing
+
+    def _make_source(self, config: SessionConfig, name: str) -> FrameSource:
         if self._program is not None:
             return self._program.source(name, config.ptime_ms)
         if self._play == ECHO:
@@ -210,7 +236,7 @@ class MediaLeg:
     def _start(self, config: SessionConfig, name: str) -> None:
         self._config = config
         row = codec(name)
-        self.recorder = Recorder(self._record, row.sample_rate, row.name)
+        self.recorder = Recorder(self._record, row.sample_rate, row.name, detect=self._detect)
         session = _Tapped(config, self._entropy, self._source(config, row.name))
         session.collect = self.collect
         self._session = session

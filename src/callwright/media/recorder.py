@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from callwright.audio import g711
 from callwright.audio.activity import Activity, Sound, tables_of
@@ -19,6 +20,9 @@ from callwright.audio.resample import Resampler
 from callwright.audio.wav import AudioFileError, WavWriter
 from callwright.net.media_choice import code_sums, frame_sums
 from callwright.rtp.session import PlayedFrame, SentFrame
+
+if TYPE_CHECKING:
+    from callwright.audio.dtmf import DtmfDetector
 
 _MAX_GAP_S = 60.0  # silence written for one hole; a longer one is cut to this
 _MAX_SKEW_S = 1.0  # RTP time against our own clock, from where we believe our own clock
@@ -64,12 +68,18 @@ class _Decoding:
         self._resamplers: dict[int, Resampler] = {}
         self._last_rate = rate
 
+    @property
+    def rate(self) -> int:
+        """That of what was decoded last."""
+        return self._last_rate
+
     def decode(self, name: str, payload: bytes) -> tuple[bytes, int]:
         """(PCM, its rate). Raises CodecError or KeyError."""
         if name not in self._decoders:
             row = codec(name)
             self._decoders[name] = (row, row.decoder())
         row, decoder = self._decoders[name]
+        self._last_rate = row.sample_rate
         return decoder.decode(payload), row.sample_rate
 
     def received(self, pcm: bytes, rate: int) -> bytes:
@@ -96,16 +106,20 @@ class _Decoding:
 class Recorder:
     """Errors of the disk are kept in `error` and never end the call.
 
-    `path` None: nothing is written, the audio is only listened to. `codec_name` is what is sent.
+    `path` None: nothing is written, the audio is only listened to. `codec_name` is what is sent. `detect`:
+    DTMF tones are listened for.
     """
 
-    def __init__(self, path: Path | None, sample_rate: int, codec_name: str) -> None:
+    def __init__(self, path: Path | None, sample_rate: int, codec_name: str, *, detect: bool = False) -> None:
         self.path = path
         self.sample_rate = sample_rate
         self.codec_name = codec_name
         self.error: str | None = None
         self.levels: dict[int, float] = {}  # second since the start of the stream -> loudest frame, dBFS
         self.unreadable = 0  # payloads that their codec could not decode
+        self._detect = detect
+        self._detectors: dict[int, DtmfDetector] = {}  # by sample rate
+        self._digits = ""
         self._activity = Activity(sample_rate)
         self._own_activity = Activity(sample_rate)
         self._writer: WavWriter | None = None
@@ -135,6 +149,11 @@ class Recorder:
     def duration_s(self) -> float:
         return self._writer.frames / self.sample_rate if self._writer else 0.0
 
+    @property
+    def digits(self) -> str | None:
+        """The DTMF digits in the audio itself that came; None where nobody listened for them."""
+        return self._digits if self._detect else None
+
     def sound(self) -> Sound:
         """What was heard of the far end."""
         return self._activity.sound()
@@ -163,7 +182,7 @@ class Recorder:
         Where nothing is written and the native room is there, G.711 is listened to at once: that takes less
         than to put it aside.
         """
-        if self._writer is not None or _SUM_FRAMES is None:
+        if self._writer is not None or _SUM_FRAMES is None or self._detect:
             for frame in frames:
                 name = codecs.get(frame.payload_type)
                 if name is not None:
@@ -211,17 +230,19 @@ class Recorder:
     def _take_received(self, at: float, name: str, payload: bytes | None, missing: float) -> None:
         decoding = self._decode_received
         if payload is None:
+            self._listen(bytes(2 * int(decoding.rate * min(missing, 1000.0) / 1000)), decoding.rate)
             if self._writer is not None:
                 self._right.put(max(0.0, at), decoding.lost(min(missing, 1000 * _MAX_GAP_S)))
             return
         law = _LAWS.get(name)
         pcm, rate = b"", 8000
-        if law is None or self._writer is not None:
+        if law is None or self._writer is not None or self._detect:
             try:
                 pcm, rate = decoding.decode(name, payload)
             except (CodecError, KeyError):
                 self.unreadable += 1
                 return
+        self._listen(pcm, rate)
         if law is not None:
             level = self._activity.add_payload(payload, law(), _SUM_CODES)
         else:
@@ -229,6 +250,15 @@ class Recorder:
         self._note_level(int(at), level)
         if self._writer is not None:
             self._right.put(max(0.0, at), decoding.received(pcm, rate))
+
+    def _listen(self, pcm: bytes, rate: int) -> None:
+        if not self._detect:
+            return
+        from callwright.audio.dtmf import DtmfDetector  # brings numpy, which most calls do without
+
+        if rate not in self._detectors:
+            self._detectors[rate] = DtmfDetector(rate)
+        self._digits += self._detectors[rate].feed(pcm)
 
     def _note_level(self, second: int, level: float) -> None:
         if level > self.levels.get(second, float("-inf")):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from callwright.audio.codecs import Codec, Encoder, codec
+from callwright.rtp.session import FrameSource
 
 SPEECH, TONE, SILENCE, ECHO = "speech", "tone", "silence", "echo"
 BEEP, MUSIC, RINGING = "beep", "music", "ringing"
@@ -162,6 +163,18 @@ class ClipSource:
         if end <= len(made):
             return made[begin:end]
         return [self._frames.frame(index) for index in range(begin, end)]
+
+
+class Interlude:
+    """An rtp FrameSource that plays frames once, then goes on with another source."""
+
+    def __init__(self, frames: Sequence[bytes], then: FrameSource) -> None:
+        self._frames = deque(frames)
+        self._then = then
+        self.live = bool(getattr(then, "live", False))
+
+    def next_frame(self) -> bytes | None:
+        return self._frames.popleft() if self._frames else self._then.next_frame()
 
 
 class EchoSource:

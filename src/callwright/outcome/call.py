@@ -57,7 +57,10 @@ class ReceivedOutcome(StreamOutcome):
     silence_pct: float | None = None  # of the audio and of the gaps in it
     clipping_pct: float | None = None
     level_dbfs: float | None = None
-    dtmf: str | None = None  # digits in order of arrival, "" when none came
+    dtmf: str | None = None  # digits of events and INFO, else those in the audio; "" when none came
+    dtmf_event: str | None = None  # by telephone-event (RFC 4733)
+    dtmf_info: str | None = None  # by INFO
+    dtmf_inband: str | None = None  # as tones in the audio; None: nobody listened
     heard_pct: float | None = None  # of the time in which audio was due: what was not in a gap
     dtx_pct: float | None = None  # of the same time: left out by the sender on purpose, DTX or comfort noise
     gaps: tuple[SilentGap, ...] = ()

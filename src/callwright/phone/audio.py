@@ -84,6 +84,7 @@ class CallAudio:
             play=self.plan.play,
             voice=self.plan.voice,
             record=self.plan.record,
+            detect=self.plan.detect_tones,
             program=self._program,
             on_events=self._on_events,
         )
@@ -179,6 +180,10 @@ class CallAudio:
             return False
         self.leg.send_digits(digits)
         return True
+
+    def send_tones(self, digits: str) -> bool:
+        """Play digits in the audio itself; False while none flows."""
+        return self.leg is not None and self.leg.send_tones(digits)
 
     async def report(self) -> MediaReport | None:
         """What is known so far; None when no stream flows."""

@@ -19,6 +19,7 @@ from callwright.phone.line import PhoneLine
 from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import last_second
+from callwright.rtp.telephone_event import COMMA_MS
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.lines import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
@@ -29,6 +30,7 @@ from callwright.sip.multipart import described
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
 _MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
 _REOFFER_TRIES = 4
+_INFO_EVERY = 0.2  # seconds from digit to digit
 
 
 class PhoneCall:
@@ -115,12 +117,22 @@ class PhoneCall:
         return self.line.patience if self.facts.provisionals else _MUTE_PATIENCE
 
     def send_digits(self, digits: str) -> None:
-        """Send DTMF as the plan says: telephone-events (RFC 4733) or INFO."""
+        """Send DTMF as the plan says: telephone-events (RFC 4733), INFO (RFC 6086), or tones."""
         if not digits or self._concluding or self._hanging_up or self.sip is None:
             return
-        if self.media.dtmf_method == "info":
-            for position, digit in enumerate(digits):
-                self._later(0.2 * position, self._send_info, digit)
+        by = self.media.dtmf_by
+        if by in ("dtmf-relay", "dtmf"):
+            at = 0.0
+            for digit in digits.upper():
+                if digit == ",":
+                    at += COMMA_MS / 1000
+                else:
+                    self._later(at, self._send_info, digit, by)
+                    at += _INFO_EVERY
+        elif by == "inband":
+            if not self.audio.send_tones(digits.upper()):
+                self.facts.remark("The digits were not sent: no audio flows.")
+                return
         elif not self.audio.send_digits(digits):
             self.facts.remarks.append("the digits were not sent: the peer did not agree to telephone-event")
             return
@@ -359,10 +371,11 @@ class PhoneCall:
         elif not self._concluding:
             self.hangup()
 
-    def _send_info(self, digit: str) -> None:
+    def _send_info(self, digit: str, kind: str) -> None:
         if self.sip is not None and not self._concluding:
-            body = f"Signal={digit}\r\nDuration=100\r\n".encode()
-            self.sip.send("INFO", body, now=self.line.now(), content_type="application/dtmf-relay")
+            body = f"Signal={digit}\r\nDuration=100\r\n" if kind == "dtmf-relay" else digit
+            now = self.line.now()
+            self.sip.send("INFO", body.encode(), now=now, content_type=f"application/{kind}")
             self.line.drain()
 
     def _info(self, body: bytes) -> None:

@@ -59,7 +59,14 @@ def call_outcome(
     ptime = float(negotiated.ptime) if negotiated else 20.0
     came = coming(report, facts.ended_by, ptime)
     received = _received(
-        report, codec, ptime, recorder.sound() if recorder else None, facts.info_digits, came, answered
+        report,
+        codec,
+        ptime,
+        recorder.sound() if recorder else None,
+        facts.info_digits,
+        recorder.digits if recorder else None,
+        came,
+        answered,
     )
     placed = plan if isinstance(plan, CallPlan) else None
     account = placed.account if placed else None
@@ -149,6 +156,7 @@ def _received(
     ptime: float,
     sound: Sound | None,
     info_digits: str,
+    tones: str | None,
     came: Coming | None,
     answered: float | None,
 ) -> ReceivedOutcome:
@@ -184,7 +192,10 @@ def _received(
         silence_pct=_silence(heard, came) if stream.audio_packets or not stream.packets else 100.0,
         clipping_pct=heard.clipping_pct if heard else None,
         level_dbfs=heard.level_dbfs if heard else None,
-        dtmf=report.dtmf + info_digits,
+        dtmf=report.dtmf + info_digits or tones or "",
+        dtmf_event=report.dtmf,
+        dtmf_info=info_digits,
+        dtmf_inband=tones,
     )
 
 

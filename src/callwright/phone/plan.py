@@ -11,6 +11,8 @@ from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Transport
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
+DTMF_BY = ("event", "dtmf-relay", "dtmf", "inband")
+"""Digits go as telephone-events (RFC 4733), in INFO with a body of that type, or as tones in the audio."""
 PRACK = ("no", "offered", "required")
 """Reliable provisionals (RFC 3262): not supported; where the caller requires them; or not without them."""
 
@@ -56,7 +58,8 @@ class MediaPlan:
     ptime: int | None = None
     dtmf: str = ""  # digits sent after the answer
     dtmf_after: float = 1.0  # seconds from the answer
-    dtmf_method: str = "rfc4733"  # or "info"
+    dtmf_by: str = "event"  # see DTMF_BY
+    detect_tones: bool = False  # listen for DTMF in the audio itself
     record: Path | None = None  # a stereo WAV: left sent, right received
     voice: str = "woman"  # who speaks when speech is played: "woman" or "man"
     enabled: bool = True  # False: signalling only, no audio is sent or expected

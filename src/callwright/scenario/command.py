@@ -66,6 +66,8 @@ class TakeCall:
     prack: str = "offered"
     early_update: float | None = None
     session: SessionWish = NO_WISH
+    dtmf_by: str = "event"
+    detect_tones: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class PlaceCall:
     prack: str = "offered"
     early_update: float | None = None
     session: SessionWish = NO_WISH
+    dtmf_by: str = "event"
+    detect_tones: bool = False
     offer_by: str = "reinvite"
 
 

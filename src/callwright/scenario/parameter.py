@@ -19,6 +19,7 @@ from callwright.sip.headers import Unfit, unfit
 CODECS = ("PCMU", "PCMA", "G722", "opus")
 SOUNDS = ("speech", "tone", "silence")
 PRACK = ("no", "offered", "required")
+DTMF_BY = ("event", "dtmf-relay", "dtmf", "inband")
 OFFER_BY = ("reinvite", "update")
 REFRESHERS = ("local", "remote")
 TRANSPORTS = ("udp", "tcp", "tls")

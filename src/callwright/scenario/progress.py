@@ -252,6 +252,8 @@ class AcceptProgress(Progress):
                 action.prack,
                 action.early_update,
                 _session(action),
+                action.dtmf_by,
+                action.detect_tones,
             )
         )
 
@@ -325,6 +327,8 @@ class CallProgress(Progress):
                 action.prack,
                 action.early_update,
                 _session(action),
+                action.dtmf_by,
+                action.detect_tones,
                 action.offer_by,
             )
         )

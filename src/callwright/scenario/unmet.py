@@ -86,6 +86,9 @@ def _nothing(condition: Condition, subject: Subject) -> str:
         return happened(subject)
     plain = {
         "dtmf": f"{_us(subject)} received no digits",
+        "dtmf_event": f"{_us(subject)} received no digits by telephone-event",
+        "dtmf_info": f"{_us(subject)} received no digits by INFO",
+        "dtmf_inband": f"{_us(subject)} heard no digits in the audio",
         "caller_id": f"{_us(subject)} saw no number of the caller",
         "caller_name": f"{_us(subject)} saw no name of the caller",
         "user_agent": f"{far_end(subject)} did not say what software it is",
@@ -157,6 +160,9 @@ _WORDS: dict[str, _Words] = {
     "code": _code,
     "codec": lambda s, v: f"{_call(s)} used {v}",
     "dtmf": lambda s, v: f"{_us(s)} received the digits {v}",
+    "dtmf_event": lambda s, v: f"{_us(s)} received the digits {v} by telephone-event",
+    "dtmf_info": lambda s, v: f"{_us(s)} received the digits {v} by INFO",
+    "dtmf_inband": lambda s, v: f"{_us(s)} heard the digits {v} in the audio",
     "caller_id": lambda s, v: f"{_us(s)} saw {v} as the caller",
     "caller_name": lambda s, v: f"{_us(s)} saw {v} as the caller's name",
     "user_agent": lambda s, v: f"{_them(s)} says that it is {v}",

@@ -9,6 +9,7 @@ from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_update
 from callwright.scenario.parameter import (
     CODECS,
+    DTMF_BY,
     OFFER_BY,
     PRACK,
     REFRESHERS,
@@ -70,6 +71,14 @@ class Accept(Action):
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
     echo: bool = parameter(Boolean(), "Whether to send back what is heard, instead of `play`.", default=False)
     dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
+    dtmf_by: str = parameter(
+        Choice(DTMF_BY, "way of digits"),
+        "How `dtmf` is sent: telephone-events, INFO with either body, or tones in the audio.",
+        default="event",
+    )
+    detect_tones: bool = parameter(
+        Boolean(), "Whether to listen for digits in the audio itself (`dtmf_inband`).", default=False
+    )
     hangup_after: float | None = parameter(
         Duration(0.1), "Hang up so long after the answer.", default=None, default_text="the caller hangs up"
     )

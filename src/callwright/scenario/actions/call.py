@@ -17,6 +17,7 @@ from callwright.scenario.actions.engine import (
 )
 from callwright.scenario.parameter import (
     CODECS,
+    DTMF_BY,
     OFFER_BY,
     PRACK,
     REFRESHERS,
@@ -88,6 +89,14 @@ class Call(Action):
     )
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
     dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
+    dtmf_by: str = parameter(
+        Choice(DTMF_BY, "way of digits"),
+        "How `dtmf` is sent: telephone-events, INFO with either body, or tones in the audio.",
+        default="event",
+    )
+    detect_tones: bool = parameter(
+        Boolean(), "Whether to listen for digits in the audio itself (`dtmf_inband`).", default=False
+    )
     hold: float | None = parameter(
         Duration(0), "Put the peer on hold so long after the answer.", default=None
     )

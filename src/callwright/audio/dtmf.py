@@ -1,11 +1,10 @@
-"""DTMF in the audio itself (ITU-T Q.23 and Q.24): who listens for it hears no digits in our speech."""
+"""DTMF in the audio itself (ITU-T Q.23 and Q.24): generated, and detected."""
 
 from __future__ import annotations
 
 import math
-import sys
-from array import array
-from operator import mul
+
+import numpy as np
 
 from callwright.audio.level import FULL_SCALE
 from callwright.audio.tones import tones
@@ -40,12 +39,16 @@ def frequencies(digit: str) -> tuple[int, int]:
 def generate(
     digits: str, sample_rate: int = 8000, *, tone_ms: int = 100, pause_ms: int = 100, level: float = -13.0
 ) -> bytes:
-    """The digits as s16le, each followed by its pause. `level` is that of each tone in dBFS, columns 2 dB
-    more.
+    """The digits as s16le, each followed by its pause; a comma is a pause of a second.
+
+    `level` is that of each tone in dBFS, columns 2 dB more.
     """
     pause = bytes(2 * (sample_rate * pause_ms // 1000))
     parts = []
     for digit in digits:
+        if digit == ",":
+            parts.append(bytes(2 * sample_rate))
+            continue
         row, column = frequencies(digit)
         parts += [tones((row, column), tone_ms / 1000, sample_rate, (level, level + 2)), pause]
     return b"".join(parts)
@@ -57,12 +60,10 @@ class DtmfDetector:
     def __init__(self, sample_rate: int = 8000) -> None:
         self._size = 2 * (sample_rate * _BLOCK_MS // 1000)
         self._hop = 2 * (sample_rate * _HOP_MS // 1000)
-        self._steps = [2 * math.pi * f / sample_rate for f in (*ROWS, *COLUMNS)]
         # Correlation with a complex tone; the sum of a block's cosine and sine parts, squared, is its power.
-        n = range(self._size // 2)
-        self._waves = [
-            ([math.cos(step * k) for k in n], [math.sin(step * k) for k in n]) for step in self._steps
-        ]
+        steps = np.array([2 * math.pi * f / sample_rate for f in (*ROWS, *COLUMNS)])
+        angles = np.outer(steps, np.arange(self._size // 2))
+        self._cosines, self._sines = np.cos(angles), np.sin(angles)
         self._pending = bytearray()
         self._candidate: str | None = None
         self._seen = self._missed = 0
@@ -96,17 +97,12 @@ class DtmfDetector:
             self._current, self._missed = digit, 0
 
     def _digit(self, block: bytes) -> str | None:
-        samples = array("h", block)
-        if sys.byteorder == "big":
-            samples.byteswap()
+        samples = np.frombuffer(block, "<i2").astype(float)
         count = len(samples)
-        total = sum(map(mul, samples, samples)) / count
+        total = float(samples @ samples) / count
         if total < _LEAST_POWER:
             return None
-        powers = [
-            2 * (sum(map(mul, samples, cosine)) ** 2 + sum(map(mul, samples, sine)) ** 2) / count**2
-            for cosine, sine in self._waves
-        ]
+        powers = (2 * ((self._cosines @ samples) ** 2 + (self._sines @ samples) ** 2) / count**2).tolist()
         rows, columns = powers[:4], powers[4:]
         row, column = max(rows), max(columns)
         if row + column < _PURITY * total or not 1 / _TWIST < row / max(column, 1e-9) < _TWIST:
