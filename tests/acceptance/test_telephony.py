@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -85,3 +86,41 @@ async def test_each_call_leaves_a_record_for_each_leg(api: httpx.Client) -> None
     assert "/8000" in out["src_codec"]
     assert out["src_ua"].startswith("Callwright")
     assert (failed["dst"], failed["disposition"], failed["t_cause"]) == ("79999", "FAILED", 1)
+
+
+async def test_a_call_is_begun_seen_and_ended_by_a_program(api: httpx.Client) -> None:
+    ann, ben = a_user(api), a_user(api)
+    refused = api.post("/calls", json={"to": ben["ext"], "from": ann["id"]})
+    assert refused.status_code == 412, refused.text
+    assert refused.json()["message"]
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other:
+        one.on_call = other.on_call = lambda _: AnswerPlan()
+        phones = api.get("/phones", params={"sort": "ext"}).json()["data"]
+        assert {ann["ext"], ben["ext"]} <= {phone["ext"] for phone in phones}
+        made = await asyncio.to_thread(api.post, "/calls", json={"to": ben["ext"], "from": ann["id"]})
+        assert made.status_code == 201, made.text
+        call_id = made.json()["data"]["id"]
+
+        async def state() -> Any:
+            answer = await asyncio.to_thread(api.get, f"/calls/{call_id}")
+            return answer.json()["data"] if answer.status_code == 200 else None
+
+        async with asyncio.timeout(20):
+            while (row := await state()) is None or row["state"] != "CONNECTED":
+                await asyncio.sleep(0.1)
+        assert (row["src"], row["dst"]) == (ann["ext"], ben["ext"])
+        ours = json.dumps([{"property": "src_id", "operator": "=", "value": ann["id"]}])
+        listed = await asyncio.to_thread(api.get, "/calls", params={"filter": ours})
+        assert listed.json()["total"] == 1
+        assert (await asyncio.to_thread(api.delete, f"/calls/{call_id}")).status_code == 204
+        async with asyncio.timeout(20):
+            while await state() is not None:
+                await asyncio.sleep(0.1)
+    mine = json.dumps([{"property": "live_id", "operator": "=", "value": call_id}])
+    rows = Served.until(
+        lambda found: len(found) == 2, lambda: api.get("/cdrs", params={"filter": mine}).json()["data"]
+    )
+    assert [(row["type"], row["disposition"], row["user_id"]) for row in rows] == [
+        ("O", "ANSWERED", ann["id"]),
+        ("I", "ANSWERED", ben["id"]),
+    ]

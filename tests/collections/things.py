@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -25,7 +22,7 @@ from callwright.control.collections.model import (
     Sort,
     operators_of,
 )
-from callwright.control.collections.patterns import fold, matcher, normal
+from callwright.control.collections.patterns import normal
 from callwright.control.storage.sql.collections import Binding
 from callwright.control.storage.sql.database import Database, Statement, param
 
@@ -170,76 +167,3 @@ def queries(draw: st.DrawFn) -> Query:
     named = THINGS.orderable if group_by is None else (group_by, "count", *THINGS.summed)
     sort = draw(st.builds(Sort, st.sampled_from(named), st.booleans()))
     return Query(draw(CONDITIONS), sort, draw(st.integers(1, 3)), draw(st.integers(1, 40)), group_by)
-
-
-# -- what the answer must be
-
-
-def answer(rows: list[Row], query: Query) -> tuple[list[Row], int]:
-    """The page and the total, told without a database."""
-    found = [row for row in rows if holds(row, query.where)]
-    if query.group_by is not None:
-        found = _groups(found, query.group_by)
-        tie = query.group_by
-    else:
-        tie = "id"
-    sort = query.sort or Sort(tie)
-    found.sort(key=lambda row: (_rank(row[sort.property]), _rank(row[tie])), reverse=sort.descending)
-    return found[query.offset : query.offset + query.limit], len(found)
-
-
-def holds(row: Row, where: Condition) -> bool:
-    if isinstance(where, Every):
-        return all(holds(row, one) for one in where.of)
-    if isinstance(where, Some):
-        return any(holds(row, one) for one in where.of)
-    kind = THINGS.by_name[where.property].kind
-    value, operator = row[where.property], where.operator
-    if operator in (Operator.NE, Operator.NOTLIKE):
-        positive = Operator.EQ if operator is Operator.NE else Operator.LIKE
-        return not holds(row, Compare(where.property, positive, where.value))
-    if kind is Kind.LABELS:
-        return any(_fits(label, Kind.TEXT, operator, where.value) for label in value)
-    return _fits(value, kind, operator, where.value)
-
-
-def _fits(value: Any, kind: Kind, operator: Operator, wanted: Any) -> bool:
-    if kind is Kind.DATE and value is not None:
-        value = math.floor(value)
-    if operator is Operator.IN:
-        return value in wanted
-    if operator is Operator.EQ:
-        return bool(value == wanted)
-    if value is None:
-        return False
-    if operator is Operator.LIKE:
-        shown = str(value)
-        if kind is Kind.DATE:
-            shown = datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        return matcher(wanted).fullmatch(fold(shown)) is not None
-    compared: dict[Operator, Callable[[Any, Any], bool]] = {
-        Operator.LT: lambda a, b: a < b,
-        Operator.LTE: lambda a, b: a <= b,
-        Operator.GT: lambda a, b: a > b,
-        Operator.GTE: lambda a, b: a >= b,
-    }
-    return compared[operator](value, wanted)
-
-
-def _rank(value: Any) -> tuple[bool, Any]:
-    return (value is not None, 0 if value is None else value)
-
-
-def _groups(rows: list[Row], name: str) -> list[Row]:
-    kind = THINGS.by_name[name].kind
-    found: dict[Any, Row] = {}
-    for row in rows:
-        value = row[name]
-        if kind is Kind.DATE and value is not None:
-            value = math.floor(value)
-        sums = {one: 0 for one in THINGS.summed if one != name}
-        group = found.setdefault(value, {name: value, "count": 0, **sums})
-        group["count"] += 1
-        for one in sums:
-            group[one] += row[one] or 0
-    return list(found.values())

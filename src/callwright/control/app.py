@@ -28,6 +28,7 @@ from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
+from callwright.control.api.telephony import calls as telephony_calls
 from callwright.control.api.telephony import cdrs as telephony_cdrs
 from callwright.control.api.telephony import users as telephony_users
 from callwright.control.api.testing import agents, pools, runs, safety, tests
@@ -103,7 +104,11 @@ def monitoring_routes() -> list[Any]:
 
 
 def telephony_routes() -> list[Any]:
-    return [route for part in (telephony_access, telephony_users, telephony_cdrs) for route in part.ROUTES]
+    return [
+        route
+        for part in (telephony_access, telephony_users, telephony_cdrs, telephony_calls)
+        for route in part.ROUTES
+    ]
 
 
 def _log_bug(line: str, error: Exception) -> None:

@@ -18,6 +18,8 @@ __all__ = [
     "KillSwitchEngaged",
     "LinkExpired",
     "NotFound",
+    "NotRegistered",
+    "PbxAway",
     "QuotaExceeded",
     "RefusedByPolicy",
     "StorageUnavailable",
@@ -125,6 +127,14 @@ class WroteLate(StorageUnavailable):
 class EvidenceAway(StorageUnavailable):
     """The store of evidence is away for a while. Nothing was taken: it is to be brought again, and kept until
     then."""
+
+
+class PbxAway(StorageUnavailable):
+    """The PBX of the platform does not answer, or there is none."""
+
+
+class NotRegistered(DomainError):
+    """A call cannot begin: the user has no phone that could ring first."""
 
 
 class UnknownSchema(DomainError):

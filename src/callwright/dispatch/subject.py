@@ -23,6 +23,8 @@ HEALTH = "cw.platform.health"
 """Web workers to the keeper: would a run that is queued now be carried out?"""
 PBX_LINES = "cw.platform.pbx.lines"
 """Web workers to the PBX: users changed; look at the database."""
+PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", "cw.platform.pbx.end"
+"""Web workers to the PBX: what is up; begin a call; end one."""
 
 HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",

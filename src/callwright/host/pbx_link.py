@@ -37,6 +37,7 @@ _BROKER_SECONDS = 30.0
 _ANSWER_SECONDS = 2.0
 _ALIVE_EVERY = 5.0  # seconds
 _WRITE_AGAIN = 1.0
+_MOST_LIVE = 5_000  # calls, and phones, of one answer
 _MOST_WAITING = 50_000  # calls that the database has not taken
 
 
@@ -109,6 +110,9 @@ class PbxLink:
 
         self._pbx = pbx
         await self._broker.subscribe(subject.PBX_LINES, self._changed)
+        await self._broker.subscribe(subject.PBX_LIVE, self._live)
+        await self._broker.subscribe(subject.PBX_PLACE, self._place)
+        await self._broker.subscribe(subject.PBX_END, self._end)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
 
@@ -188,6 +192,50 @@ class PbxLink:
             _log.warning("the users of the PBX were not read: %s", error)
         else:
             await message.respond(encode(LinesTaken(len(self.plan.accounts))))
+
+    # -- live calls
+
+    async def _live(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallNow, Live, PhoneNow
+        from callwright.dispatch.messages.wire import encode
+        from callwright.pbx.news import standing
+
+        if self._pbx is None:
+            return
+        clock = self._services.clock
+        now, wall = clock.now(), clock.wall()
+        phones = [
+            PhoneNow(
+                one.user,
+                str(one.contact),
+                one.hop.transport.value.lower(),
+                str(one.hop.remote),
+                wall + one.since - now,
+                wall + seconds,
+                one.behind_nat,
+                one.user_agent or "",
+            )
+            for one, seconds in self._pbx.registered
+        ]
+        calls = [CallNow(standing(record), held) for record, held in self._pbx.live_calls]
+        await message.respond(encode(Live(tuple(calls[:_MOST_LIVE]), tuple(phones[:_MOST_LIVE]))))
+
+    async def _place(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallMade, CallWish
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            wish = decode(CallWish, message.data)
+            record = self._pbx.click(wish.user, wish.number)
+            await message.respond(encode(CallMade(None if record is None else record.id)))
+
+    async def _end(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallDone, CallEnding
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            found = self._pbx.hang_up(decode(CallEnding, message.data).call)
+            await message.respond(encode(CallDone(found)))
 
 
 def with_users(base: PbxPlan, lines: list[Switched]) -> PbxPlan:

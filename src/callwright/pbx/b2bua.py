@@ -18,6 +18,7 @@ from callwright.net.entropy import Entropy, uuid7
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.booth import Booth
 from callwright.pbx.bridge import Bridge
+from callwright.pbx.clicking import Clicked
 from callwright.pbx.errand import Errand
 from callwright.pbx.guard import Ban, GuessGuard, place_of
 from callwright.pbx.messages import Mailboxes
@@ -174,7 +175,7 @@ class B2bua:
             ),
             entropy,
         )
-        self._bridges: dict[Bridge | Booth, None] = {}
+        self._bridges: dict[Bridge | Booth | Clicked, None] = {}
         self._finished: deque[CallRecord] = deque(maxlen=_REMEMBERED_CALLS)
         self._errands: dict[ClientRequest, Errand] = {}
         self._events: list[PbxEvent] = []
@@ -251,6 +252,34 @@ class B2bua:
         """Calls that are not over."""
         return len(self._bridges)
 
+    @property
+    def live_calls(self) -> list[tuple[CallRecord, bool]]:
+        """The records of calls that are not over, oldest first, each with whether it is on hold."""
+        held: dict[str, bool] = {}
+        records: dict[str, CallRecord] = {}
+        for session in self._bridges:
+            records[session.record.id] = session.record
+            held[session.record.id] = isinstance(session, Bridge) and session.on_hold
+        return [(record, held[name]) for name, record in records.items()]
+
+    def click(self, user: str, number: str, now: float) -> CallRecord | None:
+        """Ring the phones of an account, and connect the one that answers to a number; None: it has none."""
+        bindings = self.registrar.bindings(user, now)
+        if not bindings:
+            return None
+        record = self._record(user, number, "", now)
+        Clicked(self, user, number, record, self.config.ring_limit).start(bindings, now)
+        self._work()
+        return record
+
+    def hang_up(self, call: str, now: float) -> bool:
+        """End a call by the id of its record; False: it is over already."""
+        found = [session for session in self._bridges if session.record.id == call]
+        for session in found:
+            session.give_up(480, "ended by a program", now)
+        self._work()
+        return bool(found)
+
     def hang_up_all(self, now: float) -> None:
         """End every call, as before closing."""
         for bridge in list(self._bridges):
@@ -303,11 +332,11 @@ class B2bua:
         """Something became of a call."""
         self._events.append(event)
 
-    def joined(self, session: Bridge | Booth) -> None:
+    def joined(self, session: Bridge | Booth | Clicked) -> None:
         """A call lives from now on, or goes on in this session."""
         self._bridges[session] = None
 
-    def moved_on(self, session: Bridge | Booth) -> None:
+    def moved_on(self, session: Bridge | Booth | Clicked) -> None:
         """The call goes on in another session."""
         self._bridges.pop(session, None)
 
@@ -405,7 +434,7 @@ class B2bua:
         self._finished.append(record)
         self._events.append(event)
 
-    def concluded(self, session: Bridge | Booth, now: float) -> None:
+    def concluded(self, session: Bridge | Booth | Clicked, now: float) -> None:
         """Take it off the live ones."""
         self._bridges.pop(session, None)
         self._finished.append(session.record)
@@ -454,7 +483,7 @@ class B2bua:
                     self._request(event)
             case _:
                 inside: Call | None = getattr(event, "call", None)
-                if inside is not None and isinstance(inside.user_data, Bridge | Booth | Referrer):
+                if inside is not None and isinstance(inside.user_data, Bridge | Booth | Clicked | Referrer):
                     inside.user_data.on_event(event, inside)
 
     # -- who it is
@@ -705,7 +734,7 @@ class B2bua:
             self.expect(handle, errand)
 
 
-def _users_of(session: Bridge | Booth) -> set[str]:
+def _users_of(session: Bridge | Booth | Clicked) -> set[str]:
     if isinstance(session, Bridge):
         return session.users
     return {session.user} if session.user is not None else set()

@@ -356,6 +356,13 @@ class Bridge:
                     if leg.call is call:
                         self._on_leg(event, leg)
 
+    @property
+    def on_hold(self) -> bool:
+        """One of the phones has put the other on hold."""
+        return self._holding is not None or any(
+            b"\na=sendonly" in said or b"\na=inactive" in said for said in self._said.values()
+        )
+
     def _takes(self, event: events.Event) -> bool:
         """Whether an offer is for the PBX itself: legs that are being joined, a hold with music."""
         if self._joining is not None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
 from callwright.pbx.record import CallConnected, CallEvent, CallFinished, CallPlaced, CallRecord, CallRinging
 
-__all__ = ["NewsOfCalls", "news_of"]
+__all__ = ["NewsOfCalls", "news_of", "standing"]
 
 _STEPS: dict[type[CallEvent], CallStep] = {
     CallPlaced: CallStep.BEGUN,
@@ -27,10 +27,20 @@ class NewsOfCalls(Protocol):
 
 def news_of(event: CallEvent) -> CallNews:
     """The call of the event as it stands now."""
-    record: CallRecord = event.record
+    return _news(event.record, _STEPS[type(event)])
+
+
+def standing(record: CallRecord) -> CallNews:
+    """A call that is not over, as it stands now."""
+    if record.answered_at is not None:
+        return _news(record, CallStep.ANSWERED)
+    return _news(record, CallStep.BEGUN if record.ringing_at is None else CallStep.RINGING)
+
+
+def _news(record: CallRecord, step: CallStep) -> CallNews:
     return CallNews(
         call=record.id,
-        step=_STEPS[type(event)],
+        step=step,
         caller=record.caller,
         callee=record.callee,
         call_id=record.call_id,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_host
 from callwright.net.clock import Clock, SystemClock
@@ -49,6 +50,7 @@ __all__ = ["Pbx", "PbxConfig", "PbxListener"]
 
 
 _log = logging.getLogger(__name__)
+_Done = TypeVar("_Done")
 _is_local = lru_cache(maxsize=256)(is_local)
 
 
@@ -206,6 +208,26 @@ class Pbx:
         """Records of the last 1,000 finished calls and of all live ones, oldest first."""
         return self._running.calls
 
+    @property
+    def live_calls(self) -> list[tuple[CallRecord, bool]]:
+        """The records of calls that are not over, oldest first, each with whether it is on hold."""
+        return self._running.live_calls
+
+    def click(self, user: str, number: str) -> CallRecord | None:
+        """Ring the phones of an account, and connect the one that answers to a number; None: it has none."""
+        return self._drained(self._running.click(user, number, self._clock.now()))
+
+    def hang_up(self, call: str) -> bool:
+        """End a call by the id of its record; False: it is over already."""
+        return self._drained(self._running.hang_up(call, self._clock.now()))
+
+    @property
+    def registered(self) -> list[tuple[Binding, float]]:
+        """Every contact of every account, with the seconds for which it is still registered."""
+        now = self._clock.now()
+        found = (binding for one in self.accounts for binding in self.bindings(one.user))
+        return [(binding, binding.expires_at - now) for binding in found]
+
     def bindings(self, user: str) -> tuple[Binding, ...]:
         """Where an account is registered now."""
         return self._running.registrar.bindings(user, self._clock.now())
@@ -251,6 +273,12 @@ class Pbx:
             await asyncio.get_running_loop().run_in_executor(None, self._forwarder.close)
 
     # -- inside
+
+    def _drained(self, done: _Done) -> _Done:
+        """What came of a wish, after what it makes us send was sent."""
+        if self._driver is not None:
+            self._driver.drain()
+        return done
 
     def _bequeath(self) -> None:
         """What ends the calls is kept before what makes them is sent."""

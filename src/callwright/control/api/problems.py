@@ -69,6 +69,7 @@ _STATUS: tuple[tuple[type[errors.DomainError], int], ...] = (
     (errors.Conflict, 409),
     (errors.KillSwitchEngaged, 409),
     (errors.QuotaExceeded, 429),
+    (errors.NotRegistered, 412),
     (errors.StorageUnavailable, 503),
 )
 _RETRY_AFTER = {429: "10", 503: "2"}

@@ -1,0 +1,59 @@
+"""Calls that are up: listed, begun, ended; and the phones that are registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, delete, get, post
+from litestar.params import FromPath
+
+from callwright.control import switchboard
+from callwright.control.accounts.model import Right
+from callwright.control.api import fields as take
+from callwright.control.api.auth import identity_of
+from callwright.control.api.body import read_fields
+from callwright.control.api.request import services_of
+from callwright.control.api.telephony.answers import asked, listed, single
+from callwright.control.switchboard import CALLS, PHONES
+
+_Request = Request[Any, Any, Any]
+_READ, _RUN = {"right": Right.READ}, {"right": Right.RUN}
+
+
+@get("/calls", opt=_READ)
+async def list_calls(request: _Request) -> dict[str, Any]:
+    """Those that one is in; administrators see all."""
+    query = asked(request, CALLS)
+    return listed(CALLS, query, await switchboard.calls(services_of(request), identity_of(request), query))
+
+
+@get("/calls/{call:str}", opt=_READ)
+async def get_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
+    return single(await switchboard.call(services_of(request), identity_of(request), call))
+
+
+@post("/calls", opt=_RUN, status_code=201)
+async def place_call(request: _Request) -> dict[str, Any]:
+    """Rings the phones of the user, then dials `to`. 412 at once when none is registered. `from`: the id of
+    another user, for administrators. `caller_id` is not shown to extensions, and is ignored."""
+    fields = await read_fields(request)
+    take.only(fields, ("to", "from", "caller_id"))
+    to, user_id = take.text(fields, "to", longest=64), take.whole(fields, "from")
+    return single(await switchboard.place(services_of(request), identity_of(request), to, user_id))
+
+
+@delete("/calls/{which:str}", opt=_RUN, status_code=204)
+async def end_calls(request: _Request, which: FromPath[str]) -> None:
+    """Ids with commas."""
+    names = list(dict.fromkeys(which.split(",")))[:1_000]
+    await switchboard.end(services_of(request), identity_of(request), names)
+
+
+@get("/phones", opt=_READ)
+async def list_phones(request: _Request) -> dict[str, Any]:
+    """Contacts that are registered: one's own; administrators see all."""
+    query = asked(request, PHONES)
+    return listed(PHONES, query, await switchboard.phones(services_of(request), identity_of(request), query))
+
+
+ROUTES: list[Any] = [list_calls, get_call, place_call, end_calls, list_phones]

@@ -1,0 +1,207 @@
+"""Calls that are up and phones that are registered: the running PBX is asked, and told what to do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+
+from callwright.control.accounts.authorize import authorize, may
+from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
+from callwright.control.cdrs.legs import Party
+from callwright.control.collections.choosing import chosen
+from callwright.control.collections.model import Compare, Kind, Operator, Property, Query, Resource, Rows
+from callwright.control.errors import Invalid, NotFound, NotRegistered, PbxAway
+from callwright.control.services import Services
+from callwright.dispatch import subject
+from callwright.dispatch.broker import BrokerError
+from callwright.dispatch.messages.calls import CallNews
+from callwright.dispatch.messages.pbx import (
+    CallDone,
+    CallEnding,
+    CallMade,
+    CallNow,
+    CallWish,
+    Live,
+    LiveAsked,
+    PhoneNow,
+)
+from callwright.dispatch.messages.wire import BadMessage, decode, encode
+
+__all__ = ["CALLS", "PHONES", "call", "calls", "end", "phones", "place"]
+
+_SECONDS = 3.0
+_LONGEST_NUMBER = 32
+T = TypeVar("T")
+
+CALLS = Resource(
+    "calls",
+    (
+        Property("id", Kind.TEXT),
+        Property("clid", Kind.TEXT),
+        Property("start_time", Kind.INTEGER, description="Unix seconds."),
+        Property("connected_at", Kind.INTEGER, nullable=True, description="Unix seconds; null: not yet."),
+        Property("context", Kind.TEXT),
+        Property("destination", Kind.TEXT),
+        Property("src", Kind.TEXT),
+        Property("src_id", Kind.TEXT, nullable=True),
+        Property("src_name", Kind.TEXT),
+        Property("dst", Kind.TEXT),
+        Property("dst_id", Kind.TEXT, nullable=True),
+        Property("dst_name", Kind.TEXT),
+        Property("state", Kind.TEXT, description="INITIAL, RINGING, CONNECTED or ON_HOLD."),
+        Property("duration", Kind.INTEGER, summed=True, description="Seconds since start_time."),
+        Property("call_id", Kind.TEXT, description="SIP Call-ID of the caller's leg."),
+    ),
+)
+PHONES = Resource(
+    "phones",
+    (
+        Property("id", Kind.TEXT),
+        Property("user_id", Kind.INTEGER, nullable=True),
+        Property("ext", Kind.TEXT),
+        Property("contact", Kind.TEXT),
+        Property("user_agent", Kind.TEXT),
+        Property("transport", Kind.TEXT),
+        Property("source", Kind.TEXT, description="Address and port that it registered from."),
+        Property("registered_at", Kind.DATE),
+        Property("expires_at", Kind.DATE),
+        Property("latency_ms", Kind.NUMBER, nullable=True, description="Null: not measured."),
+        Property("behind_nat", Kind.FLAG),
+    ),
+)
+
+
+async def calls(services: Services, identity: Identity, query: Query) -> Rows:
+    """Those that one is in; administrators see all. Raises PbxAway."""
+    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    everything = may(identity, Right.ADMINISTER)
+    now = services.clock.wall()
+    rows = [_call(one, parties, now) for one in live.calls if everything or _is_in(identity, one, parties)]
+    return chosen(CALLS, rows, query)
+
+
+async def call(services: Services, identity: Identity, name: str) -> dict[str, object]:
+    """One of them. Raises NotFound, PbxAway."""
+    found = (await calls(services, identity, Query(Compare("id", Operator.EQ, name)))).rows
+    if not found:
+        raise NotFound("call", name)
+    return found[0]
+
+
+async def phones(services: Services, identity: Identity, query: Query) -> Rows:
+    """One's own; administrators see all. Raises PbxAway."""
+    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    everything = may(identity, Right.ADMINISTER)
+    rows = [_phone(number, one, parties.get(one.user)) for number, one in enumerate(live.phones, 1)]
+    own = TELEPHONY_IDS + identity.user_id
+    return chosen(PHONES, [row for row in rows if everything or row["user_id"] == own], query)
+
+
+async def place(services: Services, identity: Identity, to: str, user_id: int | None) -> dict[str, object]:
+    """Rings the phones of the user, by default one's own, and then dials. ``user_id``: that of the chapter.
+
+    Raises Invalid, Forbidden, NotRegistered, PbxAway.
+    """
+    if not to or len(to) > _LONGEST_NUMBER or not set(to) <= set("+0123456789*#"):
+        raise Invalid("to is a number: digits, *, # and + alone.", field="to")
+    own = TELEPHONY_IDS + identity.user_id
+    if user_id not in (None, own) or identity.only_project is not None:
+        authorize(identity, Right.ADMINISTER)
+    wanted = own if user_id is None else user_id
+    ext = next((ext for ext, one in (await _parties(services)).items() if one.user_id == wanted), None)
+    if ext is None:
+        raise NotRegistered("The user has no extension.")
+    made = await _ask(services, subject.PBX_PLACE, CallWish(ext, to.removeprefix("+")), CallMade)
+    if made.call is None:
+        raise NotRegistered(f"No phone of {ext} is registered.", "Register one first; GET /pbx says where.")
+    row = await _row_of(services, made.call)
+    return row or {"id": made.call, "state": "HANGUP"}
+
+
+async def end(services: Services, identity: Identity, names: list[str]) -> None:
+    """Hangs up; every call is looked for before the first ends. Raises NotFound, PbxAway."""
+    for name in names:
+        await call(services, identity, name)
+    for name in names:
+        await _ask(services, subject.PBX_END, CallEnding(name), CallDone)
+
+
+# -- inside
+
+
+async def _ask(services: Services, where: str, message: msgspec.Struct, kind: type[T]) -> T:
+    if services.broker is None:
+        raise PbxAway("This platform runs no PBX.")
+    try:
+        return decode(kind, await services.broker.request(where, encode(message), _SECONDS))
+    except (BrokerError, BadMessage):
+        raise PbxAway("The PBX does not answer.", "Try again; its log is pbx.log.") from None
+
+
+async def _parties(services: Services) -> dict[str, Party]:
+    return {
+        line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name)
+        for line in await services.lines.switched()
+    }
+
+
+async def _row_of(services: Services, name: str) -> dict[str, Any] | None:
+    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    now = services.clock.wall()
+    return next((_call(one, parties, now) for one in live.calls if one.news.call == name), None)
+
+
+def _users(news: CallNews) -> set[str]:
+    return {user for user in (news.caller, news.callee, *(leg.user for leg in news.legs)) if user}
+
+
+def _is_in(identity: Identity, one: CallNow, parties: dict[str, Party]) -> bool:
+    own = TELEPHONY_IDS + identity.user_id
+    return any(user in parties and parties[user].user_id == own for user in _users(one.news))
+
+
+def _call(one: CallNow, parties: dict[str, Party], now: float) -> dict[str, Any]:
+    news = one.news
+    winner = next((leg.user for leg in news.legs if leg.answered and leg.user), None)
+    src, dst = news.caller or "", winner or news.callee or ""
+    caller, callee = parties.get(src), parties.get(dst)
+    src_name = caller.name if caller is not None else news.caller_name
+    if news.answered_at is not None:
+        state = "ON_HOLD" if one.on_hold else "CONNECTED"
+    else:
+        state = "INITIAL" if news.ringing_at is None else "RINGING"
+    return {
+        "id": news.call,
+        "clid": f'"{src_name}" <{src}>' if src_name else f"<{src}>",
+        "start_time": math.floor(news.begun_at),
+        "connected_at": None if news.answered_at is None else math.floor(news.answered_at),
+        "context": "internal",
+        "destination": news.callee or "",
+        "src": src,
+        "src_id": None if caller is None else str(caller.user_id),
+        "src_name": src_name,
+        "dst": dst,
+        "dst_id": None if callee is None else str(callee.user_id),
+        "dst_name": "" if callee is None else callee.name,
+        "state": state,
+        "duration": max(0, math.floor(now - news.begun_at)),
+        "call_id": news.call_id,
+    }
+
+
+def _phone(number: int, one: PhoneNow, party: Party | None) -> dict[str, Any]:
+    return {
+        "id": f"{one.user}-{number}",
+        "user_id": None if party is None else party.user_id,
+        "ext": one.user,
+        "contact": one.contact,
+        "user_agent": one.user_agent,
+        "transport": one.transport,
+        "source": one.source,
+        "registered_at": one.since,
+        "expires_at": one.expires_at,
+        "latency_ms": None,
+        "behind_nat": one.behind_nat,
+    }

@@ -1,0 +1,198 @@
+"""A call that a program asks for: the user's own phones ring first, and the one that answers is connected to
+the number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from callwright.pbx.booth import Booth, BoothHost
+from callwright.pbx.menu import Quiet
+from callwright.pbx.path import NoMediaPath
+from callwright.pbx.record import CallPlaced, CallRecord
+from callwright.pbx.registrar import Binding
+from callwright.pbx.stage import Stage
+from callwright.pbx.verdicts import Final, best_of, final_of
+from callwright.sip import events
+from callwright.sip.call import Call
+from callwright.sip.timers import Alarm
+from callwright.sip.transport import Hop, PermittedHop
+from callwright.sip.uri import NameAddr
+
+__all__ = ["ClickHost", "Clicked"]
+
+_CANCELED = 487
+
+
+class ClickHost(BoothHost, Protocol):
+    """What such calls stand on."""
+
+    def address_of(self, user: str) -> NameAddr:
+        """The address of an account."""
+        ...
+
+    def way_to(self, binding: Binding) -> PermittedHop:
+        """Where requests to a binding go."""
+        ...
+
+    def joined(self, session: Clicked | Booth) -> None:
+        """A call lives from now on, or goes on in this session."""
+        ...
+
+    def moved_on(self, session: Clicked | Booth) -> None:
+        """The call goes on in another session."""
+        ...
+
+    def concluded(self, session: Clicked | Booth, now: float) -> None:
+        """The call is over."""
+        ...
+
+
+class Clicked:
+    """Rings the phones of `user`; `seconds`: when to give up."""
+
+    def __init__(self, host: ClickHost, user: str, number: str, record: CallRecord, seconds: float) -> None:
+        self.user, self.record = user, record
+        self.over = False
+        self.talks = self.rang = False  # nobody is called yet
+        self._host, self._number, self._seconds = host, number, seconds
+        self._legs: dict[Call, Stage] = {}
+        self._finals: list[Final] = []
+        self._giving_up: Alarm | None = None
+
+    @property
+    def users(self) -> set[str]:
+        """Who is in it."""
+        return {self.user}
+
+    def start(self, bindings: Sequence[Binding], now: float) -> None:
+        """Ring them. The call may be over already when this returns."""
+        host = self._host
+        host.joined(self)
+        host.tell(CallPlaced(now, self.record))
+        for binding in bindings:
+            self._ring(binding, now)
+        self._giving_up = host.agenda.at(now + self._seconds, self._no_answer)
+        if not self._legs:
+            self._conclude(now, "pbx", best_of(self._finals))
+
+    def _ring(self, binding: Binding, now: float) -> None:
+        host = self._host
+        hop = host.way_to(binding)
+        try:
+            stage = host.stages.open(hop, lambda heard, at: None)
+            offer = stage.offer()
+        except NoMediaPath as error:
+            self._finals.append(Final(503, f"Service Unavailable ({error.reason})"))
+            return
+        shown = NameAddr(self._number, host.address_of(self._number).uri)
+        call = host.endpoint.invite(
+            binding.contact,
+            local=shown,
+            remote=host.address_of(binding.user),
+            hop=hop,
+            now=now,
+            body=offer,
+        )
+        if binding.behind_nat:
+            call.use_hop(hop)
+        call.user_data = self
+        host.origins.told(call, offer, stage)
+        self._legs[call] = stage
+        if not self.record.call_id:
+            self.record.call_id = call.call_id
+            self.record.caller_agent = binding.user_agent or ""
+
+    # -- what happens
+
+    def on_event(self, event: events.Event, call: Call) -> None:
+        """Something happened on the leg of a phone."""
+        match event:
+            case events.CallAnswered() if self.over:
+                call.hangup(now=event.at)
+            case events.CallAnswered():
+                self._answered(call, event.at)
+            case events.CallFailed() | events.CallRedirected() | events.CallCanceled():
+                self._failed(call, final_of(event), event.at)
+            case events.CallEnded():
+                self._failed(call, Final(480, event.reason), event.at)
+            case events.RequestReceived():
+                self._host.endpoint.respond(event.transaction, 200, now=event.at)
+            case _:
+                pass
+
+    def _answered(self, call: Call, now: float) -> None:
+        call.acknowledge(now=now)
+        for other, stage in self._legs.items():
+            stage.close()
+            if other is not call:
+                other.hangup(now=now)
+        self._end()
+        booth = Booth(
+            self._host,
+            call,
+            self.record,
+            _Dialling(self._number),
+            self.user,
+            identity=NameAddr(self.record.caller_name, self._host.address_of(self.user).uri),
+        )
+        self._host.moved_on(self)
+        self._host.joined(booth)
+        booth.receive(now)
+
+    def _failed(self, call: Call, final: Final, now: float) -> None:
+        stage = self._legs.pop(call, None)
+        if stage is None or self.over:
+            return
+        stage.close()
+        self._finals.append(final)
+        if not self._legs:
+            self._conclude(now, "caller", best_of(self._finals))
+
+    def _no_answer(self, now: float) -> None:
+        self.give_up(_CANCELED, "the user's own phone was not answered", now)
+
+    def flow_lost(self, hop: Hop, now: float) -> None:
+        """A stream closed: its INVITE ends by its own timers."""
+
+    def give_up(self, status: int, reason: str, now: float) -> None:
+        """End it from outside."""
+        if not self.over:
+            for call, stage in self._legs.items():
+                call.hangup(now=now)
+                stage.close()
+            self._conclude(now, "pbx", Final(status, reason))
+
+    def _end(self) -> None:
+        self.over = True
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+
+    def _conclude(self, now: float, by: str, final: Final) -> None:
+        if self.over:
+            return
+        self._end()
+        record = self.record
+        record.ended_at, record.ended_by, record.status, record.reason = now, by, final.status, final.reason
+        self._host.concluded(self, now)
+
+
+class _Dialling(Quiet):
+    """The user hears ringing until the number answers. The call counts as answered from then on."""
+
+    def __init__(self, number: str) -> None:
+        self._number = number
+
+    def begin(self, booth: Booth, now: float) -> None:
+        """See Act."""
+        booth.record.answered_at, booth.record.status = None, _CANCELED
+        booth.send_on(self._number, now)
+
+    def reached(self, booth: Booth, now: float) -> None:
+        """See Act."""
+        booth.record.answered_at, booth.record.status = now, 200
+
+    def unreached(self, booth: Booth, now: float) -> None:
+        """See Act."""
+        booth.record.status = booth.failed_with
+        booth.hang_up(now)
