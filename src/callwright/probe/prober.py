@@ -37,6 +37,9 @@ from callwright.probe.train import Shape, Train
 from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.uri import Uri
 
+_LOOK = 0.1
+"""Seconds after which a train looks whether it is over or stopped, though nothing is due."""
+
 OnProgress = Callable[[Train], None]
 
 
@@ -207,15 +210,7 @@ class Prober:
             due = machine.next_wake()
             if due is None:
                 return
-            await self._pause(stop, due)
-
-    async def _pause(self, stop: asyncio.Event, due: float) -> None:
-        """Until `due`, and not much longer than until an answer that ends it all."""
-        try:
-            async with asyncio.timeout(min(max(0.0, due - self.clock.now()), 0.1)):
-                await stop.wait()
-        except TimeoutError:
-            return
+            await asyncio.sleep(min(max(0.0, due - self.clock.now()), _LOOK))
 
     def _train(self, target: Uri, local: Address, transport: Transport, shape: Shape) -> OptionsTrain:
         asked = Asked(target, local, transport, self.user_agent)
@@ -287,7 +282,7 @@ class Prober:
             due = machine.next_wake()
             if due is None:
                 return
-            await self._pause(stop, due)
+            await asyncio.sleep(min(max(0.0, due - self.clock.now()), _LOOK))
 
 
 @dataclass(frozen=True, slots=True)
