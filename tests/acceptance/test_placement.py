@@ -75,6 +75,18 @@ def test_each_run_goes_to_a_server_that_it_asked_for(tmp_path: Path) -> None:
             assert field in answer.text, answer.text
             assert word in answer.text, answer.text
 
+        # On both at one moment, which each measures by the platform's clock.
+        sessions = _started(served, placement={"count": 2})
+        assert {_carried_out_by(served, one) for one in sessions} == {"ber", "syd"}
+        together = served.get(f"runs/{sessions[0]}")["data"]["together"]
+        assert together == served.get(f"runs/{sessions[1]}")["data"]["together"]
+        began = [one["began_at"] for one in together["runs"]]
+        assert together["spread_ms"] == round(1000 * (max(began) - min(began)), 3)
+        # Two processes of a busy machine; what was measured is in the benchmark, not here.
+        assert together["spread_ms"] < 1000, together
+        assert 0 <= together["error_ms"] < 1000, together
+        assert {one["agent_name"] for one in together["runs"]} == {"ber", "syd"}
+
         ids = {one["name"]: one["id"] for one in served.get("agents")["data"]}
         served.api.patch(f"agents/{ids['ber']}", json={"state": "draining"})
         (waiting,) = _started(served, **{"placement.near": "Berlin"})

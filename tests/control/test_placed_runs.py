@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from callwright.control.accounts.model import PLATFORM, Identity
@@ -15,13 +17,15 @@ from callwright.control.errors import Invalid
 from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.placing import Placing, assigned
 from callwright.control.keeping.queues import Queues
+from callwright.control.keeping.starts import Starts
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
+from callwright.control.together import together, together_of
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.agents import Control
-from callwright.dispatch.messages.runs import Claim
+from callwright.dispatch.messages.runs import Claim, Ready, ReadyAnswer
 from callwright.dispatch.messages.wire import decode
 from callwright.fleet.placement import Site, Wish
 from callwright.net.clock import ManualClock
@@ -266,3 +270,75 @@ def test_the_last_who_was_deaf_is_asked_again_if_nobody_else_fits() -> None:
     assert assigned([run], sites[:1], set(), {"1"}) == ["1"]
     assert assigned([run], sites, {"1", "2"}, set()) == []
     assert assigned([run], [replace(sites[0], works=False)], set(), set()) == []
+
+
+async def _three(services: Services, admin: Identity, clock: ManualClock) -> tuple[list[Run], list[Agent]]:
+    """A run over three servers, each of which has its part."""
+    agents = [await _agent(services, f"ber{n}", BERLIN) for n in range(3)]
+    keeper = Keeper(services, clock)
+    runs = await services.runs.start_each(admin, "basic_call", {"placement.count": 3})
+    for run, agent in zip(runs, agents, strict=True):
+        assert await keeper.claim(agent, run)
+    return list(runs), agents
+
+
+async def test_all_are_told_one_moment_once_the_last_is_ready(
+    services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    await services.tests.ensure_demo(PLATFORM)
+    runs, agents = await _three(services, admin, clock)
+    starts = Starts(services.runs, clock)
+
+    async def ask(number: int) -> ReadyAnswer:
+        run = runs[number]
+        return await starts.ready(agents[number].id, Ready(run.id, run.session_id, 1))
+
+    assert [(await ask(n)).start_at for n in (0, 1, 0)] == [None, None, None]
+    moment = (await ask(2)).start_at
+    assert moment is not None
+    assert moment > clock.wall()
+    clock.advance(0.3)
+    assert {(await ask(n)).start_at for n in range(3)} == {moment}
+    starts.keep_only([])  # all have ended
+    assert starts.moments == {}
+
+
+async def test_none_begins_when_one_of_them_could_not(
+    services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    await services.tests.ensure_demo(PLATFORM)
+    runs, agents = await _three(services, admin, clock)
+    starts = Starts(services.runs, clock)
+    outcome = b'{"verdict": "error", "blame": "platform", "reason": "The built-in PBX does not start."}'
+    await services.runs.finish(runs[2].session_id, 1, outcome, agent_id=agents[2].id)
+    answer = await starts.ready(agents[0].id, Ready(runs[0].id, runs[0].session_id, 1))
+    assert answer.start_at is None
+    assert answer.refused == (
+        "Not begun: all 3 servers begin or none does, and one could not. The built-in PBX does not start."
+    )
+    answer = await starts.ready(agents[0].id, Ready(runs[1].id, runs[1].session_id, 1))
+    assert "no longer this agent's" in answer.refused
+
+
+async def test_how_far_apart_they_began_is_told_when_all_have_told_theirs(
+    services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    await services.tests.ensure_demo(PLATFORM)
+    runs, agents = await _three(services, admin, clock)
+    for number, (run, agent) in enumerate(zip(runs, agents, strict=True)):
+        found = await together(services, run)
+        assert found is not None
+        assert found.spread_ms is None
+        told = f"3 servers, of which {number} told so far when they began: each does with its result."
+        assert found.sentence == told
+        measured = {"servers": 3, "began_at": 1000.0 + number / 500, "error_ms": 0.5 * number}
+        outcome = json.dumps({"verdict": "passed", "together": measured})
+        await services.runs.finish(run.session_id, 1, outcome, agent_id=agent.id)
+    found = await together(services, runs[0])
+    assert found is not None
+    assert found.sentence == "3 servers began within 4.0 ms, ± 1.5 ms."
+    assert [part.agent for part in found.parts] == ["ber0", "ber1", "ber2"]
+    late = replace(found.parts[0], run=msgspec.structs.replace(found.parts[0].run, begun_at=999.9))
+    assert together_of((late, *found.parts[1:])).sentence.endswith("which is more than 50 ms.")
+    alone = await services.runs.start(admin, "basic_call")
+    assert await together(services, alone) is None

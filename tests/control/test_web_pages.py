@@ -193,6 +193,22 @@ async def ended(services: Services, admin: Identity, **call: Any) -> Run:
     return await services.runs.by_id(run.id)
 
 
+async def test_the_servers_of_a_run_are_listed_with_how_far_apart_they_began(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    runs = await services.runs.start_each(admin, "basic_call", {"placement.count": 2})
+    assert "2 servers, of which 0 told so far" in (await web.get(f"/run/details/{runs[0].session_id}")).text
+    for number, run in enumerate(runs):
+        await services.runs.claim(run.id, 1, f"ag{number}", 60.0)
+        measured = {"servers": 2, "began_at": 1000.0 + number / 1000, "error_ms": 0.25}
+        outcome = json.dumps({"verdict": "passed", "together": measured})
+        await services.runs.finish(run.session_id, 1, outcome, agent_id=f"ag{number}")
+    page = (await web.get(f"/run/details/{runs[0].session_id}")).text
+    assert "2 servers began within 1.0 ms, ± 0.5 ms." in page
+    assert f'<a href="/run/details/{runs[1].session_id}">run {runs[1].id}</a>' in page
+    assert "1.0 ms</td>" in page
+
+
 async def test_any_two_runs_stand_side_by_side(web: Web, services: Services, admin: Identity) -> None:
     first = await ended(services, admin, party="alice", call_id="abc@h", pdd_ms=20.0, codec="PCMA")
     second = await ended(

@@ -99,6 +99,7 @@ class Carrier:
                 on_intent=live.intend,
                 guard=WrittenGuard(self._guard, lambda: live.journal),
                 news=live.calls,
+                begin=live.together.begin if live.together is not None else None,
             )
         except PolicyRefusal as refused:
             return _failed(job, Blame.TEST, str(refused))

@@ -77,12 +77,14 @@ async def execute(
     on_intent: OnIntent | None = None,
     guard: Guard | None = None,
     news: NewsOfCalls | None = None,
+    begin: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> RunOutcome:
     """Carry out a run to its end; without a target, `rules` permit the PBX that is started for it.
 
     `watch` is called once nothing is in the way of the run, with the scenario and the secrets that nobody may
     see. `stopping` ends with the sentence that says who stopped the run. `recordings`: the folder for WAVs;
-    `news` hears of the calls of that PBX. Raises BindFailed when the PBX does not start, and PolicyRefusal.
+    `news` hears of the calls of that PBX. `begin` is awaited when all is prepared, before the
+    first step. Raises BindFailed when the PBX does not start, and PolicyRefusal.
     """
     asked: asyncio.Future[Any] = asyncio.ensure_future(stopping)
     others: list[asyncio.Future[Any]] = [asked]
@@ -119,6 +121,12 @@ async def execute(
                 on_event=watched.on_event,
                 on_warning=watched.on_warning,
             )
+            if begin is not None:
+                beginning = asyncio.ensure_future(begin())
+                others.append(beginning)
+                await asyncio.wait({beginning, asked}, return_when=asyncio.FIRST_COMPLETED)
+                if beginning.done():
+                    beginning.result()
             running = asyncio.ensure_future(runner.run())
             others += [asyncio.ensure_future(each) for each in watched.beside(runner)]
             await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)

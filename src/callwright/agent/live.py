@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from callwright.agent.spool import Entry
+from callwright.agent.together import Together
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
 from callwright.dispatch.messages.live import Progress
@@ -32,6 +33,7 @@ class Live:
     `superseded`: the platform did not give leave for the first INVITE, as the attempt is another's business
     by now; none has left.
     `withheld`: why no call is placed now, the end of a sentence; `on_hold` hears of it (True) and of its end.
+    `together`: with whom it begins, if several servers carry it out.
     `has_calls` tells whether any is on, or may be. `calls` takes news of the calls of the run's own PBX.
     """
 
@@ -48,6 +50,7 @@ class Live:
         self.stopped: str | None = None
         self.stopping = asyncio.Event()
         self.superseded = False
+        self.together: Together | None = None
         self.withheld: str | None = None
         self.on_hold: list[Callable[[bool], None]] = []
         self.has_calls: Callable[[], bool] = lambda: self.journal is not None and self.journal.intents > 0

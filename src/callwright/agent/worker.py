@@ -24,6 +24,7 @@ from callwright.agent.monitoring import Monitoring
 from callwright.agent.silence import Patience, Standing
 from callwright.agent.spool import Entry, Spool
 from callwright.agent.tasks import Tasks
+from callwright.agent.together import Together
 from callwright.agent.waiting import DEFAULT_LIMIT, Waiting
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message, QueuedTicket
@@ -481,6 +482,10 @@ class Worker:
         attempt = Attempt(job.run_id, job.session_id, job.attempt)
         live = Live(self._broker, self.identity.agent_id, attempt, self._clock, lambda: self.lease_seconds)
         held = HeldJob(attempt, live, weight=max(1, self._weigh(job)))
+        if job.servers > 1:
+            live.together = Together(
+                self._broker, self.identity.agent_id, attempt, job.servers, self._clock, live.stop
+            )
         live.hold(self._withheld())
         self._held[held.key] = held
         self._tasks.spawn(self._do(job, held))
@@ -499,6 +504,8 @@ class Worker:
         held.live.journal = entry
         try:
             outcome = (await self._execute(job, entry.evidence, held.live)).to_json()
+            if held.live.together is not None:
+                outcome["together"] = held.live.together.to_json()
         except Exception as error:
             _log.exception("run %d ended by an error of the agent", job.run_id)
             outcome = failed_by_us(f"The agent itself failed: {type(error).__name__}: {error}")

@@ -26,9 +26,10 @@ PBX_LINES = "cw.platform.pbx.lines"
 PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", "cw.platform.pbx.end"
 """Web workers to the PBX: what is up; begin a call; end one."""
 
-HEARTBEAT, CLAIM, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
+HEARTBEAT, CLAIM, READY, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",
     "claim",
+    "ready",
     "intent",
     "release",
     "result",

@@ -119,6 +119,7 @@ class Intake:
             overrides=job.overrides,
             credentials=job.credentials,
             policy=JobPolicy(targets, self.own, job.embedded),
+            servers=run.placement.count if run.group_id is not None else 1,
         )
 
     async def intent(self, agent_id: str, notice: IntentNotice) -> Answer:

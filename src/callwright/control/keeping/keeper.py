@@ -27,6 +27,7 @@ from callwright.control.keeping.placing import Placing
 from callwright.control.keeping.queues import Queues
 from callwright.control.keeping.rounds import Rounds
 from callwright.control.keeping.servers import ServerKeeper
+from callwright.control.keeping.starts import Starts
 from callwright.control.keeping.stops import Stops
 from callwright.control.keeping.watching import Watching
 from callwright.control.monitors.measurements import Measurements
@@ -37,7 +38,7 @@ from callwright.control.servers.sites import Sites
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError, Message
 from callwright.dispatch.messages.platform import Health, RunsChanged
-from callwright.dispatch.messages.runs import Claim, EvidenceChunk, IntentNotice, Release, Result
+from callwright.dispatch.messages.runs import Claim, EvidenceChunk, IntentNotice, Ready, Release, Result
 from callwright.dispatch.messages.wire import decode, encode
 from callwright.net.clock import Clock, SystemClock
 
@@ -85,6 +86,7 @@ class Keeper:
         self._carrying = Carrying(broker, self._leases.lose_database)
         placing = Placing(sites, broker, self._clock) if sites is not None else None
         self._queues = Queues(runs, agents, broker, lease=lease, clock=self._clock, placing=placing)
+        self._starts = Starts(runs, self._clock)
         self._stops = Stops(runs, broker)
         self._watching = Watching(runs, broker, self._clock)
         self._monitors = (
@@ -126,6 +128,7 @@ class Keeper:
         intake, carrying = self._intake, self._carrying
         for kind, act in (
             (subject.CLAIM, self._answering(Claim, intake.claim)),
+            (subject.READY, self._answering(Ready, self._starts.ready)),
             (subject.INTENT, self._answering(IntentNotice, intake.intent)),
             (subject.RELEASE, self._answering(Release, intake.release)),
             (subject.RESULT, self._answering(Result, intake.result)),
@@ -246,6 +249,7 @@ class Keeper:
         live = await self._runs.live()
         attempts = {(run.id, run.attempt) for run in live}
         self._queues.keep_only(attempts)
+        self._starts.keep_only(live)
         self._stops.keep_only(attempts)
         self._leases.keep_only(attempts)
         self._watching.keep_only(live)

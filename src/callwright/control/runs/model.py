@@ -66,6 +66,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):  # no field can lead back to i
     pdd_ms: float | None = None  # the longest of its calls: INVITE to the first ringing or answer
     placement: Wish = Wish()
     group_id: str | None = None
+    begun_at: float | None = None  # of one of several: by the platform's clock, as its agent measured it
+    begun_error_ms: float | None = None  # how wrong that may be
 
     @property
     def placed(self) -> bool:
@@ -204,6 +206,8 @@ class Ending(msgspec.Struct, frozen=True):
     pdd_ms: float | None = None
     words: tuple[str, ...] = ()
     """What the run is found by: Call-IDs and numbers, as `find_words` gives them."""
+    begun_at: float | None = None
+    begun_error_ms: float | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True):

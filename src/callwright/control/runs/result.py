@@ -55,6 +55,11 @@ class _Part(msgspec.Struct):
     address: str | None = None
 
 
+class _Together(msgspec.Struct, frozen=True):
+    began_at: float | None = None
+    error_ms: float | None = None
+
+
 class _Outcome(msgspec.Struct):
     verdict: Verdict
     blame: Blame | None = None
@@ -63,6 +68,7 @@ class _Outcome(msgspec.Struct):
     registrations: list[_Part] = []
     requests: list[_Part] = []
     conditions: list[_Condition] = []
+    together: _Together = _Together()
 
     @property
     def failed_at(self) -> tuple[str, ...]:
@@ -96,6 +102,8 @@ def read_outcome(document: bytes | str) -> Ending:
         failed_at=outcome.failed_at,
         pdd_ms=max((call.pdd_ms for call in outcome.calls if call.pdd_ms is not None), default=None),
         words=find_words(outcome.calls),
+        begun_at=outcome.together.began_at,
+        begun_error_ms=outcome.together.error_ms,
     )
 
 

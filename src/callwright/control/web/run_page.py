@@ -22,6 +22,7 @@ from callwright.control.runs.model import Evidence, Run, RunDetail
 from callwright.control.runs.records import KIOSK_DAYS
 from callwright.control.runs.transitions import Phase
 from callwright.control.tests.masking import masked_document
+from callwright.control.together import together
 from callwright.control.web import live, rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 from callwright.evidence.figures import milliseconds
@@ -79,6 +80,7 @@ def routes(pages: Pages) -> list[Any]:
         token = runs.kiosk_token(run)
         frame["kiosk_url"] = f"{pages.base_url(request)}/kiosk/{token}/{run.session_id}" if token else None
         base = f"/run/details/{run.session_id}"
+        frame["beside"] = await together(pages.services, run)
         if not run.finished:
             return rendering.page("run_live.html", {**frame, **await live.context(pages, run, base)})
         return rendering.page("run.html", {**frame, **await _finished(pages, run, base, visitor)})

@@ -58,6 +58,7 @@ class Job(Attempt, frozen=True, kw_only=True):
 
     `document`: the text of the test. `overrides`: address to value. `credentials`: name of an account to its
     fields (user, password, domain …), as the documents name them. `name`: of the test, for people.
+    `servers`: so many carry it out and begin at one moment; with more than one it says Ready before it does.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Job(Attempt, frozen=True, kw_only=True):
     credentials: dict[str, dict[str, str]] = {}
     policy: JobPolicy = JobPolicy()
     record: bool = True
+    servers: int = 1
 
     def __repr__(self) -> str:
         return f"Job(run_id={self.run_id}, attempt={self.attempt}, name={self.name!r}, …)"
@@ -77,6 +79,21 @@ class ClaimAnswer(msgspec.Struct, frozen=True):
     job: Job | None = None
     reason: str = ""
     lease_seconds: float = 15.0
+
+
+class Ready(Attempt, frozen=True):
+    """All is prepared of a run over several servers; may it begin? Asked again until a moment is named."""
+
+
+class ReadyAnswer(msgspec.Struct, frozen=True):
+    """`heard` and `said`: when the question came and when the answer left, unix seconds at the platform.
+    `start_at`: the moment at which all begin, by the same clock; None: others are not ready. `refused`: it is
+    not to begin, a sentence."""
+
+    heard: float
+    said: float
+    start_at: float | None = None
+    refused: str = ""
 
 
 class IntentNotice(Attempt, frozen=True, kw_only=True):

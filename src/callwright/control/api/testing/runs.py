@@ -27,6 +27,7 @@ from callwright.control.awaiting import awaited
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
 from callwright.control.services import Services
+from callwright.control.together import together
 
 TAGS = ["runs"]
 _Request = Request[Any, Any, Any]
@@ -88,9 +89,19 @@ async def get_run(request: _Request, run_id: FromPath[str]) -> Data[schemas.RunD
     waiting = await runs.waiting(run)
     waits_for = await awaited(services, run, patience=max(15.0, settings_of(request).lease))
     token, agent = runs.kiosk_token(run), await _agent_name(services, run)
+    beside = await together(services, run)
     return Data(
         data=translate.run_detail(
-            run, detail.shown, outcome, files, links, token, waiting, waits_for, agent_name=agent
+            run,
+            detail.shown,
+            outcome,
+            files,
+            links,
+            token,
+            waiting,
+            waits_for,
+            agent_name=agent,
+            beside=beside,
         )
     )
 

@@ -71,10 +71,11 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     status_url: str
 
 
-class StartedMany(Started, frozen=True, kw_only=True):
-    """The first run's links, as always, and all of them: a project has several tests."""
+class StartedRuns(Started, frozen=True, kw_only=True):
+    """The first run's links, as always. `runs`: all of them, if a project or a `placement.count` began
+    several."""
 
-    runs: list[Started]
+    runs: list[Started] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,11 +133,33 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
 
 
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the runs over several servers. `began_at`: unix seconds by the platform's clock, exact to
+    `error_ms`; null until its result is there."""
+
+    session_id: str
+    agent_name: str | None
+    status: str
+    phase: str
+    began_at: float | None
+    error_ms: float | None
+
+
+class Together(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs over several servers. `spread_ms`: from the first beginning to the last, exact to `error_ms`; null
+    until all have ended that began."""
+
+    servers: int
+    spread_ms: float | None
+    error_ms: float | None
+    runs: list[Beginning]
+
+
 class RunDetail(RunRow, frozen=True, kw_only=True):
     """`waiting` and `waiting_for` (a sentence): null once an agent has it. `conditions` and `calls` as in
     run.json; empty until the run has ended. `evidence_due`: how many files the agent announced with its
     result; they follow the verdict. `agent_name`: of the agent that has it or had it; null: none yet, or one
-    that is gone."""
+    that is gone. `together`: the runs over several servers that it is one of; null: it is alone."""
 
     agent_name: str | None
     waiting: Waiting | None
@@ -152,6 +175,7 @@ class RunDetail(RunRow, frozen=True, kw_only=True):
     warnings: list[str]
     evidence: list[EvidenceFile]
     evidence_due: int | None = None
+    together: Together | None = None
 
 
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.params import FromPath, HeaderParameter
 
@@ -221,7 +222,7 @@ async def run_test(
             description="A second request with the same key returns the run of the first.",
         ),
     ] = None,
-) -> Data[schemas.Started | schemas.StartedMany]:
+) -> Data[schemas.StartedRuns]:
     """Every field that is none of those listed is an override: the address of a parameter and its value. With
     a `placement.count` the answer has `runs`, one for each server, as of a project."""
     services, identity, links = services_of(request), identity_of(request), links_of(request)
@@ -253,15 +254,13 @@ async def run_test(
     except NotFound as error:
         raise unknown_value(error, wish.address_of(error.what)) from None
     started = [translate.started(links, run, services.runs.kiosk_token(run)) for run in runs]
-    if wish.test is not None and len(started) == 1:
-        return Data(data=started[0])
     first = started[0]
     return Data(
-        data=schemas.StartedMany(
+        data=schemas.StartedRuns(
             report_url=first.report_url,
             session_id=first.session_id,
             status_url=first.status_url,
-            runs=started,
+            runs=msgspec.UNSET if wish.test is not None and len(started) == 1 else started,
         )
     )
 

@@ -19,6 +19,7 @@ from callwright.control.servers.model import Decided, ServerRecord
 from callwright.control.targets.model import TargetRow
 from callwright.control.tests.masking import masked_parameters
 from callwright.control.tests.model import CatalogueEntry, Test
+from callwright.control.together import Together
 from callwright.evidence.redaction import Redactor
 from callwright.fleet.pool import SETTINGS
 from callwright.fleet.pool import Pool as FleetPool
@@ -148,6 +149,7 @@ def run_detail(
     waiting: runs.Waiting | None = None,
     waits_for: Awaited | None = None,
     agent_name: str | None = None,
+    beside: Together | None = None,
 ) -> schemas.RunDetail:
     """`outcome` is the document run.json, empty while there is none; an older agent sent it unredacted."""
     outcome = Redactor().document(outcome)
@@ -167,6 +169,28 @@ def run_detail(
         warnings=list(outcome.get("warnings") or ()),
         evidence=[evidence_file(run, file, links) for file in evidence],
         evidence_due=run.files_due,
+        together=_together(beside),
+    )
+
+
+def _together(found: Together | None) -> schemas.Together | None:
+    if found is None:
+        return None
+    return schemas.Together(
+        servers=len(found.parts),
+        spread_ms=None if found.spread_ms is None else round(found.spread_ms, 3),
+        error_ms=None if found.error_ms is None else round(found.error_ms, 3),
+        runs=[
+            schemas.Beginning(
+                session_id=part.run.session_id,
+                agent_name=part.agent,
+                status=part.run.status,
+                phase=str(part.run.phase),
+                began_at=part.run.begun_at,
+                error_ms=part.run.begun_error_ms,
+            )
+            for part in found.parts
+        ],
     )
 
 

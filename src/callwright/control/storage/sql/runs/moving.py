@@ -123,6 +123,8 @@ _ENDING = {
     "result_description": param("reason"),
     "mos": param("mos"),
     "pdd_ms": param("pdd_ms"),
+    "begun_at": param("begun_at"),
+    "begun_error_ms": param("begun_error_ms"),
     "stopped_at": _STOPPED,
     "lease_until": null(),
 }

@@ -69,6 +69,8 @@ runs = Table(
     Column("pdd_ms", Double(), nullable=True),
     text_column("placement", default="{}"),
     text_column("group_id", nullable=True),
+    time_column("begun_at", nullable=True),
+    Column("begun_error_ms", Double(), nullable=True),
     # not in a list:
     Column("deadline_at", Double(), nullable=False),
     Column("max_seconds", Double(), nullable=False),
