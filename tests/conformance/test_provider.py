@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from callwright.autoscaler.provider import Machine, Order, Provider, Unusable
+from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
 from callwright.autoscaler.providers.process import Processes
 from tests.kit.machines import SLEEPER, Cloud, MemoryProvider
 
@@ -19,14 +20,40 @@ def order(name: str) -> Order:
     return Order(name, "default", "http://127.0.0.1:1", "cwe_secret", capacity=3, labels={"site": "x"})
 
 
-@pytest.fixture(params=["memory", "process"])
+@pytest.fixture(scope="module")
+def ec2() -> Iterator[str]:
+    """A server that imitates EC2, on loopback; its URL."""
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+def cloud_settings(address: str) -> CloudSettings:
+    host, _, port = address.partition(":")
+    arguments = {"key": "AKIA", "secret": "s", "secure": False, "host": host, "port": int(port)}
+    return CloudSettings(
+        "ec2",
+        arguments | {"region": "eu-central-1", "signature_version": "4"},
+        image="ami-12c6146b",
+        size="t3.small",
+        namespace="http://ec2.amazonaws.com/doc/2016-11-15",  # as moto writes it
+    )
+
+
+@pytest.fixture(params=["memory", "process", "ec2"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes a provider of one installation, as each start of a platform does."""
     cloud = Cloud()
+    address = request.getfixturevalue("ec2") if request.param == "ec2" else ""
 
     def made() -> Provider:
         if request.param == "memory":
             return MemoryProvider(cloud)
+        if request.param == "ec2":
+            return Clouds(cloud_settings(address), "lab1")
         return Processes(tmp_path / "fleet", command=SLEEPER, environment={})
 
     yield made

@@ -89,9 +89,11 @@ def test_pools_are_tables_of_the_file(tmp_path: Path) -> None:
         ("[pools.eu]\nminimum = 9\nmaximum = 3", "[pools.eu] minimum 9 is above maximum 3"),
         ("[pools.eu]\ncolour = 3", "[pools.eu] Unknown field 'colour'"),
         ("[lakes.eu]", "unknown setting 'lakes'"),
+        ("[providers.aws]\nsize = 'm'", "[providers.aws] Object missing required field `driver`"),
+        ("[providers.private]\ndriver = 'ec2'", "[providers.private] Invalid provider 'private'"),
     ],
 )
-def test_a_wrong_pool_in_the_file_is_told_before_anything_starts(
+def test_a_wrong_table_in_the_file_is_told_before_anything_starts(
     tmp_path: Path, text: str, said: str
 ) -> None:
     file = tmp_path / "callwright.toml"
@@ -120,3 +122,13 @@ def test_web_workers_read_the_settings_that_were_written_for_them(tmp_path: Path
     told = WebSettings(found, 8001, found.nats)
     write_settings(tmp_path / "web.json", told)
     assert read_settings(str(tmp_path / "web.json")) == told
+
+
+def test_clouds_are_tables_of_the_file_whose_secrets_are_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "callwright.toml"
+    file.write_text(
+        '[providers.aws]\ndriver = "ec2"\nsize = "t3.small"\n[providers.aws.arguments]\nsecret = "hunter2"\n'
+    )
+    found = settings_of("--config", str(file))
+    assert found.providers["aws"]["driver"] == "ec2"
+    assert "hunter2" not in repr(found)

@@ -6,10 +6,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
+
+import msgspec
 
 from callwright.autoscaler.places import Places
+from callwright.autoscaler.provider import Provider, Unusable
+from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
 from callwright.autoscaler.providers.process import Processes
 from callwright.autoscaler.room import Enrolment, Scene, Work
 from callwright.autoscaler.rounds import Autoscaler
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fleet", "Records"]
 
+PROCESS = "process"
+
 _log = logging.getLogger(__name__)
 
 _ANSWERS_EVERY = 0.1  # seconds between two looks whether the web worker answers
@@ -47,11 +55,14 @@ Expel = Callable[[str], Awaitable[None]]
 
 class Records:
     """`autoscaler.room.Room` on the platform's database. ``broker``: agents can be heard while it is there.
-    ``expel`` cuts an agent off at it. ``url``: where agents enrol."""
+    ``expel`` cuts an agent off at it. ``url``: where agents of this machine enrol, ``public_url``: others."""
 
-    def __init__(self, services: Services, broker: Broker, *, expel: Expel, url: str) -> None:
+    def __init__(
+        self, services: Services, broker: Broker, *, expel: Expel, url: str, public_url: str | None = None
+    ) -> None:
         self._services, self._servers, self._agents = services, services.servers, services.agents
-        self._broker, self._expel, self._url = broker, expel, url
+        self._broker, self._expel = broker, expel
+        self._url, self._public_url = url, public_url or url
         self._agent_of: dict[str, Agent] = {}  # by server, at the last look
 
     async def leads(self) -> bool:
@@ -119,7 +130,8 @@ class Records:
         return await self._servers.created_since(pool, time)
 
     async def enrolment(self, server: ServerRecord) -> Enrolment:
-        return Enrolment(self._url, await self._servers.token(server))
+        url = self._url if server.provider == PROCESS else self._public_url
+        return Enrolment(url, await self._servers.token(server))
 
     async def drain(self, server: ServerRecord) -> None:
         agent = self._agent_of.get(server.name)
@@ -137,10 +149,31 @@ def _work(agent: Agent, calls: Mapping[str, int]) -> Work:
     return Work(max(agent.busy, here), bool(here or agent.spool.runs), agent.last_seen_at)
 
 
+def _cloud(table: Mapping[str, Any], installation: str, public_url: str | None) -> Provider:
+    """Raises Unusable."""
+    if public_url is None:
+        raise Unusable("machines elsewhere need the platform started with --public-url and --nats-listen")
+    settings = msgspec.convert(table, CloudSettings)
+    try:
+        arguments = {name: _argument(value) for name, value in settings.arguments.items()}
+    except OSError as error:
+        raise Unusable(f"{error.filename}: {error.strerror}") from None
+    return Clouds(replace(settings, arguments=arguments), installation)
+
+
+def _argument(value: Any) -> Any:
+    """`{file = "/run/secrets/key"}`: what is in it. Raises OSError."""
+    if isinstance(value, Mapping) and set(value) == {"file"}:
+        return Path(value["file"]).read_text(encoding="utf-8").strip()
+    return value
+
+
 class Fleet:
     """`start`, then `close` before the keeper ends: agents hand in their last results to it. ``folder``: of
     the agents that are processes of this machine; ``environment``: theirs. ``answers``: whether the platform
-    can be asked for an enrolment."""
+    can be asked for an enrolment. ``clouds``: tables of the settings file by name, see `CloudSettings`.
+    ``public_url``: where machines elsewhere find the platform and its broker; None: they cannot.
+    ``installation``: by which its machines are known there."""
 
     def __init__(
         self,
@@ -152,14 +185,17 @@ class Fleet:
         folder: Path,
         environment: Mapping[str, str],
         answers: Callable[[], Awaitable[bool]],
+        public_url: str | None = None,
+        clouds: Mapping[str, Mapping[str, Any]] | None = None,
+        installation: str = "callwright",
     ) -> None:
-        records = Records(services, broker, expel=expel, url=url)
+        records = Records(services, broker, expel=expel, url=url, public_url=public_url)
         clock = services.clock
-        places = Places(
-            {"process": lambda: Processes(folder, environment=environment, readable=message_of)},
-            clock,
-            {"process": 1.0},
-        )
+        openers: dict[str, Callable[[], Provider]] = {
+            name: partial(_cloud, table, installation, public_url) for name, table in (clouds or {}).items()
+        }
+        openers[PROCESS] = partial(Processes, folder, environment=environment, readable=message_of)
+        places = Places(openers, clock, {PROCESS: 1.0})
         self._autoscaler = Autoscaler(records, places, clock)
         self._services, self._servers, self._answers = services, services.servers, answers
         self._broker, self._announcer = broker, Announcer(broker)

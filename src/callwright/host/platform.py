@@ -256,7 +256,9 @@ class Platform:
         await self._supervisor.start(child)
 
     def _told(self, broker: NatsAddress) -> WebSettings:
-        return WebSettings(replace(self.settings, admin_password=None), self.port, broker, self._pbx)
+        return WebSettings(
+            replace(self.settings, admin_password=None, providers={}), self.port, broker, self._pbx
+        )
 
     async def _start_pbx(self, services: Services, broker: NatsAddress) -> tuple[str, int]:
         """The address by which runs reach it, and its port; the same at each start where that is free."""
@@ -343,6 +345,9 @@ class Platform:
             broker,
             expel=keeper.expel,
             url=f"http://{_authority(host, self.port)}",
+            public_url=self.settings.public_url if self.settings.nats_listen else None,
+            clouds=self.settings.providers,
+            installation=await services.servers.installation(),
             folder=self.settings.data / "fleet",
             environment=_environment((_FOR_WEB,)),
             answers=web_hears(host, self.port),

@@ -180,6 +180,24 @@ def _pools(given: Any) -> dict[str, dict[str, Any]]:
     return dict(given)
 
 
+def _providers(given: Any) -> dict[str, dict[str, Any]]:
+    """`[providers.NAME]` of the file."""
+    import msgspec
+
+    from callwright.autoscaler.providers.libcloud import CloudSettings
+    from callwright.fleet.pool import Pool, PoolError
+
+    for name, table in given.items():
+        try:
+            if name == "process":
+                raise ValueError("is there without a table")
+            Pool("default", provider=name)
+            msgspec.convert(table, CloudSettings)
+        except (msgspec.ValidationError, PoolError, ValueError) as error:
+            raise ValueError(f"[providers.{name}] {error}", 'For example: driver = "ec2"') from None
+    return dict(given)
+
+
 def port_range(text: str) -> tuple[int, int]:
     """`LO-HI`."""
     low, dash, high = text.partition("-")
@@ -335,6 +353,13 @@ class ServeSettings:
         parse=_networks,
     )
 
+    providers: dict[str, dict[str, Any]] = setting(
+        {},
+        "Clouds that servers are made in, each a table [providers.NAME].",
+        table=True,
+        parse=_providers,
+        secret=True,
+    )
     pools: dict[str, dict[str, Any]] = setting(
         {}, "Pools of servers, each a table [pools.NAME]; set up so at each start.", table=True, parse=_pools
     )

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from callwright.autoscaler.installation import agent_flags
 from callwright.autoscaler.provider import Machine, Order, ProviderError, checked_tag
 from callwright.net.held import holder, holding
 
@@ -120,13 +121,10 @@ class Processes:
     def _start(self, order: Order) -> None:
         folder = self._folder(order.name)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = ["--data", str(folder), "--url", order.url, "--name", order.name]
-        flags += ["--capacity", str(order.capacity), "--exit-after", str(ALONE_SECONDS)]
         if order.ca:
             (folder / "ca.pem").write_text(order.ca)
-            flags += ["--ca", str(folder / "ca.pem")]
-        for key, value in order.labels.items():
-            flags += ["--label", f"{key}={value}"]
+        flags = ["--data", str(folder), "--exit-after", str(ALONE_SECONDS)]
+        flags += agent_flags(order, ca=str(folder / "ca.pem"))
         self._codes.pop(order.name, None)
         with open(folder / "agent.log", "ab") as log:
             self._ours[order.name] = subprocess.Popen(

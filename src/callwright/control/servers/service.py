@@ -196,8 +196,7 @@ class Servers:
 
     async def _add(self, pool: Pool, size: str, region: str) -> ServerRecord:
         now = self._clock.wall()
-        word = self._entropy(8)
-        name = "agent-" + "".join(_LETTERS[octet % len(_LETTERS)] for octet in word)
+        name = f"agent-{self._word(8)}"
         return await self._store.add_server(
             ServerRecord(
                 number=0,
@@ -216,6 +215,9 @@ class Servers:
                 labels=pool.labels,
             )
         )
+
+    def _word(self, length: int) -> str:
+        return "".join(_LETTERS[octet % len(_LETTERS)] for octet in self._entropy(length))
 
     async def adopt(self, agent: Agent, *, embedded: bool = False) -> ServerRecord:
         """The server of an agent that no provider made, at its first sign of life."""
@@ -332,6 +334,15 @@ class Servers:
         return changed
 
     # -- the fleet
+
+    async def installation(self) -> str:
+        """By which this platform knows its machines in a cloud; made once."""
+        async with self._store.transaction():
+            word = await self._store.installation()
+            if word is None:
+                word = f"cw{self._word(6)}"
+                await self._store.set_installation(word)
+        return word
 
     async def paused(self) -> bool:
         return await self._store.paused()

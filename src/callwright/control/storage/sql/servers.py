@@ -73,6 +73,7 @@ server_counts = Table(
 )
 
 _PAUSED = "fleet/paused"
+_INSTALLATION = "fleet/installation"
 _FIELDS = ServerRecord.__struct_fields__
 _SERVER = columns(servers, ServerRecord)
 _ALL = select(*_SERVER).order_by(servers.c.created, servers.c.number)
@@ -236,6 +237,12 @@ class SqlServers:
     async def put_fleet_pool(self, pool: Pool) -> None:
         kept = {name: getattr(pool, name) for name in SETTINGS} | {"removed": pool.removed}
         await self._db.run(_SET_POOL, {"name": pool.name, "fleet": msgspec.json.encode(kept).decode()})
+
+    async def installation(self) -> str | None:
+        return await self._settings.setting(_INSTALLATION)
+
+    async def set_installation(self, word: str) -> None:
+        await self._settings.set_setting(_INSTALLATION, word)
 
     async def paused(self) -> bool:
         return await self._settings.setting(_PAUSED) is not None
