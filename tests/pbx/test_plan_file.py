@@ -10,13 +10,16 @@ from callwright.pbx.plan import (
     ConferenceRoom,
     EchoTest,
     Hunt,
+    InboundNumber,
     Menu,
     MessageCenter,
+    OutboundRoute,
     ParkingSlot,
     PbxPlan,
     Pickup,
     Queue,
     RingGroup,
+    Trunk,
 )
 from callwright.pbx.plan_file import PlanError, read_plan, write_plan
 
@@ -38,6 +41,14 @@ pickups: {"*8": }
 echoes: {"*43": {}}
 message_centers: {"*97": }
 music: [music]
+trunks:
+  carrier:
+    {uri: "sip:carrier.example;transport=tcp", username: me, password: s, register: yes, sources: [192.0.2.9]}
+  other: {uri: "sip:other.example", caller: 431000}
+outbound:
+  abroad:
+    {prefix: 00, strip: 2, prepend: +, shortest: 6, longest: 20, trunks: [carrier, other], users: [1001]}
+inbound: {+431234: 500, 431235: {to: 1001, trunk: other}}
 """
 PLAN = PbxPlan(
     (
@@ -63,6 +74,14 @@ PLAN = PbxPlan(
     echoes=(EchoTest("*43"),),
     message_centers=(MessageCenter("*97"),),
     music=("music",),
+    trunks=(
+        Trunk(
+            "carrier", "sip:carrier.example;transport=tcp", "me", "s", register=True, sources=("192.0.2.9",)
+        ),
+        Trunk("other", "sip:other.example", caller="431000"),
+    ),
+    outbound=(OutboundRoute("abroad", ("carrier", "other"), "00", 2, "+", 6, 20, ("1001",)),),
+    inbound=(InboundNumber("+431234", "500"), InboundNumber("431235", "1001", "other")),
 )
 
 
@@ -100,6 +119,9 @@ def test_plan_that_is_written_is_read_back_the_same() -> None:
         ("queues: {700: {members: [1], longest: 0}}", "for 1 s to 4 h"),
         ("queues: {700: {members: [1], most: 0}}", "1 to 1000 places"),
         ("echoes: {900: {loud: yes}}", "echoes 900: 'loud' is not known"),
+        ("trunks: {a: {uri: nowhere}}", "trunks a: The trunk a has no SIP URI"),
+        ("trunks: {a: {uri: 'sip:a.example', register: yes}}", "registers, and has no username"),
+        ("inbound: {1: {trunk: a}}", "inbound 1: to is missing"),
         ("menues: {}", "the file: 'menues' is not known"),
         ("users: [", "line 1"),
     ],
@@ -119,6 +141,19 @@ def test_numbers_and_users_that_do_not_exist_are_named() -> None:
         "account 1001, forwarding: '99' is no number of this PBX.",
         "group 600: '88' is no number of this PBX.",
         "group 600: no account '77'.",
+    ]
+
+
+def test_trunks_that_do_not_exist_are_named_and_numbers_outside_exist() -> None:
+    plan = read_plan(
+        "users: {1: {password: a, forwarding: {busy: 0049}}}\n"
+        "outbound: {all: {prefix: 00, trunks: [b]}}\n"
+        "inbound: {9: {to: 1, trunk: c}, 8: 77}"
+    )
+    assert plan.problems() == [
+        "inbound number 8: '77' is no number of this PBX.",
+        "outbound route all: no trunk 'b'.",
+        "inbound number 9: no trunk 'c'.",
     ]
 
 
@@ -155,6 +190,10 @@ def test_way_of_a_number_is_explained_rule_by_rule() -> None:
         "*8600": "pick-up, followed by the number that rings",
     }.items():
         assert explain(PLAN, number)[0] == f"{number}: {words}"
+    assert explain(PLAN, "0049123", "1001") == [
+        "0049123: outbound route abroad, +49123 by carrier, then other"
+    ]
+    assert explain(PLAN, "0049123")[0].endswith("no account and no service has this number")
     assert explain(PLAN, "4711") == ["4711: 404 Not Found, no account and no service has this number"]
 
 

@@ -117,6 +117,14 @@ def pbx(
             help="Never ban these addresses for wrong passwords; repeat it for more.",
         ),
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="HOST|CIDR",
+            help="Permit trunks beyond loopback and private ranges; repeat it for more.",
+        ),
+    ] = None,
     messages: Annotated[
         Path | None,
         typer.Option(
@@ -145,6 +153,7 @@ def pbx(
     log_as(log_format, stdout=not as_json)
     from callwright.net.address import WILDCARDS, split_host_port
     from callwright.pbx.server import PbxConfig, PbxListener
+    from callwright.policy.destination import Rules, parse_allow
     from callwright.sip.transport import Transport
 
     try:
@@ -185,6 +194,7 @@ def pbx(
             permitted=tuple(permit or ()),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
             messages=messages,
+            rules=Rules(targets=tuple(map(parse_allow, allow or ()))),
             plan=plan,
         )
         for problem in plan.problems():
@@ -278,6 +288,10 @@ def reload(control: ControlOption = None, as_json: JsonFlag = False) -> int:
 def route(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="What somebody dials.")],
     plan_file: Annotated[Path, typer.Option("--plan", metavar="FILE", help="The file of --plan.")],
+    user: Annotated[
+        str,
+        typer.Option("--user", metavar="USER", help="Who dials it; some outbound routes are for some users."),
+    ] = "",
     as_json: JsonFlag = False,
 ) -> int:
     """Explain the way of a dialled number, rule by rule."""
@@ -285,7 +299,7 @@ def route(
     from callwright.cli.console import show
     from callwright.pbx.explain import explain
 
-    lines = explain(pbx_plan.read(plan_file), number)
+    lines = explain(pbx_plan.read(plan_file), number, user)
     if as_json:
         print_json({"number": number, "way": lines})
     else:
@@ -410,6 +424,7 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         MailboxChanged,
         SourceBanned,
         SourceReleased,
+        TrunkChanged,
     )
     from callwright.pbx.registrar import ChangeKind
 
@@ -420,6 +435,8 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         return f"{change.binding.user}: {change.kind.value} {change.binding.contact}"
     if isinstance(event, AccessDenied):
         return f"{event.method} from {event.source} as {event.username}: {event.reason}"
+    if isinstance(event, TrunkChanged):
+        return f"trunk {event.trunk}: {'registered' if event.registered else event.reason}"
     if isinstance(event, MailboxChanged):
         return f"{event.user}: {event.new} new messages, {event.heard} old"
     if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected):

@@ -23,6 +23,7 @@ from callwright.pbx.errand import Errand
 from callwright.pbx.guard import Ban, GuessGuard, place_of
 from callwright.pbx.messages import Mailboxes
 from callwright.pbx.origins import Origins
+from callwright.pbx.outside import TrunkLines
 from callwright.pbx.passage import (
     caller_address,
     content_type_of,
@@ -33,7 +34,7 @@ from callwright.pbx.passage import (
 )
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.placing import Placing
-from callwright.pbx.plan import PbxPlan, RingGroup
+from callwright.pbx.plan import PbxPlan, RingGroup, Trunk
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
@@ -175,6 +176,8 @@ class B2bua:
             ),
             entropy,
         )
+        self.trunks = TrunkLines(self.endpoint, self.agenda, config.permission, self._tell)
+        self.trunks.adopt(self._placing.plan.trunks, 0.0)
         self._bridges: dict[Bridge | Booth | Clicked, None] = {}
         self._finished: deque[CallRecord] = deque(maxlen=_REMEMBERED_CALLS)
         self._errands: dict[ClientRequest, Errand] = {}
@@ -239,7 +242,14 @@ class B2bua:
         self._accounts.replace(plan.accounts)
         self._placing.plan = plan
         self._now = now
+        self.trunks.adopt(plan.trunks, now)
         self._changed(self.registrar.forget_strangers(), now)
+
+    def locate_trunk(self, name: str, hops: Sequence[Hop], now: float) -> None:
+        """What the host of a trunk resolved to, in the order to try them."""
+        self._now = now
+        self.trunks.locate(name, hops, now)
+        self._work()
 
     @property
     def calls(self) -> list[CallRecord]:
@@ -330,6 +340,9 @@ class B2bua:
 
     def tell(self, event: CallEvent) -> None:
         """Something became of a call."""
+        self._events.append(event)
+
+    def _tell(self, event: PbxEvent) -> None:
         self._events.append(event)
 
     def joined(self, session: Bridge | Booth | Clicked) -> None:
@@ -472,6 +485,13 @@ class B2bua:
                 errand = self._errands.pop(event.handle, None)
                 if errand is not None:
                     errand.failed(event)
+            case (
+                sip.RegistrationSucceeded()
+                | sip.RegistrationFailed()
+                | sip.RegistrationExpired()
+                | sip.RegistrationRemoved()
+            ):
+                self.trunks.on_event(event)
             case sip.SubscriptionRefreshed():
                 self._watchers.tell(event.subscription, event.at)
             case sip.SubscriptionEnded():
@@ -567,7 +587,10 @@ class B2bua:
 
     def _invited(self, event: sip.CallReceived) -> None:
         call, request = event.call, event.request
-        if "INVITE" in self.config.open_methods:
+        trunk = self.trunks.caller(call.hop)
+        if trunk is not None:
+            self._from_trunk(call, request, trunk, event.at)
+        elif "INVITE" in self.config.open_methods:
             self._place(call, request, None, event.at)
         else:
             self._ask(
@@ -580,6 +603,16 @@ class B2bua:
         record = self._record(caller, request.target.unescaped_user, request.headers.call_id, now)
         record.caller_agent = (request.headers.get("user-agent") or "")[:200]
         self._placing.place(call, request, account, record, now)
+
+    def _from_trunk(self, call: Call, request: Request, trunk: Trunk, now: float) -> None:
+        """A call from outside: to the numbers that its trunk may call, and to nothing else."""
+        number = request.target.unescaped_user or ""
+        if number == trunk.username:  # our Contact: the number stands in To
+            number = request.headers.to.uri.unescaped_user or ""
+        line = self._placing.plan.called_by(trunk.name, number)
+        record = self._record(None, number, request.headers.call_id, now)
+        record.trunk = trunk.name
+        self._placing.place(call, request, None, record, now, line.to if line is not None else "")
 
     def _record(self, caller: str | None, callee: str | None, call_id: str, now: float) -> CallRecord:
         self._serial += 1

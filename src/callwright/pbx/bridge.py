@@ -27,7 +27,6 @@ from callwright.pbx.passage import (
 )
 from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRecord, CallRinging
-from callwright.pbx.registrar import Binding
 from callwright.pbx.renegotiation import Renegotiation
 from callwright.pbx.stage import Stages
 from callwright.pbx.verdicts import Final, best_of, final_of
@@ -35,6 +34,7 @@ from callwright.sdp.lines import SdpError
 from callwright.sip import events
 from callwright.sip.call import SDP, Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
+from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.glance import to_tag
 from callwright.sip.headers import Headers
@@ -43,9 +43,9 @@ from callwright.sip.multipart import described
 from callwright.sip.session_timer import NO_WISH, SessionWish, session_expires
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop, PermittedHop
-from callwright.sip.uri import NameAddr
+from callwright.sip.uri import NameAddr, Uri
 
-__all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation", "Standing"]
+__all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation", "Place", "Standing"]
 
 RELIABLE = "100rel"
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
@@ -60,12 +60,28 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where to ring. `user`: the account, or the number where it is none of ours; `agent`: its User-Agent;
+    `fixed`: its Contact leads nowhere from here, so that all requests go over `hop`."""
+
+    uri: Uri
+    remote: NameAddr
+    hop: PermittedHop
+    user: str
+    fixed: bool = False
+    agent: str = ""
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """Contacts to ring at once. `seconds`: when to give up; None: as long as the caller waits."""
+    """Places to ring at once. `seconds`: when to give up; None: as long as the caller waits. `spare`: only
+    where the attempt before could not be made: nobody was reached, or the answer was 5xx."""
 
     invitation: Invitation
-    bindings: tuple[Binding, ...]
+    places: tuple[Place, ...]
     seconds: float | None = None
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +126,6 @@ class BridgeHost(Protocol):
 
     def media_host(self, hop: Hop) -> str:
         """Our address for media towards the other end of `hop`."""
-        ...
-
-    def way_to(self, binding: Binding) -> PermittedHop:
-        """Where requests to a binding go."""
-        ...
-
-    def address_of(self, user: str) -> NameAddr:
-        """To towards an account."""
         ...
 
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
@@ -212,8 +220,10 @@ class Bridge:
             self._giving_up.cancel()
         while self._attempts and not self._ringing and not self.over:
             attempt = self._attempts.pop(0)
-            for binding in attempt.bindings:
-                self._place(attempt.invitation, binding, now)
+            if attempt.spare and self._finals and not self._finals[-1].unreached:
+                continue
+            for place in attempt.places:
+                self._place(attempt.invitation, place, now)
             if attempt.seconds is not None and self._ringing:
                 self._giving_up = self._host.agenda.at(now + attempt.seconds, self._no_answer)
         if not self._ringing and not self.over:
@@ -233,10 +243,10 @@ class Bridge:
         if not self._onward(final, now):
             self.refuse(final, now)
 
-    def _place(self, invitation: Invitation, binding: Binding, now: float) -> None:
+    def _place(self, invitation: Invitation, place: Place, now: float) -> None:
         if self.over:
             return
-        hop = self._host.way_to(binding)
+        hop = place.hop
         try:
             offer = self._offer_over(hop)
         except SdpError as error:
@@ -250,25 +260,24 @@ class Bridge:
         supported = required or headers.has_option("supported", RELIABLE)
         asked = session_expires(headers)
         call = self._host.endpoint.invite(
-            binding.contact,
+            place.uri,
             local=invitation.local,
-            remote=self._host.address_of(binding.user),
+            remote=place.remote,
             hop=hop,
             now=now,
             body=offer.body,
             content_type=offer.content_type,
             headers=(*([("Require", RELIABLE)] if required else ()), *invitation.headers),
+            credentials=place.credentials,
             supported=(RELIABLE, "timer") if supported else ("timer",),
             session=NO_WISH if asked is None else SessionWish(asked[0]),
         )
-        if binding.behind_nat:
+        if place.fixed:
             call.use_hop(hop)  # its Contact leads nowhere from here
         call.user_data = self
-        record = BranchRecord(
-            str(binding.contact), call.call_id, user=binding.user, agent=binding.user_agent or ""
-        )
+        record = BranchRecord(str(place.uri), call.call_id, user=place.user, agent=place.agent)
         self.record.branches.append(record)
-        self._legs.append(Leg(call, record, binding.user))
+        self._legs.append(Leg(call, record, place.user))
         self._host.origins.told(call, offer.description, self.caller)
         self._offers.told(call, offer.description)
 

@@ -25,14 +25,15 @@ __all__ = ["explain"]
 _DEEPEST = 6
 
 
-def explain(plan: PbxPlan, number: str) -> list[str]:
-    """What a call to the number does, a sentence a line, indented by two for each step further."""
+def explain(plan: PbxPlan, number: str, user: str = "") -> list[str]:
+    """What a call to the number does, a sentence a line, indented by two for each step further. `user`: who
+    dials it."""
     lines: list[str] = []
-    _follow(plan, number, lines, 0)
+    _follow(plan, number, user, lines, 0)
     return lines
 
 
-def _follow(plan: PbxPlan, number: str, lines: list[str], depth: int) -> None:
+def _follow(plan: PbxPlan, number: str, user: str, lines: list[str], depth: int) -> None:
     indent = "  " * depth
     if depth > _DEEPEST:
         lines.append(f"{indent}{number}: no further; calls are forwarded at most five times")
@@ -46,13 +47,16 @@ def _follow(plan: PbxPlan, number: str, lines: list[str], depth: int) -> None:
     elif account is not None:
         lines.append(f"{indent}{number}: {_account(account)}")
         steps = _forwardings(account)
+    elif (way := plan.way_out(number, user)) is not None:
+        trunks = ", then ".join(way.trunks)
+        lines.append(f"{indent}{number}: outbound route {way.name}, {way.rewritten(number)} by {trunks}")
     elif number.startswith(VOICEMAIL):
         lines.append(f"{indent}{number}: the caller leaves a message")
     else:
         lines.append(f"{indent}{number}: 404 Not Found, no account and no service has this number")
     for why, to in steps:
         lines.append(f"{indent}  if {why}:" if why else f"{indent}  always:")
-        _follow(plan, to, lines, depth + 2)
+        _follow(plan, to, account.user if account is not None else user, lines, depth + 2)
 
 
 def _service(service: Service) -> str:

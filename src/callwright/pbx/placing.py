@@ -8,18 +8,20 @@ from typing import Protocol, assert_never
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.booth import Booth, BoothHost
-from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation, Standing
+from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation, Place, Standing
 from callwright.pbx.holding import open_both_ways
 from callwright.pbx.messages import Mailboxes
+from callwright.pbx.outside import TrunkLines, trunk_address
 from callwright.pbx.passage import caller_address, escaped, hops_left, identity_headers, onward
 from callwright.pbx.path import MediaPaths, NoMediaPath
 from callwright.pbx.plan import VOICEMAIL, PbxPlan, RingGroup
 from callwright.pbx.reception import Reception, ReceptionHost
 from callwright.pbx.record import CallFinished, CallPlaced, CallRecord, Diversion
-from callwright.pbx.registrar import Registrar
+from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.routing import (
     Forward,
     Onward,
+    Outside,
     Refuse,
     Ring,
     Route,
@@ -31,12 +33,13 @@ from callwright.pbx.routing import (
     route,
 )
 from callwright.pbx.verdicts import Final
-from callwright.phone.permission import Permission
+from callwright.phone.permission import NotPermitted, Permission
 from callwright.sip.call import Call
+from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request
-from callwright.sip.transport import Hop
-from callwright.sip.uri import Uri
+from callwright.sip.transport import Hop, PermittedHop
+from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["Placing", "PlacingHost"]
 
@@ -51,6 +54,17 @@ class PlacingHost(BridgeHost, BoothHost, ReceptionHost, Protocol):
 
     @property
     def permission(self) -> Permission: ...
+
+    @property
+    def trunks(self) -> TrunkLines: ...
+
+    def way_to(self, binding: Binding) -> PermittedHop:
+        """Where requests to a binding go."""
+        ...
+
+    def address_of(self, user: str) -> NameAddr:
+        """To towards an account."""
+        ...
 
     @property
     def strategy(self) -> Strategy: ...
@@ -83,7 +97,8 @@ class PlacingHost(BridgeHost, BoothHost, ReceptionHost, Protocol):
 @dataclass(slots=True)
 class _Journey:
     """A caller on the way. `asks`: the account that credentials proved; `onward`: what the last ring says of
-    calls that it does not answer. `booth`: where the party waits that is up already; `parker`: who
+    calls that it does not answer. `rights`: the account by whose rights it goes outside, the last that
+    forwarded it. `booth`: where the party waits that is up already; `parker`: who
     transferred it."""
 
     call: Call
@@ -91,6 +106,7 @@ class _Journey:
     asks: PbxAccount | None
     record: CallRecord
     onward: Onward = field(default_factory=Onward)
+    rights: PbxAccount | None = None
     bridge: Bridge | None = None
     booth: Booth | None = None
     parker: str = ""
@@ -115,11 +131,18 @@ class Placing:
         self._paths = paths
 
     def place(
-        self, call: Call, request: Request, account: PbxAccount | None, record: CallRecord, now: float
+        self,
+        call: Call,
+        request: Request,
+        account: PbxAccount | None,
+        record: CallRecord,
+        now: float,
+        to: str | None = None,
     ) -> None:
-        """A call of this account; None: of somebody who needs none."""
-        journey = _Journey(call, request, account, record)
-        found = self._way(journey, request.target, now)
+        """A call of this account; None: of somebody who needs none. `to`: the number, where the Request-URI
+        has another."""
+        journey = _Journey(call, request, account, record, rights=account)
+        found = self._way(journey, request.target if to is None else to, now)
         if not isinstance(found, Refuse) and self._host.too_many(account):
             found = Refuse(503, "Service Unavailable (too many calls)")
         self._do(journey, found, now)
@@ -127,7 +150,13 @@ class Placing:
     def send_on(self, booth: Booth, to: str | RingGroup, account: PbxAccount | None, now: float) -> None:
         """Connect a party that is up to somebody else; see BoothHost.send_on."""
         journey = _Journey(
-            booth.call, booth.call.request, account, booth.record, booth=booth, parker=booth.parker
+            booth.call,
+            booth.call.request,
+            account,
+            booth.record,
+            rights=account,
+            booth=booth,
+            parker=booth.parker,
         )
         if isinstance(to, RingGroup):
             group = ring_group(to, self._accounts, self._registrar, now)
@@ -136,10 +165,20 @@ class Placing:
         else:
             self._do(journey, self._way(journey, to, now), now)
 
-    def _do(self, journey: _Journey, found: Ring | Refuse | Serve | TakeMessage, now: float) -> None:
+    def _do(
+        self, journey: _Journey, found: Outside | Ring | Refuse | Serve | TakeMessage, now: float
+    ) -> None:
         match found:
             case Ring():
-                self._ring(journey, found, now)
+                hops = _hops(found)
+                self._ring(journey, self._attempts(journey, found), hops, now)
+            case Outside():
+                attempts = self._outward(journey, found)
+                if isinstance(attempts, Refuse):
+                    self._turn_away(journey, attempts, now)
+                else:
+                    hops = [place.hop for attempt in attempts for place in attempt.places]
+                    self._ring(journey, attempts, hops, now)
             case Refuse():
                 self._turn_away(journey, found, now)
             case _:
@@ -162,7 +201,9 @@ class Placing:
 
     # -- the way
 
-    def _way(self, journey: _Journey, target: Uri | str, now: float) -> Ring | Refuse | Serve | TakeMessage:
+    def _way(
+        self, journey: _Journey, target: Uri | str, now: float
+    ) -> Outside | Ring | Refuse | Serve | TakeMessage:
         """What rings or answers, after as many forwardings as there are."""
         if hops_left(journey.request) < 0:
             return Refuse(483, "Too Many Hops")
@@ -179,6 +220,7 @@ class Placing:
                 now,
                 plan=self.plan,
                 strategy=self._host.strategy,
+                rights=journey.rights,
             )
             match found:
                 case Forward():
@@ -186,11 +228,15 @@ class Placing:
                     if circle is not None:
                         return circle
                     target = found.to
+                    journey.rights = self._accounts.find(found.by) or journey.rights
                 case Ring() | Refuse():
                     usable = self._usable(found, journey.asks)
                     if isinstance(usable, Ring):
                         journey.onward = usable.onward
                     return usable
+                case Outside():
+                    journey.onward = Onward()
+                    return found
                 case Serve() | TakeMessage():
                     return found
                 case _:
@@ -219,14 +265,14 @@ class Placing:
 
     # -- ringing
 
-    def _ring(self, journey: _Journey, ring: Ring, now: float) -> None:
-        """Call the contacts, and join the first that answers with the caller."""
+    def _ring(self, journey: _Journey, attempts: Sequence[Attempt], hops: Sequence[Hop], now: float) -> None:
+        """Call the places, and join the first that answers with the caller."""
         call, request = journey.call, journey.request
         if _is_alone(request) and _contact_host(request) not in (None, call.hop.remote.host):
             # Behind a NAT, and no proxy in between: back the way it came.
             call.use_hop(self._host.permission.led(call.hop, call.hop))
         try:
-            path = self._paths.open(call.hop, _hops(ring), now)
+            path = self._paths.open(call.hop, hops, now)
         except NoMediaPath as error:
             refuse = Refuse(503, f"Service Unavailable ({error.reason})")
             self._turn_away(journey, refuse, now)
@@ -234,7 +280,7 @@ class Placing:
         bridge = Bridge(
             self._host,
             call,
-            self._attempts(journey, ring),
+            attempts,
             path,
             journey.record,
             self._unanswered(journey),
@@ -330,7 +376,46 @@ class Placing:
             for done in reversed(journey.record.diversions)
         ]
         invitation = Invitation(shown, tuple(headers))
-        return [Attempt(invitation, group, ring.seconds) for group in ring.groups]
+        return [
+            Attempt(invitation, tuple(self._place_of(binding) for binding in group), ring.seconds)
+            for group in ring.groups
+        ]
+
+    def _place_of(self, binding: Binding) -> Place:
+        host = self._host
+        return Place(
+            binding.contact,
+            host.address_of(binding.user),
+            host.way_to(binding),
+            binding.user,
+            fixed=binding.behind_nat,
+            agent=binding.user_agent or "",
+        )
+
+    def _outward(self, journey: _Journey, outside: Outside) -> list[Attempt] | Refuse:
+        """One attempt for each way that a trunk has."""
+        rights, found = journey.rights, list[Attempt]()
+        refusal: NotPermitted | None = None
+        headers = onward(journey.request.headers, hops_left(journey.request))
+        for trunk in outside.trunks:
+            caller = trunk.caller or (rights.extension or rights.user if rights is not None else "")
+            invitation = Invitation(trunk_address(trunk, escaped(caller) or "anonymous"), tuple(headers))
+            to = trunk_address(trunk, escaped(outside.number))
+            known = Credentials(trunk.username, trunk.password) if trunk.username else None
+            try:
+                hops = self._host.trunks.ways(trunk, outside.number)
+            except NotPermitted as error:
+                refusal = error
+                continue
+            for hop in hops:
+                place = Place(to.uri, to, hop, outside.number, credentials=known)
+                found.append(Attempt(invitation, (place,), spare=bool(found)))
+                journey.record.trunk = trunk.name
+        if found:
+            return found
+        if refusal is not None:
+            return Refuse(403, "Forbidden (the policy permits no such call outside)")
+        return Refuse(503, "Service Unavailable (no trunk can be reached)")
 
     def _unanswered(self, journey: _Journey) -> Callable[[Final, float], bool]:
         def onward(final: Final, now: float) -> bool:
@@ -347,6 +432,7 @@ class Placing:
         else:
             why = Why.UNREACHABLE
         to, bridge = journey.onward.after(why), journey.bridge
+        journey.rights = self._accounts.find(journey.onward.by) or journey.rights
         if not to or bridge is None or self._divert(journey, Forward(journey.onward.by, to, why)) is not None:
             return False
         found = self._way(journey, to, now)
@@ -356,6 +442,13 @@ class Placing:
             case Ring():
                 bridge.admit(_hops(found))
                 bridge.extend(self._attempts(journey, found), now)
+            case Outside():
+                attempts = self._outward(journey, found)
+                if isinstance(attempts, Refuse):
+                    bridge.refuse(Final(attempts.status, attempts.reason), now)
+                else:
+                    bridge.admit([place.hop for attempt in attempts for place in attempt.places])
+                    bridge.extend(attempts, now)
             case _:
                 bridge.give_back(now)
                 self._serve(journey, found, now)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
 from callwright.pbx.accounts import PbxAccount
+from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.uri import Uri
 
 __all__ = [
     "VOICEMAIL",
     "ConferenceRoom",
     "EchoTest",
     "Hunt",
+    "InboundNumber",
     "Menu",
     "MessageCenter",
+    "OutboundRoute",
     "ParkingSlot",
     "PbxPlan",
     "Pickup",
     "Queue",
     "RingGroup",
     "Service",
+    "Trunk",
     "kind_of",
 ]
 
@@ -172,9 +177,7 @@ class Queue:
     def __post_init__(self) -> None:
         _check_seconds(self.seconds, f"The queue {self.number} rings")
         if not 1 <= self.longest <= 4 * 3600:
-            raise ValueError(
-                f"Callers wait in the queue {self.number} for 1 s to 4 h, not {self.longest:g} s."
-            )
+            raise ValueError(f"Callers wait in queue {self.number} for 1 s to 4 h, not {self.longest:g} s.")
         if not 1 <= self.most <= 1_000:
             raise ValueError(f"The queue {self.number} has 1 to 1000 places, not {self.most}.")
 
@@ -182,6 +185,73 @@ class Queue:
     def destinations(self) -> tuple[str, ...]:
         """The numbers that it leads to."""
         return tuple(filter(None, (self.otherwise,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Another SIP system. ``uri``: where its calls go, such as sip:carrier.example;transport=tcp.
+
+    ``username`` and ``password`` answer its challenges; ``register``: it is told where we are. ``caller``:
+    the number that it is shown for every call; empty: the extension of the caller. ``sources``: numeric
+    addresses that its calls come from, besides the very address that ours go to.
+    """
+
+    name: str
+    uri: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    register: bool = False
+    caller: str = ""
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            uri = Uri.parse(self.uri)
+        except SipSyntaxError:
+            uri = None
+        if uri is None or not uri.is_sip or not uri.host:
+            raise ValueError(
+                f"The trunk {self.name} has no SIP URI such as sip:carrier.example: {self.uri!r}."
+            )
+        if self.register and not self.username:
+            raise ValueError(f"The trunk {self.name} registers, and has no username.")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRoute:
+    """Numbers that go to trunks: those that begin with ``prefix`` and have ``shortest`` to ``longest``
+    digits.
+
+    ``strip`` digits are taken off in front, then ``prepend`` is put there. ``trunks`` are tried in order: the
+    next when one cannot be reached or answers 5xx. ``users``: who may; empty: every account.
+    """
+
+    name: str
+    trunks: tuple[str, ...]
+    prefix: str = ""
+    strip: int = 0
+    prepend: str = ""
+    shortest: int = 1
+    longest: int = 32
+    users: tuple[str, ...] = ()
+
+    def takes(self, number: str, user: str) -> bool:
+        """Whether it is the route of a number, for that account."""
+        long_enough = self.shortest <= len(number) <= self.longest and len(number) > self.strip
+        return number.startswith(self.prefix) and long_enough and (not self.users or user in self.users)
+
+    def rewritten(self, number: str) -> str:
+        """The number as the trunk gets it."""
+        return self.prepend + number[self.strip :]
+
+
+@dataclass(frozen=True, slots=True)
+class InboundNumber:
+    """Calls of trunks to ``number`` go to ``to``. ``trunk``: from that one alone; empty: from any."""
+
+    number: str
+    to: str
+    trunk: str = ""
 
 
 Service = RingGroup | Menu | ConferenceRoom | EchoTest | MessageCenter | ParkingSlot | Pickup | Queue
@@ -221,6 +291,9 @@ class PbxPlan:
     pickups: tuple[Pickup, ...] = ()
     queues: tuple[Queue, ...] = ()
     music: tuple[str, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    outbound: tuple[OutboundRoute, ...] = ()
+    inbound: tuple[InboundNumber, ...] = ()
 
     def __post_init__(self) -> None:
         taken: dict[str, str] = {}
@@ -233,6 +306,12 @@ class PbxPlan:
                 _take(taken, number, f"account {account.user!r}")
         for service in self.services:
             _take(taken, service.number, f"{kind_of(service)} {service.number!r}")
+        named: dict[str, str] = {}
+        for trunk in self.trunks:
+            _take(named, trunk.name, f"trunk {trunk.name!r}")
+        lines: dict[str, str] = {}
+        for line in self.inbound:
+            _take(lines, line.number, f"inbound number {line.number!r}")
 
     @property
     def services(self) -> Iterator[Service]:
@@ -254,6 +333,20 @@ class PbxPlan:
         if found is not None:
             return found
         return next((pickup for pickup in self.pickups if number.startswith(pickup.number)), None)
+
+    def trunk(self, name: str) -> Trunk | None:
+        """The trunk of a name."""
+        return next((trunk for trunk in self.trunks if trunk.name == name), None)
+
+    def way_out(self, number: str, user: str) -> OutboundRoute | None:
+        """The first route that takes a number for an account."""
+        return next((route for route in self.outbound if route.takes(number, user)), None)
+
+    def called_by(self, trunk: str, number: str) -> InboundNumber | None:
+        """What a trunk means by a number; a + in front does not count."""
+        wanted = number.removeprefix("+")
+        lines = (line for line in self.inbound if line.trunk in ("", trunk))
+        return next((line for line in lines if line.number.removeprefix("+") == wanted), None)
 
     def account(self, user: str) -> PbxAccount | None:
         """The account of a user."""
@@ -281,6 +374,12 @@ class PbxPlan:
             where = f"{kind_of(service)} {service.number}"
             found += [self._nowhere(where, number) for number in service.destinations]
             found += [f"{where}: no account {user!r}." for user in _members(service) if user not in users]
+        for line in self.inbound:
+            found.append(self._nowhere(f"inbound number {line.number}", line.to))
+        trunks = {trunk.name for trunk in self.trunks}
+        named = [(f"outbound route {way.name}", name) for way in self.outbound for name in way.trunks]
+        named += [(f"inbound number {line.number}", line.trunk) for line in self.inbound if line.trunk]
+        found += [f"{where}: no trunk {name!r}." for where, name in named if name not in trunks]
         return [sentence for sentence in found if sentence]
 
     def _nowhere(self, where: str, number: str) -> str:
@@ -288,7 +387,8 @@ class PbxPlan:
         if kind == VOICEMAIL:
             known = not colon or self.account(user) is not None
             return "" if known else f"{where}: no account {user!r}."
-        if self.service(number) is not None or number in self._numbers:
+        outside = any(not way.users and way.takes(number, "") for way in self.outbound)
+        if self.service(number) is not None or number in self._numbers or outside:
             return ""
         return f"{where}: {number!r} is no number of this PBX."
 

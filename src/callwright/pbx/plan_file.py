@@ -18,13 +18,16 @@ from callwright.pbx.plan import (
     ConferenceRoom,
     EchoTest,
     Hunt,
+    InboundNumber,
     Menu,
     MessageCenter,
+    OutboundRoute,
     ParkingSlot,
     PbxPlan,
     Pickup,
     Queue,
     RingGroup,
+    Trunk,
 )
 
 __all__ = ["PlanError", "read_plan", "write_plan"]
@@ -52,6 +55,7 @@ def read_plan(text: str) -> PbxPlan:
     accounts = top.each("users", _account, short="password")
     found = {name: top.each(name, read) for name, (read, _) in _SERVICES.items()}
     music = top.texts("music", needed=False)
+    found |= {name: top.each(name, read, short=short) for name, (read, _, short) in _OUTSIDE.items()}
     top.done()
     try:
         return PbxPlan(accounts, **found, music=music)
@@ -70,6 +74,11 @@ def write_plan(plan: PbxPlan) -> str:
         services = getattr(plan, name)
         if services:
             document[name] = {service.number: fields(service) for service in services}
+    for name, (_, fields, _) in _OUTSIDE.items():
+        things = getattr(plan, name)
+        if things:
+            key = "number" if name == "inbound" else "name"
+            document[name] = {getattr(thing, key): fields(thing) for thing in things}
     if plan.music:
         document["music"] = list(plan.music)
     written: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -201,6 +210,49 @@ def _given(**fields: str | bool) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
+def _trunk(name: str, fields: _Fields) -> Trunk:
+    return Trunk(
+        name,
+        fields.text("uri", needed=True),
+        fields.text("username"),
+        fields.text("password"),
+        fields.flag("register"),
+        fields.text("caller"),
+        fields.texts("sources", needed=False),
+    )
+
+
+def _trunk_fields(trunk: Trunk) -> dict[str, Any]:
+    given = _given(
+        username=trunk.username, password=trunk.password, register=trunk.register, caller=trunk.caller
+    )
+    return {"uri": trunk.uri} | given | ({"sources": list(trunk.sources)} if trunk.sources else {})
+
+
+def _way_out(name: str, fields: _Fields) -> OutboundRoute:
+    return OutboundRoute(
+        name,
+        fields.texts("trunks"),
+        fields.text("prefix"),
+        fields.count("strip", 0),
+        fields.text("prepend"),
+        fields.count("shortest", 1),
+        fields.count("longest", 32),
+        fields.texts("users", needed=False),
+    )
+
+
+def _way_out_fields(way: OutboundRoute) -> dict[str, Any]:
+    found: dict[str, Any] = {"trunks": list(way.trunks), "strip": way.strip}
+    found |= {"shortest": way.shortest, "longest": way.longest}
+    found |= _given(prefix=way.prefix, prepend=way.prepend)
+    return found | ({"users": list(way.users)} if way.users else {})
+
+
+def _inbound(number: str, fields: _Fields) -> InboundNumber:
+    return InboundNumber(number, fields.text("to", needed=True), fields.text("trunk"))
+
+
 def _number_alone(kind: Callable[[str], Any]) -> Callable[[str, _Fields], Any]:
     return lambda number, fields: kind(number)
 
@@ -216,6 +268,13 @@ _SERVICES: dict[str, tuple[Callable[[str, _Fields], Any], Callable[[Any], dict[s
     "message_centers": (_number_alone(MessageCenter), lambda center: {}),
 }
 """By the name of the section, which is that of the field of PbxPlan."""
+
+_OUTSIDE: dict[str, tuple[Callable[[str, _Fields], Any], Callable[[Any], dict[str, Any]], str]] = {
+    "trunks": (_trunk, _trunk_fields, ""),
+    "outbound": (_way_out, _way_out_fields, ""),
+    "inbound": (_inbound, lambda line: {"to": line.to} | _given(trunk=line.trunk), "to"),
+}
+"""As _SERVICES, with the field that a text in place of a mapping means."""
 
 
 # -- reading

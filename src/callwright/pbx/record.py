@@ -22,6 +22,7 @@ __all__ = [
     "Relayed",
     "SourceBanned",
     "SourceReleased",
+    "TrunkChanged",
 ]
 
 
@@ -67,8 +68,8 @@ class CallRecord:
     `id` is a UUID of version 7, `number` counts the calls of this PBX, `began` is unix seconds. `caller` is
     the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
     `diversions`: the forwardings on its way, in order; `transferred_by`: the user whose transfer made this
-    call. `status` is the final response that the caller got, `ended_by` "caller", "callee" or "pbx".
-    `codec`: the first audio format that was agreed on.
+    call; `trunk`: by which it came in, or goes out. `status` is the final response that the caller got,
+    `ended_by` "caller", "callee" or "pbx".
     """
 
     id: str
@@ -90,6 +91,7 @@ class CallRecord:
     branches: list[BranchRecord] = field(default_factory=list)
     diversions: list[Diversion] = field(default_factory=list)
     transferred_by: str | None = None
+    trunk: str | None = None
     relayed: Relayed | None = None
 
     @property
@@ -192,5 +194,17 @@ class MailboxChanged:
     heard: int
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkChanged:
+    """A trunk knows where we are, or no longer does. `reason`: why not, in words."""
+
+    at: float
+    trunk: str
+    registered: bool
+    reason: str
+
+
 CallEvent = CallPlaced | CallRinging | CallConnected | CallFinished
-PbxEvent = MailboxChanged | BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased
+PbxEvent = (
+    TrunkChanged | MailboxChanged | BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased
+)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
-from callwright.pbx.plan import VOICEMAIL, Hunt, PbxPlan, RingGroup, Service
+from callwright.pbx.plan import VOICEMAIL, Hunt, PbxPlan, RingGroup, Service, Trunk
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.sip.uri import Uri
 
@@ -16,6 +16,7 @@ __all__ = [
     "NOWHERE",
     "Forward",
     "Onward",
+    "Outside",
     "Refuse",
     "Ring",
     "Route",
@@ -114,7 +115,15 @@ class TakeMessage:
     user: str
 
 
-Route = Ring | Forward | Refuse | Serve | TakeMessage
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Place the call by the first of these trunks that can be reached. ``number``: as they get it."""
+
+    trunks: tuple[Trunk, ...]
+    number: str
+
+
+Route = Outside | Ring | Forward | Refuse | Serve | TakeMessage
 """What can happen with a call."""
 
 
@@ -126,9 +135,10 @@ def route(
     *,
     plan: PbxPlan | None = None,
     strategy: Strategy = Strategy.ALL,
+    rights: PbxAccount | None = None,
 ) -> Route:
     """The way of a call to ``target`` (the Request-URI): only to our own numbers, for we relay to nobody
-    else.
+    else. ``rights``: the account that may call outside by the trunks of the plan.
     """
     if not target.is_sip and target.scheme.lower() != "tel":
         return Refuse(416, "Unsupported URI Scheme")
@@ -142,7 +152,11 @@ def route(
         return Serve(service, number or "")
     account = accounts.dialled(number)
     if account is None:
-        return Refuse(404, "Not Found")
+        way = plan.way_out(number or "", rights.user) if plan is not None and rights is not None else None
+        if plan is None or way is None:
+            return Refuse(404, "Not Found")
+        trunks = tuple(trunk for name in way.trunks if (trunk := plan.trunk(name)) is not None)
+        return Outside(trunks, way.rewritten(number or ""))
     return _account(account, registrar, now, strategy)
 
 

@@ -24,6 +24,7 @@ from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.forwarder import Forwarder
 from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
+from callwright.net.resolver import ResolutionFailed
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
@@ -51,6 +52,7 @@ __all__ = ["Pbx", "PbxConfig", "PbxListener"]
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
+_LOCATE_EVERY = 300.0  # seconds
 _is_local = lru_cache(maxsize=256)(is_local)
 
 
@@ -137,6 +139,7 @@ class Pbx:
         self._driver: Driver[PbxEvent] | None = None
         self._machine: B2bua | None = None
         self._stages: StudioStages | None = None
+        self._locating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Pbx:
         await self.start()
@@ -177,6 +180,7 @@ class Pbx:
             await driver.close()
             raise
         machine.know_own(self._is_own)
+        self._locate_trunks()
         return self.address
 
     @property
@@ -202,6 +206,7 @@ class Pbx:
         self._running.adopt(plan, self._clock.now())
         if self._driver is not None:
             self._driver.drain()
+            self._locate_trunks()
 
     @property
     def calls(self) -> list[CallRecord]:
@@ -258,6 +263,8 @@ class Pbx:
         if driver is None or machine is None:
             return
         self._driver = None
+        if self._locating is not None:
+            self._locating.cancel()
         if machine.live:
             machine.hang_up_all(self._clock.now())
             driver.drain()
@@ -369,6 +376,32 @@ class Pbx:
             self._stages,
             mailboxes,
         )
+
+    def _locate_trunks(self) -> None:
+        """Ask DNS where the trunks are, now and again; those that cannot be found keep what was known."""
+        if self._locating is not None:
+            self._locating.cancel()
+            self._locating = None
+        if self.plan.trunks:
+            self._locating = asyncio.get_running_loop().create_task(self._keep_locating())
+
+    async def _keep_locating(self) -> None:
+        while True:
+            for trunk in self.plan.trunks:
+                driver = self._driver
+                if driver is None:
+                    return
+                uri = Uri.parse(trunk.uri)
+                asked = (uri.parameter("transport") or "").upper()
+                transport = Transport(asked) if asked in Transport.__members__ else None
+                try:
+                    hops = await driver.locate(uri.destination, uri.port, transport, uri.scheme.lower())
+                except ResolutionFailed as error:
+                    self._on_warning(f"trunk {trunk.name}: {error}")
+                    continue
+                self._running.locate_trunk(trunk.name, hops, self._clock.now())
+                driver.drain()
+            await asyncio.sleep(_LOCATE_EVERY)
 
     def _heard(self, act: Callable[[float], None]) -> None:
         """Something was heard on a stage."""

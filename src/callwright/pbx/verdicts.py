@@ -17,13 +17,14 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A final response of 300 to 699 for the caller."""
+    """A final response of 300 to 699 for the caller. `unreached`: another way may lead to who was called."""
 
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""  # octet for octet: a refusal describes no session that would have to be moved
     content_type: str | None = None
+    unreached: bool = False
 
 
 def final_of(event: CallFailed | CallRedirected | CallCanceled) -> Final:
@@ -39,9 +40,11 @@ def final_of(event: CallFailed | CallRedirected | CallCanceled) -> Final:
         case CallFailed(response=Response() as response):
             return final_from(response)
         case CallFailed(cause=FailureCause.TIMED_OUT):
-            return Final(408, "Request Timeout (the phone that was called does not answer)")
+            return Final(408, "Request Timeout (the phone that was called does not answer)", unreached=True)
         case CallFailed():
-            return Final(480, "Temporarily Unavailable (the phone that was called cannot be reached)")
+            return Final(
+                480, "Temporarily Unavailable (the phone that was called cannot be reached)", unreached=True
+            )
         case CallCanceled(response=Response() as response):
             return Final(response.status, response.reason)
         case _:
@@ -68,4 +71,5 @@ def final_from(response: Response) -> Final:
         tuple(passing(response.headers)),
         response.body,
         content_type_of(response.headers),
+        500 <= response.status < 600,
     )

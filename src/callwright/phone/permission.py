@@ -117,6 +117,15 @@ class Permission:
     def _decide(self, host: str, addresses: tuple[str, ...], port: int | None, user: str) -> Decision:
         return decide(self.purpose, Destination(host, addresses, port, user), self.rules)
 
+    def resolved(self, hop: Hop, host: str, user: str = "") -> PermittedHop:
+        """`hop`, one of those that `host` resolved to, when a request for `user` may go there. Raises
+        NotPermitted."""
+        decision = self._decide(host, (hop.remote.host,), hop.remote.port, user)
+        if not decision.allowed:
+            raise self._refusal(decision)
+        self._signalling[hop.remote.host] = decision
+        return _permitted(hop)
+
     def led(self, hop: Hop, along: Hop, name: str = "") -> PermittedHop:
         """`hop`, where a peer wants requests of its dialog, when it may be followed there.
 
