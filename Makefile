@@ -78,9 +78,9 @@ ROOMS ?= quality policy digest rtp runs
 mutants: $(VENV)/.installed-test   ## plant faults in ROOMS, one at a time, and count those that no test notices
 	$(BIN)/python tools/mutants.py $(ROOMS)
 
-SOAK_SECONDS ?= 3600
+SOAK_SECONDS ?= $(or $(SECONDS),3600)
 
-soak: $(VENV)/.installed-test   ## SOAK_SECONDS of posts, event streams and slow clients, with the memory looked at
+soak: $(VENV)/.installed-test   ## SECONDS (an hour) of posts, event streams and slow clients, with the memory looked at
 	CALLWRIGHT_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -s tests/chaos/test_soak.py
 
 bench-sipp: $(VENV)/.installed-test peers   ## the load engine against SIPp: CPU per call, alternating runs

@@ -52,6 +52,25 @@ def test_what_the_target_refused_stands_however_late_we_were() -> None:
     assert judge(refused, snapshot(), seconds=1, limited=["calls were placed late"]).verdict == "failed"
 
 
+@pytest.mark.parametrize(
+    ("codes", "limits", "blame"),
+    [
+        ({415: 3}, [], None),
+        ({488: 2, 415: 1}, ["failed>0"], None),
+        ({606: 3}, ["answered<10"], None),
+        ({415: 2, 503: 1}, [], "target"),
+        ({503: 3}, [], "target"),
+        ({415: 3}, ["failed>0", "pdd_max>50ms"], "target"),  # what was answered was late as well
+    ],
+)
+def test_refusals_of_what_we_offered_blame_nobody_as_in_a_single_call(
+    codes: dict[int, int], limits: list[str], blame: str | None
+) -> None:
+    refused = snapshot({"attempted": 10, "answered": 7, "status": 3}, codes, pdd=[100_000] * 7)
+    judgement = judge(refused, refused, fail_if=[parse_threshold(text) for text in limits])
+    assert (judgement.verdict, judgement.blame) == ("failed", blame)
+
+
 def test_many_limited_seconds_make_even_a_success_invalid() -> None:
     assert judge(GOOD, GOOD, seconds=20, limited=["late"] * 3).verdict == "invalid"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from callwright.load.statistics import LostProcess, Snapshot
 from callwright.outcome.decisive import decisive
+from callwright.outcome.judgement import ABOUT_OURS
 
 _COMPARISONS = {
     "<": operator.lt,
@@ -212,6 +213,14 @@ def _rank(threshold: Threshold) -> str:
 _OF_FAILURES = ("failed", "asr", "answered")
 
 
+def _refused_what_we_sent(numbers: Snapshot, fail_if: Sequence[Threshold]) -> bool:
+    """Whether all that failed are refusals that speak of our offer or our body, as 488 and 415 do: seen from
+    one end they prove nothing against the target."""
+    about_ours = {str(code) for code in ABOUT_OURS}
+    of_failures = all(t.metric in _OF_FAILURES for t in fail_if if t.holds(numbers))
+    return bool(numbers.failures) and of_failures and set(numbers.failures) <= about_ours
+
+
 def _classes(numbers: Snapshot) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in list(numbers.failures.items())[:5])
 
@@ -295,6 +304,8 @@ def judge(
     if violated:
         ours = set(total.failures) <= {"no_port"} and all(t.form == "implied" for t in fail_if)
         blame = "platform" if ours and total.failures else "target"
+        if _refused_what_we_sent(total, fail_if):
+            return Judgement("failed", None, "; ".join(violated), conditions)
         return Judgement("failed", blame, "; ".join(violated), conditions)
     unmeasured = [t.text for t in fail_if if t.holds(total) is None and t.form != "implied"]
     if unmeasured:
