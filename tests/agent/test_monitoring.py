@@ -350,6 +350,24 @@ async def test_the_way_is_traced_when_the_quality_changes_and_compared_with_the_
 
 
 @in_virtual_time
+async def test_a_change_in_dns_is_told_by_the_slot_that_found_it(tmp_path: Path) -> None:
+    world = World(tmp_path, Monitor(1, "dns", "example.com", 60, 20.5))
+    answers = ("A 192.0.2.1",)
+
+    async def look(monitor: Monitor, stop: asyncio.Event) -> ProbeResult:
+        return replace(GOOD, kind="dns", answers=answers)
+
+    world.result = look
+    await world.open()
+    await asyncio.sleep(150)
+    answers = ("A 192.0.2.9",)
+    await asyncio.sleep(120)
+    await world.close()
+    assert [one.figures.get("changed") for one in world.of(1)] == [None, False, True, False]
+    assert "gone: A 192.0.2.1" in world.of(1)[2].reason
+
+
+@in_virtual_time
 async def test_a_quality_that_flaps_does_not_make_an_agent_flood_the_routers(tmp_path: Path) -> None:
     world = World(tmp_path, replace_interval(PING, 10))
     world.seconds = 1.0

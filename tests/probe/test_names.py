@@ -3,7 +3,7 @@ from __future__ import annotations
 from callwright.net.clock import ManualClock
 from callwright.net.records import NoRecords
 from callwright.outcome.terms import Verdict
-from callwright.probe.names import fingerprint, look_up
+from callwright.probe.names import compared, expected, fingerprint, look_up
 from callwright.probe.result import ProbeResult, State
 
 
@@ -40,3 +40,16 @@ async def test_a_name_that_does_not_exist_failed_with_the_reason() -> None:
 
     found = await look_up("no.example.com", ManualClock(), lookup)
     assert (found.verdict, found.reason) == (Verdict.FAILED, "The name no.example.com does not exist.")
+
+
+async def test_a_change_of_records_is_told_and_is_no_failure() -> None:
+    found = compared(await asked("A 192.0.2.2", "A 192.0.2.3"), ("A 192.0.2.1", "A 192.0.2.2"))
+    assert (found.verdict, found.changed) == (Verdict.PASSED, True)
+    assert found.reason == "The records changed (new: A 192.0.2.3; gone: A 192.0.2.1)."
+    assert compared(await asked("A 192.0.2.2"), ("A 192.0.2.2",)).changed is False
+
+
+async def test_records_that_are_not_those_expected_fail() -> None:
+    found = await asked("A 192.0.2.2")
+    assert expected(found, found.fingerprint) is found
+    assert expected(found, "0" * 16).verdict is Verdict.FAILED

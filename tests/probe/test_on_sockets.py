@@ -161,6 +161,9 @@ async def test_options_over_tls_tell_the_last_day_of_the_certificate(tmp_path: P
     assert trusted.certificate is not None
     assert trusted.certificate.problem is None
     assert trusted.certificate.days_left == pytest.approx(1.0, abs=0.1)
+    if trusted.verdict is Verdict.PASSED:
+        assert trusted.valid_for(0.5) is trusted
+        assert trusted.valid_for(14).reason == "Its certificate ends in 1.0 days, sooner than 14."
     assert (stranger.verdict, stranger.failure, stranger.blame) == (Verdict.FAILED, "tls", Blame.TARGET)
     assert stranger.certificate is not None
     assert "unknown authority" in (stranger.certificate.problem or "")

@@ -192,11 +192,14 @@ class Monitoring:
         finally:
             stop = self._stops.pop(key)
             self._plan.finished(*key)
-        result = await self._with_path(monitor, result, stop)
+        result = await self._with_changes(monitor, result, stop)
         self._add(self._reading(key, at, result, self._why.pop(key, "")))
 
-    async def _with_path(self, monitor: Monitor, result: ProbeResult, stop: asyncio.Event) -> ProbeResult:
-        """With the way to the far end, where the quality is another than the time before."""
+    async def _with_changes(self, monitor: Monitor, result: ProbeResult, stop: asyncio.Event) -> ProbeResult:
+        """With what is another than the time before: the records of a name; the way to the far end, where the
+        quality is."""
+        if monitor.category == "dns":
+            return self._ways.named(monitor.monitor_id, result)
         seen = monitor.category in TRACED and result.address and not stop.is_set()
         if not seen or result.verdict is Verdict.INVALID or state_of(result) is State.MISSED:
             return result

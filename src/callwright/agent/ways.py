@@ -1,9 +1,10 @@
-"""When the way of a monitor is looked at: its quality changed, and nobody has looked lately."""
+"""What an agent remembers of each monitor, to tell a change: of its quality, its way, its records in DNS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callwright.probe.names import compared
 from callwright.probe.path import fingerprint
 from callwright.probe.result import Hop, PathTaken, ProbeResult, State
 from callwright.quality.bands import band
@@ -19,10 +20,11 @@ class _Known:
     quality: str = ""
     looked_at: float | None = None
     usual: str | None = None  # of the way while all was well
+    records: tuple[str, ...] | None = None  # of the name, the time before
 
 
 class Ways:
-    """What is known of each monitor's way. `now` is monotonic."""
+    """What is known of each monitor. `now` is monotonic."""
 
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
@@ -46,6 +48,14 @@ class Ways:
         if found is not None and result.state is State.DONE and known.usual is None:
             known.usual = found
         return PathTaken(found, changed, hops)
+
+    def named(self, monitor_id: int, result: ProbeResult) -> ProbeResult:
+        """A measurement of DNS, compared with the one before."""
+        known = self._known.setdefault(monitor_id, _Known())
+        found = result if known.records is None else compared(result, known.records)
+        if result.state is State.DONE:
+            known.records = result.answers
+        return found
 
     def keep(self, monitors: set[int]) -> None:
         """Others are forgotten."""

@@ -103,6 +103,10 @@ def sip(
     wait: WaitOption = 2.0,
     codec: CodecOption = "g711",
     min_mos: MinMosOption = None,
+    min_days: Annotated[
+        float | None,
+        typer.Option("--min-days", metavar="DAYS", help="Fail when the certificate ends sooner than this."),
+    ] = None,
     transport: flags.TransportOption = None,
     bind: flags.BindOption = None,
     ca: flags.CaOption = None,
@@ -123,9 +127,13 @@ def sip(
     config = flags.phone_config(
         transport=transport, bind=bind, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
     )
+
+    async def asked(prober: Prober) -> ProbeResult:
+        return (await prober.options(uri, shape, config.transport)).valid_for(min_days)
+
     return _measure(
         Uri.parse(uri).host,
-        lambda it: it.options(uri, shape, config.transport),
+        asked,
         (bind, config.tls),
         min_mos,
         (as_json, verbose),
@@ -196,15 +204,23 @@ def path(
 )
 def dns(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A SIP domain.")],
+    expect: Annotated[
+        str | None,
+        typer.Option("--expect", metavar="FINGERPRINT", help="Fail when the records have another one."),
+    ] = None,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
 ) -> int:
     """NAPTR, SRV and addresses of a SIP domain, how long they took, and a fingerprint that tells a change."""
     from callwright.net.clock import SystemClock
-    from callwright.probe.names import look_up
+    from callwright.probe.names import expected, look_up
 
     host = _host(name)
-    return _measure(host, lambda _: look_up(host, SystemClock()), (None, None), None, (as_json, verbose))
+
+    async def asked(_: Prober) -> ProbeResult:
+        return expected(await look_up(host, SystemClock()), expect)
+
+    return _measure(host, asked, (None, None), None, (as_json, verbose))
 
 
 @app.command(

@@ -41,3 +41,24 @@ async def look_up(name: str, clock: Clock, lookup: Lookup = sip_records) -> Prob
         answers=answers,
         fingerprint=fingerprint(answers),
     )
+
+
+def compared(result: ProbeResult, before: tuple[str, ...]) -> ProbeResult:
+    """The same, with whether the records are others than `before`, and which. It is still a pass: somebody
+    may have meant it."""
+    if result.state is not State.DONE:
+        return result
+    new, gone = sorted(set(result.answers) - set(before)), sorted(set(before) - set(result.answers))
+    if not new and not gone:
+        return replace(result, changed=False)
+    said = [f"new: {', '.join(new)}"] if new else []
+    said += [f"gone: {', '.join(gone)}"] if gone else []
+    return replace(result, changed=True, reason=f"The records changed ({'; '.join(said)}).")
+
+
+def expected(result: ProbeResult, wanted: str | None) -> ProbeResult:
+    """The same, failed where the records have another fingerprint than `wanted`."""
+    if wanted is None or result.verdict is not Verdict.PASSED or result.fingerprint == wanted:
+        return result
+    reason = f"The records changed: their fingerprint is {result.fingerprint}, not {wanted}."
+    return replace(result, verdict=Verdict.FAILED, blame=Blame.TARGET, reason=reason, changed=True)

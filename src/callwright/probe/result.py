@@ -122,6 +122,7 @@ class ProbeResult(AsJson):
     certificate: CertificateResult | None = None
     answers: tuple[str, ...] = ()
     fingerprint: str | None = None
+    changed: bool | None = None
     hops: tuple[Hop, ...] = ()
     path: PathTaken | None = None
     failure: str | None = None
@@ -134,6 +135,14 @@ class ProbeResult(AsJson):
     def canceled(self, reason: str) -> ProbeResult:
         """The same, ended by somebody before it was whole; `reason` is a sentence."""
         return replace(self, verdict=Verdict.CANCELED, blame=None, reason=f"{reason} {self.reason}")
+
+    def valid_for(self, days: float | None) -> ProbeResult:
+        """The same, failed where the certificate that was shown ends sooner."""
+        left = self.certificate.days_left if self.certificate is not None else None
+        if days is None or self.verdict is not Verdict.PASSED or left is None or left >= days:
+            return self
+        reason = f"Its certificate ends in {decisive(left, days)} days, sooner than {days:g}."
+        return replace(self, verdict=Verdict.FAILED, blame=Blame.TARGET, reason=reason)
 
     def at_least(self, mos: float | None) -> ProbeResult:
         """The same, failed where its MOS is below `mos`."""
