@@ -18,6 +18,7 @@ from callwright.sip.dialog import contact_of
 from callwright.sip.digest import Credentials
 from callwright.sip.message import Request
 from callwright.sip.multipart import described
+from callwright.sip.session_timer import NO_WISH
 
 
 class IncomingCall(PhoneCall):
@@ -42,7 +43,8 @@ class IncomingCall(PhoneCall):
         self.sip = sip
         self.facts.started = now
         sip.user_data = self
-        sip.session.wish = plan.session
+        if plan.session is not NO_WISH:
+            sip.session.wish = plan.session
         self._request = request
         self._agreed: Negotiated | None = None
         self._reliably = False  # provisionals, with PRACK

@@ -111,12 +111,30 @@ class Call:
         self.digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
         self.modification = Modification(self)
         self.closing = Closing(self)
-        self.session = SessionTimer(self, agent.session_wish)
+        self._session: SessionTimer | None = None  # made when it is needed: most calls have none
         self.described = b""
         self._hop_override: PermittedHop | None = None
         self._hop_override_of: Dialog | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
         agent.calls[(self.call_id, local_tag)] = self
+
+    @property
+    def session(self) -> SessionTimer:
+        """Its timer (RFC 4028)."""
+        if self._session is None:
+            self._session = SessionTimer(self, self.agent.session_wish)
+        return self._session
+
+    def session_answer(self, request: Request, now: float) -> HeaderPairs:
+        """What a 2xx of ours says of the session timer; it begins anew."""
+        if self._session is None and "session-expires" not in request.headers.by_key:
+            return ()
+        return self.session.answer(request, now)
+
+    def session_answered(self, response: Response, now: float) -> None:
+        """A 2xx of theirs to INVITE or UPDATE."""
+        if self._session is not None or "session-expires" in response.headers.by_key:
+            self.session.answered(response, now)
 
     def __repr__(self) -> str:
         return f"<{self.direction} call {self.id} {self.state}>"
@@ -355,7 +373,8 @@ class Call:
             return
         dialog.remote_cseq = number
         method = request.method
-        brief = self.session.too_brief(request) if method in _TARGET_REFRESH else None
+        timed = method in _TARGET_REFRESH and "session-expires" in request.headers.by_key
+        brief = self.session.too_brief(request) if timed else None
         if brief is not None:
             self.agent.reply(transaction, 422, now, headers=brief)
         elif method == "BYE":
@@ -366,7 +385,7 @@ class Call:
             self.modification.receive(transaction, now)
         elif method == "UPDATE":
             self.refresh_target(request, dialog.remote_tag)
-            fields = self.session.answer(request, now) if self.established else ()
+            fields = self.session_answer(request, now) if self.established else ()
             self.agent.reply(transaction, 200, now, contact=self.contact, headers=fields)
             self.agent.emit(RequestAnswered(now, request, self))
         elif method == "OPTIONS" and self.agent.config.answer_options:
@@ -473,7 +492,7 @@ class Call:
     ) -> tuple[ClientRequest, str]:
         """A request in a dialog, with the branch to start it with."""
         branch = self.agent.branch()
-        if method in _TARGET_REFRESH and self.established:
+        if self._session is not None and method in _TARGET_REFRESH and self.established:
             headers = (*self.session.asked(method), *headers)
         request, hop = self._compose(dialog, method, dialog.next_cseq(), branch, body, content_type, headers)
         handle = ClientRequest(
@@ -528,7 +547,8 @@ class Call:
         """Our BYE leaves: nothing else is waited for."""
         self.state = CallState.ENDING
         self.unguard()
-        self.session.stop()
+        if self._session is not None:
+            self._session.stop()
         self.modification.give_up(now)
 
     def end(
@@ -550,7 +570,8 @@ class Call:
         self.state = CallState.ENDED
         self.timeline.ended_at = event.at
         self.unguard()
-        self.session.stop()
+        if self._session is not None:
+            self._session.stop()
         self.modification.give_up(event.at)
         self.agent.calls.pop((self.call_id, self.local_tag), None)
         self.agent.changes(self)

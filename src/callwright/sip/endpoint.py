@@ -167,7 +167,8 @@ class Endpoint:
             supported=None if supported is None else ", ".join(supported),
         )
         call = OutboundCall(agent, request, hop, tag, credentials, now)
-        call.session.wish = session
+        if session is not NO_WISH:
+            call.session.wish = session
         call.start(branch, now)
         return call
 

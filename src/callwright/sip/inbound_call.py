@@ -34,7 +34,7 @@ class InboundCall(Call):
         self.dialog = Dialog.of_request(request, local_tag, transaction.flow)
         self.state = CallState.PROCEEDING
         self.timeline.trying_at = now
-        self.provisionals = Provisionals(self)
+        self._provisionals: Provisionals | None = None  # reliable ones
         self._success: Success | None = None
         self._hangup_headers: HeaderPairs | None = None
         self._contact = ""
@@ -79,7 +79,7 @@ class InboundCall(Call):
     @property
     def offer_is_open(self) -> bool:
         """Our offer stands in a reliable provisional that no PRACK has answered."""
-        return self.provisionals.offered
+        return self._provisionals is not None and self._provisionals.offered
 
     @property
     def waits_for_user(self) -> bool:
@@ -104,7 +104,9 @@ class InboundCall(Call):
             raise ValueError(f"{status} is no provisional response that rings")
         if self.state not in _UNANSWERED:
             return False
-        if self.provisionals.asked if reliable is None else reliable:
+        if self.request.headers.has_option("require", "100rel") if reliable is None else reliable:
+            if self._provisionals is None:
+                self._provisionals = Provisionals(self)
             given = tuple(headers)
             refuse_line_ends(given)
 
@@ -114,7 +116,7 @@ class InboundCall(Call):
             def build(fields: tuple[tuple[str, str], ...]) -> Response:
                 return self._response(status, reason, (*fields, *given), body, content_type)
 
-            self.provisionals.send(build, now)
+            self._provisionals.send(build, now)
         else:
             self._reply(status, now, reason, headers, body, content_type)
         self.state = CallState.EARLY
@@ -129,22 +131,26 @@ class InboundCall(Call):
         self, body: bytes = b"", *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
     ) -> bool:
         """Send 200; see Call.answer."""
-        if self.state not in _UNANSWERED or self.provisionals.waits:
+        provisionals = self._provisionals
+        if self.state not in _UNANSWERED or (provisionals is not None and provisionals.waits):
             return False
+        if provisionals is None:
+            self._answer(body, content_type, headers, now)
+            return True
         given = tuple(headers)
 
         def send(at: float) -> None:
             self._answer(body, content_type, given, at)
 
-        if not self.provisionals.defer(send):
+        if not provisionals.defer(send):
             send(now)
         return True
 
     def _answer(self, body: bytes, content_type: str, headers: HeaderPairs, now: float) -> None:
-        self.provisionals.stop()
+        self._repeat_no_more()
         if body:
             self.described = body
-        headers = (*self.session.answer(self.request, now), *headers)
+        headers = (*self.session_answer(self.request, now), *headers)
         self._reply(200, now, None, headers, body, content_type)
         self.agree(True)
         self.state = CallState.ANSWERED
@@ -212,7 +218,10 @@ class InboundCall(Call):
 
     def receive_prack(self, transaction: ServerTransaction, now: float) -> None:
         """To a reliable provisional of ours."""
-        self.provisionals.receive(transaction, now)
+        if self._provisionals is None:
+            super().receive_prack(transaction, now)
+        else:
+            self._provisionals.receive(transaction, now)
 
     def receive_ack(self, ack: Request, now: float) -> bool:
         """The ACK to our 200, once or repeated, or to that of a re-INVITE."""
@@ -261,6 +270,10 @@ class InboundCall(Call):
 
     # -- inside
 
+    def _repeat_no_more(self) -> None:
+        if self._provisionals is not None:
+            self._provisionals.stop()
+
     def _response(
         self, status: int, reason: str | None, headers: HeaderPairs, body: bytes, content_type: str
     ) -> Response:
@@ -298,7 +311,7 @@ class InboundCall(Call):
     def _withdrawn(self, request: Request, now: float) -> None:
         if self.state in _UNANSWERED:
             self.timeline.final_status = 487
-            self.provisionals.stop()
+            self._repeat_no_more()
             self.agent.reply(self.transaction, 487, now)
             self.finish(CallCanceled(now, self, Side.REMOTE, request, None))
 
@@ -310,7 +323,7 @@ class InboundCall(Call):
     def _unattended(self, now: float) -> None:
         if self.state in _UNANSWERED:
             self.timeline.final_status = 480
-            self.provisionals.stop()
+            self._repeat_no_more()
             self.agent.reply(self.transaction, 480, now)
             reason = "nobody answered within the limit"
             self.finish(CallFailed(now, self, 480, reason, FailureCause.TIMED_OUT, None))
@@ -323,7 +336,8 @@ class InboundCall(Call):
         self.state = CallState.ENDED
         self.timeline.ended_at = now
         self.unguard()
-        self.provisionals.stop()
-        self.session.stop()
+        self._repeat_no_more()
+        if self._session is not None:
+            self._session.stop()
         self.agent.changes(self)
         self.agent.calls.pop((self.call_id, self.local_tag), None)

@@ -115,7 +115,7 @@ class Modification:
         self._ours = None
         if status < 300:
             if handle.method != "PRACK":
-                call.session.answered(response, now)
+                call.session_answered(response, now)
                 call.refresh_target(response, to_tag(response.headers) or "")
             if handle.method == "INVITE" and handle.request.body:
                 self._send_ack(handle, b"", "", None)
@@ -181,7 +181,7 @@ class Modification:
         self._stop_overdue()
         prack = transaction.method == "PRACK"
         if not prack and call.established:
-            headers = (*call.session.answer(transaction.request, now), *headers)
+            headers = (*call.session_answer(transaction.request, now), *headers)
         if body:
             call.described = body
         if not prack:

@@ -52,8 +52,7 @@ class OutboundCall(Call):
         self.described = request.body
         self._cancel_sent = False
         self._cancel_headers: HeaderPairs = ()
-        self._pracks = Pracks(self)
-        self.pracks_itself = False  # the user says each PRACK
+        self._pracks: Pracks | None = None
         self._invite = ClientRequest(agent, request, hop, self, digest=self.digest, count=self.timeline)
 
     def start(self, branch: str, now: float) -> None:
@@ -111,7 +110,7 @@ class OutboundCall(Call):
             return False
         if body:
             self.described = body
-        return self._pracks.acknowledge(dialog, body, content_type, headers, now)
+        return self._pracks is not None and self._pracks.acknowledge(dialog, body, content_type, headers, now)
 
     def update(
         self, body: bytes = b"", *, now: float, content_type: str = SDP, headers: HeaderPairs = ()
@@ -125,7 +124,7 @@ class OutboundCall(Call):
                 reason = "the call had no place for our UPDATE any more"
                 self.agent.emit(OfferFailed(at, self, None, reason, FailureCause.CANCELED, None, None))
 
-        if self._pracks.pending:
+        if self._pracks is not None and self._pracks.pending:
             return self._pracks.defer(later)
         return super().update(body, now=now, content_type=content_type, headers=given)
 
@@ -184,7 +183,7 @@ class OutboundCall(Call):
         self._provisionals += 1
         reliable = owed = False
         dialog = self.early_dialogs.get(tag)
-        if number is not None and dialog is not None and self.waits_for_final:
+        if self._pracks is not None and number is not None and dialog is not None and self.waits_for_final:
             reliable, owed = True, self._pracks.take(dialog, response, number, now)
         if self._provisionals <= limits.provisionals or owed:
             timeline.provisionals.append((now, status))
@@ -194,6 +193,8 @@ class OutboundCall(Call):
         """Whether a reliable provisional comes in its turn, in a dialog that we keep."""
         self._early_dialog(response)
         dialog = self.early_dialogs.get(to_tag(response.headers) or "")
+        if self._pracks is None:
+            self._pracks = Pracks(self)
         return dialog is not None and self._pracks.is_news(dialog, number)
 
     def request_repeated(self, handle: ClientRequest, now: float) -> None:
@@ -202,14 +203,12 @@ class OutboundCall(Call):
         self.agent.changes(self)
         self.state = CallState.CALLING
         self.timeline.authorized_at = now
-        self.early_dialogs.clear()
-        self._pracks.restart()
+        self._start_anew()
 
     def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
         """A final response, or a 2xx more; a 422 is asked again for as much as it wants (RFC 4028 7.4)."""
         if response.status == 422 and self.waits_for_final and self.session.raised(response):
-            self.early_dialogs.clear()
-            self._pracks.restart()
+            self._start_anew()
             self.state = CallState.CALLING
             handle.repeat(self.session.asked(), now)
             self.request = handle.request
@@ -229,6 +228,12 @@ class OutboundCall(Call):
             self.finish(CallFailed(now, self, None, reason, cause, None))
 
     # -- inside
+
+    def _start_anew(self) -> None:
+        """The INVITE is sent once more."""
+        self.early_dialogs.clear()
+        if self._pracks is not None:
+            self._pracks.restart()
 
     def _answered(self, response: Response, now: float) -> None:
         tag = to_tag(response.headers) or ""
@@ -260,7 +265,7 @@ class OutboundCall(Call):
             self.end(now, Side.LOCAL, EndCause.ABANDONED, reason, response=response)
             return
         self.state = CallState.ANSWERED
-        self.session.answered(response, now)
+        self.session_answered(response, now)
         limit = self.agent.config.timers.transaction_timeout
         self.guard(limit, self._never_acknowledged, now)
         self.agent.emit(CallAnswered(now, self, response))

@@ -39,13 +39,13 @@ class Pracks:
         return True
 
     def take(self, dialog: Dialog, response: Response, number: int, now: float) -> bool:
-        """Acknowledge it; True: the user is to do so, since it has an offer or they asked for it."""
+        """Acknowledge it; True: the user is to do so, since it has an offer."""
         call = self._call
         rack = RAck(number, CSeq(call.request.headers.cseq.number, "INVITE"))
         offers = bool(response.body) and not call.request.body and not dialog.agreed
         if response.body and call.request.body:
             dialog.agreed = True
-        if offers or call.pracks_itself:
+        if offers:
             self._owed[dialog.remote_tag] = rack
             return True
         self._send(dialog, rack, b"", "", (), now)

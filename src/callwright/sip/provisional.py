@@ -47,11 +47,6 @@ class Provisionals:
         self._deadline: Alarm | None = None
 
     @property
-    def asked(self) -> bool:
-        """The caller requires reliable provisionals."""
-        return self._call.request.headers.has_option("require", "100rel")
-
-    @property
     def offered(self) -> bool:
         """Our offer in one of them is unanswered."""
         return self._offered

@@ -52,6 +52,8 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
         refuse("prack", "the load engine neither sends nor acknowledges reliable provisionals.", ("offered",))
     if values["early_update"] is not None:
         refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
+    if values["detect_tones"]:
+        refuse("detect_tones", "the load engine listens for no digits. Leave it out.", ("no",))
     for name in ("session_expires", "refresher", "refresh_by"):
         if values[name]:
             refuse(name, "the load engine keeps no session timer. Leave it out.")
