@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from callwright.pbx.accounts import Forwarding
 from callwright.pbx.messages import Mailboxes, VoiceMessage
 from callwright.pbx.plan import MessageCenter, PbxPlan
 from callwright.sip.client_request import ClientRequest
@@ -163,3 +164,22 @@ def test_owner_of_a_mailbox_is_told_of_messages_with_and_without_a_subscription(
         assert "Messages-Waiting: yes\r\n" in sent.text
         assert "Message-Account: sip:1002@pbx.test\r\n" in sent.text
         assert "Voice-Message: 1/0 (0/0)\r\n" in sent.text
+
+
+def test_line_that_a_call_is_forwarded_to_is_seen_to_ring_too() -> None:
+    forwards = Forwarding(no_answer="1003", after=5)
+    plan = PbxPlan((account("1001"), account("1002", forwarding=forwards), account("1003")))
+    exchange = Exchange(plan=plan)
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    carol, watching = exchange.registered("1003"), watcher(exchange, "1001")
+    subscribe(watching, "1003", "dialog")
+    alice.call("1002")
+    exchange.pass_time(0)
+    bob.one(CallReceived).call.ring(now=exchange.clock.now)
+    exchange.pass_time(5.1)
+    carol.one(CallReceived).call.ring(now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert states(watching)[-1] == "early"
+    carol.one(CallReceived).call.reject(486, now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert states(watching)[-1] == ""

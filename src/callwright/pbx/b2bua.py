@@ -184,6 +184,7 @@ class B2bua:
         self._events: list[PbxEvent] = []
         self._serial = 0
         self._now = 0.0  # of what is being done
+        self._stirred = False  # something that is watched may be another than before
         self._expiry: float | None = None
 
     # -- what a driver does
@@ -341,6 +342,11 @@ class B2bua:
     def tell(self, event: CallEvent) -> None:
         """Something became of a call."""
         self._events.append(event)
+        self._stirred = True
+
+    def stir(self) -> None:
+        """Another phone rings, or rings no more."""
+        self._stirred = True
 
     def _tell(self, event: PbxEvent) -> None:
         self._events.append(event)
@@ -348,6 +354,7 @@ class B2bua:
     def joined(self, session: Bridge | Booth | Clicked) -> None:
         """A call lives from now on, or goes on in this session."""
         self._bridges[session] = None
+        self._stirred = True
 
     def moved_on(self, session: Bridge | Booth | Clicked) -> None:
         """The call goes on in another session."""
@@ -437,6 +444,7 @@ class B2bua:
     def mailbox_changed(self, user: str, now: float) -> None:
         """The messages of an account are others than before."""
         mailboxes = self._placing.reception.mailboxes
+        self._stirred = True
         if mailboxes is not None:
             new, old = mailboxes.count(user)
             self._events.append(MailboxChanged(now, user, new, old))
@@ -450,6 +458,7 @@ class B2bua:
     def concluded(self, session: Bridge | Booth | Clicked, now: float) -> None:
         """Take it off the live ones."""
         self._bridges.pop(session, None)
+        self._stirred = True
         self._finished.append(session.record)
         self._events.append(CallFinished(now, session.record))
 
@@ -465,7 +474,8 @@ class B2bua:
         while happened := self.endpoint.events():
             for event in happened:
                 self._on_event(event)
-        if self._watchers:
+        if self._stirred:
+            self._stirred = False
             self._watchers.look(self._now)
 
     def _on_event(self, event: sip.Event) -> None:

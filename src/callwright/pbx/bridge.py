@@ -128,6 +128,10 @@ class BridgeHost(Protocol):
         """Our address for media towards the other end of `hop`."""
         ...
 
+    def stir(self) -> None:
+        """Another phone rings, or rings no more."""
+        ...
+
     def expect(self, handle: ClientRequest, errand: Errand) -> None:
         """Have `errand` told what becomes of `handle`."""
         ...
@@ -212,6 +216,7 @@ class Bridge:
         """Ring further contacts; what became of those before is no longer told to the caller."""
         self._finals.clear()
         self.rang = False
+        self._host.stir()
         self._attempts += attempts
         self._ring_next(now)
 
@@ -453,7 +458,9 @@ class Bridge:
         if event.status == 100 or leg.canceled or self._callee is not None or self.over:
             return
         now, response = event.at, event.response
-        self.rang = True
+        if not self.rang:
+            self.rang = True
+            self._host.stir()
         if response.headers.has_option("allow", "update"):
             self._updatable.add(leg.call)
         if response.body:
@@ -682,6 +689,7 @@ class Bridge:
         """Nobody was reached, and somebody else takes the caller."""
         self._end()
         self._path.close()
+        self._host.stir()
         self._host.moved_on(self)
 
     def refuse(self, final: Final, now: float) -> None:

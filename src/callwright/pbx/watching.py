@@ -75,9 +75,15 @@ class Watchers:
 
     def look(self, now: float) -> None:
         """Tell everybody for whom something has changed."""
+        states: dict[tuple[str, str], object] = {}
         for subscription in list(self._subscriptions):
             watch = subscription.user_data
-            if isinstance(watch, _Watch) and self._state(watch) != watch.told:
+            if not isinstance(watch, _Watch):
+                continue
+            key = watch.package, watch.number
+            if key not in states:
+                states[key] = self._state(watch)
+            if states[key] != watch.told:
                 self.tell(subscription, now)
 
     def tell(self, subscription: Subscription, now: float) -> None:
