@@ -59,7 +59,7 @@ def judge_placed(run: Run, sites: Sequence[Site], *, begun: int, limit: int | No
     that have a part of it; ``begun``: how many have one."""
     wish = msgspec.structs.replace(run.placement, count=max(1, run.placement.count - begun))
     choice = choose(wish, sites)
-    if choice.servers and limit is not None and held >= limit:
+    if choice.servers and limit is not None and held + wish.count > limit:
         return Awaited(Reason.PROJECT, run.pool, limit=limit)
     return Awaited(Reason.SERVERS, run.pool, wish=wish, choice=choice)
 

@@ -180,7 +180,7 @@ class _Reader(Fields):
             block = Block(((Text(cls.main, node.mark), node),), node.mark)
         elif node is not None:
             names = tuple(spec.name for spec in parameters_of(cls))
-            message = f"{name} is a block of {', '.join(names)}."
+            message = f"{name} is a block of keys. Write {name}: {{{names[0]}: …}}."
             self.wrong(message, node.mark, name, name, None, names)
         entries = self.merged(name, {}, block)
         return cls(**self.read_fields(parameters_of(cls), entries, name, f"the block {name}", at))
