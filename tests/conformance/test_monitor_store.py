@@ -65,6 +65,7 @@ def a_test(endpoint: Endpoint, server_id: int) -> VoipTest:
         slot=None,
         state="",
         reason="",
+        verdict="",
         figures={},
     )
 

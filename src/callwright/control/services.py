@@ -13,6 +13,8 @@ from typing import Self
 from callwright.control.accounts.keys import Keys
 from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
+from callwright.control.alerts.evaluation import Evaluation
+from callwright.control.alerts.service import Alerts
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.service import Cdrs
@@ -103,6 +105,8 @@ class Services:
     servers: Servers
     sites: Sites
     monitors: Monitors
+    alerts: Alerts
+    evaluation: Evaluation
     lines: Lines
     cdrs: Cdrs
     clock: Clock
@@ -173,6 +177,7 @@ class Services:
             targets,
             audit=audit,
             clock=clock,
+            alert_ids=stores.alerts.ids_of,
             embedded=runs.settings.embedded,
         )
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
@@ -193,6 +198,8 @@ class Services:
             servers,
             sites,
             monitors,
+            Alerts(stores.alerts, monitors, projects, audit=audit, clock=clock),
+            Evaluation(stores.alerts, stores.monitors, clock=clock),
             Lines(
                 stores.lines,
                 accounts,

@@ -233,6 +233,7 @@ class Platform:
             certificates=services.certificates,
             servers=services.servers,
             measurements=services.monitors.measurements,
+            evaluation=services.evaluation,
             clock=services.clock,
         )
 

@@ -15,10 +15,12 @@ import msgspec
 
 from callwright.control.agents.model import AgentState
 from callwright.control.agents.service import Agents
+from callwright.control.alerts.evaluation import Evaluation
 from callwright.control.certificates.service import Certificates
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
 from callwright.control.keeping.agents import AgentKeeper, BrokerAccounts
+from callwright.control.keeping.alerts import watch_alerts
 from callwright.control.keeping.carrying import Act, Carrying
 from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.leases import Leases
@@ -72,6 +74,7 @@ class Keeper:
         certificates: Certificates | None = None,
         servers: Servers | None = None,
         measurements: Measurements | None = None,
+        evaluation: Evaluation | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
@@ -111,6 +114,7 @@ class Keeper:
             restart=accounts.restart if accounts is not None else None,
             now=self._clock.now,
         )
+        self._evaluation = evaluation
         self._changed: set[int] = set()
         self._look = asyncio.Event()
         self._sweep = True
@@ -145,6 +149,8 @@ class Keeper:
         if self._monitors is not None:
             await self._monitors.subscribe()
             carrying.spawn(self._monitors.keep())
+        if self._evaluation is not None:
+            carrying.spawn(watch_alerts(self._evaluation))
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         carrying.spawn(self._keep())

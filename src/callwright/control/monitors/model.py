@@ -57,7 +57,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class VoipTest(msgspec.Struct, frozen=True, kw_only=True):
     """One server testing one endpoint. ``server_id``: the number of the server. ``mos`` is the newest one,
-    measured at ``updated_at``; ``state``, ``reason`` and ``figures`` are of the newest slot, ``slot``."""
+    measured at ``updated_at``; ``state``, ``reason``, ``verdict`` and ``figures`` are of the newest slot,
+    ``slot``."""
 
     id: int
     endpoint_id: int
@@ -72,6 +73,7 @@ class VoipTest(msgspec.Struct, frozen=True, kw_only=True):
     slot: int | None
     state: str
     reason: str
+    verdict: str
     figures: Mapping[str, Any]
 
 

@@ -71,6 +71,7 @@ def first(endpoint_id: int, server_id: int, now: float) -> VoipTest:
         slot=None,
         state="",
         reason="",
+        verdict="",
         figures={},
     )
 

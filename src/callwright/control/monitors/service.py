@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,7 +61,8 @@ _PURPOSE = {
 
 
 class Monitors:
-    """``embedded``: one person's installation, where what is near is permitted, as for runs."""
+    """``alert_ids``: those of a project that may be raised. ``embedded``: one person's installation, where
+    what is near is permitted, as for runs."""
 
     def __init__(
         self,
@@ -74,8 +75,10 @@ class Monitors:
         *,
         audit: Audit,
         clock: Clock,
+        alert_ids: Callable[[int], Awaitable[Collection[int]]],
         embedded: bool = True,
     ) -> None:
+        self._alert_ids = alert_ids
         self._store, self._projects, self._servers, self._agents = store, projects, servers, agents
         self._credentials, self._targets = credentials, targets
         self._audit, self._clock, self._embedded = audit, clock, embedded
@@ -336,8 +339,10 @@ class Monitors:
                 "alert_threshold",
                 f"alert_threshold is a MOS from {_LOWEST_MOS:g} to {_HIGHEST_MOS:g}, not {threshold:g}.",
             )
+        known = await self._alert_ids(endpoint.project_id) if endpoint.alert_ids else ()
         for alert_id in endpoint.alert_ids:
-            raise wrong("alert_ids", f"There is no alert {alert_id}.")
+            if alert_id not in known:
+                raise wrong("alert_ids", f"There is no alert {alert_id} in this project.")
 
     async def _check_credentials(self, endpoint: Endpoint) -> None:
         name = endpoint.credentials

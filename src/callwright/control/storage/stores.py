@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from callwright.control.accounts.store import AccountStore
 from callwright.control.agents.store import AgentStore
+from callwright.control.alerts.store import AlertStore
 from callwright.control.audit.store import AuditStore
 from callwright.control.cdrs.store import CdrStore
 from callwright.control.certificates.store import CertificateStore
@@ -44,6 +45,7 @@ class Stores:
     lines: LineStore
     monitors: MonitorStore
     cdrs: CdrStore
+    alerts: AlertStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -70,6 +72,7 @@ async def open_stores(location: Location, *, migrate: bool = False, connections:
 def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.accounts import SqlAccountStore
     from callwright.control.storage.sql.agents import SqlAgentStore
+    from callwright.control.storage.sql.alerts import SqlAlerts
     from callwright.control.storage.sql.audit import SqlAuditStore
     from callwright.control.storage.sql.cdrs import SqlCdrs
     from callwright.control.storage.sql.certificates import SqlCertificates
@@ -99,6 +102,7 @@ def on_database(database: Database) -> Stores:
         SqlLines(database),
         SqlMonitors(database),
         SqlCdrs(database),
+        SqlAlerts(database),
     )
 
 

@@ -11,6 +11,9 @@ from callwright.control.api.problems import invalid
 
 MaybeStatus = Annotated[str | None, QueryParameter(max_length=100, description="active or cancelled.")]
 
+#: `state` alone is a word that Litestar keeps for itself.
+MaybeState = Annotated[str | None, QueryParameter(name="state", max_length=100)]
+
 
 class Status(StrEnum):
     """Whether a record was deleted, or "cancelled" as this chapter has it."""

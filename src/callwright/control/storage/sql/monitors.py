@@ -77,6 +77,7 @@ voip_tests = Table(
     Column("slot", Number, nullable=True),
     text_column("state"),
     text_column("reason"),
+    text_column("verdict"),
     text_column("figures", default="{}"),
     UniqueConstraint("endpoint_id", "server_id"),
 )
@@ -177,7 +178,7 @@ _newer = or_(voip_tests.c.slot.is_(None), voip_tests.c.slot < param("slot"))
 _LATEST = Statement(
     update(voip_tests)
     .where(voip_tests.c.id == param("voip_test_id"), _newer)
-    .values({name: param(name) for name in ("slot", "state", "reason", "figures")})
+    .values({name: param(name) for name in ("slot", "state", "reason", "verdict", "figures")})
 )
 _LATEST_MOS = Statement(
     update(voip_tests)

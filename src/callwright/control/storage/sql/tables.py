@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callwright.control.storage.sql import (  # noqa: F401
     agents,
+    alerts,
     audit,
     cdrs,
     certificates,

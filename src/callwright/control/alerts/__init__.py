@@ -1,0 +1,1 @@
+"""Alerts: rules, the incidents that come of them, and what is to be told."""

@@ -1,0 +1,194 @@
+"""Readings to incidents: a round looks at what came in since the last one. All that it remembers is in the
+database, so a round may be cut off anywhere, and the next one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from callwright.alerting.cause import Cause, CauseKind, explain
+from callwright.alerting.condition import NO_DATA
+from callwright.alerting.watch import Event, EventKind, Reading, Watch, hear, judge
+from callwright.control.alerts.model import Alert, Child, Entry, Incident
+from callwright.control.alerts.service import muted, rule_of
+from callwright.control.alerts.store import AlertStore
+from callwright.control.monitors.model import Endpoint, VoipTest
+from callwright.control.monitors.store import MonitorStore
+from callwright.net.clock import Clock
+
+__all__ = ["Evaluation"]
+
+_STALE = 3  # intervals after which a reading says nothing of now
+
+
+class Evaluation:
+    def __init__(self, store: AlertStore, monitors: MonitorStore, *, clock: Clock) -> None:
+        self._store, self._monitors, self._clock = store, monitors, clock
+
+    async def once(self) -> list[tuple[Incident, Event]]:
+        """What came of it, for who wants to tell."""
+        now = self._clock.wall()
+        alerts = {one.id: one for one in await self._store.alerts(None) if one.deleted_at is None}
+        watches = await self._store.watches()
+        if not alerts and not watches:
+            return []
+        endpoints = {one.id: one for one in await self._monitors.endpoints(None) if one.deleted_at is None}
+        tests: dict[int, list[VoipTest]] = {}
+        for test in await self._monitors.voip_tests():
+            if test.deleted_at is None and test.endpoint_id in endpoints:
+                tests.setdefault(test.endpoint_id, []).append(test)
+        told: list[tuple[Incident, Event]] = []
+        wanted = set()
+        for endpoint in endpoints.values():
+            for alert_id in endpoint.alert_ids:
+                alert = alerts.get(alert_id)
+                if alert is None:
+                    continue
+                wanted.add((alert_id, endpoint.id))
+                watch = watches.get((alert_id, endpoint.id))
+                told += await self._look(alert, endpoint, endpoints, tests, watch, now)
+        for alert_id, endpoint_id in watches.keys() - wanted:
+            await self._set_aside(alert_id, endpoint_id, now)
+        return told
+
+    async def _look(
+        self,
+        alert: Alert,
+        endpoint: Endpoint,
+        endpoints: Mapping[int, Endpoint],
+        tests: Mapping[int, Sequence[VoipTest]],
+        known: Watch | None,
+        now: float,
+    ) -> list[tuple[Incident, Event]]:
+        rule, here = rule_of(alert, endpoint), tests.get(endpoint.id, ())
+        watch = known or Watch(now)
+        for test in here:
+            track = watch.tracks.get(test.server_id)
+            after = watch.began - 1 if track is None else track.at
+            if test.slot is None or test.slot <= after:
+                continue
+            for row in await self._monitors.readings(test.id, after + 1, test.slot + 1):
+                reading = Reading(test.server_id, row.slot, str(row.state), row.verdict, row.figures)
+                watch = hear(watch, rule, reading)
+        servers = [test.server_id for test in here]
+        watch, events = judge(watch, rule, servers, now, muted=muted(alert, now))
+        if watch == known:
+            return []
+        told = []
+        async with self._store.transaction():
+            await self._store.put_watch(alert.id, endpoint.id, watch)
+            for event in events:
+                incident = await self._tell(alert, endpoint, endpoints, tests, event)
+                if incident is not None:
+                    told.append((incident, event))
+        return told
+
+    async def _tell(
+        self,
+        alert: Alert,
+        endpoint: Endpoint,
+        endpoints: Mapping[int, Endpoint],
+        tests: Mapping[int, Sequence[VoipTest]],
+        event: Event,
+    ) -> Incident | None:
+        """The incident that the event belongs to; None where nobody needs to hear of it."""
+        entry = Entry(event.at, str(event.kind), alert.id, endpoint.id, event.servers)
+        if event.kind is EventKind.FIRED:
+            cause = _cause(alert, endpoint, endpoints, tests, event)
+            for one in await self._store.incidents([endpoint.project_id], open_only=True):
+                if one.cause == cause:
+                    return await self._write(one, entry, began=Child(alert.id, endpoint.id, event.at))
+            return await self._store.add_incident(
+                Incident(
+                    id=0,
+                    project_id=endpoint.project_id,
+                    cause=cause,
+                    started_at=event.at,
+                    ended_at=None,
+                    acknowledged_at=None,
+                    acknowledged_by="",
+                    children=(Child(alert.id, endpoint.id, event.at),),
+                    story=(entry,),
+                )
+            )
+        incident = await self._of(alert.id, endpoint.id)
+        if incident is None:
+            return None
+        if event.kind is EventKind.REMINDED:
+            return None if incident.acknowledged_at is not None else await self._write(incident, entry)
+        return await self._write(incident, entry, ended=(alert.id, endpoint.id))
+
+    async def _of(self, alert_id: int, endpoint_id: int) -> Incident | None:
+        for one in await self._store.incidents(None, open_only=True):
+            for child in one.children:
+                if (child.alert_id, child.endpoint_id, child.ended_at) == (alert_id, endpoint_id, None):
+                    return one
+        return None
+
+    async def _write(
+        self,
+        incident: Incident,
+        entry: Entry,
+        *,
+        began: Child | None = None,
+        ended: tuple[int, int] | None = None,
+    ) -> Incident:
+        children = [
+            msgspec.structs.replace(child, ended_at=entry.at)
+            if (child.alert_id, child.endpoint_id) == ended and child.ended_at is None
+            else child
+            for child in incident.children
+        ]
+        if began is not None:
+            children.append(began)
+        over = all(child.ended_at is not None for child in children)
+        changed = msgspec.structs.replace(
+            incident,
+            children=tuple(children),
+            story=(*incident.story, entry),
+            ended_at=entry.at if over else None,
+        )
+        return await self._store.replace_incident(changed) or changed
+
+    async def _set_aside(self, alert_id: int, endpoint_id: int, now: float) -> None:
+        """The alert or the endpoint was cancelled, or they have no more to do with each other."""
+        async with self._store.transaction():
+            await self._store.remove_watch(alert_id, endpoint_id)
+            incident = await self._of(alert_id, endpoint_id)
+            if incident is not None:
+                entry = Entry(now, "set aside", alert_id, endpoint_id)
+                await self._write(incident, entry, ended=(alert_id, endpoint_id))
+
+
+def _cause(
+    alert: Alert,
+    endpoint: Endpoint,
+    endpoints: Mapping[int, Endpoint],
+    tests: Mapping[int, Sequence[VoipTest]],
+    event: Event,
+) -> Cause:
+    """By the newest reading of every VoIP test of the project, judged by this alert's condition."""
+    bad: dict[tuple[int, int], bool] = {}
+    for endpoint_id, here in tests.items():
+        other = endpoints[endpoint_id]
+        if other.project_id != endpoint.project_id:
+            continue
+        condition = rule_of(alert, other).condition
+        for test in here:
+            if condition.what == NO_DATA:
+                silent = event.at - max(test.updated_at or 0.0, test.created_at)
+                bad[test.server_id, endpoint_id] = silent >= condition.hold
+                continue
+            if test.slot is None or event.at - test.slot > _STALE * other.interval:
+                continue
+            value = condition.value(test.state, test.verdict, test.figures)
+            holds = condition.holds(value, other.alert_threshold)
+            if holds is not None:
+                bad[test.server_id, endpoint_id] = holds
+    for server in event.servers:
+        bad[server, endpoint.id] = True
+    explained = explain(bad)
+    mine = {cause: sum(cell[1] == endpoint.id for cell in cells) for cause, cells in explained.items()}
+    found = max(mine, key=lambda cause: mine[cause], default=None)
+    return found or Cause(CauseKind.ENDPOINT, endpoint=endpoint.id)
