@@ -14,7 +14,7 @@ import pytest
 
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
-from tests.kit.served import Served
+from tests.kit.served import Served, curl
 
 QUIET = MediaPlan(enabled=False)
 _extensions = itertools.count(3001)
@@ -124,3 +124,67 @@ async def test_a_call_is_begun_seen_and_ended_by_a_program(api: httpx.Client) ->
         ("O", "ANSWERED", ann["id"]),
         ("I", "ANSWERED", ben["id"]),
     ]
+
+
+def test_each_line_of_the_document_works_as_it_is_typed(platform: Served, api: httpx.Client) -> None:
+    """Only the base URL and the credentials are others."""
+    base = f"{platform.url}/v1.2/voipstudio"
+    typed = ("-H", "Content-Type: application/json")
+    credentials = json.dumps({"email": "admin@localhost", "password": platform.password})
+    status, body = curl("-X", "POST", *typed, f"{base}/login", "-d", credentials)
+    assert status == 200
+    assert body.keys() == {"message", "user_token", "user_id"}
+    assert body["message"] == "Login success"
+    token = ("-H", f"X-Auth-Token: {body['user_token']}")
+    name = f"Example API App {next(_extensions)}"
+    asked = json.dumps({"name": name, "expiry": 604800})
+    status, made = curl("-X", "POST", *typed, *token, f"{base}/apitokens", "-d", asked)
+    assert status == 201
+    assert made["data"].keys() == {"id", "name", "token", "expiry", "created_at"}
+    status, me = curl(*typed, "-H", f"X-Auth-Token: {made['data']['token']}", f"{base}/me")
+    assert (status, me["data"]["id"], me["links"]) == (200, body["user_id"], {})
+    incoming = """filter=[
+       {"property":"type","operator":"eq","value":"I"},
+       {"property":"dst_id","operator":"eq","value":"123456"},
+       {"property":"calldate","operator":"gt","value":"2018-09-01 00:00:00"}
+     ]"""
+    status, found = curl("-G", *token, f"{base}/cdrs", "--data-urlencode", incoming)
+    assert (status, found) == (200, {"data": [], "total": 0})
+    status, page = curl(*token, f"{base}/cdrs?page=1&limit=5000")
+    assert status == 200
+    assert page["total"] == len(page["data"])
+    status, groups = curl(*token, f"{base}/cdrs?group_by=disposition")
+    assert status == 200
+    assert all(
+        {"disposition", "count", "duration", "billsec", "charge"} == row.keys() for row in groups["data"]
+    )
+    status, refused = curl(f"{base}/cdrs")
+    assert status == 401
+    assert refused.keys() == {"message", "errors"}
+
+
+async def test_a_program_transfers_the_caller_to_another_extension(api: httpx.Client) -> None:
+    ann, ben, cid = a_user(api), a_user(api), a_user(api)
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other, a_phone(api, cid) as third:
+        one.on_call = other.on_call = third.on_call = lambda _: AnswerPlan()
+        made = await asyncio.to_thread(api.post, "/calls", json={"to": ben["ext"], "from": ann["id"]})
+        row = made.json()["data"]
+
+        async def connected(call: str, dst: str) -> None:
+            async with asyncio.timeout(20):
+                while True:
+                    answer = await asyncio.to_thread(api.get, f"/calls/{call}")
+                    data = answer.json().get("data", {})
+                    if (data.get("state"), data.get("dst")) == ("CONNECTED", dst):
+                        return
+                    await asyncio.sleep(0.1)
+
+        await connected(row["id"], ben["ext"])
+        path = f"/calls/{row['id']}"
+        wrong = await asyncio.to_thread(api.patch, path, json={"dst": "sip:x@example.com"})
+        assert wrong.status_code == 400
+        moved = await asyncio.to_thread(api.patch, path, json={"dst": cid["ext"]})
+        assert moved.status_code == 200, moved.text
+        new = moved.json()["data"]["id"]
+        await connected(new, cid["ext"])
+        assert (await asyncio.to_thread(api.delete, f"/calls/{new}")).status_code == 204

@@ -186,3 +186,37 @@ async def test_guesses_are_slowed_here_and_at_the_page_together(api: httpx.Async
     assert int(slowed.headers["retry-after"]) > 0
     page = await api.post("http://here/login", data={"email": "ana@example.com", "password": PASSWORD})
     assert page.status_code == 429
+
+
+async def test_scripts_of_configured_origins_alone_may_use_the_chapter(
+    services: Services, admin: Identity
+) -> None:
+    app = create_app(services, Settings(rate_limit=0, cors_origins=("https://app.example.com",)))
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "x-auth-token"}
+    base = "http://here/v1.2/voipstudio"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base) as client:
+        ours = {"Origin": "https://app.example.com"}
+        preflight = await client.options("/users", headers=ours | asks)
+        assert preflight.status_code == 204
+        allowed = {
+            name.removeprefix("access-control-"): value
+            for name, value in preflight.headers.items()
+            if name.startswith("access-control-")
+        }
+        assert allowed.pop("max-age") == "600"
+        assert allowed == {
+            "allow-origin": "https://app.example.com",
+            "allow-methods": "GET, POST, PATCH, DELETE",
+            "allow-headers": "content-type, x-auth-token, authorization",
+        }
+        refused = await client.get("/ping", headers=ours)
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, ours["Origin"])
+        theirs = {"Origin": "https://evil.example.com"}
+        for answer in (
+            await client.get("/ping", headers=theirs),
+            await client.options("/users", headers=theirs | asks),
+        ):
+            assert "access-control-allow-origin" not in answer.headers
+            assert answer.headers["vary"] == "Origin"
+        other = await client.get("http://here/api/v2/tests", headers=ours)
+        assert "access-control-allow-origin" not in other.headers

@@ -13,6 +13,7 @@ from callwright.control.api import documentation, health, metrics, problems, roo
 from callwright.control.api.access import audit, credentials, keys, projects, users
 from callwright.control.api.auth import Gate, pass_gate
 from callwright.control.api.chapters import MONITORING, TELEPHONY
+from callwright.control.api.cors import Cors
 from callwright.control.api.door import Door
 from callwright.control.api.fleet import servers as fleet_servers
 from callwright.control.api.fleet import state as fleet_state
@@ -47,6 +48,8 @@ def create_app(services: Services, settings: Settings, places: Callable[[Any], P
     """The ASGI application. ``places``: makes those around an application, for who wants to look at them."""
     traffic = Traffic(services.clock)
     app: Any = Packed(create_litestar(services, settings, traffic))
+    if settings.cors_origins:
+        app = Cors(app, settings.cors_origins)
     app = places(app) if places else Places(app, settings.bounds, services.clock)
     app = traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
     return identified(app, services.entropy)

@@ -12,7 +12,7 @@ from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
 from callwright.control.cdrs.legs import Party
 from callwright.control.collections.choosing import chosen
 from callwright.control.collections.model import Compare, Kind, Operator, Property, Query, Resource, Rows
-from callwright.control.errors import Invalid, NotFound, NotRegistered, PbxAway
+from callwright.control.errors import Conflict, Invalid, NotFound, NotRegistered, PbxAway
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
@@ -21,6 +21,7 @@ from callwright.dispatch.messages.pbx import (
     CallDone,
     CallEnding,
     CallMade,
+    CallMove,
     CallNow,
     CallWish,
     Live,
@@ -29,7 +30,7 @@ from callwright.dispatch.messages.pbx import (
 )
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
-__all__ = ["CALLS", "PHONES", "call", "calls", "end", "phones", "place"]
+__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "phones", "place"]
 
 _SECONDS = 3.0
 _LONGEST_NUMBER = 32
@@ -104,8 +105,7 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
 
     Raises Invalid, Forbidden, NotRegistered, PbxAway.
     """
-    if not to or len(to) > _LONGEST_NUMBER or not set(to) <= set("+0123456789*#"):
-        raise Invalid("to is a number: digits, *, # and + alone.", field="to")
+    _check_number("to", to)
     own = TELEPHONY_IDS + identity.user_id
     if user_id not in (None, own) or identity.only_project is not None:
         authorize(identity, Right.ADMINISTER)
@@ -120,6 +120,21 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
     return row or {"id": made.call, "state": "HANGUP"}
 
 
+async def move(services: Services, identity: Identity, name: str, dst: str) -> dict[str, object]:
+    """Transfers one's peer to a number, blind; of calls that one is not in, the caller. The new call.
+
+    Raises Invalid, NotFound, Conflict, PbxAway.
+    """
+    _check_number("dst", dst)
+    await call(services, identity, name)
+    own = TELEPHONY_IDS + identity.user_id
+    ext = next((ext for ext, one in (await _parties(services)).items() if one.user_id == own), None)
+    made = await _ask(services, subject.PBX_MOVE, CallMove(name, dst.removeprefix("+"), ext), CallMade)
+    if made.call is None:
+        raise Conflict("The call is not answered, or it is over.", "Transfer it once it is CONNECTED.")
+    return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
+
+
 async def end(services: Services, identity: Identity, names: list[str]) -> None:
     """Hangs up; every call is looked for before the first ends. Raises NotFound, PbxAway."""
     for name in names:
@@ -129,6 +144,11 @@ async def end(services: Services, identity: Identity, names: list[str]) -> None:
 
 
 # -- inside
+
+
+def _check_number(field: str, number: str) -> None:
+    if not number or len(number) > _LONGEST_NUMBER or not set(number) <= set("+0123456789*#"):
+        raise Invalid(f"{field} is a number: digits, *, # and + alone.", field=field)
 
 
 async def _ask(services: Services, where: str, message: msgspec.Struct, kind: type[T]) -> T:

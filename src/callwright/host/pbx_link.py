@@ -113,6 +113,7 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_LIVE, self._live)
         await self._broker.subscribe(subject.PBX_PLACE, self._place)
         await self._broker.subscribe(subject.PBX_END, self._end)
+        await self._broker.subscribe(subject.PBX_MOVE, self._move)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
 
@@ -227,6 +228,15 @@ class PbxLink:
         if self._pbx is not None:
             wish = decode(CallWish, message.data)
             record = self._pbx.click(wish.user, wish.number)
+            await message.respond(encode(CallMade(None if record is None else record.id)))
+
+    async def _move(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallMade, CallMove
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            wish = decode(CallMove, message.data)
+            record = self._pbx.transfer(wish.call, wish.number, wish.user)
             await message.respond(encode(CallMade(None if record is None else record.id)))
 
     async def _end(self, message: Message) -> None:

@@ -127,6 +127,17 @@ def _listener(text: str) -> tuple[str, int]:
     return host, port or 4222
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    given = tuple(part.strip() for part in text.split(",") if part.strip())
+    for one in given:
+        parts = urlsplit(one)
+        if one != "*" and (
+            parts.scheme not in ("http", "https") or one != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError(f"{one} is not the origin of a site", "For example: https://app.example.com")
+    return given
+
+
 def _sip_listener(text: str) -> tuple[str, int]:
     from callwright.net.address import numeric_host, split_host_port
 
@@ -364,6 +375,12 @@ class ServeSettings:
         {}, "Pools of servers, each a table [pools.NAME]; set up so at each start.", table=True, parse=_pools
     )
 
+    cors_origins: tuple[str, ...] = _serving(
+        "",
+        "Sites whose scripts may use the telephony API from a browser; * for any.",
+        "ORIGIN,…",
+        parse=_origins,
+    )
     log_format: Literal["text", "json"] = _log_format()
     verbose: bool = _verbose()
 

@@ -114,6 +114,7 @@ def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> 
             metrics_token=serve.metrics_token,
             proxies=serve.trusted_proxies,
             data=serve.data,
+            cors_origins=serve.cors_origins,
             pbx=PbxPlace(host, udp=port, tcp=port) if host else None,
         ),
         places,

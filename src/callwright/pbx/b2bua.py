@@ -291,6 +291,18 @@ class B2bua:
         self._work()
         return bool(found)
 
+    def transfer(self, call: str, number: str, by: str | None, now: float) -> CallRecord | None:
+        """Connect the peer of that account, by default the caller, to a number. The new call's record; None:
+        there is no such call, or nobody has answered it."""
+        for session in list(self._bridges):
+            if session.record.id == call and isinstance(session, Bridge) and session.talks:
+                leg = session.leaver(by)
+                if leg is not None:
+                    record = self._transfers.move(session, leg, number, now)
+                    self._work()
+                    return record
+        return None
+
     def hang_up_all(self, now: float) -> None:
         """End every call, as before closing."""
         for bridge in list(self._bridges):

@@ -670,6 +670,13 @@ class Bridge:
         elif not self._ringing:
             self._ring_next(now)
 
+    def leaver(self, user: str | None) -> Call | None:
+        """The leg of that account, else the callee's: who goes when a program transfers. None: nobody has
+        answered."""
+        if self._callee is None:
+            return None
+        return self.caller if user is not None and self.user_of(self.caller) == user else self._callee
+
     def user_of(self, call: Call) -> str | None:
         """The account of a leg."""
         if call is self.caller:

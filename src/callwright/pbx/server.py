@@ -226,6 +226,11 @@ class Pbx:
         """End a call by the id of its record; False: it is over already."""
         return self._drained(self._running.hang_up(call, self._clock.now()))
 
+    def transfer(self, call: str, number: str, by: str | None = None) -> CallRecord | None:
+        """Connect the peer of that account, by default the caller, to a number. The new call's record; None:
+        there is no such call, or nobody has answered it."""
+        return self._drained(self._running.transfer(call, number, by, self._clock.now()))
+
     @property
     def registered(self) -> list[tuple[Binding, float]]:
         """Every contact of every account, with the seconds for which it is still registered."""

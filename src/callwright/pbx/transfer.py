@@ -84,6 +84,10 @@ class Referrer:
         self._wanted = (request.headers.get("refer-sub") or "").strip().lower() != "false"
         self._told = 0
 
+    def silence(self) -> None:
+        """It did not ask for this, and is told nothing."""
+        self._wanted = False
+
     def tell(self, status: int, now: float) -> None:
         """What became of it; a final status ends the subscription."""
         if self.gone or not self._wanted or status == self._told:
@@ -164,6 +168,13 @@ class Transfers:
             other.hangup(now=now)
         self._blind(bridge, referrer, number, now)
 
+    def move(self, bridge: Bridge, call: Call, number: str, now: float) -> CallRecord:
+        """Blind, as if the phone of this leg had asked for it: its peer goes to the number. The new call's
+        record."""
+        referrer = Referrer(self._host, call, call.request)
+        referrer.silence()
+        return self._blind(bridge, referrer, number, now)
+
     def _refusal(
         self, bridge: Bridge, target: Uri, number: str, replaces: _Replaces | None
     ) -> tuple[int, str] | None:
@@ -183,7 +194,7 @@ class Transfers:
 
     # -- the two kinds
 
-    def _blind(self, bridge: Bridge, referrer: Referrer, number: str, now: float) -> None:
+    def _blind(self, bridge: Bridge, referrer: Referrer, number: str, now: float) -> CallRecord:
         by = bridge.user_of(referrer.call)
         peer, _, user = bridge.split(referrer.call, f"transferred to {number} by {by or 'a phone'}", now)
         referrer.call.user_data = referrer
@@ -200,6 +211,7 @@ class Transfers:
         )
         self._host.joined(booth)
         booth.receive(now)
+        return record
 
     def _give_back(self, booth: Booth, referrer: Referrer, now: float) -> None:
         """Nobody answered: the phone has its peer again, or is called once more."""

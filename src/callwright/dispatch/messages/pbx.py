@@ -60,6 +60,15 @@ class CallMade(msgspec.Struct, frozen=True):
     call: str | None
 
 
+class CallMove(msgspec.Struct, frozen=True):
+    """Transfer to `number`: the peer of `user`, None: the caller. Answered with CallMade, whose `call` is
+    the new one; None: nobody has answered the old one."""
+
+    call: str
+    number: str
+    user: str | None
+
+
 class CallEnding(msgspec.Struct, frozen=True):
     """Hang up. Answered with CallDone."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, delete, get, post
+from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
 from callwright.control import switchboard
@@ -42,6 +42,15 @@ async def place_call(request: _Request) -> dict[str, Any]:
     return single(await switchboard.place(services_of(request), identity_of(request), to, user_id))
 
 
+@patch("/calls/{call:str}", opt=_RUN)
+async def change_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
+    """`dst` transfers: your peer goes to that number, and you get it back when nobody answers there."""
+    fields = await read_fields(request)
+    take.only(fields, ("dst",))
+    dst = take.text(fields, "dst", longest=64)
+    return single(await switchboard.move(services_of(request), identity_of(request), call, dst))
+
+
 @delete("/calls/{which:str}", opt=_RUN, status_code=204)
 async def end_calls(request: _Request, which: FromPath[str]) -> None:
     """Ids with commas."""
@@ -56,4 +65,4 @@ async def list_phones(request: _Request) -> dict[str, Any]:
     return listed(PHONES, query, await switchboard.phones(services_of(request), identity_of(request), query))
 
 
-ROUTES: list[Any] = [list_calls, get_call, place_call, end_calls, list_phones]
+ROUTES: list[Any] = [list_calls, get_call, place_call, change_call, end_calls, list_phones]
