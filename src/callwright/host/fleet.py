@@ -170,10 +170,10 @@ def _argument(value: Any) -> Any:
 
 class Fleet:
     """`start`, then `close` before the keeper ends: agents hand in their last results to it. ``folder``: of
-    the agents that are processes of this machine; ``environment``: theirs. ``answers``: whether the platform
-    can be asked for an enrolment. ``clouds``: tables of the settings file by name, see `CloudSettings`.
-    ``public_url``: where machines elsewhere find the platform and its broker; None: they cannot.
-    ``installation``: by which its machines are known there."""
+    the agents that are processes of this machine, ``command`` and ``environment``: theirs. ``answers``:
+    whether the platform can be asked for an enrolment. ``clouds``: tables of the settings file by name, see
+    `CloudSettings`. ``public_url``: where machines elsewhere find the platform and its broker; None: they
+    cannot. ``installation``: by which its machines are known there."""
 
     def __init__(
         self,
@@ -183,6 +183,7 @@ class Fleet:
         expel: Expel,
         url: str,
         folder: Path,
+        command: Sequence[str],
         environment: Mapping[str, str],
         answers: Callable[[], Awaitable[bool]],
         public_url: str | None = None,
@@ -194,7 +195,9 @@ class Fleet:
         openers: dict[str, Callable[[], Provider]] = {
             name: partial(_cloud, table, installation, public_url) for name, table in (clouds or {}).items()
         }
-        openers[PROCESS] = partial(Processes, folder, environment=environment, readable=message_of)
+        openers[PROCESS] = partial(
+            Processes, folder, command=command, environment=environment, readable=message_of
+        )
         places = Places(openers, clock, {PROCESS: 1.0})
         self._autoscaler = Autoscaler(records, places, clock)
         self._services, self._servers, self._answers = services, services.servers, answers
@@ -213,13 +216,14 @@ class Fleet:
         self._autoscaler.wake()
 
     async def close(self) -> None:
-        if self._heard is not None:
-            await self._heard.close()
         if self._running:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
             await self._autoscaler.close(_PATIENCE)
+        if self._heard is not None:
+            with contextlib.suppress(BrokerError):
+                await self._heard.close()
 
     async def _run(self) -> None:
         while True:

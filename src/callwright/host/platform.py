@@ -320,22 +320,21 @@ class Platform:
         )
         child = self._child(
             "agent",
-            *(
-                "callwright",
-                "agent",
-                "--data",
-                str(folder),
-                "--rtp-ports",
-                "{}-{}".format(*settings.rtp_ports),
-            ),
-            *("--spool-limit", str(settings.spool_limit), "--supervised"),
-            *("--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)),
-            *(("--hep", settings.hep) if settings.hep else ()),
+            *("callwright", "agent", "--data", str(folder), "--supervised"),
+            *self._of_every_agent(),
             final=frozenset({EXIT_REVOKED}),
         )
         child.line = ProcessLine()
         child.hears = agent_hears(child.line, services.runs)
         await self._supervisor.start(child)
+
+    def _of_every_agent(self) -> list[str]:
+        """The flags of all agents on this machine."""
+        settings = self.settings
+        flags = ["--rtp-ports", "{}-{}".format(*settings.rtp_ports)]
+        flags += ["--spool-limit", str(settings.spool_limit)]
+        flags += ["--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)]
+        return [*flags, *(("--hep", settings.hep) if settings.hep else ())]
 
     async def _start_fleet(self, services: Services, broker: NatsBroker, keeper: Keeper) -> Fleet:
         from callwright.host.fleet import Fleet
@@ -350,6 +349,7 @@ class Platform:
             clouds=self.settings.providers,
             installation=await services.servers.installation(),
             folder=self.settings.data / "fleet",
+            command=[sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
             environment=_environment((_FOR_WEB,)),
             answers=web_hears(host, self.port),
         )

@@ -8,14 +8,15 @@ The records of both are in the database, so a round may be cut off anywhere and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from callwright.control.accounts.model import PLATFORM
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.certificates.service import Certificates
-from callwright.control.errors import DomainError
+from callwright.control.errors import DomainError, NotFound
 from callwright.control.servers.model import ServerRecord
 from callwright.control.servers.service import LIVE, Servers, facts_of
 from callwright.dispatch.broker import BrokerError
@@ -67,7 +68,7 @@ class ServerKeeper:
         live = await self._servers.all(*LIVE)
         of_agent = {one.agent_id: one for one in live if one.agent_id is not None}
         by_name = {one.name: one for one in live if one.ours}
-        for agent in await self._agents.list(revoked=True):
+        for agent in await self._known(live):
             server = of_agent.get(agent.id) or by_name.get(agent.server or "")
             if server is not None:
                 await self._attend(agent, server)
@@ -76,6 +77,17 @@ class ServerKeeper:
         await self._servers.finish_removals()
         if self._certificates is not None:
             await self._certify(self._certificates, {one.name for one in live if not one.forgotten})
+
+    async def _known(self, live: Sequence[ServerRecord]) -> list[Agent]:
+        """Agents that may work, and those of servers that live. Revoked ones of servers that stopped are ever
+        more, and nobody's business."""
+        found = await self._agents.list()
+        known = {agent.id for agent in found}
+        for server in live:
+            if server.agent_id is not None and server.agent_id not in known:
+                with contextlib.suppress(NotFound):
+                    found.append(await self._agents.get(server.agent_id))
+        return found
 
     async def _certify(self, certificates: Certificates, names: set[str]) -> None:
         if self._clock.now() - self._certified_at >= _CERTIFY_AGAIN:
