@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from callwright.alerting.cause import Cause, CauseKind
 from callwright.control.accounts.model import PLATFORM, Identity, Role, User, identity_of
 from callwright.control.accounts.passwords import Passwords
 from callwright.control.agents.model import AgentInfo
+from callwright.control.alerts.model import Incident
 from callwright.control.audit.actions import ACTIONS, render_markdown
 from callwright.control.audit.model import AuditEntry
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
@@ -62,6 +64,23 @@ class World:
             fields = {"name": name, "ip_address": "192.168.1.20", "category": "ping"}
             endpoint = await services.monitors.create(ana, fields, project="office")
         await services.monitors.cancel(ana, endpoint.id)
+        for name in ("loud", "quiet"):
+            rule = {"name": name, "condition": "mos < 3.9"}
+            alert = await services.alerts.create(ana, rule, project="office")
+        await services.alerts.cancel(ana, alert.id)
+        await services.stores.alerts.add_incident(
+            Incident(
+                id=0,
+                project_id=alert.project_id,
+                cause=Cause(CauseKind.ENDPOINT, endpoint=endpoint.id),
+                started_at=1.0,
+                ended_at=None,
+                acknowledged_at=None,
+                acknowledged_by="",
+                children=(),
+                story=(),
+            )
+        )
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         return cls(services, ana)
 
@@ -196,6 +215,15 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "server.changed": (lambda w: _server(w, "changed"), "server one", "ana"),
     "server.deleted": (lambda w: _server(w, "deleted"), "server one", "ana"),
     "server.recovered": (lambda w: _server(w, "recovered"), "server ", "ana"),
+    "alert.created": (
+        lambda w: w.services.alerts.create(w.ana, {"name": "new", "condition": "mos < 3"}, project="office"),
+        "alert new",
+        "ana",
+    ),
+    "alert.changed": (lambda w: w.services.alerts.change(w.ana, 1, {"reminder": 60.0}), "alert loud", "ana"),
+    "alert.deleted": (lambda w: w.services.alerts.cancel(w.ana, 1), "alert loud", "ana"),
+    "alert.recovered": (lambda w: w.services.alerts.recover(w.ana, 2), "alert quiet", "ana"),
+    "incident.acknowledged": (lambda w: w.services.alerts.acknowledge(w.ana, 1), "incident 1", "ana"),
     "endpoint.created": (lambda w: _endpoint(w, "created"), "endpoint desk", "ana"),
     "endpoint.changed": (lambda w: _endpoint(w, "changed"), "endpoint phone", "ana"),
     "endpoint.deleted": (lambda w: _endpoint(w, "deleted"), "endpoint phone", "ana"),
@@ -318,8 +346,14 @@ LEAST: dict[str, Role] = {
     **dict.fromkeys(("run.started", "run.stopped", "kiosk.shared", "kiosk.revoked"), Role.RUNNER),
     **dict.fromkeys(("test.created", "test.changed", "test.deleted"), Role.MEMBER),
     **dict.fromkeys(
-        (f"endpoint.{done}" for done in ("created", "changed", "deleted", "recovered")), Role.MEMBER
+        (
+            f"{what}.{done}"
+            for what in ("endpoint", "alert")
+            for done in ("created", "changed", "deleted", "recovered")
+        ),
+        Role.MEMBER,
     ),
+    "incident.acknowledged": Role.RUNNER,
 }
 OWN = {
     "login.succeeded",
