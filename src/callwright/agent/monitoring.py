@@ -15,7 +15,7 @@ import msgspec
 
 from callwright.agent.measuring import GUARDED, Measure, figures_of, state_of
 from callwright.agent.readings import ReadingSpool
-from callwright.agent.tasks import Tasks
+from callwright.agent.tasks import Tasks, canceled
 from callwright.agent.ways import TRACED, Ways
 from callwright.dispatch import subject
 from callwright.dispatch.broker import Broker, BrokerError
@@ -139,9 +139,7 @@ class Monitoring:
         try:
             await asyncio.gather(*loops)
         finally:
-            for task in (*loops, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            await canceled((*loops, *self._tasks))
 
     async def _keep_time(self) -> None:
         while True:

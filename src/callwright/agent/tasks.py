@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
+
+_AGAIN = 0.5  # seconds
+
+
+async def canceled(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancels them until all are done. Once is not always enough: before Python 3.12 `asyncio.wait_for` loses
+    a cancellation that comes in the very moment of its result, and the task goes on."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
 
 
 class Tasks:

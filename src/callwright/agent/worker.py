@@ -23,7 +23,7 @@ from callwright.agent.live import Live
 from callwright.agent.monitoring import Monitoring
 from callwright.agent.silence import Patience, Standing
 from callwright.agent.spool import Entry, Spool
-from callwright.agent.tasks import Tasks
+from callwright.agent.tasks import Tasks, canceled
 from callwright.agent.together import Together
 from callwright.agent.waiting import DEFAULT_LIMIT, Waiting
 from callwright.dispatch import subject
@@ -173,9 +173,7 @@ class Worker:
             await self._stopping.wait()
             await self._end()
         finally:
-            for task in (*loops, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            await canceled((*loops, *self._tasks))
             for subscription in subscriptions:
                 await subscription.close()
             self._broker.on_reconnect.remove(self._beat_now.set)
