@@ -26,7 +26,7 @@ def test_a_call_shows_the_well_known_keys_first_and_in_order() -> None:
     assert list(CallOutcome().to_json())[:10] == CALL_KEYS.split()
 
 
-def test_a_stream_has_exactly_its_keys_and_received_adds_ten() -> None:
+def test_a_stream_has_exactly_its_keys_and_received_adds_its_own() -> None:
     document = CallOutcome().to_json()
     assert list(document["sent"]) == STREAM_KEYS.split()
     assert list(document["received"]) == [
@@ -35,6 +35,9 @@ def test_a_stream_has_exactly_its_keys_and_received_adds_ten() -> None:
         "clipping_pct",
         "level_dbfs",
         "dtmf",
+        "dtmf_event",
+        "dtmf_info",
+        "dtmf_inband",
         "heard_pct",
         "dtx_pct",
         "gaps",
