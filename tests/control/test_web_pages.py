@@ -209,6 +209,16 @@ async def test_the_servers_of_a_run_are_listed_with_how_far_apart_they_began(
     assert "1.0 ms</td>" in page
 
 
+async def test_a_run_that_passed_after_another_has_its_page(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    runs = [await ended(services, admin, received={"mos": 4.2}) for _ in range(2)]
+    for run in runs:
+        page = await web.get(f"/run/details/{run.session_id}")
+        assert page.status_code == 200
+        assert 'id="servers"' not in page.text
+
+
 async def test_any_two_runs_stand_side_by_side(web: Web, services: Services, admin: Identity) -> None:
     first = await ended(services, admin, party="alice", call_id="abc@h", pdd_ms=20.0, codec="PCMA")
     second = await ended(

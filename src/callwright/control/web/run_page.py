@@ -80,7 +80,7 @@ def routes(pages: Pages) -> list[Any]:
         token = runs.kiosk_token(run)
         frame["kiosk_url"] = f"{pages.base_url(request)}/kiosk/{token}/{run.session_id}" if token else None
         base = f"/run/details/{run.session_id}"
-        frame["beside"] = await together(pages.services, run)
+        frame["together"] = await together(pages.services, run)
         if not run.finished:
             return rendering.page("run_live.html", {**frame, **await live.context(pages, run, base)})
         return rendering.page("run.html", {**frame, **await _finished(pages, run, base, visitor)})
