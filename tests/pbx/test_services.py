@@ -9,7 +9,7 @@ from callwright.audio.wav import read_wav
 from callwright.outcome.call import CallOutcome
 from callwright.pbx.accounts import PbxAccount
 from callwright.pbx.plan import ConferenceRoom, EchoTest, Menu, PbxPlan
-from callwright.pbx.record import MailboxChanged, PbxEvent
+from callwright.pbx.record import CallConnected, MailboxChanged, PbxEvent
 from callwright.pbx.server import Pbx, PbxConfig
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account as PhoneAccount
@@ -73,3 +73,31 @@ async def test_voice_message_is_recorded_and_told(tmp_path: Path) -> None:
         max(abs(int.from_bytes(wav.pcm[at : at + 2], "little", signed=True)) for at in range(0, 8000, 2))
         > 1000
     )
+
+
+async def test_a_call_by_click_counts_as_answered_from_the_answer_of_the_number_on() -> None:
+    told: list[PbxEvent] = []
+    async with (
+        Pbx(PbxConfig("pbx.test", (), plan=PLAN), on_event=told.append) as pbx,
+        phone("1001") as alice,
+        phone("1002") as bob,
+    ):
+        alice.on_call = lambda received: AnswerPlan()
+        bob.on_call = lambda received: AnswerPlan(answer_after=0.5)
+        for one, secret in ((alice, "a"), (bob, "b")):
+            account = PhoneAccount(one.config.user, secret)
+            assert await one.register(f"sip:{pbx.address}", account=account).first
+        record = pbx.click("1001", "1002")
+        assert record is not None
+        while not record.branches:
+            await asyncio.sleep(0.01)
+            assert record.answered_at is None, "the user's own phone is no answer to the call"
+        answered = [event for event in told if isinstance(event, CallConnected)]
+        assert not answered
+        async with asyncio.timeout(20):
+            while record.answered_at is None:
+                await asyncio.sleep(0.01)
+        assert [branch.answered for branch in record.branches] == [True]
+        pbx.hang_up(record.id)
+    assert len([event for event in told if isinstance(event, CallConnected)]) == 1
+    assert record.status == 200

@@ -38,6 +38,7 @@ from callwright.pbx.plan import PbxPlan, RingGroup, Trunk
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
+    CallConnected,
     CallEvent,
     CallFinished,
     CallRecord,
@@ -431,6 +432,7 @@ class B2bua:
         """Connect two parties that are up; `done(whether, now)` once."""
         if record.answered_at is None:
             record.answered_at, record.status, record.reason = now, 200, "OK"
+            self.tell(CallConnected(now, record))
         self._placing.join(first, said, second, record, user, now, done)
 
     def rings_at(self, number: str) -> bool:

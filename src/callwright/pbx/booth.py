@@ -61,7 +61,10 @@ class BoothHost(Protocol):
 
 
 class Act(Protocol):
-    """What happens in a booth. `begin` comes once, when the party can hear and be heard."""
+    """What happens in a booth. `begin` comes once, when the party can hear and be heard. `answers`: the call
+    counts as answered when its party is here, rather than when the act says so."""
+
+    answers: bool
 
     def begin(self, booth: Booth, now: float) -> None: ...
 
@@ -135,12 +138,15 @@ class Booth:
         if not call.answer(host.origins.told(call, body, self), now=now):
             self._conclude(now, "caller", 487, "canceled by the caller")
             return
-        self.connected(now)
+        self.answered(now)
+        self._watch(now)
 
     def receive(self, now: float) -> None:
         """Take over a party that is up: it is asked to listen to us."""
         self.call.user_data = self
-        self.connected(now)
+        if self.act.answers:
+            self.answered(now)
+        self._watch(now)
         try:
             self.stage = stage = self._host.stages.open(self.call.hop, self._heard)
         except NoMediaPath as error:
@@ -160,12 +166,11 @@ class Booth:
         self._joining = Joining(self._host.agenda, self.call, description, answered, failed)
         self._joining.start(now)
 
-    def connected(self, now: float) -> None:
-        """Note the answer."""
+    def answered(self, now: float) -> None:
+        """The call counts as answered from now on."""
         record = self.record
         record.answered_at, record.status, record.reason = now, 200, "OK"
         self._host.tell(CallConnected(now, record))
-        self._watch(now)
 
     # -- for acts
 

@@ -138,6 +138,7 @@ class Clicked:
         )
         self._host.moved_on(self)
         self._host.joined(booth)
+        self.record.status = _CANCELED  # until the number answers
         booth.receive(now)
 
     def _failed(self, call: Call, final: Final, now: float) -> None:
@@ -180,17 +181,18 @@ class Clicked:
 class _Dialling(Quiet):
     """The user hears ringing until the number answers. The call counts as answered from then on."""
 
+    answers = False
+
     def __init__(self, number: str) -> None:
         self._number = number
 
     def begin(self, booth: Booth, now: float) -> None:
         """See Act."""
-        booth.record.answered_at, booth.record.status = None, _CANCELED
         booth.send_on(self._number, now)
 
     def reached(self, booth: Booth, now: float) -> None:
         """See Act."""
-        booth.record.answered_at, booth.record.status = now, 200
+        booth.answered(now)
 
     def unreached(self, booth: Booth, now: float) -> None:
         """See Act."""

@@ -17,6 +17,8 @@ _LONGEST = 32  # digits
 class Quiet:
     """An act that hears nothing; others are made of it."""
 
+    answers = True
+
     def begin(self, booth: Booth, now: float) -> None:
         """See Act."""
 

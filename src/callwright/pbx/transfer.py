@@ -25,6 +25,7 @@ from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["Referrer", "TransferHost", "Transfers"]
 
+_CANCELED = 487
 _GOODBYE = 2.0  # seconds in which a phone that transferred may hang up by itself
 _FRAGMENT = "message/sipfrag;version=2.0"
 _LONGEST = 512  # octets of a Replaces
@@ -210,6 +211,7 @@ class Transfers:
             parker=by or "",
         )
         self._host.joined(booth)
+        record.status = _CANCELED  # until the number answers
         booth.receive(now)
         return record
 
@@ -248,7 +250,9 @@ class Transfers:
 
 
 class _Transferred(Quiet):
-    """The party that is being transferred."""
+    """The party that is being transferred. Its call counts as answered from the answer of the number on."""
+
+    answers = False
 
     def __init__(
         self, number: str, referrer: Referrer, give_back: Callable[[Booth, Referrer, float], None]
@@ -261,6 +265,7 @@ class _Transferred(Quiet):
 
     def reached(self, booth: Booth, now: float) -> None:
         """See Act."""
+        booth.answered(now)
         self._referrer.tell(200, now)
         self._referrer.dismiss(now)
 
@@ -285,6 +290,10 @@ class _Recalled(Quiet):
     def begin(self, booth: Booth, now: float) -> None:
         """See Act."""
         booth.send_on(self._number, now)
+
+    def reached(self, booth: Booth, now: float) -> None:
+        """See Act."""
+        booth.answered(now)
 
 
 def identity_of(host: TransferHost, peer: Call, bridge: Bridge, user: str | None) -> NameAddr:
