@@ -25,6 +25,7 @@ PAGES = {
     "runs": "/runs",
     "runs-none": "/runs?status=failed&q=nothing-is-called-so",
     "fleet": "/fleet",
+    "board": "/board",
     "agents": "/agents",
     "targets": "/targets",
     "credentials": "/credentials",

@@ -99,6 +99,7 @@ async def test_every_page_is_there(web: Web, services: Services, admin: Identity
         "/tests/basic_call/ci",
         "/tests/basic_call/versions",
         "/runs",
+        "/board",
         "/agents",
         "/targets",
         "/credentials",

@@ -21,6 +21,7 @@ _OF_REPORT = ("tokens.css", "components.css", "report.css", "report.js")
 _OWN = (
     "app.css",
     "fleet.css",
+    "telephony.css",
     "theme.js",
     "app.js",
     "drafts.js",
@@ -28,6 +29,7 @@ _OWN = (
     "editor-words.js",
     "editor.js",
     "live.js",
+    "board.js",
     "history.js",
     "icon.svg",
 )

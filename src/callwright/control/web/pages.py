@@ -28,6 +28,7 @@ from callwright.control.services import Services, Settings
 from callwright.control.web import (
     admin,
     api_reference,
+    board,
     documentation,
     fleet,
     guide_pages,
@@ -78,6 +79,7 @@ def create_router(services: Services, settings: Settings, document: Documentatio
             *runs.routes(pages),
             *run_page.routes(pages),
             *fleet.routes(pages),
+            *board.routes(pages),
             *admin.routes(pages),
         ],
         exception_handlers={Exception: _now(pages), HTTPException: _now(pages)},

@@ -51,7 +51,13 @@ def environment() -> Environment:
     )
     equip(made)
     made.filters.update(
-        moment=moment, clock_time=clock_time, day=day, ago=ago, span=span, thousands=thousands
+        moment=moment,
+        clock_time=clock_time,
+        day=day,
+        ago=ago,
+        span=span,
+        ticking=ticking,
+        thousands=thousands,
     )
     made.globals.update(asset=asset_url, version=__version__)
     return made
@@ -111,6 +117,15 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {rest} min" if rest and hours < 12 else f"{hours} h"
     return f"{round(hours / 24)} days"
+
+
+def ticking(seconds: float) -> str:
+    """ "38 s", "4 min 12 s", "1 h 03 min": as a duration that goes on is counted."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, of_hour = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {of_hour:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def thousands(value: float) -> str:

@@ -37,6 +37,10 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
         ),
     ),
     (
+        "Telephony",
+        (("Live calls", "/board", "live", Right.READ),),
+    ),
+    (
         "Platform",
         (
             ("Fleet", "/fleet", "fleet", Right.READ),
@@ -79,6 +83,9 @@ TOASTS: Mapping[str, str] = {
     "destroyed": "The server is listed no more",
     "paused": "The fleet is paused",
     "resumed": "The fleet makes and ends servers again",
+    "ringing": "The phone rings; the number is dialled once it is answered",
+    "transferred": "The call is being transferred",
+    "hungup": "The call was ended",
     "draining": "The agent finishes what it has and takes nothing new",
 }
 
