@@ -89,6 +89,23 @@ async def test_an_offer_of_the_callee_is_answered_in_the_prack() -> None:
     assert judge_call(ours)[0] is judge_call(theirs)[0] is Verdict.PASSED
 
 
+@pytest.mark.parametrize("plan", [RINGING, replace(RINGING, ring_after=-1.0), AnswerPlan(media=QUIET)])
+async def test_an_offer_of_the_callee_is_in_its_first_reliable_provisional(plan: AnswerPlan) -> None:
+    ours, theirs = await talk(plan, late_offer=True)
+    assert header(theirs, "PRACK", "Content-Type") == ["application/sdp"]
+    assert header(ours, "200", "Content-Type") == []
+    assert ours.codec == theirs.codec == "PCMU"
+    assert judge_call(ours)[0] is judge_call(theirs)[0] is Verdict.PASSED
+    assert ours.remarks == theirs.remarks == ()
+
+
+async def test_an_offer_of_a_callee_without_prack_is_answered_in_the_ack() -> None:
+    ours, theirs = await talk(RINGING, prack="no", late_offer=True)
+    assert header(ours, "200", "Content-Type") == ["application/sdp"]
+    assert ours.reliable_codes == theirs.reliable_codes == ()
+    assert judge_call(ours)[0] is judge_call(theirs)[0] is Verdict.PASSED
+
+
 @pytest.mark.parametrize("by", ["caller", "callee"])
 async def test_an_update_before_the_answer_is_answered(by: str) -> None:
     first, second = (None, 0.02) if by == "callee" else (0.02, None)

@@ -31,6 +31,9 @@ _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited fo
 _MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
 _REOFFER_TRIES = 4
 _INFO_EVERY = 0.2  # seconds from digit to digit
+_NOT_THERE = "media is not sent to that address"  # our rules are not told
+_REASONS = {Failure.POLICY: f'SIP;cause=488;text="{_NOT_THERE}"'}
+"""What a peer is told of an end that it cannot guess (RFC 3326)."""
 
 
 class PhoneCall:
@@ -105,7 +108,7 @@ class PhoneCall:
         if not self.answered:
             self.facts.reach(CallState.CANCELED, now)
         self.facts.end(EndedBy.LOCAL, now)
-        self.sip.hangup(now=now)
+        self.sip.hangup(now=now, reason=_REASONS.get(failure) if failure is not None else None)
         self.line.drain()
         if not self._concluding:
             self._later(self._patience(), self._give_up_waiting)
@@ -461,7 +464,7 @@ class PhoneCall:
 
 def not_permitted(host: str) -> tuple[str, str]:
     """The Warning of a refusal of an offer whose media may not go where it says; our rules are not told."""
-    return "Warning", f'399 {host} "media is not sent to that address"'
+    return "Warning", f'399 {host} "{_NOT_THERE}"'
 
 
 def not_acceptable(host: str, error: NotAcceptable) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from callwright.net.resolver import ResolutionFailed
@@ -49,6 +50,9 @@ class IncomingCall(PhoneCall):
         self._agreed: Negotiated | None = None
         self._reliably = False  # provisionals, with PRACK
         self._answer_waits = False
+        self._offer_sent = False  # ours, in a reliable provisional: the INVITE had none
+        self._offer_open = False  # its answer is due in the PRACK, and our 200 waits for it
+        self._answer_wanted = False  # the plan's time to answer has come while it was open
         if credentials is not None:
             sip.authenticate(credentials)
         if contact_of(request) is None:
@@ -68,16 +72,23 @@ class IncomingCall(PhoneCall):
         assert self.sip is not None
         if not self.open_audio(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
             return
-        agreed = self._agreed
-        sends = self.plan.reject is None or self.plan.early_media
-        if agreed is None or agreed.disabled or not sends or not self.media.enabled:
+        if self._agreed is None:
             self._proceed()
-        elif self.audio.is_numeric(agreed):
-            self._admit(agreed)
         else:
-            self._spawn(self._admit_named(agreed))
+            self._admit(self._agreed, self._proceed)
 
-    async def _admit_named(self, agreed: Negotiated) -> None:
+    def _admit(self, agreed: Negotiated, go_on: Callable[[], None]) -> None:
+        """Go on where media may go to what was agreed; else refuse, before the call is answered."""
+        sends = self.plan.reject is None or self.plan.early_media
+        if agreed.disabled or not sends or not self.media.enabled:
+            self._agreed = agreed
+            go_on()
+        elif self.audio.is_numeric(agreed):
+            self._admit_numeric(agreed, go_on)
+        else:
+            self._spawn(self._admit_named(agreed, go_on))
+
+    async def _admit_named(self, agreed: Negotiated, go_on: Callable[[], None]) -> None:
         try:
             agreed = await self.audio.located(agreed)
         except ResolutionFailed as error:
@@ -86,16 +97,15 @@ class IncomingCall(PhoneCall):
                 self._refuse(488, None, Failure.NEGOTIATION, detail)
             return
         if not self._concluding and not self._hanging_up:
-            self._admit(agreed)
+            self._admit_numeric(agreed, go_on)
 
-    def _admit(self, agreed: Negotiated) -> None:
-        """Go on where media may go to what was agreed; else refuse, before anything is answered."""
+    def _admit_numeric(self, agreed: Negotiated, go_on: Callable[[], None]) -> None:
         refusal = self.audio.refusal(agreed)
         if refusal is not None:
             self._refuse(488, None, Failure.POLICY, refusal, (not_permitted(self.audio.host),))
             return
         self._agreed = agreed
-        self._proceed()
+        go_on()
 
     def _proceed(self) -> None:
         """Ring and answer as planned."""
@@ -132,7 +142,11 @@ class IncomingCall(PhoneCall):
             why = "it does not support 100rel, which was required of it"
             self._refuse(421, None, Failure.REFUSED, why, (("Require", "100rel"),))
             return False
-        self._reliably = required or (self._reliably and self.plan.prack == "required")
+        # Without an offer the answer comes in the PRACK or in the ACK. In the PRACK we know where media is
+        # wanted, and may refuse, before our 200.
+        supported = self._reliably and self.plan.prack != "no"
+        offers = self.plan.reject is None and not described(headers, self._request.body)
+        self._reliably = required or (supported and (self.plan.prack == "required" or offers))
         return True
 
     def _agree(self, now: float) -> bool:
@@ -181,11 +195,17 @@ class IncomingCall(PhoneCall):
         if self._concluding or self.sip is None or self.answered:
             return
         now = self.line.now()
-        body = self.audio.ours.serialize() if status == 183 and self.audio.ours is not None else b""
+        first = self._reliably and self._agreed is None and not self._offer_sent
+        # The offer belongs in the first reliable provisional, whatever its status (RFC 3262 section 5).
+        described_here = self.audio.ours is not None and (status == 183 or first)
+        body = self.audio.ours.serialize() if described_here and self.audio.ours is not None else b""
+        if first and body:
+            self._offer_sent = self._offer_open = True
         self.sip.ring(status, now=now, body=body, headers=self.plan.headers, reliable=self._reliably)
         self.facts.ring(now)
         self.facts.provisionals.append(status)
-        self.facts.reach(CallState.EARLY_MEDIA if body else CallState.RINGING, now, status)
+        early = bool(body) and self.plan.early_media
+        self.facts.reach(CallState.EARLY_MEDIA if early else CallState.RINGING, now, status)
         if body and self._agreed is not None and self.start_media(self._agreed, sending=True):
             self.facts.early_media_at = now
         self.line.drain()
@@ -194,6 +214,11 @@ class IncomingCall(PhoneCall):
         if self._concluding or self._hanging_up or self.sip is None:
             return
         assert self.audio.ours is not None
+        if self._reliably and self._agreed is None and not self._offer_sent:
+            self._ring(183)
+        if self._offer_open:
+            self._answer_wanted = True
+            return
         now = self.line.now()
         body = b"" if self.sip.agreed else self.audio.ours.serialize()
         if not self.sip.answer(body, now=now, headers=self.plan.headers):
@@ -207,28 +232,48 @@ class IncomingCall(PhoneCall):
         self.facts.answered_at = now
         self.facts.sip_code, self.facts.sip_reason = 200, "OK"
         self.facts.reach(CallState.ANSWERED, now, 200)
-        if self._agreed is not None:
-            if not self.start_media(self._agreed, sending=True):
+        agreed = self.audio.negotiated or self._agreed  # an UPDATE may have changed it since
+        if agreed is not None:
+            if not self.start_media(agreed, sending=True):
                 return
-            self._note_hold_by_peer(self._agreed, now)
+            self._note_hold_by_peer(agreed, now)
         self.line.drain()
 
     def _acknowledged(self, event: events.ProvisionalConfirmed) -> None:
         """A PRACK came: with the answer, where we had offered; and a 200 of ours may have waited for it."""
         self.facts.hear_within(event.request)
         self.facts.reliable.append(event.status)
-        body = described(event.request.headers, event.request.body)
-        if self._agreed is None and self.audio.negotiated is None and event.status == 183:
-            if not body:
-                self.facts.remark("The PRACK had no answer to our offer (RFC 3262 section 5).")
-            elif not self.take_answer(body, sending=True):
-                self.hangup()
+        if self._offer_open:
+            self._offer_answered_early(described(event.request.headers, event.request.body))
+            if self._concluding:
                 return
         if event.status == 183 and self.plan.early_update is not None:
             self._later(self.plan.early_update, self._update_early)
         if self._answer_waits and self.sip is not None and self.sip.established:
             self._answer_waits = False
             self._has_answered(event.at)
+
+    def _offer_answered_early(self, body: bytes) -> None:
+        """The PRACK to our offer came: what it answers is weighed before the 200, which waits for it."""
+        if not body:
+            self.facts.remark("The PRACK had no answer to our offer (RFC 3262 section 5).")
+            self._settled()
+            return
+        agreed = self.understood(self.audio.conclude, body)
+        if agreed is None:
+            self._refuse(488, None, None, None)
+        else:
+            self._admit(agreed, self._settled)
+
+    def _settled(self) -> None:
+        """No offer is open any more: early media flows, and a 200 that waited goes."""
+        self._offer_open = False
+        if self._agreed is not None and self.plan.early_media:
+            if not self.start_media(self._agreed, sending=True):
+                return
+            self.facts.early_media_at = self.line.now()
+        if self._answer_wanted:
+            self._answer()
 
     def on_event(self, event: events.Event) -> None:
         match event:

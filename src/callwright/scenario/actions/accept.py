@@ -96,7 +96,8 @@ class Accept(Action):
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
     prack: str = parameter(
         Choice(PRACK, "use of PRACK"),
-        "Reliable provisionals (RFC 3262): refused, sent where the caller requires them, or not without.",
+        "Reliable provisionals (RFC 3262): refused; sent where the caller requires them, or supports them "
+        "and sent no SDP; or demanded.",
         default="offered",
     )
     early_update: float | None = parameter(
