@@ -8,9 +8,7 @@ of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import unquote
 
 from callwright.pbx.booth import Booth, BoothHost
 from callwright.pbx.bridge import Bridge
@@ -20,15 +18,13 @@ from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.message import Request
-from callwright.sip.status import REASON_PHRASES
+from callwright.sip.refer import FRAGMENT, ReferTo, Replaces, fragment, wants_news
 from callwright.sip.uri import NameAddr, Uri
 
 __all__ = ["Referrer", "TransferHost", "Transfers"]
 
 _CANCELED = 487
 _GOODBYE = 2.0  # seconds in which a phone that transferred may hang up by itself
-_FRAGMENT = "message/sipfrag;version=2.0"
-_LONGEST = 512  # octets of a Replaces
 
 
 class TransferHost(BoothHost, Protocol):
@@ -82,7 +78,7 @@ class Referrer:
         self.gone = call.over
         self._host = host
         self._event = f"refer;id={request.headers.cseq.number}"
-        self._wanted = (request.headers.get("refer-sub") or "").strip().lower() != "false"
+        self._wanted = wants_news(request.headers)
         self._told = 0
 
     def silence(self) -> None:
@@ -97,9 +93,9 @@ class Referrer:
         state = "active;expires=60" if status < 200 else "terminated;reason=noresource"
         self.call.send(
             "NOTIFY",
-            f"SIP/2.0 {status} {REASON_PHRASES.get(status, '')}\r\n".encode(),
+            fragment(status),
             now=now,
-            content_type=_FRAGMENT,
+            content_type=FRAGMENT,
             headers=[("Event", self._event), ("Subscription-State", state), ("Contact", self.call.contact)],
         )
 
@@ -126,13 +122,6 @@ class Referrer:
                 pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Replaces:
-    call_id: str
-    to_tag: str
-    from_tag: str
-
-
 class Transfers:
     """Carries out the REFERs of a PBX."""
 
@@ -143,18 +132,18 @@ class Transfers:
         """A phone in a call refers us."""
         request, now = event.request, event.at
         try:
-            target = NameAddr.parse(request.headers.get("refer-to") or "").uri
-            replaces = _replaces_of(target)
-        except (SipSyntaxError, ValueError):
+            wanted = ReferTo.of(request.headers)
+        except SipSyntaxError:
             self._host.endpoint.respond(event.transaction, 400, now=now, reason="Bad Request (Refer-To)")
             return
+        target, replaces = wanted.target, wanted.replaces
         number = target.unescaped_user or ""
         refusal = self._refusal(bridge, target, number, replaces)
         if refusal is not None:
             self._host.endpoint.respond(event.transaction, refusal[0], now=now, reason=refusal[1])
             return
         headers = [("Contact", call.contact)]
-        if (request.headers.get("refer-sub") or "").strip().lower() == "false":
+        if not wants_news(request.headers):
             headers.append(("Refer-Sub", "false"))  # RFC 4488
         self._host.endpoint.respond(event.transaction, 202, now=now, headers=headers)
         referrer = Referrer(self._host, call, request)
@@ -177,7 +166,7 @@ class Transfers:
         return self._blind(bridge, referrer, number, now)
 
     def _refusal(
-        self, bridge: Bridge, target: Uri, number: str, replaces: _Replaces | None
+        self, bridge: Bridge, target: Uri, number: str, replaces: Replaces | None
     ) -> tuple[int, str] | None:
         if not bridge.talks:
             return 480, "Temporarily Unavailable (only a call that was answered can be transferred)"
@@ -190,7 +179,7 @@ class Transfers:
             return 403, "Forbidden (calls are transferred to numbers of this PBX)"
         return None
 
-    def _call_of(self, replaces: _Replaces) -> Call | None:
+    def _call_of(self, replaces: Replaces) -> Call | None:
         return self._host.call_of(replaces.call_id, replaces.to_tag, replaces.from_tag)
 
     # -- the two kinds
@@ -303,18 +292,3 @@ def identity_of(host: TransferHost, peer: Call, bridge: Bridge, user: str | None
         name = shown.display_name if peer is bridge.caller else ""
         return NameAddr(name, host.address_of(user).uri)
     return NameAddr(shown.display_name, shown.uri)
-
-
-def _replaces_of(target: Uri) -> _Replaces | None:
-    """The dialog that Refer-To names (RFC 3891 section 6.1). Raises ValueError."""
-    text = next((value for name, value in target.headers if name.lower() == "replaces"), None)
-    if text is None:
-        return None
-    text = unquote(text)
-    if len(text) > _LONGEST:
-        raise ValueError("Replaces is too long")
-    call_id, *parameters = (part.strip() for part in text.split(";"))
-    found = dict(part.split("=", 1) for part in parameters if "=" in part)
-    if not call_id or "to-tag" not in found or "from-tag" not in found:
-        raise ValueError("Replaces needs a Call-ID and both tags")
-    return _Replaces(call_id, found["to-tag"], found["from-tag"])

@@ -21,6 +21,8 @@ from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.message import Request, Response, serialize
 from callwright.sip.modification import Modification
+from callwright.sip.refer import ReferTo, Replaces
+from callwright.sip.referral import Referral
 from callwright.sip.session_timer import SessionTimer
 from callwright.sip.timeline import CallTimeline
 from callwright.sip.timers import Alarm
@@ -82,6 +84,7 @@ class Call:
       session       its timer (RFC 4028); `session.wish` may be set until the call is answered
       described     the last session description that we sent
       credentials   for 401/407 to any request of this call
+      replaces      inbound: the call whose place it is to take (RFC 3891); its user ends that one
     """
 
     direction: Direction
@@ -115,6 +118,7 @@ class Call:
         self.described = b""
         self._hop_override: PermittedHop | None = None
         self._hop_override_of: Dialog | None = None
+        self.replaces: Call | None = None
         self._guard: Alarm | None = None  # the deadline of the present state
         agent.calls[(self.call_id, local_tag)] = self
 
@@ -326,6 +330,25 @@ class Call:
         handle.start(branch, now)
         return handle
 
+    def refer(
+        self, to: ReferTo, *, now: float, referred_by: NameAddr | None = None, headers: HeaderPairs = ()
+    ) -> Referral | None:
+        """Ask the peer to call somebody else (REFER, RFC 3515). None when the call is not answered.
+
+        `referred_by`: who asks (RFC 3892), by default our own address. Ends in ReferralRefused or
+        ReferralEnded.
+        """
+        if self.dialog is None or not self.established:
+            return None
+        by = NameAddr("", (referred_by or self.local).uri)
+        return Referral(self, self.dialog, to, [("Referred-By", str(by)), *headers], now)
+
+    @property
+    def as_replaced(self) -> Replaces | None:
+        """How its peer is told of this dialog (RFC 3891); None before there is one."""
+        dialog = self.dialog
+        return None if dialog is None else Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag)
+
     def authenticate(self, credentials: Credentials) -> None:
         """Answer challenges of requests within this call with those credentials, where it has none yet."""
         if self.digest is None:
@@ -388,6 +411,8 @@ class Call:
             fields = self.session_answer(request, now) if self.established else ()
             self.agent.reply(transaction, 200, now, contact=self.contact, headers=fields)
             self.agent.emit(RequestAnswered(now, request, self))
+        elif method == "NOTIFY":  # those that we subscribed to do not come here (RFC 6665 section 4.1.3)
+            self.agent.reply(transaction, 481, now, reason="Subscription Does Not Exist")
         elif method == "OPTIONS" and self.agent.config.answer_options:
             self.agent.answer_options(transaction, now)
             self.agent.emit(RequestAnswered(now, request, self))

@@ -53,6 +53,7 @@ class EndpointConfig:
     )  # bodies of INVITE; others: elsewhere too
     accept_elsewhere: tuple[str, ...] = (
         "text/plain",
+        "message/sipfrag",
         "application/dtmf-relay",
         "application/dtmf",
         "application/im-iscomposing+xml",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from ipaddress import ip_address
 
-from callwright.sip.call import Call
+from callwright.sip.call import Call, Direction
 from callwright.sip.events import (
     CallReceived,
     CallTurnedAway,
@@ -19,6 +19,8 @@ from callwright.sip.glance import from_tag, mark_source, to_tag
 from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.message import MalformedMessage, Request, Response, parse_datagram, serialize
+from callwright.sip.notice import EventName
+from callwright.sip.refer import Replaces
 from callwright.sip.screening import Refusal, outside_of_dialog, screen
 from callwright.sip.session_timer import too_brief
 from callwright.sip.transaction.layer import server_key
@@ -148,6 +150,8 @@ class Dispatch:
             self._turn_away(transaction, refusal, now)
         elif refusal is not None:
             agent.reply(transaction, refusal.status, now, headers=refusal.headers)
+        elif method in ("NOTIFY", "SUBSCRIBE") and self._of_reference(transaction, now):
+            pass
         elif call is not None:
             call.receive_request(transaction, now)
         else:
@@ -175,6 +179,24 @@ class Dispatch:
         if not invite.answered and invite.user is not None:
             invite.user.transaction_canceled(invite, transaction.request, now)
 
+    def _of_reference(self, transaction: ServerTransaction, now: float) -> bool:
+        """Of the subscription that a REFER made, which lives in the dialog of its call, and longer."""
+        headers = transaction.request.headers
+        tag, event = to_tag(headers), EventName.of(headers)
+        if tag is None or event is None or event.package != "refer":
+            return False
+        key = headers.call_id, tag
+        if transaction.method == "NOTIFY":
+            referral = next((one for one in self._agent.referrals.get(key, ()) if one.told_by(event)), None)
+            if referral is not None:
+                transaction.local_tag = tag
+                referral.notified(transaction, now)
+            return referral is not None
+        subscription = self._agent.subscriptions.get((*key, event.id or ""))
+        if subscription is not None:
+            subscription.receive_request(transaction, now)
+        return subscription is not None
+
     def _new(self, transaction: ServerTransaction, now: float) -> None:
         """A request that belongs to no call."""
         agent = self._agent
@@ -189,7 +211,7 @@ class Dispatch:
         if subscription is not None:
             subscription.receive_request(transaction, now)
             return
-        if (tagged and method != "REGISTER") or not outside_of_dialog(request):
+        if (tagged and method != "REGISTER") or method == "NOTIFY" or not outside_of_dialog(request):
             agent.reply(transaction, 481, now)
         elif agent.layer.merged(request, transaction):
             agent.reply(transaction, 482, now)
@@ -203,10 +225,36 @@ class Dispatch:
             if brief is not None:
                 agent.reply(transaction, 422, now, headers=brief)
                 return
+            replaced: Call | None = None
+            if "replaces" in request.headers.by_key and "replaces" in agent.config.supported:
+                found = self._replaced(request)
+                if isinstance(found, Refusal):
+                    agent.reply(transaction, found.status, now, reason=found.why or None)
+                    return
+                replaced = found
             call = InboundCall(agent, transaction, now)
+            call.replaces = replaced
             agent.emit(CallReceived(now, call, request))
         else:
             agent.emit(RequestReceived(now, transaction, request, None))
+
+    def _replaced(self, request: Request) -> Call | Refusal:
+        """The call whose place an INVITE is to take (RFC 3891 section 3)."""
+        values = request.headers.by_key["replaces"]
+        try:
+            named = Replaces.parse(values[0])
+        except SipSyntaxError:
+            return Refusal(400, why="Bad Request (Replaces)")
+        if len(values) > 1 or "join" in request.headers.by_key:
+            return Refusal(400, why="Bad Request (more than one Replaces or Join)")
+        call = self._agent.calls.get((named.call_id, named.to_tag))
+        if call is None or call.dialog_with(named.from_tag) is None:
+            return Refusal(481)
+        if call.established:
+            return Refusal(486) if named.early_only else call
+        if call.direction is Direction.INBOUND:
+            return Refusal(481)
+        return call if call.waits_for_final else Refusal(603)
 
     def _turn_away(self, transaction: ServerTransaction, refusal: Refusal, now: float) -> None:
         """A call that is refused for its form; its user hears of it all the same."""

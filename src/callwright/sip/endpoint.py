@@ -18,10 +18,12 @@ from callwright.sip.digest import Credentials, DigestClient
 from callwright.sip.digest_server import DigestServer, Judgement
 from callwright.sip.dispatch import Dispatch
 from callwright.sip.events import Event
+from callwright.sip.glance import cseq_of, from_tag
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
 from callwright.sip.outbound_call import OutboundCall
+from callwright.sip.refer import wants_news
 from callwright.sip.registration import Registration
 from callwright.sip.session_timer import NO_WISH, SessionWish, first_asked
 from callwright.sip.subscription import Subscription
@@ -286,6 +288,24 @@ class Endpoint:
             agent.reply(transaction, 503, now, headers=[("Retry-After", "60")])
             return None
         return Subscription(agent, transaction, event, longest, now)
+
+    def accept_refer(
+        self, transaction: ServerTransaction, call: Call, *, now: float, longest: int = 180
+    ) -> Subscription | None:
+        """Answer the REFER of RequestReceived with 202. The subscription that it makes is told by `notify`
+        with a `refer.fragment` at once and whenever the status is another (RFC 3515 section 2.4.4); the last
+        of these has `ended="noresource"`. None, and 503 sent, when there are too many; None, and 202 sent,
+        where the peer asked not to be told (RFC 4488)."""
+        agent, request = self._agent, transaction.request
+        dialog = call.dialog_with(from_tag(request.headers))
+        if dialog is None or len(agent.subscriptions) >= self.config.limits.subscriptions:
+            agent.reply(transaction, 503, now, headers=[("Retry-After", "60")])
+            return None
+        if not wants_news(request.headers):
+            agent.reply(transaction, 202, now, contact=call.contact, headers=[("Refer-Sub", "false")])
+            return None
+        event = f"refer;id={cseq_of(request.headers)[0]}"
+        return Subscription(agent, transaction, event, longest, now, dialog)
 
     def challenge(
         self,

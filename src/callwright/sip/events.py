@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from callwright.sip.call import Call
     from callwright.sip.client_request import ClientRequest
     from callwright.sip.message import Request, Response
+    from callwright.sip.referral import Referral
     from callwright.sip.registration import Registration
     from callwright.sip.subscription import Subscription
     from callwright.sip.transaction.server import ServerTransaction
@@ -358,6 +359,51 @@ class RegistrationExpired(Event):
     """The binding ran out without a successful refresh. Final."""
 
     registration: Registration
+
+
+# -- references of ours (RFC 3515) -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralAccepted(Event):
+    """Our REFER was answered 2xx; what becomes of it is told by ReferralProgressed."""
+
+    call: Call
+    referral: Referral
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralRefused(Event):
+    """Our REFER was refused, or not answered (`status` None; then `reason` is a sentence). Final; the call
+    goes on."""
+
+    call: Call
+    referral: Referral
+    status: int | None
+    reason: str
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralProgressed(Event):
+    """A NOTIFY told the status of the peer's INVITE; 200 or more is the last. It may come before the 202."""
+
+    call: Call
+    referral: Referral
+    status: int
+    reason: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralEnded(Event):
+    """Nothing more is told of a reference: `status` is the last that was, None: nothing. Final."""
+
+    call: Call
+    referral: Referral
+    status: int | None
+    why: str
 
 
 # -- subscriptions of peers --------------------------------------------------------------------------------

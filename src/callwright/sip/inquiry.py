@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from callwright.sip.user_agent import UserAgent
 
 
+# Their 481 speaks of another usage of the dialog than the call (RFC 5057 section 5.1).
+_OTHER_USAGES = ("NOTIFY", "REFER", "SUBSCRIBE")
+
+
 class Inquiry:
     """Turns what became of a request into an event."""
 
@@ -35,7 +39,7 @@ class Inquiry:
     def request_answered(self, handle: ClientRequest, response: Response, now: float) -> None:
         """The final response."""
         self._agent.emit(ResponseReceived(now, handle, response, self._call))
-        if response.status == 481 and self._call is not None:
+        if response.status == 481 and self._call is not None and handle.method not in _OTHER_USAGES:
             self._call.closing.lost(response, now)
 
     def request_failed(self, handle: ClientRequest, cause: FailureCause, reason: str, now: float) -> None:

@@ -24,14 +24,21 @@ class Subscription:
     """One SUBSCRIBE that was accepted, until it ends: by the peer, its time, a NOTIFY that fails, or by us.
 
     `event` is the package with its id, as it stands in the Event header; `user_data` is the user's own. The
-    user owes a `notify` with the whole state at once, and after each SubscriptionRefreshed.
+    user owes a `notify` with the whole state at once, and after each SubscriptionRefreshed. The one that a
+    REFER makes (RFC 3515 section 2.4.4) stands in the `dialog` of its call, and outlives that.
     """
 
     def __init__(
-        self, agent: UserAgent, transaction: ServerTransaction, event: str, longest: int, now: float
+        self,
+        agent: UserAgent,
+        transaction: ServerTransaction,
+        event: str,
+        longest: int,
+        now: float,
+        dialog: Dialog | None = None,
     ) -> None:
         request = transaction.request
-        tag = transaction.local_tag = agent.token()
+        tag = transaction.local_tag = agent.token() if dialog is None else dialog.local_tag
         self.event = event
         self.call_id = request.headers.call_id
         self.local_tag = tag
@@ -39,11 +46,15 @@ class Subscription:
         self.over = False
         self._agent = agent
         self._longest = longest
-        self._dialog = Dialog.of_request(request, tag, transaction.flow)
+        self._own_dialog = dialog is None
+        self._dialog = dialog or Dialog.of_request(request, tag, transaction.flow)
         self._contact = agent.contact(request.target.user, transaction.flow, request.target.is_secure)
         self._until = now
         self._alarm: Alarm | None = None
-        agent.subscriptions[(self.call_id, tag)] = self
+        self._key: tuple[str, ...] = (self.call_id, tag)
+        if dialog is not None:
+            self._key = (*self._key, str(cseq_of(request.headers)[0]))
+        agent.subscriptions[self._key] = self
         self._accept(transaction, now)
 
     def notify(self, body: bytes, content_type: str | None, *, now: float, ended: str | None = None) -> None:
@@ -77,7 +88,8 @@ class Subscription:
         request = transaction.request
         transaction.local_tag = self.local_tag
         number = cseq_of(request.headers)[0]
-        if self._dialog.remote_cseq is not None and number <= self._dialog.remote_cseq:
+        last = self._dialog.remote_cseq
+        if last is not None and (number <= last if self._own_dialog else number < last):
             self._agent.reply(transaction, 500, now, reason="CSeq Out of Order")
         elif request.method != "SUBSCRIBE":
             self._agent.reply(transaction, 405, now, headers=[("Allow", "SUBSCRIBE")])
@@ -105,15 +117,17 @@ class Subscription:
     # -- inside
 
     def _accept(self, transaction: ServerTransaction, now: float) -> None:
-        seconds = min(expires_of(transaction), self._longest)
+        refers = transaction.method == "REFER"
+        seconds = self._longest if refers else min(expires_of(transaction), self._longest)
         self._until = now + seconds
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if seconds:
             self._alarm = self._agent.agenda.at(self._until, self._expired)
-        headers = [("Expires", str(seconds)), ("Event", self.event)]
-        self._agent.reply(transaction, 200, now, contact=self._contact, headers=headers)
+        headers = [] if refers else [("Expires", str(seconds)), ("Event", self.event)]
+        status = 202 if refers else 200
+        self._agent.reply(transaction, status, now, contact=self._contact, headers=headers)
 
     def _expired(self, now: float) -> None:
         self.notify(b"", None, now=now, ended="timeout")
@@ -128,7 +142,7 @@ class Subscription:
         self.over = True
         if self._alarm is not None:
             self._alarm.cancel()
-        self._agent.subscriptions.pop((self.call_id, self.local_tag), None)
+        self._agent.subscriptions.pop(self._key, None)
 
 
 def expires_of(transaction: ServerTransaction) -> int:

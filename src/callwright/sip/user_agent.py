@@ -21,6 +21,7 @@ from callwright.sip.uri import Uri
 
 if TYPE_CHECKING:
     from callwright.sip.call import Call
+    from callwright.sip.referral import Referral
     from callwright.sip.subscription import Subscription
 
 HeaderPairs = Iterable[tuple[str, str]]
@@ -38,7 +39,8 @@ class UserAgent:
         self.events: list[Event] = []
         self.calls: dict[tuple[str, str], Call] = {}  # (Call-ID, our tag)
         self.subscribed: dict[tuple[str, str], None] = {}  # (Call-ID, our tag) of SUBSCRIBEs of ours
-        self.subscriptions: dict[tuple[str, str], Subscription] = {}  # likewise
+        self.referrals: dict[tuple[str, str], list[Referral]] = {}  # (Call-ID, our tag) of their call
+        self.subscriptions: dict[tuple[str, ...], Subscription] = {}  # (Call-ID, our tag), in a call also id
         self.serial = 0
         self.allow = ", ".join(config.allow)
         self.accept = ", ".join(config.accept)
