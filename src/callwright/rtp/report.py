@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callwright.srtp.report import SrtpReport
+
 
 @dataclass(frozen=True, slots=True)
 class LossPattern:
@@ -261,6 +263,7 @@ class MediaReport:
     rtcp_malformed: int
     far_end_cname: str | None
     far_end_bye: float | None  # when the far end said BYE by RTCP
+    srtp: SrtpReport | None = None  # None: all of it was plain RTP
 
     @property
     def dtmf(self) -> str:

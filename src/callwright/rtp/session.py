@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from callwright.rtp.control import RtcpControl
 from callwright.rtp.latch import PROOF, Latch
@@ -21,6 +21,10 @@ from callwright.rtp.report import (
     StraySource,
 )
 from callwright.rtp.streams import IncomingStream, OutgoingStream
+from callwright.srtp.suite import StreamKeys
+
+if TYPE_CHECKING:
+    from callwright.srtp.context import SrtpContext
 
 __all__ = [
     "ByeReceived",
@@ -63,6 +67,7 @@ class SessionConfig:
     rtcp_mux: bool = False
     tap_received: bool = False  # keep played frames for `played()`
     tap_sent: bool = False  # keep sent frames for `sent_frames()`
+    srtp: StreamKeys | None = None  # None: plain RTP
     max_catch_up: int = 3
     tone_ms: int = 100
     tone_pause_ms: int = 100
@@ -128,6 +133,9 @@ class Session:
     ) -> None:
         """`entropy(n)` gives n random octets. ValueError for a ptime or clock rate that cannot be sent."""
         self._config = config
+        self._srtp = self._former_srtp = _secured(config.srtp)
+        if self._srtp is not None:
+            entropy = _early_number(entropy)
         self._outgoing = OutgoingStream(entropy, max_catch_up=config.max_catch_up, tap=config.tap_sent)
         self._incoming = IncomingStream(tap=config.tap_received)
         self._control = RtcpControl(self._outgoing, self._incoming, config.cname, config.wall_offset, entropy)
@@ -205,11 +213,15 @@ class Session:
 
     def receive(self, data: bytes, source: tuple[str, int], now: float) -> None:
         """A datagram of the RTP port, which arrived at `now`."""
+        for packet in self._opened([(data, source, now)]):
+            self._receive(*packet)
+
+    def _receive(self, data: bytes, source: tuple[str, int], now: float) -> None:
         if source != self._latch.source and not self._admit(data, source, now):
             return
         if len(data) > 1 and data[1] in RTCP_TYPES:
             if self._config.rtcp_mux:
-                self.receive_rtcp(data, source, now)
+                self._receive_rtcp(data, source, now)
             else:
                 self._incoming.malformed += 1
             return
@@ -220,7 +232,7 @@ class Session:
 
     def receive_batch(self, batch: Iterable[tuple[bytes, tuple[str, int], float]]) -> None:
         """Datagrams of the RTP port as (data, source, arrival), in order of arrival."""
-        packets = batch if isinstance(batch, list) else list(batch)
+        packets = self._opened(batch if isinstance(batch, list) else list(batch))
         index, end = 0, len(packets)
         while index < end:
             latched = self._latch.source
@@ -231,11 +243,36 @@ class Session:
                     continue
                 if index == end:
                     return
-            self.receive(*packets[index])
+            self._receive(*packets[index])
             index += 1
+
+    def _opened(
+        self, packets: list[tuple[bytes, tuple[str, int], float]]
+    ) -> list[tuple[bytes, tuple[str, int], float]]:
+        """What is in them; under SRTP those that cannot be opened are counted and gone."""
+        srtp = self._srtp
+        if srtp is None:
+            return packets
+        if not self._config.rtcp_mux:
+            return srtp.unprotect_all(packets)
+        out = []
+        for data, source, arrival in packets:
+            is_rtcp = len(data) > 1 and data[1] in RTCP_TYPES
+            opened = srtp.unprotect_rtcp(data) if is_rtcp else srtp.unprotect(data)
+            if opened is not None:
+                out.append((opened, source, arrival))
+        return out
 
     def receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
         """A datagram of the RTCP port."""
+        if self._srtp is None:
+            self._receive_rtcp(data, source, now)
+            return
+        opened = self._srtp.unprotect_rtcp(data)
+        if opened is not None:
+            self._receive_rtcp(opened, source, now)
+
+    def _receive_rtcp(self, data: bytes, source: tuple[str, int], now: float) -> None:
         if source != self._rtcp_latched:
             hosts = {self._config.remote_rtcp[0], self._config.remote[0], self._destination[0]}
             if self._rtcp_latched is not None or source[0] not in hosts or not self._permitted(source):
@@ -262,7 +299,8 @@ class Session:
         """Send what is due at `now`: read the clock just before the call, since lateness is recorded here."""
         if self._started is None or self._closed_at is not None:
             return
-        for packet in self._outgoing.wake(now):
+        for made in self._outgoing.wake(now):
+            packet = made if self._srtp is None else self._srtp.protect(made)
             self._transmissions.append(RtpTransmission(packet, self._destination, False))
         report = self._control.wake(now)
         if report is not None:
@@ -289,7 +327,11 @@ class Session:
         """RTP that is due after `now` and before `until`; at most `most` packets are on their way at once."""
         if self._started is None or self._closed_at is not None:
             return []
-        return self._outgoing.prepare(now, until, most, self._destination)
+        made = self._outgoing.prepare(now, until, most, self._destination)
+        if self._srtp is None:
+            return made
+        protect = self._srtp.protect
+        return [Prepared(due, protect(packet), address) for due, packet, address in made]
 
     def settle(self, left: Sequence[float]) -> None:
         """The first `len(left)` of what was prepared have left, at these times (monotonic seconds)."""
@@ -371,6 +413,7 @@ class Session:
             self._config.telephone_event,
         )
         self._config = config
+        self._secure(config.srtp)
         if not same_format:
             self._apply(config)
         else:
@@ -448,9 +491,18 @@ class Session:
             rtcp_malformed=control.malformed,
             far_end_cname=control.far_end_cname,
             far_end_bye=control.bye,
+            srtp=self._former_srtp.report() if self._former_srtp is not None else None,
         )
 
     # -- inside
+
+    def _secure(self, keys: StreamKeys | None) -> None:
+        """New keys, SRTP from now on, or no longer."""
+        if keys is not None and self._srtp is not None:
+            self._srtp.rekey(keys)
+            return
+        self._srtp = _secured(keys)
+        self._former_srtp = self._srtp or self._former_srtp
 
     def _permitted(self, source: tuple[str, int]) -> bool:
         return self._config.permits is None or self._config.permits(source)
@@ -536,4 +588,24 @@ class Session:
         destination = self._destination if self._config.rtcp_mux else self._rtcp_destination
         if not self._permitted(destination):
             return
-        self._transmissions.append(RtpTransmission(data, destination, True))
+        sent = data if self._srtp is None else self._srtp.protect_rtcp(data)
+        self._transmissions.append(RtpTransmission(sent, destination, True))
+
+
+def _secured(keys: StreamKeys | None) -> SrtpContext | None:
+    if keys is None:
+        return None
+    from callwright.srtp.context import SrtpContext  # brings OpenSSL, which plain calls do without
+
+    return SrtpContext(keys)
+
+
+def _early_number(entropy: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """First sequence numbers below 2**15, so that no loss at the start hides a rollover from the peer
+    (RFC 3711 section 3.3.1)."""
+
+    def draw(octets: int) -> bytes:
+        drawn = entropy(octets)
+        return bytes((drawn[0] & 0x7F, *drawn[1:])) if octets == 2 else drawn
+
+    return draw
