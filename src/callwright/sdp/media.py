@@ -121,7 +121,9 @@ class Media:
         yield from (SdpLine("c", str(value)) for value in self.connections)
         yield from (SdpLine("b", str(value)) for value in self.bandwidths)
         yield from optional("k", self.key)
-        yield from _attribute_lines(self.attributes)
+        # Keys are not remembered.
+        write = _attribute_lines.__wrapped__ if self.has("crypto") else _attribute_lines
+        yield from write(self.attributes)
         yield from self.unknown
 
 

@@ -15,12 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from callwright.sdp.crypto import Crypto, accepted, keys_of
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import AudioFormat, allocate, formats_of
 from callwright.sdp.lines import Attribute, Connection, Origin, SdpError
 from callwright.sdp.media import DIRECTIONS, Media
+from callwright.srtp.suite import StreamKeys
 
 __all__ = [
+    "SRTP",
     "LocalMedia",
     "Negotiated",
     "NotAcceptable",
@@ -32,7 +35,9 @@ __all__ = [
     "reoffer",
 ]
 
-PROTOCOL = "RTP/AVP"
+PROTOCOL, SECURE_PROTOCOL = "RTP/AVP", "RTP/SAVP"
+SRTP = ("off", "optional", "required")
+"""Plain RTP alone; keys beside plain RTP (`a=crypto` on RTP/AVP), to be used if both have them; RTP/SAVP."""
 MIN_PTIME, MAX_PTIME = 10, 60
 
 _REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
@@ -56,7 +61,8 @@ class LocalMedia:
     ``host``: the address peers send to (numeric or a name); ``port``: RTP, 1..65535; ``formats``: in order of
     preference; ``ptime``, ``maxptime``: milliseconds, 10..60; ``rtcp_port``: None for port + 1;
     ``telephone_event``: take RFC 4733 digits, at every clock rate of the formats; ``prefer_local``: when
-    answering, use our order of formats instead of the offer's.
+    answering, use our order of formats instead of the offer's. ``srtp``: see SRTP; ``crypto``: our keys, one
+    for each suite that may be used, in order of preference.
     """
 
     host: str
@@ -70,8 +76,12 @@ class LocalMedia:
     prefer_local: bool = False
     username: str = "-"
     session_name: str = "callwright"
+    srtp: str = "off"
+    crypto: tuple[Crypto, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.srtp not in SRTP or (self.srtp != "off") != bool(self.crypto):
+            raise SdpError(f"SRTP {self.srtp!r} does not go with {len(self.crypto)} keys")
         if not 1 <= self.port <= 65535 or not (self.rtcp_port is None or 1 <= self.rtcp_port <= 65535):
             raise SdpError(f"the port {self.port} or {self.rtcp_port} is not between 1 and 65535")
         for ptime in (self.ptime, self.maxptime or self.ptime):
@@ -110,7 +120,8 @@ class Negotiated:
     ``format`` is the one to send with (its ``fmtp`` is the peer's wish), ``send_payload_type`` its
     number as the peer wants it; ``receive_payload_types`` all that may come, telephone-event among them.
     ``remote_host`` may be a name. ``remote_rtcp_port`` is None where there is none. ``direction`` is
-    ours; ``ptime`` (ms) is what to send. ``disabled``: the stream was taken out with port 0.
+    ours; ``ptime`` (ms) is what to send. ``disabled``: the stream was taken out with port 0. ``srtp``: the
+    keys of both directions, None for plain RTP.
     ``remarks``: what the peer did against the rules.
     """
 
@@ -132,6 +143,7 @@ class Negotiated:
     rtcp_mux_offered: bool = False
     rejected: tuple[RejectedMedia, ...] = ()
     remarks: tuple[str, ...] = ()
+    srtp: StreamKeys | None = None
 
     @property
     def sends(self) -> bool:
@@ -144,9 +156,9 @@ class Negotiated:
 
 def offer(local: LocalMedia, session_id: int, version: int = 0) -> SessionDescription:
     """The first offer: one audio m-line with all our formats in order (RFC 3264 section 5)."""
-    return _describe(
-        local, session_id, version, (_audio(local, allocate(local.all_formats), local.direction),)
-    )
+    protocol = SECURE_PROTOCOL if local.srtp == "required" else PROTOCOL
+    audio = _audio(local, allocate(local.all_formats), local.direction, protocol, local.crypto)
+    return _describe(local, session_id, version, (audio,))
 
 
 def reoffer(previous: SessionDescription, local: LocalMedia) -> SessionDescription:
@@ -156,7 +168,10 @@ def reoffer(previous: SessionDescription, local: LocalMedia) -> SessionDescripti
     """
     index = _audio_index(previous)
     taken = formats_of(previous.media[index]) if index < len(previous.media) else ()
-    audio = _audio(local, allocate(local.all_formats, taken), local.direction)
+    protocol = SECURE_PROTOCOL if local.srtp == "required" else PROTOCOL
+    if local.srtp == "optional" and index < len(previous.media):
+        protocol = previous.media[index].protocol  # of a session whose profile the peer chose
+    audio = _audio(local, allocate(local.all_formats, taken), local.direction, protocol, local.crypto)
     media = [_refused(m) for m in previous.media]
     media[index : index + 1] = [audio]
     return _next_version(previous, _describe(local, previous.origin.session_id, 0, tuple(media)))
@@ -208,7 +223,8 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
         if mine.port != 0:
             raise NotAcceptable("The answer rejects our audio with port 0.", 304)
         return _disabled(index, offered or accepted)
-    problem = _problem(theirs, audio, ours.connection_of(mine))
+    keys = _concluded_keys(mine, audio, remarks)
+    problem = _problem(theirs, audio, ours.connection_of(mine), secure=keys is not None)
     if problem is not None:
         raise NotAcceptable(f"The answer cannot be used: {problem}.", 302)
     send = _named_too(accepted, offered)
@@ -231,7 +247,23 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
         for at, media in enumerate(theirs.media)
         if at != index and media.port == 0
     )
-    return _negotiated(theirs, index, send, receive, direction, mine.ptime, rejected, tuple(remarks))
+    return _negotiated(theirs, index, send, receive, direction, mine.ptime, rejected, tuple(remarks), keys)
+
+
+def _concluded_keys(mine: Media, theirs: Media, remarks: list[str]) -> StreamKeys | None:
+    """The keys that the answer settles; NotAcceptable where SRTP was the only offer and it has none."""
+    if not mine.has("crypto"):
+        remarks += _unasked(theirs)
+        return None
+    try:
+        keys = keys_of(mine, theirs)
+    except SdpError as error:
+        raise NotAcceptable(f"The answer's key for SRTP cannot be used: {error.reason}.", 302) from None
+    if keys is None and mine.protocol == SECURE_PROTOCOL:
+        raise NotAcceptable("The answer has no key for SRTP (a=crypto), and our offer was RTP/SAVP.", 302)
+    if keys is not None and theirs.protocol.upper() != mine.protocol:
+        remarks.append(f"The answer is {theirs.protocol} with a key, the offer was {mine.protocol}.")
+    return keys
 
 
 @lru_cache(maxsize=64)
@@ -251,11 +283,18 @@ def _describe(
     return SessionDescription(origin, local.session_name, media, connection=connection)
 
 
-def _audio(local: LocalMedia, formats: tuple[AudioFormat, ...], direction: str) -> Media:
+def _audio(
+    local: LocalMedia,
+    formats: tuple[AudioFormat, ...],
+    direction: str,
+    protocol: str,
+    crypto: tuple[Crypto, ...],
+) -> Media:
     rtcp_port = local.rtcp_port if local.rtcp_port != local.port + 1 else None
     attributes = _attributes(formats, local.ptime, local.maxptime, rtcp_port, direction)
     numbers = tuple(str(one.payload_type) for one in formats)
-    return Media("audio", local.port, PROTOCOL, numbers, attributes=attributes)
+    attributes += tuple(replace(one, tag=tag).attribute for tag, one in enumerate(crypto, 1))
+    return Media("audio", local.port, protocol, numbers, attributes=attributes)
 
 
 @lru_cache(maxsize=64)  # of all that is said only ports change from call to call
@@ -351,9 +390,10 @@ def _answer(theirs: SessionDescription, local: LocalMedia) -> tuple[tuple[Media,
 
 def _answer_audio(theirs: SessionDescription, index: int, local: LocalMedia) -> tuple[Media, Negotiated]:
     audio = theirs.media[index]
-    problem = _problem(theirs, audio, Connection.to(local.host))
+    problem = _problem(theirs, audio, Connection.to(local.host), secure=local.srtp != "off")
     if problem is not None:
         raise NotAcceptable(f"The audio on offer cannot be used: {problem}.", 302)
+    crypto, keys, remarks = _answered_keys(audio, local)
     offered, able = formats_of(audio), local.all_formats
     common = [f for f in offered if not f.is_telephone_event and any(f.matches(a) for a in able)]
     if not common:
@@ -370,8 +410,36 @@ def _answer_audio(theirs: SessionDescription, index: int, local: LocalMedia) -> 
     granted = _REVERSED[_effective_direction(theirs, audio)]
     direction = _both(local.direction, granted)
     receive = {f.payload_type: f for f in ours if f.payload_type is not None}
-    negotiated = _negotiated(theirs, index, send, receive, direction, local.ptime, (), ())
-    return _audio(local, ours, direction), negotiated
+    negotiated = _negotiated(theirs, index, send, receive, direction, local.ptime, (), remarks, keys)
+    media = _audio(local, ours, direction, audio.protocol.upper(), ())
+    if crypto is not None:
+        media = replace(media, attributes=(*media.attributes, crypto.attribute))
+    return media, negotiated
+
+
+def _unasked(audio: Media) -> tuple[str, ...]:
+    """Of keys that this side did not ask for."""
+    if not audio.has("crypto"):
+        return ()
+    return ("The peer names SRTP keys (a=crypto) for plain RTP/AVP; they are not used.",)
+
+
+def _answered_keys(
+    audio: Media, local: LocalMedia
+) -> tuple[Crypto | None, StreamKeys | None, tuple[str, ...]]:
+    """(our line for the answer, the keys of both sides, remarks); NotAcceptable where it cannot be plain."""
+    if local.srtp == "off":
+        return None, None, _unasked(audio)
+    found = accepted(audio, local.crypto)
+    if isinstance(found, tuple):
+        return *found, ()
+    secure = audio.protocol.upper() == SECURE_PROTOCOL
+    if secure or local.srtp == "required":
+        if found:
+            raise NotAcceptable(f"No key for SRTP on offer can be used: {'; '.join(found)}.", 302)
+        what = "is RTP/SAVP and" if secure else "is plain RTP/AVP, SRTP is required here, and it"
+        raise NotAcceptable(f"The offer {what} has no key (a=crypto).", 302)
+    return None, None, tuple(f"A key for SRTP on offer was not used: {fault}." for fault in found)
 
 
 def _own_fmtp(theirs: AudioFormat, able: tuple[AudioFormat, ...]) -> str:
@@ -392,6 +460,7 @@ def _negotiated(
     own_ptime: float | None,
     rejected: tuple[RejectedMedia, ...],
     remarks: tuple[str, ...],
+    keys: StreamKeys | None,
 ) -> Negotiated:
     audio = theirs.media[index]
     connection = theirs.connection_of(audio)
@@ -403,8 +472,6 @@ def _negotiated(
         remarks += (
             f"Digits have a clock of {event.clock_rate} Hz, {chosen.name} one of {chosen.clock_rate} Hz.",
         )
-    if audio.has("crypto"):
-        remarks += ("The peer names SRTP keys (a=crypto) for plain RTP/AVP; they are not used.",)
     rtcp = audio.rtcp
     rtcp_port = rtcp.port if rtcp is not None else audio.port + 1
     return Negotiated(
@@ -425,6 +492,7 @@ def _negotiated(
         rtcp_mux_offered=audio.has("rtcp-mux"),
         rejected=rejected,
         remarks=remarks,
+        srtp=keys,
     )
 
 
@@ -445,10 +513,11 @@ def _disabled(index: int, formats: tuple[AudioFormat, ...]) -> Negotiated:
     )
 
 
-def _problem(theirs: SessionDescription, audio: Media, own: Connection | None) -> str | None:
-    """Why this m-line can carry no audio between us whatever its codecs, or None."""
-    if audio.protocol.upper() != PROTOCOL:
-        return f"it wants {audio.protocol}, this side has {PROTOCOL}"
+def _problem(theirs: SessionDescription, audio: Media, own: Connection | None, *, secure: bool) -> str | None:
+    """Why this m-line can carry no audio between us whatever its codecs, or None. `secure`: we have keys."""
+    if audio.protocol.upper() not in ((PROTOCOL, SECURE_PROTOCOL) if secure else (PROTOCOL,)):
+        has = f"{PROTOCOL} and {SECURE_PROTOCOL}" if secure else PROTOCOL
+        return f"it wants {audio.protocol}, this side has {has}"
     connection = theirs.connection_of(audio)
     if connection is None:
         return "it has no c= line, so nobody knows where to send"

@@ -36,6 +36,7 @@ _Value = TypeVar("_Value")
 _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _KEPT_OCTETS = 256  # of the longest attribute that is remembered
 
+_SECRET = b"a=crypto"
 _CHECKS: dict[str, Callable[[str], object]] = {
     "rtpmap": parse_rtpmap,
     "ptime": parse_ptime,
@@ -73,7 +74,9 @@ def read(data: bytes | str, limits: Limits) -> dict[str, Any]:
             continue
         try:
             if medias and line[:2] == b"a=" and len(line) <= kept:
-                attribute, problem = _attribute(line, medias[-1].is_rtp)
+                # Keys are not remembered.
+                read_one = _attribute.__wrapped__ if line.startswith(_SECRET) else _attribute
+                attribute, problem = read_one(line, medias[-1].is_rtp)
                 medias[-1].attributes.append(attribute)
             else:
                 kind, value = _split(line, limits)
