@@ -17,7 +17,7 @@ from callwright.fleet.server import State
 from callwright.net.clock import ManualClock
 
 ALERT = {
-    *("id", "name", "condition", "recovery", "reminder", "snoozed_until", "maintenance", "state"),
+    *("id", "project", "name", "condition", "recovery", "reminder", "snoozed_until", "maintenance", "state"),
     *("endpoints", "created_at", "deleted_at"),
 }
 

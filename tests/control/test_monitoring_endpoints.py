@@ -15,7 +15,7 @@ from callwright.fleet.record import ServerRecord
 from callwright.fleet.server import State
 
 ENDPOINT = {
-    *("id", "name", "ip_address", "port", "description", "category", "server_ids", "interval"),
+    *("id", "project", "name", "ip_address", "port", "description", "category", "server_ids", "interval"),
     *("alert_threshold", "alert_ids", "uri", "credentials", "transport", "created_at", "deleted_at"),
 }
 VOIP_TEST = {

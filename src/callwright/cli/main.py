@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tests": ("callwright.cli.tests", "Tests of a running platform: push, pull, run."),
     "load": ("callwright.cli.load", "Many calls at once: place or answer them, and judge the whole."),
     "load-ctl": ("callwright.cli.load_control", "Steer a load that is running: rate, pause, stop."),
+    "monitors": ("callwright.cli.monitors", "Monitors of a running platform: is it good now, and as code."),
     "fleet": ("callwright.cli.fleet", "Servers in pools: simulate a day of load."),
     "mos": ("callwright.cli.mos", "E-model calculator: what MOS would this network give?"),
     "sip": ("callwright.cli.sip", "Read and lint SIP messages."),

@@ -20,7 +20,7 @@ from callwright.control.api.fleet import state as fleet_state
 from callwright.control.api.forwarded import Forwarded
 from callwright.control.api.limits import RateLimit
 from callwright.control.api.links import PATH
-from callwright.control.api.monitoring import alerts, endpoints, incidents, voip_tests
+from callwright.control.api.monitoring import alerts, as_code, endpoints, incidents, monitors, voip_tests
 from callwright.control.api.monitoring import root as monitoring
 from callwright.control.api.monitoring import servers as monitoring_servers
 from callwright.control.api.monitoring import users as monitoring_users
@@ -102,8 +102,8 @@ def api_routes() -> list[Any]:
 
 
 def monitoring_routes() -> list[Any]:
-    parts = (monitoring, monitoring_users, monitoring_servers, endpoints, voip_tests, alerts, incidents)
-    return [route for part in parts for route in part.ROUTES]
+    records = (monitoring, monitoring_users, monitoring_servers, endpoints, voip_tests, alerts, incidents)
+    return [route for part in (*records, monitors, as_code) for route in part.ROUTES]
 
 
 def telephony_routes() -> list[Any]:

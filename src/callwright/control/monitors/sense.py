@@ -9,20 +9,88 @@ import msgspec
 
 from callwright.control.errors import Invalid
 from callwright.control.monitors.history import RESOLUTIONS
-from callwright.control.monitors.model import Category, Endpoint, VoipTest
+from callwright.control.monitors.model import PORTS, Category, Endpoint, VoipTest
+from callwright.dispatch.messages.monitors import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from callwright.policy.addresses import bare, numeric
 from callwright.quality.codec_table import impairment
 from callwright.sip.uri import SipSyntaxError, Uri
 
-__all__ = ["SIGNALLING", "check_length", "checked_test", "first", "uri", "with_place", "wrong"]
+__all__ = [
+    "SIGNALLING",
+    "TRANSPORTS",
+    "blank",
+    "check_length",
+    "checked_test",
+    "first",
+    "settled",
+    "uri",
+    "wrong",
+]
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _MOST_PACKETS, _SHORTEST_GAP, _LONGEST_GAP = 1_000, 5.0, 10_000.0
 _MOST_ROWS = 20_000
 SIGNALLING = (Category.SIP, Category.CALL, Category.REGISTER)
+TRANSPORTS = ("udp", "tcp", "tls")
+_LOWEST_MOS, _HIGHEST_MOS = 1.0, 4.5
 
 
-def with_place(endpoint: Endpoint) -> Endpoint:
+def blank(project_id: int = 0, now: float = 0.0) -> Endpoint:
+    """As the API takes one of which nothing is said but its name."""
+    return Endpoint(
+        id=0,
+        project_id=project_id,
+        name="",
+        ip_address="",
+        port=None,
+        description="",
+        category=Category.PING,
+        interval=60,
+        alert_threshold=None,
+        alert_ids=(),
+        uri="",
+        credentials="",
+        transport="udp",
+        created_at=now,
+        deleted_at=None,
+    )
+
+
+def settled(endpoint: Endpoint) -> Endpoint:
+    """With the place and the port of its category. Raises Invalid for what makes no sense by itself."""
+    if not endpoint.name.strip():
+        raise wrong("name", "An endpoint has a name.")
+    if not SHORTEST_INTERVAL <= endpoint.interval <= LONGEST_INTERVAL:
+        raise wrong(
+            "interval",
+            f"interval is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL:,} s, not {endpoint.interval}.",
+        )
+    if endpoint.transport not in TRANSPORTS:
+        raise wrong("transport", f"{endpoint.transport!r} is no transport.", permitted=TRANSPORTS)
+    endpoint = _with_place(endpoint)
+    if endpoint.port is not None and not 1 <= endpoint.port <= 65535:
+        raise wrong("port", f"There is no port {endpoint.port}.", "Use a port from 1 to 65535.")
+    if endpoint.port is None and (port := PORTS.get(endpoint.category)) is not None:
+        port += endpoint.category is Category.SIP and endpoint.transport == "tls"
+        endpoint = msgspec.structs.replace(endpoint, port=port)
+    threshold = endpoint.alert_threshold
+    if threshold is None:
+        if endpoint.alert_ids:
+            raise wrong("alert_ids", "Without an alert_threshold alert_ids must be empty.")
+    elif not _LOWEST_MOS <= threshold <= _HIGHEST_MOS:
+        raise wrong(
+            "alert_threshold",
+            f"alert_threshold is a MOS from {_LOWEST_MOS:g} to {_HIGHEST_MOS:g}, not {threshold:g}.",
+        )
+    if not endpoint.credentials:
+        if endpoint.category is Category.REGISTER:
+            raise wrong("credentials", "A registration needs the name of a SIP account.")
+    elif endpoint.category not in SIGNALLING:
+        raise wrong("credentials", f"The category {endpoint.category} uses no SIP account.")
+    return endpoint
+
+
+def _with_place(endpoint: Endpoint) -> Endpoint:
     """Where it is, from the URI or the name where its category has them there."""
     category, host, port = endpoint.category, endpoint.ip_address, endpoint.port
     if category not in SIGNALLING and endpoint.uri:

@@ -14,22 +14,14 @@ from callwright.control.audit.service import Audit
 from callwright.control.credentials.service import Credentials
 from callwright.control.errors import Conflict, NotFound, RefusedByPolicy
 from callwright.control.monitors.measurements import Measurements
-from callwright.control.monitors.model import PORTS, Category, Endpoint, VoipTest
-from callwright.control.monitors.sense import (
-    SIGNALLING,
-    checked_test,
-    first,
-    uri,
-    with_place,
-    wrong,
-)
+from callwright.control.monitors.model import Category, Endpoint, VoipTest
+from callwright.control.monitors.sense import blank, checked_test, first, settled, uri, wrong
 from callwright.control.monitors.store import MonitorStore
 from callwright.control.projects.service import Projects
 from callwright.control.runs.admission import rules
 from callwright.control.runs.remedies import by_administrator
 from callwright.control.servers.service import Servers
 from callwright.control.targets.service import Targets
-from callwright.dispatch.messages.monitors import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from callwright.net.clock import Clock
 from callwright.policy.destination import Destination, Purpose, decide
 
@@ -49,8 +41,6 @@ FIELDS = (
     "credentials",
     "transport",
 )
-TRANSPORTS = ("udp", "tcp", "tls")
-_LOWEST_MOS, _HIGHEST_MOS = 1.0, 4.5
 _PURPOSE = {
     Category.CALL: Purpose.CALL,
     Category.REGISTER: Purpose.REGISTER,
@@ -110,24 +100,7 @@ class Monitors:
         owner = await self._projects.own(identity, project)
         authorize(identity, Right.EDIT, owner.id)
         now = self._clock.wall()
-        empty = Endpoint(
-            id=0,
-            project_id=owner.id,
-            name="",
-            ip_address="",
-            port=None,
-            description="",
-            category=Category.PING,
-            interval=60,
-            alert_threshold=None,
-            alert_ids=(),
-            uri="",
-            credentials="",
-            transport="udp",
-            created_at=now,
-            deleted_at=None,
-        )
-        endpoint = await self._checked(msgspec.structs.replace(empty, **fields))
+        endpoint = await self._checked(msgspec.structs.replace(blank(owner.id, now), **fields))
         await self._check_servers(identity, endpoint, server_ids)
         async with self._audit.change():
             added = await self._store.add_endpoint(endpoint)
@@ -165,6 +138,13 @@ class Monitors:
             named = sorted([*fields, *(["server_ids"] if server_ids is not None else [])])
             await self._audit.note(identity, "endpoint.changed", f"endpoint {kept.name}", ", ".join(named))
         return kept
+
+    async def check(self, identity: Identity, endpoint: Endpoint, server_ids: Sequence[int]) -> Endpoint:
+        """As it would be kept; changes nothing. Raises what `create` and `change` do."""
+        authorize(identity, Right.EDIT, endpoint.project_id)
+        checked = await self._checked(endpoint)
+        await self._check_servers(identity, checked, server_ids)
+        return checked
 
     async def cancel(self, identity: Identity, endpoint_id: int) -> Endpoint:
         """It is tested no more; record and history stay. Raises NotFound, Forbidden."""
@@ -308,55 +288,19 @@ class Monitors:
 
     async def _checked(self, endpoint: Endpoint) -> Endpoint:
         """With the defaults of its category. Raises Invalid, RefusedByPolicy."""
-        if not endpoint.name.strip():
-            raise wrong("name", "An endpoint has a name.")
-        if not SHORTEST_INTERVAL <= endpoint.interval <= LONGEST_INTERVAL:
-            raise wrong(
-                "interval",
-                f"interval is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL:,} s, not {endpoint.interval}.",
-            )
-        if endpoint.transport not in TRANSPORTS:
-            raise wrong("transport", f"{endpoint.transport!r} is no transport.", permitted=TRANSPORTS)
-        endpoint = with_place(endpoint)
-        if endpoint.port is not None and not 1 <= endpoint.port <= 65535:
-            raise wrong("port", f"There is no port {endpoint.port}.", "Use a port from 1 to 65535.")
-        if endpoint.port is None and (port := PORTS.get(endpoint.category)) is not None:
-            port += endpoint.category is Category.SIP and endpoint.transport == "tls"
-            endpoint = msgspec.structs.replace(endpoint, port=port)
-        await self._check_alerts(endpoint)
-        await self._check_credentials(endpoint)
-        await self._check_place(endpoint)
-        return endpoint
-
-    async def _check_alerts(self, endpoint: Endpoint) -> None:
-        threshold = endpoint.alert_threshold
-        if threshold is None:
-            if endpoint.alert_ids:
-                raise wrong("alert_ids", "Without an alert_threshold alert_ids must be empty.")
-            return
-        if not _LOWEST_MOS <= threshold <= _HIGHEST_MOS:
-            raise wrong(
-                "alert_threshold",
-                f"alert_threshold is a MOS from {_LOWEST_MOS:g} to {_HIGHEST_MOS:g}, not {threshold:g}.",
-            )
-        known = await self._alert_ids(endpoint.project_id) if endpoint.alert_ids else ()
-        for alert_id in endpoint.alert_ids:
-            if alert_id not in known:
-                raise wrong("alert_ids", f"There is no alert {alert_id} in this project.")
-
-    async def _check_credentials(self, endpoint: Endpoint) -> None:
+        endpoint = settled(endpoint)
+        if endpoint.alert_ids:
+            known = await self._alert_ids(endpoint.project_id)
+            for alert_id in endpoint.alert_ids:
+                if alert_id not in known:
+                    raise wrong("alert_ids", f"There is no alert {alert_id} in this project.")
         name = endpoint.credentials
-        if not name:
-            if endpoint.category is Category.REGISTER:
-                raise wrong("credentials", "A registration needs the name of a SIP account.")
-            return
-        if endpoint.category not in SIGNALLING:
-            raise wrong("credentials", f"The category {endpoint.category} uses no SIP account.")
-        known = await self._credentials.revealed(endpoint.project_id)
-        if name not in known:
+        if name and name not in await self._credentials.revealed(endpoint.project_id):
             raise wrong(
                 "credentials", f"There is no SIP account {name!r}.", "Add it on the page SIP accounts."
             )
+        await self._check_place(endpoint)
+        return endpoint
 
     async def _check_place(self, endpoint: Endpoint) -> None:
         """A name without an address passes here; the agent asks again after DNS."""

@@ -16,7 +16,13 @@ from callwright.control.alerts import model
 from callwright.control.api import fields as take
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields
-from callwright.control.api.monitoring.answers import Collection, Dates, collection, dates_of
+from callwright.control.api.monitoring.answers import (
+    Collection,
+    Dates,
+    collection,
+    dates_of,
+    projects_of,
+)
 from callwright.control.api.monitoring.asking import MaybeState, MaybeStatus, holds, status_of
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid, unknown_value
@@ -53,10 +59,11 @@ _FIELDS: dict[str, Any] = {
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """`state`: firing, pending, no data, snoozed, quiet or never evaluated: the first of these that it has at
-    an endpoint. `endpoints`: id of each endpoint that raises it, to its state there."""
+    """`project`: its name. `state`: firing, pending, no data, snoozed, quiet or never evaluated: the first of
+    these that it has at an endpoint. `endpoints`: id of each endpoint that raises it, to its state there."""
 
     id: int
+    project: str
     name: str
     condition: str
     recovery: str | None
@@ -69,15 +76,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: str | None
 
 
-def shown(row: model.Alert, states: Mapping[int, State], dates: Dates) -> Alert:
+def shown(row: model.Alert, project: str, states: Mapping[int, State], dates: Dates) -> Alert:
     return Alert(
         id=row.id,
+        project=project,
         name=row.name,
         condition=row.condition,
         recovery=row.recovery or None,
         reminder=row.reminder,
         snoozed_until=dates.maybe(row.snoozed_until),
-        maintenance=[_window(one, dates) for one in row.windows],
+        maintenance=[window_shown(one, dates) for one in row.windows],
         state=str(min(states.values(), key=_STATES.index, default=State.NEVER)),
         endpoints={str(endpoint): str(state) for endpoint, state in states.items()},
         created_at=dates.text(row.created_at),
@@ -94,9 +102,9 @@ async def list_alerts(
     if state_ is not None and state_ not in _STATES:
         raise invalid("state", f"{state_[:100]!r} is not a state.", value=state_, permitted=_STATES)
     service, identity = services_of(request).alerts, identity_of(request)
-    states = await service.states(identity)
+    states, projects = await service.states(identity), await projects_of(request)
     rows = (
-        shown(one, states.get(one.id, {}), dates)
+        shown(one, projects.get(one.project_id, ""), states.get(one.id, {}), dates)
         for one in await service.alerts(identity)
         if wanted.fits(one.deleted_at) and holds(one.name, name)
     )
@@ -156,10 +164,11 @@ async def activate_alert(request: _Request, alert_id: Id) -> Alert:
 
 async def _shown(request: _Request, row: model.Alert) -> Alert:
     states = await services_of(request).alerts.states(identity_of(request))
-    return shown(row, states.get(row.id, {}), await dates_of(request))
+    project = (await projects_of(request)).get(row.project_id, "")
+    return shown(row, project, states.get(row.id, {}), await dates_of(request))
 
 
-def _window(window: Window, dates: Dates) -> dict[str, Any]:
+def window_shown(window: Window, dates: Dates) -> dict[str, Any]:
     if isinstance(window, Once):
         return {"from": dates.text(window.since), "to": dates.text(window.until)}
     return {
@@ -182,11 +191,11 @@ def _values(fields: Fields, dates: Dates) -> dict[str, Any]:
         until = take.text(fields, "snoozed_until", optional=True, longest=100)
         values["snoozed_until"] = dates.moment(until, "snoozed_until")
     if "maintenance" in fields:
-        values["windows"] = _windows(fields["maintenance"], dates)
+        values["windows"] = windows_of(fields["maintenance"], dates)
     return values
 
 
-def _windows(value: Any, dates: Dates) -> tuple[Window, ...]:
+def windows_of(value: Any, dates: Dates) -> tuple[Window, ...]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value) if value.strip() else []

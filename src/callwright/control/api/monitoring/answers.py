@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -75,3 +75,8 @@ async def dates_of(request: Request[Any, Any, Any]) -> Dates:
     except (NotFound, Invalid):
         zone = None
     return Dates(zone) if zone is not None and zone.key != "UTC" else Dates()
+
+
+async def projects_of(request: Request[Any, Any, Any]) -> Mapping[int, str]:
+    """Names of the projects that the caller sees."""
+    return {one.id: one.name for one in await services_of(request).projects.list(identity_of(request))}

@@ -12,7 +12,13 @@ from callwright.control.accounts.model import Right
 from callwright.control.api import fields as take
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields
-from callwright.control.api.monitoring.answers import Collection, Dates, collection, dates_of
+from callwright.control.api.monitoring.answers import (
+    Collection,
+    Dates,
+    collection,
+    dates_of,
+    projects_of,
+)
 from callwright.control.api.monitoring.asking import MaybeStatus, holds, status_of
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import invalid, unknown_value
@@ -47,9 +53,11 @@ _FIELDS: dict[str, Any] = {
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """`server_ids`: the servers that test it. `deleted_at` null: it has not been cancelled."""
+    """`project`: its name. `server_ids`: the servers that test it. `deleted_at` null: it has not been
+    cancelled."""
 
     id: int
+    project: str
     name: str
     ip_address: str
     port: int | None
@@ -66,9 +74,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: str | None
 
 
-def shown(row: model.Endpoint, tests: Sequence[VoipTest], dates: Dates) -> Endpoint:
+def shown(row: model.Endpoint, project: str, tests: Sequence[VoipTest], dates: Dates) -> Endpoint:
     return Endpoint(
         id=row.id,
+        project=project,
         name=row.name,
         ip_address=row.ip_address,
         port=row.port,
@@ -99,9 +108,9 @@ async def list_endpoints(
     """`name`, `ip_address` and `description` match anywhere, in either case; `server_id`: tested by it."""
     wanted, only = status_of(status), category_of(category) if category else None
     service, identity, dates = services_of(request).monitors, identity_of(request), await dates_of(request)
-    tests = by_endpoint(await service.all_voip_tests(identity))
+    tests, projects = by_endpoint(await service.all_voip_tests(identity)), await projects_of(request)
     rows = (
-        shown(one, tests.get(one.id, ()), dates)
+        shown(one, projects.get(one.project_id, ""), tests.get(one.id, ()), dates)
         for one in await service.endpoints(identity)
         if wanted.fits(one.deleted_at)
         and holds(one.name, name)
@@ -187,7 +196,8 @@ async def activate_endpoint(request: _Request, endpoint_id: Id) -> Endpoint:
 
 async def _shown(request: _Request, row: model.Endpoint) -> Endpoint:
     tests = await services_of(request).monitors.voip_tests(identity_of(request), row.id)
-    return shown(row, tests, await dates_of(request))
+    project = (await projects_of(request)).get(row.project_id, "")
+    return shown(row, project, tests, await dates_of(request))
 
 
 def by_endpoint(tests: Sequence[VoipTest]) -> Mapping[int, Sequence[VoipTest]]:
