@@ -228,11 +228,25 @@ def test_a_shared_run_is_seen_logged_out_until_the_link_is_revoked(
     expect(stranger.page.locator("h1")).to_have_text("This link is no longer valid")
 
 
-def test_a_running_run_can_be_stopped(visits: Visits, platform: Served) -> None:
-    session_id = platform.run("media_analysis")
-    visit = visits.open()
+def test_a_live_page_that_is_opened_late_shows_what_happened_before_until_the_run_is_stopped(
+    visits: Visits, platform: Served
+) -> None:
+    session_id = platform.run("basic_call", **{"step.1.0.max_duration": 120})
+    visit, late = visits.open(), visits.open()
     visit.go(f"/run/details/{session_id}")
-    expect(visit.page.locator(".rows summary").first).to_be_visible()
+    expect(visit.page.locator("h1")).to_contain_text("hear each other", timeout=30_000)
+    messages = visit.page.locator(".rows summary")
+    expect(messages.filter(has_text="200 OK").last).to_be_visible()
+    seen = [label or "" for label in messages.evaluate_all("all => all.map(e => e.ariaLabel)")]
+    assert len(seen) > 6, seen
+    late.go(f"/run/details/{session_id}")
+    expect(late.page.locator("#live h1")).to_contain_text("hear each other")
+    expect(late.page.locator(".rows summary").nth(len(seen) - 1)).to_be_visible()
+    told = late.page.locator(".rows summary").evaluate_all("all => all.map(e => e.ariaLabel)")
+    assert told[: len(seen)] == seen
+    expect(late.page.locator("#time .lane").first).to_be_visible()
+    expect(late.page.locator("[data-part=sofar] > li").first).to_be_visible()
     visit.page.get_by_role("button", name="Stop the run").first.click()
     visit.page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
-    expect(visit.page.locator("h1")).to_contain_text("Canceled", timeout=30_000)
+    for one in (visit, late):
+        expect(one.page.locator("h1")).to_contain_text("Canceled", timeout=30_000)

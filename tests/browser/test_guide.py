@@ -71,6 +71,13 @@ def test_from_the_first_page_to_a_passing_call_at_another_pbx_and_a_job_for_ci(
     expect(page.locator("h1")).to_contain_text("all four steps passed", timeout=60_000)
     assert time.monotonic() - began < _MINUTES
     expect(page.locator("#step-4")).to_contain_text("Passed.")
+    said = page.locator("#step-4 .mini .rows .say").all_inner_texts()
+    assert said[0].startswith("INVITE"), said
+    assert any("180" in text for text in said), said
+    assert not any(hidden in text for text in said for hidden in ("407", "100 Trying", "ACK", "REGISTER")), (
+        said
+    )
+    expect(page.locator("#step-4 .mini")).to_contain_text("MOS")
     assert "secret" not in page.content().replace("extension’s secret", "")
     page.reload()
     expect(page.locator("h1")).to_contain_text("all four steps passed")

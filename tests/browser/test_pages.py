@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,32 @@ def test_every_page_can_be_read_at_every_width(visits: Visits, platform: Served,
             if SHOOT:
                 visit.shot(name, width=width)
     assert wrong == {}
+
+
+def test_ladders_of_two_runs_stand_side_by_side_and_a_message_leads_into_its_run(
+    visits: Visits, platform: Served
+) -> None:
+    plain, held = platform.get("runs")["data"][-1]["session_id"], platform.run("hold_resume")
+    for run in (plain, held):
+        platform.finished(run)
+    visit = visits.open()
+    page = visit.page
+    visit.go(f"/runs/compare?run={held}&run={plain}")
+    rows = page.locator(".twin .rows > li")
+    expect(rows.filter(has_text="re-INVITE").first).to_have_class("differs")
+    same = page.locator(".twin .rows > li:not(.differs)").filter(has_text="BYE").first
+    for side in (0, 1):
+        expect(same.locator(".lrow").nth(side)).to_contain_text("BYE")
+    heights = same.locator(".lrow").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+    assert heights[0] == heights[1]
+    visit.shot("compare")
+    same.locator("a").nth(1).click()
+    expect(page).to_have_url(re.compile(rf"/run/details/{held}#message-\d+$"))
+    expect(page.locator("#inspect h3")).to_contain_text("BYE")
+    narrow = visits.open("narrow", "dark")
+    narrow.go(f"/runs/compare?run={held}&run={plain}")
+    assert faults(narrow.page) == []
+    narrow.shot("compare")
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("wide", "dark"), ("narrow", "light")])

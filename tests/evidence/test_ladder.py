@@ -72,6 +72,16 @@ class TestLanes:
         ladder = build_ladder([third, seen(invite, 0.1)], call_names=names)
         assert [party.name for party in ladder.parties] == ["Al", "PBX", "bob"]
 
+    def test_a_proxy_that_keeps_the_call_id_has_the_name_of_neither_end(self) -> None:
+        invite = message("INVITE sip:4102@192.0.2.2 SIP/2.0", "1 INVITE", call_id="i")
+        on = seen(invite, 0.1)._replace(local=B, remote=("192.0.2.3", 5060))
+        names = {("i", "caller"): "alice", ("i", "callee"): "bob"}
+        ladder = build_ladder([seen(invite), on], call_names=names)
+        assert [party.name for party in ladder.parties] == ["alice", "PBX", "bob"]
+        back = seen(invite, 0.1)._replace(local=B, remote=A)
+        spiral = build_ladder([seen(invite), back], call_names=names)
+        assert [party.name for party in spiral.parties] == ["alice", "PBX"]
+
     def test_a_product_that_a_server_tells_is_its_role(self) -> None:
         assert sample().parties[1].role == "ExamplePBX 4.3.0"
 

@@ -143,12 +143,16 @@ class Lanes:
         parsed: Sequence[Parsed],
     ) -> list[Party]:
         facts = [_LaneFacts() for _ in self.order]
+        passed_on = self._passed_on(seen, parsed)
         for message, content in zip(seen, parsed, strict=True):
             understood = understood_part(content)
             if understood is not None:
-                source, destination = facts[self.lane(message.source)], facts[self.lane(message.destination)]
-                source.sends(understood, call_names)
-                destination.receives(understood, call_names)
+                call_id = header_text(understood, "Call-ID")
+                for lane, tell in (
+                    (self.lane(message.source), _LaneFacts.sends),
+                    (self.lane(message.destination), _LaneFacts.receives),
+                ):
+                    tell(facts[lane], understood, {} if (lane, call_id) in passed_on else call_names)
         found = []
         for home, fact in zip(self.order, facts, strict=True):
             given = next(
@@ -157,6 +161,26 @@ class Lanes:
             addresses = tuple(address_text(endpoint) for endpoint in self.addresses[home])
             found.append(Party(given or fact.name, fact.role, addresses))
         return _told_apart([self._named(*pair, found) for pair in zip(self.order, found, strict=True)])
+
+    def _passed_on(self, seen: Sequence[SeenMessage], parsed: Sequence[Parsed]) -> set[tuple[int, str]]:
+        """Lanes that got an INVITE and sent it on under the same Call-ID: a proxy is neither end of it."""
+        got: set[tuple[int, str]] = set()
+        found: set[tuple[int, str]] = set()
+        sent: set[tuple[int, str]] = set()
+        for message, content in zip(seen, parsed, strict=True):
+            if not isinstance(content, Request) or content.method != "INVITE" or has_to_tag(content):
+                continue
+            call_id = header_text(content, "Call-ID")
+            source, destination = (
+                (self.lane(message.source), call_id),
+                (self.lane(message.destination), call_id),
+            )
+            if source in got:
+                found.add(source)
+            sent.add(source)
+            if destination not in sent:
+                got.add(destination)
+        return found
 
     def _named(self, home: Endpoint, party: Party, parties: Sequence[Party]) -> Party:
         """A lane that said nothing of itself is the Contact of somebody, or just a peer."""

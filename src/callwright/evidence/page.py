@@ -237,6 +237,11 @@ def placed_rows(rows: Sequence[Row | Divider], lanes: int) -> list[tuple[Row | D
     return [(row, _place(row, lanes)) for row in rows]
 
 
+def placed_row(row: MessageRow | StreamRow | None, lanes: int) -> PlacedRow | None:
+    """One row of a ladder with where it is drawn."""
+    return None if row is None else (row, _place(row, lanes))
+
+
 @dataclass(frozen=True, slots=True)
 class RowPlace:
     """Where a row is drawn, in percent; `way` is 1 to the right and -1 to the left."""
@@ -250,6 +255,9 @@ class RowPlace:
     def width(self) -> float:
         """From lane to lane: the room that its words have."""
         return round(abs(self.x2 - self.x1), 3)
+
+
+PlacedRow = tuple[MessageRow | StreamRow, RowPlace]
 
 
 def _place(row: object, lanes: int) -> RowPlace:

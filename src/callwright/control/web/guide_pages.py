@@ -14,9 +14,13 @@ from callwright.control.errors import Conflict, DomainError, Forbidden, Invalid,
 from callwright.control.runs.admission import rules
 from callwright.control.runs.model import Run
 from callwright.control.tests.model import Test
-from callwright.control.web import editor, guide, rendering
+from callwright.control.web import editor, guide, rendering, run_page
 from callwright.control.web.guide import AccountForm, Guide, Permission, Tried
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
+from callwright.evidence.excerpt import excerpt
+from callwright.evidence.ladder import MessageRow
+from callwright.evidence.naming import with_quality
+from callwright.evidence.page import lane_positions, placed_rows
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Failure, Verdict
 from callwright.policy.destination import Destination, Ground, Purpose, decide
@@ -317,6 +321,7 @@ async def _shown(
     if call is not None and steps[3].state == guide.DONE and not found.passed_at:
         found = msgspec.structs.replace(found, passed_at=pages.now)
         await _keep(pages, visitor, found)
+    tried = await _mini(pages, visitor, call) if call is not None and call.outcome is not None else None
     made = await _made(pages, visitor, found) if steps[3].state == guide.DONE else None
     kept = {f"user-{one.party}": one.user for one in found.accounts}
     context = {
@@ -337,6 +342,7 @@ async def _shown(
         "permission": permission,
         "host": guide.host_of(found.host),
         "admins": await _administrators(pages) if not visitor.can(Right.ADMINISTER) else [],
+        "tried": tried,
         "made": made,
         "made_at": f"/tests/{made.project_name}:{made.name}" if made else "",
         "lasted": found.passed_at - found.began_at if found.passed_at else None,
@@ -376,6 +382,24 @@ async def _tried(pages: Pages, visitor: Visitor, session_id: str) -> Tried | Non
     if not run.finished:
         return Tried(run.session_id, run.id, run.created_at, queued=run.agent_id is None)
     return Tried(run.session_id, run.id, run.created_at, await _outcome(pages, run))
+
+
+async def _mini(pages: Pages, visitor: Visitor, call: Tried) -> dict[str, Any] | None:
+    """The ladder of the call, cut to what its caller sent or waited for; None: it left no messages."""
+    run = await pages.services.runs.get(visitor.identity, call.session_id)
+    kept = await run_page.stored(pages, run, {})
+    ladder = with_quality(kept.ladder, kept.outcome)
+    rows = excerpt(ladder)
+    if not rows:
+        return None
+    lanes = len(ladder.parties)
+    return {
+        "ladder": ladder,
+        "rows": placed_rows(rows, lanes),
+        "lanes": lane_positions(lanes),
+        "shown": sum(isinstance(row, MessageRow) for row in rows),
+        "messages": len(ladder.messages),
+    }
 
 
 async def _outcome(pages: Pages, run: Run) -> RunOutcome:

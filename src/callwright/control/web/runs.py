@@ -15,7 +15,11 @@ from callwright.control.runs.differences import differences
 from callwright.control.runs.model import Run, RunFilter
 from callwright.control.web import rendering, run_page
 from callwright.control.web.visitor import Pages, WebRequest
+from callwright.evidence.excerpt import beside
 from callwright.evidence.figures import milliseconds
+from callwright.evidence.ladder import Ladder
+from callwright.evidence.naming import with_quality
+from callwright.evidence.page import MOST_ROWS, PlacedRow, lane_positions, placed_row
 
 PAGE = 50
 _STATES = (("running", "Under way"), ("passed", "Passed"), ("failed", "Failed"))
@@ -112,6 +116,7 @@ def routes(pages: Pages) -> list[Any]:
             "Runs",
             both=[_side(one) for one in seen],
             rows=compared(_side(seen[0]), _side(seen[1])),
+            ladders=await asyncio.to_thread(_ladders, seen[0], seen[1]),
             differences=found,
             before=before,
             after=after,
@@ -119,6 +124,39 @@ def routes(pages: Pages) -> list[Any]:
         )
 
     return [runs, compare]
+
+
+@dataclass(frozen=True, slots=True)
+class TwinRow:
+    """A row of each run, drawn at the same height; None: that run has none there."""
+
+    sides: tuple[PlacedRow | None, PlacedRow | None]
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two ladders side by side. `lanes`: of each, the middles in percent. `hidden`: rows not drawn."""
+
+    ladders: tuple[Ladder, Ladder]
+    lanes: tuple[list[float], list[float]]
+    rows: list[TwinRow]
+    hidden: int
+
+
+def _ladders(before: run_page.Stored, after: run_page.Stored) -> Twins | None:
+    """None: neither run left messages."""
+    one, two = (with_quality(side.ladder, side.outcome) for side in (before, after))
+    rows = beside(one, two)
+    if not rows:
+        return None
+    counts = len(one.parties), len(two.parties)
+    drawn = [
+        TwinRow((placed_row(row.before, counts[0]), placed_row(row.after, counts[1])), row.differs)
+        for row in rows[:MOST_ROWS]
+    ]
+    lanes = lane_positions(counts[0]), lane_positions(counts[1])
+    return Twins((one, two), lanes, drawn, len(rows) - len(drawn))
 
 
 @dataclass(frozen=True, slots=True)
