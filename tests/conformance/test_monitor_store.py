@@ -6,7 +6,15 @@ import msgspec
 import pytest
 
 from callwright.control.errors import Conflict
-from callwright.control.monitors.model import Category, Endpoint, SlotState, StoredReading, VoipTest
+from callwright.control.monitors.model import (
+    Category,
+    Endpoint,
+    Figures,
+    Latest,
+    SlotState,
+    StoredReading,
+    VoipTest,
+)
 from callwright.control.storage.stores import Stores
 from callwright.fleet.record import ServerRecord
 from callwright.fleet.server import State
@@ -151,3 +159,39 @@ async def test_a_slot_that_was_not_run_changes_the_state_and_leaves_the_mos(stor
     )
     assert await stores.monitors.voip_tests_of(test.server_id, [test.id, 99]) == {test.id}
     assert await stores.monitors.voip_tests_of(99, [test.id]) == set()
+
+
+async def test_the_newest_slots_of_what_goes_on_are_read_at_once(stores: Stores) -> None:
+    fra, syd = await a_server(stores, "fra-1"), await a_server(stores, "syd-1")
+    one, gone = await an_endpoint(stores, "one"), await an_endpoint(stores, "gone")
+    other = await an_endpoint(stores, "other", project="q")
+    tests = [await stores.monitors.add_voip_test(a_test(one, server)) for server in (syd, fra)]
+    for endpoint in (gone, other):
+        await stores.monitors.add_voip_test(a_test(endpoint, fra))
+    await stores.monitors.replace_endpoint(msgspec.structs.replace(gone, deleted_at=NOW))
+    await stores.monitors.add_readings(
+        [a_reading(tests[1], 1_000_020, mos=4.2, loss_pct=1, rtt_ms="fast", sip_code=200, extra=[1])]
+    )
+    found = await stores.monitors.latest([one.project_id])
+    assert [(row.endpoint_id, row.server_id, row.slot) for row in found] == [
+        (one.id, fra, 1_000_020),
+        (one.id, syd, None),
+    ]
+    assert found[0] == Latest(
+        voip_test_id=tests[1].id,
+        endpoint_id=one.id,
+        server_id=fra,
+        interval=60,
+        updated_at=1_000_020.25,
+        slot=1_000_020,
+        state="done",
+        reason="",
+        verdict="passed",
+        figures=Figures(mos=4.2, loss_pct=1.0, sip_code=200),
+    )
+    test = await stores.monitors.voip_test(tests[1].id)
+    assert test is not None
+    assert Latest.of(test, 60) == found[0], "what is no figure counts as not measured"
+    assert {row.endpoint_id for row in await stores.monitors.latest(None)} == {one.id, other.id}
+    await stores.monitors.replace_voip_test(msgspec.structs.replace(tests[0], deleted_at=NOW))
+    assert [row.server_id for row in await stores.monitors.latest([one.project_id])] == [fra]

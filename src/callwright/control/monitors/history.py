@@ -6,7 +6,7 @@ A figure's values are counted in fixed buckets, 0.01 wide for MOS and R, 2 % wid
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from callwright.control.monitors.model import SlotState, StoredReading
 
 K = TypeVar("K")
 
-__all__ = ["COUNTED", "RESOLUTIONS", "SPREAD", "Tally", "merged", "percentile", "tally"]
+__all__ = ["COUNTED", "RESOLUTIONS", "SPREAD", "Tally", "merged", "percentile", "percentiles", "tally"]
 
 #: Seconds of one row of history.
 RESOLUTIONS: Mapping[str, int] = {"minute": 60, "hour": 3_600, "day": 86_400}
@@ -76,15 +76,25 @@ def merged(tallies: Iterable[Tally]) -> Tally:
 
 def percentile(found: Tally, figure: str, share: float) -> float | None:
     """By nearest rank, as the middle of its bucket; None where nothing measured it. ``share``: 0 to 1."""
+    values = percentiles(found, figure, (share,))
+    return None if values is None else values[0]
+
+
+def percentiles(found: Tally, figure: str, shares: Sequence[float]) -> tuple[float, ...] | None:
+    """Several at once, each as `percentile`. ``shares`` grow."""
     buckets = found.spread.get(figure)
     if not buckets:
         return None
-    rank = max(1, math.ceil(share * sum(buckets.values())))
-    for bucket in sorted(buckets):
-        rank -= buckets[bucket]
-        if rank <= 0:
-            break
-    return _value(figure, bucket)
+    whole, passed, at = sum(buckets.values()), 0, -1
+    ordered = sorted(buckets)
+    values: list[float] = []
+    for share in shares:
+        rank = max(1, math.ceil(share * whole))
+        while passed < rank and at + 1 < len(ordered):
+            at += 1
+            passed += buckets[ordered[at]]
+        values.append(_value(figure, ordered[at]))
+    return tuple(values)
 
 
 def _bucket(figure: str, value: float) -> int:

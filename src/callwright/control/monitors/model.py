@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["PORTS", "Category", "Endpoint", "Planned", "SlotState", "StoredReading", "VoipTest"]
+__all__ = [
+    "PORTS",
+    "Category",
+    "Endpoint",
+    "Figures",
+    "Latest",
+    "Planned",
+    "SlotState",
+    "StoredReading",
+    "VoipTest",
+]
 
 
 class Category(StrEnum):
@@ -110,3 +120,59 @@ class StoredReading(msgspec.Struct, frozen=True):
     def mos(self) -> float | None:
         found = self.figures.get("mos")
         return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of a reading that boards show, in the units of `probe.result`; None: not measured."""
+
+    mos: float | None = None
+    loss_pct: float | None = None
+    rtt_ms: float | None = None
+    jitter_ms: float | None = None
+    setup_ms: float | None = None
+    error_ms: float | None = None
+    received: int | None = None
+    sip_code: int | None = None
+    sip_reason: str | None = None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Figures:
+        """An agent may send anything: a value that cannot be one counts as not measured."""
+        kept = {}
+        for name in cls.__struct_fields__:
+            try:
+                kept[name] = getattr(msgspec.convert({name: found.get(name)}, cls), name)
+            except msgspec.ValidationError:
+                continue
+        return cls(**kept)
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest slot of a VoIP test that goes on: a cell of the matrix. ``slot`` None: there was none yet.
+    ``updated_at``: when it was measured last."""
+
+    voip_test_id: int
+    endpoint_id: int
+    server_id: int
+    interval: int
+    updated_at: float | None
+    slot: int | None
+    state: str
+    reason: str
+    verdict: str
+    figures: Figures
+
+    @classmethod
+    def of(cls, test: VoipTest, interval: int) -> Latest:
+        return cls(
+            voip_test_id=test.id,
+            endpoint_id=test.endpoint_id,
+            server_id=test.server_id,
+            interval=interval,
+            updated_at=test.updated_at,
+            slot=test.slot,
+            state=test.state,
+            reason=test.reason,
+            verdict=test.verdict,
+            figures=Figures.of(test.figures),
+        )

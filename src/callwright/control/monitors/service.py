@@ -14,7 +14,7 @@ from callwright.control.audit.service import Audit
 from callwright.control.credentials.service import Credentials
 from callwright.control.errors import Conflict, NotFound, RefusedByPolicy
 from callwright.control.monitors.measurements import Measurements
-from callwright.control.monitors.model import Category, Endpoint, VoipTest
+from callwright.control.monitors.model import Category, Endpoint, Latest, VoipTest
 from callwright.control.monitors.sense import blank, checked_test, first, settled, uri, wrong
 from callwright.control.monitors.store import MonitorStore
 from callwright.control.projects.service import Projects
@@ -171,6 +171,38 @@ class Monitors:
             await self._audit.note(identity, action, f"endpoint {kept.name}")
         return kept
 
+    async def pause(self, identity: Identity, endpoint_id: int) -> Endpoint:
+        """No server tests it until `resume`: its VoIP tests are cancelled together. Raises NotFound, Conflict
+        for a cancelled one, Forbidden."""
+        known = await self._editable(identity, endpoint_id)
+        active = [one for one in await self._store.voip_tests(endpoint_id) if one.deleted_at is None]
+        await self._set_paused(identity, known, active, self._clock.wall())
+        return known
+
+    async def resume(self, identity: Identity, endpoint_id: int) -> Endpoint:
+        """The servers test it again that were the last to be cancelled. Raises NotFound, Conflict, Invalid,
+        Forbidden."""
+        known = await self._editable(identity, endpoint_id)
+        tests = await self._store.voip_tests(endpoint_id)
+        paused_at = max((one.deleted_at for one in tests if one.deleted_at is not None), default=None)
+        if all(one.deleted_at is not None for one in tests):
+            paused = [one for one in tests if one.deleted_at == paused_at]
+            await self._check_servers(identity, known, [one.server_id for one in paused])
+            await self._check_place(known)
+            await self._set_paused(identity, known, paused, None)
+        return known
+
+    async def _set_paused(
+        self, identity: Identity, endpoint: Endpoint, tests: Sequence[VoipTest], deleted_at: float | None
+    ) -> None:
+        if not tests:
+            return
+        async with self._audit.change():
+            for one in tests:
+                await self._store.replace_voip_test(msgspec.structs.replace(one, deleted_at=deleted_at))
+            await self._store.bump([one.server_id for one in tests])
+            await self._note(identity, endpoint, "resumed" if deleted_at is None else "paused")
+
     async def _editable(self, identity: Identity, endpoint_id: int) -> Endpoint:
         known = await self.endpoint(identity, endpoint_id)
         authorize(identity, Right.EDIT, known.project_id)
@@ -207,6 +239,18 @@ class Monitors:
         """Of the endpoints that the identity sees."""
         seen = {one.id for one in await self.endpoints(identity)}
         return [one for one in await self._store.voip_tests() if one.endpoint_id in seen]
+
+    async def latest(self, identity: Identity) -> list[Latest]:
+        """The newest slot of each VoIP test that goes on, of the endpoints that the identity sees."""
+        return await self._store.latest(identity.project_ids)
+
+    async def latest_of_all(self, most: int) -> list[Latest]:
+        """For the platform's own metrics, which belong to no identity; the first ``most``."""
+        return (await self._store.latest(None))[:most]
+
+    async def names(self) -> dict[int, str]:
+        """Of all endpoints, for the platform's own metrics."""
+        return {one.id: one.name for one in await self._store.endpoints(None)}
 
     async def voip_test(self, identity: Identity, endpoint_id: int, voip_test_id: int) -> VoipTest:
         await self.endpoint(identity, endpoint_id)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from callwright.control.monitors.history import Tally
-from callwright.control.monitors.model import Endpoint, Planned, StoredReading, VoipTest
+from callwright.control.monitors.model import Endpoint, Latest, Planned, StoredReading, VoipTest
 
 __all__ = ["MonitorStore"]
 
@@ -34,6 +34,10 @@ class MonitorStore(Protocol):
 
     async def replace_voip_test(self, voip_test: VoipTest) -> VoipTest | None:
         """Everything but what was measured."""
+        ...
+
+    async def latest(self, visible: Sequence[int] | None) -> list[Latest]:
+        """Of every VoIP test that goes on, by endpoint. ``visible``: projects, None: all."""
         ...
 
     async def planned(self, server_id: int, after: int, limit: int) -> list[Planned]:

@@ -22,6 +22,7 @@ _OWN = (
     "app.css",
     "fleet.css",
     "telephony.css",
+    "monitoring.css",
     "theme.js",
     "app.js",
     "drafts.js",

@@ -37,6 +37,13 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
         ),
     ),
     (
+        "Monitoring",
+        (
+            ("Matrix", "/monitoring", "matrix", Right.READ),
+            ("Endpoints", "/monitoring/endpoints", "endpoint", Right.READ),
+        ),
+    ),
+    (
         "Telephony",
         (("Live calls", "/board", "live", Right.READ),),
     ),
@@ -86,6 +93,8 @@ TOASTS: Mapping[str, str] = {
     "ringing": "The phone rings; the number is dialled once it is answered",
     "transferred": "The call is being transferred",
     "hungup": "The call was ended",
+    "paused_endpoint": "Paused: no server tests the endpoint",
+    "resumed_endpoint": "The endpoint is tested again",
     "draining": "The agent finishes what it has and takes nothing new",
 }
 

@@ -146,7 +146,7 @@ async def create_endpoint(request: _Request) -> Endpoint:
     try:
         made = await services_of(request).monitors.create(
             identity_of(request),
-            _values(fields),
+            values_of(fields),
             server_ids=ids(fields, "server_ids"),
             project=take.text(fields, "project", optional=True) or None,
         )
@@ -168,7 +168,7 @@ async def change_endpoint(request: _Request, endpoint_id: Id) -> Endpoint:
     changed = await services_of(request).monitors.change(
         identity_of(request),
         endpoint_id,
-        _values(fields),
+        values_of(fields),
         server_ids=ids(fields, "server_ids") if "server_ids" in fields else None,
     )
     return await _shown(request, changed)
@@ -213,7 +213,7 @@ def category_of(word: str) -> Category:
     return Category(word.lower())
 
 
-def _values(fields: Fields) -> dict[str, Any]:
+def values_of(fields: Fields) -> dict[str, Any]:
     values: dict[str, Any] = {
         name: take.text(fields, name, optional=True, longest=longest)
         for name, longest in (

@@ -12,7 +12,16 @@ import msgspec
 from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, or_, select, update
 
 from callwright.control.monitors.history import Tally
-from callwright.control.monitors.model import Category, Endpoint, Planned, SlotState, StoredReading, VoipTest
+from callwright.control.monitors.model import (
+    Category,
+    Endpoint,
+    Figures,
+    Latest,
+    Planned,
+    SlotState,
+    StoredReading,
+    VoipTest,
+)
 from callwright.control.storage.sql.columns import (
     Id,
     Number,
@@ -241,6 +250,27 @@ def _endpoints_in(count: int) -> Statement:
     )
 
 
+_LATEST_OF_ALL = (
+    select(
+        voip_tests.c.id,
+        voip_tests.c.endpoint_id,
+        voip_tests.c.server_id,
+        endpoints.c.interval,
+        *(voip_tests.c[name] for name in Latest.__struct_fields__[4:]),
+    )
+    .join(endpoints, endpoints.c.id == voip_tests.c.endpoint_id)
+    .where(voip_tests.c.deleted_at.is_(None), endpoints.c.deleted_at.is_(None))
+    .order_by(voip_tests.c.endpoint_id, voip_tests.c.server_id)
+)
+
+
+@lru_cache(maxsize=8)
+def _latest_in(count: int | None) -> Statement:
+    if count is None:
+        return Statement(_LATEST_OF_ALL)
+    return Statement(_LATEST_OF_ALL.where(in_projects(endpoints.c.project_id, count)))
+
+
 @lru_cache(maxsize=16)
 def _tests_among(count: int) -> Statement:
     return Statement(
@@ -262,6 +292,22 @@ def _test(*values: Any) -> VoipTest:
     row["figures"] = msgspec.json.decode(row["figures"])
     row["interpacket_ms"] = float(row["interpacket_ms"])  # SQLite returns whole ones of an INSERT as int
     return VoipTest(**row)
+
+
+_FIGURES = msgspec.json.Decoder(Figures)
+_LATEST_FIELDS = Latest.__struct_fields__[:-1]
+
+
+def _figures(text: str) -> Figures:
+    try:
+        return _FIGURES.decode(text)
+    except msgspec.ValidationError:
+        return Figures.of(msgspec.json.decode(text, type=dict[str, Any]))
+
+
+def _latest(*values: Any) -> Latest:
+    row: dict[str, Any] = dict(zip(_LATEST_FIELDS, values, strict=False))
+    return Latest(figures=_figures(values[-1]), **row)
 
 
 def _planned(*values: Any) -> Planned:
@@ -316,6 +362,10 @@ class SqlMonitors:
     async def replace_voip_test(self, voip_test: VoipTest) -> VoipTest | None:
         rows = await self._db.changed(_test, _REPLACE_TEST, values_of(voip_test))
         return rows[0] if rows else None
+
+    async def latest(self, visible: Sequence[int] | None) -> list[Latest]:
+        values, count = project_values(visible)
+        return await self._db.all(_latest, _latest_in(count), values)
 
     async def planned(self, server_id: int, after: int, limit: int) -> list[Planned]:
         values = {"server_id": server_id, "after": after, "limit": limit}

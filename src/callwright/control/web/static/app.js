@@ -104,6 +104,16 @@
     var target = event.detail.target;
     if (target.matches && target.matches("[data-waits-while-open]") && target.querySelector("dialog[open], details[open]")) event.detail.shouldSwap = false;
   });
+  // A table that renews itself keeps its rows where they are; new ones come at its end.
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    var old = event.detail.target;
+    if (!old.matches || !old.matches("table[data-keeps-rows]") || !event.detail.shouldSwap) return;
+    var answer = new DOMParser().parseFromString(event.detail.serverResponse, "text/html"), table = answer.getElementById(old.id);
+    if (!table || !table.tBodies.length || !old.tBodies.length) return;
+    var kept = [].map.call(old.tBodies[0].rows, function (row) { return answer.getElementById(row.id); }).filter(Boolean);
+    table.tBodies[0].prepend.apply(table.tBodies[0], kept);
+    event.detail.serverResponse = answer.documentElement.outerHTML;
+  });
   document.addEventListener("change", function (event) {
     if (event.target.getAttribute("form") !== "compare") return;
     var chosen = document.querySelectorAll("[form=compare]:checked");
