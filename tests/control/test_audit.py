@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from base64 import b32decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from callwright.alerting.cause import Cause, CauseKind
 from callwright.control.accounts.model import PLATFORM, Identity, Role, User, identity_of
 from callwright.control.accounts.passwords import Passwords
+from callwright.control.accounts.second_factors import Enrolment
+from callwright.control.accounts.totp import code_at, step_of
 from callwright.control.agents.model import AgentInfo
 from callwright.control.alerts.model import Incident
 from callwright.control.audit.actions import ACTIONS, render_markdown
@@ -81,6 +84,11 @@ class World:
                 story=(),
             )
         )
+        factors = services.second_factors
+        for user in (await services.accounts.user(ana.user_id), bob):
+            await factors.begin(user)
+        code = code_at(b32decode((await _begun(services, "ana")).secret), step_of(services.clock.wall()))
+        await factors.confirm(ana, code)
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         return cls(services, ana)
 
@@ -112,6 +120,23 @@ async def _member(w: World, *, leaves: bool) -> None:
 
 async def _user(w: World) -> int:
     return (await w.services.accounts.user_by_name("bob")).id
+
+
+async def _begun(services: Services, username: str) -> Enrolment:
+    begun = await services.second_factors.begun(await services.accounts.user_by_name(username))
+    assert begun is not None
+    return begun
+
+
+async def _second_factor(w: World) -> None:
+    secret = b32decode((await _begun(w.services, "bob")).secret)
+    bob = await w.services.accounts.user_by_name("bob")
+    identity = await w.services.accounts.identity(bob.id, bob.username, bob.role)
+    await w.services.second_factors.confirm(identity, code_at(secret, step_of(w.services.clock.wall())))
+
+
+async def _no_second_factor(w: World) -> None:
+    await w.services.second_factors.remove(w.ana, await w.services.accounts.user_by_name("ana"))
 
 
 async def _key(w: World) -> None:
@@ -149,6 +174,13 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "user.deleted": (lambda w: _deleted_user(w), "user bob", "ana"),
     "user.restored": (lambda w: _restored_user(w), "user dan", "ana"),
     "user.password": (lambda w: _password(w), "user 2", "ana"),
+    "twofactor.on": (lambda w: _second_factor(w), "user bob", "bob"),
+    "twofactor.off": (lambda w: _no_second_factor(w), "user ana", "ana"),
+    "twofactor.codes": (
+        lambda w: w.services.second_factors.new_recovery_codes(w.ana),
+        "user ana",
+        "ana",
+    ),
     "cdr.deleted": (lambda w: w.services.cdrs.delete(w.ana, [1]), "cdr 1", "ana"),
     "line.changed": (
         lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),
@@ -362,6 +394,8 @@ OWN = {
     "token.revoked",
     "agent.enrolled",
     "enrolment.revoked",
+    "twofactor.on",
+    "twofactor.codes",
 }
 
 

@@ -133,7 +133,7 @@ async def test_a_viewer_sees_no_secret_of_a_test_or_a_run_and_an_editor_does(
         auth = await services.keys.create(name, user)
         clients[name] = httpx.AsyncClient(transport=transport, base_url="http://here", auth=auth)
         login = await services.accounts.login(f"{name}@example.com", "long enough it is")
-        assert login is not None
+        assert isinstance(login, tuple)
         clients[name].cookies.set("callwright_session", login[0])
     paths = (
         *("/api/v2/tests", "/api/v2/tests/masked", "/api/v2/tests/masked/document"),

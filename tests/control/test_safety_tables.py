@@ -136,7 +136,7 @@ async def house(services: Services, admin: Identity, people: None, monkeypatch: 
     await services.projects.put_member(admin, user, project, Role.MEMBER)
     key = await services.keys.create("ci", user)
     login = await services.accounts.login("person@example.com", PASSWORD)
-    assert login is not None
+    assert isinstance(login, tuple)
     member = await services.accounts.authenticate_token(login[0])
     assert member is not None
     return House(services, runs["theirs"], runs["ours"], member, key, login[0])

@@ -1,4 +1,4 @@
-"""`callwright users create|list|join|leave|password|role|delete`: who may log in, and where."""
+"""`callwright users create|list|join|leave|password|no-2fa|role|delete`: who may log in, and where."""
 
 from __future__ import annotations
 
@@ -223,6 +223,29 @@ def password(
 
     user = with_services(data, database, work)
     _show(user, secret if made else None, as_json)
+    return EXIT_PASSED
+
+
+@app.command("no-2fa")
+def no_second_factor(
+    name: UserArgument,
+    data: DataOption = DEFAULT_DATA,
+    database: DatabaseOption = None,
+    as_json: JsonFlag = False,
+    verbose: VerboseFlag = False,
+) -> int:
+    """Turn two-factor sign-in of a user off, who has lost the application and the recovery codes."""
+
+    async def work(services: Services) -> bool:
+        from callwright.control.accounts.model import PLATFORM
+
+        return await services.second_factors.remove(PLATFORM, await services.accounts.user_by_name(name))
+
+    there = with_services(data, database, work)
+    if as_json:
+        print_json({"username": name, "removed": there})
+    else:
+        show(f"{name} signs in with the password alone" + ("" if there else ", as before"))
     return EXIT_PASSED
 
 

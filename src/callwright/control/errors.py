@@ -23,6 +23,7 @@ __all__ = [
     "QuotaExceeded",
     "RefusedByPolicy",
     "StorageUnavailable",
+    "TooManyGuesses",
     "UnknownSchema",
     "Unmigrated",
     "WroteLate",
@@ -109,6 +110,14 @@ class QuotaExceeded(DomainError):
 
 class CapReached(QuotaExceeded):
     """A cap of a target is used up by other runs."""
+
+
+class TooManyGuesses(DomainError):
+    """``seconds``: how long the next one must wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("Too many wrong codes came.", f"Try again in {seconds} s.")
+        self.seconds = seconds
 
 
 class StorageUnavailable(DomainError):

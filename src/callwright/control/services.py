@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from callwright.control.accounts.keys import Keys
+from callwright.control.accounts.second_factors import SecondFactors
 from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
 from callwright.control.alerts.evaluation import Evaluation
@@ -93,6 +94,7 @@ class Services:
 
     stores: Stores
     accounts: Accounts
+    second_factors: SecondFactors
     keys: Keys
     credentials: Credentials
     projects: Projects
@@ -149,7 +151,8 @@ class Services:
             await stores.close()
             raise
         audit = Audit(stores.audit, clock=clock)
-        accounts = Accounts(stores.accounts, audit=audit, clock=clock, entropy=entropy)
+        factors = SecondFactors(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
+        accounts = Accounts(stores.accounts, factors, audit=audit, clock=clock, entropy=entropy)
         keys = Keys(stores.accounts, accounts, audit=audit, clock=clock, entropy=entropy)
         credentials = Credentials(stores.credentials, vault, audit=audit, clock=clock)
         projects = Projects(stores.projects, audit=audit, clock=clock)
@@ -186,6 +189,7 @@ class Services:
         return cls(
             stores,
             accounts,
+            factors,
             keys,
             credentials,
             projects,
@@ -227,7 +231,9 @@ async def _has_sealed(stores: Stores, location: Location) -> bool:
     from a new folder as long as it has no secrets."""
     if location.path is not None and await stores.accounts.users():
         return True
-    return any(row.sealed_password for row in await stores.credentials.sealed_credentials())
+    if any(row.sealed_password for row in await stores.credentials.sealed_credentials()):
+        return True
+    return bool(await stores.accounts.users_with_second_factor() or await stores.lines.lines_in_use())
 
 
 def _own_extensions(data: Path) -> frozenset[str]:

@@ -151,6 +151,25 @@ class UserSecret(msgspec.Struct, frozen=True):
     password_hash: str
 
 
+class SecondFactor(msgspec.Struct, frozen=True):
+    """``confirmed_at`` None: it was begun and does not count yet. ``last_step``: of the newest code that was
+    used; older ones are refused. ``failures``: wrong codes since the last right one."""
+
+    user_id: int
+    sealed_secret: str
+    created_at: float
+    confirmed_at: float | None = None
+    last_step: int = 0
+    failures: int = 0
+    failed_at: float | None = None
+
+
+class CodeNeeded(msgspec.Struct, frozen=True):
+    """The password was right, and a code is needed too: it comes with the nonce, within five minutes."""
+
+    nonce: str
+
+
 class ApiKey(msgspec.Struct, frozen=True):
     id: int
     public_key: str
@@ -190,6 +209,7 @@ class KeySecret(msgspec.Struct, frozen=True):
 class TokenKind(StrEnum):
     SESSION = "session"  # of a login: dies after its idle time
     API = "api"  # made by its owner
+    CODE = "code"  # the nonce of a login whose second factor is awaited; signs nobody in
 
 
 class Token(msgspec.Struct, frozen=True):

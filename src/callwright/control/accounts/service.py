@@ -13,6 +13,7 @@ from callwright.control.accounts.authorize import authorize
 from callwright.control.accounts.model import (
     TELEPHONY_IDS,
     Category,
+    CodeNeeded,
     Identity,
     Right,
     Role,
@@ -24,6 +25,7 @@ from callwright.control.accounts.model import (
     zone_named,
 )
 from callwright.control.accounts.passwords import Passwords, check_password
+from callwright.control.accounts.second_factors import SecondFactors
 from callwright.control.accounts.secrets import KEY_PREFIX, digest, keepable
 from callwright.control.accounts.store import AccountStore
 from callwright.control.audit.service import Audit
@@ -34,6 +36,7 @@ from callwright.net.entropy import Entropy
 __all__ = ["Accounts"]
 
 SESSION_IDLE = 1800.0  # seconds
+_CODE_IDLE = 300.0  # seconds from the password to the code
 _NOTE_EVERY = 60.0  # seconds between two notes of "last used"
 _NOBODY = digest("nobody")
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
@@ -44,8 +47,17 @@ class Accounts:
     """Secrets and tokens are shown once and kept as hashes: SHA-256 for what holds at least 128 random bits,
     argon2id for what people choose."""
 
-    def __init__(self, store: AccountStore, *, audit: Audit, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        store: AccountStore,
+        factors: SecondFactors,
+        *,
+        audit: Audit,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._store, self._clock, self._entropy = store, clock, entropy
+        self._factors = factors
         self._audit = audit
         self._passwords = Passwords()
 
@@ -53,7 +65,8 @@ class Accounts:
 
     async def authenticate_basic(self, name: str, secret: str) -> Identity | None:
         """Basic credentials: ``<public_key>:<secret>``, ``<user_id>:<token>``, or ``<username>:<password>``
-        of a user of category API. Unknown names cost the same work as wrong secrets."""
+        of a user of category API, who has no second factor. Unknown names cost the same work as wrong
+        secrets."""
         if not keepable(name, secret):
             return None
         if name.startswith(KEY_PREFIX):
@@ -66,7 +79,9 @@ class Accounts:
         usable = user is not None and user.category == Category.API
         if not await self._passwords.fits(user.password_hash if user and usable else None, secret):
             return None
-        return await self.identity(user.id, user.username, user.role) if user else None
+        if user is None or await self._factors.is_on(user.id):
+            return None
+        return await self.identity(user.id, user.username, user.role)
 
     async def _by_key(self, public_key: str, secret: str) -> Identity | None:
         found = await self._store.key_secret(public_key)
@@ -128,24 +143,53 @@ class Accounts:
             return await self.authenticate_basic(public, secret)
         return await self.authenticate_token(text)
 
-    async def login(self, name: str, password: str, *, source: str = "") -> tuple[str, Identity] | None:
-        """(session token, identity) for a username or e-mail address and its password. ``source``: the
-        address it came from, for the audit log."""
+    async def login(
+        self, name: str, password: str, *, source: str = ""
+    ) -> tuple[str, Identity] | CodeNeeded | None:
+        """(session token, identity) for a username or e-mail address and its password; with a second factor
+        what `login_by_code` goes on with. ``source``: the address it came from, for the audit log."""
         if not keepable(name, password):
             return None
         user = await self._store.user_secret(name)
         if not await self._passwords.fits(user.password_hash if user else None, password) or user is None:
             await self.note_failed_login(name, source)
             return None
-        now = self._clock.wall()
+        if await self._factors.is_on(user.id):
+            nonce, _ = await self.new_token(TokenKind.CODE, "", user.id, _CODE_IDLE)
+            return CodeNeeded(nonce)
         async with self._audit.change():
-            await self._store.note_login(user.id, now)
-            token, row = await self.new_token(TokenKind.SESSION, "", user.id, SESSION_IDLE)
-            identity = await self.identity(user.id, user.username, user.role, session_id=row.id)
-            await self._audit.note(
-                identity, "login.succeeded", f"user {user.username}", f"from {source}" if source else ""
-            )
+            return await self._signed_in(user.id, user.username, user.role, source)
+
+    async def login_by_code(self, nonce: str, code: str, *, source: str = "") -> tuple[str, Identity] | None:
+        """The second step of `login`; None when the code is wrong. Raises Invalid when there is no such
+        login, or no longer; TooManyGuesses."""
+        over = Invalid("This login is over.", "Send e-mail address and password again.", field="nonce")
+        if not keepable(nonce, code):
+            raise over
+        found = await self._store.nonce_owner(digest(nonce))
+        if found is None or not 0 <= self._clock.wall() - found.last_used_at <= found.idle_seconds:
+            raise over
+        if not await self._factors.accepts(found.user_id, code):
+            await self.note_failed_login(found.username, source)
+            return None
+        async with self._audit.change():
+            if not await self._store.revoke_token(found.id, self._clock.wall()):
+                raise over
+            return await self._signed_in(found.user_id, found.username, found.role, source)
+
+    async def _signed_in(self, user_id: int, username: str, role: str, source: str) -> tuple[str, Identity]:
+        await self._store.note_login(user_id, self._clock.wall())
+        token, row = await self.new_token(TokenKind.SESSION, "", user_id, SESSION_IDLE)
+        identity = await self.identity(user_id, username, role, session_id=row.id)
+        where = f"from {source}" if source else ""
+        await self._audit.note(identity, "login.succeeded", f"user {username}", where)
         return token, identity
+
+    async def is_password(self, identity: Identity, password: str) -> bool:
+        """Whether it is that of who asks; before something that a session alone does not permit."""
+        user = await self._store.user_secret(identity.username) if keepable(password) else None
+        mine = user is not None and user.id == identity.user_id
+        return await self._passwords.fits(user.password_hash if user and mine else None, password)
 
     async def note_failed_login(self, name: str, source: str = "") -> None:
         """Of a name or public key whose secret was wrong, or that is nobody's; in the audit log."""

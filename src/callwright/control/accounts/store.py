@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from callwright.control.accounts.model import ApiKey, KeySecret, Made, Token, TokenOwner, User, UserSecret
+from callwright.control.accounts.model import (
+    ApiKey,
+    KeySecret,
+    Made,
+    SecondFactor,
+    Token,
+    TokenOwner,
+    User,
+    UserSecret,
+)
 from callwright.control.collections.model import Query, Rows
 from callwright.control.projects.model import Membership
 
@@ -75,6 +85,10 @@ class AccountStore(Protocol):
         """None when it is unknown, revoked, or its owner is deleted; an idle one is still given."""
         ...
 
+    async def nonce_owner(self, token_hash: str) -> TokenOwner | None:
+        """As `token_owner`, of the nonce of a login."""
+        ...
+
     async def tokens(self, user_id: int) -> list[Token]: ...
     async def token_rows(self, user_id: int, query: Query) -> Rows:
         """Of TOKENS, those of the user."""
@@ -98,3 +112,39 @@ class AccountStore(Protocol):
     async def revoke_token(self, token_id: int, now: float) -> bool: ...
     async def revoke_tokens_of(self, user_id: int, kind: str, now: float) -> None: ...
     async def note_token_use(self, token_id: int, now: float) -> None: ...
+
+    async def users_with_second_factor(self) -> list[int]:
+        """Whose is confirmed."""
+        ...
+
+    async def second_factor(self, user_id: int) -> SecondFactor | None: ...
+    async def put_second_factor(self, factor: SecondFactor) -> None:
+        """In place of the one that the user has."""
+        ...
+
+    async def confirm_second_factor(self, user_id: int, now: float) -> bool:
+        """Whether it was not confirmed before."""
+        ...
+
+    async def drop_second_factor(self, user_id: int) -> bool:
+        """With the recovery codes."""
+        ...
+
+    async def use_code(self, user_id: int, step: int) -> bool:
+        """Whether the step is newer than that of every code that was used."""
+        ...
+
+    async def note_wrong_code(self, user_id: int, seen: int, now: float) -> bool:
+        """One more than the ``seen`` ones; False when another guess was counted meanwhile."""
+        ...
+
+    async def forget_wrong_codes(self, user_id: int) -> None: ...
+    async def put_recovery_codes(self, user_id: int, hashes: Sequence[str]) -> None:
+        """In place of those that the user has."""
+        ...
+
+    async def use_recovery_code(self, user_id: int, code_hash: str, now: float) -> bool:
+        """Whether it is one, and was not used before."""
+        ...
+
+    async def recovery_codes_left(self, user_id: int) -> int: ...

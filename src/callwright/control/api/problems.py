@@ -69,6 +69,7 @@ _STATUS: tuple[tuple[type[errors.DomainError], int], ...] = (
     (errors.Conflict, 409),
     (errors.KillSwitchEngaged, 409),
     (errors.QuotaExceeded, 429),
+    (errors.TooManyGuesses, 429),
     (errors.NotRegistered, 412),
     (errors.StorageUnavailable, 503),
 )
@@ -89,6 +90,8 @@ def of_domain(error: errors.DomainError) -> ApiProblem | None:
     elif isinstance(error, errors.NotFound):
         found = [_missing(error, error.what)]
     retry = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
+    if isinstance(error, errors.TooManyGuesses):
+        retry = {"Retry-After": str(error.seconds)}
     return ApiProblem(status, message, found, retry)
 
 

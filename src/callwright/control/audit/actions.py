@@ -8,12 +8,15 @@ __all__ = ["ACTIONS", "render_markdown"]
 
 ACTIONS: Mapping[str, str] = {
     "login.succeeded": "Somebody signed in with a password.",
-    "login.failed": "A password or the secret of an API key was wrong, or its owner is unknown.",
+    "login.failed": "A password, a code or the secret of an API key was wrong, or its owner is unknown.",
     "user.created": "An administrator added a user.",
     "user.changed": "An administrator changed a user; the detail names the fields.",
     "user.deleted": "An administrator removed a user.",
     "user.restored": "An administrator took back the deletion of a user.",
     "user.password": "A password was set; every session of the user ended.",
+    "twofactor.on": "A user turned two-factor sign-in on.",
+    "twofactor.off": "Two-factor sign-in of a user was turned off.",
+    "twofactor.codes": "A user made new recovery codes; the ones before are void.",
     "cdr.deleted": "Call detail records were deleted.",
     "line.changed": "The line of a user was changed; the detail names the fields.",
     "member.put": "A user joined a project, or their role there changed.",

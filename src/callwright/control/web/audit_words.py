@@ -16,6 +16,7 @@ _PLACES = {
     "user": "/members",
     "member": "/members",
     "login": "/members",
+    "twofactor": "/members",
     "project": "/projects",
     "agent": "/agents",
     "enrolment": "/agents",

@@ -52,6 +52,7 @@ def _members(pages: Pages) -> list[Any]:
             projects=names,
             roles=[(role.value, role.value.capitalize()) for role in Role],
             roles_there=ROLES,
+            by_code=await services.second_factors.users_with_one(visitor.identity),
             fields=kept(fields),
             refusal=refusal,
         )
@@ -92,6 +93,9 @@ def _members(pages: Pages) -> list[Any]:
                     await accounts.change_user(visitor.identity, user_id, role=fields.get("role", ""))
                 case "password":
                     await accounts.set_password(visitor.identity, user_id, fields.get("password", ""))
+                case "no-2fa":
+                    user = await accounts.user(user_id)
+                    await services.second_factors.remove(visitor.identity, user)
                 case "delete":
                     await accounts.delete_user(visitor.identity, user_id)
                 case _:

@@ -23,9 +23,11 @@ from callwright.control.errors import (
     QuotaExceeded,
     RefusedByPolicy,
     StorageUnavailable,
+    TooManyGuesses,
 )
 from callwright.control.services import Services, Settings
 from callwright.control.web import (
+    account,
     admin,
     api_reference,
     board,
@@ -57,6 +59,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (Invalid, 422),
     (DocumentError, 422),
     (QuotaExceeded, 429),
+    (TooManyGuesses, 429),
     (StorageUnavailable, 503),
 )
 _FORGED = "This form did not come from a page of yours"
@@ -85,6 +88,7 @@ def create_router(services: Services, settings: Settings, document: Documentatio
             *fleet.routes(pages),
             *board.routes(pages),
             *admin.routes(pages),
+            *account.routes(pages),
         ],
         exception_handlers={Exception: _now(pages), HTTPException: _now(pages)},
         include_in_schema=False,

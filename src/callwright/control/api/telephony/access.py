@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, delete, get, post
 from litestar.params import FromPath
 
-from callwright.control.accounts.model import TELEPHONY_IDS, TOKENS, Right
+from callwright.control.accounts.model import TELEPHONY_IDS, TOKENS, CodeNeeded, Identity, Right
 from callwright.control.api import fields as take
 from callwright.control.api.answers import utc
 from callwright.control.api.auth import identity_of
@@ -17,6 +17,7 @@ from callwright.control.api.problems import ApiProblem
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
 from callwright.control.api.telephony.users import told
+from callwright.control.errors import Invalid
 
 _Request = Request[Any, Any, Any]
 _READ = {"right": Right.READ}
@@ -25,27 +26,58 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 @post("/login", opt={"open": True}, status_code=200)
 async def login(request: _Request) -> Response[dict[str, Any]]:
-    """`user_token` is 40 hex digits, and dies when it was not used for 30 minutes."""
+    """`user_token` is 40 hex digits, and dies when it was not used for 30 minutes. With two-factor sign-in:
+    202 with a `nonce` for `/login2fa`, good for five minutes."""
     fields = await read_fields(request)
     take.only(fields, ("email", "password"))
     email = take.text(fields, "email", longest=255)
     password = fields.get("password")
     if not isinstance(password, str) or not password:
         raise ApiProblem(400, "password is missing.", [{"address": "password", "message": "is missing."}])
-    services = services_of(request)
-    guesses = request.app.state["gate"].guesses
-    address, now = request.client.host if request.client else "", services.clock.now()
-    # Taken before, since a password takes long to compare: those that come meanwhile count too.
-    pause = guesses.wait(address, now)
+    services, address = services_of(request), _guessing(request)
+    found = await services.accounts.login(email, password, source=address)
+    if found is None:
+        raise ApiProblem(401, "The e-mail address or the password is wrong.")
+    request.app.state["gate"].guesses.give_back(address)
+    if isinstance(found, CodeNeeded):
+        return Response({"nonce": found.nonce}, status_code=202, headers=_NOT_KEPT)
+    return _logged_in(*found)
+
+
+@post("/login2fa", opt={"open": True}, status_code=200)
+async def login_by_code(request: _Request) -> Response[dict[str, Any]]:
+    """The second step: the `nonce` of `/login`, and the `code` that the application shows or a recovery code.
+    A code is good once; after five wrong ones each next one waits longer, up to five minutes."""
+    fields = await read_fields(request)
+    take.only(fields, ("code", "nonce"))
+    code = fields.get("code")
+    written = str(code).zfill(6) if isinstance(code, int) and not isinstance(code, bool) else code
+    if not isinstance(written, str) or not 0 < len(written) <= 64:
+        raise ApiProblem(400, "code is missing.", [{"address": "code", "message": "is missing."}])
+    nonce, address = take.text(fields, "nonce", longest=255), _guessing(request)
+    try:
+        found = await services_of(request).accounts.login_by_code(nonce, written, source=address)
+    except Invalid as error:
+        raise ApiProblem(401, f"{error.message} {error.remedy}") from None
+    if found is None:
+        raise ApiProblem(401, "The code is wrong, or it was used already.")
+    request.app.state["gate"].guesses.give_back(address)
+    return _logged_in(*found)
+
+
+def _guessing(request: _Request) -> str:
+    """The address of who guesses. Taken before the secret is compared, which takes long: those that come
+    meanwhile count too. Raises ApiProblem."""
+    address = request.client.host if request.client else ""
+    pause = request.app.state["gate"].guesses.wait(address, services_of(request).clock.now())
     if pause > 0:
         wait = math.ceil(pause)
         why = f"Too many wrong passwords came from there. Try again in {wait} seconds."
         raise ApiProblem(429, why, headers={"Retry-After": str(wait)})
-    found = await services.accounts.login(email, password, source=address)
-    if found is None:
-        raise ApiProblem(401, "The e-mail address or the password is wrong.")
-    guesses.give_back(address)
-    token, identity = found
+    return address
+
+
+def _logged_in(token: str, identity: Identity) -> Response[dict[str, Any]]:
     told = {
         "message": "Login success",
         "user_token": token,
@@ -112,4 +144,4 @@ async def delete_tokens(request: _Request, which: FromPath[str]) -> None:
             await services.keys.revoke_token(identity, int(one) if is_id else one)
 
 
-ROUTES: list[Any] = [login, logout, ping, me, create_token, list_tokens, delete_tokens]
+ROUTES: list[Any] = [login, login_by_code, logout, ping, me, create_token, list_tokens, delete_tokens]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from callwright.control.storage.sql.keys import SqlKeys
 from callwright.control.storage.sql.members import SqlMembers
+from callwright.control.storage.sql.second_factors import SqlSecondFactors
 from callwright.control.storage.sql.users import SqlUsers
 
 __all__ = ["SqlAccountStore"]
 
 
-class SqlAccountStore(SqlUsers, SqlMembers, SqlKeys):
+class SqlAccountStore(SqlUsers, SqlMembers, SqlKeys, SqlSecondFactors):
     """AccountStore on any Database."""

@@ -16,6 +16,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     members,
     monitors,
     projects,
+    second_factors,
     servers,
     settings,
     targets,

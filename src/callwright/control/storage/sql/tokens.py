@@ -42,7 +42,7 @@ unique_where("uq_tokens_name", "kind = 'api' AND revoked_at IS NULL", tokens.c.u
 
 
 _TOKEN = columns(tokens, Token)
-_TOKEN_OWNER = Statement(
+_OWNER = (
     select(
         tokens.c.id,
         users.c.id,
@@ -52,10 +52,10 @@ _TOKEN_OWNER = Statement(
         tokens.c.last_used_at,
     )
     .join(users, users.c.id == tokens.c.user_id)
-    .where(tokens.c.token_hash == param("token_hash"), tokens.c.revoked_at.is_(None), ALIVE),
-    brief=True,
-    shared=True,
+    .where(tokens.c.token_hash == param("token_hash"), tokens.c.revoked_at.is_(None), ALIVE)
 )
+_TOKEN_OWNER = Statement(_OWNER.where(tokens.c.kind != TokenKind.CODE.value), brief=True, shared=True)
+_NONCE_OWNER = Statement(_OWNER.where(tokens.c.kind == TokenKind.CODE.value))
 _TOKENS = Statement(
     select(*_TOKEN)
     .where(tokens.c.user_id == param("user_id"), tokens.c.revoked_at.is_(None), tokens.c.kind == "api")
@@ -121,6 +121,9 @@ class SqlTokens:
 
     async def token_owner(self, token_hash: str) -> TokenOwner | None:
         return await self._db.one(TokenOwner, _TOKEN_OWNER, {"token_hash": token_hash})
+
+    async def nonce_owner(self, token_hash: str) -> TokenOwner | None:
+        return await self._db.one(TokenOwner, _NONCE_OWNER, {"token_hash": token_hash})
 
     async def tokens(self, user_id: int) -> list[Token]:
         return await self._db.all(Token, _TOKENS, {"user_id": user_id})

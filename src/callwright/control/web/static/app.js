@@ -18,11 +18,13 @@
     if (!dialog && made) { document.body.append(made.content.cloneNode(true)); dialog = document.getElementById("signin"); }
     if (!dialog || !dialog.showModal) { location.reload(); return new Promise(function () {}); }
     var form = dialog.querySelector("form"), problem = dialog.querySelector("[data-problem]"), before = document.activeElement;
+    var code = form.querySelector("[data-code]"), nonce = "";
+    function ask(given) { nonce = given; code.hidden = !given; form.elements.code.required = !!given; }
     signing = new Promise(function (done, fail) {
       function end(well) {
         removeEventListener("focus", look); form.onsubmit = null; dialog.onclose = null; signing = null; refused = !well;
         if (dialog.open) dialog.close();
-        form.reset(); problem.hidden = true;
+        form.reset(); problem.hidden = true; ask("");
         if (before && document.contains(before)) before.focus({ preventScroll: true });
         if (well) done(); else fail(new Error("nobody signed in"));
       }
@@ -30,10 +32,13 @@
       function look() { session().then(function (well) { if (well && signing) end(true); }, function () {}); }
       form.onsubmit = function (event) {
         event.preventDefault();
-        fetch("/login", { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" }, credentials: "same-origin" })
+        var fields = new URLSearchParams(nonce ? { nonce: nonce, code: form.elements.code.value } : new FormData(form));
+        fetch(nonce ? "/login/code" : "/login", { method: "POST", body: fields, headers: { Accept: "application/json" }, credentials: "same-origin" })
           .then(function (answer) { return answer.json().then(function (data) {
+            if (answer.status === 202) { ask(data.nonce); problem.hidden = true; form.elements.code.focus(); return; }
             if (answer.ok) { renew(data.csrf); end(true); return; }
-            problem.querySelector("span").textContent = data.message; problem.hidden = false; form.elements.password.select();
+            if (answer.status === 410) ask("");
+            problem.querySelector("span").textContent = data.message; problem.hidden = false; form.elements[nonce ? "code" : "password"].select();
           }); }).catch(function () { problem.querySelector("span").textContent = "The platform does not answer. Try again."; problem.hidden = false; });
       };
       dialog.onclose = function () { end(false); };
