@@ -44,6 +44,8 @@ _EXAMPLES = """
 
   callwright load sip:pbx.example.com --allow pbx.example.com --accounts users.csv --register --rate 50
 
+  callwright load sip:x@127.0.0.1:5080 --sipp uac.xml --rate 10 --calls 100
+
   callwright load sip:x@127.0.0.1:5080 --find-capacity 'asr>=99.5% pdd_p95<250ms' --trial 10
 """
 
@@ -114,6 +116,22 @@ def load(
             "--scenario", metavar="FILE.yaml", help="What each call does: a test document, or a flow."
         ),
     ] = None,
+    sipp: Annotated[
+        Path | None,
+        typer.Option("--sipp", metavar="FILE.xml", help="Run this scenario of SIPp as it is."),
+    ] = None,
+    inf: Annotated[
+        list[Path] | None,
+        typer.Option("--inf", metavar="FILE.csv", help="With --sipp: an injection file, [field0] and on."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="NAME=VALUE", help="With --sipp: a keyword of your own, [NAME]."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="NAME", help="With --sipp: for [authentication].")
+    ] = None,
+    password: flags.PasswordOption = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="URI", help="Caller to show in From.")
     ] = None,
@@ -180,6 +198,8 @@ def load(
     from callwright.load.preparation import Wishes
     from callwright.policy.destination import Rules
 
+    if sipp is None and (inf or key or user or password):
+        raise Refused("--inf, --key, --user and --password go with --sipp FILE.xml")
     document = setup.read_document(scenario, answer=answer)
     if (uri is not None) if answer else (uri is None and document is None):
         raise Refused("load takes a URI to call, or --answer", "See `callwright load --help`.")
@@ -218,6 +238,31 @@ def load(
                 plan = document.plan
     except PlanError as error:
         raise Refused(str(error)) from None
+    if sipp is not None:
+        from callwright.cli import load_sipp
+
+        useless: dict[str, object] = {"scenario": scenario, "accounts": accounts, "register": register}
+        useless |= {"find-capacity": find_capacity, "fail-if": fail_if, "from": from_, "header": header}
+        useless |= {"reject": reject, "challenge": challenge, "ring-time": ring_time, "control": control}
+        useless |= {"report": report, "media": media != "none", "cores": cores > 1}
+        load_sipp.refuse_useless(useless)
+        return load_sipp.run(
+            sipp,
+            uri=uri,
+            listen=setup.listen_address(listen) if answer else None,
+            plan=plan,
+            calls=calls,
+            rules=Rules(targets=tuple(_allowed(allow or ()))),
+            bind=bind,
+            rtp_ports=flags.ports_of(rtp_ports),
+            hold=hold,
+            ring=ring,
+            user=user,
+            password=password,
+            keys=key or (),
+            injections=inf or (),
+            as_json=as_json,
+        )
     wishes = Wishes(
         uri=setup.load_uri(uri) if uri is not None else None,
         listen=setup.listen_address(listen),

@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "pbx": ("callwright.cli.pbx", "Run the reference PBX alone."),
     "tests": ("callwright.cli.tests", "Tests of a running platform: push, pull, run."),
     "load": ("callwright.cli.load", "Many calls at once: place or answer them, and judge the whole."),
+    "sipp-import": ("callwright.cli.sipp_import", "Write a scenario of SIPp as a test document."),
     "load-ctl": ("callwright.cli.load_control", "Steer a load that is running: rate, pause, stop."),
     "monitors": ("callwright.cli.monitors", "Monitors of a running platform: is it good now, and as code."),
     "fleet": ("callwright.cli.fleet", "Servers in pools: simulate a day of load."),
