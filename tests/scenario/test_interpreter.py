@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from callwright.outcome.call import CallOutcome, CapturedMessage
+from callwright.outcome.call import CallOutcome, CapturedMessage, SrtpOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import catalogue, command, event
 from callwright.scenario.document import load
@@ -104,6 +104,9 @@ def _play_with_media(stage: Stage, name: str) -> str:
                 outcome = dataclasses.replace(
                     outcome, session_expires_s=90, session_refreshes=1, duration_ms=50_000.0
                 )
+            if name == "srtp":
+                srtp = SrtpOutcome("AES_CM_128_HMAC_SHA1_80", 200, 0, 0, 0, 1)
+                outcome = dataclasses.replace(outcome, srtp=srtp)
             if name == "prack":
                 outcome = _with_prack(outcome)
             what = event.CallFinished(what.id, outcome)

@@ -44,6 +44,7 @@ from callwright.sip import events as sip_events
 from callwright.sip.session_timer import SMALLEST
 from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri
+from callwright.srtp.wish import SrtpWish
 
 _NO_TLS_WISHES = TlsSettings()
 _NEVER = 86_400.0  # the interpreter cancels and hangs up; the phone's own limits stay out of its way
@@ -339,6 +340,7 @@ class Runner:
                 voice="man",
                 by=order.dtmf_by,
                 detect=order.detect_tones,
+                srtp=order.srtp,
             ),
             ring_after=0.0 if not refused_at_once and (order.ring > 0 or order.early_media) else -1.0,
             answer_after=order.ring,
@@ -370,6 +372,7 @@ class Runner:
                 record=order.record,
                 by=order.dtmf_by,
                 detect=order.detect_tones,
+                srtp=order.srtp,
             ),
             caller=_caller(account, order.caller_id),
             account=_account(account),
@@ -424,6 +427,7 @@ class Runner:
         record: bool,
         by: str,
         detect: bool,
+        srtp: SrtpWish,
         voice: str = "woman",
     ) -> MediaPlan:
         path = None
@@ -438,6 +442,7 @@ class Runner:
             record=path,
             enabled=enabled,
             voice=voice,
+            srtp=srtp,
         )
 
     # -- requests

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from callwright.phone.permission import Permission
     from callwright.phone.plan import PhoneConfig
     from callwright.sip.session_timer import SessionWish
+    from callwright.srtp.wish import SrtpWish
 
 T = TypeVar("T")
 
@@ -90,6 +91,27 @@ EarlyUpdateOption = Annotated[
         min=0,
         metavar="SECONDS",
         help="Offer anew by UPDATE this long after early media was agreed on, if not answered.",
+    ),
+]
+
+SrtpOption = Annotated[
+    str,
+    typer.Option(
+        "--srtp",
+        metavar="off|optional|required|fallback",
+        help="Keys for SRTP in the SDP: none, beside plain RTP, RTP/SAVP, or that and after a 488 plain RTP.",
+    ),
+]
+SrtpSuiteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--srtp-suite", metavar="NAME", help="Crypto suite to offer or take; repeat it for more, in order."
+    ),
+]
+RekeyOption = Annotated[
+    float | None,
+    typer.Option(
+        "--rekey-after", min=0, metavar="SECONDS", help="Offer new keys this long after the answer."
     ),
 ]
 
@@ -204,6 +226,21 @@ def check_prack(prack: str, early_update: float | None) -> None:
         raise Refused(f"--prack is {', '.join(PRACK[:-1])} or {PRACK[-1]}, not {prack!r}")
     if early_update is not None and prack == "no":
         raise Refused("--early-update needs reliable provisionals: leave out --prack no")
+
+
+def srtp_wish(use: str, suites: Sequence[str], rekey_after: float | None) -> SrtpWish:
+    from callwright.srtp.suite import SUITES
+    from callwright.srtp.wish import USES, SrtpWish
+
+    if use not in USES:
+        raise Refused(f"--srtp is {', '.join(USES[:-1])} or {USES[-1]}, not {use!r}")
+    if use == "off" and (suites or rekey_after is not None):
+        flag = "--srtp-suite" if suites else "--rekey-after"
+        raise Refused(f"{flag} needs --srtp optional, required or fallback")
+    for name in suites:
+        if name.upper() not in SUITES:
+            raise Refused(f"--srtp-suite {name}: there is {', '.join(SUITES)}")
+    return SrtpWish(use, tuple(dict.fromkeys(name.upper() for name in suites)), rekey_after)
 
 
 def session_wish(

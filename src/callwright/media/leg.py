@@ -213,6 +213,7 @@ class MediaLeg:
             cname=f"callwright@{self.advertised_host}",
             wall_offset=old.wall_offset if old else self._clock.wall() - self._clock.now(),
             telephone_event=negotiated.telephone_event_payload_type,
+            srtp=negotiated.srtp,
             sending=sending and not held,
             receiving=due,
             permits=self._permits,

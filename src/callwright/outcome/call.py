@@ -167,6 +167,18 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class SrtpOutcome:
+    """What came to us under SRTP, RTP and RTCP together; the counts are None where no audio flowed."""
+
+    suite: str
+    received: int | None = None  # packets that were opened
+    auth_failures: int | None = None  # packets that the key did not fit, plain RTP among them
+    replayed: int | None = None  # packets that had come before
+    malformed: int | None = None
+    rekeyed: int | None = None  # changes of keys by a new offer and answer
+
+
+@dataclass(frozen=True, slots=True)
 class CallOutcome(AsJson):
     """One call leg. The phone fills the facts; ``judged()`` adds verdict, blame and reason."""
 
@@ -215,6 +227,7 @@ class CallOutcome(AsJson):
     media_expected: bool = True  # False with --no-media, and of a peer whose SDP promised no audio
     codec: str | None = None
     codecs_offered: tuple[str, ...] = ()
+    srtp: SrtpOutcome | None = None  # None: the audio was plain RTP
     early_media: bool | None = None  # audio came before the answer
     early_media_ms: float | None = None
     dtmf_sent: str | None = None

@@ -16,9 +16,11 @@ from callwright.phone.permission import Permission
 from callwright.phone.plan import MediaPlan
 from callwright.rtp.report import MediaReport
 from callwright.rtp.session import Event
+from callwright.sdp.crypto import Crypto
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import audio_format
 from callwright.sdp.negotiation import LocalMedia, Negotiated, answer, conclude, offer, reanswer, reoffer
+from callwright.srtp.suite import SUITES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class CallAudio:
         self._ptime: int | None = None  # ms, the packet time that the caller asked for
         self._peer_host = ""  # numeric: where the peer signals from
         self._former: list[MediaLeg] = []
+        self._keys: dict[str, bytes] = {}  # ours for SRTP, by suite
+        self._fell_back = False  # to plain RTP, after SRTP was refused
 
     def open(self, local_host: str, peer_host: str) -> None:
         """Have RTP ports on `local_host`. Raises OutOfPorts."""
@@ -94,9 +98,10 @@ class CallAudio:
         """Our address as peers are told."""
         return self.leg.advertised_host if self.leg is not None else "localhost"
 
-    def local(self) -> LocalMedia:
+    def local(self, *, answering: bool = False) -> LocalMedia:
         """What this side can do now, once ports are open."""
         assert self.leg is not None
+        srtp, suites = self._srtp(answering)
         return LocalMedia(
             host=self.leg.advertised_host,
             port=self.leg.port,
@@ -104,12 +109,42 @@ class CallAudio:
             ptime=self.plan.ptime or self._ptime or self._studio.ptime,
             direction="sendonly" if self.held else "sendrecv",
             rtcp_port=self.leg.rtcp_port,
+            srtp=srtp,
+            crypto=tuple(Crypto(0, suite, self._key(suite)) for suite in suites),
         )
+
+    def _srtp(self, answering: bool) -> tuple[str, tuple[str, ...]]:
+        """How we do SRTP (`sdp.negotiation.SRTP`), and in which suites."""
+        wish = self.plan.srtp
+        if wish.use == "off" or (self._fell_back and not answering):
+            return "off", ()
+        if answering:
+            return "required" if wish.use == "required" else "optional", wish.taken
+        settled = self.negotiated.srtp if self.negotiated is not None else None
+        suites = (settled.suite,) if settled is not None else wish.offered
+        return "optional" if wish.use == "optional" else "required", suites
+
+    def _key(self, suite: str) -> bytes:
+        if suite not in self._keys:
+            self._keys[suite] = self._studio.entropy(SUITES[suite].master)
+        return self._keys[suite]
+
+    def fall_back(self) -> bool:
+        """Offer plain RTP from now on, where that was wished for; False where it was not."""
+        if self._fell_back or self.plan.srtp.use != "fallback" or self.ours is None:
+            return False
+        self._fell_back = True
+        return True
+
+    def rekey(self) -> None:
+        """Our next description has new keys."""
+        self._keys.clear()
 
     # -- descriptions
 
     def offer(self) -> bytes:
         """The first offer of the call, or of this attempt at it."""
+        self.rekey()  # another target does not get the key of the one before
         self.ours = offer(self.local(), next(self._studio.session_ids))
         return self.ours.serialize()
 
@@ -130,17 +165,17 @@ class CallAudio:
         `their_ptime`: take the packet time of the offer for both directions, unless the plan has one.
         """
         theirs, session = SessionDescription.parse(body), next(self._studio.session_ids)
-        self.ours, negotiated = answer(theirs, self.local(), session)
+        self.ours, negotiated = answer(theirs, self.local(answering=True), session)
         if their_ptime and self.plan.ptime is None and negotiated.ptime != self._studio.ptime:
             # One packet time for both directions, as the caller has it: many devices know no other way.
             self._ptime = negotiated.ptime
-            self.ours, negotiated = answer(theirs, self.local(), session)
+            self.ours, negotiated = answer(theirs, self.local(answering=True), session)
         return negotiated
 
     def reanswer(self, body: bytes) -> tuple[SessionDescription, Negotiated]:
         """Our answer to a further offer of the peer; it becomes `ours` once it is sent."""
         theirs, previous = SessionDescription.parse(body), self.ours or self.next_offer()
-        return reanswer(theirs, previous, self.local())
+        return reanswer(theirs, previous, self.local(answering=True))
 
     # -- the stream
 

@@ -26,6 +26,7 @@ from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.multipart import described
+from callwright.sip.transport import Transport
 
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
 _MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
@@ -153,6 +154,14 @@ class PhoneCall:
         self._reoffers_left = _REOFFER_TRIES
         self._reoffer()
 
+    def rekey(self) -> None:
+        """Offer new keys for SRTP in a re-INVITE (RFC 4568 section 7.1.4); nothing where RTP is plain."""
+        agreed = self.audio.negotiated
+        if agreed is not None and agreed.srtp is not None:
+            self.audio.rekey()
+            self._reoffers_left = _REOFFER_TRIES
+            self._reoffer()
+
     # -- events, from the phone
 
     def on_event(self, event: events.Event) -> None:
@@ -226,6 +235,10 @@ class PhoneCall:
         self.audio.negotiated = negotiated
         for remark in negotiated.remarks:
             self.facts.remark(remark)
+        if negotiated.srtp is not None and self.sip is not None:
+            transport = self.sip.hop.transport
+            if transport in (Transport.UDP, Transport.TCP):
+                self.facts.remark(f"The keys of SRTP crossed the network in clear, in SDP over {transport}.")
         if not self.media.enabled or self.audio.leg is None:
             return True
         if not self.audio.is_numeric(negotiated):
@@ -275,6 +288,8 @@ class PhoneCall:
         if hold_at is not None:
             self._later(hold_at, self.hold)
             self._later(hold_at + hold_for, self.resume)
+        if self.media.srtp.rekey_after is not None:
+            self._later(self.media.srtp.rekey_after, self.rekey)
         if talk_for is not None:
             self._later(talk_for, self.hangup)
 

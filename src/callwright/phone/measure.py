@@ -20,6 +20,7 @@ from callwright.outcome.call import (
     LostMos,
     Measurement,
     ReceivedOutcome,
+    SrtpOutcome,
     StreamOutcome,
 )
 from callwright.phone.coming import Coming, coming
@@ -107,6 +108,7 @@ def call_outcome(
         media_expected=plan.media.enabled and _promised(report, came),
         codec=codec,
         codecs_offered=facts.codecs_offered,
+        srtp=_srtp(negotiated, report),
         early_media=facts.early_media_at is not None,
         early_media_ms=_early_media(report, facts.early_media_at, answered),
         dtmf_sent=facts.dtmf_sent or None,
@@ -121,7 +123,12 @@ def call_outcome(
         audio=_audio(recorder),
         measurement=_measurement(report),
         recording_error=recorder.error if recorder else None,
-        remarks=(*facts.remarks, *_sources(report, answered), *_unheard(report, answered)),
+        remarks=(
+            *facts.remarks,
+            *_sources(report, answered),
+            *_unheard(report, answered),
+            *_unopened(report),
+        ),
     )
 
 
@@ -238,6 +245,32 @@ def _unheard(report: MediaReport | None, answered: float | None) -> tuple[str, .
         )
     at = max(0.0, report.sent.unheard_since - answered)
     return (f"the peer's RTCP says that our audio stopped arriving at {at:.0f} s",)
+
+
+def _srtp(negotiated: Negotiated | None, report: MediaReport | None) -> SrtpOutcome | None:
+    if report is not None and report.srtp is not None:
+        srtp = report.srtp
+        return SrtpOutcome(
+            srtp.suite, srtp.received, srtp.auth_failures, srtp.replayed, srtp.malformed, srtp.rekeyed
+        )
+    keys = negotiated.srtp if negotiated is not None else None
+    return SrtpOutcome(keys.suite) if keys is not None else None
+
+
+def _unopened(report: MediaReport | None) -> tuple[str, ...]:
+    """A remark for packets that could not be heard, since SRTP did not let them in."""
+    srtp = report.srtp if report is not None else None
+    found = []
+    if srtp is not None and srtp.auth_failures:
+        packets, were = ("packet", "was") if srtp.auth_failures == 1 else ("packets", "were")
+        found.append(
+            f"{srtp.auth_failures} {packets} {were} not protected with the key that the peer's SDP named, "
+            "and not heard"
+        )
+    if srtp is not None and srtp.replayed:
+        packets, were = ("packet", "was") if srtp.replayed == 1 else ("packets", "were")
+        found.append(f"{srtp.replayed} SRTP {packets} came twice, and {were} heard once")
+    return tuple(found)
 
 
 def _rated(found: Score | None) -> dict[str, Any]:

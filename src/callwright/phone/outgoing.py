@@ -54,6 +54,7 @@ class OutgoingCall(PhoneCall):
         self.target = Uri.parse(plan.destination).escaped()
         self._router, self._turns, self._on_intent = router, turns, on_intent
         self._hops: list[PermittedHop] = []
+        self._invited: PermittedHop | None = None  # where the last INVITE went
         self._redirects = 0
         self._entered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()  # whose caps the next INVITE counts for
@@ -136,7 +137,7 @@ class OutgoingCall(PhoneCall):
         self._invite(hop)
 
     def _invite(self, hop: PermittedHop) -> None:
-        now = self.line.now()
+        now, self._invited = self.line.now(), hop
         if not self.open_audio(hop.local.host, hop.remote.host):
             return
         body = b"" if self.plan.late_offer else self.audio.offer()
@@ -317,6 +318,8 @@ class OutgoingCall(PhoneCall):
 
     def _failed(self, event: events.CallFailed, now: float) -> None:
         cause = event.cause
+        if event.status == 488 and self._without_srtp(event):
+            return
         if event.response is not None:
             self.facts.hear(event.response)
             self.facts.sip_code, self.facts.sip_reason = event.response.status, event.response.reason
@@ -329,6 +332,18 @@ class OutgoingCall(PhoneCall):
         self.facts.reach(CallState.FAILED, now, event.status)
         self.facts.fail(failure, detail)
         self._conclude(EndedBy.REMOTE if event.response is not None else EndedBy.NETWORK)
+
+    def _without_srtp(self, event: events.CallFailed) -> bool:
+        """Try again with plain RTP, at the same place, where that is what the plan falls back to."""
+        if self._invited is None or self._hanging_up or not self.audio.fall_back():
+            return False
+        if event.response is not None:
+            self.facts.hear(event.response)
+        self.facts.remark("SRTP was refused with 488; the call was placed again with plain RTP.")
+        self._hops.insert(0, self._invited)
+        self.sip = None
+        self._spawn(self._invite_next())
+        return True
 
     @property
     def _hop(self) -> Hop | None:

@@ -9,6 +9,7 @@ from callwright.net.tls import TlsSettings
 from callwright.sip.digest import Credentials
 from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Transport
+from callwright.srtp.wish import NO_SRTP, SrtpWish
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
 DTMF_BY = ("event", "dtmf-relay", "dtmf", "inband")
@@ -63,6 +64,7 @@ class MediaPlan:
     record: Path | None = None  # a stereo WAV: left sent, right received
     voice: str = "woman"  # who speaks when speech is played: "woman" or "man"
     enabled: bool = True  # False: signalling only, no audio is sent or expected
+    srtp: SrtpWish = NO_SRTP
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.party import PartyAccount
 from callwright.sip.session_timer import NO_WISH, SessionWish
+from callwright.srtp.wish import NO_SRTP, SrtpWish
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -68,6 +69,7 @@ class TakeCall:
     session: SessionWish = NO_WISH
     dtmf_by: str = "event"
     detect_tones: bool = False
+    srtp: SrtpWish = NO_SRTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class PlaceCall:
     dtmf_by: str = "event"
     detect_tones: bool = False
     offer_by: str = "reinvite"
+    srtp: SrtpWish = NO_SRTP
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from callwright.scenario.party import PartyAccount, numbered_after
 from callwright.scenario.scenario import Scenario
 from callwright.sip.events import Side
 from callwright.sip.session_timer import SessionWish
+from callwright.srtp.wish import SrtpWish
 
 # What the protocol itself needs (Timers B and F are 32 s, a challenge doubles it) and some more.
 REGISTER_LIMIT_S = 80.0
@@ -254,6 +255,7 @@ class AcceptProgress(Progress):
                 _session(action),
                 action.dtmf_by,
                 action.detect_tones,
+                _srtp(action),
             )
         )
 
@@ -330,6 +332,7 @@ class CallProgress(Progress):
                 action.dtmf_by,
                 action.detect_tones,
                 action.offer_by,
+                _srtp(action),
             )
         )
         if action.cancel_after is not None:
@@ -387,6 +390,11 @@ def _session(action: actions.Call | actions.Accept) -> SessionWish:
     method = {"update": "UPDATE", "reinvite": "INVITE"}.get(action.refresh_by)
     refresher = Side(action.refresher) if action.refresher else None
     return SessionWish(action.session_expires, action.min_se, refresher, method)
+
+
+def _srtp(action: actions.Call | actions.Accept) -> SrtpWish:
+    suites = (action.srtp_suite,) if action.srtp_suite else ()
+    return SrtpWish(action.srtp, suites, action.rekey_after)
 
 
 class WaitProgress(Progress):

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from callwright.scenario.actions.action import Action
-from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_update
+from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_encrypt, unfit_to_update
 from callwright.scenario.parameter import (
     CODECS,
     DTMF_BY,
@@ -28,6 +28,8 @@ from callwright.scenario.parameter import (
     parameter,
 )
 from callwright.sip.session_timer import LEAST, SMALLEST
+from callwright.srtp.suite import SUITES
+from callwright.srtp.wish import USES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,20 @@ class Accept(Action):
         default=90.0,
     )
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
+    srtp: str = parameter(
+        Choice(USES, "use of SRTP"),
+        "Keys for SRTP in the SDP (RFC 4568): not taken; taken where offered; or demanded.",
+        default="off",
+    )
+    srtp_suite: str = parameter(
+        Choice(tuple(SUITES), "crypto suite"),
+        "The only suite to take.",
+        default="",
+        default_text="any",
+    )
+    rekey_after: float | None = parameter(
+        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) so long after the answer.", default=None
+    )
     prack: str = parameter(
         Choice(PRACK, "use of PRACK"),
         "Reliable provisionals (RFC 3262): refused; sent where the caller requires them, or supports them "
@@ -141,7 +157,7 @@ class Accept(Action):
     def unfit(self, given: Collection[str]) -> list[Unfit]:
         if self.is_load:
             return unfit_for_load(self.kind, vars(self), given)
-        found = unfit_to_update(vars(self))
+        found = [*unfit_to_update(vars(self)), *unfit_to_encrypt(vars(self))]
         if self.early_update is not None and not self.early_media:
             found.append(Unfit("early_update", "early_update needs early media: write early_media: yes."))
         return found

@@ -13,6 +13,7 @@ from callwright.scenario.actions.engine import (
     Unfit,
     too_much_for_softphones,
     unfit_for_load,
+    unfit_to_encrypt,
     unfit_to_update,
 )
 from callwright.scenario.parameter import (
@@ -40,6 +41,8 @@ from callwright.scenario.parameter import (
 )
 from callwright.scenario.ramp import Climb, Ramp
 from callwright.sip.session_timer import LEAST, SMALLEST
+from callwright.srtp.suite import SUITES
+from callwright.srtp.wish import USES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,20 @@ class Call(Action):
     headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers of the INVITE.", default=())
     transport: str = parameter(
         Choice(TRANSPORTS, "transport"), "Transport of the call.", default="", default_text="the party's"
+    )
+    srtp: str = parameter(
+        Choice(USES, "use of SRTP"),
+        "Keys for SRTP in the SDP (RFC 4568): none; beside plain RTP; RTP/SAVP; or plain after a 488.",
+        default="off",
+    )
+    srtp_suite: str = parameter(
+        Choice(tuple(SUITES), "crypto suite"),
+        "The only suite to offer and to take.",
+        default="",
+        default_text="AES_CM_128_HMAC_SHA1_80 and _32 are offered, all are taken",
+    )
+    rekey_after: float | None = parameter(
+        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) so long after the answer.", default=None
     )
     prack: str = parameter(
         Choice(PRACK, "use of PRACK"),
@@ -196,7 +213,7 @@ class Call(Action):
         if self.ramp is not None:
             return [Unfit("load", "A ramp is placed by the load engine only. Leave out load: no.", ("yes",))]
         if not too_much_for_softphones(self.call_rate, self.max_total_calls):
-            return unfit_to_update(vars(self))
+            return [*unfit_to_update(vars(self)), *unfit_to_encrypt(vars(self))]
         message = (
             f"{self.max_total_calls} calls at {self.call_rate:g} a second are more than a softphone keeps "
             f"({MOST_RATE:g} a second, {MOST_CALLS} in all). Leave out load: no, or ask for less."

@@ -39,6 +39,17 @@ def unfit_to_update(values: Mapping[str, Any]) -> list[Unfit]:
     return [Unfit("prack", "early_update needs reliable provisionals: leave out prack: no.", ("offered",))]
 
 
+def unfit_to_encrypt(values: Mapping[str, Any]) -> list[Unfit]:
+    """Suites and new keys belong to SRTP."""
+    if values["srtp"] != "off":
+        return []
+    return [
+        Unfit(name, f"{name} needs SRTP: write srtp: optional, or required.")
+        for name in ("srtp_suite", "rekey_after")
+        if values[name]
+    ]
+
+
 def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str]) -> list[Unfit]:
     """What of a `call` or an `accept` the engine cannot do, a sentence each."""
     found = []
@@ -52,6 +63,11 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
         refuse("prack", "the load engine neither sends nor acknowledges reliable provisionals.", ("offered",))
     if values["early_update"] is not None:
         refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
+    if values["srtp"] != "off":
+        refuse("srtp", "the load engine sends and takes plain RTP only.", ("off",))
+    for name in ("srtp_suite", "rekey_after"):
+        if values[name]:
+            refuse(name, "the load engine sends and takes plain RTP only. Leave it out.")
     if values["detect_tones"]:
         refuse("detect_tones", "the load engine listens for no digits. Leave it out.", ("no",))
     for name in ("session_expires", "refresher", "refresh_by"):

@@ -22,6 +22,7 @@ NAMES = (
     "caller_identity",
     "prack",
     "session_timer",
+    "srtp",
     "load",
 )
 

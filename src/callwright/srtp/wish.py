@@ -1,0 +1,34 @@
+"""What a call is to do about SRTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callwright.srtp.suite import FIRST_OFFERED, SUITES
+
+__all__ = ["NO_SRTP", "USES", "SrtpWish"]
+
+USES = ("off", "optional", "required", "fallback")
+"""Plain RTP alone; keys beside plain RTP (`a=crypto` on RTP/AVP); RTP/SAVP; RTP/SAVP first, and plain RTP in
+a second INVITE where 488 refuses the first. Who answers takes both profiles, `required` only with a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpWish:
+    """`use`: of USES. `suites`: those to offer and to take, in order of preference; empty: RFC 4568's own are
+    offered, all are taken. `rekey_after`: seconds from the answer until new keys are offered."""
+
+    use: str = "off"
+    suites: tuple[str, ...] = ()
+    rekey_after: float | None = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        return self.suites or FIRST_OFFERED
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        return self.suites or tuple(SUITES)
+
+
+NO_SRTP = SrtpWish()
