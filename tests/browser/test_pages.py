@@ -27,6 +27,7 @@ PAGES = {
     "runs-none": "/runs?status=failed&q=nothing-is-called-so",
     "fleet": "/fleet",
     "board": "/board",
+    "calls": "/calls",
     "agents": "/agents",
     "targets": "/targets",
     "credentials": "/credentials",

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from callwright.control.cdrs.model import CDRS, Cdr
-from callwright.control.collections.model import Query
+from callwright.control.collections.model import Every, Query
 from callwright.control.collections.reading import read_condition
 from callwright.control.storage.stores import Stores
 from tests.conformance.rows import NOW
@@ -48,3 +48,23 @@ async def test_every_property_is_a_column_that_can_be_asked_for(stores: Stores) 
     for name in CDRS.filterable:
         where = read_condition(CDRS, f'[{{"property": "{name}", "operator": "ne", "value": 1}}]')
         await stores.cdrs.cdrs(Query(where))
+
+
+async def test_records_are_counted_by_day_and_value(stores: Stores) -> None:
+    day = NOW // 86_400 * 86_400
+    made = ((0.0, "ANSWERED", 7), (86_399.9, "ANSWERED", 7), (86_400.0, "BUSY", 7), (86_401.0, "BUSY", 8))
+    await stores.cdrs.keep(
+        [
+            a_record(str(n), calldate=day + at, disposition=word, user_id=user)
+            for n, (at, word, user) in enumerate(made)
+        ],
+        {},
+        [],
+        NOW,
+    )
+    first = int(day // 86_400)
+    days = await stores.cdrs.days(Every(), "disposition")
+    assert days == [(first, "ANSWERED", 2), (first + 1, "BUSY", 2)]
+    assert await stores.cdrs.days(Every(), "disposition", only=8) == [(first + 1, "BUSY", 1)]
+    where = read_condition(CDRS, '[{"property": "disposition", "operator": "=", "value": "ANSWERED"}]')
+    assert await stores.cdrs.days(where, "type") == [(first, "O", 2)]

@@ -100,6 +100,7 @@ async def test_every_page_is_there(web: Web, services: Services, admin: Identity
         "/tests/basic_call/versions",
         "/runs",
         "/board",
+        "/calls",
         "/agents",
         "/targets",
         "/credentials",

@@ -36,6 +36,7 @@ from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
 from callwright.control.targets.service import Targets
 from callwright.control.tests.service import Tests
+from callwright.control.views.service import Views
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
@@ -112,6 +113,7 @@ class Services:
     evaluation: Evaluation
     lines: Lines
     cdrs: Cdrs
+    views: Views
     clock: Clock
     entropy: Entropy
     history: History
@@ -215,6 +217,7 @@ class Services:
                 taken=lambda: _own_extensions(data),
             ),
             Cdrs(stores.cdrs, audit=audit, clock=clock),
+            Views(stores.views),
             clock,
             entropy,
             History(stores.history, clock=clock),

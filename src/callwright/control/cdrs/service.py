@@ -13,7 +13,7 @@ from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.legs import Party, legs_of
 from callwright.control.cdrs.store import CdrStore
-from callwright.control.collections.model import Compare, Operator, Query, Rows
+from callwright.control.collections.model import Compare, Condition, Operator, Query, Rows
 from callwright.control.errors import Invalid, NotFound
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import Clock
@@ -69,6 +69,12 @@ class Cdrs:
         """Administrators see all, others the records of their own legs."""
         own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
         return await self._store.cdrs(query, only=own)
+
+    async def days(self, identity: Identity, where: Condition, by: str) -> list[tuple[int, Any, int]]:
+        """Of those of `rows` how many each day has: (day, value of the property ``by``, records), by day;
+        days count from 1970 in UTC."""
+        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
+        return await self._store.days(where, by, only=own)
 
     async def get(self, identity: Identity, cdr_id: int) -> dict[str, object]:
         """Raises NotFound."""

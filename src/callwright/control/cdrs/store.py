@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from callwright.control.cdrs.model import Cdr
-from callwright.control.collections.model import Query, Rows
+from callwright.control.collections.model import Condition, Query, Rows
 
 __all__ = ["CdrStore"]
 
@@ -29,6 +29,11 @@ class CdrStore(Protocol):
 
     async def cdrs(self, query: Query, *, only: int | None = None) -> Rows:
         """Of CDRS. ``only``: those of the user with that id of the chapter."""
+        ...
+
+    async def days(self, where: Condition, by: str, *, only: int | None = None) -> list[tuple[int, Any, int]]:
+        """(day, value of the property ``by``, records) of what matches; days count from 1970 in UTC.
+        ``only``: as of `cdrs`."""
         ...
 
     async def change_cdr(self, cdr_id: int, changes: Mapping[str, object]) -> bool:

@@ -22,6 +22,7 @@ from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
 from callwright.control.targets.store import TargetStore
 from callwright.control.tests.store import TestStore
+from callwright.control.views.store import ViewStore
 
 __all__ = ["Stores", "open_stores"]
 
@@ -46,6 +47,7 @@ class Stores:
     monitors: MonitorStore
     cdrs: CdrStore
     alerts: AlertStore
+    views: ViewStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -85,6 +87,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.servers import SqlServers
     from callwright.control.storage.sql.targets import SqlTargets
     from callwright.control.storage.sql.tests import SqlTestStore
+    from callwright.control.storage.sql.views import SqlViews
 
     return Stores(
         database,
@@ -103,6 +106,7 @@ def on_database(database: Database) -> Stores:
         SqlMonitors(database),
         SqlCdrs(database),
         SqlAlerts(database),
+        SqlViews(database),
     )
 
 

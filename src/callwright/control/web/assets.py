@@ -31,6 +31,7 @@ _OWN = (
     "editor.js",
     "live.js",
     "board.js",
+    "calls.js",
     "history.js",
     "icon.svg",
 )

@@ -45,7 +45,10 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
     ),
     (
         "Telephony",
-        (("Live calls", "/board", "live", Right.READ),),
+        (
+            ("Live calls", "/board", "live", Right.READ),
+            ("Call history", "/calls", "records", Right.READ),
+        ),
     ),
     (
         "Platform",
@@ -92,6 +95,7 @@ TOASTS: Mapping[str, str] = {
     "resumed": "The fleet makes and ends servers again",
     "ringing": "The phone rings; the number is dialled once it is answered",
     "transferred": "The call is being transferred",
+    "kept": "The view is kept",
     "hungup": "The call was ended",
     "paused_endpoint": "Paused: no server tests the endpoint",
     "resumed_endpoint": "The endpoint is tested again",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, select, update
 
 from callwright.control.cdrs.model import CDRS, MEASURED, Cdr
-from callwright.control.collections.model import Kind, Query, Rows
-from callwright.control.storage.sql.collections import Binding, rows_of
+from callwright.control.collections.model import Condition, Kind, Query, Rows
+from callwright.control.storage.sql.collections import Binding, days_of, rows_of
 from callwright.control.storage.sql.columns import Number, id_column, metadata, ordered_text, time_column
 from callwright.control.storage.sql.database import Database, Statement, param
 from callwright.control.storage.sql.writing import as_is, as_value, upsert, values_of
@@ -97,6 +98,11 @@ class SqlCdrs:
         if only is None:
             return await rows_of(self._db, _ALL, query)
         return await rows_of(self._db, _OWN, query, {"only": only})
+
+    async def days(self, where: Condition, by: str, *, only: int | None = None) -> list[tuple[int, Any, int]]:
+        if only is None:
+            return await days_of(self._db, _ALL, where, "calldate", by)
+        return await days_of(self._db, _OWN, where, "calldate", by, {"only": only})
 
     async def change_cdr(self, cdr_id: int, changes: Mapping[str, object]) -> bool:
         if not changes:

@@ -46,7 +46,7 @@ from callwright.control.collections.model import (
 from callwright.control.collections.patterns import fold
 from callwright.control.storage.sql.database import DialectName, Executor, Statement, param
 
-__all__ = ["Binding", "matching", "rows_of"]
+__all__ = ["Binding", "days_of", "matching", "rows_of"]
 
 _Column = ColumnElement[Any]
 _Truth = ColumnElement[bool]
@@ -105,6 +105,20 @@ async def rows_of(
         for row in found
     ]
     return Rows(rows, total)
+
+
+async def days_of(
+    executor: Executor,
+    binding: Binding,
+    where: Condition,
+    date: str,
+    by: str,
+    scope: Mapping[str, Any] | None = None,
+) -> list[tuple[int, Any, int]]:
+    """(day, value of ``by``, rows) of what matches; days count from 1970 in UTC."""
+    values: dict[str, Any] = dict(scope or {})
+    shape = _shape(binding.resource, where, values)
+    return await executor.all(_as_is, _days(binding, shape, date, by), values)
 
 
 def matching(binding: Binding, where: Condition, dialect: DialectName) -> tuple[_Truth, dict[str, Any]]:
@@ -184,6 +198,19 @@ def _total(binding: Binding, shape: Any, group_by: str | None) -> Statement:
     def build(dialect: DialectName) -> Select[Any]:
         where = [*binding.scope, _truth(binding, shape, dialect)]
         return _counted(binding, where, group_by and _grouping(binding, group_by, dialect))
+
+    return Statement(build)
+
+
+@lru_cache(maxsize=128)
+def _days(binding: Binding, shape: Any, date: str, by: str) -> Statement:
+    def build(dialect: DialectName) -> Select[Any]:
+        day = _second(binding.columns[date] / literal_column("86400.0"), dialect).label("day")
+        value = binding.columns[by].label("value")
+        where = [*binding.scope, _truth(binding, shape, dialect)]
+        columns: list[_Column] = [day, value, func.count()]
+        chosen = select(*columns).select_from(binding.source).where(*where)
+        return chosen.group_by(day, value).order_by(day)
 
     return Statement(build)
 

@@ -23,6 +23,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     tests,
     tokens,
     users,
+    views,
 )
 from callwright.control.storage.sql.columns import metadata
 from callwright.control.storage.sql.runs import tables  # noqa: F401

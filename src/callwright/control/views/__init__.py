@@ -1,0 +1,1 @@
+"""Lists that users keep under a name: what they ask of a page."""
