@@ -160,7 +160,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(visits: Visits, platf
     page = visit.page
     visit.go("/keys")
     page.get_by_text("Make a key").click()
-    page.get_by_label("Name").fill("browser")
+    page.get_by_label("Name", exact=True).fill("browser")
     page.get_by_role("button", name="Make the key").click()
     public, secret, _ = page.locator(".secret code").all_inner_texts()
     assert platform.api.get("tests", auth=(public, secret)).status_code == 200

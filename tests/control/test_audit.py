@@ -192,6 +192,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "key.created": (_key, "key 2", "ana"),
     "key.revoked": (lambda w: w.services.keys.revoke(w.ana, 1), "key 1", "ana"),
     "token.created": (lambda w: w.services.keys.create_token(w.ana, "y"), "token 2", "ana"),
+    "token.revealed": (lambda w: w.services.keys.reveal_token(w.ana, 1), "token 1", "ana"),
     "token.revoked": (lambda w: w.services.keys.revoke_token(w.ana, 1), "token 1", "ana"),
     "credential.created": (
         lambda w: w.services.credentials.put(w.ana, "new", {"user": "1"}),
@@ -391,6 +392,7 @@ OWN = {
     "login.succeeded",
     "login.failed",
     "token.created",
+    "token.revealed",
     "token.revoked",
     "agent.enrolled",
     "enrolment.revoked",

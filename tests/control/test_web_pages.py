@@ -34,14 +34,15 @@ class Web(httpx.AsyncClient):
         return await self.post(path, data={"_csrf": await self.token(), **fields})
 
 
-async def signed_in(services: Services, web: Web, user_id: int) -> None:
-    """As after a login, without the time that a password takes to compare."""
-    token = f"{user_id:040x}"
+async def signed_in(services: Services, web: Web, number: int, user_id: int | None = None) -> None:
+    """As after a login, without the time that a password takes to compare. ``number``: of the session, and
+    of the user unless said otherwise."""
+    token = f"{number:040x}"
     await services.stores.accounts.add_token(
         kind=TokenKind.SESSION,
         name="",
         token_hash=hashlib.sha256(token.encode()).hexdigest(),
-        user_id=user_id,
+        user_id=number if user_id is None else user_id,
         idle_seconds=1e9,
         now=services.clock.wall(),
     )
@@ -145,6 +146,34 @@ async def test_the_way_of_the_first_hour_keeps_what_was_typed_and_says_what_is_m
     page = (await web.get("/start")).text
     assert "Asking 198.51.100.7: no answer yet" in page
     assert "secret-of-4101" not in page
+
+
+async def test_the_page_of_keys_adds_a_token_shows_it_again_after_the_password_and_deletes_it(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    made = await web.fill("/keys/tokens", name="Example API App", expiry="604800")
+    (secret,) = re.findall(r"<code data-copy-text>([0-9a-f]{40})</code>", made.text)
+    identity = await services.accounts.authenticate_token(secret)
+    assert identity is not None
+    assert identity.user_id == admin.user_id
+    (row,) = await services.keys.tokens(admin)
+    assert (row.name, row.idle_seconds) == ("Example API App", 604_800)
+    assert secret not in (await web.get("/keys")).text
+    kept = await services.stores.accounts.sealed_token(admin.user_id, row.id)
+    assert kept is not None
+    assert secret not in kept
+    await services.accounts.set_password(admin, admin.user_id, PASSWORD)
+    await signed_in(services, web, 10 * admin.user_id, admin.user_id)
+    path = f"/keys/tokens/{row.id}/reveal"
+    refused = await web.fill(path, password="not the password")
+    assert (refused.status_code, secret in refused.text) == (422, False)
+    assert secret in (await web.fill(path, password=PASSWORD)).text
+    older = await services.accounts.new_token(TokenKind.API, "older", admin.user_id, 0.0)
+    refused = await web.fill(f"/keys/tokens/{older[1].id}/reveal", password=PASSWORD)
+    assert (refused.status_code, "cannot be shown" in refused.text) == (422, True)
+    assert (await web.fill(f"/keys/tokens/{row.id}/delete")).status_code == 303
+    assert (await web.fill(path, password=PASSWORD)).status_code == 404
+    assert await services.accounts.authenticate_token(secret) is None
 
 
 async def test_versions_are_compared_and_an_old_one_is_restored_as_a_new_one(

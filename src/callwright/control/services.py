@@ -155,7 +155,7 @@ class Services:
         audit = Audit(stores.audit, clock=clock)
         factors = SecondFactors(stores.accounts, vault, audit=audit, clock=clock, entropy=entropy)
         accounts = Accounts(stores.accounts, factors, audit=audit, clock=clock, entropy=entropy)
-        keys = Keys(stores.accounts, accounts, audit=audit, clock=clock, entropy=entropy)
+        keys = Keys(stores.accounts, accounts, vault, audit=audit, clock=clock, entropy=entropy)
         credentials = Credentials(stores.credentials, vault, audit=audit, clock=clock)
         projects = Projects(stores.projects, audit=audit, clock=clock)
         targets = Targets(stores.targets, audit=audit, clock=clock)

@@ -1,4 +1,5 @@
-"""API keys and tokens: what programs sign in with, told once and kept as hashes."""
+"""API keys and tokens: what programs sign in with, kept as hashes. Keys are told once; a token is sealed
+beside its hash, and shown again to its owner."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from callwright.control.accounts.service import Accounts
 from callwright.control.accounts.store import AccountStore
 from callwright.control.audit.service import Audit
 from callwright.control.collections.model import Compare, Operator, Query, Rows
+from callwright.control.credentials.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound
 from callwright.control.projects.model import Project
 from callwright.net.clock import Clock
@@ -29,9 +31,17 @@ _REVOKED = {
 
 class Keys:
     def __init__(
-        self, store: AccountStore, accounts: Accounts, *, audit: Audit, clock: Clock, entropy: Entropy
+        self,
+        store: AccountStore,
+        accounts: Accounts,
+        vault: Vault,
+        *,
+        audit: Audit,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         self._store, self._accounts, self._audit = store, accounts, audit
+        self._vault = vault
         self._clock, self._entropy = clock, entropy
 
     async def create(
@@ -132,7 +142,7 @@ class Keys:
     async def create_token(
         self, identity: Identity, name: str, idle_seconds: float = 0.0
     ) -> tuple[str, Token]:
-        """An API token (40 hex digits), told only now; 0: it never dies of idleness.
+        """An API token (40 hex digits); 0: it never dies of idleness.
 
         Raises Conflict, Invalid.
         """
@@ -147,6 +157,8 @@ class Keys:
                 token, row = await self._accounts.new_token(
                     TokenKind.API, name.strip(), identity.user_id, idle_seconds, identity.key_id
                 )
+                sealed = self._vault.seal(token, _sealed_for(row.id))
+                await self._store.seal_token(row.id, sealed)
                 await self._audit.note(identity, "token.created", f"token {row.id}", row.name)
         except Conflict:
             raise Conflict(f"You have a token {name.strip()!r} already.") from None
@@ -157,6 +169,23 @@ class Keys:
 
     async def token_rows(self, identity: Identity, query: Query) -> Rows:
         return await self._store.token_rows(identity.user_id, query)
+
+    async def reveal_token(self, identity: Identity, token_id: int) -> str:
+        """One's own, once more; whoever asks has confirmed the password. Raises NotFound, and Conflict for a
+        token whose hash alone is kept."""
+        if identity.only_project is not None:
+            raise Forbidden("A key of one project sees no tokens.", "Log in, and look as yourself.")
+        sealed = await self._store.sealed_token(identity.user_id, token_id)
+        if sealed is None:
+            raise NotFound("token", token_id)
+        if not sealed or not self._vault.opens(sealed, _sealed_for(token_id)):
+            raise Conflict(
+                "This token cannot be shown: only its hash is kept, or it was sealed with another key.",
+                "Make a new one, and delete this.",
+            )
+        async with self._audit.change():
+            await self._audit.note(identity, "token.revealed", f"token {token_id}")
+        return self._vault.open(sealed, _sealed_for(token_id))
 
     async def revoke_token(self, identity: Identity, token: int | str) -> None:
         """By id, by its handle, or the token itself. Raises NotFound."""
@@ -176,3 +205,7 @@ class Keys:
         where = Compare("token", Operator.EQ, handle)
         found = (await self._store.token_rows(identity.user_id, Query(where))).rows
         return int(str(found[0]["id"])) if found else 0
+
+
+def _sealed_for(token_id: int) -> str:
+    return f"token/{token_id}"

@@ -105,6 +105,14 @@ class AccountStore(Protocol):
         now: float,
         made_by_key: int | None = None,
     ) -> Token: ...
+    async def seal_token(self, token_id: int, sealed_token: str) -> None:
+        """Beside its hash, for its owner to see again."""
+        ...
+
+    async def sealed_token(self, user_id: int, token_id: int) -> str | None:
+        """Empty: it was not sealed. None when it is revoked, of another kind, or somebody else's."""
+        ...
+
     async def token_lives(self, token_id: int) -> bool:
         """Whether it was not revoked."""
         ...

@@ -24,6 +24,7 @@ ACTIONS: Mapping[str, str] = {
     "key.created": "An API key was made; the detail names its owner.",
     "key.revoked": "An API key was revoked, alone or with what it had made.",
     "token.created": "An API token was made.",
+    "token.revealed": "The owner of an API token looked at it again, after confirming the password.",
     "token.revoked": "An API token was revoked.",
     "credential.created": "A SIP account was added.",
     "credential.changed": "A SIP account was changed.",

@@ -10,13 +10,21 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from callwright.control import killing
-from callwright.control.accounts.model import Right
+from callwright.control.accounts.model import Right, among
 from callwright.control.agents.telling import agents_changed
-from callwright.control.errors import DomainError, Invalid, NotFound
+from callwright.control.errors import Conflict, DomainError, Invalid, NotFound, TooManyGuesses
 from callwright.control.web import aims, members
+from callwright.control.web.account import confirm_password
 from callwright.control.web.members import kept
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
+#: After how many idle seconds a token dies, as the page offers it.
+_EXPIRIES = (
+    ("0", "never"),
+    ("86400", "after a day without use"),
+    ("604800", "after a week without use"),
+    ("2592000", "after 30 days without use"),
+)
 _CREDENTIAL_FIELDS = ("user", "password", "auth_user", "domain", "display_name", "proxy", "transport")
 
 
@@ -271,7 +279,10 @@ def _keys(pages: Pages) -> list[Any]:
         context = {
             "keys": await pages.services.keys.list(visitor.identity, of_everybody=everybody),
             "everybody": everybody,
+            "tokens": await pages.services.keys.tokens(visitor.identity),
+            "expiries": _EXPIRIES,
             "made": None,
+            "shown_token": None,
             "offered": None,
             "refusal": None,
             "project_choices": [(name, name) for name in await _projects(pages, visitor, Right.READ)],
@@ -316,4 +327,40 @@ def _keys(pages: Pages) -> list[Any]:
             return await shown(request, visitor, offered=(key_id, left))
         return go("/keys", "revoked")
 
-    return [keys, create, revoke]
+    @post("/keys/tokens", status_code=200)
+    async def add_token(request: WebRequest) -> Response[bytes]:
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        expiry = fields.get("expiry", "0")
+        try:
+            among(expiry, [seconds for seconds, _ in _EXPIRIES], "expiry")
+            secret, row = await pages.services.keys.create_token(
+                visitor.identity, fields.get("name", ""), float(expiry)
+            )
+        except DomainError as error:
+            return await shown(request, visitor, refusal=error)
+        return await shown(request, visitor, shown_token=(row.name, secret))
+
+    @post("/keys/tokens/{token_id:int}/reveal", status_code=200)
+    async def reveal(request: WebRequest, token_id: FromPath[int]) -> Response[bytes]:
+        """The token is on the page that answers, once its owner's password is right."""
+        visitor = await pages.visitor(request)
+        fields = await pages.form(request, visitor)
+        try:
+            await confirm_password(pages, request, visitor, fields.get("password", ""))
+            secret = await pages.services.keys.reveal_token(visitor.identity, token_id)
+        except (Conflict, Invalid, TooManyGuesses) as error:
+            return await shown(request, visitor, refusal=error)
+        name = next(
+            one.name for one in await pages.services.keys.tokens(visitor.identity) if one.id == token_id
+        )
+        return await shown(request, visitor, shown_token=(name, secret))
+
+    @post("/keys/tokens/{token_id:int}/delete", status_code=303)
+    async def delete_token(request: WebRequest, token_id: FromPath[int]) -> Response[Any]:
+        visitor = await pages.visitor(request)
+        await pages.form(request, visitor)
+        await pages.services.keys.revoke_token(visitor.identity, token_id)
+        return go("/keys", "removed")
+
+    return [keys, create, revoke, add_token, reveal, delete_token]

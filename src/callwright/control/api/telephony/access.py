@@ -110,7 +110,7 @@ async def me(request: _Request) -> dict[str, Any]:
 
 @post("/apitokens", opt=_READ, status_code=201)
 async def create_token(request: _Request) -> Response[dict[str, Any]]:
-    """`expiry`: idle seconds after which it dies, 0 for never. The token is shown once."""
+    """`expiry`: idle seconds after which it dies, 0 for never. The page of API keys shows the token again."""
     fields = await read_fields(request)
     take.only(fields, ("name", "expiry"))
     name = take.text(fields, "name", longest=200)
@@ -128,7 +128,7 @@ async def create_token(request: _Request) -> Response[dict[str, Any]]:
 
 @get("/apitokens", opt=_READ)
 async def list_tokens(request: _Request) -> dict[str, Any]:
-    """One's own. `token` is a handle, by which it can be deleted; the secret is not kept."""
+    """One's own. `token` is a handle, by which it can be deleted, and not the secret."""
     query = asked(request, TOKENS)
     found = await services_of(request).keys.token_rows(identity_of(request), query)
     return listed(TOKENS, query, found)

@@ -35,6 +35,7 @@ tokens = Table(
     time_column("last_used_at"),
     time_column("revoked_at", nullable=True),
     Column("made_by_key", Id, nullable=True),
+    text_column("sealed_token"),
     UniqueConstraint("token_hash"),
 )
 Index("ix_tokens_user_id", tokens.c.user_id)
@@ -95,6 +96,17 @@ _ADD_TOKEN = Statement(
         ],
     ).returning(*_TOKEN)
 )
+_SEAL_TOKEN = Statement(
+    update(tokens).where(tokens.c.id == param("id")).values(sealed_token=param("sealed_token"))
+)
+_SEALED_TOKEN = Statement(
+    select(tokens.c.sealed_token).where(
+        tokens.c.id == param("id"),
+        tokens.c.user_id == param("user_id"),
+        tokens.c.revoked_at.is_(None),
+        tokens.c.kind == TokenKind.API.value,
+    )
+)
 _TOKEN_LIVES = Statement(select(tokens.c.id).where(tokens.c.id == param("id"), tokens.c.revoked_at.is_(None)))
 _REVOKE_TOKEN = Statement(
     update(tokens)
@@ -147,6 +159,13 @@ class SqlTokens:
         values |= {"idle_seconds": idle_seconds, "created_at": now, "last_used_at": now}
         (added,) = await self._db.changed(Token, _ADD_TOKEN, values)
         return added
+
+    async def seal_token(self, token_id: int, sealed_token: str) -> None:
+        await self._db.run(_SEAL_TOKEN, {"id": token_id, "sealed_token": sealed_token})
+
+    async def sealed_token(self, user_id: int, token_id: int) -> str | None:
+        found = await self._db.value(_SEALED_TOKEN, {"id": token_id, "user_id": user_id})
+        return None if found is None else str(found)
 
     async def token_lives(self, token_id: int) -> bool:
         return await self._db.value(_TOKEN_LIVES, {"id": token_id}) is not None
