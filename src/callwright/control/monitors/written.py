@@ -1,6 +1,5 @@
 """Monitors as people write them down: YAML with endpoints and alerts, or a CSV of endpoints.
 
-    project: default
     alerts:
       - name: Head office sounds bad
         condition: mos < 3.9 for 3m on 2 of 3 servers
