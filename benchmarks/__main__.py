@@ -5,6 +5,7 @@ python -m benchmarks
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import statistics
 import sys
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import api, fleet, lists, noise, pacing, parser, phone, start
+from benchmarks import api, fleet, lists, monitoring, noise, pacing, parser, phone, start
 from callwright.net.media_choice import native_engine
 from callwright.sip import scan
 
@@ -103,6 +104,16 @@ def fleet_rows() -> list[Row]:
     return rows
 
 
+def monitoring_rows() -> list[Row]:
+    found = asyncio.run(monitoring.measured(200, 20, 9))
+    goals = (f"{monitoring.MATRIX_GOAL_MS:.0f} ms", f"{monitoring.YEAR_GOAL_MS:.0f} ms")
+    return [
+        told(Row("the matrix page, 200 endpoints, 20 servers", "–", f"{found.matrix:.0f} ms", goals[0])),
+        told(Row("a year of one endpoint's graphs", "–", f"{found.year:.0f} ms", goals[1])),
+        told(Row("a scrape of /metrics with these", "–", f"{found.scrape:.0f} ms")),
+    ]
+
+
 def told(row: Row) -> Row:
     """Says the row as soon as it is known."""
     print(f"  {row.what}: {row.ours} (beside: {row.beside})", file=sys.stderr, flush=True)
@@ -112,7 +123,7 @@ def told(row: Row) -> Row:
 def main() -> int:
     begun = time.monotonic()
     before = noise.sentence()
-    table = [HEAD, *engine_rows(), *list_rows(), *start_rows(), *fleet_rows()]
+    table = [HEAD, *engine_rows(), *list_rows(), *start_rows(), *fleet_rows(), *monitoring_rows()]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     print(f"before: {before}\n")
     for row in table:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from callwright.control.errors import Conflict
+from callwright.control.monitors.history import Tally
 from callwright.control.monitors.model import (
     Category,
     Endpoint,
@@ -195,3 +196,12 @@ async def test_the_newest_slots_of_what_goes_on_are_read_at_once(stores: Stores)
     assert {row.endpoint_id for row in await stores.monitors.latest(None)} == {one.id, other.id}
     await stores.monitors.replace_voip_test(msgspec.structs.replace(tests[0], deleted_at=NOW))
     assert [row.server_id for row in await stores.monitors.latest([one.project_id])] == [fra]
+
+
+async def test_a_tally_is_read_whole_or_with_the_spread_of_one_figure(stores: Stores) -> None:
+    whole = Tally({"done": 3}, {"sent": 75}, {"mos": {441: 3}, "rtt_ms": {-1: 1, 390: 2}})
+    await stores.monitors.put_tallies(7, 60, {60: whole, 120: Tally()})
+    assert await stores.monitors.tallies(7, 60, 0, 180) == {60: whole, 120: Tally()}
+    narrow = msgspec.structs.replace(whole, spread={"rtt_ms": {-1: 1, 390: 2}})
+    assert await stores.monitors.tallies(7, 60, 0, 180, "rtt_ms") == {60: narrow, 120: Tally()}
+    assert (await stores.monitors.tallies(7, 60, 0, 180, "jitter_ms"))[60].spread == {}

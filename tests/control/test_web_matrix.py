@@ -94,6 +94,7 @@ def test_a_cell_has_the_band_its_word_and_the_figure_that_explains_it() -> None:
     assert "MOS 3.38, 3.1 % loss, 32 ms round trip" in cell.says
     calm = matrix.cell_of(latest(**GOOD), NOW, FRA)
     assert (calm.look, calm.figure, calm.detail, calm.calm) == ("excellent", "4.41", "", True)
+    assert calm.says == ""
     assert matrix.cell_of(latest(mos=3.9, jitter_ms=41.0), NOW, FRA).detail == "41 ms jitter"
     assert matrix.cell_of(latest(mos=3.9, rtt_ms=210.0), NOW, FRA).detail == "210 ms delay"
     shown = [matrix.cell_of(latest(**POOR), NOW, FRA, figure).figure for figure in Figure]

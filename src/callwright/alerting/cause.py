@@ -35,12 +35,15 @@ def explain(bad: Mapping[tuple[int, int], bool]) -> dict[Cause, set[tuple[int, i
     left = {cell for cell, wrong in bad.items() if wrong}
     found: dict[Cause, set[tuple[int, int]]] = {}
     candidates: list[tuple[Cause, set[tuple[int, int]]]] = []
-    for server in sorted({server for server, _ in left}):
-        cells = {cell for cell in bad if cell[0] == server}
+    by_server: dict[int, set[tuple[int, int]]] = {}
+    by_endpoint: dict[int, set[tuple[int, int]]] = {}
+    for cell in bad:
+        by_server.setdefault(cell[0], set()).add(cell)
+        by_endpoint.setdefault(cell[1], set()).add(cell)
+    for server, cells in sorted(by_server.items()):
         if cells <= left and len(cells) > 1:
             candidates.append((Cause(CauseKind.SERVER, server=server), cells))
-    for endpoint in sorted({endpoint for _, endpoint in left}):
-        cells = {cell for cell in bad if cell[1] == endpoint}
+    for endpoint, cells in sorted(by_endpoint.items()):
         if cells <= left:
             candidates.append((Cause(CauseKind.ENDPOINT, endpoint=endpoint), cells))
     while candidates:

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: runs, queue, agents, requests. Who may read it, and what it says.
+"""`/metrics` for Prometheus: runs, queue, agents, endpoints, requests. Who may read it, and what it says.
 
 All that is counted of runs comes from the database, so every worker says the same. When the database or NATS
 is away, the page still answers and says so: `callwright_up 0`.
@@ -19,6 +19,7 @@ from litestar.handlers.base import BaseRouteHandler
 from callwright.control.accounts.model import Right
 from callwright.control.agents.model import Agent, AgentState
 from callwright.control.api.auth import Connection
+from callwright.control.api.endpoint_metrics import endpoint_families
 from callwright.control.api.problems import unauthorized
 from callwright.control.api.server_metrics import fleet_families, old_counters
 from callwright.control.api.traffic import Traffic
@@ -119,11 +120,13 @@ class Metrics:
         switch = await self._services.runs.kill_switch()
         patience = max(15.0, self._settings.lease)
         waits = await waiting_calls(self._services)
+        servers = await self._services.servers.all(*LIVE)
+        monitors = self._services.monitors
         found = [
             *_live_runs(live, wall),
             *_agents(agents, wall, patience),
             *fleet_families(
-                await self._services.servers.all(*LIVE),
+                servers,
                 agents,
                 counts,
                 {pool: one.calls for pool, one in waits.items()},
@@ -132,6 +135,13 @@ class Metrics:
                 patience=patience,
             ),
         ]
+        endpoints = endpoint_families(
+            await monitors.latest_of_all(),
+            await monitors.names(),
+            {one.number: one.name for one in servers},
+            wall,
+        )
+        found += await asyncio.to_thread(list, endpoints)  # tens of thousands of samples
         found.append(_gauge("kill_switch_engaged", "1 while no call may be placed.", switch is not None))
         return found if ended is None else [*found, *_ended_runs(ended)]
 

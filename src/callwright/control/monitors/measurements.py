@@ -109,14 +109,19 @@ class Measurements:
         return await self._store.readings(voip_test_id, since, until)
 
     async def history(
-        self, voip_test_id: int, resolution: str, since: float, until: float
+        self,
+        voip_test_id: int,
+        resolution: str,
+        since: float,
+        until: float,
+        figure: str | None = None,
     ) -> list[tuple[int, Tally]]:
-        """Oldest first; the unix seconds at which each row begins. What is not rolled up yet is read from the
-        readings. Raises Invalid for too many rows."""
+        """Oldest first; the unix seconds at which each row begins. ``figure``: the only one whose spread is
+        wanted. What is not rolled up yet is read from the readings. Raises Invalid for too many rows."""
         seconds = RESOLUTIONS[resolution]
         check_length(since, until, seconds)
         begin, last = int(since // seconds) * seconds, math.ceil(until)
-        rows = await self._store.tallies(voip_test_id, seconds, begin, last)
+        rows = await self._store.tallies(voip_test_id, seconds, begin, last, figure)
         open_since, open_until = (
             begin // _HOUR * _HOUR,
             max(last, (last - 1) // seconds * seconds + seconds),

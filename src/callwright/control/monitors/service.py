@@ -244,9 +244,9 @@ class Monitors:
         """The newest slot of each VoIP test that goes on, of the endpoints that the identity sees."""
         return await self._store.latest(identity.project_ids)
 
-    async def latest_of_all(self, most: int) -> list[Latest]:
-        """For the platform's own metrics, which belong to no identity; the first ``most``."""
-        return (await self._store.latest(None))[:most]
+    async def latest_of_all(self) -> list[Latest]:
+        """For the platform's own metrics, which belong to no identity."""
+        return await self._store.latest(None)
 
     async def names(self) -> dict[int, str]:
         """Of all endpoints, for the platform's own metrics."""

@@ -77,8 +77,11 @@ class MonitorStore(Protocol):
         """False: another took it. To be called in the transaction that puts the tallies."""
         ...
 
-    async def tallies(self, voip_test_id: int, seconds: int, since: int, until: int) -> dict[int, Tally]:
-        """Of this resolution, by the unix seconds at which they begin."""
+    async def tallies(
+        self, voip_test_id: int, seconds: int, since: int, until: int, figure: str | None = None
+    ) -> dict[int, Tally]:
+        """Of this resolution, by the unix seconds at which they begin. ``figure``: the only one whose spread
+        is read."""
         ...
 
     async def put_tallies(self, voip_test_id: int, seconds: int, tallies: Mapping[int, Tally]) -> None: ...

@@ -266,9 +266,9 @@ async def _graph(
     pages: Pages, test: VoipTest, endpoint: Endpoint, over: Window, shown: Shown, now: float
 ) -> smoke.Smoke:
     measurements = pages.services.monitors.measurements
-    rows = await measurements.history(test.id, over.period.resolution, over.since, over.until)
+    rows = await measurements.history(test.id, over.period.resolution, over.since, over.until, shown.figure)
     today = math.floor(now / _DAY) * _DAY
-    days = await measurements.history(test.id, "day", today - _USUAL, today)
+    days = await measurements.history(test.id, "day", today - _USUAL, today, shown.figure)
     usual = percentile(merged(tally for _, tally in days), shown.figure, 0.5)
     return smoke.smoke(rows, over, shown, usual=usual, interval=endpoint.interval, now=now)
 

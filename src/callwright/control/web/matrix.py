@@ -124,8 +124,8 @@ def cell_of(latest: Latest, now: float, column: Column | None, figure: Figure = 
     if not stands.known:
         return _without_data(latest, stands, now, column)
     got = latest.figures
-    at = f"measured {clock_time(latest.slot)} UTC"
     if stands is Newest.FAILED:
+        at = f"measured {clock_time(latest.slot)} UTC"
         answer = " ".join(str(part) for part in (got.sip_code, got.sip_reason) if part is not None)
         word = answer[:24] if answer else "No answer" if not got.received else "Failed"
         return Cell(
@@ -142,6 +142,7 @@ def cell_of(latest: Latest, now: float, column: Column | None, figure: Figure = 
     delay = got.setup_ms if got.rtt_ms is None else got.rtt_ms
     if got.mos is None:
         wrong = latest.verdict == "failed"
+        at = f"measured {clock_time(latest.slot)} UTC"
         return Cell(
             latest.endpoint_id,
             latest.server_id,
@@ -154,9 +155,13 @@ def cell_of(latest: Latest, now: float, column: Column | None, figure: Figure = 
             known=True,
         )
     word, mos = band(got.mos).name, f"{got.mos:.2f}"
-    shown = {Figure.MOS: mos, Figure.LOSS: percent(got.loss_pct), Figure.DELAY: milliseconds(delay)}[figure]
+    shown = mos
+    if figure is not Figure.MOS:
+        shown = percent(got.loss_pct) if figure is Figure.LOSS else milliseconds(delay)
     bad = got.mos < _WELL
-    detail = _explained(latest) if bad else ""
+    if not bad:  # most cells are calm, and tell their figure alone
+        return Cell(latest.endpoint_id, latest.server_id, _LOOKS[word], shown, word, rank=got.mos, known=True)
+    at = f"measured {clock_time(latest.slot)} UTC"
     facts = [
         f"MOS {mos}",
         *([f"{percent(got.loss_pct)} loss"] if got.loss_pct is not None else []),
@@ -169,7 +174,7 @@ def cell_of(latest: Latest, now: float, column: Column | None, figure: Figure = 
         _LOOKS[word],
         shown,
         word,
-        detail if figure is Figure.MOS else f"MOS {mos}" if bad else "",
+        _explained(latest) if figure is Figure.MOS else f"MOS {mos}",
         f"{word}, {', '.join(facts)} ({at})",
         got.mos,
         bad,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, or_, select, update
 
-from callwright.control.monitors.history import Tally
+from callwright.control.monitors.history import SPREAD, Tally
 from callwright.control.monitors.model import (
     Category,
     Endpoint,
@@ -310,6 +310,32 @@ def _latest(*values: Any) -> Latest:
     return Latest(figures=_figures(values[-1]), **row)
 
 
+_TALLY = msgspec.json.Decoder(Tally)
+
+
+@lru_cache(maxsize=len(SPREAD))
+def _narrow(figure: str) -> Callable[[str], Tally]:
+    """Reads a tally with the spread of one figure: most of its text are those of the others."""
+    spread = msgspec.defstruct("Spread", [(figure, dict[int, int], msgspec.field(default_factory=dict))])
+    counts = dict[str, int]
+    tally = msgspec.defstruct(
+        "Narrow",
+        [
+            ("slots", counts, msgspec.field(default_factory=dict)),
+            ("counted", counts, msgspec.field(default_factory=dict)),
+            ("spread", spread, msgspec.field(default_factory=spread)),
+        ],
+    )
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(tally)
+
+    def read(text: str) -> Tally:
+        found = decoder.decode(text)
+        buckets = getattr(found.spread, figure)
+        return Tally(found.slots, found.counted, {figure: buckets} if buckets else {})
+
+    return read
+
+
 def _planned(*values: Any) -> Planned:
     row: dict[str, Any] = dict(zip(Planned.__struct_fields__, values, strict=True))
     row["category"] = Category(row["category"])
@@ -420,10 +446,13 @@ class SqlMonitors:
     async def take_due(self, voip_test_id: int, hour: int) -> bool:
         return await self._db.run(_TAKE_DUE, {"voip_test_id": voip_test_id, "hour": hour}) > 0
 
-    async def tallies(self, voip_test_id: int, seconds: int, since: int, until: int) -> dict[int, Tally]:
+    async def tallies(
+        self, voip_test_id: int, seconds: int, since: int, until: int, figure: str | None = None
+    ) -> dict[int, Tally]:
         values = {"voip_test_id": voip_test_id, "seconds": seconds, "since": since, "until": until}
         rows = await self._db.all(as_is, _TALLIES, values)
-        return {at: msgspec.json.decode(text, type=Tally) for at, text in rows}
+        read = _TALLY.decode if figure is None else _narrow(figure)
+        return {at: read(text) for at, text in rows}
 
     async def put_tallies(self, voip_test_id: int, seconds: int, tallies: Mapping[int, Tally]) -> None:
         rows = [
