@@ -306,3 +306,20 @@ def test_the_command_starts_within_three_tenths_of_a_second(tmp_path: Path) -> N
         assert run_callwright(tmp_path, "--version").process.returncode == 0
         took.append(time.monotonic() - started)
     assert min(took) < 0.3, took
+
+
+def test_a_call_sends_its_peer_to_another_phone_of_ours(tmp_path: Path) -> None:
+    carol, target = answering(tmp_path, "--for", "1")
+    bob, uri = answering(tmp_path, "--accept-transfers", "--for", "10")
+    with carol, bob:
+        flags = ("--transfer", target, "--transfer-after", "1", "--for", "10", "--json")
+        placed = run_callwright(tmp_path, "call", uri, *flags)
+        assert placed.process.returncode == 0, placed.log
+        bob.wait(20)
+        carol.wait(20)
+    (transfer,) = placed.document()["transfers"]
+    assert (transfer["sip_code"], transfer["transfer_code"]) == (202, 200)
+    (third,) = carol.document()["calls"]
+    first, second = bob.document()["calls"]
+    assert [call["verdict"] for call in (first, second, third)] == ["passed"] * 3
+    assert {first["direction"], second["direction"]} == {"incoming", "outgoing"}

@@ -8,7 +8,8 @@ import pytest
 from callwright.evidence.ladder import GapRow, Ladder, MessageRow, StreamRow, build_ladder
 from callwright.evidence.naming import call_names, with_quality
 from callwright.net.tap import Packet
-from callwright.outcome.call import CapturedMessage, StreamOutcome
+from callwright.outcome.call import StreamOutcome
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome
 from tests.evidence.sample import ALICE, ALICE_CALL, PBX, STARTED, packets, run
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.outcome.call import CallOutcome, CapturedMessage
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.judgement import judge_call, judge_registration
 from callwright.outcome.request import RegistrationOutcome
 from callwright.outcome.terms import Blame, Direction, Failure, Verdict

@@ -69,7 +69,7 @@ async def test_a_callee_may_require_them_of_who_supports_them() -> None:
 async def test_a_plain_call_has_no_prack() -> None:
     ours, theirs = await talk(RINGING)
     assert ours.reliable_codes == theirs.reliable_codes == ()
-    assert header(theirs, "INVITE", "Supported") == ["100rel, timer"]
+    assert header(theirs, "INVITE", "Supported") == ["100rel, timer, replaces"]
 
 
 async def test_early_media_is_agreed_on_before_the_answer() -> None:

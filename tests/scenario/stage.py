@@ -50,6 +50,7 @@ class Stage:
         self.mute: tuple[type, ...] = ()
         self.registration_code: Callable[[command.Register], int] = lambda order: 200
         self.refuse_with: int | None = None  # by the PBX, before it rings anywhere
+        self.transfer_code = 200  # what the peer tells of a transfer
         self.calls_arrive = True  # False: somebody else answers
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -134,6 +135,25 @@ class Stage:
             method = "OPTIONS" if isinstance(order, command.SendOptions) else "MESSAGE"
             answer = RequestOutcome(sip_code=200, method=method, target=order.uri, round_trip_ms=3.0)
             self.tell(event.RequestDone(order.id, answer), 0.003)
+        elif isinstance(order, command.Transfer):
+            refused = self.transfer_code >= 300
+            done = RequestOutcome(
+                method="REFER",
+                sip_code=202,
+                refer_to=order.uri,
+                transfer_codes=(100, self.transfer_code),
+                transfer_code=self.transfer_code,
+                transfer_ms=50.0,
+            )
+            self.tell(event.RequestDone(order.id, done), 0.05)
+            party = next((n for n, u in self.scenario.users().items() if f"sip:{u}@" in order.uri), None)
+            if party is not None and not order.replaces and not refused:
+                arrived = f"in-{order.id}"
+                caller = self.legs[order.call].peer
+                self.legs[arrived] = Actor(arrived, Direction.INCOMING, self.now, peer=caller)
+                self.legs[order.call].peer = None
+                self._reach(arrived, CallState.INCOMING)
+                self.tell(event.CallArrived(arrived, party), 0.001)
         elif isinstance(order, command.PlaceLoad | command.AnswerLoad):
             self._load(order)
         elif isinstance(order, command.StopLoad):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callwright.outcome.call import CallOutcome, CapturedMessage, ReceivedOutcome, StateReached
+from callwright.outcome.call import CallOutcome, ReceivedOutcome, StateReached
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.run import ConditionOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Failure, Verdict

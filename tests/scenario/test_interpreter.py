@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from callwright.outcome.call import CallOutcome, CapturedMessage, SrtpOutcome
+from callwright.outcome.call import CallOutcome, SrtpOutcome, StateReached
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import catalogue, command, event
 from callwright.scenario.document import load
@@ -84,6 +85,18 @@ def _with_prack(call: CallOutcome) -> CallOutcome:
     return dataclasses.replace(call, states=tuple(early), reliable_codes=(183,), updates=1, messages=(kept,))
 
 
+def _transferred(call: CallOutcome, *, carols: bool) -> CallOutcome:
+    received = dataclasses.replace(call.received, dtmf="11" if carols else "33")
+    kept = CapturedMessage("INVITE", (("Referred-By", "<sip:1002@pbx>"),))
+    states = [reached for reached in call.states if reached.state is not CallState.ENDED]
+    if call.direction is Direction.OUTGOING:
+        resumed = [StateReached(5.0, CallState.RESUMED_BY_PEER), StateReached(9.0, CallState.ENDED)]
+        states += [StateReached(3.0, CallState.HELD_BY_PEER), *resumed]
+    return dataclasses.replace(
+        call, received=received, messages=(kept,), duration_ms=3_000.0, states=tuple(states)
+    )
+
+
 def _play_with_media(stage: Stage, name: str) -> str:
     """The stage has no codecs and hears no digits: give each leg what a phone would have measured."""
     codecs = {"step.1.0": "PCMA", "step.2.0": "G722"}
@@ -107,6 +120,8 @@ def _play_with_media(stage: Stage, name: str) -> str:
             if name == "srtp":
                 srtp = SrtpOutcome("AES_CM_128_HMAC_SHA1_80", 200, 0, 0, 0, 1)
                 outcome = dataclasses.replace(outcome, srtp=srtp)
+            if name.endswith("transfer"):
+                outcome = _transferred(outcome, carols=what.id.startswith("in-step.1.1"))
             if name == "prack":
                 outcome = _with_prack(outcome)
             what = event.CallFinished(what.id, outcome)

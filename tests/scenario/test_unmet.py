@@ -6,12 +6,12 @@ import pytest
 
 from callwright.outcome.call import (
     CallOutcome,
-    CapturedMessage,
     ReceivedOutcome,
     SilentGap,
     StateReached,
     StreamOutcome,
 )
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.terms import CallState, Direction, EndedBy, Verdict
 from callwright.scenario.condition import METRICS, parse_condition

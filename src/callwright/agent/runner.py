@@ -26,7 +26,9 @@ from callwright.net.ports import MediaPorts
 from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.outcome.call import CallOutcome, StateReached
+from callwright.outcome.request import RequestOutcome
 from callwright.outcome.run import RunOutcome
+from callwright.outcome.terms import Failure
 from callwright.phone.addressing import as_uri
 from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Guard
@@ -104,6 +106,8 @@ class Runner:
         )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
+        self._ids: dict[PhoneCall, str] = {}  # of all calls of the run
+        self._accounts: dict[str, PartyAccount] = {}  # address of the accept action -> its party's
         self._registrations: dict[str, PhoneRegistration] = {}
         self._invites: dict[str, tuple[Phone, sip_events.CallReceived]] = {}
         self._listening: dict[str, Phone] = {}  # address of the accept action -> its party's phone
@@ -213,6 +217,8 @@ class Runner:
                 self._with_call(id_, PhoneCall.resume)
             case command.Cancel(id=id_) | command.Hangup(id=id_):
                 self._with_call(id_, PhoneCall.hangup)
+            case command.Transfer():
+                self._tasks.spawn(self._transfer(order))
             case command.SendOptions():
                 self._request(order, "OPTIONS", b"", None)
             case command.SendMessage():
@@ -259,6 +265,7 @@ class Runner:
                 on_warning=self._warn,
             )
             phone.line.patience = 2.0
+            phone.on_further = self._further
             self._phones[account.party] = phone
         return self._phones[account.party]
 
@@ -300,6 +307,7 @@ class Runner:
         phone = self._phone(order.account)
         party = order.account.party
         self._listening[order.address] = phone
+        self._accounts[order.address] = order.account
         phone.on_invite = lambda received: self._arrive(phone, party, received)
         self._tasks.spawn(self._open(phone, order))
 
@@ -326,8 +334,30 @@ class Runner:
         self._invites[id_] = (phone, received)
         self.post(event.CallArrived(id_, party))
 
+    def _further(self, call: PhoneCall, further: PhoneCall) -> None:
+        """A call that came of another, by a REFER or by Replaces."""
+        of = self._ids[call]
+        id_ = f"{of}/{len(self._ids)}"
+        self._follow(id_, further)
+        target = further.plan.destination if isinstance(further.plan, CallPlan) else None
+        self.post(event.FurtherCall(id_, of, further.direction, target))
+
+    async def _transfer(self, order: command.Transfer) -> None:
+        call = self._calls.get(order.call)
+        if call is None:
+            detail = "the call that was to be transferred had ended"
+            outcome = RequestOutcome(
+                method="REFER", failure=Failure.NEVER_CAME, failure_detail=detail, refer_to=order.uri
+            )
+        else:
+            replaces = self._calls.get(order.replaces)
+            phone = self._phone(order.account)
+            outcome = await phone.transfer(call, order.uri, replaces=replaces, headers=order.headers)
+        self.post(event.RequestDone(order.id, outcome))
+
     def _take(self, order: command.TakeCall) -> None:
         phone, received = self._invites.pop(order.id)
+        account = self._accounts[order.address]
         refused_at_once = order.reject is not None and order.ring <= 0
         plan = AnswerPlan(
             media=self._media(
@@ -351,6 +381,10 @@ class Runner:
             prack=order.prack,
             early_update=order.early_update,
             session=order.session,
+            transfers=order.transfers,
+            caller=_caller(account, ""),
+            account=_account(account),
+            proxy=account.proxy or None,
             identifier=order.address,
         )
         if not self._playable(order.address, plan.media):
@@ -385,6 +419,7 @@ class Runner:
             early_update=order.early_update,
             session=order.session,
             offer_by=order.offer_by,
+            transfers=order.transfers,
             identifier=order.address,
             party=account.party,
             transport=Transport(order.transport.upper()) if order.transport else None,
@@ -405,6 +440,7 @@ class Runner:
 
     def _follow(self, id_: str, call: PhoneCall) -> None:
         self._calls[id_] = call
+        self._ids[call] = id_
 
         def reached(_: PhoneCall, state: StateReached) -> None:
             self.post(event.CallStateChanged(id_, state.state, state.code))

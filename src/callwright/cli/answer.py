@@ -18,7 +18,7 @@ from callwright.host.signals import first_of, run_async
 if TYPE_CHECKING:
     from callwright.cli.evidence import Collection
     from callwright.outcome.call import CallOutcome
-    from callwright.phone.incoming import IncomingCall
+    from callwright.phone.call import PhoneCall
     from callwright.phone.permission import Permission
     from callwright.phone.phone import Phone
     from callwright.phone.plan import Account, AnswerPlan, PhoneConfig
@@ -122,6 +122,10 @@ def answer(
     min_se: flags.MinSeOption = 90,
     refresher: flags.RefresherOption = None,
     refresh_by: flags.RefreshByOption = None,
+    transfer: flags.TransferOption = None,
+    transfer_after: flags.TransferAfterOption = 3.0,
+    consult: flags.ConsultOption = None,
+    accept_transfers: flags.AcceptTransfersOption = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -171,7 +175,7 @@ def answer(
         insecure=insecure,
         min_se=min_se,
     )
-    permission = permission_of_callers(registrar, allow_media or ())
+    permission = permission_of_callers(registrar, allow_media or (), transfer)
     plan = AnswerPlan(
         media=MediaPlan(
             voice="man",
@@ -188,9 +192,12 @@ def answer(
         early_media=early_media,
         reject=reject,
         talk_for=for_,
+        account=account,
         prack=prack,
         early_update=early_update,
         session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
+        transfer=flags.transfer_plan(transfer, transfer_after, consult),
+        transfers=accept_transfers,
     )
     watching = flags.Watching(trace_sip, hep)
     heard: list[str] = []  # of what came and was no call
@@ -245,7 +252,9 @@ class _Wishes:
     permission: Permission | None = None
 
 
-def permission_of_callers(registrar: str | None, media: Sequence[str]) -> Permission:
+def permission_of_callers(
+    registrar: str | None, media: Sequence[str], transfer: str | None = None
+) -> Permission:
     """Calls that come by way of a registrar that was typed may bring media from elsewhere, as those that were
     placed to a typed callee; media of other callers comes from where they signal, or from what is named."""
     from callwright.cli.remedies import of_callers
@@ -265,8 +274,9 @@ def permission_of_callers(registrar: str | None, media: Sequence[str]) -> Permis
                 "For example: --allow-media 203.0.113.0/24",
             )
         networks.append(target)
+    typed = [registrar, flags.sip_uri(transfer, "--transfer") if transfer else None]
     rules = Rules(
-        typed=(Uri.parse(registrar).host,) if registrar else (),
+        typed=tuple(Uri.parse(uri).host for uri in typed if uri),
         media=tuple(networks),
     )
     return Permission(Purpose.CALL, rules, of_callers)
@@ -280,6 +290,7 @@ class _Desk:
         self.enough = asyncio.Event()
         self._plan, self._wishes, self._collection = plan, wishes, collection
         self._taken = 0
+        self._open = 0
 
     def plan(self, _: object) -> AnswerPlan | None:
         """What to do with the next call; None when there were enough."""
@@ -292,24 +303,34 @@ class _Desk:
             media = replace(media, record=record.with_stem(f"{record.stem}-{self._taken}"))
         return replace(self._plan, media=media)
 
-    def incoming(self, call: IncomingCall) -> None:
+    def incoming(self, call: PhoneCall) -> None:
+        self._open += 1
         call.finished.add_done_callback(self._finished)
+
+    def further(self, _: PhoneCall, further: PhoneCall) -> None:
+        """A call that came of another: of a transfer, or in another's place."""
+        self.incoming(further)
 
     def _finished(self, future: asyncio.Future[CallOutcome]) -> None:
         outcome = self._judged(future.result())
         self.outcomes.append(outcome)
         say(f"{outcome.remote or 'call'}: {outcome.verdict.value}. {outcome.reason}")
-        if self._wishes.calls is not None and len(self.outcomes) >= self._wishes.calls:
+        self._open -= 1
+        if self._wishes.calls is not None and self._taken >= self._wishes.calls and not self._open:
             self.enough.set()
 
     def _judged(self, outcome: CallOutcome) -> CallOutcome:
-        from callwright.outcome.judgement import judge_call, judge_expected
+        from callwright.outcome.judgement import judge_call, judge_expected, judge_transfers
+        from callwright.outcome.terms import Verdict
 
         # Refusing was what was asked for, so a refused call is as expected.
         if self._plan.reject is not None and outcome.sip_code == self._plan.reject and not outcome.failure:
             return outcome.judged(*judge_expected(outcome, ()))
         wishes = self._wishes
-        return outcome.judged(*judge_call(outcome, min_mos=wishes.min_mos, min_heard=wishes.min_heard))
+        judgement = judge_call(outcome, min_mos=wishes.min_mos, min_heard=wishes.min_heard)
+        if judgement[0] is Verdict.PASSED:
+            judgement = judge_transfers(outcome) or judgement
+        return outcome.judged(*judgement)
 
 
 async def _wait(
@@ -333,6 +354,7 @@ async def _wait(
             config, permission=wishes.permission, taps=taps, guard=guard, on_warning=say
         ) as phone:
             phone.on_call, phone.on_incoming = desk.plan, desk.incoming
+            phone.on_further = desk.further
             await _listen(phone, listen)
             registration = await _registered(phone, wishes)
             interrupted = await first_of(stop, desk.enough.wait())

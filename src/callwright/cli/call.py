@@ -28,6 +28,8 @@ _EXAMPLES = """
 
   callwright call sip:ivr@192.0.2.10 --dtmf 1234# --report ./evidence
 
+  callwright call sip:1002@pbx.example.com --user 1001 --password secret --transfer sip:1003@pbx.example.com
+
   callwright call 'sip:+43123456@carrier.example' --transport tls --json | jq .received.mos
 """
 
@@ -95,6 +97,10 @@ def call(
     min_se: flags.MinSeOption = 90,
     refresher: flags.RefresherOption = None,
     refresh_by: flags.RefreshByOption = None,
+    transfer: flags.TransferOption = None,
+    transfer_after: flags.TransferAfterOption = 3.0,
+    consult: flags.ConsultOption = None,
+    accept_transfers: flags.AcceptTransfersOption = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -157,14 +163,19 @@ def call(
         prack=prack,
         early_update=early_update,
         session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
+        transfer=flags.transfer_plan(transfer, transfer_after, consult),
+        transfers=accept_transfers,
     )
-    outcome, interrupted, lost = run_async(
+    (outcome, *further), interrupted, lost = run_async(
         lambda stop: _place(
             config, plan, stop, (min_mos, min_heard), report, as_json, flags.Watching(trace_sip, hep)
         )
     )
     if as_json:
-        flags.print_result(outcome.to_json(), [password])
+        document = outcome.to_json()
+        if further:
+            document["further"] = [each.to_json() for each in further]
+        flags.print_result(document, [password])
     return (
         EXIT_INTERRUPTED
         if interrupted
@@ -202,7 +213,8 @@ async def _place(
     report: Path | None,
     as_json: bool,
     watching: flags.Watching,
-) -> tuple[CallOutcome, bool, bool]:
+) -> tuple[list[CallOutcome], bool, bool]:
+    """The call, then those that came of it by a transfer; where one of these fails, the call has failed."""
     from callwright.cli.evidence import Collection
     from callwright.scripting.phone import Phone
 
@@ -210,19 +222,30 @@ async def _place(
     collection = Collection(report, name="call", secrets=secrets, quiet=as_json)
     plan = collection.recording(plan)
     progress = flags.ProgressLine()
-    permission = flags.typed_permission("call", plan.destination, plan.proxy)
+    aim = plan.transfer.to if plan.transfer is not None else None
+    permission = flags.typed_permission("call", plan.destination, plan.proxy, aim)
     taps = [*collection.taps, *watching.taps(secrets)]
     min_mos, min_heard = least
     async with Phone.of(config, permission, taps=taps, on_warning=say) as phone:
         call = await phone.place(plan, min_mos=min_mos, min_heard=min_heard)
         call.on_state(lambda state: progress.show(_in_words(state)))
         interrupted = await first_of(stop, call.ended())
+        outcomes, ended = [], 0
         if interrupted:
             call.stop("Ctrl-C")
-        outcome = await call.finished()
+        outcomes.append(await call.finished())
+        while ended < len(phone.further):
+            following = phone.further[ended]
+            ended += 1
+            interrupted = interrupted or await first_of(stop, following.ended())
+            if interrupted:
+                following.stop("Ctrl-C")
+            outcomes.append(await following.finished())
     progress.done()
-    collection.finish_calls([outcome], min_mos=min_mos)
-    return outcome, interrupted, collection.lost
+    worst = next((each for each in outcomes if each.verdict.value != "passed"), outcomes[0])
+    outcomes[0] = outcomes[0].judged(worst.verdict, worst.blame, worst.reason)
+    collection.finish_calls(outcomes, min_mos=min_mos)
+    return outcomes, interrupted, collection.lost
 
 
 def _in_words(state: StateReached) -> str:

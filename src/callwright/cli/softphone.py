@@ -16,7 +16,7 @@ from callwright.host.settings import port_range
 if TYPE_CHECKING:
     from callwright.net.tap import Packet, Tap
     from callwright.phone.permission import Permission
-    from callwright.phone.plan import PhoneConfig
+    from callwright.phone.plan import PhoneConfig, TransferPlan
     from callwright.sip.session_timer import SessionWish
     from callwright.srtp.wish import SrtpWish
 
@@ -112,6 +112,29 @@ RekeyOption = Annotated[
     float | None,
     typer.Option(
         "--rekey-after", min=0, metavar="SECONDS", help="Offer new keys this long after the answer."
+    ),
+]
+TransferOption = Annotated[
+    str | None,
+    typer.Option("--transfer", metavar="URI", help="Send the other side there (REFER)."),
+]
+TransferAfterOption = Annotated[
+    float,
+    typer.Option("--transfer-after", min=0, metavar="SECONDS", help="Transfer this long after the answer."),
+]
+ConsultOption = Annotated[
+    float | None,
+    typer.Option(
+        "--consult",
+        min=0,
+        metavar="SECONDS",
+        help="Call the target of the transfer first, talk so long, then connect the two (Replaces).",
+    ),
+]
+AcceptTransfersOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-transfers", help="Follow a REFER of the other side, as far as the policy permits it."
     ),
 ]
 
@@ -366,6 +389,17 @@ class ProgressLine:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
             self._shown = False
+
+
+def transfer_plan(to: str | None, after: float, consult: float | None) -> TransferPlan | None:
+    """The transfer that the flags ask for. Raises Refused."""
+    from callwright.phone.plan import TransferPlan
+
+    if to is None:
+        if consult is not None:
+            raise Refused("--consult needs --transfer: nobody to consult")
+        return None
+    return TransferPlan(sip_uri(to, "--transfer"), after, consult)
 
 
 def typed_permission(purpose: str, *uris: str | None) -> Permission:

@@ -117,6 +117,11 @@ class MediaLeg:
         else:
             self._change(old, config)
 
+    def expect_nothing(self) -> None:
+        """No audio is due from now on, whatever was agreed: the peer is being taken elsewhere."""
+        if self._config is not None:
+            self._change(self._config, replace(self._config, receiving=False))
+
     def send_digits(self, digits: str) -> None:
         session = self._session
         if session is not None and self._handle is not None:

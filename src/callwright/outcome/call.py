@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.plain import AsJson
+from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Failure, Verdict
 
 SILENT_PCT = 99.0  # of the audio: from here on nobody heard anything
@@ -145,19 +147,6 @@ class AudioFile:
 
 
 @dataclass(frozen=True, slots=True)
-class CapturedMessage:
-    """Headers of a message that came to us: the first INVITE, the first response of each status, and every
-    request inside the dialog (32 messages in all, and what ended the call)."""
-
-    start: str  # "INVITE", "180", "BYE", "re-INVITE": what a condition names
-    headers: tuple[tuple[str, str], ...] = ()  # (name, value) as received, in order
-
-    def values(self, name: str) -> list[str]:
-        wanted = name.lower()
-        return [value for header, value in self.headers if header.lower() == wanted]
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
     """Our own error, so that a reader can judge whether to believe the rest."""
 
@@ -222,6 +211,7 @@ class CallOutcome(AsJson):
     caller_identity: str | None = None  # user part the peer showed us: P-Asserted-Identity, else From
     caller_name: str | None = None
     redirected_to: tuple[str, ...] = ()
+    transfers: tuple[RequestOutcome, ...] = ()  # REFERs of ours within the call
     retransmissions: int | None = None  # of ours, for want of an answer
     # media facts
     media_expected: bool = True  # False with --no-media, and of a peer whose SDP promised no audio

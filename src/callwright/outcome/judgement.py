@@ -53,6 +53,11 @@ def far_end(outcome: Outcome) -> str:
     return uri or outcome.peer or "the peer"
 
 
+def _user_of(uri: str | None) -> str:
+    match = re.search(r"sips?:(?:([^@;>\s]+)@)?([^;>?\s]+)", uri or "")
+    return (match[1] or match[2]) if match else uri or "somebody else"
+
+
 def _where(outcome: Outcome) -> str:
     """The host that packets went to."""
     if outcome.peer:
@@ -429,6 +434,8 @@ def judge_registration(registration: RegistrationOutcome) -> Judgement:
 
 def judge_request(request: RequestOutcome) -> Judgement:
     """Any answer to an OPTIONS is alive (RFC 3261 section 11); other methods want a 2xx."""
+    if request.method == "REFER":
+        return _judge_transfer(request)
     if request.failure is not None and not (request.method == "OPTIONS" and request.sip_code):
         return _judge_failure(request, request.failure)
     code = request.sip_code
@@ -442,6 +449,36 @@ def judge_request(request: RequestOutcome) -> Judgement:
         None,
         f"{far_end(request)} answered the {request.method} with {named_status(code)}{took}.",
     )
+
+
+def _judge_transfer(refer: RequestOutcome) -> Judgement:
+    """A transfer is done when the peer told a 2xx of its own INVITE (RFC 3515 section 2.4.5)."""
+    to = _user_of(refer.refer_to)
+    if refer.sip_code is None and refer.transfer_code is None and refer.failure is not None:
+        if refer.failure in (Failure.NEVER_CAME, Failure.NO_ANSWER):
+            spoken = Blame.TARGET if refer.failure is Failure.NO_ANSWER else Blame.TEST
+            return Verdict.FAILED, spoken, f"The transfer to {to} never began{_detail(refer)}."
+        return _judge_failure(refer, refer.failure)
+    code = refer.sip_code
+    if code is not None and code >= 300:
+        return _refused(refer)
+    who, told = far_end(refer), refer.transfer_code
+    if told is None or told < 200:
+        last = "" if told is None else f" after {named_status(told, refer.transfer_reason)}"
+        reason = f"{who} took the REFER to {to}, and never told what became of it{last}."
+        return Verdict.FAILED, Blame.TARGET, reason
+    named = named_status(told, refer.transfer_reason)
+    if told >= 300:
+        blame = None if told in ABOUT_OURS else Blame.TARGET
+        return Verdict.FAILED, blame, f"The transfer of {who} to {to} failed with {named}."
+    took = f" within {milliseconds(refer.transfer_ms)}" if refer.transfer_ms is not None else ""
+    return Verdict.PASSED, None, f"{who} was transferred to {to}{took}: {named}."
+
+
+def judge_transfers(call: CallOutcome) -> Judgement | None:
+    """The first transfer of a call that failed; None: each was done."""
+    judged = (judge_request(transfer) for transfer in call.transfers)
+    return next((found for found in judged if found[0] is not Verdict.PASSED), None)
 
 
 def judge_run(

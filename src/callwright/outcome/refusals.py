@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from callwright.outcome.call import CallOutcome, CapturedMessage
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.sip.status import REASON_PHRASES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from callwright.outcome.call import CapturedMessage
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.plain import AsJson
 from callwright.outcome.terms import Blame, Failure, Verdict
 
@@ -42,7 +42,8 @@ class RegistrationOutcome(AsJson):
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome(AsJson):
-    """One request outside a call: OPTIONS or MESSAGE."""
+    """One request that is no INVITE: OPTIONS or MESSAGE, or the REFER of a transfer, which is over once the
+    peer has told what became of it (RFC 3515)."""
 
     verdict: Verdict = Verdict.ERROR
     blame: Blame | None = Blame.PLATFORM
@@ -59,6 +60,12 @@ class RequestOutcome(AsJson):
     retransmissions: int | None = None
     authenticated: bool | None = None
     allow: tuple[str, ...] = ()  # methods the peer says it takes
+    refer_to: str | None = None  # REFER: where the peer was asked to go
+    replaces: bool | None = None  # REFER: whether it was to take a call over there (RFC 3891)
+    transfer_codes: tuple[int, ...] = ()  # REFER: what the peer told of its INVITE (message/sipfrag)
+    transfer_code: int | None = None  # the last of these; a final one, unless news stopped before
+    transfer_reason: str | None = None
+    transfer_ms: float | None = None  # REFER to the final status
     failure: Failure | None = None
     failure_detail: str | None = None
     sip_reason: str | None = None

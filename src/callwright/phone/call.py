@@ -6,7 +6,7 @@ Everything here runs on the event loop, called by the phone with the endpoint's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from callwright.media.leg import OutOfPorts
@@ -19,6 +19,7 @@ from callwright.phone.line import PhoneLine
 from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import last_second
+from callwright.phone.transfer import PhoneTransfer
 from callwright.rtp.telephone_event import COMMA_MS
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.lines import SdpError
@@ -26,9 +27,12 @@ from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.multipart import described
+from callwright.sip.refer import ReferTo
 from callwright.sip.transport import Transport
+from callwright.sip.uri import Uri
 
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
+_NEWS_PATIENCE = 4.0  # after the end of the call, for what became of a transfer
 _MUTE_PATIENCE = 1.0  # the same for a peer that has not said a word
 _REOFFER_TRIES = 4
 _INFO_EVERY = 0.2  # seconds from digit to digit
@@ -40,8 +44,8 @@ _REASONS = {Failure.POLICY: f'SIP;cause=488;text="{_NOT_THERE}"'}
 class PhoneCall:
     """What is common to both directions. `finished` holds the unjudged CallOutcome when all is over.
 
-    `number` counts the phone's calls. `on_over` is called just before `finished`; `on_warning` gets
-    sentences about what the call survived.
+    `number` counts the phone's calls. `on_over` is called just before `finished`; `on_refer` answers a REFER
+    of the peer; `on_warning` gets sentences about what the call survived.
     """
 
     direction: Direction
@@ -54,6 +58,7 @@ class PhoneCall:
         *,
         number: int,
         on_over: Callable[[PhoneCall], None],
+        on_refer: Callable[[PhoneCall, events.RequestReceived], None],
         on_warning: Callable[[str], None],
     ) -> None:
         self.line = line
@@ -67,7 +72,9 @@ class PhoneCall:
         self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []
         self.sip: Call | None = None
-        self._on_over, self._on_warning = on_over, on_warning
+        self._on_over, self._on_refer, self._on_warning = on_over, on_refer, on_warning
+        self._transfers: list[PhoneTransfer] = []
+        self.referred = 0  # REFERs of the peer that were followed
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_by_peer = False
@@ -162,6 +169,27 @@ class PhoneCall:
             self._reoffers_left = _REOFFER_TRIES
             self._reoffer()
 
+    def transfer(
+        self, to: str, *, replaces: PhoneCall | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> PhoneTransfer:
+        """Ask the peer to call `to` (REFER, RFC 3515), where the policy has permitted that; with `replaces`
+        it takes that call of ours over, at the very phone that it is with (RFC 5589 section 7.1)."""
+        uri, dialog = to, None
+        if replaces is not None and replaces.sip is not None and not replaces.over:
+            dialog = replaces.sip.as_replaced
+            uri = str(replaces.sip.remote_target) if dialog is not None else to
+        wanted = ReferTo(Uri.parse(uri).without_headers(), dialog)
+        made = PhoneTransfer(self.line, wanted, identifier=self.identifier, party=self.party)
+        self._transfers.append(made)
+        made.finished.add_done_callback(lambda done: self.facts.transfers.append(done.result()))
+        if replaces is not None and dialog is None:
+            made.fail(Failure.NEVER_CAME, "the call that was to be taken over is not up")
+        elif self.sip is None or self._concluding or self._hanging_up:
+            made.fail(Failure.NEVER_CAME, "the call that was to be transferred is not up")
+        else:
+            made.start(self.sip, headers)
+        return made
+
     # -- events, from the phone
 
     def on_event(self, event: events.Event) -> None:
@@ -212,11 +240,40 @@ class PhoneCall:
                     self._later(retry_after, self._reoffer)
             case events.RequestReceived(transaction=transaction, request=request):
                 self.facts.hear_within(request)
+                if request.method == "REFER":
+                    self._on_refer(self, event)
+                    return
                 if request.method == "INFO":
                     self._info(request.body)
-                self.line.endpoint.respond(transaction, 200, now=now)
+                status = 489 if request.method == "SUBSCRIBE" else 200
+                self.line.endpoint.respond(transaction, status, now=now)
+            case events.ReferralProgressed(request=request):
+                self.facts.hear_within(request)
+                self._news_of_transfer(event)
+            case events.ReferralAccepted() | events.ReferralRefused() | events.ReferralEnded():
+                self._news_of_transfer(event)
             case _:
                 pass
+
+    def _news_of_transfer(
+        self,
+        event: events.ReferralProgressed
+        | events.ReferralAccepted
+        | events.ReferralRefused
+        | events.ReferralEnded,
+    ) -> None:
+        for transfer in self._transfers:
+            if transfer.referral is event.referral:
+                transfer.on_event(event)
+        told = event.referral.status
+        under_way = told is None or told < 200
+        if isinstance(event, events.ReferralAccepted) and under_way and self.audio.leg is not None:
+            self.audio.leg.expect_nothing()
+        failed = told is not None and told >= 300
+        if failed or (isinstance(event, events.ReferralEnded) and under_way):
+            agreed = self.audio.negotiated
+            if agreed is not None and not self._concluding and not self._hanging_up:
+                self.audio.start(agreed, sending=True, answered=True)  # the peer is with us again
 
     # -- media
 
@@ -455,6 +512,11 @@ class PhoneCall:
             report, recorder = await self.audio.close()
         except Exception as error:
             self.facts.fail(Failure.PLATFORM, f"the media engine broke: {error}")
+        if waiting := [transfer.finished for transfer in self._transfers if not transfer.finished.done()]:
+            await asyncio.wait(waiting, timeout=_NEWS_PATIENCE)
+            for transfer in self._transfers:
+                transfer.abandon()
+            await asyncio.sleep(0)  # what is done then is in the facts
         if recorder is not None and recorder.error is not None:
             self._on_warning(recorder.error)
         outcome = call_outcome(self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from callwright.outcome.call import CapturedMessage, StateReached
+from callwright.outcome.call import StateReached
+from callwright.outcome.captured import CapturedMessage
+from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
@@ -46,6 +48,7 @@ class CallFacts:
     early_media_at: float | None = None
     dtmf_sent: str = ""
     info_digits: str = ""
+    transfers: list[RequestOutcome] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     discarded: str | None = None  # a final response that came and could not be used: which, and why
 

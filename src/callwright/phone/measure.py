@@ -104,6 +104,7 @@ def call_outcome(
         caller_identity=facts.caller_identity,
         caller_name=facts.caller_name,
         redirected_to=facts.redirected_to,
+        transfers=tuple(facts.transfers),
         retransmissions=sip.timeline.retransmissions_sent if sip else None,
         media_expected=plan.media.enabled and _promised(report, came),
         codec=codec,

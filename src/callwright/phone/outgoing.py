@@ -155,7 +155,7 @@ class OutgoingCall(PhoneCall):
             headers=(*_required(self.plan.prack), *self.plan.headers),
             route=route_to(self.plan.proxy),
             credentials=account.credentials if account else None,
-            supported=("timer",) if self.plan.prack == "no" else None,
+            supported=self._supported(),
             session=self.plan.session,
         )
         self.sip.user_data = self
@@ -164,6 +164,12 @@ class OutgoingCall(PhoneCall):
             self._later(self.plan.cancel_after, self._cancel_unanswered, False)
         self._later(self.plan.ring_for, self._cancel_unanswered, True)
         self.line.drain()
+
+    def _supported(self) -> tuple[str, ...] | None:
+        """The option tags of this call; None: those of the phone."""
+        if self.plan.prack != "no":
+            return None
+        return tuple(tag for tag in self.line.endpoint.config.supported if tag != "100rel")
 
     def _caller(self, hop: Hop) -> NameAddr:
         if self.plan.caller:

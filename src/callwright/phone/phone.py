@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -16,6 +17,9 @@ from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.resolver import NameService
 from callwright.net.tap import Tap
+from callwright.outcome.call import StateReached
+from callwright.outcome.request import RequestOutcome
+from callwright.outcome.terms import CallState
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Estate, Guard, Testator
@@ -24,13 +28,15 @@ from callwright.phone.intent import Gate, OnIntent
 from callwright.phone.line import PhoneLine
 from callwright.phone.outgoing import OutgoingCall
 from callwright.phone.permission import Permission
-from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig
+from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig, TransferPlan
+from callwright.phone.referred import Referred, beside
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.request import PhoneRequest
 from callwright.phone.router import Router
+from callwright.phone.transferor import Transferor
 from callwright.phone.turns import Turns
 from callwright.sip import events
-from callwright.sip.config import EndpointConfig
+from callwright.sip.config import METHODS, EndpointConfig
 from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.transport import Address, Transport
@@ -40,6 +46,8 @@ AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
 
 
 _MAX_UNUSABLE = 8
+# What is answered to requests outside of calls; others: 405.
+_OUTSIDE = {"OPTIONS": 200, "MESSAGE": 200, "SUBSCRIBE": 489, "REFER": 603}
 
 _LOOK_EVERY = 0.005  # seconds between two looks at whether the last transaction is over
 
@@ -53,7 +61,8 @@ class Phone:
     `taps` see every SIP, RTP and RTCP packet; `permission` says where calls and media may go; `engine` may be
     shared between phones of one process (then its owner closes it); `on_intent` is awaited before an INVITE
     leaves, and may withhold it; `names` stands in for the system's resolver. `guard` keeps what ends the
-    calls though this process is killed.
+    calls though this process is killed. `on_further` is told of each call that came of another: a transfer
+    that was followed, a call that took another's place, a consultation before a transfer.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class Phone:
         self.on_call: AnswerRule | None = None
         self.on_invite: Callable[[events.CallReceived], None] | None = None
         self.on_incoming: Callable[[IncomingCall], None] | None = None
+        self.on_further: Callable[[PhoneCall, PhoneCall], None] = lambda call, further: None
         self.listening: list[tuple[Transport, Address]] = []
         self._on_intent, self._on_warning = on_intent, on_warning
         self._turns = Turns(gate)
@@ -96,8 +106,9 @@ class Phone:
                 advertise_host=advertise_host,
                 advertise_port=advertise_port,
                 answer_options=config.answer_options,
+                allow=(*METHODS, "REFER", "NOTIFY", "SUBSCRIBE"),
                 accept_calls=True,
-                supported=("100rel", "timer"),
+                supported=("100rel", "timer", "replaces"),
                 min_se=config.min_se,
                 hop_for=lambda uri, along: self.router.hop_for(uri, along),
                 keep_wills=guard is not None,
@@ -130,6 +141,7 @@ class Phone:
             advertised=self.line.advertised,
             find=self.router.media_host,
         )
+        self._referred = Referred(self.line, self.router, self._place_further)
         self._testator = (
             Testator(
                 guard,
@@ -157,6 +169,12 @@ class Phone:
 
     def call(self, plan: CallPlan) -> OutgoingCall:
         """Place a call; `finished` of the result holds its outcome. Raises SipSyntaxError for a bad URI."""
+        placed = self._place(plan)
+        if plan.transfer is not None:
+            self._transferor(placed, plan.transfer).start()
+        return placed
+
+    def _place(self, plan: CallPlan) -> OutgoingCall:
         placed = OutgoingCall(
             self.line,
             self._studio,
@@ -167,6 +185,28 @@ class Phone:
             **self._told(),
         )
         self.calls.append(placed)
+        return placed
+
+    async def transfer(
+        self,
+        call: PhoneCall,
+        to: str,
+        *,
+        replaces: PhoneCall | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> RequestOutcome:
+        """Have the peer of a call go to the URI `to`, or take `replaces` over; ends with its outcome. The
+        policy is asked about `to` as if we called it: at our word somebody does."""
+        transferor = self._transferor(call, TransferPlan(to))
+        return await transferor.refer(replaces, headers)
+
+    def _transferor(self, call: PhoneCall, plan: TransferPlan) -> Transferor:
+        return Transferor(call, plan, self.router, lambda further: self._place_further(call, further))
+
+    def _place_further(self, call: PhoneCall, plan: CallPlan) -> PhoneCall:
+        """A call that comes of another: of a transfer, or to consult before one."""
+        placed = self._place(plan)
+        self.on_further(call, placed)
         return placed
 
     def register(self, registrar: str, **plan: Any) -> PhoneRegistration:
@@ -231,11 +271,17 @@ class Phone:
                 told = f"{event.hop.remote} sent a request that could not be used: {event.reason}"
                 self.unusable.append(f"{told}; it was answered {event.answered}")
             return
+        if isinstance(event, events.SubscriptionRefreshed):
+            self._referred.refreshed(event)
         if isinstance(event, events.RequestReceived):
-            status = 200 if event.request.method in ("OPTIONS", "MESSAGE") else 405
+            status = _OUTSIDE.get(event.request.method, 405)
             self.endpoint.respond(event.transaction, status, now=event.at)
 
     def _receive(self, event: events.CallReceived) -> None:
+        replaced = event.call.replaces
+        if replaced is not None and isinstance(replaced.user_data, PhoneCall):
+            self._take_over(event, replaced.user_data)
+            return
         if self.on_invite is not None:
             self.on_invite(event)
             return
@@ -245,8 +291,41 @@ class Phone:
         else:
             self.take(event, plan)
 
+    def _take_over(self, event: events.CallReceived, old: PhoneCall) -> None:
+        """An INVITE with Replaces (RFC 3891): answer it at once, then hang up the call that it replaces."""
+        plan = AnswerPlan(
+            media=replace(old.media, dtmf="", record=beside(old.media.record)),
+            ring_after=-1.0,
+            talk_for=old.plan.talk_for,
+            prack=old.plan.prack,
+            session=old.plan.session,
+            identifier=old.identifier,
+            party=old.party,
+        )
+        call = self._taken(event, plan)
+
+        def answered(_: PhoneCall, reached: StateReached) -> None:
+            if reached.state is CallState.ANSWERED:
+                old.hangup()
+
+        call.listeners.append(answered)
+        self.on_further(old, call)
+        call.begin()
+
     def take(self, event: events.CallReceived, plan: AnswerPlan) -> IncomingCall:
         """Do with an inbound call what the plan says; for users of `on_invite`, who decide by themselves."""
+        call = self._taken(event, plan)
+        if self.on_incoming:
+            self.on_incoming(call)
+        if isinstance(event, events.CallTurnedAway):
+            call.turned_away(event.status, event.why)
+            return call
+        if plan.transfer is not None:
+            self._transferor(call, plan.transfer).start()
+        call.begin()
+        return call
+
+    def _taken(self, event: events.CallReceived, plan: AnswerPlan) -> IncomingCall:
         call = IncomingCall(
             self.line,
             self._studio,
@@ -258,17 +337,16 @@ class Phone:
             **self._told(),
         )
         self.calls.append(call)
-        if self.on_incoming:
-            self.on_incoming(call)
-        if isinstance(event, events.CallTurnedAway):
-            call.turned_away(event.status, event.why)
-        else:
-            call.begin()
         return call
 
     def _told(self) -> dict[str, Any]:
         """What every call is given by its phone."""
-        return {"number": next(self._numbers), "on_over": self.calls.remove, "on_warning": self._on_warning}
+        return {
+            "number": next(self._numbers),
+            "on_over": self.calls.remove,
+            "on_refer": self._referred.take,
+            "on_warning": self._on_warning,
+        }
 
     def _credentials_for(self, user: str | None) -> Credentials | None:
         """Those of the account that was called; of the only one that registered here, where its name tells

@@ -68,6 +68,17 @@ class MediaPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferPlan:
+    """A transfer of one call. With `consult` we call that party first, talk so long, then connect the two
+    (RFC 5589 section 7); without it the peer is sent there unannounced (section 6)."""
+
+    to: str  # a SIP URI
+    after: float = 3.0  # seconds from the answer
+    consult: float | None = None
+    hang_up: bool = True  # our own calls, once the transfer is done
+
+
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     """One outbound call."""
 
@@ -89,6 +100,8 @@ class CallPlan:
     early_update: float | None = None  # UPDATE so long after early media was agreed on, if not answered
     offer_by: str = "reinvite"  # or "update": how hold and resume are offered
     session: SessionWish = NO_WISH  # RFC 4028
+    transfer: TransferPlan | None = None
+    transfers: bool = False  # a REFER of the peer is followed, as far as the policy permits its target
     identifier: str = ""  # step.S.A of a test, empty on the command line
     party: str | None = None
 
@@ -111,5 +124,10 @@ class AnswerPlan:
     early_update: float | None = None  # UPDATE so long after the PRACK of early media, if not answered
     offer_by: str = "reinvite"  # or "update": how hold and resume are offered
     session: SessionWish = NO_WISH  # RFC 4028
+    transfer: TransferPlan | None = None
+    transfers: bool = False  # a REFER of the peer is followed, as far as the policy permits its target
+    caller: str | None = None  # From of calls that a transfer makes; None: as the call came to us
+    account: Account | None = None  # theirs
+    proxy: str | None = None  # theirs
     identifier: str = ""
     party: str | None = None

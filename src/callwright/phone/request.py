@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
-from callwright.outcome.call import CapturedMessage
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import Failure
 from callwright.phone.addressing import as_name_addr, as_uri, proxy_of, route_to

@@ -70,6 +70,7 @@ class TakeCall:
     dtmf_by: str = "event"
     detect_tones: bool = False
     srtp: SrtpWish = NO_SRTP
+    transfers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class PlaceCall:
     detect_tones: bool = False
     offer_by: str = "reinvite"
     srtp: SrtpWish = NO_SRTP
+    transfers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,20 @@ class Hangup:
     """End a call in whatever state it is: BYE, CANCEL or a refusal."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Refer the peer of ``call`` to ``uri``, or have it take the call ``replaces`` over; answered by
+    RequestDone, once its outcome was told."""
+
+    id: str  # "step.1.1/refer"
+    address: str
+    account: PartyAccount
+    call: str
+    uri: str
+    replaces: str = ""
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +223,7 @@ Command = (
     | Resume
     | Cancel
     | Hangup
+    | Transfer
     | SendOptions
     | SendMessage
     | PlaceLoad

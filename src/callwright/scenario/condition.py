@@ -114,6 +114,13 @@ METRICS = _table(
     Metric("setup", "time", lambda c: c.setup_ms, "INVITE to the answer"),
     Metric("duration", "time", lambda c: c.duration_ms, "answer to the end of the call"),
     Metric("code", "code", lambda o: o.sip_code, "final SIP status; 4xx stands for its class", _ANY),
+    Metric(
+        "transfer_code",
+        "code",
+        lambda o: o.transfer_code,
+        "status of the transferred side's own call, as the REFER's NOTIFY told it (RFC 3515)",
+        (RequestOutcome,),
+    ),
     Metric("codec", "word", lambda c: c.codec or c.received.codec, "codec that was agreed on"),
     Metric("dtmf", "word", lambda c: c.received.dtmf, "digits received"),
     Metric("dtmf_event", "word", lambda c: c.received.dtmf_event, "digits received by telephone-event"),
@@ -203,7 +210,7 @@ class Condition:
     @property
     def expects_failure(self) -> bool:
         """An answered call cannot satisfy it, so its author wants the call to fail, and says how."""
-        if self.metric.name == "code":
+        if self.metric.name in ("code", "transfer_code"):
             return not _code_matches(200, self.operator, self.value)
         if self.metric.name == "states":
             bad = {CallState.CANCELED, CallState.FAILED, CallState.REDIRECTED}

@@ -49,9 +49,10 @@ def judge(
     meant_to_fail: set[str] = set()
     for progress in progresses:
         expects = progress.base.expect
+        of_calls = [c for c in expects if isinstance(c, LoadCondition) or CallOutcome in c.metric.of]
         for leg in progress.legs.values():
             if leg.outcome is not None:
-                wanted = [*expects, *(c for c in scenario.conditions if c.select([leg.outcome]))]
+                wanted = [*of_calls, *(c for c in scenario.conditions if c.select([leg.outcome]))]
                 call, rule = _judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled)
                 calls.append(call)
                 broken.append(rule)
@@ -69,8 +70,10 @@ def judge(
         for request in progress.requests.values():
             if request is not None:
                 judgement = judge_request(request)
-                if any(c.expects_failure for c in expects):
-                    results = [c.evaluate((), (), [request], users) for c in expects]
+                asked = [c for c in expects if RequestOutcome in c.metric.of]
+                asked += [c for c in scenario.conditions if _on_request(c, request)]
+                if any(c.expects_failure for c in asked):
+                    results = [c.evaluate((), (), [request], users) for c in asked]
                     judgement = judge_expected(request, results)
                 else:
                     broken.append(broken_rule(request.judged(*judgement)))
@@ -114,6 +117,12 @@ def judge(
         phases=phases,
         parameters=scenario.shown_parameters(),
     )
+
+
+def _on_request(condition: Condition, request: RequestOutcome) -> bool:
+    """A condition at the end that looks at this request, and at nothing else."""
+    only = getattr(condition, "metric", None) is not None and condition.metric.of == (RequestOutcome,)
+    return only and bool(condition.select((), (), [request]))
 
 
 def _spoken(

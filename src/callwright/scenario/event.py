@@ -9,7 +9,7 @@ from typing import Any
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
-from callwright.outcome.terms import CallState
+from callwright.outcome.terms import CallState, Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,16 @@ class CallArrived:
 
     id: str
     party: str
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherCall:
+    """A call that came of the call ``of``: a transfer that its party follows, or one that takes its place."""
+
+    id: str
+    of: str
+    direction: Direction
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ Event = (
     | RegistrationEnded
     | Listening
     | CallArrived
+    | FurtherCall
     | CallStateChanged
     | CallFinished
     | RequestDone

@@ -29,7 +29,9 @@ For the author of a runner
   and the hang-up are timed from it) → CallFinished, once, when all is measured. Hold, Resume, Cancel and
   Hangup come as their own commands. The runner hangs up nothing by itself, and ends a call when its peer
   does.
-- SendOptions, SendMessage → RequestDone.
+- SendOptions, SendMessage → RequestDone. Transfer → RequestDone, when its outcome was told.
+- A call that comes of another (a REFER that is followed, an INVITE with Replaces) → FurtherCall, before its
+  first CallStateChanged; the runner answers and places it by itself.
 - PlaceLoad, AnswerLoad (→ Listening) → LoadTold each second → LoadFinished, judged. Before a party registers
   whose calls AnswerLoad takes, the engine's port is open: it is the Contact. StopLoad ends it early.
 - What fails on our side of the wire is ``Failure.PLATFORM`` in the outcome, or ActionFailed(address,
@@ -54,7 +56,7 @@ from callwright.outcome.terms import Blame, Failure, Verdict
 from callwright.scenario import command, event
 from callwright.scenario.ending import judge
 from callwright.scenario.load_progress import AnsweringLoad, progress_of
-from callwright.scenario.progress import AcceptProgress, Progress, RegisterProgress
+from callwright.scenario.progress import AcceptProgress, Leg, Progress, RegisterProgress
 from callwright.scenario.scenario import Scenario
 
 LINGER_S = 3.0  # after the last step, for the peer's BYE to arrive at calls that came to us
@@ -105,6 +107,8 @@ class Interpreter:
         self._run_timers(now)
         if isinstance(what, event.CallArrived):
             self._call_arrived(what, now)
+        elif isinstance(what, event.FurtherCall):
+            self._further(what, now)
         elif isinstance(what, event.ActionFailed):
             self.fail(what.address, what.detail, now, by_test=what.by_test)
         elif isinstance(what, event.Listening):
@@ -115,6 +119,8 @@ class Interpreter:
             owner = self._owners.get(what.id)
             if owner is not None:
                 owner.receive(what, now)
+        for progress in self._all():
+            progress.stirred(now)
         self._advance(now)
 
     def wake(self, now: float) -> None:
@@ -151,6 +157,12 @@ class Interpreter:
 
     def stopping(self) -> bool:
         return self.phase is not Phase.STEPS
+
+    def call_of(self, party: str) -> Leg | None:
+        """The oldest call of a party that was answered and is up."""
+        legs = [leg for p in self._all() if p.base.party == party for leg in p.legs_up()]
+        answered = [leg for leg in legs if leg.answered_at is not None]
+        return min(answered, key=lambda leg: leg.begun_at, default=None)
 
     def fail(self, address: str, detail: str, now: float, *, by_test: bool = False) -> None:
         """Something that is no call went wrong on our side: the run ends here."""
@@ -227,6 +239,14 @@ class Interpreter:
                     progress.take(arrived.id, now)
                     return
         self.emit(command.RefuseCall(arrived.id, 480))
+
+    def _further(self, what: event.FurtherCall, now: float) -> None:
+        owner = self._owners.get(what.of)
+        if owner is None or what.id in self._owners:
+            return
+        owner.further(what, now)
+        if self.phase in (Phase.HANGING_UP, Phase.UNREGISTERING):
+            self.emit(command.Hangup(what.id))
 
     # The end
 

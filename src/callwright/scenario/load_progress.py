@@ -16,6 +16,7 @@ from callwright.scenario.progress import (
     Run,
     WaitProgress,
 )
+from callwright.scenario.transferring import TransferProgress
 
 
 def conditions_on(action: actions.Action, run: Run) -> tuple[LoadCondition, ...]:
@@ -105,6 +106,8 @@ def progress_of(action: actions.Action, run: Run, *, last_step: bool) -> Progres
         return AcceptProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Call):
         return CallProgress(action, run, last_step=last_step)
+    if isinstance(action, actions.Transfer):
+        return TransferProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Wait):
         return WaitProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Options | actions.Message):

@@ -382,7 +382,7 @@ class Sound(ParameterType):
 
 @dataclass(frozen=True)
 class Digits(Words):
-    """DTMF: 0 to 9, A to D, * and #; a comma is a pause of half a second."""
+    """DTMF: 0 to 9, A to D, * and #; a comma is a pause of a second."""
 
     name: ClassVar[str] = "digits"
 

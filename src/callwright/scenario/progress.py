@@ -36,6 +36,7 @@ class Run(Protocol):
     def own(self, id_: str, progress: Progress) -> None: ...
     def fail(self, address: str, detail: str, now: float, *, by_test: bool = False) -> None: ...
     def stopping(self) -> bool: ...
+    def call_of(self, party: str) -> Leg | None: ...
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Leg:
     begun_at: float
     answered_at: float | None = None
     canceled_on_purpose: bool = False
+    further: bool = False  # it came of another call of its action
     gave_up: bool = False  # nobody answered within ring_timeout
     outcome: CallOutcome | None = None
     destination: str | None = None
@@ -91,6 +93,19 @@ class Progress:
 
     def receive(self, what: event.Event, now: float) -> None:
         """Events that bear one of its ids, or its address."""
+
+    def stirred(self, now: float) -> None:
+        """Something happened somewhere in the run."""
+
+    def further(self, what: event.FurtherCall, now: float) -> None:
+        """A call that came of one of its calls."""
+        self.legs[what.id] = Leg(what.id, what.direction, now, destination=what.destination, further=True)
+        self.run.own(what.id, self)
+
+    @property
+    def taken(self) -> int:
+        """How many calls it placed or took by itself."""
+        return sum(not leg.further for leg in self.legs.values())
 
     @property
     def account(self) -> PartyAccount:
@@ -223,13 +238,13 @@ class AcceptProgress(Progress):
     def ready(self) -> bool:
         if not self.last_step:
             return self.listening
-        enough = len(self.legs) >= max(1, self.action.max_total_calls) or self.waited_enough
+        enough = self.taken >= max(1, self.action.max_total_calls) or self.waited_enough
         return enough and not self.legs_up()
 
     @property
     def takes_calls(self) -> bool:
         limit = self.action.max_total_calls
-        return self.listening and (limit == 0 or len(self.legs) < limit)
+        return self.listening and (limit == 0 or self.taken < limit)
 
     def take(self, id_: str, now: float) -> None:
         action = self.action
@@ -256,6 +271,7 @@ class AcceptProgress(Progress):
                 action.dtmf_by,
                 action.detect_tones,
                 _srtp(action),
+                action.transfers,
             )
         )
 
@@ -289,16 +305,16 @@ class CallProgress(Progress):
 
     @property
     def ready(self) -> bool:
-        return len(self.legs) >= self.action.max_total_calls and not self.legs_up()
+        return self.taken >= self.action.max_total_calls and not self.legs_up()
 
     def _place_due(self, now: float) -> None:
         """Places the calls whose turn has come: one every 1/call_rate, no more at once than
         ``concurrent``."""
         action = self.action
-        while len(self.legs) < action.max_total_calls and not self.run.stopping():
+        while self.taken < action.max_total_calls and not self.run.stopping():
             if action.concurrent and len(self.legs_up()) >= action.concurrent:
                 return  # the end of a call places the next
-            due = self._begun_at + len(self.legs) / action.call_rate
+            due = self._begun_at + self.taken / action.call_rate
             if due > now + 1e-6:
                 self.run.at(due, self._place_due)
                 return
@@ -306,7 +322,7 @@ class CallProgress(Progress):
 
     def _place(self, now: float) -> None:
         action, account = self.action, self.account
-        id_ = f"{action.address}/{len(self.legs) + 1}"
+        id_ = f"{action.address}/{self.taken + 1}"
         uri = self.run.scenario.uri(action.dial_destination, account)
         leg = self.legs[id_] = Leg(id_, Direction.OUTGOING, now, destination=uri)
         self.run.own(id_, self)
@@ -333,6 +349,7 @@ class CallProgress(Progress):
                 action.detect_tones,
                 action.offer_by,
                 _srtp(action),
+                action.transfers,
             )
         )
         if action.cancel_after is not None:
@@ -376,7 +393,8 @@ class CallProgress(Progress):
     def _answered(self, leg: Leg, now: float) -> None:
         action = self.action
         leg.answered_at = now
-        for when, order in ((action.hold, command.Hold(leg.id)), (action.resume, command.Resume(leg.id))):
+        changes = ((action.hold, command.Hold(leg.id)), (action.resume, command.Resume(leg.id)))
+        for when, order in () if leg.further else changes:
             if when is not None and when < action.max_duration:
                 self.run.at(now + when, lambda _, order=order: self._while_up(leg, order))  # type: ignore[misc]
         self.run.at(now + action.max_duration, lambda _: self._while_up(leg, command.Hangup(leg.id)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Wait
+from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Transfer, Wait
 from callwright.scenario.condition import Condition
 from callwright.scenario.parameter import (
     TRANSPORTS,
@@ -178,7 +178,7 @@ class Scenario:
             return not party.domain
         if isinstance(action, Call) and self.is_direct(action):
             return False
-        if isinstance(action, Call | Message | Options):
+        if isinstance(action, Call | Message | Options | Transfer):
             named = self.parties.get(_destination(action))
             if named is not None:
                 return not named.domain
@@ -302,7 +302,7 @@ class Scenario:
                 found.append((action.address, f"sip:{action.registrar or account.domain}"))
             elif isinstance(action, Call) and self.is_direct(action):
                 continue
-            elif isinstance(action, Call | Message):
+            elif isinstance(action, Call | Message | Transfer):
                 found.append((action.address, self.uri(_destination(action), account)))
             elif isinstance(action, Options):
                 found.append((action.address, self.host_uri(action.destination, account)))
@@ -317,6 +317,8 @@ def _may_take(action: Action) -> float:
         paced = action.placing_seconds + each
         queued = action.max_total_calls * each / action.concurrent if action.concurrent else 0.0
         return max(paced, queued)
+    if isinstance(action, Transfer):
+        return action.after + 2 * action.timeout + 120.0
     if isinstance(action, Wait):
         return action.seconds
     if isinstance(action, Accept):
@@ -324,7 +326,7 @@ def _may_take(action: Action) -> float:
     return action.count * action.interval + 80.0 if isinstance(action, Options) else 80.0
 
 
-def _destination(action: Call | Message | Options) -> str:
+def _destination(action: Call | Message | Options | Transfer) -> str:
     return action.dial_destination if isinstance(action, Call) else action.destination
 
 

@@ -7,8 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from callwright.outcome.call import CallOutcome, StateReached
-from callwright.outcome.judgement import MIN_HEARD, MIN_MOS, judge_call, judge_expected
-from callwright.outcome.terms import CallState, Failure
+from callwright.outcome.judgement import (
+    MIN_HEARD,
+    MIN_MOS,
+    judge_call,
+    judge_expected,
+    judge_request,
+    judge_transfers,
+)
+from callwright.outcome.request import RequestOutcome
+from callwright.outcome.terms import CallState, Failure, Verdict
 from callwright.phone.call import PhoneCall
 from callwright.phone.phone import Phone as Softphone
 from callwright.phone.plan import AnswerPlan, MediaPlan
@@ -28,8 +36,9 @@ class LiveCall:
         min_mos: float = MIN_MOS,
         min_heard: float = MIN_HEARD,
         reject: int | None = None,
+        phone: Softphone | None = None,
     ) -> None:
-        self._call, self._reject = call, reject
+        self._call, self._reject, self._phone = call, reject, phone
         self._min_mos, self._min_heard = min_mos, min_heard
         self._news = asyncio.Event()
         call.listeners.append(lambda *_: self._news.set())
@@ -75,6 +84,16 @@ class LiveCall:
         """Take the other side back from hold."""
         self._call.resume()
 
+    async def transfer(self, to: str, *, consulted: LiveCall | None = None) -> RequestOutcome:
+        """Send the other side to the URI ``to`` (REFER), or connect it with a call of this phone that was
+        made for that, ``consulted`` (REFER with Replaces). The outcome comes once the other side told what
+        became of it; hang up then. The policy is asked about ``to`` as about a call."""
+        if self._phone is None:
+            raise RuntimeError("This call belongs to no phone of a script.")
+        replaces = consulted._call if consulted is not None else None
+        outcome = await self._phone.transfer(self._call, to, replaces=replaces)
+        return outcome.judged(*judge_request(outcome))
+
     def stop(self, why: str) -> None:
         """End it as not finished: the verdict is not the target's then."""
         self._call.hangup(Failure.STOPPED, why)
@@ -94,7 +113,10 @@ class LiveCall:
         # Refusing was what was asked for, so a refused call is as expected.
         if self._reject is not None and outcome.sip_code == self._reject and not outcome.failure:
             return outcome.judged(*judge_expected(outcome, ()))
-        return outcome.judged(*judge_call(outcome, min_mos=self._min_mos, min_heard=self._min_heard))
+        judgement = judge_call(outcome, min_mos=self._min_mos, min_heard=self._min_heard)
+        if judgement[0] is Verdict.PASSED:
+            judgement = judge_transfers(outcome) or judgement
+        return outcome.judged(*judgement)
 
     async def _until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         try:
@@ -136,7 +158,8 @@ class Invitation:
             answer_after=ring,
             talk_for=talk_for,
         )
-        return LiveCall(self._phone.take(self._received, plan), min_mos=min_mos, min_heard=min_heard)
+        taken = self._phone.take(self._received, plan)
+        return LiveCall(taken, min_mos=min_mos, min_heard=min_heard, phone=self._phone)
 
     def reject(self, status: int = 486, reason: str | None = None) -> LiveCall:
         """Refuse with a SIP status from 300 to 699."""

@@ -14,6 +14,7 @@ from callwright.net.tap import Tap
 from callwright.net.tls import TlsSettings
 from callwright.outcome.judgement import MIN_HEARD, MIN_MOS, judge_registration
 from callwright.outcome.request import RegistrationOutcome
+from callwright.phone.call import PhoneCall
 from callwright.phone.guarding import guarded
 from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER
@@ -41,7 +42,8 @@ class Phone:
     It sends only to what was typed (its own domain, its proxy, the destinations of its calls), to this
     machine and to private networks. On leaving, calls are hung up and the account is unregistered. Calls
     that fail are verdicts of their outcomes; exceptions are for what the script did wrong: ``ValueError``
-    for an address, a codec or a file that cannot be read.
+    for an address, a codec or a file that cannot be read. ``further`` are calls that came of others: a
+    transfer that was followed, a call that took another's place, a consultation.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Phone:
         self._softphone: Softphone | None = None
         self._registrations: list[PhoneRegistration] = []
         self._invitations: asyncio.Queue[Invitation] = asyncio.Queue()
+        self.further: list[LiveCall] = []
         self._open = AsyncExitStack()
 
     @classmethod
@@ -124,6 +127,7 @@ class Phone:
             on_warning=self._on_warning,
         )
         self._softphone.on_invite = self._invited
+        self._softphone.on_further = self._came_of_another
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -212,7 +216,8 @@ class Phone:
             await asyncio.to_thread(
                 prepare, plan.media.play, codecs, plan.media.ptime or self._config.ptime, plan.media.voice
             )
-        return LiveCall(self._phone.call(plan), min_mos=min_mos, min_heard=min_heard)
+        placed = self._phone.call(plan)
+        return LiveCall(placed, min_mos=min_mos, min_heard=min_heard, phone=self._phone)
 
     async def invited(self, timeout: float | None = None) -> Invitation:
         """The next call that comes in; answer or reject it. Raises TimeoutError when none came in time."""
@@ -222,6 +227,9 @@ class Phone:
     def _invited(self, received: events.CallReceived) -> None:
         if not isinstance(received, events.CallTurnedAway):
             self._invitations.put_nowait(Invitation(self._phone, received))
+
+    def _came_of_another(self, _: PhoneCall, further: PhoneCall) -> None:
+        self.further.append(LiveCall(further, phone=self._phone))
 
     def _dialled(self, destination: str) -> str:
         if destination.lower().startswith(("sip:", "sips:", "tel:")) or "@" in destination:

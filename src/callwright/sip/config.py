@@ -12,6 +12,19 @@ from callwright.sip.uri import Uri
 HopFor = Callable[[Uri, Hop], PermittedHop | None]
 """Finds the permitted way to a URI that a peer named, given the hop of the dialog; None: the dialog's own."""
 
+METHODS = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "INFO",
+    "MESSAGE",
+    "UPDATE",
+    "PRACK",
+)
+"""What an endpoint takes that subscribes to nothing and is not referred."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -36,17 +49,7 @@ class EndpointConfig:
     advertise_port: int | None = None
     timers: Timers = field(default_factory=Timers)
     limits: Limits = field(default_factory=Limits)
-    allow: tuple[str, ...] = (
-        "INVITE",
-        "ACK",
-        "CANCEL",
-        "BYE",
-        "OPTIONS",
-        "INFO",
-        "MESSAGE",
-        "UPDATE",
-        "PRACK",
-    )
+    allow: tuple[str, ...] = METHODS
     accept: tuple[str, ...] = (
         "application/sdp",
         "multipart/mixed",

@@ -8,10 +8,22 @@ from callwright.scenario.actions.call import Call
 from callwright.scenario.actions.message import Message
 from callwright.scenario.actions.options import Options
 from callwright.scenario.actions.register import Register
+from callwright.scenario.actions.transfer import AttendedTransfer, Transfer
 from callwright.scenario.actions.wait import Wait
 
 KINDS: dict[str, type[Action]] = {
-    kind.kind: kind for kind in (Register, Accept, Call, Wait, Options, Message)
+    kind.kind: kind for kind in (Register, Accept, Call, Transfer, AttendedTransfer, Wait, Options, Message)
 }
 
-__all__ = ["KINDS", "Accept", "Action", "Call", "Message", "Options", "Register", "Wait"]
+__all__ = [
+    "KINDS",
+    "Accept",
+    "Action",
+    "AttendedTransfer",
+    "Call",
+    "Message",
+    "Options",
+    "Register",
+    "Transfer",
+    "Wait",
+]

@@ -72,7 +72,7 @@ class Accept(Action):
     )
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
     echo: bool = parameter(Boolean(), "Whether to send back what is heard, instead of `play`.", default=False)
-    dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
+    dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 1 s.", default="")
     dtmf_by: str = parameter(
         Choice(DTMF_BY, "way of digits"),
         "How `dtmf` is sent: telephone-events, INFO with either body, or tones in the audio.",
@@ -138,6 +138,11 @@ class Accept(Action):
         "How this party refreshes the session.",
         default="",
         default_text="update where the peer allows it",
+    )
+    transfers: bool = parameter(
+        Boolean(),
+        "Whether a REFER of the peer is followed, as far as the policy permits its target.",
+        default=False,
     )
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()

@@ -91,7 +91,7 @@ class Call(Action):
         default=None,
     )
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
-    dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 0.5 s.", default="")
+    dtmf: str = parameter(Digits(128), "Digits to send after the answer; a comma is 1 s.", default="")
     dtmf_by: str = parameter(
         Choice(DTMF_BY, "way of digits"),
         "How `dtmf` is sent: telephone-events, INFO with either body, or tones in the audio.",
@@ -163,6 +163,11 @@ class Call(Action):
         "How this party refreshes the session.",
         default="",
         default_text="update where the peer allows it",
+    )
+    transfers: bool = parameter(
+        Boolean(),
+        "Whether a REFER of the peer is followed, as far as the policy permits its target.",
+        default=False,
     )
     follow: bool = parameter(Boolean(), "Whether to follow a redirection (3xx).", default=False)
     media: bool = parameter(Boolean(), "Whether audio is expected.", default=True)

@@ -23,6 +23,8 @@ NAMES = (
     "prack",
     "session_timer",
     "srtp",
+    "transfer",
+    "attended_transfer",
     "load",
 )
 
