@@ -7,12 +7,12 @@ import pytest
 
 from callwright.outcome.call import (
     CallOutcome,
-    CapturedMessage,
     ReceivedOutcome,
     Second,
     StateReached,
     StreamOutcome,
 )
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.plain import unix_seconds, utc_text
 from callwright.outcome.run import ConditionOutcome, RunOutcome
 from callwright.outcome.terms import CallState, Verdict
