@@ -1,0 +1,1 @@
+"""Who is told what: channels, the outbox of their messages, and its delivery."""
