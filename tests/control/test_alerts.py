@@ -9,16 +9,23 @@ import httpx
 import pytest
 
 from callwright.control.accounts.model import Identity
+from callwright.control.alerts.evaluation import Evaluation
+from callwright.control.alerts.telling import IncidentTeller
 from callwright.control.app import create_app
+from callwright.control.errors import Conflict, StorageUnavailable
 from callwright.control.monitors.model import SlotState, StoredReading
+from callwright.control.notifications.model import EVENTS
+from callwright.control.notifications.outbox import Outbox
+from callwright.control.notifications.wording import words_of
 from callwright.control.services import Services, Settings
 from callwright.fleet.record import ServerRecord
 from callwright.fleet.server import State
 from callwright.net.clock import ManualClock
+from callwright.net.entropy import seeded_entropy
 
 ALERT = {
     *("id", "project", "name", "condition", "recovery", "reminder", "snoozed_until", "maintenance", "state"),
-    *("endpoints", "created_at", "deleted_at"),
+    *("channel_ids", "endpoints", "created_at", "deleted_at"),
 }
 
 
@@ -151,9 +158,13 @@ async def test_a_restart_in_the_middle_tells_nothing_twice_and_forgets_nothing(p
     told = await platform.minutes(1, "x")
     assert told == ["fired"]
     assert await platform.round() == []
-    again = type(platform.services.evaluation)(
-        platform.services.stores.alerts, platform.services.stores.monitors, clock=platform.clock
-    )
+    stores, clock = platform.services.stores, platform.clock
+    outbox = Outbox(stores.notifications, clock=clock, entropy=seeded_entropy(2))
+
+    async def names() -> dict[int, str]:
+        return {}
+
+    again = Evaluation(stores.alerts, stores.monitors, IncidentTeller(outbox, names), clock=clock)
     assert await again.once() == []
     assert await platform.minutes(3, ".") == ["recovered"]
 
@@ -273,3 +284,102 @@ async def test_the_alerts_of_another_project_cannot_be_raised(platform: Platform
     ask = {"name": "e", "ip_address": "10.0.0.1", "alert_threshold": 3.9, "alert_ids": [alert["id"]]}
     assert (await platform.api.post("/endpoints", json=ask)).status_code == 422
     await platform.post("/endpoints", {**ask, "project": "theirs"})
+
+
+class Channels:
+    """Channels of the project, and what waits in the outbox of each."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._services = platform.services
+        self.ids: dict[str, int] = {}
+
+    async def add(self, admin: Identity, name: str, *events: str) -> int:
+        fields = {"name": name, "url": "https://hooks.example.com/", "events": events or list(EVENTS)[:4]}
+        made, _ = await self._services.notifications.create(admin, fields, kind="webhook")
+        self.ids[name] = made.id
+        return made.id
+
+    async def told(self, name: str) -> list[str]:
+        rows = await self._services.stores.notifications.messages([self.ids[name]])
+        return [row.event for row in reversed(rows)]
+
+    async def words(self, name: str) -> tuple[str, str]:
+        """Of the newest message."""
+        (row,) = await self._services.stores.notifications.messages([self.ids[name]], limit=1)
+        return words_of(row.body)
+
+
+async def test_an_incident_is_told_once_when_it_begins_and_once_when_it_ends(
+    platform: Platform, admin: Identity
+) -> None:
+    channels = Channels(platform)
+    await channels.add(admin, "people")
+    await channels.add(admin, "program", "alert.fired", "alert.recovered")
+    await platform.set_up(3, 4)
+    await platform.minutes(3, "....", "....", "....")
+    await platform.minutes(6, "....", "xxxx", "....")
+    assert await channels.told("people") == ["incident.opened"]
+    assert await channels.told("program") == ["alert.fired"] * 4
+    title, text = await channels.words("people")
+    assert title == "Opened: It sounds bad (e0)"
+    assert "Cause: the server s1 finds bad everything that it tests." in text
+    await platform.minutes(6, "....", "....", "....")
+    assert await channels.told("people") == ["incident.opened", "incident.recovered"]
+    assert await channels.told("program") == ["alert.fired"] * 4 + ["alert.recovered"] * 4
+
+
+async def test_an_alert_tells_the_channels_that_it_names_and_no_others(
+    platform: Platform, admin: Identity
+) -> None:
+    channels = Channels(platform)
+    named = await channels.add(admin, "named", "run.failed")
+    await channels.add(admin, "everybody")
+    alert = await platform.set_up(1, 1, channel_ids=[named], reminder=120)
+    await platform.minutes(9, "x")
+    await platform.minutes(4, ".")
+    told = await channels.told("named")
+    assert (told[0], set(told[1:-1]), told[-1]) == (
+        "incident.opened",
+        {"incident.reminded"},
+        "incident.recovered",
+    )
+    assert await channels.told("everybody") == []
+    refused = await platform.api.patch(f"/alerts/{alert}", json={"channel_ids": [99]})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["address"] == "channel_ids"
+    found = await platform.services.notifications.channel(admin, named)
+    with pytest.raises(Conflict, match="names the channel"):
+        await platform.services.notifications.remove(admin, found)
+    nobody = await platform.api.patch(f"/alerts/{alert}", json={"channel_ids": None})
+    assert nobody.json()["channel_ids"] is None
+
+
+async def test_an_incident_whose_alert_is_cancelled_is_told_as_closed(
+    platform: Platform, admin: Identity
+) -> None:
+    channels = Channels(platform)
+    await channels.add(admin, "people")
+    alert = await platform.set_up(1, 1)
+    await platform.minutes(4, "x")
+    await platform.api.delete(f"/alerts/{alert}")
+    await platform.round()
+    assert await channels.told("people") == ["incident.opened", "incident.closed"]
+
+
+async def test_a_transition_whose_message_cannot_be_written_has_not_happened(
+    platform: Platform, admin: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = Channels(platform)
+    await channels.add(admin, "people")
+    await platform.set_up(1, 1)
+
+    async def full(*_: Any) -> None:
+        raise StorageUnavailable("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(platform.services.stores.notifications, "add_messages", full)
+        with pytest.raises(StorageUnavailable):
+            await platform.minutes(4, "x")
+        assert await platform.incidents() == []
+    assert await platform.round() == ["fired"]
+    assert await channels.told("people") == ["incident.opened"]

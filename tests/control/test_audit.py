@@ -89,6 +89,8 @@ class World:
             await factors.begin(user)
         code = code_at(b32decode((await _begun(services, "ana")).secret), step_of(services.clock.wall()))
         await factors.confirm(ana, code)
+        hook = {"name": "ops", "url": "https://hooks.example.com/"}
+        await services.notifications.create(ana, hook, kind="webhook", project="office")
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         return cls(services, ana)
 
@@ -257,6 +259,10 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "alert.deleted": (lambda w: w.services.alerts.cancel(w.ana, 1), "alert loud", "ana"),
     "alert.recovered": (lambda w: w.services.alerts.recover(w.ana, 2), "alert quiet", "ana"),
     "incident.acknowledged": (lambda w: w.services.alerts.acknowledge(w.ana, 1), "incident 1", "ana"),
+    "channel.created": (lambda w: _channel(w, "created"), "channel new", "ana"),
+    "channel.changed": (lambda w: _channel(w, "changed"), "channel ops", "ana"),
+    "channel.deleted": (lambda w: _channel(w, "deleted"), "channel ops", "ana"),
+    "channel.tried": (lambda w: _channel(w, "tried"), "channel ops", "ana"),
     "endpoint.created": (lambda w: _endpoint(w, "created"), "endpoint desk", "ana"),
     "endpoint.changed": (lambda w: _endpoint(w, "changed"), "endpoint phone", "ana"),
     "endpoint.deleted": (lambda w: _endpoint(w, "deleted"), "endpoint phone", "ana"),
@@ -291,6 +297,22 @@ async def _endpoint(w: World, what: str) -> None:
             await monitors.cancel(w.ana, 1)
         case "recovered":
             await monitors.recover(w.ana, 2)
+
+
+async def _channel(w: World, what: str) -> None:
+    channels = w.services.notifications
+    if what == "created":
+        fields = {"name": "new", "url": "https://hooks.example.com/2"}
+        await channels.create(w.ana, fields, kind="webhook", project="office")
+        return
+    channel = await channels.channel(w.ana, 1)
+    match what:
+        case "changed":
+            await channels.change(w.ana, channel, {"after": 5})
+        case "deleted":
+            await channels.remove(w.ana, channel)
+        case "tried":
+            await channels.try_out(w.ana, channel)
 
 
 async def _changed_user(w: World) -> None:
@@ -387,6 +409,7 @@ LEAST: dict[str, Role] = {
         Role.MEMBER,
     ),
     "incident.acknowledged": Role.RUNNER,
+    **{f"channel.{done}": Role.MEMBER for done in ("created", "changed", "deleted", "tried")},
 }
 OWN = {
     "login.succeeded",

@@ -32,7 +32,7 @@ from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.telephony import calls as telephony_calls
 from callwright.control.api.telephony import cdrs as telephony_cdrs
 from callwright.control.api.telephony import users as telephony_users
-from callwright.control.api.testing import agents, pools, runs, safety, tests
+from callwright.control.api.testing import agents, notifications, pools, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
 from callwright.control.web.pages import create_router
@@ -97,7 +97,20 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
 
 
 def api_routes() -> list[Any]:
-    parts = (root, tests, runs, agents, pools, safety, audit, credentials, keys, users, projects)
+    parts = (
+        root,
+        tests,
+        runs,
+        agents,
+        pools,
+        notifications,
+        safety,
+        audit,
+        credentials,
+        keys,
+        users,
+        projects,
+    )
     return [route for part in parts for route in part.ROUTES]
 
 

@@ -7,6 +7,7 @@ import csv
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from callwright.control.accounts.service import Accounts
 from callwright.control.agents.service import Agents
 from callwright.control.alerts.evaluation import Evaluation
 from callwright.control.alerts.service import Alerts
+from callwright.control.alerts.telling import IncidentTeller
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.service import Cdrs
@@ -26,8 +28,12 @@ from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.lines.service import Lines
 from callwright.control.monitors.service import Monitors
+from callwright.control.notifications.apprise import recognise
+from callwright.control.notifications.outbox import Outbox
+from callwright.control.notifications.service import Notifications
 from callwright.control.projects.service import Projects
 from callwright.control.runs.service import Runs, RunSettings
+from callwright.control.runs.telling import RunTeller
 from callwright.control.servers.history import History
 from callwright.control.servers.service import Servers
 from callwright.control.servers.sites import Sites
@@ -111,6 +117,8 @@ class Services:
     monitors: Monitors
     alerts: Alerts
     evaluation: Evaluation
+    notifications: Notifications
+    vault: Vault
     lines: Lines
     cdrs: Cdrs
     views: Views
@@ -134,10 +142,12 @@ class Services:
         new_secret_key: bool = True,
         connections: int = 10,
         broker: Broker | None = None,
+        site: str | None = None,
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
         ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
-        ``new_secret_key``: make the key where a database has none, else that is refused.
+        ``new_secret_key``: make the key where a database has none, else that is refused. ``site``: what links
+        in messages begin with.
 
         Raises UnknownSchema, Unmigrated, StorageUnavailable.
         """
@@ -186,6 +196,27 @@ class Services:
             alert_ids=stores.alerts.ids_of,
             embedded=runs.settings.embedded,
         )
+        outbox = Outbox(stores.notifications, clock=clock, entropy=entropy, site=site)
+        stores.runs.on_end.append(RunTeller(outbox, stores.runs).tell)
+        notifications = Notifications(
+            stores.notifications,
+            outbox,
+            projects,
+            vault,
+            audit=audit,
+            clock=clock,
+            entropy=entropy,
+            recognise=recognise,
+            named_by=partial(_alerts_naming, stores),
+            test_names=lambda project_id: stores.tests.names((project_id,)),
+        )
+
+        async def server_names() -> dict[int, str]:
+            return {one.number: one.label for one in await servers.listed()}
+
+        async def channel_ids(project_id: int) -> set[int]:
+            return {one.id for one in await stores.notifications.channels([project_id])}
+
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
         return cls(
@@ -205,8 +236,10 @@ class Services:
             servers,
             sites,
             monitors,
-            Alerts(stores.alerts, monitors, projects, audit=audit, clock=clock),
-            Evaluation(stores.alerts, stores.monitors, clock=clock),
+            Alerts(stores.alerts, monitors, projects, audit=audit, clock=clock, channel_ids=channel_ids),
+            Evaluation(stores.alerts, stores.monitors, IncidentTeller(outbox, server_names), clock=clock),
+            notifications,
+            vault,
             Lines(
                 stores.lines,
                 accounts,
@@ -227,6 +260,12 @@ class Services:
     async def close(self) -> None:
         await self.evidence.close()
         await self.stores.close()
+
+
+async def _alerts_naming(stores: Stores, project_id: int, channel_id: int) -> list[str]:
+    """Names of the project's alerts that name the channel."""
+    found = await stores.alerts.alerts([project_id])
+    return [one.name for one in found if one.deleted_at is None and channel_id in (one.channel_ids or ())]
 
 
 async def _has_sealed(stores: Stores, location: Location) -> bool:

@@ -83,6 +83,7 @@ class PbxLink:
                 new_secret_key=False,
                 connections=2,
                 broker=broker,
+                site=serve.public_url,
             )
         except BaseException:
             await broker.close()

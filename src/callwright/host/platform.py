@@ -32,6 +32,7 @@ from callwright.host.web_worker import WebSettings, figures_folder, write_settin
 
 if TYPE_CHECKING:
     from callwright.control.keeping.keeper import Keeper
+    from callwright.control.notifications.delivery import Delivery
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
     from callwright.host.fleet import Fleet
@@ -75,7 +76,7 @@ class Platform:
             services, new = await self._open_services(exits, broker)
             exits.push_async_callback(self._supervisor.stop)
             own = (await self._start_pbx(services, broker),) if self.settings.pbx else ()
-            keeper = self._keeper(services, connection, own)
+            keeper = self._keeper(services, connection, own, self._delivery(services, exits))
             await keeper.start()
             exits.push_async_callback(keeper.close)
             exits.push_async_callback(self._supervisor.stop)
@@ -199,6 +200,7 @@ class Platform:
                 settings=RunSettings(embedded=not settings.strangers),
                 migrate=True,
                 new_secret_key=settings.new_secret_key,
+                site=settings.public_url,
             )
         except (DomainError, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _NO_PLACE:
@@ -219,7 +221,32 @@ class Platform:
             exits.callback(first_start.tell, new)  # where we end before it was told
         return services, new
 
-    def _keeper(self, services: Services, broker: NatsBroker, own: tuple[tuple[str, int], ...]) -> Keeper:
+    def _delivery(self, services: Services, exits: contextlib.AsyncExitStack) -> Delivery:
+        from callwright.control.notifications.delivery import Delivery
+        from callwright.host.apprise_sender import AppriseSender
+        from callwright.net.posting import Posting
+        from callwright.policy.outward import refusal_of
+
+        networks = self.settings.notify_networks
+        posting = Posting(lambda address: refusal_of(address, networks))
+        exits.push_async_callback(posting.close)
+        return Delivery(
+            services.stores.notifications,
+            services.vault,
+            posting,
+            AppriseSender(networks),
+            audit=services.audit,
+            clock=services.clock,
+            entropy=services.entropy,
+        )
+
+    def _keeper(
+        self,
+        services: Services,
+        broker: NatsBroker,
+        own: tuple[tuple[str, int], ...],
+        delivery: Delivery,
+    ) -> Keeper:
         from callwright.control.keeping.keeper import Keeper
 
         return Keeper(
@@ -234,6 +261,7 @@ class Platform:
             servers=services.servers,
             measurements=services.monitors.measurements,
             evaluation=services.evaluation,
+            delivery=delivery,
             clock=services.clock,
         )
 

@@ -381,6 +381,12 @@ class ServeSettings:
         "ORIGIN,…",
         parse=_origins,
     )
+    notify_networks: tuple[str, ...] = _serving(
+        "",
+        "Private networks that notifications may reach, such as that of a mail relay; none by default.",
+        "NETWORK,…",
+        parse=_networks,
+    )
     log_format: Literal["text", "json"] = _log_format()
     verbose: bool = _verbose()
 

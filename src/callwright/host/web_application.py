@@ -83,6 +83,7 @@ async def _open(settings: WebSettings) -> Services:
         settings=RunSettings(embedded=not serve.strangers),
         new_secret_key=False,
         broker=broker,
+        site=serve.public_url,
     )
     announcer = Announcer(broker)
     services.runs.on_change.append(announcer.run)

@@ -4,6 +4,7 @@ database, so a round may be cut off anywhere, and the next one goes on."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from callwright.alerting.watch import Event, EventKind, Reading, Watch, hear, ju
 from callwright.control.alerts.model import Alert, Child, Entry, Incident
 from callwright.control.alerts.service import muted, rule_of
 from callwright.control.alerts.store import AlertStore
+from callwright.control.alerts.telling import IncidentTeller
 from callwright.control.monitors.model import Endpoint, VoipTest
 from callwright.control.monitors.store import MonitorStore
 from callwright.net.clock import Clock
@@ -22,22 +24,36 @@ __all__ = ["Evaluation"]
 _STALE = 3  # intervals after which a reading says nothing of now
 
 
+class _Known(NamedTuple):
+    """``alerts`` and ``every_endpoint``: cancelled ones too. ``tests``: of each endpoint."""
+
+    alerts: Mapping[int, Alert]
+    every_endpoint: Mapping[int, Endpoint]
+    endpoints: Mapping[int, Endpoint]
+    tests: Mapping[int, Sequence[VoipTest]]
+
+
 class Evaluation:
-    def __init__(self, store: AlertStore, monitors: MonitorStore, *, clock: Clock) -> None:
-        self._store, self._monitors, self._clock = store, monitors, clock
+    def __init__(
+        self, store: AlertStore, monitors: MonitorStore, teller: IncidentTeller, *, clock: Clock
+    ) -> None:
+        self._store, self._monitors, self._teller, self._clock = store, monitors, teller, clock
 
     async def once(self) -> list[tuple[Incident, Event]]:
-        """What came of it, for who wants to tell."""
+        """What came of it; whoever is to hear of it stands in the outbox."""
         now = self._clock.wall()
-        alerts = {one.id: one for one in await self._store.alerts(None) if one.deleted_at is None}
+        every_alert = {one.id: one for one in await self._store.alerts(None)}
+        alerts = {one.id: one for one in every_alert.values() if one.deleted_at is None}
         watches = await self._store.watches()
         if not alerts and not watches:
             return []
-        endpoints = {one.id: one for one in await self._monitors.endpoints(None) if one.deleted_at is None}
+        every_endpoint = {one.id: one for one in await self._monitors.endpoints(None)}
+        endpoints = {one.id: one for one in every_endpoint.values() if one.deleted_at is None}
         tests: dict[int, list[VoipTest]] = {}
         for test in await self._monitors.voip_tests():
             if test.deleted_at is None and test.endpoint_id in endpoints:
                 tests.setdefault(test.endpoint_id, []).append(test)
+        known = _Known(every_alert, every_endpoint, endpoints, tests)
         told: list[tuple[Incident, Event]] = []
         wanted = set()
         for endpoint in endpoints.values():
@@ -47,22 +63,21 @@ class Evaluation:
                     continue
                 wanted.add((alert_id, endpoint.id))
                 watch = watches.get((alert_id, endpoint.id))
-                told += await self._look(alert, endpoint, endpoints, tests, watch, now)
+                told += await self._look(alert, endpoint, known, watch, now)
         for alert_id, endpoint_id in watches.keys() - wanted:
-            await self._set_aside(alert_id, endpoint_id, now)
+            await self._set_aside(alert_id, endpoint_id, known, now)
         return told
 
     async def _look(
         self,
         alert: Alert,
         endpoint: Endpoint,
-        endpoints: Mapping[int, Endpoint],
-        tests: Mapping[int, Sequence[VoipTest]],
-        known: Watch | None,
+        known: _Known,
+        before: Watch | None,
         now: float,
     ) -> list[tuple[Incident, Event]]:
-        rule, here = rule_of(alert, endpoint), tests.get(endpoint.id, ())
-        watch = known or Watch(now)
+        rule, here = rule_of(alert, endpoint), known.tests.get(endpoint.id, ())
+        watch = before or Watch(now)
         for test in here:
             track = watch.tracks.get(test.server_id)
             after = watch.began - 1 if track is None else track.at
@@ -73,29 +88,25 @@ class Evaluation:
                 watch = hear(watch, rule, reading)
         servers = [test.server_id for test in here]
         watch, events = judge(watch, rule, servers, now, muted=muted(alert, now))
-        if watch == known:
+        if watch == before:
             return []
         told = []
         async with self._store.transaction():
             await self._store.put_watch(alert.id, endpoint.id, watch)
             for event in events:
-                incident = await self._tell(alert, endpoint, endpoints, tests, event)
+                incident = await self._note(alert, endpoint, known, event)
                 if incident is not None:
                     told.append((incident, event))
+                    await self._teller.tell(
+                        known.alerts, known.every_endpoint, alert, endpoint, incident, event
+                    )
         return told
 
-    async def _tell(
-        self,
-        alert: Alert,
-        endpoint: Endpoint,
-        endpoints: Mapping[int, Endpoint],
-        tests: Mapping[int, Sequence[VoipTest]],
-        event: Event,
-    ) -> Incident | None:
+    async def _note(self, alert: Alert, endpoint: Endpoint, known: _Known, event: Event) -> Incident | None:
         """The incident that the event belongs to; None where nobody needs to hear of it."""
         entry = Entry(event.at, str(event.kind), alert.id, endpoint.id, event.servers)
         if event.kind is EventKind.FIRED:
-            cause = _cause(alert, endpoint, endpoints, tests, event)
+            cause = _cause(alert, endpoint, known, event)
             for one in await self._store.incidents([endpoint.project_id], open_only=True):
                 if one.cause == cause:
                     return await self._write(one, entry, began=Child(alert.id, endpoint.id, event.at))
@@ -151,27 +162,26 @@ class Evaluation:
         )
         return await self._store.replace_incident(changed) or changed
 
-    async def _set_aside(self, alert_id: int, endpoint_id: int, now: float) -> None:
+    async def _set_aside(self, alert_id: int, endpoint_id: int, known: _Known, now: float) -> None:
         """The alert or the endpoint was cancelled, or they have no more to do with each other."""
         async with self._store.transaction():
             await self._store.remove_watch(alert_id, endpoint_id)
             incident = await self._of(alert_id, endpoint_id)
             if incident is not None:
                 entry = Entry(now, "set aside", alert_id, endpoint_id)
-                await self._write(incident, entry, ended=(alert_id, endpoint_id))
+                incident = await self._write(incident, entry, ended=(alert_id, endpoint_id))
+                alert, endpoint = known.alerts.get(alert_id), known.every_endpoint.get(endpoint_id)
+                if incident.ended_at is not None and alert is not None and endpoint is not None:
+                    await self._teller.tell_closed(
+                        known.alerts, known.every_endpoint, alert, endpoint, incident, now
+                    )
 
 
-def _cause(
-    alert: Alert,
-    endpoint: Endpoint,
-    endpoints: Mapping[int, Endpoint],
-    tests: Mapping[int, Sequence[VoipTest]],
-    event: Event,
-) -> Cause:
+def _cause(alert: Alert, endpoint: Endpoint, known: _Known, event: Event) -> Cause:
     """By the newest reading of every VoIP test of the project, judged by this alert's condition."""
     bad: dict[tuple[int, int], bool] = {}
-    for endpoint_id, here in tests.items():
-        other = endpoints[endpoint_id]
+    for endpoint_id, here in known.tests.items():
+        other = known.endpoints[endpoint_id]
         if other.project_id != endpoint.project_id:
             continue
         condition = rule_of(alert, other).condition

@@ -13,7 +13,8 @@ __all__ = ["Alert", "Child", "Entry", "Incident"]
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """``condition`` and ``recovery`` are texts, see `alerting.condition`; ``recovery`` empty: it is over when
-    the condition has not held for as long as it had to. ``reminder``: seconds, None: no reminders."""
+    the condition has not held for as long as it had to. ``reminder``: seconds, None: no reminders.
+    ``channel_ids``: who is told of it; None: every channel of the project that hears of incidents."""
 
     id: int
     project_id: int
@@ -25,6 +26,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     snoozed_until: float | None
     created_at: float
     deleted_at: float | None
+    channel_ids: tuple[int, ...] | None = None
 
     @property
     def rule(self) -> tuple[Condition, Condition | None]:

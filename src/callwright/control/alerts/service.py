@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,10 +39,18 @@ def muted(alert: Alert, now: float) -> bool:
 
 class Alerts:
     def __init__(
-        self, store: AlertStore, monitors: Monitors, projects: Projects, *, audit: Audit, clock: Clock
+        self,
+        store: AlertStore,
+        monitors: Monitors,
+        projects: Projects,
+        *,
+        audit: Audit,
+        clock: Clock,
+        channel_ids: Callable[[int], Awaitable[set[int]]],
     ) -> None:
+        """``channel_ids``: those of a project."""
         self._store, self._monitors, self._projects = store, monitors, projects
-        self._audit, self._clock = audit, clock
+        self._audit, self._clock, self._channel_ids = audit, clock, channel_ids
 
     # -- rules
 
@@ -77,6 +85,7 @@ class Alerts:
             deleted_at=None,
         )
         alert = _checked(msgspec.structs.replace(empty, **fields))
+        await self._check_channels(alert)
         async with self._audit.change():
             added = await self._store.add_alert(alert)
             await self._audit.note(identity, "alert.created", f"alert {added.name}", added.condition)
@@ -88,9 +97,21 @@ class Alerts:
         authorize(identity, Right.EDIT, known.project_id)
         if known.deleted_at is not None:
             raise Conflict(f"The alert {known.name!r} was cancelled.", "Recover it first.")
-        return await self._replace(
-            identity, _checked(msgspec.structs.replace(known, **fields)), "alert.changed"
-        )
+        changed = _checked(msgspec.structs.replace(known, **fields))
+        if "channel_ids" in fields:
+            await self._check_channels(changed)
+        return await self._replace(identity, changed, "alert.changed")
+
+    async def _check_channels(self, alert: Alert) -> None:
+        if not alert.channel_ids:
+            return
+        unknown = set(alert.channel_ids) - await self._channel_ids(alert.project_id)
+        if unknown:
+            raise Invalid(
+                f"There is no channel {min(unknown)} in the project of the alert.",
+                "GET /api/v2/notifications lists them.",
+                field="channel_ids",
+            )
 
     async def cancel(self, identity: Identity, alert_id: int) -> Alert:
         return await self._move(identity, alert_id, self._clock.wall(), "alert.deleted")

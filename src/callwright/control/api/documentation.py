@@ -21,6 +21,7 @@ _TAGS = (
     Tag("tests", "Stored documents with typed parameters, and the catalogue."),
     Tag("runs", "The state of runs, and the files that they leave."),
     Tag("agents", "What places the calls: agents and their pools."),
+    Tag("notifications", "Channels that are told of incidents and runs, and the log of their messages."),
     Tag("accounts", "Who may do what: users, keys, SIP accounts, projects."),
     Tag("safety", "Where calls may go, who did what, and the switch that stops everything."),
     Tag("monitoring", "Endpoints that servers test all the time."),

@@ -112,3 +112,19 @@ def whole(fields: Fields, name: str, *, default: int | None = None) -> int | Non
     if isinstance(value, bool) or not word.isascii() or not word.isdigit() or len(word) > 15:
         raise invalid(name, f"{name} must be a whole number.", value=value)
     return int(word)
+
+
+def ids(fields: Fields, name: str) -> list[int]:
+    """A list of ids: JSON, a repeated form field, or numbers with commas. Raises 422."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return []
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.MsgspecError:
+            raise invalid(name, f"{name} is not a JSON list of ids.", value=value) from None
+    parts = value if isinstance(value, list) else str(value).split(",")
+    if len(parts) > 1_000:
+        raise invalid(name, f"{name} has {len(parts)} ids; at most 1,000 are permitted.")
+    return [whole({name: part}, name) or 0 for part in parts]

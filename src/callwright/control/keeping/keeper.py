@@ -33,6 +33,7 @@ from callwright.control.keeping.starts import Starts
 from callwright.control.keeping.stops import Stops
 from callwright.control.keeping.watching import Watching
 from callwright.control.monitors.measurements import Measurements
+from callwright.control.notifications.delivery import Delivery
 from callwright.control.runs.model import Run
 from callwright.control.runs.service import Runs
 from callwright.control.servers.service import Servers
@@ -75,6 +76,7 @@ class Keeper:
         servers: Servers | None = None,
         measurements: Measurements | None = None,
         evaluation: Evaluation | None = None,
+        delivery: Delivery | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
@@ -114,7 +116,7 @@ class Keeper:
             restart=accounts.restart if accounts is not None else None,
             now=self._clock.now,
         )
-        self._evaluation = evaluation
+        self._evaluation, self._delivery = evaluation, delivery
         self._changed: set[int] = set()
         self._look = asyncio.Event()
         self._sweep = True
@@ -151,6 +153,8 @@ class Keeper:
             carrying.spawn(self._monitors.keep())
         if self._evaluation is not None:
             carrying.spawn(watch_alerts(self._evaluation))
+        if self._delivery is not None:
+            carrying.spawn(self._delivery.keep())
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         carrying.spawn(self._keep())

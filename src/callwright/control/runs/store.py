@@ -26,6 +26,9 @@ __all__ = ["EvidenceStore", "RunStore"]
 
 
 class RunStore(Protocol):
+    on_end: list[Callable[[Sequence[Run]], Awaitable[None]]]
+    """Awaited with runs that end, in the transaction that ends them."""
+
     async def add(
         self,
         runs: Sequence[NewRun],
@@ -103,6 +106,10 @@ class RunStore(Protocol):
 
     async def previous_pass(self, run: Run) -> Run | None:
         """Of the same test in the same project, with the overrides of this run or with none."""
+        ...
+
+    async def judged_before(self, run: Run, limit: int) -> list[str]:
+        """Phases of the runs of the same test before this one that passed or failed, newest first."""
         ...
 
     async def counts(self, since: float) -> list[tuple[int, int]]:

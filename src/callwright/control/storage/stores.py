@@ -14,6 +14,7 @@ from callwright.control.credentials.store import CredentialStore
 from callwright.control.errors import Unmigrated
 from callwright.control.lines.store import LineStore
 from callwright.control.monitors.store import MonitorStore
+from callwright.control.notifications.store import NotificationStore
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
 from callwright.control.servers.store import HistoryStore, ServerStore
@@ -48,6 +49,7 @@ class Stores:
     cdrs: CdrStore
     alerts: AlertStore
     views: ViewStore
+    notifications: NotificationStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -83,6 +85,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.lines import SqlLines
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.monitors import SqlMonitors
+    from callwright.control.storage.sql.notifications import SqlNotifications
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
     from callwright.control.storage.sql.targets import SqlTargets
@@ -107,6 +110,7 @@ def on_database(database: Database) -> Stores:
         SqlCdrs(database),
         SqlAlerts(database),
         SqlViews(database),
+        SqlNotifications(database),
     )
 
 

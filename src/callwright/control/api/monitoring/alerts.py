@@ -43,6 +43,12 @@ _FIELDS: dict[str, Any] = {
     "recovery": text("When it is over, as a condition. Empty: when `condition` has not held for as long."),
     "reminder": {"type": ["number", "null"], "description": "Seconds between two reminders; null: none."},
     "snoozed_until": {"type": ["string", "null"], "description": "A date until which nothing begins."},
+    "channel_ids": {
+        "type": ["array", "null"],
+        "items": {"type": "integer"},
+        "description": "Channels of `/api/v2/notifications` that are told of its incidents; null: those "
+        "of the project that hear of incidents; empty: nobody.",
+    },
     "maintenance": {
         "type": "array",
         "description": "Windows in which nothing begins: `from` and `to` are dates, or each week `days` "
@@ -69,6 +75,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     recovery: str | None
     reminder: float | None
     snoozed_until: str | None
+    channel_ids: list[int] | None
     maintenance: list[dict[str, Any]]
     state: str
     endpoints: dict[str, str]
@@ -85,6 +92,7 @@ def shown(row: model.Alert, project: str, states: Mapping[int, State], dates: Da
         recovery=row.recovery or None,
         reminder=row.reminder,
         snoozed_until=dates.maybe(row.snoozed_until),
+        channel_ids=None if row.channel_ids is None else list(row.channel_ids),
         maintenance=[window_shown(one, dates) for one in row.windows],
         state=str(min(states.values(), key=_STATES.index, default=State.NEVER)),
         endpoints={str(endpoint): str(state) for endpoint, state in states.items()},
@@ -190,6 +198,9 @@ def _values(fields: Fields, dates: Dates) -> dict[str, Any]:
     if "snoozed_until" in fields:
         until = take.text(fields, "snoozed_until", optional=True, longest=100)
         values["snoozed_until"] = dates.moment(until, "snoozed_until")
+    if "channel_ids" in fields:
+        named = fields["channel_ids"]
+        values["channel_ids"] = None if named is None else tuple(take.ids(fields, "channel_ids"))
     if "maintenance" in fields:
         values["windows"] = windows_of(fields["maintenance"], dates)
     return values

@@ -147,7 +147,7 @@ async def create_endpoint(request: _Request) -> Endpoint:
         made = await services_of(request).monitors.create(
             identity_of(request),
             values_of(fields),
-            server_ids=ids(fields, "server_ids"),
+            server_ids=take.ids(fields, "server_ids"),
             project=take.text(fields, "project", optional=True) or None,
         )
     except NotFound as error:
@@ -169,7 +169,7 @@ async def change_endpoint(request: _Request, endpoint_id: Id) -> Endpoint:
         identity_of(request),
         endpoint_id,
         values_of(fields),
-        server_ids=ids(fields, "server_ids") if "server_ids" in fields else None,
+        server_ids=take.ids(fields, "server_ids") if "server_ids" in fields else None,
     )
     return await _shown(request, changed)
 
@@ -236,24 +236,8 @@ def values_of(fields: Fields) -> dict[str, Any]:
     if "alert_threshold" in fields:
         values["alert_threshold"] = take.number(fields, "alert_threshold")
     if "alert_ids" in fields:
-        values["alert_ids"] = tuple(ids(fields, "alert_ids"))
+        values["alert_ids"] = tuple(take.ids(fields, "alert_ids"))
     return values
-
-
-def ids(fields: Fields, name: str) -> list[int]:
-    """A list of ids: JSON, a repeated form field, or numbers with commas. Raises 422."""
-    value = fields.get(name)
-    if value is None or value == "":
-        return []
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.MsgspecError:
-            raise invalid(name, f"{name} is not a JSON list of ids.", value=value) from None
-    parts = value if isinstance(value, list) else str(value).split(",")
-    if len(parts) > 1_000:
-        raise invalid(name, f"{name} has {len(parts)} ids; at most 1,000 are permitted.")
-    return [take.whole({name: part}, name) or 0 for part in parts]
 
 
 ROUTES: list[Any] = [

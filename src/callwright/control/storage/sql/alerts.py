@@ -49,6 +49,7 @@ alerts = Table(
     time_column("snoozed_until", nullable=True),
     time_column("created_at"),
     time_column("deleted_at", nullable=True),
+    text_column("channel_ids", nullable=True),
 )
 Index("ix_alerts_project_id", alerts.c.project_id)
 
@@ -140,6 +141,8 @@ def _incidents_in(count: int | None, open_only: bool) -> Statement:
 def _alert(*values: Any) -> Alert:
     row: dict[str, Any] = dict(zip(Alert.__struct_fields__, values, strict=True))
     row["windows"] = msgspec.json.decode(row["windows"], type=tuple[Window, ...])
+    if row["channel_ids"] is not None:
+        row["channel_ids"] = msgspec.json.decode(row["channel_ids"], type=tuple[int, ...])
     return Alert(**row)
 
 

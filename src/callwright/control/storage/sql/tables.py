@@ -15,6 +15,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     lines,
     members,
     monitors,
+    notifications,
     projects,
     second_factors,
     servers,

@@ -104,6 +104,17 @@ _LAST_OF_POOL = (
     .subquery()
 )
 LASTED = Statement(select(func.avg(_LAST_OF_POOL.c.seconds)))
+JUDGED_BEFORE = Statement(
+    select(runs.c.phase)
+    .where(
+        runs.c.test_id == param("test_id"),
+        runs.c.project_id == param("project_id"),
+        runs.c.id < param("before"),
+        among((Phase.PASSED, Phase.FAILED)),
+    )
+    .order_by(runs.c.id.desc())
+    .limit(param("limit"))
+)
 _THIS_RUN = run_details.alias("this_run")
 #: A run that was told otherwise says little of one that was not; one that was told the same says most.
 PREVIOUS_PASS = Statement(

@@ -22,7 +22,7 @@ from callwright.control.runs.model import (
 )
 from callwright.control.runs.result import searched
 from callwright.control.runs.transitions import Phase
-from callwright.control.storage.sql.database import Executor, Statement
+from callwright.control.storage.sql.database import Database, Executor, Statement
 from callwright.control.storage.sql.evidence import SqlEvidence
 from callwright.control.storage.sql.projects import SqlProjects
 from callwright.control.storage.sql.runs import figures, moving, posting, reading
@@ -52,6 +52,10 @@ def _demand(
 
 class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
     """RunStore on any Database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.on_end: list[Callable[[Sequence[Run]], Awaitable[None]]] = []
 
     async def earlier(self, user_id: int, key: str, fingerprint: str) -> list[Run] | None:
         return await _earlier(self._db, user_id, key, fingerprint)
@@ -161,6 +165,10 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id}
         return await self._db.one(_run, reading.PREVIOUS_PASS, values)
 
+    async def judged_before(self, run: Run, limit: int) -> list[str]:
+        values = {"test_id": run.test_id, "project_id": run.project_id, "before": run.id, "limit": limit}
+        return [phase for (phase,) in await self._db.all(as_is, reading.JUDGED_BEFORE, values)]
+
     async def counts(self, since: float) -> list[tuple[int, int]]:
         rows = await self._db.all(as_is, reading.COUNTS, {"since": since})
         return [(int(project_id), int(count)) for project_id, count in rows]
@@ -259,8 +267,12 @@ class SqlRunStore(SqlTargets, SqlEvidence, SqlSettings, SqlProjects):
         return ended
 
     async def _settle(self, changed: Sequence[Run]) -> None:
-        """Where no INVITE may have left, nothing was used of what was reserved."""
-        await self.give_back([run.id for run in changed if run.finished and run.intent_at is None])
+        """Where no INVITE may have left, nothing was used of what was reserved. Whoever hears of ends belongs
+        to the transaction."""
+        ended = [run for run in changed if run.finished]
+        await self.give_back([run.id for run in ended if run.intent_at is None])
+        for hear in self.on_end if ended else ():
+            await hear(ended)
 
     async def extend_leases(self, until: float) -> None:
         async with self._db.transaction() as transaction:
