@@ -28,6 +28,7 @@ PAGES = {
     "fleet": "/fleet",
     "board": "/board",
     "calls": "/calls",
+    "phones": "/phones",
     "agents": "/agents",
     "targets": "/targets",
     "credentials": "/credentials",

@@ -102,6 +102,7 @@ async def test_every_page_is_there(web: Web, services: Services, admin: Identity
         "/runs",
         "/board",
         "/calls",
+        "/phones",
         "/agents",
         "/targets",
         "/credentials",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["fold", "matcher", "normal"]
+__all__ = ["fold", "literal", "matcher", "normal"]
 
 _TOKEN = re.compile(r"\\[\\%_]|[%_]|[^%_\\]+|\\", re.DOTALL)
 
@@ -15,6 +15,11 @@ def normal(pattern: str) -> str:
     tokens = _TOKEN.findall(pattern)
     text = "".join("\\\\" if token == "\\" else token for token in tokens)
     return text if any(token in ("%", "_") for token in tokens) else f"%{text}%"
+
+
+def literal(text: str) -> str:
+    """A part of a pattern in which every character stands for itself."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def fold(text: str) -> str:

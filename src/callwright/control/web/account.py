@@ -6,8 +6,8 @@ from typing import Any
 
 from litestar import Response, get, post
 
-from callwright.control.accounts.second_factors import Enrolment
 from callwright.control.errors import DomainError, Invalid, TooManyGuesses
+from callwright.control.web import rendering
 from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
 __all__ = ["confirm_password", "routes"]
@@ -43,7 +43,7 @@ def routes(pages: Pages) -> list[Any]:
             **more,
         }
         if context["enrolment"] is not None:
-            context["qr"] = _qr(context["enrolment"])
+            context["qr"] = rendering.qr(context["enrolment"].uri, "The secret as a QR code")
         status = 422 if context["refusal"] else 200
         return await pages.page(request, visitor, "account.html", "Account", status=status, **context)
 
@@ -113,12 +113,3 @@ def routes(pages: Pages) -> list[Any]:
         return go("/account", "changed")
 
     return [account, change_password, begin, confirm, renew, remove]
-
-
-def _qr(enrolment: Enrolment) -> Any:
-    """As SVG to stand in the page: black on white in every theme, since cameras expect that."""
-    import segno
-    from markupsafe import Markup
-
-    drawn = segno.make(enrolment.uri, error="m", micro=False)
-    return Markup(drawn.svg_inline(border=4, light="#fff", omitsize=True, title="The secret as a QR code"))

@@ -79,6 +79,15 @@ def page(
     return Response(body, status_code=status, media_type=HTML, headers=found)
 
 
+def qr(text: str, title: str) -> Any:
+    """A QR code as SVG to stand in the page: black on white in every theme, since cameras expect that."""
+    import segno
+    from markupsafe import Markup
+
+    drawn = segno.make(text, error="m", micro=False)
+    return Markup(drawn.svg_inline(border=4, light="#fff", omitsize=True, title=title))
+
+
 # -- times and figures, as the pages write them; all in UTC -------------------------------------------------
 
 

@@ -70,14 +70,19 @@ async def delete_users(request: _Request, which: FromPath[str]) -> None:
 @get("/pbx", opt=_READ)
 async def pbx(request: _Request) -> dict[str, Any]:
     """Where phones register, as it can be dialled from where the request came."""
+    return single(addresses(request))
+
+
+def addresses(request: _Request) -> dict[str, str | None]:
+    """`sip_domain`, and host and port of each transport; None where the PBX does not listen."""
     place = settings_of(request).pbx
     if place is None:
-        return single(dict.fromkeys(("sip_domain", "udp", "tcp", "tls", "wss")))
+        return dict.fromkeys(("sip_domain", "udp", "tcp", "tls", "wss"))
     host = domain(request)
     ports = {"udp": place.udp, "tcp": place.tcp, "tls": place.tls}
     named = f"[{host}]" if host is not None and ":" in host else host
     where = {name: None if port is None else f"{named}:{port}" for name, port in ports.items()}
-    return single({"sip_domain": host, **where, "wss": None})
+    return {"sip_domain": host, **where, "wss": None}
 
 
 def domain(request: _Request) -> str | None:
