@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import pytest
@@ -149,10 +148,13 @@ async def test_a_password_is_shown_to_its_user_and_administrators_alone(
 async def test_the_code_holds_the_account_as_a_uri_that_a_phone_reads(
     web: Web, services: Services, admin: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Any] = []
-    monkeypatch.setattr(
-        "callwright.control.web.rendering.qr", lambda text, title: drawn.append(text) or "drawn"
-    )
+    drawn: list[str] = []
+
+    def draw(text: str, title: str) -> str:
+        drawn.append(text)
+        return title
+
+    monkeypatch.setattr("callwright.control.web.rendering.qr", draw)
     ben = await services.lines.create(admin, {**BEN, "sip_password": "se:cret@%word?"})
     await web.get(f"/phones/{ben['id']}")
     assert drawn == ["sip:2002:se%3Acret%40%25word%3F@pbx.example.com:5060;transport=udp"]
