@@ -29,6 +29,7 @@ PAGES = {
     "board": "/board",
     "calls": "/calls",
     "phones": "/phones",
+    "numbers": "/numbers?number=1001",
     "agents": "/agents",
     "targets": "/targets",
     "credentials": "/credentials",

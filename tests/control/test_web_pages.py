@@ -103,6 +103,7 @@ async def test_every_page_is_there(web: Web, services: Services, admin: Identity
         "/board",
         "/calls",
         "/phones",
+        "/numbers",
         "/agents",
         "/targets",
         "/credentials",

@@ -27,10 +27,12 @@ from callwright.dispatch.messages.pbx import (
     Live,
     LiveAsked,
     PhoneNow,
+    PlanAsked,
+    PlanTold,
 )
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
-__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "phones", "place"]
+__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "phones", "place", "plan"]
 
 _SECONDS = 3.0
 _LONGEST_NUMBER = 32
@@ -141,6 +143,17 @@ async def end(services: Services, identity: Identity, names: list[str]) -> None:
         await call(services, identity, name)
     for name in names:
         await _ask(services, subject.PBX_END, CallEnding(name), CallDone)
+
+
+async def plan(services: Services, identity: Identity, number: str = "", user: str = "") -> PlanTold:
+    """The numbers, trunks and routes of the running PBX; with a ``number`` its way when that user dials it.
+
+    Raises Invalid, Forbidden, PbxAway.
+    """
+    authorize(identity, Right.ADMINISTER)
+    if number:
+        _check_number("number", number)
+    return await _ask(services, subject.PBX_PLAN, PlanAsked(number.removeprefix("+"), user[:128]), PlanTold)
 
 
 # -- inside

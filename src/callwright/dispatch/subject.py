@@ -24,8 +24,8 @@ HEALTH = "cw.platform.health"
 PBX_LINES = "cw.platform.pbx.lines"
 """Web workers to the PBX: users changed; look at the database."""
 PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", "cw.platform.pbx.end"
-PBX_MOVE = "cw.platform.pbx.move"
-"""Web workers to the PBX: what is up; begin a call; end one; transfer one."""
+PBX_MOVE, PBX_PLAN = "cw.platform.pbx.move", "cw.platform.pbx.plan"
+"""Web workers to the PBX: what is up; begin a call; end one; transfer one; its numbers and their ways."""
 
 HEARTBEAT, CLAIM, READY, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from callwright.control.lines.model import Switched
     from callwright.control.services import Services
     from callwright.dispatch.broker import Broker, Message
+    from callwright.dispatch.messages.pbx import PlanTold
     from callwright.pbx.server import Pbx
 
-__all__ = ["PbxLink", "announcing", "with_users"]
+__all__ = ["PbxLink", "announcing", "told_of", "with_users"]
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 3.0  # seconds
@@ -37,6 +38,7 @@ _BROKER_SECONDS = 30.0
 _ANSWER_SECONDS = 2.0
 _ALIVE_EVERY = 5.0  # seconds
 _WRITE_AGAIN = 1.0
+_MOST_STEPS = 200  # sentences of one answer
 _MOST_LIVE = 5_000  # calls, and phones, of one answer
 _MOST_WAITING = 50_000  # calls that the database has not taken
 
@@ -115,6 +117,7 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_PLACE, self._place)
         await self._broker.subscribe(subject.PBX_END, self._end)
         await self._broker.subscribe(subject.PBX_MOVE, self._move)
+        await self._broker.subscribe(subject.PBX_PLAN, self._plan_asked)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
 
@@ -240,6 +243,14 @@ class PbxLink:
             record = self._pbx.transfer(wish.call, wish.number, wish.user)
             await message.respond(encode(CallMade(None if record is None else record.id)))
 
+    async def _plan_asked(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import PlanAsked
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            asked = decode(PlanAsked, message.data)
+            await message.respond(encode(told_of(self._pbx.plan, asked.number, asked.user)))
+
     async def _end(self, message: Message) -> None:
         from callwright.dispatch.messages.pbx import CallDone, CallEnding
         from callwright.dispatch.messages.wire import decode, encode
@@ -247,6 +258,31 @@ class PbxLink:
         if self._pbx is not None:
             found = self._pbx.hang_up(decode(CallEnding, message.data).call)
             await message.respond(encode(CallDone(found)))
+
+
+def told_of(plan: PbxPlan, number: str = "", user: str = "") -> PlanTold:
+    """What others may know of a plan, and the way of a number through it."""
+    from callwright.dispatch.messages.pbx import InboundTold, NumberTold, PlanTold, RouteTold, TrunkTold
+    from callwright.pbx.explain import explain
+    from callwright.pbx.plan import kind_of
+
+    numbers = [NumberTold(one.number, kind_of(one), getattr(one, "name", "")) for one in plan.services]
+    return PlanTold(
+        tuple(numbers[:_MOST_LIVE]),
+        tuple(TrunkTold(one.name, _place(one.uri), one.register, one.sources) for one in plan.trunks),
+        tuple(
+            RouteTold(**{name: getattr(way, name) for name in RouteTold.__struct_fields__})
+            for way in plan.outbound
+        ),
+        tuple(InboundTold(one.number, one.to, one.trunk) for one in plan.inbound[:_MOST_LIVE]),
+        tuple(explain(plan, number, user)[:_MOST_STEPS]) if number else (),
+        tuple(plan.problems()[:_MOST_STEPS]),
+    )
+
+
+def _place(uri: str) -> str:
+    """Of a SIP URI without the user, since a password may follow that."""
+    return uri.partition("@")[2] or uri.partition(":")[2]
 
 
 def with_users(base: PbxPlan, lines: list[Switched]) -> PbxPlan:

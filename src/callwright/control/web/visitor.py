@@ -49,6 +49,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Live calls", "/board", "live", Right.READ),
             ("Call history", "/calls", "records", Right.READ),
             ("Users and phones", "/phones", "desk", Right.READ),
+            ("Trunks and numbers", "/numbers", "route", Right.ADMINISTER),
         ),
     ),
     (

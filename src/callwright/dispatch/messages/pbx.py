@@ -79,3 +79,62 @@ class CallDone(msgspec.Struct, frozen=True):
     """`found` False: the call was over."""
 
     found: bool
+
+
+class PlanAsked(msgspec.Struct, frozen=True):
+    """Which numbers are there, and what does a call to `number` do that `user` dials? Empty: nobody dials.
+    Answered with PlanTold."""
+
+    number: str = ""
+    user: str = ""
+
+
+class NumberTold(msgspec.Struct, frozen=True):
+    """A number that is no user's. `kind`: as "queue"."""
+
+    number: str
+    kind: str
+    name: str = ""
+
+
+class TrunkTold(msgspec.Struct, frozen=True):
+    """Another SIP system at `place` (host, port and parameters). `registers`: it is told where we are;
+    `sources`: addresses that its calls come from, besides that place."""
+
+    name: str
+    place: str
+    registers: bool
+    sources: tuple[str, ...] = ()
+
+
+class RouteTold(msgspec.Struct, frozen=True):
+    """Numbers that go to `trunks`, in the order of trying; see pbx.plan.OutboundRoute."""
+
+    name: str
+    trunks: tuple[str, ...]
+    prefix: str
+    strip: int
+    prepend: str
+    shortest: int
+    longest: int
+    users: tuple[str, ...]
+
+
+class InboundTold(msgspec.Struct, frozen=True):
+    """Calls of trunks to `number` go to `to`; `trunk` empty: from any."""
+
+    number: str
+    to: str
+    trunk: str
+
+
+class PlanTold(msgspec.Struct, frozen=True):
+    """`way`: sentences, indented by two for each step further; `problems`: what names something that is not
+    there. No secret is in it."""
+
+    numbers: tuple[NumberTold, ...] = ()
+    trunks: tuple[TrunkTold, ...] = ()
+    outbound: tuple[RouteTold, ...] = ()
+    inbound: tuple[InboundTold, ...] = ()
+    way: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
