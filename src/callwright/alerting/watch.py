@@ -15,7 +15,19 @@ import msgspec
 
 from callwright.alerting.condition import NO_DATA, Condition
 
-__all__ = ["Event", "EventKind", "Reading", "Rule", "State", "Track", "Watch", "hear", "judge", "state_of"]
+__all__ = [
+    "Event",
+    "EventKind",
+    "Reading",
+    "Rule",
+    "State",
+    "Track",
+    "Watch",
+    "hear",
+    "judge",
+    "silent",
+    "state_of",
+]
 
 _SILENT_AFTER = 3  # intervals, after which a server has no data
 
@@ -151,7 +163,7 @@ def state_of(watch: Watch, rule: Rule, servers: Sequence[int], now: float, *, mu
     tracks = [watch.tracks[one] for one in servers if one in watch.tracks]
     if not any(track.heard is not None for track in tracks):
         return State.NEVER if rule.condition.what != NO_DATA else State.QUIET
-    fresh = [one for one in servers if not _silent(watch.tracks.get(one), rule, now)]
+    fresh = [one for one in servers if not silent(watch.tracks.get(one), rule, now)]
     if any(watch.tracks[one].bad_since is not None for one in fresh):
         return State.PENDING
     if rule.condition.what != NO_DATA and len(fresh) < rule.condition.needed:
@@ -177,7 +189,7 @@ def _bad(watch: Watch, rule: Rule, servers: Sequence[int], now: float) -> tuple[
         if (track := watch.tracks.get(one)) is not None
         and track.bad_since is not None
         and (track.heard or track.at) - track.bad_since >= rule.condition.hold
-        and not _silent(track, rule, now)
+        and not silent(track, rule, now)
     )
 
 
@@ -186,7 +198,7 @@ def _last(watch: Watch, server: int) -> float:
     return watch.began if track is None or track.heard is None else max(track.heard, watch.began)
 
 
-def _silent(track: Track | None, rule: Rule, now: float) -> bool:
+def silent(track: Track | None, rule: Rule, now: float) -> bool:
     return track is None or track.heard is None or now - track.heard > _SILENT_AFTER * rule.interval
 
 

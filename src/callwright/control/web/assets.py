@@ -19,6 +19,7 @@ _TYPES = {
 # The design's stylesheets and what the report brings are kept with the report: one copy for both.
 _OF_REPORT = ("tokens.css", "components.css", "report.css", "report.js")
 _OWN = (
+    "alerts.css",
     "app.css",
     "fleet.css",
     "telephony.css",

@@ -41,6 +41,8 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
         (
             ("Matrix", "/monitoring", "matrix", Right.READ),
             ("Endpoints", "/monitoring/endpoints", "endpoint", Right.READ),
+            ("Incidents", "/monitoring/incidents", "bell", Right.READ),
+            ("Alerts", "/monitoring/alerts", "rule", Right.READ),
         ),
     ),
     (
@@ -84,6 +86,9 @@ TOASTS: Mapping[str, str] = {
     "left": "Removed from the project",
     "unshared": "The link was revoked",
     "stopped": "The run is being stopped",
+    "snoozed": "Snoozed: nothing begins until then",
+    "woken": "The snooze has ended",
+    "acknowledged": "Acknowledged: reminders stop",
     "added": "Added",
     "removed": "Removed",
     "revoked": "Revoked",
