@@ -67,6 +67,7 @@ class World:
             fields = {"name": name, "ip_address": "192.168.1.20", "category": "ping"}
             endpoint = await services.monitors.create(ana, fields, project="office")
         await services.monitors.cancel(ana, endpoint.id)
+        await services.status_pages.create(ana, "out", [1], project="office")
         for name in ("loud", "quiet"):
             rule = {"name": name, "condition": "mos < 3.9"}
             alert = await services.alerts.create(ana, rule, project="office")
@@ -267,6 +268,13 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "endpoint.changed": (lambda w: _endpoint(w, "changed"), "endpoint phone", "ana"),
     "endpoint.deleted": (lambda w: _endpoint(w, "deleted"), "endpoint phone", "ana"),
     "endpoint.recovered": (lambda w: _endpoint(w, "recovered"), "endpoint cancelled", "ana"),
+    "status_page.created": (
+        lambda w: w.services.status_pages.create(w.ana, "new", [1], project="office"),
+        "status page new",
+        "ana",
+    ),
+    "status_page.changed": (lambda w: w.services.status_pages.renew(w.ana, 1), "status page out", "ana"),
+    "status_page.deleted": (lambda w: w.services.status_pages.delete(w.ana, 1), "status page out", "ana"),
     "fleet.paused": (lambda w: w.services.servers.pause(w.ana, True), "fleet", "ana"),
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
     "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
@@ -408,6 +416,7 @@ LEAST: dict[str, Role] = {
         ),
         Role.MEMBER,
     ),
+    **dict.fromkeys((f"status_page.{done}" for done in ("created", "changed", "deleted")), Role.MEMBER),
     "incident.acknowledged": Role.RUNNER,
     **{f"channel.{done}": Role.MEMBER for done in ("created", "changed", "deleted", "tried")},
 }

@@ -37,6 +37,7 @@ from callwright.control.runs.telling import RunTeller
 from callwright.control.servers.history import History
 from callwright.control.servers.service import Servers
 from callwright.control.servers.sites import Sites
+from callwright.control.status_pages.service import StatusPages
 from callwright.control.storage.evidence.location import EvidenceLocation, open_evidence
 from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
@@ -116,6 +117,7 @@ class Services:
     sites: Sites
     monitors: Monitors
     alerts: Alerts
+    status_pages: StatusPages
     evaluation: Evaluation
     notifications: Notifications
     vault: Vault
@@ -237,6 +239,16 @@ class Services:
             sites,
             monitors,
             Alerts(stores.alerts, monitors, projects, audit=audit, clock=clock, channel_ids=channel_ids),
+            StatusPages(
+                stores.status_pages,
+                stores.monitors,
+                monitors.measurements,
+                stores.alerts,
+                projects,
+                vault,
+                audit=audit,
+                clock=clock,
+            ),
             Evaluation(stores.alerts, stores.monitors, IncidentTeller(outbox, server_names), clock=clock),
             notifications,
             vault,

@@ -18,6 +18,7 @@ from callwright.control.notifications.store import NotificationStore
 from callwright.control.projects.store import ProjectStore
 from callwright.control.runs.store import RunStore
 from callwright.control.servers.store import HistoryStore, ServerStore
+from callwright.control.status_pages.store import StatusPageStore
 from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
@@ -50,6 +51,7 @@ class Stores:
     alerts: AlertStore
     views: ViewStore
     notifications: NotificationStore
+    status_pages: StatusPageStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -88,6 +90,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.notifications import SqlNotifications
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
+    from callwright.control.storage.sql.status_pages import SqlStatusPages
     from callwright.control.storage.sql.targets import SqlTargets
     from callwright.control.storage.sql.tests import SqlTestStore
     from callwright.control.storage.sql.views import SqlViews
@@ -111,6 +114,7 @@ def on_database(database: Database) -> Stores:
         SqlAlerts(database),
         SqlViews(database),
         SqlNotifications(database),
+        SqlStatusPages(database),
     )
 
 

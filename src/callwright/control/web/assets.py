@@ -22,6 +22,7 @@ _OWN = (
     "alerts.css",
     "app.css",
     "fleet.css",
+    "status.css",
     "telephony.css",
     "monitoring.css",
     "theme.js",

@@ -46,6 +46,7 @@ from callwright.control.web import (
     rendering,
     run_page,
     runs,
+    status,
     tests,
 )
 from callwright.control.web.assets import assets
@@ -93,6 +94,7 @@ def create_router(services: Services, settings: Settings, document: Documentatio
             *fleet.routes(pages),
             *alerts.routes(pages),
             *incidents.routes(pages),
+            *status.routes(pages),
             *board.routes(pages),
             *calls.routes(pages),
             *phones.routes(pages),

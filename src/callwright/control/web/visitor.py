@@ -43,6 +43,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Endpoints", "/monitoring/endpoints", "endpoint", Right.READ),
             ("Incidents", "/monitoring/incidents", "bell", Right.READ),
             ("Alerts", "/monitoring/alerts", "rule", Right.READ),
+            ("Status pages", "/monitoring/status", "share", Right.READ),
         ),
     ),
     (

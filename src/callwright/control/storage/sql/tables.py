@@ -20,6 +20,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     second_factors,
     servers,
     settings,
+    status_pages,
     targets,
     tests,
     tokens,

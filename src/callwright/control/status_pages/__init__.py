@@ -1,0 +1,1 @@
+"""Status pages: endpoints that people without an account may see, by a link."""
