@@ -22,6 +22,7 @@ _OWN = (
     "alerts.css",
     "app.css",
     "fleet.css",
+    "printed.css",
     "status.css",
     "telephony.css",
     "monitoring.css",

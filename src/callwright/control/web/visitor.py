@@ -44,6 +44,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Incidents", "/monitoring/incidents", "bell", Right.READ),
             ("Alerts", "/monitoring/alerts", "rule", Right.READ),
             ("Status pages", "/monitoring/status", "share", Right.READ),
+            ("Report", "/monitoring/report", "list", Right.READ),
         ),
     ),
     (
