@@ -15,6 +15,7 @@ from callwright.control.storage import schema
 from callwright.control.storage.schema import Location
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
+from tests.kit.dns import Dns
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +31,19 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def services(tmp_path: Path, empty_database: Path, clock: ManualClock) -> AsyncIterator[Services]:
+def dns() -> Dns:
+    """Knows no name unless a test tells it."""
+    return Dns({})
+
+
+@pytest.fixture
+async def services(
+    tmp_path: Path, empty_database: Path, clock: ManualClock, dns: Dns
+) -> AsyncIterator[Services]:
     data = tmp_path / "data"
     data.mkdir()
     shutil.copy(empty_database, data / "callwright.db")
-    opened = await Services.open(data, clock=clock, entropy=seeded_entropy(1))
+    opened = await Services.open(data, clock=clock, entropy=seeded_entropy(1), names=dns)
     yield opened
     await opened.close()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -23,14 +24,18 @@ from callwright.control.errors import (
     WroteLate,
 )
 from callwright.control.keeping.intake import Intake
+from callwright.control.runs.admission import admit
 from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
+from callwright.control.runs.names import Names
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
 from callwright.control.services import Services
 from callwright.dispatch.messages.runs import Claim, EvidenceChunk
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
+from callwright.scenario.document import load
 from callwright.scenario.source import DocumentError
+from tests.kit.dns import Dns
 
 OUTSIDE = """
 name: outside
@@ -245,6 +250,52 @@ async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clo
         await services.runs.start(demo, "outside")
     clock.advance(86_400)
     await services.runs.start(demo, "outside")
+
+
+async def test_caps_of_a_network_count_the_names_that_lie_in_it(
+    services: Services, demo: Identity, dns: Dns
+) -> None:
+    for name in ("sbc.test", "other.test", "unknown.test"):
+        document = OUTSIDE.replace("203.0.113.9", name).replace("outside", name[:3])
+        await services.tests.create(demo, document % "4101")
+    dns.table |= {"sbc.test": ["203.0.113.9", "203.0.113.10"], "other.test": ["198.51.100.1"]}
+    uncapped = await services.targets.add(demo, network="198.51.100.0/24")
+    await services.runs.start(demo, "sbc")
+    assert dns.asked == []  # no network has caps
+    target = await services.targets.add(demo, network="203.0.113.0/24", concurrency=3)
+    await services.runs.start(demo, "sbc")
+    assert dns.asked == ["sbc.test"]
+    with pytest.raises(CapReached, match="limited to 3 concurrent calls; this run needs 2"):
+        await services.runs.start(demo, "sbc")
+    for elsewhere in ("oth", "unk"):
+        await services.runs.start(demo, elsewhere)
+    usage = services.stores.runs.target_usage
+    assert [(await usage(one.id, 0)).concurrency for one in (target, uncapped)] == [2, 2]
+
+
+async def test_addresses_that_the_platform_finds_permit_and_refuse_nothing(
+    services: Services, demo: Identity, dns: Dns
+) -> None:
+    """The agent asks again, by its own DNS: a name that resolves elsewhere for the platform passes."""
+    dns.table["other.test"] = ["198.51.100.1"]
+    await services.tests.create(demo, OUTSIDE.replace("203.0.113.9", "other.test") % "4101")
+    await services.targets.add(demo, network="203.0.113.0/24", concurrency=3)
+    assert (await services.runs.start(demo, "outside")).phase == "queued"
+    assert dns.asked == ["other.test"]
+
+
+async def test_a_start_does_not_wait_for_a_dns_that_is_silent(services: Services, demo: Identity) -> None:
+    class Silent(Dns):
+        async def addresses(self, host: str) -> list[str]:
+            await asyncio.sleep(3600)
+            return []
+
+    scenario = load(OUTSIDE.replace("203.0.113.9", "sbc.test") % "4101")
+    row = await services.targets.add(demo, network="203.0.113.0/24", rate=1)
+    names = Names(Silent({}), patience=0.01)
+    unresolved = admit(scenario, [row], embedded=True).unresolved
+    assert [one.host for one in unresolved] == ["sbc.test"]
+    assert await names.look_up(unresolved) == {"sbc.test": ()}
 
 
 async def test_a_cap_that_one_run_alone_exceeds_is_a_refusal_that_waiting_does_not_help(

@@ -47,6 +47,7 @@ from callwright.control.views.service import Views
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
+from callwright.net.resolver import NameService, SystemNames
 
 __all__ = ["PBX_ACCOUNTS", "PbxPlace", "Services", "Settings"]
 
@@ -145,11 +146,12 @@ class Services:
         connections: int = 10,
         broker: Broker | None = None,
         site: str | None = None,
+        names: NameService | None = None,
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
         ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
         ``new_secret_key``: make the key where a database has none, else that is refused. ``site``: what links
-        in messages begin with.
+        in messages begin with. ``names``: DNS, else the system's.
 
         Raises UnknownSchema, Unmigrated, StorageUnavailable.
         """
@@ -185,6 +187,7 @@ class Services:
             entropy=entropy,
             settings=settings,
             fleet=sites,
+            names=names or SystemNames(),
         )
         monitors = Monitors(
             stores.monitors,

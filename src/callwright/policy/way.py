@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from callwright.policy.addresses import same_place
-from callwright.policy.destination import Decision, Destination, Purpose, Rules, decide
+from callwright.policy.destination import Decision, Destination, Purpose, Rules, Target, decide
 from callwright.sip.uri import Uri
 
-__all__ = ["before_dns", "named", "with_maddr"]
+__all__ = ["before_dns", "by_address", "named", "with_maddr"]
 
 
 def named(uri: Uri) -> tuple[str, ...]:
@@ -26,6 +27,17 @@ def before_dns(purpose: Purpose, uri: Uri, rules: Rules, proxy: Uri | None = Non
         for hop in ((uri,) if proxy is None else (uri, proxy))
         for host in named(hop)
     ]
+
+
+def by_address(
+    purpose: Purpose, uri: Uri, host: str, addresses: Sequence[str], rules: Rules
+) -> tuple[Target, ...]:
+    """The rules that let a request for `uri` go to each address that somebody's DNS has for `host`, for
+    their caps. Nobody goes anywhere by this: whoever sends asks again, by what DNS says there."""
+    decisions = [
+        decide(purpose, Destination(host, (address,), uri.port, uri.dialled), rules) for address in addresses
+    ]
+    return tuple(dict.fromkeys(one.target for one in decisions if one.allowed and one.target is not None))
 
 
 def with_maddr(decision: Decision, host: str, uri: Uri) -> Decision:

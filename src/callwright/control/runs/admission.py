@@ -9,7 +9,9 @@ from callwright.control.errors import CapReached, RefusedByPolicy
 from callwright.control.runs.remedies import by_administrator
 from callwright.control.targets.model import TargetRow, TargetUse, policy_target
 from callwright.policy.destination import PolicyError, Rules
+from callwright.policy.way import by_address
 from callwright.scenario.actions import Action, Call, Options
+from callwright.scenario.admission import Unresolved
 from callwright.scenario.admission import admit as admission_of
 from callwright.scenario.scenario import Scenario
 
@@ -24,9 +26,11 @@ _WAIT_A_DAY = "The day ends at midnight UTC. Wait for it, or ask for a larger ca
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """``usage``: what the run may take of each target whose rule let it through."""
+    """``usage``: what the run may take of each target whose rule let it through. ``unresolved``: names whose
+    addresses may fall under a network that has caps; empty where no network has any."""
 
     usage: tuple[TargetUse, ...]
+    unresolved: tuple[Unresolved, ...] = ()
 
 
 def rules(rows: Sequence[TargetRow], *, embedded: bool) -> Rules:
@@ -40,26 +44,44 @@ def rules(rows: Sequence[TargetRow], *, embedded: bool) -> Rules:
     return Rules(targets=tuple(targets), own=(_OWN,), embedded=embedded)
 
 
-def admit(scenario: Scenario, rows: Sequence[TargetRow], *, embedded: bool) -> Admission:
+def admit(
+    scenario: Scenario,
+    rows: Sequence[TargetRow],
+    *,
+    embedded: bool,
+    found: Mapping[str, Sequence[str]] | None = None,
+) -> Admission:
     """Raises RefusedByPolicy for the first destination that is not permitted.
 
-    A name that has no address yet passes here; the agent asks again after DNS.
+    A name that has no address yet passes here; the agent asks again after DNS. ``found``: addresses of such
+    names, by which the caps of networks are counted, and nothing is permitted.
     """
     aimed = scenario.on_pbx(f"{_OWN[0]}:{_OWN[1]}", {}) if scenario.needs_pbx else scenario
-    admission = admission_of(aimed, rules(rows, embedded=embedded))
+    known = rules(rows, embedded=embedded)
+    admission = admission_of(aimed, known)
     if admission.barred is not None:
         address, decision = admission.barred.address, admission.barred.decision
         remedy = by_administrator(decision.remedy) if decision.remedy is not None else ""
         raise RefusedByPolicy(address, decision.reason, remedy)
     by_target = {policy_target(row): row for row in reversed(rows) if _makes_sense(row)}
     used: dict[int, list[str]] = {}
-    for address, target in admission.targets:
+    by_dns = [
+        (one.address, target)
+        for one in admission.unresolved
+        for target in by_address(one.purpose, one.uri, one.host, (found or {}).get(one.host, ()), known)
+    ]
+    for address, target in (*admission.targets, *by_dns):
         used.setdefault(by_target[target].id, []).append(address)
     by_id = {row.id: row for row in rows}
     actions = {action.address: action for action in scenario.actions()}
     return Admission(
-        tuple(_use(by_id[target_id], addresses, actions) for target_id, addresses in used.items())
+        tuple(_use(by_id[target_id], addresses, actions) for target_id, addresses in used.items()),
+        admission.unresolved if any(row.network and _has_caps(row) for row in by_target.values()) else (),
     )
+
+
+def _has_caps(row: TargetRow) -> bool:
+    return any(cap is not None for cap in (row.rate, row.concurrency, row.minutes))
 
 
 def _makes_sense(row: TargetRow) -> bool:

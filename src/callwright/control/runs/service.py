@@ -30,6 +30,7 @@ from callwright.control.errors import (
 from callwright.control.runs.admission import admit, check_caps, summed
 from callwright.control.runs.demand import Demand
 from callwright.control.runs.model import KILL_SWITCH, Acceptance, Ending, Job, KillSwitch, NewRun, Run
+from callwright.control.runs.names import Names
 from callwright.control.runs.records import (
     KIOSK_DAYS,
     CredentialSource,
@@ -38,13 +39,14 @@ from callwright.control.runs.records import (
 from callwright.control.runs.result import read_outcome, weighed
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
-from callwright.control.targets.model import day_of
+from callwright.control.targets.model import TargetRow, TargetUse, day_of
 from callwright.control.tests.model import Test, TestDocument
 from callwright.control.tests.reading import WAITING, beside
 from callwright.fleet.placement import PlacementError, Site, Wish, check, likeliest_pool
 from callwright.fleet.pool import Pool
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy, uuid4
+from callwright.net.resolver import NameService
 from callwright.scenario.document import load
 from callwright.scenario.placing import wish_of
 from callwright.scenario.scenario import Scenario
@@ -92,7 +94,8 @@ class Fleet(Protocol):
 
 class Runs(RunRecords):
     """``on_change`` hears every run that was queued, stopped or ended here, after the commit. ``fleet`` None:
-    what a placement asks for is not held against the servers that there are."""
+    what a placement asks for is not held against the servers that there are. ``names`` None: caps of a
+    network count only for addresses that a test names itself."""
 
     def __init__(
         self,
@@ -107,8 +110,10 @@ class Runs(RunRecords):
         settings: RunSettings | None = None,
         on_change: Callable[[Run], None] | None = None,
         fleet: Fleet | None = None,
+        names: NameService | None = None,
     ) -> None:
         super().__init__(store, credentials, vault, audit=audit, clock=clock)
+        self._names = names
         self._tests, self._entropy, self._fleet = tests, entropy, fleet
         self.settings = settings or RunSettings()
         self.on_change: list[Callable[[Run], None]] = [on_change] if on_change else []
@@ -248,6 +253,7 @@ class Runs(RunRecords):
                 f"{self.settings.queue_length} runs wait already.", "Try again when some have ended."
             )
         targets = await self._store.targets()
+        names = Names(self._names) if self._names is not None else None
         now = self._clock.wall()
         born: list[NewRun] = []
         for project_id in {test.project_id for test in tests} if pool else ():
@@ -257,7 +263,7 @@ class Runs(RunRecords):
             credentials = await self._credentials.revealed(test.project_id)
             scenario = await _read_beside(document.document, overrides, credentials)
             await self._require_opened(scenario, test.project_id)
-            usage = admit(scenario, targets, embedded=self.settings.embedded).usage
+            usage = await self._usage(scenario, targets, names)
             expected, wish = await self._place(identity, scenario, pool, test.project_id)
             sessions = [uuid4(self._entropy) for _ in range(wish.count)]
             born += [
@@ -337,6 +343,17 @@ class Runs(RunRecords):
         raise Invalid(
             f"The pool {pool} belongs to another project.", "Choose a pool of this project.", field="pool"
         )
+
+    async def _usage(
+        self, scenario: Scenario, targets: Sequence[TargetRow], names: Names | None
+    ) -> tuple[TargetUse, ...]:
+        """What a run may take of the targets. Raises RefusedByPolicy."""
+        embedded = self.settings.embedded
+        admission = admit(scenario, targets, embedded=embedded)
+        if admission.unresolved and names is not None:
+            found = await names.look_up(admission.unresolved)
+            admission = admit(scenario, targets, embedded=embedded, found=found)
+        return admission.usage
 
     async def _reserve_room(self, born: Sequence[NewRun]) -> None:
         """One project cannot fill the queue that all share."""
