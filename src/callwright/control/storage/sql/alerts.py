@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Double, Index, Table, Text, delete, select, update
@@ -27,6 +26,7 @@ from callwright.control.storage.sql.writing import (
     as_is,
     as_value,
     columns,
+    filling,
     in_projects,
     inserting,
     project_values,
@@ -138,20 +138,8 @@ def _incidents_in(count: int | None, open_only: bool) -> Statement:
     return Statement(statement)
 
 
-def _alert(*values: Any) -> Alert:
-    row: dict[str, Any] = dict(zip(Alert.__struct_fields__, values, strict=True))
-    row["windows"] = msgspec.json.decode(row["windows"], type=tuple[Window, ...])
-    if row["channel_ids"] is not None:
-        row["channel_ids"] = msgspec.json.decode(row["channel_ids"], type=tuple[int, ...])
-    return Alert(**row)
-
-
-def _incident(*values: Any) -> Incident:
-    row: dict[str, Any] = dict(zip(Incident.__struct_fields__, values, strict=True))
-    row["cause"] = msgspec.json.decode(row["cause"], type=Cause)
-    row["children"] = msgspec.json.decode(row["children"], type=tuple[Child, ...])
-    row["story"] = msgspec.json.decode(row["story"], type=tuple[Entry, ...])
-    return Incident(**row)
+_alert = filling(Alert, windows=tuple[Window, ...], channel_ids=tuple[int, ...])
+_incident = filling(Incident, cause=Cause, children=tuple[Child, ...], story=tuple[Entry, ...])
 
 
 class SqlAlerts:

@@ -36,6 +36,7 @@ from callwright.control.storage.sql.writing import (
     as_is,
     as_value,
     columns,
+    filling,
     in_list,
     in_projects,
     inserting,
@@ -280,20 +281,10 @@ def _tests_among(count: int) -> Statement:
     )
 
 
-def _endpoint(*values: Any) -> Endpoint:
-    row: dict[str, Any] = dict(zip(Endpoint.__struct_fields__, values, strict=True))
-    row["category"] = Category(row["category"])
-    row["alert_ids"] = msgspec.json.decode(row["alert_ids"], type=tuple[int, ...])
-    return Endpoint(**row)
-
-
-def _test(*values: Any) -> VoipTest:
-    row: dict[str, Any] = dict(zip(VoipTest.__struct_fields__, values, strict=True))
-    row["figures"] = msgspec.json.decode(row["figures"])
-    row["interpacket_ms"] = float(row["interpacket_ms"])  # SQLite returns whole ones of an INSERT as int
-    return VoipTest(**row)
-
-
+_endpoint = filling(Endpoint, category=Category, alert_ids=tuple[int, ...])
+_test = filling(VoipTest, figures=dict[str, Any], interpacket_ms=float)
+_planned = filling(Planned, category=Category)
+_reading = filling(StoredReading, state=SlotState, figures=dict[str, Any])
 _FIGURES = msgspec.json.Decoder(Figures)
 _LATEST_FIELDS = Latest.__struct_fields__[:-1]
 
@@ -334,19 +325,6 @@ def _narrow(figure: str) -> Callable[[str], Tally]:
         return Tally(found.slots, found.counted, {figure: buckets} if buckets else {})
 
     return read
-
-
-def _planned(*values: Any) -> Planned:
-    row: dict[str, Any] = dict(zip(Planned.__struct_fields__, values, strict=True))
-    row["category"] = Category(row["category"])
-    return Planned(**row)
-
-
-def _reading(*values: Any) -> StoredReading:
-    row: dict[str, Any] = dict(zip(StoredReading.__struct_fields__, values, strict=True))
-    row["state"] = SlotState(row["state"])
-    row["figures"] = msgspec.json.decode(row["figures"])
-    return StoredReading(**row)
 
 
 class SqlMonitors:

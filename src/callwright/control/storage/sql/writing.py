@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 import msgspec
@@ -115,17 +117,27 @@ def as_value(value: Any) -> Any:
 
 
 def filling(struct: type[Row], **kinds: Any) -> Callable[..., Row]:
-    """Makes a struct of a row whose columns of these names are JSON texts of these types."""
+    """Makes a struct of a row. The columns named in ``kinds`` are JSON texts of these types, or values of
+    these enumerations; of `float`: SQLite returns whole ones of an INSERT as int. NULL is None."""
     names: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]
-    decoders = [(names.index(name), msgspec.json.Decoder(kind).decode) for name, kind in kinds.items()]
+    made = [(names.index(name), _maker(kind)) for name, kind in kinds.items()]
+    keyword_only = any(
+        given.kind is Parameter.KEYWORD_ONLY for given in signature(struct).parameters.values()
+    )
 
     def fill(*values: Any) -> Row:
         row = list(values)
-        for at, decode in decoders:
-            row[at] = decode(row[at])
-        return struct(*row)
+        for at, make in made:
+            if row[at] is not None:
+                row[at] = make(row[at])
+        return struct(**dict(zip(names, row, strict=True))) if keyword_only else struct(*row)
 
     return fill
+
+
+def _maker(kind: Any) -> Callable[[Any], Any]:
+    plain = kind is float or (isinstance(kind, type) and issubclass(kind, Enum))
+    return kind if plain else msgspec.json.Decoder(kind).decode
 
 
 def as_is(*values: Any) -> tuple[Any, ...]:
