@@ -7,8 +7,9 @@ import heapq
 from collections.abc import Callable
 
 from callwright.outcome.call import CallOutcome, ReceivedOutcome, StateReached
+from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.load import LoadOutcome
-from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.outcome.request import NotifyOutcome, RegistrationOutcome, RequestOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.scenario import command, event
@@ -57,6 +58,7 @@ class Stage:
         self.legs: dict[str, Actor] = {}
         self.takes: dict[str, command.TakeCall] = {}
         self.loads: dict[str, LoadOutcome] = {}
+        self.subscribed: dict[str, command.Subscribe] = {}
         self.load_judgement: tuple[str, str | None, str] = ("passed", None, "All 100 calls were answered.")
         self.load_value = 1.0
 
@@ -135,6 +137,18 @@ class Stage:
             method = "OPTIONS" if isinstance(order, command.SendOptions) else "MESSAGE"
             answer = RequestOutcome(sip_code=200, method=method, target=order.uri, round_trip_ms=3.0)
             self.tell(event.RequestDone(order.id, answer), 0.003)
+        elif isinstance(order, command.Subscribe):
+            self.subscribed[order.id] = order
+        elif isinstance(order, command.Unsubscribe):
+            heads = (("Event", "message-summary"), ("Subscription-State", "terminated;reason=timeout"))
+            body = NotifyOutcome(0.0, "active", None, None, "Messages-Waiting: no\r\n")
+            done = RequestOutcome(
+                method="SUBSCRIBE",
+                sip_code=200,
+                notifies=(body, body),
+                messages=(CapturedMessage("NOTIFY", heads),),
+            )
+            self.tell(event.RequestDone(order.id, done), 0.01)
         elif isinstance(order, command.Transfer):
             refused = self.transfer_code >= 300
             done = RequestOutcome(

@@ -37,6 +37,7 @@ from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.phone.registration import PhoneRegistration
+from callwright.phone.subscription import PhoneSubscription
 from callwright.scenario import command, event
 from callwright.scenario.actions import Accept
 from callwright.scenario.interpreter import Interpreter
@@ -106,6 +107,7 @@ class Runner:
         )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
+        self._subscriptions: dict[str, PhoneSubscription] = {}
         self._ids: dict[PhoneCall, str] = {}  # of all calls of the run
         self._accounts: dict[str, PartyAccount] = {}  # address of the accept action -> its party's
         self._registrations: dict[str, PhoneRegistration] = {}
@@ -219,6 +221,10 @@ class Runner:
                 self._with_call(id_, PhoneCall.hangup)
             case command.Transfer():
                 self._tasks.spawn(self._transfer(order))
+            case command.Subscribe():
+                self._subscribe(order)
+            case command.Unsubscribe(id=id_):
+                self._subscriptions[id_].end()
             case command.SendOptions():
                 self._request(order, "OPTIONS", b"", None)
             case command.SendMessage():
@@ -507,9 +513,30 @@ class Runner:
             lambda future: self.post(event.RequestDone(order.id, future.result()))
         )
 
+    def _subscribe(self, order: command.Subscribe) -> None:
+        account = order.account
+        made = self._phone(account).subscribe(
+            order.uri,
+            order.event,
+            account=_account(account),
+            caller=_caller(account, ""),
+            proxy=account.proxy or None,
+            expires=order.expires,
+            accept=order.accept,
+            headers=order.headers,
+            identifier=order.address,
+            party=account.party,
+        )
+        self._subscriptions[order.id] = made
+        made.finished.add_done_callback(
+            lambda future: self.post(event.RequestDone(order.id, future.result()))
+        )
+
     # -- the end
 
     async def _close(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.end()  # where the run was stopped before
         if self._timer is not None:
             self._timer.cancel()
         for phone in self._phones.values():

@@ -444,6 +444,9 @@ def judge_request(request: RequestOutcome) -> Judgement:
     if code >= 300 and request.method != "OPTIONS":
         return _refused(request)
     took = f" in {milliseconds(request.round_trip_ms)}" if request.round_trip_ms is not None else ""
+    if request.method == "SUBSCRIBE" and not request.notifies:
+        reason = f"{far_end(request)} took the SUBSCRIBE with {named_status(code)}, and sent no NOTIFY."
+        return Verdict.FAILED, Blame.TARGET, reason
     return (
         Verdict.PASSED,
         None,

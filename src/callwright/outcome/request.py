@@ -41,9 +41,20 @@ class RegistrationOutcome(AsJson):
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyOutcome:
+    """One NOTIFY of a subscription of ours; `at`: seconds since the SUBSCRIBE."""
+
+    at: float
+    state: str  # active, pending, terminated
+    reason: str | None = None  # of the end
+    content_type: str | None = None
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOutcome(AsJson):
-    """One request that is no INVITE: OPTIONS or MESSAGE, or the REFER of a transfer, which is over once the
-    peer has told what became of it (RFC 3515)."""
+    """One request that is no INVITE: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, or the REFER of a
+    transfer, which is over once the peer has told what became of it (RFC 3515)."""
 
     verdict: Verdict = Verdict.ERROR
     blame: Blame | None = Blame.PLATFORM
@@ -60,6 +71,7 @@ class RequestOutcome(AsJson):
     retransmissions: int | None = None
     authenticated: bool | None = None
     allow: tuple[str, ...] = ()  # methods the peer says it takes
+    notifies: tuple[NotifyOutcome, ...] = ()  # SUBSCRIBE: what was told
     refer_to: str | None = None  # REFER: where the peer was asked to go
     replaces: bool | None = None  # REFER: whether it was to take a call over there (RFC 3891)
     transfer_codes: tuple[int, ...] = ()  # REFER: what the peer told of its INVITE (message/sipfrag)

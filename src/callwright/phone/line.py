@@ -29,6 +29,7 @@ class PhoneLine:
     patience: float = 4.0
     _requests: dict[object, Listener] = field(default_factory=dict)
     _registrations: dict[object, Listener] = field(default_factory=dict)
+    _subscriptions: dict[object, Listener] = field(default_factory=dict)
 
     def now(self) -> float:
         return self.clock.now()
@@ -49,8 +50,20 @@ class PhoneLine:
         """Have `listener` told of everything about a registration."""
         self._registrations[registration] = listener
 
+    def expect_subscription(self, subscriber: object, listener: Listener) -> None:
+        """Have `listener` told of everything about a subscription of ours."""
+        self._subscriptions[subscriber] = listener
+
     def dispatch(self, event: events.Event) -> bool:
         """Give an event that belongs to no call to whoever expects it; False where nobody does."""
+        subscriber = getattr(event, "subscriber", None)
+        if subscriber is not None:
+            told = self._subscriptions.get(subscriber)
+            if subscriber.over:
+                self._subscriptions.pop(subscriber, None)
+            if told is not None:
+                told(event)
+            return True
         handle, registration = getattr(event, "handle", None), getattr(event, "registration", None)
         waiting = self._requests.get(handle)
         if isinstance(event, events.ResponseDiscarded):

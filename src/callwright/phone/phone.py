@@ -33,6 +33,7 @@ from callwright.phone.referred import Referred, beside
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.request import PhoneRequest
 from callwright.phone.router import Router
+from callwright.phone.subscription import PhoneSubscription
 from callwright.phone.transferor import Transferor
 from callwright.phone.turns import Turns
 from callwright.sip import events
@@ -216,6 +217,10 @@ class Phone:
     def request(self, method: str, target: str, **plan: Any) -> PhoneRequest:
         """A request outside a call (OPTIONS, MESSAGE); see PhoneRequest for the arguments."""
         return PhoneRequest(self.line, self.router, self._turns, method, target, **plan)
+
+    def subscribe(self, target: str, event: str, **plan: Any) -> PhoneSubscription:
+        """Subscribe to an event package (RFC 6665); see PhoneSubscription for the arguments."""
+        return PhoneSubscription(self.line, self.router, self._turns, target, event, **plan)
 
     async def hang_up_all(self) -> None:
         """End every call and wait for the ends, a few seconds at most."""

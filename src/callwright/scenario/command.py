@@ -148,6 +148,25 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Answered by RequestDone, once it has ended: refused, by the peer, or by Unsubscribe."""
+
+    id: str
+    address: str
+    account: PartyAccount
+    uri: str
+    event: str
+    expires: int  # seconds
+    accept: str = ""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendOptions:
     """Answered by RequestDone."""
 
@@ -224,6 +243,8 @@ Command = (
     | Cancel
     | Hangup
     | Transfer
+    | Subscribe
+    | Unsubscribe
     | SendOptions
     | SendMessage
     | PlaceLoad

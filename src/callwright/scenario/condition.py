@@ -115,6 +115,21 @@ METRICS = _table(
     Metric("duration", "time", lambda c: c.duration_ms, "answer to the end of the call"),
     Metric("code", "code", lambda o: o.sip_code, "final SIP status; 4xx stands for its class", _ANY),
     Metric(
+        "body",
+        "word",
+        lambda o: tuple(told.body for told in o.notifies),
+        "bodies of the NOTIFYs of a subscription; it matches when one of them does",
+        (RequestOutcome,),
+    ),
+    Metric(
+        "last_body",
+        "word",
+        lambda o: o.notifies[-1].body if o.notifies else None,
+        "body of the last NOTIFY of a subscription",
+        (RequestOutcome,),
+    ),
+    Metric("notifies", "number", lambda o: len(o.notifies), "NOTIFYs of a subscription", (RequestOutcome,)),
+    Metric(
         "transfer_code",
         "code",
         lambda o: o.transfer_code,

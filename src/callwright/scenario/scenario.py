@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from callwright.scenario.actions import Accept, Action, Call, Message, Options, Register, Transfer, Wait
+from callwright.scenario.actions import (
+    Accept,
+    Action,
+    Call,
+    Message,
+    Options,
+    Register,
+    Subscribe,
+    Transfer,
+    Wait,
+)
 from callwright.scenario.condition import Condition
 from callwright.scenario.parameter import (
     TRANSPORTS,
@@ -178,7 +188,7 @@ class Scenario:
             return not party.domain
         if isinstance(action, Call) and self.is_direct(action):
             return False
-        if isinstance(action, Call | Message | Options | Transfer):
+        if isinstance(action, Call | Message | Options | Subscribe | Transfer):
             named = self.parties.get(_destination(action))
             if named is not None:
                 return not named.domain
@@ -302,7 +312,7 @@ class Scenario:
                 found.append((action.address, f"sip:{action.registrar or account.domain}"))
             elif isinstance(action, Call) and self.is_direct(action):
                 continue
-            elif isinstance(action, Call | Message | Transfer):
+            elif isinstance(action, Call | Message | Subscribe | Transfer):
                 found.append((action.address, self.uri(_destination(action), account)))
             elif isinstance(action, Options):
                 found.append((action.address, self.host_uri(action.destination, account)))
@@ -319,6 +329,8 @@ def _may_take(action: Action) -> float:
         return max(paced, queued)
     if isinstance(action, Transfer):
         return action.after + 2 * action.timeout + 120.0
+    if isinstance(action, Subscribe):
+        return action.lasting + 80.0
     if isinstance(action, Wait):
         return action.seconds
     if isinstance(action, Accept):
@@ -326,7 +338,7 @@ def _may_take(action: Action) -> float:
     return action.count * action.interval + 80.0 if isinstance(action, Options) else 80.0
 
 
-def _destination(action: Call | Message | Options | Transfer) -> str:
+def _destination(action: Call | Message | Options | Subscribe | Transfer) -> str:
     return action.dial_destination if isinstance(action, Call) else action.destination
 
 

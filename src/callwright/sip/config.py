@@ -57,6 +57,9 @@ class EndpointConfig:
     accept_elsewhere: tuple[str, ...] = (
         "text/plain",
         "message/sipfrag",
+        "application/simple-message-summary",
+        "application/dialog-info+xml",
+        "application/pidf+xml",
         "application/dtmf-relay",
         "application/dtmf",
         "application/im-iscomposing+xml",

@@ -180,9 +180,14 @@ class Dispatch:
             invite.user.transaction_canceled(invite, transaction.request, now)
 
     def _of_reference(self, transaction: ServerTransaction, now: float) -> bool:
-        """Of the subscription that a REFER made, which lives in the dialog of its call, and longer."""
+        """Of a subscription of ours, or of one that a REFER made: that lives in the dialog of its call, and
+        longer."""
         headers = transaction.request.headers
         tag, event = to_tag(headers), EventName.of(headers)
+        subscriber = self._agent.subscribers.get((headers.call_id, tag)) if tag is not None else None
+        if subscriber is not None and transaction.method == "NOTIFY":
+            subscriber.notified(transaction, now)
+            return True
         if tag is None or event is None or event.package != "refer":
             return False
         key = headers.call_id, tag

@@ -19,13 +19,16 @@ from callwright.sip.digest_server import DigestServer, Judgement
 from callwright.sip.dispatch import Dispatch
 from callwright.sip.events import Event
 from callwright.sip.glance import cseq_of, from_tag
+from callwright.sip.headers import Headers
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
+from callwright.sip.notice import EventName
 from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.refer import wants_news
 from callwright.sip.registration import Registration
 from callwright.sip.session_timer import NO_WISH, SessionWish, first_asked
+from callwright.sip.subscriber import Subscriber
 from callwright.sip.subscription import Subscription
 from callwright.sip.transaction.layer import Transmission
 from callwright.sip.transaction.server import ServerTransaction
@@ -223,6 +226,50 @@ class Endpoint:
         handle = ClientRequest(agent, request, hop, Inquiry(agent), digest=digest)
         handle.start(branch, now)
         return handle
+
+    def subscribe(
+        self,
+        target: Uri | str,
+        event: str,
+        *,
+        local: NameAddr,
+        hop: PermittedHop,
+        now: float,
+        expires: int = 3600,
+        accept: str = "",
+        headers: HeaderPairs = (),
+        route: Sequence[str] = (),
+        credentials: Credentials | None = None,
+    ) -> Subscriber:
+        """Subscribe to an event package of `target`, and keep that until `subscriber.unsubscribe(now)`.
+
+        `event`: the value of Event; `accept`: of Accept, empty: none. Raises ValueError for what is no Event.
+        """
+        agent = self._agent
+        name = EventName.of(Headers([("Event", event)]))
+        if name is None:
+            raise ValueError(f"{event!r} is no event package")
+        uri = _target(target)
+        local = replace(local, uri=local.uri.escaped())
+        branch = agent.branch()
+        accepted = [("Accept", accept)] if accept else []
+        request = agent.build_request(
+            "SUBSCRIBE",
+            str(uri),
+            from_=str(local.with_tag(agent.token())),
+            to=str(NameAddr("", uri)),
+            call_id=agent.token() + agent.token(),
+            cseq=1,
+            hop=hop,
+            branch=branch,
+            routes=route,
+            contact=agent.contact(local.uri.user, hop, uri.is_secure),
+            headers=[("Event", event), ("Expires", str(expires)), *accepted, *headers],
+        )
+        digest = DigestClient(credentials, agent.entropy) if credentials is not None else None
+        subscriber = Subscriber(agent, request, hop, name, expires, digest)
+        subscriber.start(branch, now)
+        return subscriber
 
     def register(
         self,

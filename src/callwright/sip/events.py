@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from callwright.sip.call import Call
     from callwright.sip.client_request import ClientRequest
     from callwright.sip.message import Request, Response
+    from callwright.sip.notice import SubscriptionState
     from callwright.sip.referral import Referral
     from callwright.sip.registration import Registration
+    from callwright.sip.subscriber import Subscriber
     from callwright.sip.subscription import Subscription
     from callwright.sip.transaction.server import ServerTransaction
     from callwright.sip.transport import Hop
@@ -403,6 +405,45 @@ class ReferralEnded(Event):
     call: Call
     referral: Referral
     status: int | None
+    why: str
+
+
+# -- subscriptions of ours (RFC 6665) ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeAccepted(Event):
+    """Our SUBSCRIBE was answered 2xx, for `expires` seconds; refreshed at half of them."""
+
+    subscriber: Subscriber
+    expires: float
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeFailed(Event):
+    """Our first SUBSCRIBE was refused, or not answered (`status` None). Final."""
+
+    subscriber: Subscriber
+    status: int | None
+    reason: str
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notified(Event):
+    """A NOTIFY of a subscription of ours; it has been answered 200. May come before SubscribeAccepted."""
+
+    subscriber: Subscriber
+    state: SubscriptionState
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeEnded(Event):
+    """A subscription of ours is over. Final."""
+
+    subscriber: Subscriber
     why: str
 
 

@@ -22,6 +22,7 @@ from callwright.sip.uri import Uri
 if TYPE_CHECKING:
     from callwright.sip.call import Call
     from callwright.sip.referral import Referral
+    from callwright.sip.subscriber import Subscriber
     from callwright.sip.subscription import Subscription
 
 HeaderPairs = Iterable[tuple[str, str]]
@@ -39,6 +40,7 @@ class UserAgent:
         self.events: list[Event] = []
         self.calls: dict[tuple[str, str], Call] = {}  # (Call-ID, our tag)
         self.subscribed: dict[tuple[str, str], None] = {}  # (Call-ID, our tag) of SUBSCRIBEs of ours
+        self.subscribers: dict[tuple[str, str], Subscriber] = {}  # likewise, of those that are kept
         self.referrals: dict[tuple[str, str], list[Referral]] = {}  # (Call-ID, our tag) of their call
         self.subscriptions: dict[tuple[str, ...], Subscription] = {}  # (Call-ID, our tag), in a call also id
         self.serial = 0

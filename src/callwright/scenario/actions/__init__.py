@@ -8,11 +8,13 @@ from callwright.scenario.actions.call import Call
 from callwright.scenario.actions.message import Message
 from callwright.scenario.actions.options import Options
 from callwright.scenario.actions.register import Register
+from callwright.scenario.actions.subscribe import Subscribe
 from callwright.scenario.actions.transfer import AttendedTransfer, Transfer
 from callwright.scenario.actions.wait import Wait
 
 KINDS: dict[str, type[Action]] = {
-    kind.kind: kind for kind in (Register, Accept, Call, Transfer, AttendedTransfer, Wait, Options, Message)
+    kind.kind: kind
+    for kind in (Register, Accept, Call, Transfer, AttendedTransfer, Wait, Options, Message, Subscribe)
 }
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Message",
     "Options",
     "Register",
+    "Subscribe",
     "Transfer",
     "Wait",
 ]

@@ -25,6 +25,7 @@ NAMES = (
     "srtp",
     "transfer",
     "attended_transfer",
+    "mwi",
     "load",
 )
 
