@@ -116,6 +116,7 @@ def answer(
     srtp: flags.SrtpOption = "off",
     srtp_suite: flags.SrtpSuiteOption = None,
     rekey_after: flags.RekeyOption = None,
+    keys: flags.KeysOption = None,
     prack: flags.PrackOption = "offered",
     early_update: flags.EarlyUpdateOption = None,
     session_expires: flags.SessionExpiresOption = None,
@@ -199,7 +200,7 @@ def answer(
         transfer=flags.transfer_plan(transfer, transfer_after, consult),
         transfers=accept_transfers,
     )
-    watching = flags.Watching(trace_sip, hep)
+    watching = flags.Watching(trace_sip, hep, keys)
     heard: list[str] = []  # of what came and was no call
     outcomes, interrupted, lost = run_async(
         lambda stop: _wait(
@@ -351,7 +352,12 @@ async def _wait(
     taps = [*collection.taps, *wishes.watching.taps(secrets)]
     with guarded() as guard:
         async with Phone(
-            config, permission=wishes.permission, taps=taps, guard=guard, on_warning=say
+            config,
+            permission=wishes.permission,
+            taps=taps,
+            guard=guard,
+            on_keys=wishes.watching.on_keys,
+            on_warning=say,
         ) as phone:
             phone.on_call, phone.on_incoming = desk.plan, desk.incoming
             phone.on_further = desk.further

@@ -91,6 +91,7 @@ def call(
     srtp: flags.SrtpOption = "off",
     srtp_suite: flags.SrtpSuiteOption = None,
     rekey_after: flags.RekeyOption = None,
+    keys: flags.KeysOption = None,
     prack: flags.PrackOption = "offered",
     early_update: flags.EarlyUpdateOption = None,
     session_expires: flags.SessionExpiresOption = None,
@@ -168,7 +169,7 @@ def call(
     )
     (outcome, *further), interrupted, lost = run_async(
         lambda stop: _place(
-            config, plan, stop, (min_mos, min_heard), report, as_json, flags.Watching(trace_sip, hep)
+            config, plan, stop, (min_mos, min_heard), report, as_json, flags.Watching(trace_sip, hep, keys)
         )
     )
     if as_json:
@@ -226,7 +227,7 @@ async def _place(
     permission = flags.typed_permission("call", plan.destination, plan.proxy, aim)
     taps = [*collection.taps, *watching.taps(secrets)]
     min_mos, min_heard = least
-    async with Phone.of(config, permission, taps=taps, on_warning=say) as phone:
+    async with Phone.of(config, permission, taps=taps, on_warning=say, on_keys=watching.on_keys) as phone:
         call = await phone.place(plan, min_mos=min_mos, min_heard=min_heard)
         call.on_state(lambda state: progress.show(_in_words(state)))
         interrupted = await first_of(stop, call.ended())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from callwright.phone.permission import Permission
     from callwright.phone.plan import PhoneConfig, TransferPlan
     from callwright.sip.session_timer import SessionWish
+    from callwright.srtp.key_file import KeysAgreed
     from callwright.srtp.wish import SrtpWish
 
 T = TypeVar("T")
@@ -107,6 +109,10 @@ SrtpSuiteOption = Annotated[
     typer.Option(
         "--srtp-suite", metavar="NAME", help="Crypto suite to offer or take; repeat it for more, in order."
     ),
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option("--keys", metavar="FILE", help="Write the keys of SRTP here, to open captures with."),
 ]
 RekeyOption = Annotated[
     float | None,
@@ -414,9 +420,10 @@ def typed_permission(purpose: str, *uris: str | None) -> Permission:
 
 
 class Watching:
-    """Who looks on besides the evidence: a trace on stderr, a collector of HEP. Raises Refused."""
+    """Who looks on besides the evidence: a trace on stderr, a collector of HEP, a file that gets the keys of
+    SRTP. Raises Refused."""
 
-    def __init__(self, trace_sip: bool, hep: str | None) -> None:
+    def __init__(self, trace_sip: bool, hep: str | None, keys: Path | None = None) -> None:
         from callwright.agent.mirror import Mirror
         from callwright.net.address import Unreachable
 
@@ -426,10 +433,40 @@ class Watching:
         except (ValueError, Unreachable) as error:
             raise Refused(f"--hep: {error}", "For example: --hep 127.0.0.1:9060") from None
 
+        self._keys = _key_file(keys) if keys is not None else None
+
+    @property
+    def on_keys(self) -> Callable[[KeysAgreed], None] | None:
+        """What writes the keys of SRTP, where that is wanted."""
+        file = self._keys
+        if file is None:
+            return None
+
+        def write(agreed: KeysAgreed) -> None:
+            file.write(agreed.lines())
+            file.flush()
+
+        return write
+
     def taps(self, secrets: Iterable[str] = ()) -> list[Tap]:
         hidden = tuple(secrets)
         mirrors = [self._mirror.tap(hidden)] if self._mirror is not None else []
         return [*([Trace(hidden)] if self._trace else []), *mirrors]
+
+
+def _key_file(path: Path) -> TextIO:
+    """Written anew, and readable to nobody else."""
+    from callwright.srtp.key_file import HEADING
+
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise Refused(f"--keys {path}: the file cannot be made: {error.strerror or error}") from None
+    file = os.fdopen(descriptor, "w")
+    file.write(HEADING)
+    file.flush()
+    return file
 
 
 def print_result(document: dict[str, Any], secrets: Iterable[str | None] = ()) -> None:

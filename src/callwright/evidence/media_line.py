@@ -95,6 +95,8 @@ def media_line(body: bytes) -> MediaLine | None:
         elif kind == "o":
             words = value.split()
             version = words[2] if len(words) > 2 else ""
+        elif kind == "a" and value.startswith("crypto:") and inside:
+            encrypted = True
         elif kind == "a" and value in _DIRECTIONS:
             direction = value
             if not inside:

@@ -65,7 +65,13 @@ def media_notes(name: str, call: CallOutcome) -> list[str]:
         found.append(f"{name} heard {received.heard_pct:.0f} %: silent from {', '.join(told)}{more}")
     if received.dtx_pct:
         found.append(f"{name}: the sender paused on purpose (DTX) for {received.dtx_pct:.0f} % of the call")
+    if call.srtp is not None:
+        found.append(f"{name}: encrypted with {call.srtp.suite}{_keys_changed(call.srtp.rekeyed)}")
     return [*found, *(f"{name}: {remark}" for remark in call.remarks)]
+
+
+def _keys_changed(times: int | None) -> str:
+    return f", keys changed {times} time{'' if times == 1 else 's'}" if times else ""
 
 
 def has_media(call: CallOutcome) -> bool:

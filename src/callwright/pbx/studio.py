@@ -24,6 +24,7 @@ from callwright.phone.plan import MediaPlan
 from callwright.rtp.session import DigitReceived, Event
 from callwright.sdp.negotiation import Negotiated
 from callwright.sip.transport import Hop
+from callwright.srtp.wish import SrtpWish
 
 __all__ = ["StudioStages"]
 
@@ -92,6 +93,10 @@ class StudioStages:
         task.add_done_callback(self._closing.discard)
 
 
+_PLAN = MediaPlan(srtp=SrtpWish("optional"))
+"""Who comes encrypted is served so."""
+
+
 class _RealStage:
     def __init__(
         self,
@@ -104,7 +109,7 @@ class _RealStage:
         self._rooms, self._hear, self._keep = rooms, hear, keep
         self._loop = asyncio.get_running_loop()
         self._program = Program(lambda: self._on_loop(Played()))
-        self._audio = CallAudio(studio, MediaPlan(), program=self._program, on_events=self._events)
+        self._audio = CallAudio(studio, _PLAN, program=self._program, on_events=self._events)
         self._audio.open(hop.local.host, hop.remote.host)
         self._theirs = b""
         self._dictation: Dictation | None = None

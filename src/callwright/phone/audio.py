@@ -20,7 +20,8 @@ from callwright.sdp.crypto import Crypto
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import audio_format
 from callwright.sdp.negotiation import LocalMedia, Negotiated, answer, conclude, offer, reanswer, reoffer
-from callwright.srtp.suite import SUITES
+from callwright.srtp.key_file import KeysAgreed
+from callwright.srtp.suite import SUITES, StreamKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Studio:
 
     `session_ids`: RFC 8866 asks for numbers that nobody else uses. `advertised`: the address that peers are
     told for one of ours. `find`: the numeric address of a host and port of an SDP; raises ResolutionFailed.
+    `on_keys`: gets the keys of SRTP, which are secrets, whenever some are agreed on.
     """
 
     engine: MediaEngine
@@ -40,13 +42,14 @@ class Studio:
     session_ids: Iterator[int]
     advertised: Callable[[str], str]
     find: Callable[[str, int], Awaitable[str]]
+    on_keys: Callable[[KeysAgreed], None] | None = None
 
 
 class CallAudio:
     """`ours` is the last description that we sent, `negotiated` what it came to.
 
     Whatever reads a description of the peer raises SdpError where it cannot be read, and NotAcceptable where
-    nothing comes of it. `program` and `on_events`: see MediaLeg.
+    nothing comes of it. `name`: of the call, for `on_keys`. `program` and `on_events`: see MediaLeg.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class CallAudio:
         studio: Studio,
         plan: MediaPlan,
         *,
+        name: str = "call",
         program: Program | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
-        self._program, self._on_events = program, on_events
+        self._name, self._program, self._on_events = name, program, on_events
+        self._told: StreamKeys | None = None
         self.plan = plan
         self.leg: MediaLeg | None = None
         self.ours: SessionDescription | None = None
@@ -206,7 +211,16 @@ class CallAudio:
     def start(self, negotiated: Negotiated, *, sending: bool, answered: bool) -> None:
         """Begin the stream, or adjust it to what was agreed. See MediaLeg.adjust."""
         if self.plan.enabled and self.leg is not None:
+            self._tell_keys(negotiated)
             self.leg.adjust(negotiated, sending=sending, answered=answered)
+
+    def _tell_keys(self, negotiated: Negotiated) -> None:
+        tell, keys, leg = self._studio.on_keys, negotiated.srtp, self.leg
+        if tell is None or keys is None or keys == self._told or leg is None:
+            return
+        self._told = keys
+        remote = (negotiated.remote_host, negotiated.remote_port)
+        tell(KeysAgreed(self._name, self._studio.clock.wall(), (leg.host, leg.port), remote, keys))
 
     def send_digits(self, digits: str) -> bool:
         """Send telephone-events (RFC 4733); False where none were agreed on."""

@@ -67,7 +67,7 @@ class PhoneCall:
         self.identifier = plan.identifier
         self.party = plan.party
         self.media = plan.media
-        self.audio = CallAudio(studio, plan.media)
+        self.audio = CallAudio(studio, plan.media, name=self.id)
         self.facts = CallFacts(self.id, self.direction, line.now(), line.clock.wall(), self._state_reached)
         self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []

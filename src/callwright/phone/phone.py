@@ -41,6 +41,7 @@ from callwright.sip.config import METHODS, EndpointConfig
 from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.transport import Address, Transport
+from callwright.srtp.key_file import KeysAgreed
 
 AnswerRule = Callable[[events.CallReceived], AnswerPlan | None]
 """What to do with an inbound call; None: refuse it with 480."""
@@ -63,7 +64,8 @@ class Phone:
     shared between phones of one process (then its owner closes it); `on_intent` is awaited before an INVITE
     leaves, and may withhold it; `names` stands in for the system's resolver. `guard` keeps what ends the
     calls though this process is killed. `on_further` is told of each call that came of another: a transfer
-    that was followed, a call that took another's place, a consultation before a transfer.
+    that was followed, a call that took another's place, a consultation before a transfer. `on_keys` gets the
+    keys of SRTP, which are secrets.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Phone:
         gate: Gate | None = None,
         guard: Guard | None = None,
         names: NameService | None = None,
+        on_keys: Callable[[KeysAgreed], None] | None = None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
     ) -> None:
@@ -141,6 +144,7 @@ class Phone:
             session_ids=(number & 0xFFFFFFFF for number in count(int.from_bytes(entropy(4), "big"))),
             advertised=self.line.advertised,
             find=self.router.media_host,
+            on_keys=on_keys,
         )
         self._referred = Referred(self.line, self.router, self._place_further)
         self._testator = (

@@ -26,6 +26,7 @@ from callwright.scripting.live_call import Invitation, LiveCall
 from callwright.sip import events
 from callwright.sip.transport import Address, Transport
 from callwright.sip.uri import Uri
+from callwright.srtp.key_file import KeysAgreed
 from callwright.version import __version__
 
 __all__ = ["Phone"]
@@ -87,6 +88,7 @@ class Phone:
     _proxy: str | None = None
     _account: Account | None = None
     _caller: str | None = None
+    _on_keys: Callable[[KeysAgreed], None] | None = None
 
     def _prepare(
         self,
@@ -111,10 +113,12 @@ class Phone:
         *,
         taps: Sequence[Tap] = (),
         on_warning: Callable[[str], None] = lambda _: None,
+        on_keys: Callable[[KeysAgreed], None] | None = None,
     ) -> Self:
         """From values that were checked elsewhere: the verbs of the command line make it so."""
         made = cls.__new__(cls)
         made._prepare(config, permission, taps, on_warning)
+        made._on_keys = on_keys
         return made
 
     async def __aenter__(self) -> Self:
@@ -124,6 +128,7 @@ class Phone:
             taps=self._taps,
             permission=self._permission,
             guard=guard,
+            on_keys=self._on_keys,
             on_warning=self._on_warning,
         )
         self._softphone.on_invite = self._invited
