@@ -26,7 +26,7 @@ from callwright.control.web import call_words as words
 from callwright.control.web.call_filter import Asked
 from callwright.control.web.visitor import COOKIE
 from callwright.net.clock import ManualClock
-from tests.control.test_web_pages import Web, signed_in
+from tests.control.test_web_pages import Web, ended, signed_in
 
 DAY = 86_400.0
 _MEASURED = Statement(
@@ -338,6 +338,19 @@ async def test_a_call_has_its_legs_its_cause_and_what_was_not_measured_in_words(
     assert "What the callee heard" in measured
     assert "4.10 Good" in measured
     assert "did not carry" not in measured
+
+
+async def test_a_call_that_an_agent_placed_leads_to_its_run(
+    web: Web, services: Services, admin: Identity, clock: ManualClock
+) -> None:
+    await services.tests.ensure_demo(admin)
+    run = await ended(services, admin, call_id="id-1@x")
+    other = await ended(services, admin, call_id="id-2@x")
+    await services.stores.cdrs.keep([record(1, clock.wall())], {}, [], 0.0)
+    page = await text_of(web, "/calls/1")
+    assert f'href="/run/details/{run.session_id}"' in page
+    assert other.session_id not in page
+    assert "Its run measured what our own end heard." in page
 
 
 async def test_labels_are_added_and_taken_away_on_the_page(
