@@ -409,7 +409,7 @@ async def test_the_reference_of_the_api_is_a_page_of_ours_for_members_and_strang
     assert body + "&#34;basic_call&#34;}&#39; http://here/api/v2/tests/run" in page.text
     loaded = re.findall(r'(?:src|rel="stylesheet" href|rel="preload" href)="([^"]+)"', page.text)
     sizes = [len((await web.get(path)).content) for path in loaded if path.startswith("/assets/")]
-    assert len(page.content) + sum(sizes) < 300_000
+    assert len(page.content) + sum(sizes) < 350_000
     web.cookies.clear()
     page = await web.get("/api/v2/docs")
     assert (page.status_code, 'aria-label="Main"' in page.text, "<h1>API</h1>" in page.text) == (
