@@ -205,3 +205,25 @@ async def test_a_tally_is_read_whole_or_with_the_spread_of_one_figure(stores: St
     narrow = msgspec.structs.replace(whole, spread={"rtt_ms": {-1: 1, 390: 2}})
     assert await stores.monitors.tallies(7, 60, 0, 180, "rtt_ms") == {60: narrow, 120: Tally()}
     assert (await stores.monitors.tallies(7, 60, 0, 180, "jitter_ms"))[60].spread == {}
+
+
+async def test_slots_with_another_path_are_found_among_many(stores: Stores) -> None:
+    endpoint = await an_endpoint(stores)
+    servers = [await a_server(stores, name) for name in ("fra-1", "syd-1", "sin-1")]
+    tests = [await stores.monitors.add_voip_test(a_test(endpoint, server)) for server in servers]
+    path = {"fingerprint": "ab", "changed": True, "hops": []}
+    await stores.monitors.add_readings(
+        [
+            a_reading(tests[0], 1_000_000, path=path),
+            a_reading(tests[0], 1_000_060, path={**path, "changed": False}),
+            a_reading(tests[1], 1_000_020, changed=True),
+            a_reading(tests[2], 1_000_030, changed=True),
+            a_reading(tests[0], 1_000_120, path=path),
+        ]
+    )
+    found = await stores.monitors.changes([tests[0].id, tests[1].id], 1_000_000, 1_000_120)
+    assert [(one.voip_test_id, one.slot) for one in found] == [
+        (tests[0].id, 1_000_000),
+        (tests[1].id, 1_000_020),
+    ]
+    assert await stores.monitors.changes([], 0, 2_000_000) == []

@@ -115,3 +115,27 @@ def test_whatever_was_measured_stays_within_the_box(measured: list[tuple[int, fl
     text = found.outer + found.inner + "".join(path for _, path in found.lines)
     assert all(0 <= float(number) <= 1000 for number in re.findall(r"-?[\d.]+(?:e-?\d+)?", text))
     assert all(4 <= height <= 30 for *_, height in found.ticks)
+
+
+def test_changes_of_path_and_of_answers_are_flags_and_nothing_else_is() -> None:
+    over = smoke.window(HOUR, 60, NOW)
+
+    def changed(**figures: object) -> StoredReading:
+        return StoredReading(7, int(NOW) - 1_800, SlotState.DONE, NOW, "", "passed", figures)
+
+    hops = [{"ttl": 1}, {"ttl": 2}]
+    found = smoke.flags(
+        [
+            changed(path={"changed": True, "hops": hops}),
+            changed(path={"changed": True, "hops": "many"}),
+            changed(changed=True),
+            changed(path={"changed": None}, other={"changed": True}),
+        ],
+        over,
+    )
+    assert [flag.says.partition(", 15")[0] for flag in found[7]] == [
+        "New path, 2 hops",
+        "New path",
+        "Other answers than before",
+    ]
+    assert found[7][0].left == pytest.approx(50, abs=2)

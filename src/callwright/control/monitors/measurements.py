@@ -108,6 +108,11 @@ class Measurements:
         check_length(since, until, interval)
         return await self._store.readings(voip_test_id, since, until)
 
+    async def changes(self, voip_test_ids: Sequence[int], since: float, until: float) -> list[StoredReading]:
+        """Slots with another path than the usual one, or other answers of DNS, oldest first. Reads every slot
+        of this time: for a day at most."""
+        return await self._store.changes(voip_test_ids, since, until)
+
     async def history(
         self,
         voip_test_id: int,

@@ -65,6 +65,10 @@ class MonitorStore(Protocol):
         """Oldest first; slots from ``since`` to before ``until``."""
         ...
 
+    async def changes(self, voip_test_ids: Sequence[int], since: float, until: float) -> list[StoredReading]:
+        """Slots whose path or answers were others than the usual ones, oldest first."""
+        ...
+
     async def due(self, before: int, limit: int) -> list[tuple[int, int]]:
         """VoIP test and hour (unix seconds of its begin) to be rolled up, of those that began before."""
         ...

@@ -252,6 +252,12 @@ def routes(pages: Pages) -> list[Any]:
             shown=shown,
             figures=[(one, f"?period={period.key}&figure={one.key}") for one in SHOWN],
             all_href=f"?period={period.key}&figure={shown.key}&all=1",
+            flags=smoke.flags(
+                await monitors.measurements.changes([one.id for one in drawn], over.since, over.until)
+                if period.seconds <= _DAY
+                else (),
+                over,
+            ),
             spans=_spans(incidents, number, over, now),
             incidents=incidents[:_MOST_INCIDENTS],
             causes={one.id: _cause(one, endpoint, columns) for one in incidents[:_MOST_INCIDENTS]},

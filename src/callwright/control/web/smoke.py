@@ -11,10 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callwright.control.monitors.history import Tally, merged, percentiles
+from callwright.control.monitors.model import StoredReading
 from callwright.control.web.rendering import moment
 from callwright.evidence.figures import milliseconds, percent
 
-__all__ = ["PERIODS", "SHOWN", "Gap", "Period", "Shown", "Smoke", "Span", "Window", "smoke", "window"]
+__all__ = [
+    "PERIODS",
+    "SHOWN",
+    "Flag",
+    "Gap",
+    "Period",
+    "Shown",
+    "Smoke",
+    "Span",
+    "Window",
+    "flags",
+    "smoke",
+    "window",
+]
 
 WIDTH, HEIGHT = 1_000.0, 104.0
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -128,6 +142,30 @@ class Span:
     says: str
     href: str = ""
     open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something that changed, % from the left."""
+
+    left: float
+    says: str
+
+
+def flags(readings: Iterable[StoredReading], over: Window) -> dict[int, list[Flag]]:
+    """Changes of path and of answers, by VoIP test."""
+    found: dict[int, list[Flag]] = {}
+    for one in readings:
+        path = one.figures.get("path")
+        told = "Other answers than before"
+        if isinstance(path, dict) and path.get("changed") is True:
+            hops = path.get("hops")
+            told = f"New path, {len(hops)} hops" if isinstance(hops, list) and hops else "New path"
+        elif one.figures.get("changed") is not True:
+            continue
+        flag = Flag(over.share(one.slot), f"{told}, {moment(one.slot)} UTC")
+        found.setdefault(one.voip_test_id, []).append(flag)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,7 @@ _TALLIES = Statement(
     )
 )
 _PUT_TALLY = upsert(history, ("voip_test_id", "seconds", "at"), ("voip_test_id", "seconds", "at", "tally"))
+_CHANGED = '%"changed":true%'  # of a path, or of the answers of DNS
 _FORGET = Statement(delete(readings).where(readings.c.slot < param("before")))
 _FORGET_MINUTES = Statement(
     delete(history).where(history.c.seconds == _MINUTE, history.c.at < param("before"))
@@ -263,6 +264,20 @@ _LATEST_OF_ALL = (
     .where(voip_tests.c.deleted_at.is_(None), endpoints.c.deleted_at.is_(None))
     .order_by(voip_tests.c.endpoint_id, voip_tests.c.server_id)
 )
+
+
+@lru_cache(maxsize=16)
+def _changes_among(count: int) -> Statement:
+    return Statement(
+        select(*columns(readings, StoredReading))
+        .where(
+            in_list(readings.c.voip_test_id, "test", count),
+            readings.c.slot >= param("since"),
+            readings.c.slot < param("until"),
+            readings.c.figures.like(_CHANGED),
+        )
+        .order_by(readings.c.slot, readings.c.voip_test_id)
+    )
 
 
 @lru_cache(maxsize=8)
@@ -413,6 +428,13 @@ class SqlMonitors:
     async def readings(self, voip_test_id: int, since: float, until: float) -> list[StoredReading]:
         values = {"voip_test_id": voip_test_id, "since": math.ceil(since), "until": math.ceil(until)}
         return await self._db.all(_reading, _READINGS, values)
+
+    async def changes(self, voip_test_ids: Sequence[int], since: float, until: float) -> list[StoredReading]:
+        if not voip_test_ids:
+            return []
+        values, count = list_values("test", voip_test_ids)
+        times = {"since": math.ceil(since), "until": math.ceil(until)}
+        return await self._db.all(_reading, _changes_among(count), {**values, **times})
 
     async def due(self, before: int, limit: int) -> list[tuple[int, int]]:
         return await self._db.all(as_is, _DUE, {"before": before, "limit": limit})
