@@ -31,7 +31,9 @@ from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.telephony import calls as telephony_calls
 from callwright.control.api.telephony import cdrs as telephony_cdrs
+from callwright.control.api.telephony import events as telephony_events
 from callwright.control.api.telephony import users as telephony_users
+from callwright.control.api.telephony import webhooks as telephony_webhooks
 from callwright.control.api.testing import agents, notifications, pools, runs, safety, tests
 from callwright.control.api.traffic import Traffic
 from callwright.control.services import Services, Settings
@@ -122,7 +124,14 @@ def monitoring_routes() -> list[Any]:
 def telephony_routes() -> list[Any]:
     return [
         route
-        for part in (telephony_access, telephony_users, telephony_cdrs, telephony_calls)
+        for part in (
+            telephony_access,
+            telephony_users,
+            telephony_cdrs,
+            telephony_calls,
+            telephony_webhooks,
+            telephony_events,
+        )
         for route in part.ROUTES
     ]
 

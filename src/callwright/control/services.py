@@ -21,6 +21,7 @@ from callwright.control.alerts.telling import IncidentTeller
 from callwright.control.api.bounds import Bounds
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.service import Cdrs
+from callwright.control.cdrs.telling import CallTeller
 from callwright.control.certificates.service import Certificates
 from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
@@ -264,7 +265,7 @@ class Services:
                 entropy=entropy,
                 taken=lambda: _own_extensions(data),
             ),
-            Cdrs(stores.cdrs, audit=audit, clock=clock),
+            Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock),
             Views(stores.views),
             clock,
             entropy,

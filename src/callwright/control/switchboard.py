@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,13 +9,13 @@ import msgspec
 from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
 from callwright.control.cdrs.legs import Party
+from callwright.control.cdrs.live import row_of, users_of
 from callwright.control.collections.choosing import chosen
 from callwright.control.collections.model import Compare, Kind, Operator, Property, Query, Resource, Rows
 from callwright.control.errors import Conflict, Invalid, NotFound, NotRegistered, PbxAway
 from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
-from callwright.dispatch.messages.calls import CallNews
 from callwright.dispatch.messages.pbx import (
     CallDone,
     CallEnding,
@@ -33,6 +32,7 @@ from callwright.dispatch.messages.pbx import (
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
 __all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "phones", "place", "plan"]
+__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "parties", "phones", "place"]
 
 _SECONDS = 3.0
 _LONGEST_NUMBER = 32
@@ -78,10 +78,11 @@ PHONES = Resource(
 
 async def calls(services: Services, identity: Identity, query: Query) -> Rows:
     """Those that one is in; administrators see all. Raises PbxAway."""
-    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    live = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live)
+    known = await parties(services)
     everything = may(identity, Right.ADMINISTER)
     now = services.clock.wall()
-    rows = [_call(one, parties, now) for one in live.calls if everything or _is_in(identity, one, parties)]
+    rows = [_call(one, known, now) for one in live.calls if everything or _is_in(identity, one, known)]
     return chosen(CALLS, rows, query)
 
 
@@ -95,9 +96,10 @@ async def call(services: Services, identity: Identity, name: str) -> dict[str, o
 
 async def phones(services: Services, identity: Identity, query: Query) -> Rows:
     """One's own; administrators see all. Raises PbxAway."""
-    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    live = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live)
+    known = await parties(services)
     everything = may(identity, Right.ADMINISTER)
-    rows = [_phone(number, one, parties.get(one.user)) for number, one in enumerate(live.phones, 1)]
+    rows = [_phone(number, one, known.get(one.user)) for number, one in enumerate(live.phones, 1)]
     own = TELEPHONY_IDS + identity.user_id
     return chosen(PHONES, [row for row in rows if everything or row["user_id"] == own], query)
 
@@ -112,7 +114,7 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
     if user_id not in (None, own) or identity.only_project is not None:
         authorize(identity, Right.ADMINISTER)
     wanted = own if user_id is None else user_id
-    ext = next((ext for ext, one in (await _parties(services)).items() if one.user_id == wanted), None)
+    ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == wanted), None)
     if ext is None:
         raise NotRegistered("The user has no extension.")
     made = await _ask(services, subject.PBX_PLACE, CallWish(ext, to.removeprefix("+")), CallMade)
@@ -130,7 +132,7 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
     _check_number("dst", dst)
     await call(services, identity, name)
     own = TELEPHONY_IDS + identity.user_id
-    ext = next((ext for ext, one in (await _parties(services)).items() if one.user_id == own), None)
+    ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), None)
     made = await _ask(services, subject.PBX_MOVE, CallMove(name, dst.removeprefix("+"), ext), CallMade)
     if made.call is None:
         raise Conflict("The call is not answered, or it is over.", "Transfer it once it is CONNECTED.")
@@ -173,7 +175,8 @@ async def _ask(services: Services, where: str, message: msgspec.Struct, kind: ty
         raise PbxAway("The PBX does not answer.", "Try again; its log is pbx.log.") from None
 
 
-async def _parties(services: Services) -> dict[str, Party]:
+async def parties(services: Services) -> dict[str, Party]:
+    """Users by extension."""
     return {
         line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name)
         for line in await services.lines.switched()
@@ -181,47 +184,19 @@ async def _parties(services: Services) -> dict[str, Party]:
 
 
 async def _row_of(services: Services, name: str) -> dict[str, Any] | None:
-    live, parties = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live), await _parties(services)
+    live = await _ask(services, subject.PBX_LIVE, LiveAsked(), Live)
+    known = await parties(services)
     now = services.clock.wall()
-    return next((_call(one, parties, now) for one in live.calls if one.news.call == name), None)
-
-
-def _users(news: CallNews) -> set[str]:
-    return {user for user in (news.caller, news.callee, *(leg.user for leg in news.legs)) if user}
+    return next((_call(one, known, now) for one in live.calls if one.news.call == name), None)
 
 
 def _is_in(identity: Identity, one: CallNow, parties: dict[str, Party]) -> bool:
     own = TELEPHONY_IDS + identity.user_id
-    return any(user in parties and parties[user].user_id == own for user in _users(one.news))
+    return any(user in parties and parties[user].user_id == own for user in users_of(one.news))
 
 
 def _call(one: CallNow, parties: dict[str, Party], now: float) -> dict[str, Any]:
-    news = one.news
-    winner = next((leg.user for leg in news.legs if leg.answered and leg.user), None)
-    src, dst = news.caller or "", winner or news.callee or ""
-    caller, callee = parties.get(src), parties.get(dst)
-    src_name = caller.name if caller is not None else news.caller_name
-    if news.answered_at is not None:
-        state = "ON_HOLD" if one.on_hold else "CONNECTED"
-    else:
-        state = "INITIAL" if news.ringing_at is None else "RINGING"
-    return {
-        "id": news.call,
-        "clid": f'"{src_name}" <{src}>' if src_name else f"<{src}>",
-        "start_time": math.floor(news.begun_at),
-        "connected_at": None if news.answered_at is None else math.floor(news.answered_at),
-        "context": "internal",
-        "destination": news.callee or "",
-        "src": src,
-        "src_id": None if caller is None else str(caller.user_id),
-        "src_name": src_name,
-        "dst": dst,
-        "dst_id": None if callee is None else str(callee.user_id),
-        "dst_name": "" if callee is None else callee.name,
-        "state": state,
-        "duration": max(0, math.floor(now - news.begun_at)),
-        "call_id": news.call_id,
-    }
+    return row_of(one.news, one.on_hold, parties, now)
 
 
 def _phone(number: int, one: PhoneNow, party: Party | None) -> dict[str, Any]:

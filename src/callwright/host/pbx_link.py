@@ -11,15 +11,19 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from callwright.control.accounts.model import TELEPHONY_IDS
 from callwright.control.cdrs.legs import Party
 from callwright.control.errors import DomainError
+from callwright.dispatch import subject
 from callwright.dispatch.messages.calls import CallNews, CallStep
+from callwright.dispatch.telling import Teller
 from callwright.pbx.accounts import Forwarding, PbxAccount
 from callwright.pbx.plan import PbxPlan
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from callwright.control.services import Services
     from callwright.dispatch.broker import Broker, Message
     from callwright.dispatch.messages.pbx import PlanTold
+    from callwright.pbx.record import CallRecord
     from callwright.pbx.server import Pbx
 
 __all__ = ["PbxLink", "announcing", "told_of", "with_users"]
@@ -37,6 +42,8 @@ _LOOK_EVERY = 3.0  # seconds
 _BROKER_SECONDS = 30.0
 _ANSWER_SECONDS = 2.0
 _ALIVE_EVERY = 5.0  # seconds
+_LOOK_FOR_HOLDS = 0.5
+_MOST_TOLD = 1_000  # news that wait for the broker
 _WRITE_AGAIN = 1.0
 _MOST_STEPS = 200  # sentences of one answer
 _MOST_LIVE = 5_000  # calls, and phones, of one answer
@@ -55,6 +62,8 @@ class PbxLink:
         self._waiting: deque[CallNews] = deque(maxlen=_MOST_WAITING)
         self._arrived = asyncio.Event()
         self._up: set[str] = set()
+        self._held: set[str] = set()
+        self._teller = Teller(broker, subject.PBX_CALLS, _MOST_TOLD)
 
     @classmethod
     async def open(cls, path: Path, base: PbxPlan) -> Self:
@@ -109,8 +118,6 @@ class PbxLink:
 
     async def follow(self, pbx: Pbx) -> None:
         """From now on the PBX serves what the database holds. Raises BrokerError."""
-        from callwright.dispatch import subject
-
         self._pbx = pbx
         await self._broker.subscribe(subject.PBX_LINES, self._changed)
         await self._broker.subscribe(subject.PBX_LIVE, self._live)
@@ -120,16 +127,19 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_PLAN, self._plan_asked)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
+        self._tasks.append(asyncio.ensure_future(self._watch_holds()))
 
     def tell(self, news: CallNews) -> None:
         """As NewsOfCalls: a call that ended becomes records of the database."""
         if news.step is CallStep.ENDED:
             self._up.discard(news.call)
+            self._held.discard(news.call)
         else:
             self._up.add(news.call)
         if len(self._waiting) == _MOST_WAITING:
             _log.error("the record of a call is lost: %d wait for the database", _MOST_WAITING)
         self._waiting.append(news)
+        self._teller.tell(news)
         self._arrived.set()
 
     async def close(self) -> None:
@@ -148,6 +158,23 @@ class PbxLink:
                 await self._look()
             except DomainError as error:
                 _log.warning("the users of the PBX were not read: %s", error)
+
+    async def _watch_holds(self) -> None:
+        """Hold is a matter of descriptions, of which the PBX tells nothing by itself."""
+        while True:
+            await asyncio.sleep(_LOOK_FOR_HOLDS)
+            if self._up and self._pbx is not None:
+                self.note_holds(self._pbx.live_calls)
+
+    def note_holds(self, calls: Sequence[tuple[CallRecord, bool]]) -> None:
+        """Tells of those that were put on hold or taken back since the last time."""
+        from callwright.pbx.news import standing
+
+        for record, held in calls:
+            if held != (record.id in self._held) and record.answered_at is not None and not record.over:
+                (self._held.add if held else self._held.discard)(record.id)
+                now = self._services.clock.wall()
+                self.tell(msgspec.structs.replace(standing(record), on_hold=held, hold_changed_at=now))
 
     async def _keep_writing(self) -> None:
         while True:
@@ -312,7 +339,6 @@ def announcing(broker: Broker) -> Callable[[], Awaitable[None]]:
     them by itself."""
 
     async def announce() -> None:
-        from callwright.dispatch import subject
         from callwright.dispatch.broker import BrokerError
         from callwright.dispatch.messages.pbx import LinesChanged
         from callwright.dispatch.messages.wire import encode

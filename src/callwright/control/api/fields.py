@@ -128,3 +128,14 @@ def ids(fields: Fields, name: str) -> list[int]:
     if len(parts) > 1_000:
         raise invalid(name, f"{name} has {len(parts)} ids; at most 1,000 are permitted.")
     return [whole({name: part}, name) or 0 for part in parts]
+
+
+_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+
+
+def flag(fields: Fields, name: str) -> bool:
+    """True or false, in JSON or in words. Raises 422."""
+    word = str(fields.get(name)).lower()
+    if word not in _FLAGS:
+        raise invalid(name, f"{name} is true or false.", value=word, permitted=("true", "false"))
+    return _FLAGS[word]

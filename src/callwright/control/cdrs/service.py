@@ -13,6 +13,7 @@ from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.legs import Party, legs_of
 from callwright.control.cdrs.store import CdrStore
+from callwright.control.cdrs.telling import CallTeller
 from callwright.control.collections.model import Compare, Condition, Operator, Query, Rows
 from callwright.control.errors import Invalid, NotFound
 from callwright.dispatch.messages.calls import CallNews, CallStep
@@ -27,8 +28,8 @@ _news = msgspec.json.Decoder(CallNews)
 
 
 class Cdrs:
-    def __init__(self, store: CdrStore, *, audit: Audit, clock: Clock) -> None:
-        self._store, self._audit, self._clock = store, audit, clock
+    def __init__(self, store: CdrStore, teller: CallTeller, *, audit: Audit, clock: Clock) -> None:
+        self._store, self._teller, self._audit, self._clock = store, teller, audit, clock
 
     # -- written by the PBX
 
@@ -42,7 +43,10 @@ class Cdrs:
             if one.step is not CallStep.ENDED
         }
         records = [record for one in ended for record in legs_of(one, parties)]
-        await self._store.keep(records, going_on, [one.call for one in ended], self._clock.wall())
+        over = [one.call for one in ended]
+        async with self._audit.change():
+            await self._store.keep(records, going_on, over, self._clock.wall())
+            await self._teller.tell(news, parties)
 
     async def note_alive(self) -> None:
         """Calls that are up: should the PBX be killed, this was their last known moment."""

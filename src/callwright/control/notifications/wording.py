@@ -74,6 +74,5 @@ _WORDS: Mapping[str, Callable[[str, Data], tuple[str, list[str]]]] = {
     "alert": _alert,
     "run": _run,
     "call": _call,
-    "dtmf": _call,
     "test": _test,
 }

@@ -63,6 +63,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Agents", "/agents", "server", Right.READ),
             ("Targets", "/targets", "target", Right.READ),
             ("SIP accounts", "/credentials", "phone", Right.CREDENTIALS),
+            ("Notifications", "/notifications", "bell", Right.READ),
         ),
     ),
     (
@@ -93,6 +94,10 @@ TOASTS: Mapping[str, str] = {
     "acknowledged": "Acknowledged: reminders stop",
     "added": "Added",
     "removed": "Removed",
+    "tried": "The test message is on its way",
+    "resent": "The message waits again",
+    "paused_channel": "The channel is paused",
+    "activated": "The channel is active",
     "revoked": "Revoked",
     "changed": "Changed",
     "killed": "The kill switch is engaged",

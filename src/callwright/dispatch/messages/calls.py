@@ -33,6 +33,7 @@ class CallNews(msgspec.Struct, frozen=True):
     `callee`: the user that was dialled. Times are unix seconds; None: not yet, or never. `status`: the final
     response to the caller. `ended_by`: caller, callee or pbx. A call that is refused at once only ends.
     `codec`: the first of the audio that was agreed on, as `PCMA/8000`. `legs`: in the order of calling.
+    `hold_changed_at`: since when it is on hold, or is no longer; None: it never was.
     """
 
     call: str
@@ -51,3 +52,5 @@ class CallNews(msgspec.Struct, frozen=True):
     caller_agent: str = ""
     codec: str = ""
     legs: tuple[LegNews, ...] = ()
+    on_hold: bool = False
+    hold_changed_at: float | None = None

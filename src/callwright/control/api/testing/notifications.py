@@ -17,7 +17,7 @@ from callwright.control.api.answers import Data, Deleted, utc, utc_or_none
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields
 from callwright.control.api.openapi import body_of, text
-from callwright.control.api.problems import invalid, unknown_value
+from callwright.control.api.problems import unknown_value
 from callwright.control.api.request import Id, MaybeId, MaybeWord, services_of
 from callwright.control.errors import NotFound
 from callwright.control.notifications import model
@@ -28,7 +28,6 @@ _Request = Request[Any, Any, Any]
 _TAGS = ["notifications"]
 _READ, _EDIT = {"right": Right.READ}, {"right": Right.EDIT}
 _PAGE, _MOST = 100, 1_000
-_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 _SECRET = {"Cache-Control": "no-store"}
 _CHANGES: dict[str, Any] = {
     "name": text("What people call it."),
@@ -288,10 +287,7 @@ def values_of(fields: Fields) -> dict[str, Any]:
     if "after" in fields:
         values["after"] = take.whole(fields, "after", default=0)
     if "active" in fields:
-        word = str(fields["active"]).lower()
-        if word not in _FLAGS:
-            raise invalid("active", "active is true or false.", value=word, permitted=("true", "false"))
-        values["active"] = _FLAGS[word]
+        values["active"] = take.flag(fields, "active")
     return values
 
 
