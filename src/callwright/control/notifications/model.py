@@ -18,7 +18,7 @@ EVENTS: Mapping[str, str] = {
     "alert.fired": "An alert fired at an endpoint, whatever incident it belongs to.",
     "alert.recovered": "An alert is over at an endpoint.",
     "run.failed": "A run failed.",
-    "run.failing": "As many runs of a test failed in a row as the channel's `after` says; told once.",
+    "run.failing": "Several runs of a test failed in a row, as many as the channel says; told once.",
     "run.recovered": "A run passed, and the one before it had failed.",
     "run.error": "A run ended without a judgement of its target: error or invalid.",
 }
