@@ -51,7 +51,7 @@ def test_monitors_are_applied_from_a_file_and_measured_from_here(platform: Serve
     file.write_text("project: as-code\nendpoints:\n  - name: closed\n    porta: 1\n")
     wrong = monitors(platform, "apply", str(file))
     assert wrong.returncode == 2
-    assert f"{file}:4:5: 'porta' is no field of the endpoint 1. Did you mean port?" in wrong.stderr
+    assert f"{file}:4:5: 'porta' is not a field of the endpoint 1. Did you mean port?" in wrong.stderr
     file.write_text("project: as-code\nendpoints: []\n")
     gone = monitors(platform, "apply", str(file), "--yes")
     assert "- endpoint closed" in gone.stdout, gone.stderr

@@ -67,7 +67,7 @@ def test_each_run_goes_to_a_server_that_it_asked_for(tmp_path: Path) -> None:
 
         for wrong, field, word in (
             ({"placement.region": "eus"}, "placement.region", "eu"),
-            ({"placement.near": "Mordorville"}, "placement.near", "no place"),
+            ({"placement.near": "Mordorville"}, "placement.near", "not a known place"),
             ({"placement.count": 0}, "placement.count", "1 to 1000"),
         ):
             answer = served.api.post("tests/run", json={"test.name": "ping", **wrong})

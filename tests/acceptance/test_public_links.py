@@ -63,7 +63,7 @@ def test_a_target_that_is_no_host_is_refused_in_a_sentence(served: Served, host:
     before = served.get("targets")["data"]
     answer = served.api.post("targets", json={"host": host})
     assert answer.status_code == 422, answer.text
-    assert "is no host" in answer.text
+    assert "is not a host" in answer.text
     assert served.get("targets")["data"] == before
 
 

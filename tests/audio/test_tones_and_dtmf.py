@@ -85,7 +85,7 @@ def test_twist_beyond_ten_db_is_refused_and_eight_is_taken() -> None:
 
 
 def test_what_is_no_digit_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"'X' is no DTMF digit; there are 1 2 3 A"):
+    with pytest.raises(ValueError, match=r"'X' is not a DTMF digit; the digits are 1 2 3 A"):
         dtmf.generate("1X")
 
 

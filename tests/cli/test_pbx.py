@@ -66,7 +66,7 @@ def test_problems_of_a_plan_fail_the_check(tmp_path: Path, capsys: pytest.Captur
     file.write_text(PLAN.replace("busy: 600", "busy: 700"))
     assert run(["pbx", "check", str(file), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
-    assert document["problems"] == ["account 1001, forwarding: '700' is no number of this PBX."]
+    assert document["problems"] == ["account 1001, forwarding: '700' is not a number of this PBX."]
 
 
 def test_way_of_a_number_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

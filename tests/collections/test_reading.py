@@ -153,7 +153,7 @@ def test_a_value_of_another_type_is_refused_with_the_name_of_its_property(name: 
         ("page=99999999999", "page", "at most"),
         ("limit=-1", "limit", "from 1"),
         ("limit=²", "limit", "from 1"),
-        ("sort=colour", "sort", "'colour' is no property of cdrs"),
+        ("sort=colour", "sort", "'colour' is not a property of cdrs"),
         ("sort=labels", "sort", "not a property that can be sorted by"),
         ("dir=up", "dir", "ASC or DESC"),
         ("page=1&page=2", "page", "twice"),

@@ -148,9 +148,9 @@ async def test_what_comes_while_the_store_is_away_is_not_taken_and_comes_again(
 @pytest.mark.parametrize(
     ("text", "more", "sentence"),
     [
-        ("s3://", {}, "no name of a bucket"),
+        ("s3://", {}, "not the name of a bucket"),
         ("s3://key:secret@bucket/x", {}, "keys do not belong"),
-        ("s3://bucket/../x", {}, "no prefix"),
+        ("s3://bucket/../x", {}, "not a prefix"),
         ("s3://bucket", {"access_key": "a"}, "belong together"),
         ("s3://bucket", {"endpoint": "minio:9000"}, "the endpoint is a URL"),
         ("s3://bucket", {"ca": "/nowhere"}, "no file /nowhere"),

@@ -124,6 +124,24 @@ def test_quality_that_fell_and_a_parameter_that_changed() -> None:
     assert "step.1.0.play is tone" in joined
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({}, {"ptime": "30"}, "+ ptime is 30"),
+        ({"ptime": "30"}, {}, "− ptime is not given"),
+        ({"ptime": "30"}, {"ptime": "20"}, "~ ptime: 30 became 20"),
+    ],
+)
+def test_what_our_own_test_changed_is_a_likely_cause_and_ours(
+    before: dict[str, str], after: dict[str, str], told: str
+) -> None:
+    outcome = dataclasses.replace(run(), verdict=Verdict.FAILED)
+    one, two = (Seen(dataclasses.replace(outcome, parameters=given)) for given in (before, after))
+    difference = next(d for d in differences(one, two) if "ptime" in d.text)
+    assert f"{difference.sign} {difference.text}" == told
+    assert (difference.cause, difference.ours) == (True, True)
+
+
 def test_silence_is_a_difference_however_well_its_packets_came() -> None:
     before = run()
     call = before.calls[0]

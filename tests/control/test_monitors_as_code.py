@@ -79,7 +79,7 @@ def test_every_problem_is_told_with_line_and_field() -> None:
     )
     assert [one.rpartition(":")[0].rpartition(":")[0] or one for one in told]
     assert told[0].startswith(
-        "3:categorie: 'categorie' is no field of the endpoint 1. Did you mean category?"
+        "3:categorie: 'categorie' is not a field of the endpoint 1. Did you mean category?"
     )
     assert told[1].startswith("6:ip_address: 'not a host' is neither")
     assert "8:servers: The endpoint 3 has no servers" in told[2]

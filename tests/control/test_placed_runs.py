@@ -105,7 +105,7 @@ async def test_a_placement_that_nobody_could_fulfil_is_refused_with_its_field(
     for field, value, words in (
         ("region", "eus", "Did you mean eu?"),
         ("labels", "rack=a2", "No server or pool has the label rack=a2. Did you mean a1?"),
-        ("near", "Mordorville", "'Mordorville' is no place, country, network or tag"),
+        ("near", "Mordorville", "'Mordorville' is not a known place, country, network or tag"),
     ):
         error = await _refused(services, admin, **{field: value})
         assert (error.field, words in error.message) == (f"placement.{field}", True), error.message

@@ -24,12 +24,13 @@ from callwright.control.errors import (
     WroteLate,
 )
 from callwright.control.keeping.intake import Intake
-from callwright.control.runs.admission import admit
+from callwright.control.runs.admission import admit, check_caps
 from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
 from callwright.control.runs.names import Names
 from callwright.control.runs.service import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
 from callwright.control.services import Services
+from callwright.control.targets.model import TargetUse
 from callwright.dispatch.messages.runs import Claim, EvidenceChunk
 from callwright.net.clock import ManualClock
 from callwright.net.entropy import seeded_entropy
@@ -306,6 +307,17 @@ async def test_a_cap_that_one_run_alone_exceeds_is_a_refusal_that_waiting_does_n
     with pytest.raises(RefusedByPolicy, match="limited to 1 concurrent call; this run needs 2"):
         await services.runs.start(demo, "outside")
     assert await services.runs.list(PLATFORM) == []
+
+
+async def test_several_runs_that_exceed_a_cap_only_together_may_come_later(
+    services: Services, demo: Identity
+) -> None:
+    row = await services.targets.add(demo, host="203.0.113.9", concurrency=3)
+    asked = TargetUse(row.id, concurrency=4)
+    with pytest.raises(CapReached, match="these 2 runs need 4, and 0 are in use"):
+        check_caps(row, asked, TargetUse(row.id), runs=2)
+    with pytest.raises(RefusedByPolicy, match="this run needs 4"):
+        check_caps(row, asked, TargetUse(row.id))
 
 
 REQUESTS = """

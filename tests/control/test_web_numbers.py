@@ -39,7 +39,7 @@ def test_what_is_told_of_a_plan_has_no_secret_and_says_what_is_wrong() -> None:
         ("carrier", "sip.example.net;transport=tcp")
     ]
     assert told.way == ("0044123: outbound route abroad, 944123 by carrier",)
-    assert told.problems == ("group 600: '999' is no number of this PBX.",)
+    assert told.problems == ("group 600: '999' is not a number of this PBX.",)
     assert told_of(PLAN).way == ()
 
 
@@ -93,7 +93,7 @@ async def test_the_page_shows_the_plan_of_the_running_pbx_and_explains_a_number(
         "Sales <b>",
         "sip.example.net;transport=tcp",
         "numbers with 00",
-        "group 600: '999' is no number",
+        "group 600: '999' is not a number",
     ):
         assert part in page
     page = html.unescape((await web.get("/numbers?number=1001")).text)

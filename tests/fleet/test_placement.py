@@ -146,8 +146,8 @@ def test_the_nearest_server_is_named_when_all_are_too_far() -> None:
         (Wish(region="eu-centrl"), "placement.region", "'eu-centrl'. Did you mean eu-central"),
         (Wish(labels={"rak": "a1"}), "placement.labels", "a label 'rak'. Did you mean rack?"),
         (Wish(labels={"rack": "a2"}), "placement.labels", "the label rack=a2. Did you mean"),
-        (Wish(near="Berlinn"), "placement.near", "'Berlinn' is no place, country, network or tag"),
-        (Wish(near="Berlin+AS1"), "placement.near", "'AS1' is no place"),
+        (Wish(near="Berlinn"), "placement.near", "'Berlinn' is not a known place, country, network or tag"),
+        (Wish(near="Berlin+AS1"), "placement.near", "'AS1' is not a known place"),
         (Wish(count=0), "placement.count", "placement.count is 0"),
     ],
 )

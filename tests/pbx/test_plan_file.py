@@ -138,8 +138,8 @@ def test_numbers_and_users_that_do_not_exist_are_named() -> None:
         "groups: {600: {members: [1001, 77], otherwise: 88}}"
     )
     assert plan.problems() == [
-        "account 1001, forwarding: '99' is no number of this PBX.",
-        "group 600: '88' is no number of this PBX.",
+        "account 1001, forwarding: '99' is not a number of this PBX.",
+        "group 600: '88' is not a number of this PBX.",
         "group 600: no account '77'.",
     ]
 
@@ -151,7 +151,7 @@ def test_trunks_that_do_not_exist_are_named_and_numbers_outside_exist() -> None:
         "inbound: {9: {to: 1, trunk: c}, 8: 77}"
     )
     assert plan.problems() == [
-        "inbound number 8: '77' is no number of this PBX.",
+        "inbound number 8: '77' is not a number of this PBX.",
         "outbound route all: no trunk 'b'.",
         "inbound number 9: no trunk 'c'.",
     ]

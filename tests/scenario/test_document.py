@@ -182,7 +182,7 @@ def test_two_names_of_one_parameter_are_an_error() -> None:
         ("name: !!python/object/apply:os.system [ls]\nsteps:\n  - wait: 1\n", "Python"),
         ("name: !env X\nsteps:\n  - wait: 1\n", "tag"),
         ("name: t\x01\n", "does not permit"),
-        ("name: t\nversion: 2\nsteps:\n  - wait: 1\n", "no version"),
+        ("name: t\nversion: 2\nsteps:\n  - wait: 1\n", "not a known version"),
         ("name: t\nsteps:\n  - wait: 1\n    call: 2\n", "put a dash before it"),
         (
             "name: t\nparties: {step: {}}\nsteps:\n  - wait: {party: step, seconds: 1}\n",

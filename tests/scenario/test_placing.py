@@ -55,7 +55,7 @@ def test_each_part_can_be_overridden_and_is_shown() -> None:
     [
         ("placement: {nera: Berlin}", "nera is not a parameter of the block placement. Did you mean near?"),
         ("placement: {count: 0}", "0 is out of range. Permitted: 1 to 1000."),
-        ("placement: {labels: [a]}", "a is no label. Write KEY=VALUE."),
+        ("placement: {labels: [a]}", "a is not a label. Write KEY=VALUE."),
         ("placement: {labels: {a: [b]}}", "A label is a text: KEY=VALUE."),
         ("placement: {labels: {'': b}}", "A label is KEY=VALUE, of at most 255 characters each."),
         ("placement: Berlin", "placement is a block of keys. Write placement: {region: …}."),

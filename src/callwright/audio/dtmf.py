@@ -33,7 +33,7 @@ def frequencies(digit: str) -> tuple[int, int]:
     for row, keys in zip(ROWS, KEYS, strict=True):
         if len(digit) == 1 and digit.upper() in keys:
             return row, COLUMNS[keys.index(digit.upper())]
-    raise ValueError(f"{digit!r} is no DTMF digit; there are {' '.join(DIGITS)}")
+    raise ValueError(f"{digit!r} is not a DTMF digit; the digits are {' '.join(DIGITS)}")
 
 
 def generate(

@@ -63,7 +63,7 @@ def load(
     ] = None,
     calls: Annotated[int, typer.Option("--calls", metavar="N", help="Calls to place, or to answer.")] = 0,
     for_: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", help="Place calls, or answer, for so long.")
+        float | None, typer.Option("--for", metavar="SECONDS", help="Place calls, or answer, for this long.")
     ] = None,
     concurrent: Annotated[
         int, typer.Option("--concurrent", metavar="N", help="At most so many calls at once.")
@@ -143,7 +143,8 @@ def load(
         str | None, typer.Option("--listen", metavar="HOST:PORT", help="With --answer: where.")
     ] = None,
     ring_time: Annotated[
-        float, typer.Option("--ring-time", min=0, metavar="SECONDS", help="With --answer: ring for so long.")
+        float,
+        typer.Option("--ring-time", min=0, metavar="SECONDS", help="With --answer: ring for this long."),
     ] = 0.0,
     reject: Annotated[
         int, typer.Option("--reject", metavar="CODE", help="With --answer: refuse every call.")

@@ -134,7 +134,7 @@ ConsultOption = Annotated[
         "--consult",
         min=0,
         metavar="SECONDS",
-        help="Call the target of the transfer first, talk so long, then connect the two (Replaces).",
+        help="Call the target of the transfer first, talk this long, then connect the two (Replaces).",
     ),
 ]
 AcceptTransfersOption = Annotated[

@@ -48,7 +48,7 @@ def ladder_from_json(document: Mapping[str, Any]) -> Ladder:
             float(document["origin"]),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"this is no ladder: {error}") from None
+        raise ValueError(f"this is not a ladder: {error}") from None
 
 
 def row_to_json(row: Row) -> dict[str, Any]:

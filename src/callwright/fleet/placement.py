@@ -168,7 +168,7 @@ def check(wish: Wish, sites: Iterable[Site], pools: Iterable[Pool]) -> None:
         if not (_is_listed(term) or any(_is_of(site, term) for site in known)):
             raise PlacementError(
                 "placement.near",
-                f"{term!r} is no place, country, network or tag that is known here.",
+                f"{term!r} is not a known place, country, network or tag.",
                 gazetteer.near_names(term),
             )
 

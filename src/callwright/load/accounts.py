@@ -39,7 +39,9 @@ class LoadAccounts:
 
         def slot(match: re.Match[str]) -> str:
             if match[1] not in self.columns:
-                raise AccountsError(f"{{{match[1]}}} is no column; there are {', '.join(self.columns)}.")
+                raise AccountsError(
+                    f"{{{match[1]}}} is not a column; the columns are {', '.join(self.columns)}."
+                )
             return f"{{field:{self.columns.index(match[1])}}}"
 
         return re.sub(r"\{(\w+)\}", slot, text)

@@ -31,7 +31,7 @@ class HopSocket:
 
     def __init__(self, host: str, *, clock: Clock, on_answer: OnAnswer, bind: str | None = None) -> None:
         if sys.platform != "linux":
-            raise NoHops("The hops of a way are told on Linux alone.")
+            raise NoHops("The path can be traced only on Linux.")
         self._host, self._clock, self._on_answer = host, clock, on_answer
         self._loop = asyncio.get_running_loop()
         self._sock = socket.socket(family_of(host), socket.SOCK_DGRAM)

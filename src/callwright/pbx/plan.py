@@ -390,7 +390,7 @@ class PbxPlan:
         outside = any(not way.users and way.takes(number, "") for way in self.outbound)
         if self.service(number) is not None or number in self._numbers or outside:
             return ""
-        return f"{where}: {number!r} is no number of this PBX."
+        return f"{where}: {number!r} is not a number of this PBX."
 
     @cached_property
     def _services(self) -> dict[str, Service]:

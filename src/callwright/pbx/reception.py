@@ -89,7 +89,7 @@ class Reception:
                     return Refuse(404, f"Not Found (no call rings at {number[:32]})")
                 return _PickUp(number, self._host.pick_up)
             case _:
-                raise ValueError(f"{service} is no service that answers")
+                raise ValueError(f"{service} is not a service that answers")
 
 
 class _PickUp(Quiet):

@@ -69,7 +69,7 @@ class MediaPlan:
 
 @dataclass(frozen=True, slots=True)
 class TransferPlan:
-    """A transfer of one call. With `consult` we call that party first, talk so long, then connect the two
+    """A transfer of one call. With `consult` we call that party first, talk this long, then connect the two
     (RFC 5589 section 7); without it the peer is sent there unannounced (section 6)."""
 
     to: str  # a SIP URI
@@ -97,7 +97,7 @@ class CallPlan:
     hold_for: float = 2.0
     transport: Transport | None = None  # None: the phone's
     prack: str = "offered"  # see PRACK
-    early_update: float | None = None  # UPDATE so long after early media was agreed on, if not answered
+    early_update: float | None = None  # UPDATE this long after early media was agreed on, if not answered
     offer_by: str = "reinvite"  # or "update": how hold and resume are offered
     session: SessionWish = NO_WISH  # RFC 4028
     transfer: TransferPlan | None = None

@@ -188,7 +188,7 @@ class _Reader(Fields):
     def _version(self, node: Node | None) -> None:
         if node is not None and (not isinstance(node, Text) or node.value != str(VERSION)):
             value = quoted(node.value) if isinstance(node, Text) else "this"
-            message = f"{value} is no version of the test language that is known here. Permitted: {VERSION}."
+            message = f"{value} is not a known version of the test language. Permitted: {VERSION}."
             self.wrong(message, node.mark, "version", "version", None, (str(VERSION),))
 
     def _tags(self, node: Node | None) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Labels(ParameterType):
     def _pair(word: str, node: Node) -> tuple[str, str, Node]:
         key, equals, value = word.partition("=")
         if not equals:
-            raise Refusal(f"{quoted(word)} is no label. Write KEY=VALUE.", mark=node.mark, key=word)
+            raise Refusal(f"{quoted(word)} is not a label. Write KEY=VALUE.", mark=node.mark, key=word)
         return key.strip(), value.strip(), node
 
     def show(self, value: Any) -> str:

@@ -206,7 +206,7 @@ def _agents(agents: Sequence[Agent], wall: float, patience: float) -> Iterator[A
     )
     dropped = CounterMetricFamily(
         "callwright_agent_spool_dropped_files",
-        "Files of evidence that it dropped, since it began, for want of room.",
+        "Files of evidence that it has dropped because its spool was full.",
         labels=labels,
     )
     states = {"alive": 0, "draining": 0, "lost": 0}

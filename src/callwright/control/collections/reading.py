@@ -147,7 +147,7 @@ class _Reader:
         found = self._resource.by_name.get(name)
         if found is None or not found.orderable:
             permitted = ", ".join(self._resource.orderable)
-            what = "no property" if found is None else f"not a property that can be {verb}"
+            what = "not a property" if found is None else f"not a property that can be {verb}"
             self._wrong(field, f"{name[:80]!r} is {what} of {self._resource.name}. Permitted: {permitted}.")
             return None
         return found
@@ -187,7 +187,7 @@ class _Reader:
                 if name not in known.by_name:
                     permitted = ", ".join(known.by_name)
                     self._wrong(
-                        f"fields[{of}]", f"{name[:80]!r} is no property of {of}. Permitted: {permitted}."
+                        f"fields[{of}]", f"{name[:80]!r} is not a property of {of}. Permitted: {permitted}."
                     )
 
     # -- filter

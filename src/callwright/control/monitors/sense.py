@@ -66,7 +66,7 @@ def settled(endpoint: Endpoint) -> Endpoint:
             f"interval is {SHORTEST_INTERVAL} to {LONGEST_INTERVAL:,} s, not {endpoint.interval}.",
         )
     if endpoint.transport not in TRANSPORTS:
-        raise wrong("transport", f"{endpoint.transport!r} is no transport.", permitted=TRANSPORTS)
+        raise wrong("transport", f"{endpoint.transport!r} is not a transport.", permitted=TRANSPORTS)
     endpoint = _with_place(endpoint)
     if endpoint.port is not None and not 1 <= endpoint.port <= 65535:
         raise wrong("port", f"There is no port {endpoint.port}.", "Use a port from 1 to 65535.")

@@ -331,7 +331,7 @@ class _Reader:
         for key, _ in block.entries:
             if key.value not in names:
                 tail, near = did_you_mean(key.value, names)
-                self.tell(f"{key.value!r} is no field of {where}.{tail}", key.mark, key.value, near)
+                self.tell(f"{key.value!r} is not a field of {where}.{tail}", key.mark, key.value, near)
 
     # -- fields
 

@@ -231,7 +231,11 @@ def _messages(
             sends = f"{who} sends {_article(new.label)} to {whom}{after.moment(new)}"
             cause = new.trouble or new.label == "re-INVITE" or new.label in {"BYE", "CANCEL"}
             yield Difference(
-                "+", sends, f"Message {new.number}. The earlier run has none there.", cause, new.number
+                "+",
+                sends,
+                f"Message {new.number}. The earlier run has no such message there.",
+                cause,
+                new.number,
             )
     for old in vanished:
         # A call that was not answered has no BYE to miss.
@@ -243,7 +247,7 @@ def _messages(
     if len(after.repeats) > len(before.repeats):
         more = len(after.repeats) - len(before.repeats)
         text = (
-            f"{more} more {'message was' if more == 1 else 'messages were'} sent again for want of an answer"
+            f"{more} more {'message was' if more == 1 else 'messages were'} sent again because no answer came"
         )
         yield Difference("~", text, f"{len(after.repeats)} in all; {len(before.repeats)} before", True)
 

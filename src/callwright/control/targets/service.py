@@ -43,7 +43,7 @@ class Targets:
         authorize(identity, Right.ADMINISTER)
         if host and not _is_place(host):
             raise Invalid(
-                f"{host[:100]!r} is no host: a name such as pbx.example.com or *.example.com, or an address.",
+                f"{host[:100]!r} is not a host: use pbx.example.com, *.example.com or an address.",
                 "A port is not part of it.",
                 field="host",
             )

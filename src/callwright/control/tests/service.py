@@ -179,7 +179,7 @@ class Tests:
                     )
         if kept is None:
             raise Conflict(
-                f"The test {test.name!r} was meanwhile changed by somebody else.",
+                f"The test {test.name!r} was changed by somebody else in the meantime.",
                 "Load it again, and make your change there.",
             )
         return kept

@@ -82,7 +82,7 @@ class Accept(Action):
         Boolean(), "Whether to listen for digits in the audio itself (`dtmf_inband`).", default=False
     )
     hangup_after: float | None = parameter(
-        Duration(0.1), "Hang up so long after the answer.", default=None, default_text="the caller hangs up"
+        Duration(0.1), "Hang up this long after the answer.", default=None, default_text="the caller hangs up"
     )
     max_total_calls: int = parameter(
         Integer(0, 1_000_000), "How many calls to take; 0 takes any number.", default=0
@@ -108,7 +108,7 @@ class Accept(Action):
         default_text="any",
     )
     rekey_after: float | None = parameter(
-        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) so long after the answer.", default=None
+        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) this long after the answer.", default=None
     )
     prack: str = parameter(
         Choice(PRACK, "use of PRACK"),
@@ -118,7 +118,7 @@ class Accept(Action):
     )
     early_update: float | None = parameter(
         Duration(0, 600),
-        "With `early_media`: offer anew by UPDATE (RFC 3311) so long after its PRACK, if not answered.",
+        "With `early_media`: offer anew by UPDATE (RFC 3311) this long after its PRACK, if not answered.",
         default=None,
     )
     session_expires: int | None = parameter(

@@ -81,13 +81,13 @@ class Call(Action):
         default=None,
         default_text=WORKED_OUT,
     )
-    max_duration: float = parameter(Duration(0.1), "Hang up so long after the answer.", default=10.0)
+    max_duration: float = parameter(Duration(0.1), "Hang up this long after the answer.", default=10.0)
     ring_timeout: float = parameter(
         Duration(1, 600), "Give up (CANCEL) when nobody answered by then; the call fails.", default=60.0
     )
     cancel_after: float | None = parameter(
         Duration(0, 600),
-        "Cancel on purpose so long after the INVITE (in a load: its first answer), if not answered.",
+        "Cancel on purpose this long after the INVITE (in a load: its first answer), if not answered.",
         default=None,
     )
     play: str = parameter(Sound(), "What to play after the answer.", default="speech")
@@ -101,9 +101,9 @@ class Call(Action):
         Boolean(), "Whether to listen for digits in the audio itself (`dtmf_inband`).", default=False
     )
     hold: float | None = parameter(
-        Duration(0), "Put the peer on hold so long after the answer.", default=None
+        Duration(0), "Put the peer on hold this long after the answer.", default=None
     )
-    resume: float | None = parameter(Duration(0), "Resume so long after the answer.", default=None)
+    resume: float | None = parameter(Duration(0), "Resume this long after the answer.", default=None)
     codecs: tuple[str, ...] = parameter(
         Codecs(), "Codecs to offer, in order of preference.", default=CODECS[:3]
     )
@@ -129,7 +129,7 @@ class Call(Action):
         default_text="AES_CM_128_HMAC_SHA1_80 and _32 are offered, all are taken",
     )
     rekey_after: float | None = parameter(
-        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) so long after the answer.", default=None
+        Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) this long after the answer.", default=None
     )
     prack: str = parameter(
         Choice(PRACK, "use of PRACK"),
@@ -138,7 +138,7 @@ class Call(Action):
     )
     early_update: float | None = parameter(
         Duration(0, 600),
-        "Offer anew by UPDATE (RFC 3311) so long after early media was agreed on, if not answered.",
+        "Offer anew by UPDATE (RFC 3311) this long after early media was agreed on, if not answered.",
         default=None,
     )
     offer_by: str = parameter(

@@ -31,7 +31,9 @@ class Transfer(Action):
     destination: str = parameter(
         Destination(512), "Where the other side is to go: a number, a user, a SIP URI, or a party."
     )
-    after: float = parameter(Duration(0), "Begin so long after the answer of the party's call.", default=2.0)
+    after: float = parameter(
+        Duration(0), "Begin this long after the answer of the party's call.", default=2.0
+    )
     hangup: bool = parameter(Boolean(), "Whether the party hangs up once the transfer is done.", default=True)
     timeout: float = parameter(
         Duration(1, 3600), "How long to wait for the party's call, and for the outcome.", default=60.0

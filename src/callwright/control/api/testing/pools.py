@@ -42,7 +42,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "capacity": _WHOLE | {"description": "Calls at once on one server; 10 if absent."},
     "buffer": _WHOLE | {"description": "Places for calls that are kept free; 0 if absent."},
     "min_age_seconds": _SECONDS | {"description": "No server is retired younger; 60 if absent."},
-    "idle_seconds": _SECONDS | {"description": "Nor unless it had no call for so long; 300 if absent."},
+    "idle_seconds": _SECONDS
+    | {"description": "Nor before it has been without a call for this long; 300 if absent."},
     "drain_seconds": _SECONDS
     | {"description": "What a retired server has to finish its calls; 600 if absent."},
     "labels": _OF_TEXTS | {"description": "Labels of its servers."},

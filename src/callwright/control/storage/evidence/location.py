@@ -62,10 +62,10 @@ class EvidenceLocation(msgspec.Struct, frozen=True, kw_only=True):
         if "@" in parts.netloc:
             raise ValueError("keys do not belong into the URL")
         if not _BUCKET.fullmatch(parts.netloc):
-            raise ValueError(f"{parts.netloc!r} is no name of a bucket")
+            raise ValueError(f"{parts.netloc!r} is not the name of a bucket")
         nowhere = any(part in ("", ".", "..") for part in prefix.split("/")) and prefix
         if nowhere or parts.query or parts.fragment or not _PREFIX.fullmatch(prefix):
-            raise ValueError(f"{parts.path!r} is no prefix for the names of files")
+            raise ValueError(f"{parts.path!r} is not a prefix for file names")
         if (access_key is None) != (secret_key is None):
             raise ValueError("the access key and the secret key belong together")
         if ca is not None and not Path(ca).is_file():
