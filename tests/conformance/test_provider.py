@@ -11,6 +11,8 @@ import pytest
 from callwright.autoscaler.provider import Machine, Order, Provider, Unusable
 from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
 from callwright.autoscaler.providers.process import Processes
+from callwright.autoscaler.providers.ssh import Hosts, SshSettings
+from tests.kit.hosts import some_hosts
 from tests.kit.machines import SLEEPER, Cloud, MemoryProvider
 
 Make = Callable[[], Provider]
@@ -43,7 +45,14 @@ def cloud_settings(address: str) -> CloudSettings:
     )
 
 
-@pytest.fixture(params=["memory", "process", "ec2"])
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshSettings]:
+    """Hosts, each a real sshd on loopback with a home of its own."""
+    with some_hosts(tmp_path_factory.mktemp("sshd"), 4) as settings:
+        yield settings
+
+
+@pytest.fixture(params=["memory", "process", "ec2", "ssh"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes a provider of one installation, as each start of a platform does."""
     cloud = Cloud()
@@ -52,6 +61,8 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     def made() -> Provider:
         if request.param == "memory":
             return MemoryProvider(cloud)
+        if request.param == "ssh":
+            return Hosts(request.getfixturevalue("hosts"), "lab1", program=lambda _: "exec sleep 300")
         if request.param == "ec2":
             return Clouds(cloud_settings(address), "lab1")
         return Processes(tmp_path / "fleet", command=SLEEPER, environment={})

@@ -17,6 +17,7 @@ from callwright.autoscaler.places import Places
 from callwright.autoscaler.provider import Provider, Unusable
 from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
 from callwright.autoscaler.providers.process import Processes
+from callwright.autoscaler.providers.ssh import Hosts, SshSettings
 from callwright.autoscaler.room import Enrolment, Scene, Work
 from callwright.autoscaler.rounds import Autoscaler
 from callwright.control.accounts.model import PLATFORM
@@ -153,6 +154,8 @@ def _cloud(table: Mapping[str, Any], installation: str, public_url: str | None) 
     """Raises Unusable."""
     if public_url is None:
         raise Unusable("machines elsewhere need the platform started with --public-url and --nats-listen")
+    if table.get("driver") == "ssh":
+        return Hosts(msgspec.convert(table, SshSettings), installation)
     settings = msgspec.convert(table, CloudSettings)
     try:
         arguments = {name: _argument(value) for name, value in settings.arguments.items()}

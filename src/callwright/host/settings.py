@@ -196,6 +196,7 @@ def _providers(given: Any) -> dict[str, dict[str, Any]]:
     import msgspec
 
     from callwright.autoscaler.providers.libcloud import CloudSettings
+    from callwright.autoscaler.providers.ssh import SshSettings
     from callwright.fleet.pool import Pool, PoolError
 
     for name, table in given.items():
@@ -203,7 +204,8 @@ def _providers(given: Any) -> dict[str, dict[str, Any]]:
             if name == "process":
                 raise ValueError("is there without a table")
             Pool("default", provider=name)
-            msgspec.convert(table, CloudSettings)
+            ssh = isinstance(table, dict) and table.get("driver") == "ssh"
+            msgspec.convert(table, SshSettings if ssh else CloudSettings)
         except (msgspec.ValidationError, PoolError, ValueError) as error:
             raise ValueError(f"[providers.{name}] {error}", 'For example: driver = "ec2"') from None
     return dict(given)
