@@ -44,7 +44,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Incidents", "/monitoring/incidents", "bell", Right.READ),
             ("Alerts", "/monitoring/alerts", "rule", Right.READ),
             ("Status pages", "/monitoring/status", "share", Right.READ),
-            ("Report", "/monitoring/report", "list", Right.READ),
+            ("Report", "/monitoring/report", "sum", Right.READ),
         ),
     ),
     (
@@ -63,7 +63,7 @@ _MENU: tuple[tuple[str, tuple[tuple[str, str, str, Right], ...]], ...] = (
             ("Agents", "/agents", "server", Right.READ),
             ("Targets", "/targets", "target", Right.READ),
             ("SIP accounts", "/credentials", "phone", Right.CREDENTIALS),
-            ("Notifications", "/notifications", "bell", Right.READ),
+            ("Notifications", "/notifications", "letter", Right.READ),
         ),
     ),
     (
