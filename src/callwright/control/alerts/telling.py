@@ -111,7 +111,7 @@ class IncidentTeller:
             "alert": {"id": alert.id, "name": alert.name, "condition": alert.condition},
             "endpoint": {"id": endpoint.id, "name": endpoint.name},
             "servers": [{"id": one, "name": names.get(one, str(one))} for one in servers],
-            "link": self._outbox.link(f"/api/v3/incidents/{incident.id}"),
+            "link": self._outbox.link(f"/monitoring/incidents/{incident.id}"),
         }
 
 
