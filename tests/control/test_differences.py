@@ -142,6 +142,13 @@ def test_what_our_own_test_changed_is_a_likely_cause_and_ours(
     assert (difference.cause, difference.ours) == (True, True)
 
 
+@pytest.mark.parametrize(("now", "told"), [("syd-1", []), ("fra-1", ["The agent is fra-1, not syd-1"])])
+def test_another_agent_is_a_difference_and_the_same_one_is_none(now: str, told: list[str]) -> None:
+    differences_ = differences(Seen(run(), agent="syd-1"), Seen(run(), agent=now))
+    assert [d.text for d in differences_ if "The agent" in d.text] == told
+    assert any("agent" in d.text for d in differences_ if d.sign == "=") is not bool(told)
+
+
 def test_silence_is_a_difference_however_well_its_packets_came() -> None:
     before = run()
     call = before.calls[0]
