@@ -150,9 +150,9 @@ def test_the_menu_of_a_phone_opens_and_closes(visits: Visits) -> None:
 def test_searching_narrows_the_list_and_stands_in_the_address(visits: Visits) -> None:
     visit = visits.open()
     visit.go("/tests")
-    visit.page.fill("#q", "hold")
+    visit.page.fill("#q", "hold_resume")
     expect(visit.page.locator("#list tbody tr")).to_have_count(1)
-    assert visit.page.url.endswith("q=hold")
+    assert visit.page.url.endswith("q=hold_resume")
     visit.page.go_back()
     expect(visit.page.locator("#list tbody tr").nth(5)).to_be_visible()
 

@@ -201,7 +201,11 @@ def test_a_row_of_a_list_says_what_its_run_says_now_and_is_written_once(most: in
 
 @pytest.mark.parametrize("kind", [*errors.DomainError.__subclasses__(), *errors.Conflict.__subclasses__()])
 def test_every_refusal_of_the_domain_has_a_status_or_is_no_answer(kind: type[errors.DomainError]) -> None:
-    made = kind("test", "x", "y") if kind is errors.RefusedByPolicy else kind("A sentence.", "A remedy.")
+    given: dict[Any, tuple[Any, ...]] = {
+        errors.RefusedByPolicy: ("test", "x", "y"),
+        errors.TooManyGuesses: (9,),
+    }
+    made = kind(*given.get(kind, ("A sentence.", "A remedy.")))
     problem = problems.of_domain(made)
     if kind in (errors.UnknownSchema, errors.Unmigrated):
         assert problem is None
