@@ -364,3 +364,63 @@ def test_empty_slot_is_not_found() -> None:
     alice.call("701")
     exchange.pass_time(0)
     assert alice.one(CallFailed).status == 404
+
+
+# -- INVITE with Replaces (RFC 3891)
+
+
+def replacing(phone: PhoneAt, replaced: Call) -> Call:
+    """Call the PBX in the place of a leg that another phone has; answered as soon as it was."""
+    assert replaced.dialog is not None
+    value = str(replaced.as_replaced)
+    call = phone.call(
+        replaced.remote.uri.user or "", description(PORTS[phone.user]), headers=[("Replaces", value)]
+    )
+    phone.exchange.pass_time(0)
+    if phone.all(CallAnswered):
+        call.acknowledge(now=phone.now)
+        phone.exchange.pass_time(1)
+    return call
+
+
+def test_a_phone_takes_over_a_call_of_another_phone() -> None:
+    exchange = exchange_of()
+    alice, bob, carol = (phone(exchange, user) for user in ("1001", "1002", "1003"))
+    ours, theirs = talk(alice, "1002", bob)
+    replacing(carol, theirs)
+    assert bob.one(CallEnded).call is theirs
+    assert (sends_to(alice), sends_to(carol)) == (60_000, 40_000)
+    ours.hangup(now=exchange.clock.now)
+    exchange.pass_time(40)
+    assert len(carol.all(CallEnded)) == 1
+    exchange.assert_quiet()
+
+
+def test_a_phone_picks_up_by_replaces_what_rings_at_another() -> None:
+    exchange = exchange_of()
+    alice, bob, carol = (phone(exchange, user) for user in ("1001", "1002", "1003"))
+    ours = alice.call("1002", description(PORTS["1001"]))
+    exchange.pass_time(0)
+    theirs = bob.one(CallReceived).call
+    theirs.ring(now=bob.now)
+    exchange.pass_time(1)
+    replacing(carol, theirs)
+    ours.acknowledge(now=alice.now)
+    exchange.pass_time(1)
+    bob.one(CallCanceled)
+    assert (sends_to(alice), sends_to(carol)) == (60_000, 40_000)
+    ours.hangup(now=exchange.clock.now)
+    exchange.pass_time(40)
+    exchange.assert_quiet()
+
+
+def test_replaces_for_a_dead_dialog_is_refused_by_the_pbx() -> None:
+    exchange = exchange_of()
+    alice, bob, carol = (phone(exchange, user) for user in ("1001", "1002", "1003"))
+    ours, theirs = talk(alice, "1002", bob)
+    ours.hangup(now=exchange.clock.now)
+    exchange.pass_time(1)
+    replacing(carol, theirs)
+    assert carol.one(CallFailed).status == 481
+    exchange.pass_time(40)
+    exchange.assert_quiet()

@@ -41,6 +41,7 @@ from callwright.pbx.record import (
     CallConnected,
     CallEvent,
     CallFinished,
+    CallPlaced,
     CallRecord,
     MailboxChanged,
     PbxEvent,
@@ -53,7 +54,7 @@ from callwright.pbx.routing import (
     Strategy,
 )
 from callwright.pbx.stage import NoStages, Stages
-from callwright.pbx.transfer import Referrer, Transfers
+from callwright.pbx.transfer import Referrer, TakingOver, Transfers
 from callwright.pbx.watching import DIALOG, MESSAGES, SUMMARY_TYPE, LineState, Watchers, summary
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
@@ -169,7 +170,7 @@ class B2bua:
                 allow=_METHODS,
                 accept=("*",),  # what a body is for is between the phones
                 answer_options=False,
-                supported=("100rel", "timer"),
+                supported=("100rel", "timer", "replaces"),
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
                 hop_for=config.hop_for,
@@ -612,7 +613,9 @@ class B2bua:
     def _invited(self, event: sip.CallReceived) -> None:
         call, request = event.call, event.request
         trunk = self.trunks.caller(call.hop)
-        if trunk is not None:
+        if call.replaces is not None and (trunk is not None or "INVITE" in self.config.open_methods):
+            call.reject(403, now=event.at, reason="Forbidden (Replaces needs an account)")
+        elif trunk is not None:
             self._from_trunk(call, request, trunk, event.at)
         elif "INVITE" in self.config.open_methods:
             self._place(call, request, None, event.at)
@@ -626,6 +629,12 @@ class B2bua:
         caller = None if account is None else account.user
         record = self._record(caller, request.target.unescaped_user, request.headers.call_id, now)
         record.caller_agent = (request.headers.get("user-agent") or "")[:200]
+        if call.replaces is not None:
+            booth = Booth(self, call, record, TakingOver(self, call.replaces), caller)
+            self.joined(booth)
+            self.tell(CallPlaced(now, record))
+            booth.answer(now)
+            return
         self._placing.place(call, request, account, record, now)
 
     def _from_trunk(self, call: Call, request: Request, trunk: Trunk, now: float) -> None:

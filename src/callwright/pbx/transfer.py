@@ -21,7 +21,7 @@ from callwright.sip.message import Request
 from callwright.sip.refer import FRAGMENT, ReferTo, Replaces, fragment, wants_news
 from callwright.sip.uri import NameAddr, Uri
 
-__all__ = ["Referrer", "TransferHost", "Transfers"]
+__all__ = ["Referrer", "TakingOver", "TransferHost", "Transfers"]
 
 _CANCELED = 487
 _GOODBYE = 2.0  # seconds in which a phone that transferred may hang up by itself
@@ -268,6 +268,32 @@ class _Transferred(Quiet):
         if booth.call.over:
             self._referrer.tell(487, now)
             self._referrer.dismiss(now)
+
+
+class TakingOver(Quiet):
+    """A phone takes a leg's place (INVITE with Replaces, RFC 3891): of a call that is up, or that rings."""
+
+    def __init__(self, host: TransferHost, replaced: Call) -> None:
+        self._host, self._replaced = host, replaced
+
+    def begin(self, booth: Booth, now: float) -> None:
+        """See Act."""
+        replaced, user = self._replaced, booth.user or ""
+        session = replaced.user_data
+        if replaced.over or not isinstance(session, Bridge):
+            booth.hang_up(now)
+        elif session.talks:
+            peer, said, _ = session.split(replaced, f"taken over by {user or 'a phone'}", now)
+            former = Referrer(self._host, replaced, replaced.request)
+            replaced.user_data = former
+            booth.leave(now)
+            self._host.moved_on(booth)
+            self._host.join(peer, said, booth.call, booth.record, user, now, lambda done, at: None)
+            replaced.hangup(now=now)
+        elif session.pick_up(booth.call, now, user=user):
+            booth.hand_over("picked up the call by Replaces", now)
+        else:
+            booth.hang_up(now)
 
 
 class _Recalled(Quiet):
