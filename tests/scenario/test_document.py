@@ -430,3 +430,18 @@ def test_the_environment_cannot_blow_a_document_up() -> None:
     )
     problems = check(text, environment={"A": "x" * 100_000})
     assert "adds more than 262144 characters" in problems[-1].message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("srtp: required, load: yes", "srtp of a load: the load engine sends and takes plain RTP only."),
+        ("srtp: sometimes", "sometimes"),
+        ("srtp: optional, srtp_suite: F8_128_HMAC_SHA1_80", "F8_128_HMAC_SHA1_80"),
+        ("srtp_suite: AEAD_AES_128_GCM", "srtp_suite needs SRTP: write srtp: optional, or required."),
+        ("rekey_after: 2 s", "rekey_after needs SRTP"),
+    ],
+)
+def test_srtp_that_cannot_be_is_refused_by_name(parameters: str, words: str) -> None:
+    problem = only(one_call(f"dial_destination: 1002, {parameters}"))
+    assert words in problem.message
