@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,12 +22,17 @@ from callwright.control.agents.model import AgentInfo
 from callwright.control.alerts.model import Incident
 from callwright.control.audit.actions import ACTIONS, render_markdown
 from callwright.control.audit.model import AuditEntry
+from callwright.control.cdrs.foreign import read
+from callwright.control.cdrs.model import Cdr
+from callwright.control.cdrs.rates import Rate
+from callwright.control.collections.model import Every
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
 from callwright.control.projects.model import Membership
 from callwright.control.services import Services
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import ManualClock
 
+UTC = ZoneInfo("UTC")
 PASSWORD = "correct horse battery"
 HASHED = asyncio.run(Passwords().hash(PASSWORD))  # once, since it takes a while
 TEST = "name: mine\nsteps: [{options: {party: a}}]"
@@ -142,6 +148,11 @@ async def _no_second_factor(w: World) -> None:
     await w.services.second_factors.remove(w.ana, await w.services.accounts.user_by_name("ana"))
 
 
+def _record() -> Cdr:
+    (found,), _ = read("asterisk", "src,dst,start,duration,billsec,disposition\n1,2,2026-11-29,1,0,BUSY", UTC)
+    return found
+
+
 async def _key(w: World) -> None:
     await w.services.keys.create("x", await w.services.accounts.user(1), identity=w.ana)
 
@@ -184,6 +195,9 @@ CASES: dict[str, tuple[Act, str, str]] = {
         "user ana",
         "ana",
     ),
+    "cdr.imported": (lambda w: w.services.cdrs.add(w.ana, "asterisk", [_record()]), "cdr", "ana"),
+    "cdr.rated": (lambda w: w.services.cdrs.rate(w.ana, Every()), "cdr", "ana"),
+    "rates.replaced": (lambda w: w.services.cdrs.replace_rates(w.ana, [Rate("43", "", 0.1)]), "rates", "ana"),
     "cdr.deleted": (lambda w: w.services.cdrs.delete(w.ana, [1]), "cdr 1", "ana"),
     "line.changed": (
         lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),

@@ -30,6 +30,7 @@ from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.telephony import calls as telephony_calls
+from callwright.control.api.telephony import cdr_files
 from callwright.control.api.telephony import cdrs as telephony_cdrs
 from callwright.control.api.telephony import events as telephony_events
 from callwright.control.api.telephony import users as telephony_users
@@ -127,6 +128,7 @@ def telephony_routes() -> list[Any]:
         for part in (
             telephony_access,
             telephony_users,
+            cdr_files,
             telephony_cdrs,
             telephony_calls,
             telephony_webhooks,

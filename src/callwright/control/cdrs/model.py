@@ -9,7 +9,7 @@ import msgspec
 from callwright.control.collections.model import Kind, Property, Resource
 from callwright.control.lines.model import PEOPLE
 
-__all__ = ["CDRS", "MEASURED", "Cdr"]
+__all__ = ["CDRS", "MEASURED", "Cdr", "CdrNote"]
 
 _EACH = ("mos", "r_factor", "jitter", "loss")
 #: Figures of the media, also of each direction; null where the PBX did not carry it.
@@ -54,6 +54,16 @@ class Cdr(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     metadata: Mapping[str, object] = {}
     nb_notes: int = 0
+
+
+class CdrNote(msgspec.Struct, frozen=True):
+    """What somebody wrote beside a record."""
+
+    id: int
+    cdr_id: int
+    text: str
+    username: str
+    created_at: float
 
 
 def _property(name: str) -> Property:

@@ -3,7 +3,7 @@ it had told of: those that were up are closed when it starts again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from callwright.control.accounts.authorize import authorize, may
 from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Right
 from callwright.control.audit.service import Audit
 from callwright.control.cdrs.legs import Party, legs_of
+from callwright.control.cdrs.model import Cdr, CdrNote
+from callwright.control.cdrs.rates import Rate, Tariff
 from callwright.control.cdrs.store import CdrStore
 from callwright.control.cdrs.telling import CallTeller
 from callwright.control.collections.model import Compare, Condition, Operator, Query, Rows
@@ -23,6 +25,8 @@ __all__ = ["Cdrs"]
 
 _CUT = "The PBX ended before this call did; it was last known to be up at the end of its duration."
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST_METADATA = 50, 100, 10_000
+_AT_ONCE = 1_000  # records of one statement or transaction
+_MOST_NOTES, _LONGEST_NOTE = 100, 4_000
 _MOST = 1_000  # records of one request
 _news = msgspec.json.Decoder(CallNews)
 
@@ -30,6 +34,8 @@ _news = msgspec.json.Decoder(CallNews)
 class Cdrs:
     def __init__(self, store: CdrStore, teller: CallTeller, *, audit: Audit, clock: Clock) -> None:
         self._store, self._teller, self._audit, self._clock = store, teller, audit, clock
+        self._known = Tariff(())
+        self._loaded_at: float | None = None
 
     # -- written by the PBX
 
@@ -43,6 +49,9 @@ class Cdrs:
             if one.step is not CallStep.ENDED
         }
         records = [record for one in ended for record in legs_of(one, parties)]
+        tariff = await self._tariff() if records else Tariff(())
+        if tariff:
+            records = [tariff.rated(record) for record in records]
         over = [one.call for one in ended]
         async with self._audit.change():
             await self._store.keep(records, going_on, over, self._clock.wall())
@@ -86,6 +95,98 @@ class Cdrs:
         if not found.rows:
             raise NotFound("cdr", cdr_id)
         return found.rows[0]
+
+    async def everything(
+        self, identity: Identity, where: Condition
+    ) -> AsyncIterator[list[dict[str, object]]]:
+        """All that one sees, by the order of ids and a thousand at a time, however many there are."""
+        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
+        after = 0
+        while True:
+            rows = await self._store.cdrs_after(where, after, _AT_ONCE, only=own)
+            if not rows:
+                return
+            after = int(str(rows[-1]["id"]))
+            yield rows
+
+    # -- those of other systems
+
+    async def add(self, identity: Identity, system: str, records: Sequence[Cdr]) -> int:
+        """Records of another system; how many of them are new. Those that are there already stay as they are.
+
+        Raises Forbidden."""
+        authorize(identity, Right.ADMINISTER)
+        tariff, added = await self._tariff(), 0
+        for first in range(0, len(records), _AT_ONCE):
+            batch = [tariff.rated(record) for record in records[first : first + _AT_ONCE]]
+            async with self._audit.change():
+                added += await self._store.add_cdrs(batch)
+                if first == 0:
+                    detail = f"{system}, {len(records)} records"
+                    await self._audit.note(identity, "cdr.imported", "cdr", detail)
+        return added
+
+    # -- what they cost
+
+    async def rates(self) -> list[Rate]:
+        return await self._store.rates()
+
+    async def replace_rates(self, identity: Identity, rates: Sequence[Rate]) -> None:
+        """The whole table; records that are there keep what they cost until `rate`. Raises Forbidden."""
+        authorize(identity, Right.ADMINISTER)
+        async with self._audit.change():
+            await self._store.replace_rates(rates, self._clock.wall())
+            await self._audit.note(identity, "rates.replaced", "rates", f"{len(rates)} prefixes")
+
+    async def rate(self, identity: Identity, where: Condition) -> int:
+        """Gives records that are there their rate and charge anew; how many have one. Raises Forbidden."""
+        authorize(identity, Right.ADMINISTER)
+        tariff, rated, noted = await self._tariff(), 0, False
+        async for rows in self.everything(identity, where):
+            async with self._audit.change():
+                for row in rows:
+                    cost = tariff.cost(str(row["type"]), str(row["destination"]), int(str(row["billsec"])))
+                    if cost != (row["rate"], row["charge"]):
+                        change = dict(zip(("rate", "charge"), cost, strict=True))
+                        await self._store.change_cdr(int(str(row["id"])), change)
+                    rated += cost[0] is not None
+                if not noted:
+                    await self._audit.note(identity, "cdr.rated", "cdr")
+                    noted = True
+        return rated
+
+    async def _tariff(self) -> Tariff:
+        """Read again only when the table was replaced."""
+        loaded = await self._store.rates_loaded_at()
+        if loaded != self._loaded_at:
+            self._known = Tariff(await self._store.rates()) if loaded is not None else Tariff(())
+            self._loaded_at = loaded
+        return self._known
+
+    # -- notes
+
+    async def notes(self, identity: Identity, cdr_id: int) -> list[CdrNote]:
+        await self.get(identity, cdr_id)
+        return await self._store.cdr_notes(cdr_id)
+
+    async def add_note(self, identity: Identity, cdr_id: int, text: str) -> CdrNote:
+        """Beside a record that one sees. Raises NotFound, Invalid."""
+        await self.get(identity, cdr_id)
+        if not text.strip() or len(text) > _LONGEST_NOTE:
+            raise Invalid(f"A note has 1 to {_LONGEST_NOTE:,} characters.", field="text")
+        if len(await self._store.cdr_notes(cdr_id)) >= _MOST_NOTES:
+            raise Invalid(f"A record has at most {_MOST_NOTES} notes.", field="text")
+        note = CdrNote(0, cdr_id, text.strip(), identity.username, self._clock.wall())
+        return await self._store.add_cdr_note(note)
+
+    async def delete_note(self, identity: Identity, cdr_id: int, note_id: int) -> None:
+        """One's own, or an administrator anybody's. Raises NotFound, Forbidden."""
+        found = [one for one in await self.notes(identity, cdr_id) if one.id == note_id]
+        if not found:
+            raise NotFound("note", note_id)
+        if found[0].username != identity.username:
+            authorize(identity, Right.ADMINISTER)
+        await self._store.delete_cdr_note(cdr_id, note_id)
 
     # -- changed
 

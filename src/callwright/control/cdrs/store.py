@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from callwright.control.cdrs.model import Cdr
+from callwright.control.cdrs.model import Cdr, CdrNote
+from callwright.control.cdrs.rates import Rate
 from callwright.control.collections.model import Condition, Query, Rows
 
 __all__ = ["CdrStore"]
@@ -41,3 +42,25 @@ class CdrStore(Protocol):
         ...
 
     async def delete_cdr(self, cdr_id: int) -> bool: ...
+    async def cdrs_after(
+        self, where: Condition, after: int, limit: int, *, only: int | None = None
+    ) -> list[dict[str, object]]:
+        """The next rows of CDRS by their ids. ``only``: as of `cdrs`."""
+        ...
+
+    async def add_cdrs(self, records: Sequence[Cdr]) -> int:
+        """How many of them were not there before."""
+        ...
+
+    async def cdr_notes(self, cdr_id: int) -> list[CdrNote]: ...
+    async def add_cdr_note(self, note: CdrNote) -> CdrNote:
+        """And one more in `nb_notes`."""
+        ...
+
+    async def delete_cdr_note(self, cdr_id: int, note_id: int) -> bool: ...
+    async def rates(self) -> list[Rate]: ...
+    async def rates_loaded_at(self) -> float | None:
+        """When the table was replaced; None: it is empty."""
+        ...
+
+    async def replace_rates(self, rates: Sequence[Rate], now: float) -> None: ...

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, delete, get, patch
+import msgspec
+from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
 from callwright.control.accounts.model import Right
+from callwright.control.api import fields as take
+from callwright.control.api.answers import utc
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.api.telephony.including import add_users
-from callwright.control.cdrs.model import CDRS
+from callwright.control.cdrs.model import CDRS, CdrNote
 from callwright.control.collections.reading import read_ids
 
 _Request = Request[Any, Any, Any]
@@ -59,4 +62,38 @@ async def delete_cdrs(request: _Request, which: FromPath[str]) -> None:
     await services_of(request).cdrs.delete(identity_of(request), read_ids(which))
 
 
-ROUTES: list[Any] = [list_cdrs, get_cdr, change_cdr, change_cdrs, delete_cdrs]
+@get("/cdrs/{cdr_id:int}/notes", opt=_READ)
+async def list_notes(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
+    notes = await services_of(request).cdrs.notes(identity_of(request), cdr_id)
+    return {"data": [_note(one) for one in notes], "total": len(notes)}
+
+
+@post("/cdrs/{cdr_id:int}/notes", opt=_READ, status_code=201)
+async def add_note(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
+    """`text`; everybody who sees the record sees its notes."""
+    fields = await read_fields(request)
+    take.only(fields, ("text",))
+    text = take.text(fields, "text", longest=4_000)
+    return single(_note(await services_of(request).cdrs.add_note(identity_of(request), cdr_id, text)))
+
+
+@delete("/cdrs/{cdr_id:int}/notes/{note_id:int}", opt=_READ, status_code=204)
+async def delete_note(request: _Request, cdr_id: FromPath[int], note_id: FromPath[int]) -> None:
+    """One's own; administrators anybody's."""
+    await services_of(request).cdrs.delete_note(identity_of(request), cdr_id, note_id)
+
+
+def _note(note: CdrNote) -> dict[str, Any]:
+    return msgspec.structs.asdict(note) | {"created_at": utc(note.created_at)}
+
+
+ROUTES: list[Any] = [
+    list_cdrs,
+    get_cdr,
+    change_cdr,
+    change_cdrs,
+    delete_cdrs,
+    list_notes,
+    add_note,
+    delete_note,
+]

@@ -7,14 +7,35 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, select, update
+from sqlalchemy import (
+    Column,
+    Double,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
-from callwright.control.cdrs.model import CDRS, MEASURED, Cdr
+from callwright.control.cdrs.model import CDRS, MEASURED, Cdr, CdrNote
+from callwright.control.cdrs.rates import Rate
 from callwright.control.collections.model import Condition, Kind, Query, Rows
-from callwright.control.storage.sql.collections import Binding, days_of, rows_of
-from callwright.control.storage.sql.columns import Number, id_column, metadata, ordered_text, time_column
+from callwright.control.storage.sql.collections import Binding, days_of, rows_after, rows_of
+from callwright.control.storage.sql.columns import (
+    Number,
+    id_column,
+    metadata,
+    ordered_text,
+    reference,
+    text_column,
+    time_column,
+)
 from callwright.control.storage.sql.database import Database, Statement, param
-from callwright.control.storage.sql.writing import as_is, as_value, upsert, values_of
+from callwright.control.storage.sql.writing import as_is, as_value, columns, inserting, upsert, values_of
 
 __all__ = ["SqlCdrs"]
 
@@ -50,6 +71,48 @@ open_calls = Table(
     time_column("seen_at"),
 )
 
+notes = Table(
+    "cdr_notes",
+    metadata,
+    id_column(),
+    reference("cdr_id", "cdrs.id", cascade=True),
+    text_column("text"),
+    text_column("username"),
+    time_column("created_at"),
+)
+Index("ix_cdr_notes_cdr_id", notes.c.cdr_id)
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("prefix", Text(), primary_key=True),
+    text_column("name"),
+    Column("rate", Double(), nullable=False),
+    Column("connect", Double(), nullable=False),
+    Column("first", Number, nullable=False),
+    Column("next", Number, nullable=False),
+    time_column("loaded_at"),
+)
+
+_NOTES = Statement(
+    select(*columns(notes, CdrNote)).where(notes.c.cdr_id == param("cdr_id")).order_by(notes.c.id)
+)
+_ADD_NOTE = Statement(
+    inserting(notes, ("cdr_id", "text", "username", "created_at")).returning(*columns(notes, CdrNote))
+)
+_DELETE_NOTE = Statement(delete(notes).where(notes.c.id == param("id"), notes.c.cdr_id == param("cdr_id")))
+_COUNT_NOTES = Statement(
+    update(cdrs)
+    .where(cdrs.c.id == param("cdr_id"))
+    .values(
+        nb_notes=select(func.count()).select_from(notes).where(notes.c.cdr_id == cdrs.c.id).scalar_subquery()
+    )
+)
+_NO_NOTES = Statement(delete(notes).where(notes.c.cdr_id == param("id")))
+_RATES = Statement(select(*columns(rates, Rate)).order_by(rates.c.prefix))
+_LOADED_AT = Statement(select(rates.c.loaded_at).limit(literal(1)))
+_NO_RATES = Statement(delete(rates))
+_ADD_RATE = Statement(inserting(rates, (*Rate.__struct_fields__, "loaded_at")))
 _ADD = upsert(cdrs, ("live_id", "leg"), Cdr.__struct_fields__, keep=True)
 _OPEN = upsert(open_calls, ("call",), ("call", "news", "seen_at"))
 _OVER = Statement(delete(open_calls).where(open_calls.c.call == param("call")))
@@ -111,4 +174,48 @@ class SqlCdrs:
         return await self._db.run(_change(tuple(sorted(changes))), values | {"id": cdr_id}) > 0
 
     async def delete_cdr(self, cdr_id: int) -> bool:
-        return await self._db.run(_DELETE, {"id": cdr_id}) > 0
+        async with self._db.transaction() as transaction:
+            await transaction.run(_NO_NOTES, {"id": cdr_id})
+            return await transaction.run(_DELETE, {"id": cdr_id}) > 0
+
+    async def cdrs_after(
+        self, where: Condition, after: int, limit: int, *, only: int | None = None
+    ) -> list[dict[str, object]]:
+        if only is None:
+            return await rows_after(self._db, _ALL, where, after, limit)
+        return await rows_after(self._db, _OWN, where, after, limit, {"only": only})
+
+    async def add_cdrs(self, records: Sequence[Cdr]) -> int:
+        added = 0
+        async with self._db.transaction() as transaction:
+            for record in records:
+                added += await transaction.run(_ADD, values_of(record))
+        return added
+
+    async def cdr_notes(self, cdr_id: int) -> list[CdrNote]:
+        return await self._db.all(CdrNote, _NOTES, {"cdr_id": cdr_id})
+
+    async def add_cdr_note(self, note: CdrNote) -> CdrNote:
+        async with self._db.transaction() as transaction:
+            (added,) = await self._db.changed(CdrNote, _ADD_NOTE, values_of(note, without=("id",)))
+            await transaction.run(_COUNT_NOTES, {"cdr_id": note.cdr_id})
+        return added
+
+    async def delete_cdr_note(self, cdr_id: int, note_id: int) -> bool:
+        async with self._db.transaction() as transaction:
+            found = await transaction.run(_DELETE_NOTE, {"id": note_id, "cdr_id": cdr_id}) > 0
+            await transaction.run(_COUNT_NOTES, {"cdr_id": cdr_id})
+        return found
+
+    async def rates(self) -> list[Rate]:
+        return await self._db.all(Rate, _RATES)
+
+    async def rates_loaded_at(self) -> float | None:
+        found = await self._db.value(_LOADED_AT)
+        return None if found is None else float(found)
+
+    async def replace_rates(self, rates: Sequence[Rate], now: float) -> None:
+        async with self._db.transaction() as transaction:
+            await transaction.run(_NO_RATES)
+            if rates:
+                await transaction.run_many(_ADD_RATE, [values_of(one) | {"loaded_at": now} for one in rates])

@@ -46,7 +46,7 @@ from callwright.control.collections.model import (
 from callwright.control.collections.patterns import fold
 from callwright.control.storage.sql.database import DialectName, Executor, Statement, param
 
-__all__ = ["Binding", "days_of", "matching", "rows_of"]
+__all__ = ["Binding", "days_of", "matching", "rows_after", "rows_of"]
 
 _Column = ColumnElement[Any]
 _Truth = ColumnElement[bool]
@@ -96,15 +96,38 @@ async def rows_of(
         total = int(found[0][-1])
     else:
         total = int(await executor.value(_total(binding, shape, query.group_by), values))
+    return Rows(_decoded(binding, names, found), total)
+
+
+def _decoded(
+    binding: Binding, names: tuple[str, ...], found: list[tuple[Any, ...]]
+) -> list[dict[str, object]]:
     decoders = [binding.decode.get(name) for name in names]
-    rows = [
+    return [
         {
             name: value if decode is None else decode(value)
             for name, decode, value in zip(names, decoders, row, strict=False)
         }
         for row in found
     ]
-    return Rows(rows, total)
+
+
+async def rows_after(
+    executor: Executor,
+    binding: Binding,
+    where: Condition,
+    after: int,
+    limit: int,
+    scope: Mapping[str, Any] | None = None,
+) -> list[dict[str, object]]:
+    """The next rows by their ids, behind the id ``after``, and without a total: for who reads them all."""
+    wanted = Every((where, Compare("id", Operator.GT, after)))
+    values: dict[str, Any] = dict(scope or {})
+    shape = _shape(binding.resource, wanted, values)
+    values |= {"limit": limit, "offset": 0}
+    names = tuple(binding.resource.by_name)
+    statement = _page(binding, shape, None, Sort("id"), names, counted=False)
+    return _decoded(binding, names, await executor.all(_as_is, statement, values))
 
 
 async def days_of(
@@ -172,12 +195,17 @@ def _kept(operator: Operator, value: Any) -> Any:
 
 @lru_cache(maxsize=512)
 def _page(
-    binding: Binding, shape: Any, group_by: str | None, sort: Sort | None, names: tuple[str, ...]
+    binding: Binding,
+    shape: Any,
+    group_by: str | None,
+    sort: Sort | None,
+    names: tuple[str, ...],
+    counted: bool = True,
 ) -> Statement:
     def build(dialect: DialectName) -> Select[Any]:
         where = [*binding.scope, _truth(binding, shape, dialect)]
         key = None if group_by is None else _grouping(binding, group_by, dialect)
-        total = _counted(binding, where, key).scalar_subquery()
+        total: Any = _counted(binding, where, key).scalar_subquery() if counted else literal_column("0")
         if key is None:
             columns = [binding.columns[name].label(name) for name in names]
             chosen = select(*columns, total.label("total")).select_from(binding.source).where(*where)
