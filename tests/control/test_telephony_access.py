@@ -220,3 +220,25 @@ async def test_scripts_of_configured_origins_alone_may_use_the_chapter(
             assert answer.headers["vary"] == "Origin"
         other = await client.get("http://here/api/v2/tests", headers=ours)
         assert "access-control-allow-origin" not in other.headers
+
+
+async def test_the_document_names_what_each_list_is_filtered_by_and_what_is_in_a_row(
+    api: httpx.AsyncClient,
+) -> None:
+    document = (await api.get("/openapi.json")).json()
+    mine = await logged_in(api)
+    lists = {"cdrs": "t_cause", "users": "ext", "apitokens": "expiry"}
+    for name, number in lists.items():
+        operation = document["paths"][f"/v1.2/voipstudio/{name}"]["get"]
+        asked = {one["name"]: one for one in operation["parameters"]}
+        assert f"`{number}` (" in asked["filter"]["description"]
+        for sort in asked["sort"]["schema"]["enum"]:
+            answer = await api.get(f"/{name}", params={"sort": sort, "group_by": sort}, headers=mine)
+            assert answer.status_code == 200, (name, sort)
+        row = operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]
+        (shown, *_) = (await api.get("/users", headers=mine)).json()["data"]
+        if name == "users":
+            assert shown.keys() == row["items"]["properties"].keys()
+    assert document["paths"]["/v1.2/voipstudio/login"]["post"]["security"] == []
+    refusal = document["components"]["schemas"]["Refusal"]["properties"]
+    assert refusal.keys() == {"message", "errors"}

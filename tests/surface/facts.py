@@ -192,7 +192,8 @@ async def _platform(data: Path) -> set[str]:
         routes = create_litestar(services, Settings()).routes
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50_000))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
-            documents = [(await client.get(f"/api/{n}/openapi.json")).json() for n in ("v2", "v3")]
+            chapters = ("api/v2", "api/v3", "v1.2/voipstudio")
+            documents = [(await client.get(f"/{n}/openapi.json")).json() for n in chapters]
             await client.get("/healthz")
             metrics = (await client.get("/metrics")).text
     finally:

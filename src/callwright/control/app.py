@@ -29,6 +29,7 @@ from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
 from callwright.control.api.telephony import access as telephony_access
+from callwright.control.api.telephony import answers as telephony_answers
 from callwright.control.api.telephony import calls as telephony_calls
 from callwright.control.api.telephony import cdr_files
 from callwright.control.api.telephony import cdrs as telephony_cdrs
@@ -70,6 +71,7 @@ def create_litestar(services: Services, settings: Settings, traffic: Traffic | N
     documents = [
         documentation.Documentation(PATH, api_routes()),
         documentation.Documentation(MONITORING, monitoring_routes(), error=Refusal),
+        documentation.Documentation(TELEPHONY[0], telephony_routes(), error=telephony_answers.Refusal),
     ]
     pages = create_router(services, settings, documents[0])
     chapters = [(PATH, api_routes()), (MONITORING, monitoring_routes())]

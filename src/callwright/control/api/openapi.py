@@ -1,8 +1,9 @@
 """One OpenAPI document for all chapters: Litestar's own, completed by what it cannot know.
 
 A route that reads its body itself declares it by `opt={"body": body_of(…)}`, one that answers with a
-file its media type by `opt={"file": …}`; the answers to what went wrong and the forms of credentials are the
-same everywhere and are added here.
+file its media type by `opt={"file": …}`, one that answers with records of a resource by `opt={"lists": …}` or
+`opt={"shows": …}`; the answers to what went wrong and the forms of credentials are the same everywhere and
+are added here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from callwright.control.api.body import FORM, JSON, MULTIPART
+from callwright.control.collections.model import MOST_ROWS, Kind, Operator, Resource, operators_of
 
 Schema = dict[str, Any]
 
@@ -66,6 +68,63 @@ def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
+def _row(resource: Resource) -> Schema:
+    properties = {
+        one.name: {**_KINDS[one.kind], **({"description": one.description} if one.description else {})}
+        for one in resource.properties
+    }
+    for one in resource.properties:
+        if one.nullable:
+            properties[one.name]["type"] = [properties[one.name]["type"], "null"]
+    return {"type": "object", "properties": properties}
+
+
+def _asked_of(resource: Resource) -> list[Schema]:
+    """The parameters of a list, with the properties that each takes."""
+    orderable, filterable = list(resource.orderable), [one for one in resource.properties if one.filterable]
+    each = "; ".join(f"`{one.name}` ({_operators(one.kind)})" for one in filterable)
+    what = (
+        'A JSON list of `{"property", "operator", "value"}`; all of them hold. `{"or": [...]}` and '
+        f'`{{"and": [...]}}` nest. Filterable: {each}.'
+    )
+    included = {"include": ("Records beside each row.", {"enum": list(resource.includes)})}
+    found = {
+        "page": ("From 1.", {"type": "integer", "minimum": 1}),
+        "limit": (f"Rows of a page; {MOST_ROWS} at most are given.", {"type": "integer", "minimum": 1}),
+        "sort": ("", {"type": "string", "enum": orderable}),
+        "dir": ("", {"type": "string", "enum": ["ASC", "DESC"]}),
+        "filter": (what, {"type": "string"}),
+        "group_by": (_grouped(resource), {"type": "string", "enum": orderable}),
+        f"fields[{resource.name}]": ("Properties of each row, with commas.", {"type": "string"}),
+        **(included if resource.includes else {}),
+    }
+    return [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in found.items()
+    ]
+
+
+def _operators(kind: Kind) -> str:
+    permitted = operators_of(kind)
+    return f"{kind.value}: {' '.join(one.value for one in Operator if one in permitted)}"
+
+
+def _grouped(resource: Resource) -> str:
+    summed = f" and the sums of {', '.join(resource.summed)}" if resource.summed else ""
+    return f"One row for each value, with `count`{summed}."
+
+
+_KINDS: Mapping[Kind, Schema] = {
+    Kind.INTEGER: {"type": "integer"},
+    Kind.NUMBER: {"type": "number"},
+    Kind.TEXT: {"type": "string"},
+    Kind.FLAG: {"type": "boolean"},
+    Kind.DATE: {"type": "string", "example": "2026-11-29 09:00:00"},
+    Kind.LABELS: {"type": "array", "items": {"type": "string"}},
+    Kind.OBJECT: {"type": "object"},
+}
+
+
 def complete(app: Litestar, error: type) -> Schema:
     """The document of the application's routes, ready to be encoded; `error`: the body of refusals."""
     schema: Schema = app.openapi_schema.to_schema()
@@ -101,6 +160,16 @@ def _complete(operation: Schema, handler: HTTPRouteHandler, error: str) -> None:
     if body is not None:
         operation["requestBody"] = body
     responses = operation.setdefault("responses", {})
+    listed, shown = handler.opt.get("lists"), handler.opt.get("shows")
+    if listed is not None:
+        operation["parameters"] = [*operation.get("parameters", ()), *_asked_of(listed)]
+    if listed is not None or shown is not None:
+        row = _row(shown if listed is None else listed)
+        data = row if listed is None else {"type": "array", "items": row}
+        beside = {"links": {"type": "object"}} if listed is None else {"total": {"type": "integer"}}
+        schema = {"type": "object", "properties": {"data": data, **beside}}
+        for status in [one for one in responses if one in ("200", "201")]:
+            responses[status]["content"] = {JSON: {"schema": schema}}
     errors = dict(_ERRORS) | (_BODY_ERRORS if body is not None else {})
     kind = handler.opt.get("file")
     if kind is not None:

@@ -13,18 +13,33 @@ from callwright.control.api import fields as take
 from callwright.control.api.answers import utc
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
+from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
 from callwright.control.api.telephony.users import told
 from callwright.control.errors import Invalid
+from callwright.control.lines.model import PEOPLE
 
 _Request = Request[Any, Any, Any]
-_READ = {"right": Right.READ}
+_READ: dict[str, Any] = {"right": Right.READ}
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-@post("/login", opt={"open": True}, status_code=200)
+_LOGIN = body_of({"email": text("Or the user name."), "password": text("")}, required=("email", "password"))
+_CODE = body_of(
+    {"nonce": text("Of /login."), "code": text("Six digits, or a recovery code.")}, required=("nonce", "code")
+)
+_TOKEN = body_of(
+    {
+        "name": text("Unique for each user."),
+        "expiry": {"type": "integer", "description": "Idle seconds; 0: never."},
+    },
+    required=("name",),
+)
+
+
+@post("/login", opt={"open": True, "body": _LOGIN}, status_code=200)
 async def login(request: _Request) -> Response[dict[str, Any]]:
     """`user_token` is 40 hex digits, and dies when it was not used for 30 minutes. With two-factor sign-in:
     202 with a `nonce` for `/login2fa`, good for five minutes."""
@@ -44,7 +59,7 @@ async def login(request: _Request) -> Response[dict[str, Any]]:
     return _logged_in(*found)
 
 
-@post("/login2fa", opt={"open": True}, status_code=200)
+@post("/login2fa", opt={"open": True, "body": _CODE}, status_code=200)
 async def login_by_code(request: _Request) -> Response[dict[str, Any]]:
     """The second step: the `nonce` of `/login`, and the `code` that the application shows or a recovery code.
     A code is good once; after five wrong ones each next one waits longer, up to five minutes."""
@@ -100,7 +115,7 @@ async def ping() -> dict[str, Any]:
     return single({"response": "Pong"})
 
 
-@get("/me", opt=_READ)
+@get("/me", opt=_READ | {"shows": PEOPLE})
 async def me(request: _Request) -> dict[str, Any]:
     """As `/users/<id>` of oneself, with what a phone must be told."""
     identity = identity_of(request)
@@ -108,7 +123,7 @@ async def me(request: _Request) -> dict[str, Any]:
     return single(told(request, row))
 
 
-@post("/apitokens", opt=_READ, status_code=201)
+@post("/apitokens", opt=_READ | {"body": _TOKEN}, status_code=201)
 async def create_token(request: _Request) -> Response[dict[str, Any]]:
     """`expiry`: idle seconds after which it dies, 0 for never. The page of API keys shows the token again."""
     fields = await read_fields(request)
@@ -126,7 +141,7 @@ async def create_token(request: _Request) -> Response[dict[str, Any]]:
     return Response(single(made), status_code=201, headers=_NOT_KEPT)
 
 
-@get("/apitokens", opt=_READ)
+@get("/apitokens", opt=_READ | {"lists": TOKENS})
 async def list_tokens(request: _Request) -> dict[str, Any]:
     """One's own. `token` is a handle, by which it can be deleted, and not the secret."""
     query = asked(request, TOKENS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from litestar import Request
 
 from callwright.control.api.answers import utc
@@ -14,7 +15,19 @@ from callwright.control.api.problems import ApiProblem, field_error
 from callwright.control.collections.model import Kind, Query, Resource, Rows
 from callwright.control.collections.reading import read_query
 
-__all__ = ["asked", "dated", "listed", "single", "with_id"]
+__all__ = ["Refusal", "asked", "dated", "listed", "single", "with_id"]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """``field``: of the body or the query; null where it is none in particular."""
+
+    field: str | None
+    message: str
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    message: str
+    errors: list[Problem] = []
 
 
 def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:

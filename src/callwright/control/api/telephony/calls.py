@@ -12,27 +12,37 @@ from callwright.control.accounts.model import Right
 from callwright.control.api import fields as take
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
+from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
 from callwright.control.switchboard import CALLS, PHONES
 
 _Request = Request[Any, Any, Any]
-_READ, _RUN = {"right": Right.READ}, {"right": Right.RUN}
+_READ: dict[str, Any] = {"right": Right.READ}
+_RUN: dict[str, Any] = {"right": Right.RUN}
+_PLACE = body_of(
+    {
+        "to": text("The number to dial."),
+        "from": {"type": "integer", "description": "Id of the user whose phones ring; by default one's own."},
+        "caller_id": text("Not shown to extensions."),
+    },
+    required=("to",),
+)
 
 
-@get("/calls", opt=_READ)
+@get("/calls", opt=_READ | {"lists": CALLS})
 async def list_calls(request: _Request) -> dict[str, Any]:
     """Those that one is in; administrators see all."""
     query = asked(request, CALLS)
     return listed(CALLS, query, await switchboard.calls(services_of(request), identity_of(request), query))
 
 
-@get("/calls/{call:str}", opt=_READ)
+@get("/calls/{call:str}", opt=_READ | {"shows": CALLS})
 async def get_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
     return single(await switchboard.call(services_of(request), identity_of(request), call))
 
 
-@post("/calls", opt=_RUN, status_code=201)
+@post("/calls", opt=_RUN | {"shows": CALLS, "body": _PLACE}, status_code=201)
 async def place_call(request: _Request) -> dict[str, Any]:
     """Rings the phones of the user, then dials `to`. 412 at once when none is registered. `from`: the id of
     another user, for administrators. `caller_id` is not shown to extensions, and is ignored."""
@@ -58,7 +68,7 @@ async def end_calls(request: _Request, which: FromPath[str]) -> None:
     await switchboard.end(services_of(request), identity_of(request), names)
 
 
-@get("/phones", opt=_READ)
+@get("/phones", opt=_READ | {"lists": PHONES})
 async def list_phones(request: _Request) -> dict[str, Any]:
     """Contacts that are registered: one's own; administrators see all."""
     query = asked(request, PHONES)

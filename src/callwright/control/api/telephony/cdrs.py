@@ -13,6 +13,7 @@ from callwright.control.api import fields as take
 from callwright.control.api.answers import utc
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
+from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.api.telephony.including import add_users
@@ -20,11 +21,14 @@ from callwright.control.cdrs.model import CDRS, CdrNote
 from callwright.control.collections.reading import read_ids
 
 _Request = Request[Any, Any, Any]
-_READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
+_READ: dict[str, Any] = {"right": Right.READ}
+_ADMINISTER: dict[str, Any] = {"right": Right.ADMINISTER}
+_CHANGE = body_of({"labels": {"type": "array", "items": {"type": "string"}}, "metadata": {"type": "object"}})
+_NOTE = body_of({"text": text("")}, required=("text",))
 _USERS = ("user_id", "src_id", "dst_id")
 
 
-@get("/cdrs", opt=_READ)
+@get("/cdrs", opt=_READ | {"lists": CDRS})
 async def list_cdrs(request: _Request) -> dict[str, Any]:
     """Those of one's own legs; administrators see all. `include=users`: who called and who was called."""
     query = asked(request, CDRS)
@@ -35,12 +39,12 @@ async def list_cdrs(request: _Request) -> dict[str, Any]:
     return answer
 
 
-@get("/cdrs/{cdr_id:int}", opt=_READ)
+@get("/cdrs/{cdr_id:int}", opt=_READ | {"shows": CDRS})
 async def get_cdr(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
     return single(dated(CDRS, await services_of(request).cdrs.get(identity_of(request), cdr_id)))
 
 
-@patch("/cdrs/{cdr_id:int}", opt=_READ)
+@patch("/cdrs/{cdr_id:int}", opt=_READ | {"shows": CDRS, "body": _CHANGE})
 async def change_cdr(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
     """`labels` and `metadata`."""
     fields = await read_fields(request)
@@ -68,13 +72,18 @@ async def list_notes(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]
     return {"data": [_note(one) for one in notes], "total": len(notes)}
 
 
-@post("/cdrs/{cdr_id:int}/notes", opt=_READ, status_code=201)
+@post(
+    "/cdrs/{cdr_id:int}/notes",
+    opt=_READ | {"body": _NOTE},
+    status_code=201,
+)
 async def add_note(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
     """`text`; everybody who sees the record sees its notes."""
     fields = await read_fields(request)
     take.only(fields, ("text",))
-    text = take.text(fields, "text", longest=4_000)
-    return single(_note(await services_of(request).cdrs.add_note(identity_of(request), cdr_id, text)))
+    written = take.text(fields, "text", longest=4_000)
+    note = await services_of(request).cdrs.add_note(identity_of(request), cdr_id, written)
+    return single(_note(note))
 
 
 @delete("/cdrs/{cdr_id:int}/notes/{note_id:int}", opt=_READ, status_code=204)

@@ -12,25 +12,36 @@ from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.links import links_of
+from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of, settings_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.collections.reading import read_ids
-from callwright.control.lines.model import PEOPLE
+from callwright.control.lines.model import FORWARDS, PEOPLE
 from callwright.net.address import WILDCARDS
 
 _Request = Request[Any, Any, Any]
-_READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
+_READ: dict[str, Any] = {"right": Right.READ}
+_ADMINISTER: dict[str, Any] = {"right": Right.ADMINISTER}
+_FIELDS = {
+    **{name: text("") for name in ("first_name", "last_name", "email", "role", "time_zone", "status")},
+    **{name: text("") for name in ("sip_password", "caller_id_name", *FORWARDS)},
+    "ext": text("Extension."),
+    "dnd": {"type": "boolean"},
+    "forward_after": {"type": "integer"},
+}
+_USER = body_of({**_FIELDS, "password": text("Without it the user cannot log in.")}, more=True)
+_CHANGE = body_of(_FIELDS, more=True)
 _SECRET = {"Cache-Control": "no-store"}  # it holds a SIP password
 
 
-@get("/users", opt=_READ)
+@get("/users", opt=_READ | {"lists": PEOPLE})
 async def list_users(request: _Request) -> dict[str, Any]:
     """Everybody who can be called, and oneself; administrators see all users."""
     query = asked(request, PEOPLE)
     return listed(PEOPLE, query, await services_of(request).lines.rows(identity_of(request), query))
 
 
-@post("/users", opt=_ADMINISTER, status_code=201)
+@post("/users", opt=_ADMINISTER | {"shows": PEOPLE, "body": _USER}, status_code=201)
 async def create_user(request: _Request) -> Response[dict[str, Any]]:
     """With `ext` the user has a line: a phone can register at once, with `sip_password`."""
     fields = await read_fields(request)
@@ -38,13 +49,13 @@ async def create_user(request: _Request) -> Response[dict[str, Any]]:
     return Response(single(told(request, row)), status_code=201, headers=_SECRET)
 
 
-@get("/users/{user_id:int}", opt=_READ)
+@get("/users/{user_id:int}", opt=_READ | {"shows": PEOPLE})
 async def get_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
     row = await services_of(request).lines.get(identity_of(request), user_id)
     return Response(single(told(request, row)), headers=_SECRET)
 
 
-@patch("/users/{user_id:int}", opt=_READ)
+@patch("/users/{user_id:int}", opt=_READ | {"shows": PEOPLE, "body": _CHANGE})
 async def change_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
     """Users change their own forwarding and `dnd`; administrators everything of everybody."""
     fields = await read_fields(request)
