@@ -160,11 +160,12 @@ def _complete(operation: Schema, handler: HTTPRouteHandler, error: str) -> None:
     if body is not None:
         operation["requestBody"] = body
     responses = operation.setdefault("responses", {})
-    listed, shown = handler.opt.get("lists"), handler.opt.get("shows")
+    listed: Any = handler.opt.get("lists")
+    shown: Any = handler.opt.get("shows", listed)
     if listed is not None:
         operation["parameters"] = [*operation.get("parameters", ()), *_asked_of(listed)]
-    if listed is not None or shown is not None:
-        row = _row(shown if listed is None else listed)
+    if shown is not None:
+        row = _row(shown)
         data = row if listed is None else {"type": "array", "items": row}
         beside = {"links": {"type": "object"}} if listed is None else {"total": {"type": "integer"}}
         schema = {"type": "object", "properties": {"data": data, **beside}}
