@@ -188,3 +188,32 @@ async def test_a_program_transfers_the_caller_to_another_extension(api: httpx.Cl
         new = moved.json()["data"]["id"]
         await connected(new, cid["ext"])
         assert (await asyncio.to_thread(api.delete, f"/calls/{new}")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"), [((), "can be told to answer"), ((("Allow-Events", "talk"),), "was told to answer")]
+)
+async def test_a_program_is_told_why_a_phone_that_rings_does_not_answer(
+    api: httpx.Client, headers: tuple[tuple[str, str], ...], says: str
+) -> None:
+    ann, ben = a_user(api), a_user(api)
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other:
+        one.on_call = lambda _: AnswerPlan()
+        other.on_call = lambda _: AnswerPlan(answer_after=300, headers=headers)
+        made = await asyncio.to_thread(api.post, "/calls", json={"to": ben["ext"], "from": ann["id"]})
+        path = f"/calls/{made.json()['data']['id']}"
+
+        async def shown() -> dict[str, Any]:
+            answer = await asyncio.to_thread(api.get, path)
+            data: dict[str, Any] = answer.json().get("data", {})
+            return data
+
+        async with asyncio.timeout(20):
+            while (await shown()).get("state") != "RINGING":
+                await asyncio.sleep(0.1)
+        wrong = await asyncio.to_thread(api.patch, path, json={"state": "HANGUP"})
+        assert wrong.status_code == 400
+        refused = await asyncio.to_thread(api.patch, path, json={"state": "CONNECTED"})
+        assert refused.status_code == 412, refused.text
+        assert says in refused.json()["message"]
+        assert (await asyncio.to_thread(api.delete, path)).status_code == 204

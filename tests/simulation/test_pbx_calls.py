@@ -808,3 +808,47 @@ def test_groups_by_q_ring_one_after_the_other() -> None:
     second.one(CallReceived).call.answer(ANSWER, now=exchange.clock.now)
     exchange.pass_time(0)
     assert alice.one(CallAnswered).response.body == ANSWER
+
+
+def test_a_phone_that_takes_the_event_talk_answers_when_a_program_says_so(
+    exchange: Exchange, alice: PhoneAt, bob: PhoneAt
+) -> None:
+    alice.call("1002")
+    exchange.pass_time(0)
+    call = exchange.pbx.live_calls[0][0].id
+    theirs = bob.one(CallReceived)
+    assert not exchange.pbx.tell_to_answer(call, None, exchange.clock.now), "nothing rings yet"
+    theirs.call.ring(now=exchange.clock.now, headers=[("Allow-Events", "dialog, talk, hold")])
+    exchange.pass_time(0)
+    assert not exchange.pbx.tell_to_answer(call, "1001", exchange.clock.now), "no phone of the caller rings"
+    assert not exchange.pbx.tell_to_answer("another", None, exchange.clock.now)
+    assert exchange.pbx.tell_to_answer(call, "1002", exchange.clock.now)
+    exchange.pass_time(0)
+    (told,) = exchange.said(None, "NOTIFY", bob)
+    assert "\r\nEvent: talk\r\n" in told.text
+    assert f"\r\nCall-ID: {theirs.call.call_id}\r\n" in told.text
+    theirs.call.answer(ANSWER, now=exchange.clock.now)
+    exchange.pass_time(0)
+    alice.one(CallAnswered).call.acknowledge(now=exchange.clock.now)
+    exchange.pass_time(0)
+    bob.one(CallConfirmed)
+    assert not exchange.pbx.tell_to_answer(call, None, exchange.clock.now), "it is answered"
+    theirs.call.hangup(now=exchange.clock.now)
+    exchange.pass_time(40)
+    exchange.assert_quiet()
+
+
+def test_a_phone_that_has_not_said_so_is_not_told_to_answer(
+    exchange: Exchange, alice: PhoneAt, bob: PhoneAt
+) -> None:
+    ours = alice.call("1002")
+    exchange.pass_time(0)
+    call = exchange.pbx.live_calls[0][0].id
+    bob.one(CallReceived).call.ring(now=exchange.clock.now)
+    exchange.pass_time(0)
+    assert not exchange.pbx.tell_to_answer(call, None, exchange.clock.now)
+    exchange.pass_time(0)
+    assert not exchange.said(None, "NOTIFY", bob)
+    ours.cancel(now=exchange.clock.now)
+    exchange.pass_time(40)
+    exchange.assert_quiet()

@@ -143,7 +143,7 @@ class PbxAway(StorageUnavailable):
 
 
 class NotRegistered(DomainError):
-    """A call cannot begin: the user has no phone that could ring first."""
+    """A call cannot begin or be answered: the user has no phone that could."""
 
 
 class UnknownSchema(DomainError):

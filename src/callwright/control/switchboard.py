@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from callwright.control.services import Services
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
 from callwright.dispatch.messages.pbx import (
+    CallAnswering,
     CallDone,
     CallEnding,
     CallMade,
@@ -31,11 +33,12 @@ from callwright.dispatch.messages.pbx import (
 )
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
-__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "phones", "place", "plan"]
-__all__ = ["CALLS", "PHONES", "call", "calls", "end", "move", "parties", "phones", "place"]
+__all__ = ["CALLS", "PHONES", "answer", "call", "calls", "end", "move", "parties", "phones", "place", "plan"]
 
 _SECONDS = 3.0
 _LONGEST_NUMBER = 32
+_LOOK_EVERY = 0.1
+_UP = ("CONNECTED", "ON_HOLD")
 T = TypeVar("T")
 
 CALLS = Resource(
@@ -137,6 +140,33 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
     if made.call is None:
         raise Conflict("The call is not answered, or it is over.", "Transfer it once it is CONNECTED.")
     return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
+
+
+async def answer(services: Services, identity: Identity, name: str) -> dict[str, object]:
+    """Has one's own phone answer the call that it rings for; an administrator that of anybody. The call, once
+    it is answered.
+
+    Raises NotFound, NotRegistered when no phone that rings can be told or none has answered, PbxAway.
+    """
+    row = await call(services, identity, name)
+    if row["state"] in _UP:
+        return row
+    own = TELEPHONY_IDS + identity.user_id
+    ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), "")
+    anybody = may(identity, Right.ADMINISTER)
+    wish = CallAnswering(name, None if anybody else ext)
+    if not (await _ask(services, subject.PBX_ANSWER, wish, CallDone)).found:
+        raise NotRegistered(
+            "No phone that rings for this call can be told to answer.",
+            "A phone that can says Allow-Events: talk while it rings; else answer at the phone.",
+        )
+    until = services.clock.now() + _SECONDS
+    while services.clock.now() < until:
+        found = await _row_of(services, name)
+        if found is None or found["state"] in _UP:
+            return found or {"id": name, "state": "HANGUP"}
+        await asyncio.sleep(_LOOK_EVERY)
+    raise NotRegistered("The phone was told to answer, and has not.", "Answer at the phone.")
 
 
 async def end(services: Services, identity: Identity, names: list[str]) -> None:

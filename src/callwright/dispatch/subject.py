@@ -25,11 +25,10 @@ PBX_LINES = "cw.platform.pbx.lines"
 """Web workers to the PBX: users changed; look at the database."""
 PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", "cw.platform.pbx.end"
 PBX_MOVE, PBX_PLAN = "cw.platform.pbx.move", "cw.platform.pbx.plan"
-"""Web workers to the PBX: what is up; begin a call; end one; transfer one; its numbers and their ways."""
-PBX_MOVE = "cw.platform.pbx.move"
+PBX_ANSWER = "cw.platform.pbx.answer"
+"""Web workers to the PBX: what is up; begin, end, transfer, answer a call; its numbers and their ways."""
 PBX_CALLS = "cw.platform.pbx.calls"
 """The PBX to whoever follows its calls: how each stands now."""
-"""Web workers to the PBX: what is up; begin a call; end one; transfer one."""
 
 HEARTBEAT, CLAIM, READY, INTENT, RELEASE, RESULT, EVIDENCE, PROGRESS, CALL, PLAN, READINGS = (
     "heartbeat",

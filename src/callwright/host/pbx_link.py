@@ -125,6 +125,7 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_END, self._end)
         await self._broker.subscribe(subject.PBX_MOVE, self._move)
         await self._broker.subscribe(subject.PBX_PLAN, self._plan_asked)
+        await self._broker.subscribe(subject.PBX_ANSWER, self._answer)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
         self._tasks.append(asyncio.ensure_future(self._watch_holds()))
@@ -277,6 +278,15 @@ class PbxLink:
         if self._pbx is not None:
             asked = decode(PlanAsked, message.data)
             await message.respond(encode(told_of(self._pbx.plan, asked.number, asked.user)))
+
+    async def _answer(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallAnswering, CallDone
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            wish = decode(CallAnswering, message.data)
+            told = self._pbx.tell_to_answer(wish.call, wish.user)
+            await message.respond(encode(CallDone(told)))
 
     async def _end(self, message: Message) -> None:
         from callwright.dispatch.messages.pbx import CallDone, CallEnding

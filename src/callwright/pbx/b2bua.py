@@ -293,6 +293,17 @@ class B2bua:
         self._work()
         return bool(found)
 
+    def tell_to_answer(self, call: str, user: str | None, now: float) -> bool:
+        """Ask a phone that rings for a call, of that account or of any, to answer; False: none of them can be
+        asked."""
+        told = any(
+            session.tell_to_answer(user, now)
+            for session in list(self._bridges)
+            if session.record.id == call and isinstance(session, Bridge)
+        )
+        self._work()
+        return told
+
     def transfer(self, call: str, number: str, by: str | None, now: float) -> CallRecord | None:
         """Connect the peer of that account, by default the caller, to a number. The new call's record; None:
         there is no such call, or nobody has answered it."""

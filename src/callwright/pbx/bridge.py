@@ -50,6 +50,8 @@ __all__ = ["Attempt", "Bridge", "BridgeHost", "Invitation", "Place", "Standing"]
 RELIABLE = "100rel"
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
 
+_TALK = "talk"  # an event package that no RFC defines
+
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
@@ -159,6 +161,7 @@ class Leg:
     final: Final | None = None
     canceled: bool = False
     described: Response | None = None  # its last provisional with a body
+    answerable: bool = False  # it rings, and said that it answers when it is told to (Event: talk)
 
 
 class Bridge:
@@ -438,6 +441,17 @@ class Bridge:
         """A phone of that account rings now."""
         return self._callee is None and any(leg.user == user for leg in self._ringing)
 
+    def tell_to_answer(self, user: str | None, now: float) -> bool:
+        """Ask a phone that rings, of that account or of any, to answer: a NOTIFY of the event package talk in
+        the early dialog, as the phones of Polycom, Yealink, Snom and Grandstream take it. False: none of them
+        has said in a provisional response that it takes it (Allow-Events), or nothing rings."""
+        for leg in self._ringing if self._callee is None else []:
+            if leg.answerable and user in (None, leg.user):
+                about = [("Event", _TALK), ("Subscription-State", "terminated")]
+                if leg.call.send("NOTIFY", now=now, headers=about) is not None:
+                    return True
+        return False
+
     @property
     def users(self) -> set[str]:
         """The accounts whose phones take part, or ring."""
@@ -465,6 +479,8 @@ class Bridge:
             self._updatable.add(leg.call)
         if response.body:
             leg.described = response
+        if event.to_tag and response.headers.has_option("allow-events", _TALK):
+            leg.answerable = True
         if self.record.ringing_at is None:
             self.record.ringing_at = now
             self._host.tell(CallRinging(now, self.record))

@@ -226,6 +226,11 @@ class Pbx:
         """End a call by the id of its record; False: it is over already."""
         return self._drained(self._running.hang_up(call, self._clock.now()))
 
+    def tell_to_answer(self, call: str, user: str | None = None) -> bool:
+        """Ask a phone that rings for a call, of that account or of any, to answer; False: none of them can be
+        asked."""
+        return self._drained(self._running.tell_to_answer(call, user, self._clock.now()))
+
     def transfer(self, call: str, number: str, by: str | None = None) -> CallRecord | None:
         """Connect the peer of that account, by default the caller, to a number. The new call's record; None:
         there is no such call, or nobody has answered it."""

@@ -69,6 +69,14 @@ class CallMove(msgspec.Struct, frozen=True):
     user: str | None
 
 
+class CallAnswering(msgspec.Struct, frozen=True):
+    """Tell a phone of `user`, None: of anybody, that rings for the call to answer. Answered with CallDone,
+    whose `found` is whether one could be told."""
+
+    call: str
+    user: str | None
+
+
 class CallEnding(msgspec.Struct, frozen=True):
     """Hang up. Answered with CallDone."""
 

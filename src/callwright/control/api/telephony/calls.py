@@ -8,13 +8,14 @@ from litestar import Request, delete, get, patch, post
 from litestar.params import FromPath
 
 from callwright.control import switchboard
-from callwright.control.accounts.model import Right
+from callwright.control.accounts.model import Right, among
 from callwright.control.api import fields as take
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
+from callwright.control.errors import Invalid
 from callwright.control.switchboard import CALLS, PHONES
 
 _Request = Request[Any, Any, Any]
@@ -28,6 +29,7 @@ _PLACE = body_of(
     },
     required=("to",),
 )
+_CHANGE = body_of({"dst": text("Transfers to this number."), "state": text("CONNECTED answers.")})
 
 
 @get("/calls", opt=_READ | {"lists": CALLS})
@@ -52,11 +54,17 @@ async def place_call(request: _Request) -> dict[str, Any]:
     return single(await switchboard.place(services_of(request), identity_of(request), to, user_id))
 
 
-@patch("/calls/{call:str}", opt=_RUN)
+@patch("/calls/{call:str}", opt=_RUN | {"shows": CALLS, "body": _CHANGE})
 async def change_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
-    """`dst` transfers: your peer goes to that number, and you get it back when nobody answers there."""
+    """`dst` transfers: your peer goes to that number, and you get it back when nobody answers there. `state`
+    CONNECTED answers the call that your phone rings for; 412 when the phone cannot be told to."""
     fields = await read_fields(request)
-    take.only(fields, ("dst",))
+    take.only(fields, ("dst", "state"))
+    if "state" in fields:
+        if len(fields) > 1:
+            raise Invalid("Give dst or state, not both.", field="state")
+        among(take.text(fields, "state", longest=32), ["CONNECTED"], "state")
+        return single(await switchboard.answer(services_of(request), identity_of(request), call))
     dst = take.text(fields, "dst", longest=64)
     return single(await switchboard.move(services_of(request), identity_of(request), call, dst))
 
