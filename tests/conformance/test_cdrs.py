@@ -130,3 +130,17 @@ async def test_a_second_factor_is_confirmed_once_and_each_of_its_codes_is_used_o
     assert await accounts.recovery_codes_left(ana) == 1
     assert [await accounts.drop_second_factor(ana) for _ in range(2)] == [True, False]
     assert await accounts.recovery_codes_left(ana) == 0
+
+
+async def test_the_oldest_records_are_dropped_first_with_their_notes(stores: Stores) -> None:
+    await stores.cdrs.add_cdrs([a_record(str(age), calldate=NOW - age) for age in (10, 40, 30, 20)])
+    rows = {str(row["live_id"]): int(str(row["id"])) for row in (await stores.cdrs.cdrs(Query())).rows}
+    for name in rows:
+        await stores.cdrs.add_cdr_note(CdrNote(0, rows[name], "x", "ana", NOW))
+    for left in (["10", "30", "20"], ["10", "20"], ["10", "20"]):
+        await stores.cdrs.drop_cdrs_before(NOW - 20, 1)
+        assert [row["live_id"] for row in (await stores.cdrs.cdrs(Query())).rows] == left
+    assert [bool(await stores.cdrs.cdr_notes(rows[name])) for name in ("10", "20", "30", "40")] == [
+        *(True, True),
+        *(False, False),
+    ]

@@ -18,6 +18,7 @@ from callwright.control.cdrs.foreign import read
 from callwright.control.cdrs.rates import Rate, Tariff, read_rates
 from callwright.control.services import Services, Settings
 from callwright.dispatch.messages.calls import CallNews, CallStep
+from callwright.net.clock import ManualClock
 
 UTC, VIENNA = ZoneInfo("UTC"), ZoneInfo("Europe/Vienna")
 #: As cdr_csv writes it: no heading.
@@ -247,3 +248,15 @@ async def test_notes_are_counted_and_belong_to_who_sees_the_record(
     assert (await api.get("/cdrs/1")).json()["data"]["nb_notes"] == 0
     await api.post("/cdrs/2/notes", json={"text": "x"})
     assert (await api.delete("/cdrs/1,2")).status_code == 204
+
+
+async def test_records_that_are_kept_for_ever_are_not_forgotten_and_others_are(
+    services: Services, clock: ManualClock
+) -> None:
+    await services.cdrs.note([CallNews("n", CallStep.ENDED, "1", "2", "n@x", clock.wall())], {})
+    assert await services.cdrs.forget_old() == 0
+    services.cdrs.retention = 86_400.0
+    clock.advance(86_399)
+    assert await services.cdrs.forget_old() == 0
+    clock.advance(2)
+    assert [await services.cdrs.forget_old() for _ in range(2)] == [1, 0]

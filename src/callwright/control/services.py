@@ -144,6 +144,7 @@ class Services:
         evidence: EvidenceLocation | None = None,
         migrate: bool = False,
         new_secret_key: bool = True,
+        cdr_retention: float | None = None,
         connections: int = 10,
         broker: Broker | None = None,
         site: str | None = None,
@@ -151,6 +152,7 @@ class Services:
     ) -> Self:
         """``data``: the folder of everything; made when it is not there. ``database``: postgresql://…, else
         ``<data>/callwright.db``. ``evidence``: where files are kept, else ``<data>/evidence``.
+        ``cdr_retention``: seconds, None: for ever.
         ``new_secret_key``: make the key where a database has none, else that is refused. ``site``: what links
         in messages begin with. ``names``: DNS, else the system's.
 
@@ -265,7 +267,7 @@ class Services:
                 entropy=entropy,
                 taken=lambda: _own_extensions(data),
             ),
-            Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock),
+            Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock, retention=cdr_retention),
             Views(stores.views),
             clock,
             entropy,

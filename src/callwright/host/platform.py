@@ -197,6 +197,7 @@ class Platform:
                 database=settings.database,
                 evidence=settings.evidence_location,
                 limits=settings.evidence_limits,
+                cdr_retention=settings.cdr_retention * 86_400.0 or None,
                 settings=RunSettings(embedded=not settings.strangers),
                 migrate=True,
                 new_secret_key=settings.new_secret_key,
@@ -262,6 +263,7 @@ class Platform:
             measurements=services.monitors.measurements,
             evaluation=services.evaluation,
             delivery=delivery,
+            cdrs=services.cdrs,
             clock=services.clock,
         )
 

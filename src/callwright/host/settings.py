@@ -285,6 +285,9 @@ class ServeSettings:
     evidence_quota: float = _serving(
         20.0, "Delete the oldest files beyond this size; 0: no limit.", "GIB", least=0
     )
+    cdr_retention: float = _serving(
+        0.0, "Delete call detail records older than this; 0: keep them.", "DAYS", least=0
+    )
     nats: NatsAddress | None = _serving(
         None, "Use this NATS server: nats://user:password@host:port.", "URL", secret=True, parse=_nats
     )

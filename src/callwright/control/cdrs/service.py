@@ -32,7 +32,11 @@ _news = msgspec.json.Decoder(CallNews)
 
 
 class Cdrs:
-    def __init__(self, store: CdrStore, teller: CallTeller, *, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, store: CdrStore, teller: CallTeller, *, audit: Audit, clock: Clock, retention: float | None = None
+    ) -> None:
+        """``retention``: seconds that records are kept; None: for ever."""
+        self.retention = retention
         self._store, self._teller, self._audit, self._clock = store, teller, audit, clock
         self._known = Tariff(())
         self._loaded_at: float | None = None
@@ -108,6 +112,12 @@ class Cdrs:
                 return
             after = int(str(rows[-1]["id"]))
             yield rows
+
+    async def forget_old(self) -> int:
+        """Removes some of those that are older than they are kept; how many, 0 when none is left."""
+        if self.retention is None:
+            return 0
+        return await self._store.drop_cdrs_before(self._clock.wall() - self.retention, _AT_ONCE)
 
     # -- those of other systems
 

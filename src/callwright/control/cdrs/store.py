@@ -42,6 +42,10 @@ class CdrStore(Protocol):
         ...
 
     async def delete_cdr(self, cdr_id: int) -> bool: ...
+    async def drop_cdrs_before(self, calldate: float, most: int) -> int:
+        """The oldest first, with their notes; how many there were."""
+        ...
+
     async def cdrs_after(
         self, where: Condition, after: int, limit: int, *, only: int | None = None
     ) -> list[dict[str, object]]:

@@ -16,12 +16,14 @@ import msgspec
 from callwright.control.agents.model import AgentState
 from callwright.control.agents.service import Agents
 from callwright.control.alerts.evaluation import Evaluation
+from callwright.control.cdrs.service import Cdrs
 from callwright.control.certificates.service import Certificates
 from callwright.control.errors import DomainError, NotFound, StorageUnavailable
 from callwright.control.evidence.service import RunEvidence
 from callwright.control.keeping.agents import AgentKeeper, BrokerAccounts
 from callwright.control.keeping.alerts import watch_alerts
 from callwright.control.keeping.carrying import Act, Carrying
+from callwright.control.keeping.cdrs import forget_cdrs
 from callwright.control.keeping.intake import Intake
 from callwright.control.keeping.leases import Leases
 from callwright.control.keeping.monitors import MonitorKeeper
@@ -77,6 +79,7 @@ class Keeper:
         measurements: Measurements | None = None,
         evaluation: Evaluation | None = None,
         delivery: Delivery | None = None,
+        cdrs: Cdrs | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.lease = lease
@@ -116,7 +119,7 @@ class Keeper:
             restart=accounts.restart if accounts is not None else None,
             now=self._clock.now,
         )
-        self._evaluation, self._delivery = evaluation, delivery
+        self._evaluation, self._delivery, self._cdrs = evaluation, delivery, cdrs
         self._changed: set[int] = set()
         self._look = asyncio.Event()
         self._sweep = True
@@ -155,6 +158,8 @@ class Keeper:
             carrying.spawn(watch_alerts(self._evaluation))
         if self._delivery is not None:
             carrying.spawn(self._delivery.keep())
+        if self._cdrs is not None and self._cdrs.retention is not None:
+            carrying.spawn(forget_cdrs(self._cdrs))
         self._broker.on_reconnect.append(self._reconnected)
         self._runs.on_change.append(self._on_change)
         carrying.spawn(self._keep())

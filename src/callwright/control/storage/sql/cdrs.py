@@ -109,6 +109,14 @@ _COUNT_NOTES = Statement(
     )
 )
 _NO_NOTES = Statement(delete(notes).where(notes.c.cdr_id == param("id")))
+_OLD = (
+    select(cdrs.c.id)
+    .where(cdrs.c.calldate < param("before"))
+    .order_by(cdrs.c.calldate, cdrs.c.id)
+    .limit(param("most", cdrs.c.id.type))
+)
+_DROP_OLD_NOTES = Statement(delete(notes).where(notes.c.cdr_id.in_(_OLD)))
+_DROP_OLD = Statement(delete(cdrs).where(cdrs.c.id.in_(_OLD)))
 _RATES = Statement(select(*columns(rates, Rate)).order_by(rates.c.prefix))
 _LOADED_AT = Statement(select(rates.c.loaded_at).limit(literal(1)))
 _NO_RATES = Statement(delete(rates))
@@ -177,6 +185,12 @@ class SqlCdrs:
         async with self._db.transaction() as transaction:
             await transaction.run(_NO_NOTES, {"id": cdr_id})
             return await transaction.run(_DELETE, {"id": cdr_id}) > 0
+
+    async def drop_cdrs_before(self, calldate: float, most: int) -> int:
+        wanted = {"before": calldate, "most": most}
+        async with self._db.transaction() as transaction:
+            await transaction.run(_DROP_OLD_NOTES, wanted)
+            return await transaction.run(_DROP_OLD, wanted)
 
     async def cdrs_after(
         self, where: Condition, after: int, limit: int, *, only: int | None = None
