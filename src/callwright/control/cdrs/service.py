@@ -33,7 +33,13 @@ _news = msgspec.json.Decoder(CallNews)
 
 class Cdrs:
     def __init__(
-        self, store: CdrStore, teller: CallTeller, *, audit: Audit, clock: Clock, retention: float | None = None
+        self,
+        store: CdrStore,
+        teller: CallTeller,
+        *,
+        audit: Audit,
+        clock: Clock,
+        retention: float | None = None,
     ) -> None:
         """``retention``: seconds that records are kept; None: for ever."""
         self.retention = retention
