@@ -60,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("acceptance" if item.nodeid.startswith(_ACCEPTANCE) else "fast")
         if item.nodeid.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
+        if item.nodeid.startswith("tests/browser/") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))  # a real browser on two busy cores
         if os.environ.get("CI") and not item.get_closest_marker("fast"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
