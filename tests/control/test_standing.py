@@ -30,7 +30,7 @@ def seen(server: int = 1, *, ago: int = 30, state: str = "done", **more: Any) ->
         (seen(state="missed", figures={}, reason="cut off"), Standing.NO_DATA, "cut off"),
         (seen(state="unknown", figures={}), Standing.NO_DATA, "Nobody knows"),
         (seen(verdict="invalid"), Standing.NO_DATA, "spoilt"),
-        (seen(ago=181), Standing.NO_DATA, "more than 3 intervals ago"),
+        (seen(ago=151), Standing.NO_DATA, "Nothing came for two intervals"),
         (first(1, 1, 0.0), Standing.NO_DATA, "Not tested yet."),
     ],
 )

@@ -188,7 +188,9 @@ async def text_of(web: Web, address: str) -> str:
 async def test_a_call_is_one_line_for_administrators_and_every_leg_on_demand(
     web: Web, services: Services, clock: ManualClock
 ) -> None:
-    assert "No calls yet" in await text_of(web, "/calls")
+    page = await text_of(web, "/calls")
+    assert "No calls yet" in page
+    assert "No call matches" not in page
     now = clock.wall()
     caller, missed = record(1, now), record(1, now, leg=1, type="M", disposition="NO ANSWER")
     await services.stores.cdrs.keep(

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from callwright.control.monitors.model import Latest, SlotState
 
-__all__ = ["Newest", "newest"]
+__all__ = ["Newest", "newest", "stale"]
 
 _LATE = 30.0  # seconds that a reading may take from an agent to us
 
@@ -26,11 +26,17 @@ class Newest(StrEnum):
         return self in (Newest.MEASURED, Newest.FAILED)
 
 
+def stale(slot: float, interval: float, now: float) -> bool:
+    """Whether a slot says nothing of now any more: the next one, and one more, should have come. Unix
+    seconds."""
+    return now - slot > 2 * interval + _LATE
+
+
 def newest(latest: Latest, now: float) -> Newest:
     """``now``: unix seconds."""
     if latest.slot is None:
         return Newest.NEW
-    if now - latest.slot > 2 * latest.interval + _LATE:
+    if stale(latest.slot, latest.interval, now):
         return Newest.STALE
     if latest.verdict == "invalid":
         return Newest.INVALID

@@ -12,13 +12,13 @@ from enum import StrEnum
 import msgspec
 
 from callwright.control.monitors.model import Endpoint, SlotState, VoipTest
+from callwright.control.monitors.newest import stale
 from callwright.quality.bands import BANDS
 
 __all__ = ["USUAL_LIMIT", "Health", "Sight", "Standing", "health", "sight"]
 
 #: MOS below which an endpoint without a threshold of its own is bad: the band Poor begins there.
 USUAL_LIMIT = next(band.lowest for band in BANDS if band.name == "Fair")
-_STALE = 3  # intervals after which a slot says nothing of now
 
 
 class Standing(StrEnum):
@@ -59,8 +59,8 @@ def sight(endpoint: Endpoint, test: VoipTest, now: float) -> Sight:
     def seen(standing: Standing, reason: str = "", mos: float | None = None) -> Sight:
         return Sight(test.id, test.server_id, standing, reason, mos, test.slot)
 
-    if now - test.slot > _STALE * endpoint.interval:
-        return seen(Standing.NO_DATA, f"The last test was due more than {_STALE} intervals ago.")
+    if stale(test.slot, endpoint.interval, now):
+        return seen(Standing.NO_DATA, "Nothing came for two intervals.")
     if test.verdict == "invalid":
         return seen(Standing.NO_DATA, test.reason or "The server itself spoilt the measurement.")
     match test.state:

@@ -88,11 +88,11 @@ class DayChart:
     says: str
 
 
-def headline(by_disposition: Mapping[str, int], unit: str) -> str:
-    """ "12 calls: 9 answered, 2 busy, 1 failed"."""
+def headline(by_disposition: Mapping[str, int], unit: str, *, filtered: bool = True) -> str:
+    """ "12 calls: 9 answered, 2 busy, 1 failed". ``filtered``: there may be others."""
     total = sum(by_disposition.values())
     if not total:
-        return f"No {unit} matches"
+        return f"No {unit} matches" if filtered else f"No {unit} yet"
     known = [(by_disposition.get(key, 0), words) for key, words in RESULTS.items()]
     known += [(number, key.lower()) for key, number in by_disposition.items() if key not in RESULTS]
     there = [(number, words) for number, words in known if number]

@@ -57,13 +57,15 @@ def routes(pages: Pages) -> list[Any]:
         rows, older = await _rows(pages, visitor, asked, request.query_params.get("after", ""))
         tabs = await _tabs(pages, visitor, asked)
         unit = "call" if _one_line_a_call(visitor, asked) else "record"
+        filtered = len(asked.entries) > (1 if visitor.can(Right.ADMINISTER) else 0)
         return await pages.page(
             request,
             visitor,
             "calls.html",
             "Call history",
             status=422 if refusal else 200,
-            headline=words.headline(counts, unit),
+            headline=words.headline(counts, unit, filtered=filtered),
+            filtered=filtered,
             unit=unit,
             total=sum(counts.values()),
             asked=asked,
