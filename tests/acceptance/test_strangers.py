@@ -256,7 +256,7 @@ def test_a_run_sends_nothing_to_a_stranger(net: Net, tmp_path: Path, strangers_o
         assert call["failure"] is None, (user, call["reason"])
         assert ended(net, user), (user, net.requests())
     for user in world.REFERS:
-        assert f"405 {user}" in net.requests()
+        assert f"603 {user}" in net.requests()
     for user in world.MEDIA:
         assert by_destination[f"sip:{user}@permitted.test"]["failure"] == "policy"
         assert ended(net, user)
