@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from callwright.load.plan import make_plan
 from callwright.load.preparation import CannotLoad
 from callwright.load.sipp import SippLoad, SippResult, SippWishes, raw_audio, sounds_of, told
 from callwright.policy.destination import Rules
+from callwright.sip.digest import Credentials
 from callwright.sip.transport import Address
+from callwright.sipp.call import Said
 from callwright.sipp.capture import CaptureError
 from callwright.sipp.reading import read_scenario
 
@@ -85,6 +88,8 @@ async def test_calls_go_over_loopback_and_are_counted_on_both_sides() -> None:
         ({"more": "Route: <sip:203.0.113.7;lr>"}, "203.0.113.7"),
         ({"more": "m: <sip:x@203.0.113.7>"}, "203.0.113.7"),
         ({"more": "Refer-To: <sip:x@203.0.113.7>"}, "203.0.113.7"),
+        ({"more": "r: <sip:x@203.0.113.7>"}, "203.0.113.7"),
+        ({"more": "Refer-To: <sip:112@127.0.0.1>"}, "112"),
     ],
 )
 async def test_a_message_that_leads_to_a_stranger_never_leaves(said: dict[str, str], why: str) -> None:
@@ -92,6 +97,23 @@ async def test_a_message_that_leads_to_a_stranger_never_leaves(said: dict[str, s
     assert result.machine.counts.failures == {"not permitted": 3}
     assert why in result.failed[0].sentence
     assert answered.machine.counts.received == 0
+
+
+async def test_no_secret_is_in_what_a_load_leaves() -> None:
+    more = 'Authorization: Digest username="u", response="0123456789abcdef", realm="r"'
+    result, _ = await both(target="sip:x@203.0.113.7")
+    call = result.failed[0]
+    call.said.append(Said(0.0, True, f"OPTIONS sip:x@y SIP/2.0\r\n{more}\r\nX-Said: hush-hush\r\n\r\n"))
+    wishes = SippWishes(
+        scenario=result.machine.setting.scenario,
+        plan=make_plan(calls=3),
+        rules=Rules(),
+        credentials=Credentials("u", "hush-hush"),
+    )
+    text = json.dumps(told(result, wishes, version="1", started_at=0.0))
+    assert "OPTIONS sip:x@y" in text
+    assert "0123456789abcdef" not in text
+    assert "hush-hush" not in text
 
 
 def test_audio_of_a_scenario_is_read_or_refused_with_its_line(tmp_path: Path) -> None:

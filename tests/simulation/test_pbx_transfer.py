@@ -98,7 +98,9 @@ def test_callee_transfers_the_caller_blind() -> None:
     assert received.from_.uri.user == "1001"
     assert received.get("P-Asserted-Identity") == f'"Phone 1001" <sip:1001@{DOMAIN}>'
     assert received.get("Referred-By") == f"<sip:1002@{DOMAIN}>"
+    assert exchange.pbx.calls[-1].answered_at is None, "nobody has answered it yet"
     answer(carol)
+    assert exchange.pbx.calls[-1].answered_at == exchange.clock.now
     assert notified(exchange, bob)[1:] == ["SIP/2.0 200 OK"]
     assert "terminated" in exchange.said(None, "NOTIFY", bob)[-1].header("Subscription-State")
     assert (sends_to(alice), sends_to(carol)) == (60_000, 40_000)
@@ -225,6 +227,7 @@ def test_transfer_into_a_conference_succeeds_at_once() -> None:
     refer(bob, theirs, "800")
     assert exchange.stages[0].last() == ("join", "800")
     assert notified(exchange, bob)[-1] == "SIP/2.0 200 OK"
+    assert (exchange.pbx.calls[-1].status, exchange.pbx.calls[-1].answered_at) == (200, exchange.clock.now)
 
 
 def test_refer_elsewhere_or_without_a_call_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sipp.capture import Capture
+from callwright.sipp.injection import read_injection
 from callwright.sipp.machine import Ended, Logged, Machine, Outgoing, Pace
 from callwright.sipp.reading import read_scenario
 from callwright.sipp.words import Setting
@@ -286,6 +287,26 @@ def test_credentials_answer_the_challenge_and_are_verified() -> None:
     wrong = Line(machine(caller, credentials=Credentials("u", "q")), machine(answerer)).run(5.0)
     assert wrong.starts[-1] == "403 REGISTER"
     assert wrong.sides[CALLER].counts.failures == {"unexpected": 1}
+
+
+def test_credentials_in_an_injection_file_are_answered_with_and_never_sent() -> None:
+    rows = read_injection("a.csv", "SEQUENTIAL\n1001;[authentication username=u password=p]\n")
+    again = REQUEST.format(method="REGISTER", number=2) + "    X-Who: [field0]\n    [field1]\n" + EMPTY
+    caller = (
+        request("REGISTER", 1) + "<recv response='401' auth='true'/>" + send(again) + "<recv response='200'/>"
+    )
+    answerer = (
+        "<recv request='REGISTER'/>"
+        + response("401 Unauthorized", '    WWW-Authenticate: Digest realm="x", nonce="n"\n' + EMPTY)
+        + "<recv request='REGISTER'><action><verifyauth assign_to='ok' username='u' password='p'/>"
+        + "<test assign_to='no' variable='ok' compare='not_equal' value='1'/></action></recv>"
+        + response("403 Forbidden", tag="", attributes="condexec='no'")
+        + response("200 OK", tag="", attributes="condexec='no' condexec_inverse='true'")
+    )
+    line = Line(machine(caller, injections=(rows,)), machine(answerer)).run(5.0)
+    assert line.starts[-1] == "200 REGISTER"
+    assert "X-Who: 1001" in line.texts[2]
+    assert not any("password" in text for text in line.texts)
 
 
 def test_audio_of_a_capture_goes_where_the_answer_says() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from callwright.evidence.redaction import Redactor
+from callwright.evidence.shown import one_line, shown_octets
 from callwright.load.outcome import PERCENTILES
 from callwright.load.plan import Plan
 from callwright.load.preparation import CannotLoad
@@ -35,7 +37,7 @@ __all__ = ["SippLoad", "SippResult", "SippWishes", "sounds_of", "told"]
 
 _MOST_SHOWN = 5  # failed calls whose messages are kept
 _MOST_LINES = 1_000  # of a scenario's own log
-_PLACES = ("via", "contact", "route", "record-route", "refer-to")
+_PLACES = ("via", "contact", "route", "record-route")
 _LATE = 0.1  # seconds (p99 of our own timers): with more, a failure may be ours
 _RAW_PACKET = 160  # octets of 20 ms of G.711
 
@@ -138,6 +140,7 @@ class _Gate:
         if message is None:
             return ""  # wrong on purpose: it goes to the target, and names no place that could be read
         wanted = [("uri", message.target)] if not message.status else []
+        wanted += [("uri", _address_of(value)) for _, value in message.every("refer-to")]
         wanted += [("host", host) for host in _hosts(message)]
         for kind, what in wanted:
             key = f"{kind} {what}"
@@ -153,7 +156,7 @@ class _Gate:
         try:
             uri = Uri.parse(text)
         except SipSyntaxError as error:
-            return f"its Request-URI cannot be read, so nobody knows whom it calls: {error.reason}"
+            return f"the URI {text[:60]!r} cannot be read, so nobody knows whom it calls: {error.reason}"
         return self._said(before_dns(Purpose.LOAD, uri, self._rules, self._proxy), (uri.host,))
 
     def _host(self, host: str) -> str:
@@ -198,12 +201,16 @@ def _host_of(value: str, *, via: bool) -> str:
         _, _, place = value.strip().partition(" ")
         place = place.strip()
     else:
-        place = value.partition("<")[2].partition(">")[0] if "<" in value else value.partition(";")[0]
-        place = place.strip().partition(":")[2].rpartition("@")[2]
+        place = _address_of(value).partition(":")[2].rpartition("@")[2]
     place = place.partition(";")[0].partition("?")[0].strip()
     if place.startswith("["):
         return place.partition("]")[0] + "]"
     return place.partition(":")[0]
+
+
+def _address_of(value: str) -> str:
+    """The URI of a Contact, a Route or a Refer-To."""
+    return (value.partition("<")[2].partition(">")[0] if "<" in value else value.partition(";")[0]).strip()
 
 
 class SippLoad:
@@ -371,6 +378,7 @@ def told(result: SippResult, wishes: SippWishes, *, version: str, started_at: fl
     scenario's own text decides is under `steps` and `response_times_ms`."""
     counts = result.machine.counts
     verdict, reason = _verdict(result)
+    redactor = Redactor(_secrets(wishes))
     return {
         "verdict": verdict,
         "blame": None,
@@ -420,7 +428,10 @@ def told(result: SippResult, wishes: SippWishes, *, version: str, started_at: fl
             }
             for step, each in zip(wishes.scenario.steps, counts.steps, strict=True)
         ],
-        "log": [{"call": line.number, "warning": line.warning, "text": line.line} for line in result.lines],
+        "log": [
+            {"call": line.number, "warning": line.warning, "text": redactor.text(line.line)}
+            for line in result.lines
+        ],
         "ladders": [
             {
                 "outcome": call.outcome,
@@ -432,15 +443,29 @@ def told(result: SippResult, wishes: SippWishes, *, version: str, started_at: fl
                     {
                         "at_ms": round(said.at * 1000.0, 3),
                         "direction": "sent" if said.sent else "received",
-                        "summary": said.text.partition("\r\n")[0][:120],
-                        "text": said.text,
+                        "summary": one_line(text.partition("\n")[0]),
+                        "text": text,
                     }
                     for said in call.said
+                    for text in (_shown(said.text, redactor),)
                 ],
             }
             for call in result.failed
         ],
     }
+
+
+def _secrets(wishes: SippWishes) -> list[str]:
+    """Passwords that the run and the scenario name."""
+    found = [wishes.credentials.password] if wishes.credentials is not None else []
+    for step in wishes.scenario.steps:
+        if isinstance(step, Send):
+            found += [keyword.parameters.get("password", "") for keyword in step.template.keywords]
+    return [password for password in found if password]
+
+
+def _shown(text: str, redactor: Redactor) -> str:
+    return shown_octets(redactor.message(text.encode("utf-8", "surrogateescape")))
 
 
 def _verdict(result: SippResult) -> tuple[str, str]:

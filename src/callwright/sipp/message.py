@@ -20,6 +20,7 @@ _COMPACT = {
     "k": "supported",
     "s": "subject",
     "e": "content-encoding",
+    "r": "refer-to",
 }
 
 

@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["KNOWN", "Keyword", "Template", "TemplateError", "message_template", "text_template"]
+__all__ = [
+    "KNOWN",
+    "Keyword",
+    "Template",
+    "TemplateError",
+    "credentials_of",
+    "message_template",
+    "text_template",
+]
 
 _KEYWORD = re.compile(r"\[([^\[\]\r\n]{1,500})\]")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][\w.-]*?)(?P<offset>[+-]\d{1,9})?(?P<rest>\s.*)?")
@@ -110,6 +118,14 @@ def _parts(line: str, given: frozenset[str]) -> tuple[str | Keyword, ...]:
     if done < len(line):
         parts.append(line[done:])
     return tuple(parts)
+
+
+def credentials_of(text: str) -> Keyword | None:
+    """A field of an injection file that is `[authentication username=… password=…]`, as SIPp has it."""
+    text = text.strip()
+    if not (text.startswith("[authentication") and text.endswith("]")):
+        return None
+    return _keyword(text[1:-1].strip(), text, frozenset())
 
 
 def _keyword(text: str, source: str, given: frozenset[str]) -> Keyword | None:

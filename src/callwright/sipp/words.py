@@ -12,7 +12,7 @@ from callwright.sip.transport import Address, Hop
 from callwright.sipp.injection import Injection
 from callwright.sipp.message import Received
 from callwright.sipp.scenario import Scenario, Send
-from callwright.sipp.template import Keyword
+from callwright.sipp.template import Keyword, credentials_of
 from callwright.sipp.variables import CallFails, Variables
 
 __all__ = ["Chance", "Facts", "Setting", "Words", "challenges_of"]
@@ -167,6 +167,11 @@ class Words:
         return heard.lines(name.rstrip(":").lower())
 
     def _field(self, keyword: Keyword) -> str:
+        text = self._raw_field(keyword)
+        credentials = credentials_of(text)
+        return text if credentials is None else self._authentication(credentials)
+
+    def _raw_field(self, keyword: Keyword) -> str:
         facts = self._facts
         wanted = keyword.parameters.get("file")
         files = self.setting.injections
