@@ -98,7 +98,8 @@ def test_callee_transfers_the_caller_blind() -> None:
     assert received.from_.uri.user == "1001"
     assert received.get("P-Asserted-Identity") == f'"Phone 1001" <sip:1001@{DOMAIN}>'
     assert received.get("Referred-By") == f"<sip:1002@{DOMAIN}>"
-    assert exchange.pbx.calls[-1].answered_at is None, "nobody has answered it yet"
+    waiting = exchange.pbx.calls[-1]
+    assert waiting.answered_at is None, "nobody has answered it yet"
     answer(carol)
     assert exchange.pbx.calls[-1].answered_at == exchange.clock.now
     assert notified(exchange, bob)[1:] == ["SIP/2.0 200 OK"]
