@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from base64 import b32decode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callwright.alerting.cause import Cause, CauseKind
+from callwright.control import switchboard
 from callwright.control.accounts.model import PLATFORM, Identity, Role, User, identity_of
 from callwright.control.accounts.passwords import Passwords
 from callwright.control.accounts.second_factors import Enrolment
@@ -29,8 +30,10 @@ from callwright.control.collections.model import Every
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
 from callwright.control.projects.model import Membership
 from callwright.control.services import Services
+from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import ManualClock
+from tests.control.desk import Desk, live_at
 
 UTC = ZoneInfo("UTC")
 PASSWORD = "correct horse battery"
@@ -99,6 +102,7 @@ class World:
         hook = {"name": "ops", "url": "https://hooks.example.com/"}
         await services.notifications.create(ana, hook, kind="webhook", project="office")
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
+        await services.lines.change(ana, [(100_002, {"ext": "2001"})])
         return cls(services, ana)
 
     async def agent(self) -> str:
@@ -289,10 +293,32 @@ CASES: dict[str, tuple[Act, str, str]] = {
     ),
     "status_page.changed": (lambda w: w.services.status_pages.renew(w.ana, 1), "status page out", "ana"),
     "status_page.deleted": (lambda w: w.services.status_pages.delete(w.ana, 1), "status page out", "ana"),
+    "call.placed": (lambda w: _call(w, "placed"), "call new", "ana"),
+    "call.answered": (lambda w: _call(w, "answered"), "call two", "ana"),
+    "call.moved": (lambda w: _call(w, "moved"), "call one", "ana"),
+    "call.ended": (lambda w: _call(w, "ended"), "call one", "ana"),
     "fleet.paused": (lambda w: w.services.servers.pause(w.ana, True), "fleet", "ana"),
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
     "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
 }
+
+
+async def _call(w: World, what: str) -> None:
+    broker = MemoryBroker()
+    live = replace(w.services, broker=broker)
+    try:
+        await Desk(live_at(w.services.clock.wall())).open(broker)
+        match what:
+            case "placed":
+                await switchboard.place(live, w.ana, "2002", 100_002)
+            case "answered":
+                await switchboard.answer(live, w.ana, "two")
+            case "moved":
+                await switchboard.move(live, w.ana, "one", "2003")
+            case _:
+                await switchboard.end(live, w.ana, ["one"])
+    finally:
+        await broker.close()
 
 
 async def _server(w: World, what: str) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from callwright.control import switchboard
 from callwright.control.accounts.model import Identity
 from callwright.control.app import create_app
+from callwright.control.cdrs.legs import Party
 from callwright.control.services import PbxPlace, Services, Settings
 
 JANE = {"first_name": "Mary Jane", "last_name": "Van Dyke", "email": "jane@example.com", "ext": "2001"}
@@ -193,3 +195,15 @@ async def test_what_no_user_can_have_is_refused_by_name(
     if field is not None:
         assert [entry["field"] for entry in answer.json()["errors"]] == [field]
     assert (await api.get("/users")).json()["total"] == 1
+
+
+async def test_who_is_called_is_known_without_opening_a_password(
+    api: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jane = await made(api, caller_id_name="Reception")
+
+    def never(*_: Any) -> str:
+        raise AssertionError("a password was opened")
+
+    monkeypatch.setattr(services.vault, "open", never)
+    assert await switchboard.parties(services) == {"2001": Party(jane["id"], "Reception")}

@@ -182,3 +182,15 @@ async def test_who_follows_calls_hears_of_those_that_they_may_see(
             assert json.loads(str(heard[0].data))["id"] == "call-1"
         await stream.aclose()
     await broker.close()
+
+
+async def test_the_document_says_what_a_webhook_is_made_of(api: httpx.AsyncClient) -> None:
+    paths = (await api.get("/openapi.json")).json()["paths"]
+    both = paths["/v1.2/voipstudio/webhooks"]
+    made, changed = (
+        both[method]["requestBody"]["content"]["application/json"]["schema"] for method in ("post", "patch")
+    )
+    assert made["required"] == ["url"]
+    assert made["properties"].keys() == {"name", "url", "events", "active"}
+    assert changed["items"]["required"] == ["id"]
+    assert changed["items"]["properties"].keys() == {"id", *made["properties"]}

@@ -14,22 +14,15 @@ from callwright.control.accounts.model import TELEPHONY_IDS, Identity, Role, Use
 from callwright.control.app import create_app
 from callwright.control.services import PbxPlace, Services, Settings
 from callwright.control.web import board_figures as figures
-from callwright.dispatch import subject
-from callwright.dispatch.broker import Message
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
 from callwright.dispatch.messages.pbx import (
-    CallDone,
     CallEnding,
-    CallMade,
     CallMove,
-    CallNow,
     CallWish,
     Live,
-    PhoneNow,
 )
-from callwright.dispatch.messages.wire import decode, encode
 from callwright.net.clock import ManualClock
+from tests.control.desk import Desk, live_at
 from tests.control.test_web_pages import Web, signed_in
 
 
@@ -82,32 +75,6 @@ def test_the_longest_call_comes_first_and_its_time_is_that_of_its_state() -> Non
 # -- the page itself
 
 
-class Desk:
-    """What a PBX answers, and what it was told."""
-
-    def __init__(self, live: Live) -> None:
-        self.live, self.told = live, list[Any]()
-        self.registered = True
-
-    async def open(self, broker: MemoryBroker) -> None:
-        await broker.subscribe(subject.PBX_LIVE, lambda message: message.respond(encode(self.live)))
-        await broker.subscribe(subject.PBX_PLACE, self._place)
-        await broker.subscribe(subject.PBX_MOVE, self._move)
-        await broker.subscribe(subject.PBX_END, self._end)
-
-    async def _place(self, message: Message) -> None:
-        self.told.append(decode(CallWish, message.data))
-        await message.respond(encode(CallMade("new" if self.registered else None)))
-
-    async def _move(self, message: Message) -> None:
-        self.told.append(decode(CallMove, message.data))
-        await message.respond(encode(CallMade("moved")))
-
-    async def _end(self, message: Message) -> None:
-        self.told.append(decode(CallEnding, message.data))
-        await message.respond(encode(CallDone(True)))
-
-
 @pytest.fixture
 async def broker() -> AsyncIterator[MemoryBroker]:
     made = MemoryBroker()
@@ -127,16 +94,6 @@ async def web(services: Services, broker: MemoryBroker, admin: Identity) -> Asyn
     async with Web(transport=transport, base_url="http://here") as client:
         await signed_in(services, client, admin.user_id)
         yield client
-
-
-def live_at(now: float) -> Live:
-    leg = LegNews("2002", "leg", 200, "OK", "Phone", answered=True)
-    news = CallNews(
-        "one", CallStep.ANSWERED, "2001", "2002", "a@b", now - 80, now - 79, now - 75, legs=(leg,)
-    )
-    rings = CallNews("two", CallStep.RINGING, "2002", "2001", "c@d", now - 5, now - 4)
-    phone = PhoneNow("2001", "sip:2001@192.0.2.9", "tcp", "203.0.113.4:1", now - 60, now + 60, True, "Desk 7")
-    return Live((CallNow(news), CallNow(rings)), (phone,))
 
 
 async def test_calls_and_phones_stand_on_the_board_with_what_is_not_known_said(

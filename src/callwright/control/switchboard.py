@@ -112,6 +112,7 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
 
     Raises Invalid, Forbidden, NotRegistered, PbxAway.
     """
+    authorize(identity, Right.RUN)
     _check_number("to", to)
     own = TELEPHONY_IDS + identity.user_id
     if user_id not in (None, own) or identity.only_project is not None:
@@ -123,8 +124,8 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
     made = await _ask(services, subject.PBX_PLACE, CallWish(ext, to.removeprefix("+")), CallMade)
     if made.call is None:
         raise NotRegistered(f"No phone of {ext} is registered.", "Register one first; GET /pbx says where.")
-    row = await _row_of(services, made.call)
-    return row or {"id": made.call, "state": "HANGUP"}
+    await _note(services, identity, "call.placed", made.call, f"{ext} to {to}")
+    return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
 
 
 async def move(services: Services, identity: Identity, name: str, dst: str) -> dict[str, object]:
@@ -132,6 +133,7 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
 
     Raises Invalid, NotFound, Conflict, PbxAway.
     """
+    authorize(identity, Right.RUN)
     _check_number("dst", dst)
     await call(services, identity, name)
     own = TELEPHONY_IDS + identity.user_id
@@ -139,6 +141,7 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
     made = await _ask(services, subject.PBX_MOVE, CallMove(name, dst.removeprefix("+"), ext), CallMade)
     if made.call is None:
         raise Conflict("The call is not answered, or it is over.", "Transfer it once it is CONNECTED.")
+    await _note(services, identity, "call.moved", name, f"to {dst}, as call {made.call}")
     return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
 
 
@@ -148,6 +151,7 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
 
     Raises NotFound, NotRegistered when no phone that rings can be told or none has answered, PbxAway.
     """
+    authorize(identity, Right.RUN)
     row = await call(services, identity, name)
     if row["state"] in _UP:
         return row
@@ -160,6 +164,7 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
             "No phone that rings for this call can be told to answer.",
             "A phone that can says Allow-Events: talk while it rings; else answer at the phone.",
         )
+    await _note(services, identity, "call.answered", name)
     until = services.clock.now() + _SECONDS
     while services.clock.now() < until:
         found = await _row_of(services, name)
@@ -171,10 +176,12 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
 
 async def end(services: Services, identity: Identity, names: list[str]) -> None:
     """Hangs up; every call is looked for before the first ends. Raises NotFound, PbxAway."""
+    authorize(identity, Right.RUN)
     for name in names:
         await call(services, identity, name)
     for name in names:
-        await _ask(services, subject.PBX_END, CallEnding(name), CallDone)
+        if (await _ask(services, subject.PBX_END, CallEnding(name), CallDone)).found:
+            await _note(services, identity, "call.ended", name)
 
 
 async def plan(services: Services, identity: Identity, number: str = "", user: str = "") -> PlanTold:
@@ -207,10 +214,13 @@ async def _ask(services: Services, where: str, message: msgspec.Struct, kind: ty
 
 async def parties(services: Services) -> dict[str, Party]:
     """Users by extension."""
-    return {
-        line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name)
-        for line in await services.lines.switched()
-    }
+    return {ext: Party(*known) for ext, known in (await services.lines.callable_users()).items()}
+
+
+async def _note(services: Services, identity: Identity, action: str, call: str, detail: str = "") -> None:
+    """The call is no record of ours: the entry is written once the PBX has done what was asked."""
+    async with services.audit.change():
+        await services.audit.note(identity, action, f"call {call}", detail)
 
 
 async def _row_of(services: Services, name: str) -> dict[str, Any] | None:

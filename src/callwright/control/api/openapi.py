@@ -64,6 +64,17 @@ def body_of(
     return {"required": not optional, "content": content}
 
 
+def list_body_of(properties: Mapping[str, Schema]) -> Schema:
+    """The body of a change of several records: a JSON list of objects with an `id` each."""
+    one = {
+        "type": "object",
+        "properties": {"id": {"type": "integer"}, **properties},
+        "required": ["id"],
+        "additionalProperties": False,
+    }
+    return {"required": True, "content": {JSON: {"schema": {"type": "array", "items": one}}}}
+
+
 def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 

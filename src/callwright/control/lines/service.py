@@ -85,7 +85,7 @@ class Lines:
             password = self._password(line)
             if password is None:
                 continue
-            shown = line.caller_id_name or " ".join(part for part in names_of(name) if part)
+            shown = _shown(line, name)
             forwards = {one: number for one in FORWARDS if (number := getattr(line, one))}
             found.append(
                 Switched(
@@ -93,6 +93,14 @@ class Lines:
                 )
             )
         return found
+
+    async def callable_users(self) -> dict[str, tuple[int, str]]:
+        """The extensions in use: the id of the chapter and the shown name of each one's user. No password is
+        opened for it."""
+        return {
+            line.ext: (TELEPHONY_IDS + line.user_id, _shown(line, name))
+            for line, name in await self._store.lines_in_use()
+        }
 
     # -- changes
 
@@ -215,6 +223,11 @@ class Lines:
     async def _tell(self) -> None:
         for told in self.on_change:
             await told()
+
+
+def _shown(line: Line, name: str) -> str:
+    """``name``: of the user."""
+    return line.caller_id_name or " ".join(part for part in names_of(name) if part)
 
 
 def _sealed_for(user_id: int) -> str:

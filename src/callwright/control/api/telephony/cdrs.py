@@ -13,7 +13,7 @@ from callwright.control.api import fields as take
 from callwright.control.api.answers import utc
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
-from callwright.control.api.openapi import body_of, text
+from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.api.telephony.including import add_users
@@ -23,7 +23,11 @@ from callwright.control.collections.reading import read_ids
 _Request = Request[Any, Any, Any]
 _READ: dict[str, Any] = {"right": Right.READ}
 _ADMINISTER: dict[str, Any] = {"right": Right.ADMINISTER}
-_CHANGE = body_of({"labels": {"type": "array", "items": {"type": "string"}}, "metadata": {"type": "object"}})
+_MAY_CHANGE: dict[str, Any] = {
+    "labels": {"type": "array", "items": {"type": "string"}},
+    "metadata": {"type": "object"},
+}
+_CHANGE, _CHANGES = body_of(_MAY_CHANGE), list_body_of(_MAY_CHANGE)
 _NOTE = body_of({"text": text("")}, required=("text",))
 _USERS = ("user_id", "src_id", "dst_id")
 
@@ -52,7 +56,7 @@ async def change_cdr(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]
     return single(dated(CDRS, row))
 
 
-@patch("/cdrs", opt=_READ)
+@patch("/cdrs", opt=_READ | {"body": _CHANGES})
 async def change_cdrs(request: _Request) -> dict[str, Any]:
     """A list of objects with an `id` each: all of them are changed, or none."""
     changes = [with_id(fields) for fields in await read_objects(request)]

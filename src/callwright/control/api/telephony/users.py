@@ -12,7 +12,7 @@ from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.links import links_of
-from callwright.control.api.openapi import body_of, text
+from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of, settings_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.collections.reading import read_ids
@@ -63,7 +63,7 @@ async def change_user(request: _Request, user_id: FromPath[int]) -> Response[dic
     return Response(single(told(request, rows[0])), headers=_SECRET)
 
 
-@patch("/users", opt=_READ)
+@patch("/users", opt=_READ | {"body": list_body_of(_FIELDS)})
 async def change_users(request: _Request) -> Response[dict[str, Any]]:
     """A list of objects with an `id` each: all of them are changed, or none."""
     changes = [with_id(fields) for fields in await read_objects(request)]

@@ -12,6 +12,7 @@ from callwright.control.accounts.model import TELEPHONY_IDS, Right
 from callwright.control.api import fields as take
 from callwright.control.api.auth import identity_of
 from callwright.control.api.body import Fields, read_fields, read_objects
+from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.collections.choosing import chosen
@@ -20,8 +21,16 @@ from callwright.control.collections.reading import read_ids
 from callwright.control.notifications.model import Channel
 
 _Request = Request[Any, Any, Any]
-_READ = {"right": Right.READ}
-_FIELDS = ("name", "url", "events", "active")
+_READ: dict[str, Any] = {"right": Right.READ}
+_PROPERTIES: dict[str, Any] = {
+    "name": text(""),
+    "url": text("Of the receiver: http or https."),
+    "events": {"type": "array", "items": {"type": "string"}, "description": "Without them all are told."},
+    "active": {"type": "boolean", "description": "false: paused."},
+}
+_FIELDS = tuple(_PROPERTIES)
+_NEW, _CHANGE = body_of(_PROPERTIES, required=("url",)), body_of(_PROPERTIES)
+_CHANGES = list_body_of(_PROPERTIES)
 _SECRET = {"Cache-Control": "no-store"}
 _MOST_DELIVERIES = 1_000
 
@@ -55,7 +64,7 @@ DELIVERIES = Resource(
 )
 
 
-@get("/webhooks", opt=_READ)
+@get("/webhooks", opt=_READ | {"lists": WEBHOOKS})
 async def list_webhooks(request: _Request) -> dict[str, Any]:
     """One's own; administrators see those of all users."""
     query = asked(request, WEBHOOKS)
@@ -63,7 +72,7 @@ async def list_webhooks(request: _Request) -> dict[str, Any]:
     return listed(WEBHOOKS, query, chosen(WEBHOOKS, rows, query))
 
 
-@post("/webhooks", opt=_READ, status_code=201)
+@post("/webhooks", opt=_READ | {"shows": WEBHOOKS, "body": _NEW}, status_code=201)
 async def create_webhook(request: _Request) -> Response[dict[str, Any]]:
     """`secret` is in this answer and in no other. Without `events` it is told of all."""
     fields = await read_fields(request)
@@ -75,18 +84,18 @@ async def create_webhook(request: _Request) -> Response[dict[str, Any]]:
     return Response(single(shown), status_code=201, headers=_SECRET)
 
 
-@get("/webhooks/{webhook_id:int}", opt=_READ)
+@get("/webhooks/{webhook_id:int}", opt=_READ | {"shows": WEBHOOKS})
 async def get_webhook(request: _Request, webhook_id: FromPath[int]) -> dict[str, Any]:
     return single(dated(WEBHOOKS, _row(await _found(request, webhook_id))))
 
 
-@patch("/webhooks/{webhook_id:int}", opt=_READ)
+@patch("/webhooks/{webhook_id:int}", opt=_READ | {"shows": WEBHOOKS, "body": _CHANGE})
 async def change_webhook(request: _Request, webhook_id: FromPath[int]) -> dict[str, Any]:
     fields = await read_fields(request)
     return single(dated(WEBHOOKS, (await _changed(request, [(webhook_id, fields)]))[0]))
 
 
-@patch("/webhooks", opt=_READ)
+@patch("/webhooks", opt=_READ | {"body": _CHANGES})
 async def change_webhooks(request: _Request) -> dict[str, Any]:
     """A list of objects with an `id` each: all of them are changed, or none."""
     rows = await _changed(request, [with_id(fields) for fields in await read_objects(request)])
@@ -111,7 +120,7 @@ async def try_webhook(request: _Request, webhook_id: FromPath[int]) -> dict[str,
     return single({"id": message.id, "webhook_id": message.uid, "state": str(message.state)})
 
 
-@get("/webhooks/{webhook_id:int}/deliveries", opt=_READ)
+@get("/webhooks/{webhook_id:int}/deliveries", opt=_READ | {"lists": DELIVERIES})
 async def list_deliveries(request: _Request, webhook_id: FromPath[int]) -> dict[str, Any]:
     """The newest thousand messages, and what became of each."""
     query, found = asked(request, DELIVERIES), await _found(request, webhook_id)
