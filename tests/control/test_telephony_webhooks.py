@@ -19,7 +19,7 @@ from callwright.control.cdrs.legs import Party
 from callwright.control.services import Services, Settings
 from callwright.dispatch import subject
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
+from callwright.dispatch.messages.calls import CallNews, CallStep, DigitNews, LegNews
 from callwright.dispatch.messages.wire import encode
 from callwright.net.clock import ManualClock
 
@@ -36,9 +36,12 @@ UP = msgspec.structs.replace(
 HELD = msgspec.structs.replace(UP, on_hold=True, hold_changed_at=BEGUN + 5)
 BACK = msgspec.structs.replace(UP, on_hold=False, hold_changed_at=BEGUN + 7)
 OVER = msgspec.structs.replace(UP, step=CallStep.ENDED, ended_at=BEGUN + 9, status=200, ended_by="caller")
-STORY = [NEWS, RINGING, UP, HELD, BACK, OVER]
+KEY = msgspec.structs.replace(BACK, digit=DigitNews("5", 1, BEGUN + 8, caller=True, by="rtp"))
+KEY_AGAIN = msgspec.structs.replace(BACK, digit=DigitNews("5", 2, BEGUN + 8, caller=True, by="rtp"))
+STORY = [NEWS, RINGING, UP, HELD, BACK, KEY, KEY_AGAIN, OVER]
 TOLD = [
     *("call.initial", "call.ringing", "call.connected", "call.on_hold", "call.connected"),
+    *("dtmf", "dtmf"),
     *("call.hangup", "call.missed"),
 ]
 
@@ -121,7 +124,12 @@ async def test_each_step_of_a_call_is_told_in_order_and_once(
         6,
         "ANSWERED",
     )
-    held = json.loads(rows[3].body)
+    keys = [json.loads(row.body)["data"] for row in (rows[3], rows[2])]
+    assert [(key["id"], key["digit"], key["number"], key["leg"], key["by"]) for key in keys] == [
+        ("call-1", "5", 1, "src", "rtp"),
+        ("call-1", "5", 2, "src", "rtp"),
+    ]
+    held = json.loads(rows[5].body)
     assert (held["type"], held["data"]["state"], held["timestamp"]) == (
         "call.on_hold",
         "ON_HOLD",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from callwright.pbx.crossing import Crossing, CrossingEnd
 
 RTP = bytes([0x80, 0x00]) + bytes(10) + b"audio"
@@ -141,3 +143,38 @@ def test_before_a_side_is_described_nothing_of_it_passes() -> None:
     relay.describe(1, endpoint(BOB))
     assert relay.route(0, False, RTP, ALICE, 1.0) is None
     assert relay.route(1, False, RTP, BOB, 1.0) is None
+
+
+def event(number: int, key: int, timestamp: int, *, end: bool = False) -> bytes:
+    header = bytes([0x80, 101]) + number.to_bytes(2, "big") + timestamp.to_bytes(4, "big")
+    return header + (7).to_bytes(4, "big") + bytes([key, 0x8A if end else 0x0A, 0, 160])
+
+
+def listening(*, secret: tuple[bool, bool] = (False, False)) -> tuple[Crossing, list[tuple[int, str]]]:
+    """Bob takes telephone-events as 101."""
+    heard: list[tuple[int, str]] = []
+    made = Crossing(told=lambda side, key, now: heard.append((side, key)))
+    made.describe(0, replace(endpoint(ALICE), secret=secret[0]))
+    made.describe(1, replace(endpoint(BOB), keys=frozenset((101,)), secret=secret[1]))
+    return made, heard
+
+
+def test_each_key_that_crosses_is_told_once() -> None:
+    relay, heard = listening()
+    packets = [event(1, 5, 100), event(2, 5, 100, end=True), event(3, 5, 100, end=True), event(4, 11, 9000)]
+    packets.append(bytes([0x80, 101]) + event(5, 1, 20_000)[2:13])  # cut off
+    assert [relay.route(0, False, packet, ALICE, 1.0) for packet in packets] == [BOB] * 5
+    assert heard == [(0, "5"), (0, "#")]
+    relay.route(1, False, event(1, 5, 100), BOB, 1.0)
+    assert heard == [(0, "5"), (0, "#")], "Alice takes no telephone-events, so 101 is something else"
+    relay.route(0, False, event(6, 1, 30_000), ("192.0.2.66", 4000), 1.0)
+    assert len(heard) == 2, "of a stranger"
+
+
+def test_keys_under_srtp_are_not_guessed() -> None:
+    relay, heard = listening(secret=(True, True))
+    relay.route(0, False, event(1, 5, 100), ALICE, 1.0)
+    assert heard == []
+    relay, heard = listening(secret=(True, False))
+    relay.route(0, False, event(1, 5, 100), ALICE, 1.0)
+    assert heard == [(0, "5")], "an offer of keys that nobody took"

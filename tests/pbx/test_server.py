@@ -21,6 +21,7 @@ from callwright.pbx.record import (
     CallFinished,
     CallPlaced,
     CallRinging,
+    DigitHeard,
     PbxEvent,
 )
 from callwright.pbx.server import Pbx, PbxConfig, PbxListener
@@ -91,16 +92,20 @@ async def test_relayed_media_passes_both_ways_and_taps_see_it() -> None:
     def tap(packets: Sequence[Packet]) -> None:
         seen.extend(packets)
 
+    told: list[PbxEvent] = []
     config = PbxConfig("pbx.test", ACCOUNTS, relay=True, rtp_ports=(31_000, 31_100))
-    async with Pbx(config, taps=[tap]) as pbx:
+    async with Pbx(config, taps=[tap], on_event=told.append) as pbx:
         async with phone("1001") as alice, phone("1002") as bob:
-            outcome = await call(pbx, alice, bob, AnswerPlan(), talk_for=1.5)
+            keys = MediaPlan(dtmf="4#", dtmf_after=0.2)
+            outcome = await call(pbx, alice, bob, AnswerPlan(), media=keys, talk_for=1.5)
         relayed = pbx.calls[0].relayed
     assert outcome.received.packets is not None
     assert relayed is not None
     assert relayed.from_callee >= outcome.received.packets >= 70
     assert relayed.from_caller >= 70
     assert relayed.refused == 0
+    heard = [(one.digit, one.caller, one.by) for one in told if isinstance(one, DigitHeard)]
+    assert heard == [("4", True, "rtp"), ("#", True, "rtp")]
     kinds = {(packet.kind, packet.direction) for packet in seen}
     assert {("rtp", "in"), ("rtp", "out"), ("sip", "in"), ("sip", "out")} <= kinds
     rtp = [packet for packet in seen if packet.kind == "rtp"]

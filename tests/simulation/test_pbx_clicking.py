@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callwright.pbx.record import CallRecord
+from callwright.sip.alerting import asked_to_answer
 from callwright.sip.events import CallCanceled, CallEnded, CallReceived, OfferReceived
 from tests.simulation.exchange import Exchange, PhoneAt, description
 
@@ -53,7 +54,9 @@ def test_the_number_is_dialled_when_the_own_phone_answers_and_counts_as_answered
         "the phone shows who is called"
     )
     assert not bob.all(CallReceived)
+    assert asked_to_answer(alice.all(CallReceived)[-1].request.headers) == 0
     answer(alice)
+    assert asked_to_answer(bob.all(CallReceived)[-1].request.headers) is None
     assert bob.all(CallReceived)[-1].request.headers.from_.uri.user == "1001"
     assert not answered(record)
     exchange.pass_time(3)

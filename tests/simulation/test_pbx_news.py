@@ -45,6 +45,35 @@ def test_each_step_of_a_call_is_told_with_the_times_that_are_known() -> None:
     assert times == pytest.approx((began, began, began + 2, began + 5))
 
 
+def test_each_key_by_info_is_told_of_its_leg_and_in_its_order() -> None:
+    exchange = Exchange()
+    alice, bob = exchange.phone("1001"), exchange.registered("1002")
+    alice.call("1002")
+    exchange.pass_time(0)
+    theirs = bob.one(CallReceived).call
+    theirs.answer(ANSWER, now=exchange.clock.now)
+    exchange.pass_time(1)
+    ours = alice.one(CallAnswered).call
+    ours.acknowledge(now=exchange.clock.now)
+    exchange.pass_time(1)
+    told(exchange)
+    ours.send(
+        "INFO", b"Signal=5\r\nDuration=160", now=exchange.clock.now, content_type="application/dtmf-relay"
+    )
+    ours.send("INFO", b"Signal=5\r\n", now=exchange.clock.now, content_type="text/plain")
+    exchange.pass_time(1)
+    theirs.send("INFO", b"#", now=exchange.clock.now, content_type="application/dtmf")
+    exchange.pass_time(0)
+    news = told(exchange)
+    assert [one.step for one in news] == [CallStep.ANSWERED] * 2
+    keys = [one.digit for one in news if one.digit is not None]
+    assert [(key.digit, key.number, key.caller, key.by) for key in keys] == [
+        ("5", 1, True, "info"),
+        ("#", 2, False, "info"),
+    ]
+    assert keys[1].at - keys[0].at == pytest.approx(1)
+
+
 def test_a_call_that_is_refused_at_once_only_ends() -> None:
     exchange = Exchange()
     exchange.phone("1001").call("9999")

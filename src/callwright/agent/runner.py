@@ -388,6 +388,7 @@ class Runner:
             early_update=order.early_update,
             session=order.session,
             transfers=order.transfers,
+            auto_answer=order.auto_answer,
             caller=_caller(account, ""),
             account=_account(account),
             proxy=account.proxy or None,

@@ -127,6 +127,13 @@ def answer(
     transfer_after: flags.TransferAfterOption = 3.0,
     consult: flags.ConsultOption = None,
     accept_transfers: flags.AcceptTransfersOption = False,
+    auto_answer: Annotated[
+        bool,
+        typer.Option(
+            "--auto-answer",
+            help="Answer when the caller asks for it (Call-Info: answer-after), rather than after --after.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -199,6 +206,7 @@ def answer(
         session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
         transfer=flags.transfer_plan(transfer, transfer_after, consult),
         transfers=accept_transfers,
+        auto_answer=auto_answer,
     )
     watching = flags.Watching(trace_sip, hep, keys)
     heard: list[str] = []  # of what came and was no call

@@ -210,6 +210,7 @@ class CallOutcome(AsJson):
     messages: tuple[CapturedMessage, ...] = ()
     caller_identity: str | None = None  # user part the peer showed us: P-Asserted-Identity, else From
     caller_name: str | None = None
+    auto_answered: bool | None = None  # the caller asked for an answer without a person; False: it got none
     redirected_to: tuple[str, ...] = ()
     transfers: tuple[RequestOutcome, ...] = ()  # REFERs of ours within the call
     retransmissions: int | None = None  # of ours, for want of an answer

@@ -3,13 +3,12 @@ sent on to somebody else at any time."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Protocol
 
 from callwright.pbx.joining import OFFERS, Joining
+from callwright.pbx.keys import key_of
 from callwright.pbx.origins import Origins
-from callwright.pbx.passage import content_type_of
 from callwright.pbx.path import NoMediaPath
 from callwright.pbx.plan import RingGroup
 from callwright.pbx.record import CallConnected, CallEvent, CallRecord
@@ -17,7 +16,7 @@ from callwright.pbx.stage import Digit, Heard, Stage, Stages
 from callwright.sip import events
 from callwright.sip.call import Call
 from callwright.sip.endpoint import Endpoint
-from callwright.sip.message import Request, Response
+from callwright.sip.message import Response
 from callwright.sip.multipart import described
 from callwright.sip.timers import Agenda, Alarm
 from callwright.sip.transport import Hop
@@ -26,7 +25,6 @@ from callwright.sip.uri import NameAddr
 __all__ = ["Act", "Booth", "BoothHost"]
 
 _MOST_SENT_ON = 20
-_SIGNAL = re.compile(rb"^\s*(?:Signal\s*=\s*)?([0-9A-D*#])\s*$", re.MULTILINE | re.IGNORECASE)
 
 
 class BoothHost(Protocol):
@@ -290,19 +288,20 @@ class Booth:
     def _request(self, event: events.RequestReceived) -> None:
         """Keys as INFO; nothing else is for us."""
         request, now = event.request, event.at
-        digit = _digit_of(request)
+        digit = key_of(request)
         if digit is not None:
             self._host.endpoint.respond(event.transaction, 200, now=now)
-            self._heard(Digit(digit), now)
+            self._heard(Digit(digit), now, by="info")
         else:
             self._host.endpoint.respond(
                 event.transaction, 200 if request.method == "OPTIONS" else 501, now=now
             )
 
-    def _heard(self, what: Heard, now: float) -> None:
+    def _heard(self, what: Heard, now: float, *, by: str = "rtp") -> None:
         if self.over or self.away or not self._began:
             return
         if isinstance(what, Digit):
+            self._host.tell(self.record.heard(what.digit, now, caller=True, by=by))
             self.act.digit(self, what.digit, now)
         else:
             self.act.played(self, now)
@@ -341,11 +340,3 @@ class Booth:
         record = self.record
         record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
         self._host.concluded(self, now)
-
-
-def _digit_of(request: Request) -> str | None:
-    """The key that an INFO tells of: application/dtmf-relay, or application/dtmf."""
-    if request.method != "INFO" or "dtmf" not in (content_type_of(request.headers) or "").lower():
-        return None
-    match = _SIGNAL.search(request.body[:200])
-    return match[1].decode().upper() if match is not None else None

@@ -13,6 +13,7 @@ from typing import Protocol
 from callwright.pbx.errand import Errand
 from callwright.pbx.holding import Holding, holds
 from callwright.pbx.joining import OFFERS, Joining, leads_alike
+from callwright.pbx.keys import key_of
 from callwright.pbx.origins import Origins
 from callwright.pbx.passage import (
     NOTHING,
@@ -204,6 +205,7 @@ class Bridge:
         self._offers = Renegotiation(path, self._other, self._carry, self._takes_update, self.give_up)
         self._alarms: list[Alarm] = []
         caller.user_data = self
+        path.listen(lambda side, key, now: self._key(key, now, caller=side is LegSide.CALLER, by="rtp"))
 
     # -- placing
 
@@ -763,6 +765,8 @@ class Bridge:
     def _request(self, event: events.RequestReceived, call: Call) -> None:
         """INFO, MESSAGE, OPTIONS within the call."""
         now, request = event.at, event.request
+        if (key := key_of(request)) is not None:
+            self._key(key, now, caller=call is self.caller, by="info")
         if request.method == "REFER":
             self._host.referred(self, event, call)
             return
@@ -785,6 +789,10 @@ class Bridge:
             return
         errand = Errand(self._host.endpoint, event.transaction, on_failure=self._unreachable())
         self._host.expect(handle, errand)
+
+    def _key(self, key: str, now: float, *, caller: bool, by: str) -> None:
+        if not self.over:
+            self._host.tell(self.record.heard(key, now, caller=caller, by=by))
 
     def flow_lost(self, hop: Hop, now: float) -> None:
         """A stream closed: who has a leg over it is asked whether its Contact can still be reached."""

@@ -14,6 +14,7 @@ from callwright.pbx.registrar import Binding
 from callwright.pbx.stage import Stage
 from callwright.pbx.verdicts import Final, best_of, final_of
 from callwright.sip import events
+from callwright.sip.alerting import answers_itself
 from callwright.sip.call import Call
 from callwright.sip.timers import Alarm
 from callwright.sip.transport import Hop, PermittedHop
@@ -93,6 +94,7 @@ class Clicked:
             hop=hop,
             now=now,
             body=offer,
+            headers=answers_itself(str(host.address_of("").uri)),
         )
         if binding.behind_nat:
             call.use_hop(hop)

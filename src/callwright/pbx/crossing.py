@@ -6,11 +6,14 @@ side's (`rtp.latch`: a NAT may have changed the address, before or in the middle
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callwright.policy.following import MEDIA_PORTS
 from callwright.rtp.latch import Latch
 from callwright.rtp.latching import rtcp_beside
+from callwright.rtp.packet import RtpError, parse
+from callwright.rtp.telephone_event import EventReceiver
 
 __all__ = ["Crossing", "CrossingEnd", "Tally"]
 
@@ -23,12 +26,15 @@ _RTCP_HEADER = 8
 @dataclass(frozen=True, slots=True)
 class CrossingEnd:
     """Where a side receives by its description, None where it may not or cannot be sent to; and the hosts
-    that its packets may come from. `held`: it wants nothing sent to it (RFC 3264 section 8.4)."""
+    that its packets may come from. `held`: it wants nothing sent to it (RFC 3264 section 8.4). `keys`: the
+    payload types by which it takes telephone-events; `secret`: it offers or takes SRTP."""
 
     rtp: AddressTuple | None
     rtcp: AddressTuple | None
     hosts: frozenset[str]
     held: bool = False
+    keys: frozenset[int] = frozenset()
+    secret: bool = False
 
 
 @dataclass(slots=True)
@@ -58,10 +64,15 @@ class _Party:
 
 @dataclass(slots=True)
 class Crossing:
-    """Sides 0 and 1. `heard_at`: when the last packet of either came, monotonic seconds."""
+    """Sides 0 and 1. `heard_at`: when the last packet of either came, monotonic seconds.
+    `told(side, key, now)` of each key that a side pressed, by the thread that routes."""
 
     tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
     heard_at: float | None = None
+    told: Callable[[int, str, float], None] | None = None
+    _keys: tuple[EventReceiver, EventReceiver] = field(
+        default_factory=lambda: (EventReceiver(8000), EventReceiver(8000))
+    )
     _parties: list[_Party | None] = field(default_factory=lambda: [None, None])
 
     def describe(self, side: int, endpoint: CrossingEnd) -> None:
@@ -93,7 +104,22 @@ class Crossing:
             tally.rtcp += 1
             return None if other is None else _rtcp_of(other)
         tally.rtp += 1
-        return None if other is None else other.where
+        if other is None:
+            return None
+        if data[1] & 0x7F in other.endpoint.keys and self.told is not None:
+            self._key(side, party, other, data, now)
+        return other.where
+
+    def _key(self, side: int, party: _Party, other: _Party, data: bytes, now: float) -> None:
+        if party.endpoint.secret and other.endpoint.secret:
+            return  # nobody here can read it
+        try:
+            packet = parse(data)
+        except RtpError:
+            return
+        key = self._keys[side].receive(packet.timestamp, packet.payload, now)
+        if key is not None and self.told is not None:
+            self.told(side, key, now)
 
 
 def _rtcp_of(party: _Party) -> AddressTuple | None:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
-from callwright.pbx.record import CallConnected, CallEvent, CallFinished, CallPlaced, CallRecord, CallRinging
+import msgspec
+
+from callwright.dispatch.messages.calls import CallNews, CallStep, DigitNews, LegNews
+from callwright.pbx.record import (
+    CallConnected,
+    CallEvent,
+    CallFinished,
+    CallPlaced,
+    CallRecord,
+    CallRinging,
+    DigitHeard,
+)
 
 __all__ = ["NewsOfCalls", "news_of", "standing"]
 
@@ -27,7 +37,12 @@ class NewsOfCalls(Protocol):
 
 def news_of(event: CallEvent) -> CallNews:
     """The call of the event as it stands now."""
-    return _news(event.record, _STEPS[type(event)])
+    record = event.record
+    if isinstance(event, DigitHeard):
+        at = record.wall(event.at) or record.began
+        digit = DigitNews(event.digit, event.number, at, event.caller, event.by)
+        return msgspec.structs.replace(standing(record), digit=digit)
+    return _news(record, _STEPS[type(event)])
 
 
 def standing(record: CallRecord) -> CallNews:

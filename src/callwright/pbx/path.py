@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -43,6 +43,11 @@ class MediaPath(Protocol):
         """
         ...
 
+    def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
+        """`told(side, key, now)` of each key that a side presses (RFC 4733), where it passes here in plain
+        RTP."""
+        ...
+
     def admit(self, callees: Sequence[Hop]) -> None:
         """Others are called too: media of the callee's side may come from their hosts."""
         ...
@@ -79,6 +84,9 @@ class DirectPath:
     def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
         return body
+
+    def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
+        """Media does not pass here."""
 
     def admit(self, callees: Sequence[Hop]) -> None:
         """Media does not pass here."""

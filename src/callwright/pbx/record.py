@@ -16,6 +16,7 @@ __all__ = [
     "CallPlaced",
     "CallRecord",
     "CallRinging",
+    "DigitHeard",
     "Diversion",
     "MailboxChanged",
     "PbxEvent",
@@ -93,6 +94,7 @@ class CallRecord:
     transferred_by: str | None = None
     trunk: str | None = None
     relayed: Relayed | None = None
+    digits: int = 0  # heard so far
 
     @property
     def over(self) -> bool:
@@ -102,6 +104,11 @@ class CallRecord:
         """A moment of this call in unix seconds: two of them lie apart by what passed, whatever the clock of
         the machine is set to meanwhile."""
         return None if moment is None else self.began + (moment - self.started_at)
+
+    def heard(self, digit: str, now: float, *, caller: bool, by: str) -> DigitHeard:
+        """Counts a digit."""
+        self.digits += 1
+        return DigitHeard(now, self, digit, self.digits, caller, by)
 
     @property
     def talked(self) -> float:
@@ -155,6 +162,19 @@ class CallConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitHeard:
+    """A key was pressed during the call: `digit` 0 to 9, *, #, A to D, or ! (flash). `number`: which of the
+    call's digits, from 1; `caller`: it came on the caller's leg; `by`: "rtp" (RFC 4733) or "info"."""
+
+    at: float
+    record: CallRecord
+    digit: str
+    number: int
+    caller: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallFinished:
     """A call is over: refused, given up, or hung up."""
 
@@ -204,7 +224,7 @@ class TrunkChanged:
     reason: str
 
 
-CallEvent = CallPlaced | CallRinging | CallConnected | CallFinished
+CallEvent = CallPlaced | CallRinging | CallConnected | DigitHeard | CallFinished
 PbxEvent = (
     TrunkChanged | MailboxChanged | BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased
 )

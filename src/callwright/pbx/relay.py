@@ -10,7 +10,7 @@ is the host that it signals from.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from callwright.net.address import WILDCARDS, is_local
@@ -22,6 +22,7 @@ from callwright.pbx.record import Relayed
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
 from callwright.sdp.description import SessionDescription
+from callwright.sdp.formats import formats_of
 from callwright.sdp.lines import SdpError
 from callwright.sdp.media import Media
 from callwright.sdp.relocation import UNTOUCHED, relocate
@@ -29,19 +30,22 @@ from callwright.sip.transport import Hop
 
 __all__ = ["RelayPath", "RelayPaths"]
 
+OnLoop = Callable[[Callable[[float], None]], None]
 _MAX_STREAMS = 4  # m-lines of one call that are relayed; further ones are taken out
 
 
 class RelayPaths:
-    """Makes a RelayPath for each call, on one forwarder."""
+    """Makes a RelayPath for each call, on one forwarder. `on_loop(act)` has `act(now)` run by the machine's
+    own thread; without it no key is told."""
 
-    def __init__(self, forwarder: Forwarder, rules: Rules) -> None:
+    def __init__(self, forwarder: Forwarder, rules: Rules, on_loop: OnLoop | None = None) -> None:
         self._forwarder = forwarder
         self._rules = rules
+        self._on_loop = on_loop
 
     def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
         """Ports are opened when the first description needs them."""
-        return RelayPath(self._forwarder, self._rules, ([caller], callees), now)
+        return RelayPath(self._forwarder, self._rules, ([caller], callees), now, self._on_loop)
 
 
 @dataclass(slots=True)
@@ -64,7 +68,12 @@ class RelayPath:
     """The relayed media of one call; see MediaPath. `hops`: those of the caller, those of the callee."""
 
     def __init__(
-        self, forwarder: Forwarder, rules: Rules, hops: tuple[Sequence[Hop], Sequence[Hop]], now: float
+        self,
+        forwarder: Forwarder,
+        rules: Rules,
+        hops: tuple[Sequence[Hop], Sequence[Hop]],
+        now: float,
+        on_loop: OnLoop | None = None,
     ) -> None:
         self._forwarder = forwarder
         self._rules = rules
@@ -75,6 +84,8 @@ class RelayPath:
         self._settled: dict[LegSide, _Description] = {}
         self._proposed: dict[LegSide, _Description] = {}
         self._closed = False
+        self._on_loop = on_loop
+        self._told: Callable[[LegSide, str, float], None] | None = None
 
     def carry(self, body: bytes, speaker: LegSide, *, speaker_host: str, listener_local: str) -> bytes:
         """See MediaPath."""
@@ -99,6 +110,10 @@ class RelayPath:
         if speaker not in self._settled:
             self._settle(speaker)
         return relocated
+
+    def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
+        """See MediaPath."""
+        self._told = told
 
     def admit(self, callees: Sequence[Hop]) -> None:
         """See MediaPath."""
@@ -160,12 +175,18 @@ class RelayPath:
         except NoMediaPath:
             caller.close()
             raise
-        stream = _Stream(pairs, Crossing())
+        stream = _Stream(pairs, Crossing(told=self._pressed))
         for side in LegSide:
             # Who answers may send before his answer is here (RFC 3264 section 5.1).
             stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
         self._forwarder.start(stream.crossing, pairs)
         return stream
+
+    def _pressed(self, side: int, key: str, now: float) -> None:
+        """On the forwarder's thread."""
+        if self._on_loop is not None and self._told is not None:
+            told = self._told
+            self._on_loop(lambda at: told(LegSide(side), key, at))
 
     def _ports(self, side: LegSide) -> PortPair:
         try:
@@ -190,7 +211,18 @@ class RelayPath:
             rtcp_port = said.port if said is not None else media.port + 1
             if self._allowed(rtcp_host, rtcp_port, peer):
                 rtcp = (rtcp_host, rtcp_port)
-        return CrossingEnd(rtp, rtcp, frozenset(hosts), held=not media.port or connection.is_unspecified)
+        return CrossingEnd(
+            rtp,
+            rtcp,
+            frozenset(hosts),
+            held=not media.port or connection.is_unspecified,
+            keys=frozenset(
+                one.payload_type
+                for one in formats_of(media)
+                if one.is_telephone_event and one.payload_type is not None
+            ),
+            secret="SAVP" in media.protocol.upper() or media.has("crypto"),
+        )
 
     def _allowed(self, host: str, port: int, peer: str) -> bool:
         return media_allowed(host, port, peer=peer, purpose=Purpose.MEDIA, rules=self._rules).allowed

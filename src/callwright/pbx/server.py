@@ -364,7 +364,7 @@ class Pbx:
         ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
         if config.relay:
             self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
-            paths = RelayPaths(self._forwarder, config.rules)
+            paths = RelayPaths(self._forwarder, config.rules, self._on_loop())
         self._stages = StudioStages(
             lambda: media_engine(ports=ports, clock=self._clock, taps=self._taps),
             self._clock,
@@ -418,6 +418,16 @@ class Pbx:
         if self._driver is not None:
             self._running.after_audio(act, self._clock.now())
             self._driver.drain()
+
+    def _on_loop(self) -> Callable[[Callable[[float], None]], None]:
+        """Has other threads do something on this loop; what comes after its end is lost."""
+        loop = asyncio.get_running_loop()
+
+        def run(act: Callable[[float], None]) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._heard, act)
+
+        return run
 
     def _wall_at(self, now: float) -> float:
         return self._clock.wall() - self._clock.now() + now

@@ -42,6 +42,7 @@ class CallFacts:
     ended_by: EndedBy | None = None
     failure: Failure | None = None
     failure_detail: str | None = None
+    auto_answered: bool | None = None
     redirected_to: tuple[str, ...] = ()
     caller_identity: str | None = None
     caller_name: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from callwright.net.resolver import ResolutionFailed
@@ -14,6 +15,7 @@ from callwright.phone.plan import AnswerPlan
 from callwright.sdp.lines import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
 from callwright.sip import events
+from callwright.sip.alerting import asked_to_answer
 from callwright.sip.call import Call
 from callwright.sip.dialog import contact_of
 from callwright.sip.digest import Credentials
@@ -39,10 +41,15 @@ class IncomingCall(PhoneCall):
         credentials: Credentials | None,
         **told: Any,
     ) -> None:
+        asked = asked_to_answer(request.headers)
+        obeys = asked is not None and plan.auto_answer and plan.reject is None
+        if asked is not None and obeys:
+            plan = replace(plan, answer_after=asked)
         super().__init__(line, studio, plan, **told)
         self.plan: AnswerPlan = plan
         self.sip = sip
         self.facts.started = now
+        self.facts.auto_answered = None if asked is None else obeys
         sip.user_data = self
         if plan.session is not NO_WISH:
             sip.session.wish = plan.session

@@ -103,6 +103,7 @@ def call_outcome(
         messages=tuple(facts.messages),
         caller_identity=facts.caller_identity,
         caller_name=facts.caller_name,
+        auto_answered=facts.auto_answered,
         redirected_to=facts.redirected_to,
         transfers=tuple(facts.transfers),
         retransmissions=sip.timeline.retransmissions_sent if sip else None,

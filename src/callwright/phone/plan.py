@@ -114,6 +114,7 @@ class AnswerPlan:
     ring_after: float = 0.0  # seconds until 180; negative: none is sent
     answer_after: float = 0.0  # seconds until 200
     early_media: bool = False  # 183 with SDP, and audio before the answer
+    auto_answer: bool = False  # a caller who asks for an answer at once (Call-Info: answer-after) gets it
     reject: int | None = None  # answer with this status instead
     reject_reason: str | None = None
     talk_for: float | None = None  # hang up this long after the answer; None: the caller ends it

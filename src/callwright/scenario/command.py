@@ -71,6 +71,7 @@ class TakeCall:
     detect_tones: bool = False
     srtp: SrtpWish = NO_SRTP
     transfers: bool = False
+    auto_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

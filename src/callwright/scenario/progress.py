@@ -272,6 +272,7 @@ class AcceptProgress(Progress):
                 action.detect_tones,
                 _srtp(action),
                 action.transfers,
+                action.auto_answer,
             )
         )
 

@@ -54,7 +54,7 @@ class Cdrs:
         latest = {one.call: one for one in news}
         ended = [one for one in latest.values() if one.step is CallStep.ENDED]
         going_on = {
-            call: msgspec.json.encode(one).decode()
+            call: msgspec.json.encode(msgspec.structs.replace(one, digit=None)).decode()
             for call, one in latest.items()
             if one.step is not CallStep.ENDED
         }

@@ -26,6 +26,10 @@ def events_of(news: CallNews, parties: Mapping[str, Party]) -> Iterator[tuple[st
     record has, and one `call.missed` more for each who was called and did not answer."""
     at = _moment(news)
     row = row_of(news, news.on_hold, parties, at)
+    if (key := news.digit) is not None:
+        side = "src" if key.caller else "dst"
+        yield "dtmf", row | {"digit": key.digit, "number": key.number, "leg": side, "by": key.by}, at
+        return
     event = "call.on_hold" if news.on_hold and news.step is CallStep.ANSWERED else _EVENTS[news.step]
     if news.step is not CallStep.ENDED:
         yield event, row, at
@@ -41,6 +45,8 @@ def events_of(news: CallNews, parties: Mapping[str, Party]) -> Iterator[tuple[st
 
 def _moment(news: CallNews) -> float:
     """When it came to its step."""
+    if news.digit is not None:
+        return news.digit.at
     match news.step:
         case CallStep.ENDED:
             found = news.ended_at
@@ -71,6 +77,7 @@ class CallTeller:
                 if role == Role.ADMIN or TELEPHONY_IDS + (channel.user_id or 0) in inside
             ]
             for event, data, at in events_of(one, parties) if hearing else ():
-                uid = f"msg_{one.call}_{event}_{data['dst']}_{int(at * 1000)}"
+                which = data["number"] if event == "dtmf" else data["dst"]
+                uid = f"msg_{one.call}_{event}_{which}_{int(at * 1000)}"
                 wanted = [channel for channel in hearing if event in channel.events]
                 await self._outbox.write(event, data, at=at, channels=wanted, uid=uid)

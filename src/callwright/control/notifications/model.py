@@ -30,6 +30,7 @@ CALL_EVENTS: Mapping[str, str] = {
     "call.on_hold": "One side has put the other on hold.",
     "call.hangup": "The call is over.",
     "call.missed": "Somebody who was called did not answer.",
+    "dtmf": "A key was pressed during the call.",
 }
 TEST = "test"  # what somebody sends to see whether a channel works
 

@@ -26,6 +26,17 @@ class LegNews(msgspec.Struct, frozen=True):
     answered: bool = False
 
 
+class DigitNews(msgspec.Struct, frozen=True):
+    """A key that was pressed. `number`: which of the call's, from 1; `caller`: on the caller's leg; `by`: rtp
+    (RFC 4733) or info; `at`: unix seconds."""
+
+    digit: str
+    number: int
+    at: float
+    caller: bool
+    by: str
+
+
 class CallNews(msgspec.Struct, frozen=True):
     """A call of a PBX as it stands after `step`, so that a message that was lost is made up for by the next.
 
@@ -33,7 +44,8 @@ class CallNews(msgspec.Struct, frozen=True):
     `callee`: the user that was dialled. Times are unix seconds; None: not yet, or never. `status`: the final
     response to the caller. `ended_by`: caller, callee or pbx. A call that is refused at once only ends.
     `codec`: the first of the audio that was agreed on, as `PCMA/8000`. `legs`: in the order of calling.
-    `hold_changed_at`: since when it is on hold, or is no longer; None: it never was.
+    `hold_changed_at`: since when it is on hold, or is no longer; None: it never was. `digit`: this is told
+    because of a key, and of nothing else; one that is lost is not made up for.
     """
 
     call: str
@@ -54,3 +66,4 @@ class CallNews(msgspec.Struct, frozen=True):
     legs: tuple[LegNews, ...] = ()
     on_hold: bool = False
     hold_changed_at: float | None = None
+    digit: DigitNews | None = None

@@ -144,6 +144,12 @@ class Accept(Action):
         "Whether a REFER of the peer is followed, as far as the policy permits its target.",
         default=False,
     )
+    auto_answer: bool = parameter(
+        Boolean(),
+        "Whether a caller who asks for an answer at once (Call-Info: answer-after) gets it, whatever "
+        "`ring` says.",
+        default=False,
+    )
     headers: tuple[tuple[str, str], ...] = parameter(
         Headers(), "Extra headers of the ringing and the answer.", default=()
     )

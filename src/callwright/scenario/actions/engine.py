@@ -70,6 +70,8 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
             refuse(name, "the load engine sends and takes plain RTP only. Leave it out.")
     if values["transfers"]:
         refuse("transfers", "the load engine follows no REFER. Leave it out.", ("no",))
+    if values.get("auto_answer"):
+        refuse("auto_answer", "the load engine answers when `ring` says so. Leave it out.", ("no",))
     if values["detect_tones"]:
         refuse("detect_tones", "the load engine listens for no digits. Leave it out.", ("no",))
     for name in ("session_expires", "refresher", "refresh_by"):

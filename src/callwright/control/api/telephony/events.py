@@ -36,8 +36,9 @@ _MOST_WAITING = 1_000
 @get("/events", opt={"right": Right.READ}, media_type="text/event-stream")
 async def follow_calls(request: _Request) -> ServerSentEvent:
     """First `calls`, those that are up; then `call.initial`, `call.ringing`, `call.connected`,
-    `call.on_hold`, `call.hangup` and `call.missed`, each with the call. One's own; administrators hear of
-    all. What the broker loses is made up for by the next event of the call; `/webhooks` lose nothing."""
+    `call.on_hold`, `call.hangup`, `call.missed` and `dtmf`, each with the call. One's own; administrators
+    hear of all. What the broker loses is made up for by the next event of the call, but for keys;
+    `/webhooks` lose nothing."""
     services, identity = services_of(request), identity_of(request)
     if services.broker is None:
         raise PbxAway("This platform runs no PBX.")
