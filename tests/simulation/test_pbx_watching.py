@@ -79,11 +79,17 @@ def test_watcher_of_a_line_sees_it_ring_talk_and_end() -> None:
     call.hangup(now=exchange.clock.now)
     exchange.pass_time(0)
     assert states(carol) == ["", "trying", "early", "confirmed", ""]
-    body = notified(carol)[2].text
+    early, up = notified(carol)[2].text, notified(carol)[3].text
+    ringing = bob.one(CallReceived).request.headers
+    tags = f'call-id="{ringing.call_id}" local-tag="{bob.one(CallReceived).call.local_tag}"'
+    assert f'{tags} remote-tag="{ringing.from_.tag}" direction="recipient"' in early
+    assert "local-tag" not in up, "who knows the tags of a call that is up can take it over"
+    body = early
     assert 'entity="sip:1002@pbx.test"' in body
     assert 'version="2" state="full"' in body
     assert 'direction="recipient"' in body
-    assert "<identity>sip:1001@pbx.test</identity>" in body
+    assert "<remote><identity>sip:1001@pbx.test</identity>" in body
+    assert "<local><identity>sip:1002@pbx.test</identity>" in body
     assert f'id="{exchange.record.id}"' in body
     first = notified(carol)[0]
     assert first.header("Event") == "dialog"

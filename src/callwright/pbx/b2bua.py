@@ -35,6 +35,7 @@ from callwright.pbx.passage import (
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.placing import Placing
 from callwright.pbx.plan import PbxPlan, RingGroup, Trunk
+from callwright.pbx.presence import PRESENCE, Presence, Publications
 from callwright.pbx.record import (
     AccessDenied,
     BindingChanged,
@@ -53,6 +54,7 @@ from callwright.pbx.routing import (
     Refuse,
     Strategy,
 )
+from callwright.pbx.sight import lines_of, presence_of, service_of
 from callwright.pbx.stage import NoStages, Stages
 from callwright.pbx.transfer import Referrer, TakingOver, Transfers
 from callwright.pbx.watching import DIALOG, MESSAGES, SUMMARY_TYPE, LineState, Watchers, summary
@@ -83,8 +85,10 @@ _METHODS = (
     "PRACK",
     "REFER",
     "SUBSCRIBE",
+    "PUBLISH",
     "REGISTER",
 )
+_PACKAGES = (DIALOG, PRESENCE, MESSAGES)
 _REMEMBERED_CALLS = 1_000
 _LONGEST_HELD = 8.0  # seconds that credentials are not looked at; a phone waits 32 for its answer (Timer F)
 _MOST_HELD = 20  # requests of one address
@@ -151,6 +155,7 @@ class B2bua:
         self.stages: Stages = stages or NoStages()
         self._transfers = Transfers(self)
         self._watchers = Watchers(self)
+        self._publications = Publications(self.agenda, entropy, self._published)
         self.origins = Origins()
         self._placing = Placing(
             self,
@@ -174,6 +179,7 @@ class B2bua:
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
                 hop_for=config.hop_for,
+                stands_between=True,
                 keep_wills=config.keep_wills,
             ),
             entropy,
@@ -247,6 +253,11 @@ class B2bua:
         self._now = now
         self.trunks.adopt(plan.trunks, now)
         self._changed(self.registrar.forget_strangers(), now)
+        self._publications.forget(
+            [user for user in self._publications.users if self._accounts.find(user) is None]
+        )
+        self._stirred = True  # somebody may wish not to be disturbed
+        self._work()
 
     def locate_trunk(self, name: str, hops: Sequence[Hop], now: float) -> None:
         """What the host of a trunk resolved to, in the order to try them."""
@@ -372,6 +383,9 @@ class B2bua:
     def stir(self) -> None:
         """Another phone rings, or rings no more."""
         self._stirred = True
+
+    def _published(self, now: float) -> None:
+        self._now, self._stirred = now, True
 
     def _tell(self, event: PbxEvent) -> None:
         self._events.append(event)
@@ -692,11 +706,11 @@ class B2bua:
             headers = [("Allow", ", ".join(_METHODS)), ("Accept", "application/sdp")]
             self.endpoint.respond(transaction, 200, now=now, headers=headers)
             return
-        if not _registers(request) and method != "SUBSCRIBE" and method in self.config.open_methods:
+        own = {"REGISTER": self._register, "SUBSCRIBE": self._subscribe, "PUBLISH": self._publish}
+        if method not in own and method in self.config.open_methods:
             self._pass_on(transaction, request, None, now)
         else:
-            act = self._register if _registers(request) else self._pass_on
-            act = self._subscribe if method == "SUBSCRIBE" else act
+            act = own.get(method, self._pass_on)
             flow = transaction.flow
             self._ask(transaction, request, flow, now, lambda who, at: act(transaction, request, who, at))
 
@@ -715,20 +729,35 @@ class B2bua:
         event = (request.headers.get("event") or "").strip()
         package, number = event.partition(";")[0].strip().lower(), request.target.unescaped_user or ""
         known = self._accounts.dialled(number)
+        service = service_of(self._placing.plan, number) if known is None and package == DIALOG else None
+        watched = known.user if known is not None else service.number if service is not None else ""
         respond = self.endpoint.respond
-        if package not in (DIALOG, MESSAGES):
-            allowed = [("Allow-Events", f"{DIALOG}, {MESSAGES}")]
+        if package not in _PACKAGES:
+            allowed = [("Allow-Events", ", ".join(_PACKAGES))]
             respond(transaction, 489, now=now, reason="Bad Event", headers=allowed)
-        elif not self._accounts.serves(request.target) or (
-            known is None and self._placing.plan.service(number) is None
-        ):
+        elif not self._accounts.serves(request.target) or not watched:
             respond(transaction, 404, now=now)
         elif package == MESSAGES and known is not account:
             respond(transaction, 403, now=now, reason="Forbidden (the mailbox is of another)")
         else:
             subscription = self.endpoint.accept_subscription(transaction, event, now=now)
             if subscription is not None:
-                self._watchers.add(subscription, package, known.user if known is not None else number, now)
+                entity = known.user if known is not None else number
+                self._watchers.add(subscription, package, watched, now, entity=entity, viewer=account.user)
+
+    def _publish(
+        self, transaction: ServerTransaction, request: Request, account: PbxAccount, now: float
+    ) -> None:
+        """What a phone says of its own user (RFC 3903)."""
+        known = self._accounts.dialled(request.target.unescaped_user)
+        respond = self.endpoint.respond
+        if not self._accounts.serves(request.target) or known is None:
+            respond(transaction, 404, now=now)
+        elif known is not account:
+            respond(transaction, 403, now=now, reason="Forbidden (the presence is of another)")
+        else:
+            done = self._publications.receive(account.user, request, now)
+            respond(transaction, done.status, now=now, reason=done.reason, headers=list(done.headers))
 
     # -- what is watched
 
@@ -741,24 +770,21 @@ class B2bua:
         mailboxes = self._placing.reception.mailboxes
         return mailboxes.count(user) if mailboxes is not None else (0, 0)
 
-    def lines(self, number: str) -> list[LineState]:
-        """The calls of a number now."""
-        found: list[LineState] = []
-        for session in self._bridges:
-            record = session.record
-            if isinstance(session, Booth):
-                waits = record.callee == number
-                if not waits and (session.user != number or session.parker):
-                    continue
-                role, state = ("recipient" if waits else "initiator"), "confirmed"
-            elif number not in session.users:
-                continue
-            else:
-                role = "initiator" if record.caller == number else "recipient"
-                state = "confirmed" if session.talks else "early" if session.rang else "trying"
-            other = record.callee if role == "initiator" else record.caller
-            found.append(LineState(record.id, role, state, self.uri_of(other) if other else ""))
-        return found
+    def lines(self, number: str, viewer: str) -> list[LineState]:
+        """The calls of a number now, as an account may see them."""
+        service = self._accounts.find(number) is None
+        return lines_of(self._bridges, number, service=service, viewer=viewer, uri_of=self.uri_of)
+
+    def presence(self, user: str) -> Presence:
+        """What is known of an account now."""
+        account = self._accounts.find(user)
+        return presence_of(
+            self._bridges,
+            user,
+            online=bool(self.registrar.bindings(user, self._now)),
+            undisturbed=account is not None and account.do_not_disturb,
+            published=self._publications.of(user),
+        )
 
     def _tell_waiting(self, user: str, bindings: Sequence[Binding], now: float) -> None:
         """An unsolicited NOTIFY, for phones that do not subscribe to their mailbox."""
@@ -779,6 +805,7 @@ class B2bua:
     def _changed(self, changes: Sequence[Change], now: float) -> None:
         self._expiry = self.registrar.next_wake()
         self._events += [BindingChanged(now, change) for change in changes]
+        self._stirred = self._stirred or bool(changes)
         for change in changes:
             account = self._accounts.find(change.binding.user)
             if change.kind is ChangeKind.ADDED and account is not None and account.mailbox:

@@ -695,6 +695,14 @@ class Bridge:
             return None
         return self.caller if user is not None and self.user_of(self.caller) == user else self._callee
 
+    def leg_of(self, user: str) -> Call | None:
+        """The leg of an account: the one that talks, else the first that rings."""
+        if self.record.caller == user:
+            return self.caller
+        if self._callee is not None:
+            return self._callee if self.user_of(self._callee) == user else None
+        return next((leg.call for leg in self._ringing if leg.user == user), None)
+
     def user_of(self, call: Call) -> str | None:
         """The account of a leg."""
         if call is self.caller:

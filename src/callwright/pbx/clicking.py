@@ -66,6 +66,10 @@ class Clicked:
         """Who is in it."""
         return {self.user}
 
+    def leg_of(self, user: str) -> Call | None:
+        """The leg of an account."""
+        return next(iter(self._legs), None) if user == self.user else None
+
     def start(self, bindings: Sequence[Binding], now: float) -> None:
         """Ring them. The call may be over already when this returns."""
         host = self._host

@@ -58,6 +58,11 @@ class RingGroup:
     hunt: Hunt = Hunt.ALL
     seconds: float = 20.0
     otherwise: str = ""
+    id: str = ""
+
+    def known_as(self, id_: str) -> bool:
+        """By its id in the API, or its number."""
+        return id_ in (self.id, self.number)
 
     def __post_init__(self) -> None:
         _check_seconds(self.seconds, f"The group {self.number} rings")
@@ -85,6 +90,11 @@ class Menu:
     tries: int = 3
     otherwise: str = ""
     direct: bool = False
+    id: str = ""
+
+    def known_as(self, id_: str) -> bool:
+        """By its id in the API, or its number."""
+        return id_ in (self.id, self.number)
 
     def __post_init__(self) -> None:
         _check_seconds(self.seconds, f"The menu {self.number} waits")
@@ -108,6 +118,11 @@ class ConferenceRoom:
     name: str = ""
     pin: str = ""
     most: int = 20
+    id: str = ""
+
+    def known_as(self, id_: str) -> bool:
+        """By its id in the API, or its number."""
+        return id_ in (self.id, self.number)
 
     def __post_init__(self) -> None:
         if not 2 <= self.most <= 100:
@@ -173,6 +188,11 @@ class Queue:
     most: int = 50
     music: tuple[str, ...] = ("music",)
     otherwise: str = ""
+    id: str = ""
+
+    def known_as(self, id_: str) -> bool:
+        """By its id in the API, or its number."""
+        return id_ in (self.id, self.number)
 
     def __post_init__(self) -> None:
         _check_seconds(self.seconds, f"The queue {self.number} rings")

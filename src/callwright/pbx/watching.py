@@ -1,12 +1,14 @@
-"""Who watches what: lines (Event: dialog, RFC 4235) and mailboxes (Event: message-summary, RFC 3842)."""
+"""Who watches what: lines (Event: dialog, RFC 4235), presence (RFC 3856) and mailboxes (Event:
+message-summary, RFC 3842)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
+from callwright.pbx.presence import PIDF_TYPE, PRESENCE, Presence, pidf
 from callwright.sip.subscription import Subscription
 
 __all__ = ["DIALOG", "MESSAGES", "SUMMARY_TYPE", "LineState", "WatchHost", "Watchers", "summary"]
@@ -19,12 +21,15 @@ SUMMARY_TYPE = "application/simple-message-summary"
 
 class LineState(NamedTuple):
     """One call of a line. `direction` initiator or recipient; `state` trying, early or confirmed; `remote` a
-    SIP URI, empty: nobody knows."""
+    SIP URI, empty: nobody knows. `call_id` and tags, as the line's own phone has them; empty: not told."""
 
     id: str
     direction: str
     state: str
     remote: str
+    call_id: str = ""
+    local_tag: str = ""
+    remote_tag: str = ""
 
 
 class WatchHost(Protocol):
@@ -34,8 +39,12 @@ class WatchHost(Protocol):
         """The SIP URI of a number."""
         ...
 
-    def lines(self, number: str) -> Sequence[LineState]:
-        """The calls of a number now."""
+    def lines(self, number: str, viewer: str) -> Sequence[LineState]:
+        """The calls of a number now, as an account may see them."""
+        ...
+
+    def presence(self, user: str) -> Presence:
+        """What is known of an account now."""
         ...
 
     def messages(self, user: str) -> tuple[int, int]:
@@ -45,10 +54,12 @@ class WatchHost(Protocol):
 
 @dataclass(slots=True)
 class _Watch:
-    """What one subscriber was told last."""
+    """What one subscriber, the account `viewer`, was told last. `entity`: the user part that it asked for."""
 
     package: str
     number: str
+    entity: str
+    viewer: str
     version: int = 0
     told: object = None
 
@@ -63,9 +74,11 @@ class Watchers:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def add(self, subscription: Subscription, package: str, number: str, now: float) -> None:
+    def add(
+        self, subscription: Subscription, package: str, number: str, now: float, *, entity: str, viewer: str
+    ) -> None:
         """Somebody watches from now on, and is told at once."""
-        subscription.user_data = _Watch(package, number)
+        subscription.user_data = _Watch(package, number, entity, viewer)
         self._subscriptions[subscription] = None
         self.tell(subscription, now)
 
@@ -75,12 +88,12 @@ class Watchers:
 
     def look(self, now: float) -> None:
         """Tell everybody for whom something has changed."""
-        states: dict[tuple[str, str], object] = {}
+        states: dict[tuple[str, str, bool], object] = {}
         for subscription in list(self._subscriptions):
             watch = subscription.user_data
             if not isinstance(watch, _Watch):
                 continue
-            key = watch.package, watch.number
+            key = watch.package, watch.number, watch.viewer == watch.number
             if key not in states:
                 states[key] = self._state(watch)
             if states[key] != watch.told:
@@ -92,12 +105,16 @@ class Watchers:
         if not isinstance(watch, _Watch):
             return
         watch.told = self._state(watch)
-        uri = self._host.uri_of(watch.number)
+        host = self._host
+        uri = host.uri_of(watch.number)
         if watch.package == MESSAGES:
-            body = summary(uri, *self._host.messages(watch.number))
+            body = summary(uri, *host.messages(watch.number))
             subscription.notify(body, SUMMARY_TYPE, now=now)
+        elif watch.package == PRESENCE:
+            subscription.notify(pidf(uri, host.presence(watch.number)), PIDF_TYPE, now=now)
         else:
-            body = _dialog_info(uri, watch.version, self._host.lines(watch.number))
+            lines = host.lines(watch.number, watch.viewer)
+            body = _dialog_info(host.uri_of(watch.entity), uri, watch.version, lines)
             watch.version += 1
             subscription.notify(body, _DIALOG_TYPE, now=now)
         if subscription.over:
@@ -106,7 +123,9 @@ class Watchers:
     def _state(self, watch: _Watch) -> object:
         if watch.package == MESSAGES:
             return self._host.messages(watch.number)
-        return tuple(self._host.lines(watch.number))
+        if watch.package == PRESENCE:
+            return self._host.presence(watch.number)
+        return tuple(self._host.lines(watch.number, watch.viewer))
 
 
 def summary(uri: str, new: int, heard: int) -> bytes:
@@ -116,18 +135,23 @@ def summary(uri: str, new: int, heard: int) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def _dialog_info(uri: str, version: int, lines: Iterable[LineState]) -> bytes:
+def _dialog_info(entity: str, uri: str, version: int, lines: Iterable[LineState]) -> bytes:
     parts = [
         '<?xml version="1.0"?>',
-        f'<dialog-info xmlns="{_NAMESPACE}" version="{version}" state="full" entity={quoteattr(uri)}>',
+        f'<dialog-info xmlns="{_NAMESPACE}" version="{version}" state="full" entity={quoteattr(entity)}>',
     ]
     for line in lines:
-        parts.append(f"<dialog id={quoteattr(line.id)} direction={quoteattr(line.direction)}>")
+        known = {"call-id": line.call_id, "local-tag": line.local_tag, "remote-tag": line.remote_tag}
+        named = "".join(f" {name}={quoteattr(value)}" for name, value in known.items() if value)
+        parts.append(f"<dialog id={quoteattr(line.id)}{named} direction={quoteattr(line.direction)}>")
         parts.append(f"<state>{line.state}</state>")
+        parts.append(_party("local", uri))
         if line.remote:
-            target = quoteattr(line.remote)
-            identity = f"<identity>{target[1:-1]}</identity>"
-            parts.append(f"<remote>{identity}<target uri={target}/></remote>")
+            parts.append(_party("remote", line.remote))
         parts.append("</dialog>")
     parts.append("</dialog-info>\n")
     return "\n".join(parts).encode()
+
+
+def _party(side: str, uri: str) -> str:
+    return f"<{side}><identity>{escape(uri)}</identity><target uri={quoteattr(uri)}/></{side}>"

@@ -349,6 +349,12 @@ class Call:
         dialog = self.dialog
         return None if dialog is None else Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag)
 
+    @property
+    def peer_tag(self) -> str:
+        """The peer's tag in its dialog, else in the first of its early ones; empty before there is any."""
+        dialog = self._any_dialog()
+        return "" if dialog is None else dialog.remote_tag
+
     def authenticate(self, credentials: Credentials) -> None:
         """Answer challenges of requests within this call with those credentials, where it has none yet."""
         if self.digest is None:

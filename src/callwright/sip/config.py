@@ -72,4 +72,5 @@ class EndpointConfig:
     min_se: int = 90  # Min-SE (RFC 4028), where "timer" is supported
     max_forwards: int = 70
     hop_for: HopFor | None = None
+    stands_between: bool = False  # Replaces may name a dialog from its other end: watchers know it from there
     keep_wills: bool = False  # tell by `Endpoint.wills` what ends each call; see sip/will

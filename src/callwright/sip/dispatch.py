@@ -252,14 +252,20 @@ class Dispatch:
             return Refusal(400, why="Bad Request (Replaces)")
         if len(values) > 1 or "join" in request.headers.by_key:
             return Refusal(400, why="Bad Request (more than one Replaces or Join)")
-        call = self._agent.calls.get((named.call_id, named.to_tag))
-        if call is None or call.dialog_with(named.from_tag) is None:
+        call = self._dialog_of(named.call_id, named.to_tag, named.from_tag)
+        if call is None and self._agent.config.stands_between:
+            call = self._dialog_of(named.call_id, named.from_tag, named.to_tag)
+        if call is None:
             return Refusal(481)
         if call.established:
             return Refusal(486) if named.early_only else call
         if call.direction is Direction.INBOUND:
             return Refusal(481)
         return call if call.waits_for_final else Refusal(603)
+
+    def _dialog_of(self, call_id: str, ours: str, theirs: str) -> Call | None:
+        call = self._agent.calls.get((call_id, ours))
+        return call if call is not None and call.dialog_with(theirs) is not None else None
 
     def _turn_away(self, transaction: ServerTransaction, refusal: Refusal, now: float) -> None:
         """A call that is refused for its form; its user hears of it all the same."""
