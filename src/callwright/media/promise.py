@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from callwright.sdp.negotiation import Negotiated
 
-_NOWHERE = ("0.0.0.0", "::")  # as hold was said before RFC 3264
-
 
 class Promise:
     """Of one call. A peer that sends alone after both have talked holds us: it need not send at all."""
@@ -15,7 +13,7 @@ class Promise:
 
     def due(self, negotiated: Negotiated) -> bool:
         """Whether audio of the peer is due from now on, once the call is answered."""
-        if negotiated.disabled or negotiated.remote_host in _NOWHERE:
+        if negotiated.disabled or negotiated.nowhere:
             return False
         if negotiated.direction == "sendrecv" and not negotiated.remote_held:
             self._talked = True

@@ -186,8 +186,7 @@ class CallAudio:
 
     def refusal(self, negotiated: Negotiated) -> str | None:
         """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
-        nowhere = negotiated.remote_host in ("0.0.0.0", "::")
-        if negotiated.disabled or nowhere or not self.plan.enabled or self.leg is None:
+        if negotiated.disabled or negotiated.nowhere or not self.plan.enabled or self.leg is None:
             return None
         decision = self._studio.permission.media(
             negotiated.remote_host, negotiated.remote_port, self._peer_host

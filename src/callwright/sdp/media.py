@@ -122,7 +122,8 @@ class Media:
         yield from (SdpLine("b", str(value)) for value in self.bandwidths)
         yield from optional("k", self.key)
         # Keys are not remembered.
-        write = _attribute_lines.__wrapped__ if self.has("crypto") else _attribute_lines
+        secret = self.has("crypto") or self.has("ice-pwd")
+        write = _attribute_lines.__wrapped__ if secret else _attribute_lines
         yield from write(self.attributes)
         yield from self.unknown
 

@@ -12,14 +12,33 @@ concludes on the ACK; whoever sent it puts ``answer`` into the ACK.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from callwright.sdp.agreement import (
+    MIN_PTIME,
+    PROTOCOL,
+    SECURE_PROTOCOL,
+    SRTP,
+    LocalMedia,
+    Negotiated,
+    NotAcceptable,
+    RejectedMedia,
+)
+from callwright.sdp.bundle import bundled, grouped, mid_of
 from callwright.sdp.crypto import Crypto, accepted, keys_of
 from callwright.sdp.description import SessionDescription
+from callwright.sdp.dtls import (
+    DtlsPeer,
+    answered_dtls,
+    concluded_dtls,
+    dtls_attributes,
+    is_dtls,
+)
 from callwright.sdp.formats import AudioFormat, allocate, formats_of
+from callwright.sdp.ice import IceDescription, ice_of
 from callwright.sdp.lines import Attribute, Connection, Origin, SdpError
-from callwright.sdp.media import DIRECTIONS, Media
+from callwright.sdp.media import Media
 from callwright.srtp.suite import StreamKeys
 
 __all__ = [
@@ -35,130 +54,13 @@ __all__ = [
     "reoffer",
 ]
 
-PROTOCOL, SECURE_PROTOCOL = "RTP/AVP", "RTP/SAVP"
-SRTP = ("off", "optional", "required")
-"""Plain RTP alone; keys beside plain RTP (`a=crypto` on RTP/AVP), to be used if both have them; RTP/SAVP."""
-MIN_PTIME, MAX_PTIME = 10, 60
-
 _REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
-
-
-class NotAcceptable(ValueError):
-    """No session comes of this. ``reason`` is a sentence, ``warning_code`` one of RFC 3261 section 20.43."""
-
-    status = 488
-
-    def __init__(self, reason: str, warning_code: int = 399) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.warning_code = warning_code
-
-
-@dataclass(frozen=True, slots=True)
-class LocalMedia:
-    """What this side can do and where it listens.
-
-    ``host``: the address peers send to (numeric or a name); ``port``: RTP, 1..65535; ``formats``: in order of
-    preference; ``ptime``, ``maxptime``: milliseconds, 10..60; ``rtcp_port``: None for port + 1;
-    ``telephone_event``: take RFC 4733 digits, at every clock rate of the formats; ``prefer_local``: when
-    answering, use our order of formats instead of the offer's. ``srtp``: see SRTP; ``crypto``: our keys, one
-    for each suite that may be used, in order of preference.
-    """
-
-    host: str
-    port: int
-    formats: tuple[AudioFormat, ...]
-    ptime: int = 20
-    direction: str = "sendrecv"
-    maxptime: int | None = None
-    rtcp_port: int | None = None
-    telephone_event: bool = True
-    prefer_local: bool = False
-    username: str = "-"
-    session_name: str = "callwright"
-    srtp: str = "off"
-    crypto: tuple[Crypto, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.srtp not in SRTP or (self.srtp != "off") != bool(self.crypto):
-            raise SdpError(f"SRTP {self.srtp!r} does not go with {len(self.crypto)} keys")
-        if not 1 <= self.port <= 65535 or not (self.rtcp_port is None or 1 <= self.rtcp_port <= 65535):
-            raise SdpError(f"the port {self.port} or {self.rtcp_port} is not between 1 and 65535")
-        for ptime in (self.ptime, self.maxptime or self.ptime):
-            if not MIN_PTIME <= ptime <= MAX_PTIME:
-                raise SdpError(f"a packet time of {ptime} ms is not between {MIN_PTIME} and {MAX_PTIME}")
-        if self.direction not in DIRECTIONS:
-            raise SdpError(f"the direction {self.direction!r} is not one of {', '.join(DIRECTIONS)}")
-        if not any(not f.is_telephone_event for f in self.formats):
-            raise SdpError("this side has no audio format")
-
-    @property
-    def all_formats(self) -> tuple[AudioFormat, ...]:
-        """The formats with a telephone-event for every clock rate, unless one is named or none is wanted."""
-        if not self.telephone_event:
-            return tuple(f for f in self.formats if not f.is_telephone_event)
-        named = {f.clock_rate for f in self.formats if f.is_telephone_event}
-        rates = dict.fromkeys(f.clock_rate for f in self.formats if not f.is_telephone_event)
-        # 8000 first: it is what gets number 101.
-        missing = sorted(rate for rate in rates if rate not in named)
-        return (*self.formats, *(AudioFormat("telephone-event", rate, fmtp="0-16") for rate in missing))
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedMedia:
-    """An m-line that is not used: its place in the description, its kind, and why."""
-
-    index: int
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Negotiated:
-    """What both sides agreed on, seen from ours.
-
-    ``format`` is the one to send with (its ``fmtp`` is the peer's wish), ``send_payload_type`` its
-    number as the peer wants it; ``receive_payload_types`` all that may come, telephone-event among them.
-    ``remote_host`` may be a name. ``remote_rtcp_port`` is None where there is none. ``direction`` is
-    ours; ``ptime`` (ms) is what to send. ``disabled``: the stream was taken out with port 0. ``srtp``: the
-    keys of both directions, None for plain RTP.
-    ``remarks``: what the peer did against the rules.
-    """
-
-    format: AudioFormat
-    send_payload_type: int
-    receive_payload_types: dict[int, AudioFormat]
-    remote_host: str
-    remote_port: int
-    remote_rtcp_host: str
-    remote_rtcp_port: int | None
-    direction: str
-    ptime: int
-    telephone_event_payload_type: int | None = None
-    telephone_event: AudioFormat | None = None
-    send_formats: tuple[AudioFormat, ...] = ()
-    media_index: int = 0
-    disabled: bool = False
-    remote_held: bool = False
-    rtcp_mux_offered: bool = False
-    rejected: tuple[RejectedMedia, ...] = ()
-    remarks: tuple[str, ...] = ()
-    srtp: StreamKeys | None = None
-
-    @property
-    def sends(self) -> bool:
-        return self.direction in ("sendrecv", "sendonly")
-
-    @property
-    def receives(self) -> bool:
-        return self.direction in ("sendrecv", "recvonly")
 
 
 def offer(local: LocalMedia, session_id: int, version: int = 0) -> SessionDescription:
     """The first offer: one audio m-line with all our formats in order (RFC 3264 section 5)."""
-    protocol = SECURE_PROTOCOL if local.srtp == "required" else PROTOCOL
-    audio = _audio(local, allocate(local.all_formats), local.direction, protocol, local.crypto)
-    return _describe(local, session_id, version, (audio,))
+    audio = _audio(local, allocate(local.all_formats), local.direction, local.protocol, local.crypto)
+    return _describe(local, session_id, version, (_offered(local, audio, "0"),))
 
 
 def reoffer(previous: SessionDescription, local: LocalMedia) -> SessionDescription:
@@ -168,10 +70,13 @@ def reoffer(previous: SessionDescription, local: LocalMedia) -> SessionDescripti
     """
     index = _audio_index(previous)
     taken = formats_of(previous.media[index]) if index < len(previous.media) else ()
-    protocol = SECURE_PROTOCOL if local.srtp == "required" else PROTOCOL
-    if local.srtp == "optional" and index < len(previous.media):
-        protocol = previous.media[index].protocol  # of a session whose profile the peer chose
+    protocol, mid = local.protocol, "0"
+    if index < len(previous.media):
+        mid = mid_of(previous.media[index]) or mid
+        if local.srtp == "optional" or local.dtls is not None:
+            protocol = previous.media[index].protocol  # of a session whose profile the peer chose
     audio = _audio(local, allocate(local.all_formats, taken), local.direction, protocol, local.crypto)
+    audio = _offered(local, audio, mid)
     media = [_refused(m) for m in previous.media]
     media[index : index + 1] = [audio]
     return _next_version(previous, _describe(local, previous.origin.session_id, 0, tuple(media)))
@@ -184,7 +89,7 @@ def answer(
     media, negotiated = _answer(theirs, local)
     if negotiated.disabled:
         raise NotAcceptable("The offer has its audio on port 0, which means no audio.", 304)
-    return _describe(local, session_id, version, media), negotiated
+    return _describe(local, session_id, version, media, theirs), negotiated
 
 
 def reanswer(
@@ -195,7 +100,8 @@ def reanswer(
     An offer that takes the audio out (port 0) is accepted: ``Negotiated.disabled``.
     """
     media, negotiated = _answer(theirs, local)
-    return _next_version(previous, _describe(local, previous.origin.session_id, 0, media)), negotiated
+    described = _describe(local, previous.origin.session_id, 0, media, theirs)
+    return _next_version(previous, described), negotiated
 
 
 def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated:
@@ -223,8 +129,12 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
         if mine.port != 0:
             raise NotAcceptable("The answer rejects our audio with port 0.", 304)
         return _disabled(index, offered or accepted)
-    keys = _concluded_keys(mine, audio, remarks)
-    problem = _problem(theirs, audio, ours.connection_of(mine), secure=keys is not None)
+    dtls = _concluded_dtls(mine, theirs, audio)
+    keys = _concluded_keys(mine, audio, remarks) if dtls is None else None
+    ice = _peers_ice(theirs, audio, "answer") if mine.has("ice-ufrag") else None
+    problem = _problem(
+        theirs, audio, ours.connection_of(mine), secure=keys is not None, dtls=dtls is not None, ice=ice
+    )
     if problem is not None:
         raise NotAcceptable(f"The answer cannot be used: {problem}.", 302)
     send = _named_too(accepted, offered)
@@ -237,7 +147,7 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
     for one in send:  # some answer with a number of their own and then send with it
         if one.payload_type is not None:
             receive.setdefault(one.payload_type, one)
-    wanted, granted = ours.direction_of(mine), _REVERSED[_effective_direction(theirs, audio)]
+    wanted, granted = ours.direction_of(mine), _REVERSED[_effective_direction(theirs, audio, ice)]
     direction = _both(wanted, granted)
     if direction != granted:
         said = theirs.direction_of(audio)
@@ -247,7 +157,43 @@ def conclude(ours: SessionDescription, theirs: SessionDescription) -> Negotiated
         for at, media in enumerate(theirs.media)
         if at != index and media.port == 0
     )
-    return _negotiated(theirs, index, send, receive, direction, mine.ptime, rejected, tuple(remarks), keys)
+    agreed = _negotiated(
+        theirs, index, send, receive, direction, mine.ptime, rejected, tuple(remarks), keys, ice
+    )
+    return _muxed(
+        agreed, dtls, mux=mine.has("rtcp-mux") and audio.has("rtcp-mux"), asked=mine.has("ice-ufrag")
+    )
+
+
+def _concluded_dtls(mine: Media, theirs: SessionDescription, audio: Media) -> DtlsPeer | None:
+    if not mine.has("fingerprint"):
+        return None
+    if not is_dtls(theirs, audio):
+        reason = f"The answer is {audio.protocol}, our offer was {mine.protocol}."
+        raise NotAcceptable(reason, 302)
+    try:
+        return concluded_dtls(theirs, audio)
+    except SdpError as error:
+        raise NotAcceptable(f"The answer cannot be used for DTLS-SRTP: {error.reason}.", 302) from None
+
+
+def _peers_ice(theirs: SessionDescription, audio: Media, what: str) -> IceDescription | None:
+    try:
+        return ice_of(theirs, audio)
+    except SdpError as error:
+        raise NotAcceptable(f"The {what} cannot be used: {error.reason}.", 302) from None
+
+
+def _muxed(agreed: Negotiated, dtls: DtlsPeer | None, *, mux: bool, asked: bool) -> Negotiated:
+    """With what DTLS, ICE and one port for all come to. `asked`: for ICE."""
+    remarks = (*agreed.remarks, *(dtls.remarks if dtls is not None else ()))
+    if agreed.ice is not None:
+        remarks += tuple(f"A candidate was passed over: {why}." for why in agreed.ice.remarks)
+    elif asked:
+        remarks += ("The peer does no ICE: media goes where its SDP says.",)
+    if dtls is not None and not mux:
+        remarks += ("The peer does no rtcp-mux: RTCP would need a handshake of its own, and is left out.",)
+    return replace(agreed, dtls=dtls, rtcp_mux=mux, remarks=remarks)
 
 
 def _concluded_keys(mine: Media, theirs: Media, remarks: list[str]) -> StreamKeys | None:
@@ -276,11 +222,31 @@ def _named_too(formats: tuple[AudioFormat, ...], others: tuple[AudioFormat, ...]
 
 
 def _describe(
-    local: LocalMedia, session_id: int, version: int, media: tuple[Media, ...]
+    local: LocalMedia,
+    session_id: int,
+    version: int,
+    media: tuple[Media, ...],
+    theirs: SessionDescription | None = None,
 ) -> SessionDescription:
+    """`theirs`: the offer that it answers."""
     connection = Connection.to(local.host)
     origin = Origin(local.username, session_id, version, local.host, connection.address_type)
-    return SessionDescription(origin, local.session_name, media, connection=connection)
+    attributes = grouped(media, theirs)
+    if local.ice is not None and any(one.has("ice-ufrag") for one in media):
+        attributes += local.ice.session_attributes
+    return SessionDescription(origin, local.session_name, media, connection=connection, attributes=attributes)
+
+
+def _offered(local: LocalMedia, audio: Media, mid: str) -> Media:
+    """What an offer says beside of ICE, DTLS and the one port."""
+    if not local.muxed:
+        return audio
+    added = [Attribute("mid", mid), Attribute("rtcp-mux")]
+    if local.dtls is not None:
+        added += dtls_attributes(local.dtls, "actpass")
+    if local.ice is not None:
+        added += [*local.ice.attributes, Attribute("msid", "callwright audio")]
+    return replace(audio, attributes=(*audio.attributes, *added))
 
 
 def _audio(
@@ -321,8 +287,9 @@ def _attributes(
 
 
 def _refused(media: Media) -> Media:
-    """The m-line with port 0; a format has to be there and means nothing (RFC 3264 section 6)."""
-    return Media(media.kind, 0, media.protocol, media.formats or ("0",))
+    """The m-line with port 0; a format has to be there and means nothing (RFC 3264 section 6). It keeps its
+    name, and leaves its bundle (RFC 9143 section 7.3.3)."""
+    return Media(media.kind, 0, media.protocol, media.formats or ("0",), attributes=bundled(media))
 
 
 def _next_version(previous: SessionDescription, new: SessionDescription) -> SessionDescription:
@@ -390,10 +357,13 @@ def _answer(theirs: SessionDescription, local: LocalMedia) -> tuple[tuple[Media,
 
 def _answer_audio(theirs: SessionDescription, index: int, local: LocalMedia) -> tuple[Media, Negotiated]:
     audio = theirs.media[index]
-    problem = _problem(theirs, audio, Connection.to(local.host), secure=local.srtp != "off")
+    ice = _peers_ice(theirs, audio, "offer") if local.ice is not None else None
+    secure, own = local.srtp != "off", Connection.to(local.host)
+    problem = _problem(theirs, audio, own, secure=secure, dtls=local.dtls is not None, ice=ice)
     if problem is not None:
         raise NotAcceptable(f"The audio on offer cannot be used: {problem}.", 302)
-    crypto, keys, remarks = _answered_keys(audio, local)
+    dtls = _answered_dtls(theirs, audio, local)
+    crypto, keys, remarks = _answered_keys(audio, local) if dtls is None else (None, None, ())
     offered, able = formats_of(audio), local.all_formats
     common = [f for f in offered if not f.is_telephone_event and any(f.matches(a) for a in able)]
     if not common:
@@ -407,14 +377,32 @@ def _answer_audio(theirs: SessionDescription, index: int, local: LocalMedia) -> 
     send = (*common, *events)
     # In an answer the numbers stay the offer's, the parameters are ours: they say what we want to receive.
     ours = tuple(replace(f, fmtp=_own_fmtp(f, able)) for f in send)
-    granted = _REVERSED[_effective_direction(theirs, audio)]
+    granted = _REVERSED[_effective_direction(theirs, audio, ice)]
     direction = _both(local.direction, granted)
     receive = {f.payload_type: f for f in ours if f.payload_type is not None}
-    negotiated = _negotiated(theirs, index, send, receive, direction, local.ptime, (), remarks, keys)
+    negotiated = _negotiated(theirs, index, send, receive, direction, local.ptime, (), remarks, keys, ice)
+    mux = local.muxed and audio.has("rtcp-mux")
+    negotiated = _muxed(negotiated, dtls, mux=mux, asked=local.ice is not None)
     media = _audio(local, ours, direction, audio.protocol.upper(), ())
-    if crypto is not None:
-        media = replace(media, attributes=(*media.attributes, crypto.attribute))
-    return media, negotiated
+    added = [crypto.attribute] if crypto is not None else []
+    if local.muxed:
+        added += [*bundled(audio), *([Attribute("rtcp-mux")] if mux else [])]
+    if dtls is not None and local.dtls is not None:
+        added += dtls_attributes(local.dtls, "active" if dtls.client else "passive")
+    if ice is not None and local.ice is not None:
+        added += [*local.ice.attributes, Attribute("msid", "callwright audio")]
+    return replace(media, attributes=(*media.attributes, *added)), negotiated
+
+
+def _answered_dtls(theirs: SessionDescription, audio: Media, local: LocalMedia) -> DtlsPeer | None:
+    if local.dtls is None:
+        return None
+    if not is_dtls(theirs, audio):
+        raise NotAcceptable(f"The offer is {audio.protocol}, and keys by DTLS are required here.", 302)
+    try:
+        return answered_dtls(theirs, audio, local.dtls_role)
+    except SdpError as error:
+        raise NotAcceptable(f"The offer cannot be used for DTLS-SRTP: {error.reason}.", 302) from None
 
 
 def _unasked(audio: Media) -> tuple[str, ...]:
@@ -461,10 +449,14 @@ def _negotiated(
     rejected: tuple[RejectedMedia, ...],
     remarks: tuple[str, ...],
     keys: StreamKeys | None,
+    ice: IceDescription | None,
 ) -> Negotiated:
     audio = theirs.media[index]
     connection = theirs.connection_of(audio)
     assert connection is not None  # _problem() refused it before
+    host, port = connection.address, audio.port
+    if ice is not None and ice.candidates and (connection.is_unspecified or not connection.is_numeric):
+        host, port = ice.candidates[0].address  # one that trickles has no default yet (RFC 8840)
     chosen = next(f for f in send if not f.is_telephone_event)
     assert chosen.payload_type is not None
     event = _event_for(chosen, send)
@@ -473,14 +465,15 @@ def _negotiated(
             f"Digits have a clock of {event.clock_rate} Hz, {chosen.name} one of {chosen.clock_rate} Hz.",
         )
     rtcp = audio.rtcp
-    rtcp_port = rtcp.port if rtcp is not None else audio.port + 1
+    rtcp_port = rtcp.port if rtcp is not None else port + 1
+    rtcp_host = rtcp.host if rtcp is not None and rtcp.host is not None and ice is None else host
     return Negotiated(
         format=chosen,
         send_payload_type=chosen.payload_type,
         receive_payload_types=receive,
-        remote_host=connection.address,
-        remote_port=audio.port,
-        remote_rtcp_host=rtcp.host if rtcp is not None and rtcp.host is not None else connection.address,
+        remote_host=host,
+        remote_port=port,
+        remote_rtcp_host=rtcp_host,
         remote_rtcp_port=rtcp_port if 1 <= rtcp_port <= 65535 else None,
         direction=direction,
         ptime=_ptime(audio, own_ptime, chosen),
@@ -488,11 +481,12 @@ def _negotiated(
         telephone_event=event,
         send_formats=send,
         media_index=index,
-        remote_held=_effective_direction(theirs, audio) in ("sendonly", "inactive"),
+        remote_held=_effective_direction(theirs, audio, ice) in ("sendonly", "inactive"),
         rtcp_mux_offered=audio.has("rtcp-mux"),
         rejected=rejected,
         remarks=remarks,
         srtp=keys,
+        ice=ice,
     )
 
 
@@ -513,9 +507,17 @@ def _disabled(index: int, formats: tuple[AudioFormat, ...]) -> Negotiated:
     )
 
 
-def _problem(theirs: SessionDescription, audio: Media, own: Connection | None, *, secure: bool) -> str | None:
+def _problem(
+    theirs: SessionDescription,
+    audio: Media,
+    own: Connection | None,
+    *,
+    secure: bool,
+    dtls: bool,
+    ice: IceDescription | None,
+) -> str | None:
     """Why this m-line can carry no audio between us whatever its codecs, or None. `secure`: we have keys."""
-    if audio.protocol.upper() not in ((PROTOCOL, SECURE_PROTOCOL) if secure else (PROTOCOL,)):
+    if not dtls and audio.protocol.upper() not in ((PROTOCOL, SECURE_PROTOCOL) if secure else (PROTOCOL,)):
         has = f"{PROTOCOL} and {SECURE_PROTOCOL}" if secure else PROTOCOL
         return f"it wants {audio.protocol}, this side has {has}"
     connection = theirs.connection_of(audio)
@@ -523,7 +525,7 @@ def _problem(theirs: SessionDescription, audio: Media, own: Connection | None, *
         return "it has no c= line, so nobody knows where to send"
     if connection.network_type.upper() != "IN":
         return f"its network is {connection.network_type}, this side is on the Internet (IN)"
-    if connection.is_unspecified or own is None or own.is_unspecified:
+    if connection.is_unspecified or own is None or own.is_unspecified or ice is not None:
         return None
     numeric = connection.is_numeric and own.is_numeric
     if numeric and connection.address_type.upper() != own.address_type.upper():
@@ -531,11 +533,12 @@ def _problem(theirs: SessionDescription, audio: Media, own: Connection | None, *
     return None
 
 
-def _effective_direction(theirs: SessionDescription, audio: Media) -> str:
-    """What the peer does: 0.0.0.0 forbids to send it anything (RFC 3264, 8.4), whatever else it says."""
+def _effective_direction(theirs: SessionDescription, audio: Media, ice: IceDescription | None = None) -> str:
+    """What the peer does: 0.0.0.0 forbids to send it anything (RFC 3264, 8.4), whatever else it says. With
+    ICE it is the default address of who has none yet."""
     direction = theirs.direction_of(audio)
     connection = theirs.connection_of(audio)
-    if connection is not None and connection.is_unspecified:
+    if connection is not None and connection.is_unspecified and ice is None:
         return "sendonly" if direction in ("sendrecv", "sendonly") else "inactive"
     return direction
 

@@ -36,7 +36,7 @@ _Value = TypeVar("_Value")
 _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _KEPT_OCTETS = 256  # of the longest attribute that is remembered
 
-_SECRET = b"a=crypto"
+_SECRET = (b"a=crypto", b"a=ice-pwd")
 _CHECKS: dict[str, Callable[[str], object]] = {
     "rtpmap": parse_rtpmap,
     "ptime": parse_ptime,
