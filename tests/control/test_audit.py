@@ -103,6 +103,7 @@ class World:
         await services.notifications.create(ana, hook, kind="webhook", project="office")
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         await services.lines.change(ana, [(100_002, {"ext": "2001"})])
+        await services.dialplan.create(ana, "queues", {"name": "Desk", "ext": "600"})
         return cls(services, ana)
 
     async def agent(self) -> str:
@@ -293,6 +294,17 @@ CASES: dict[str, tuple[Act, str, str]] = {
     ),
     "status_page.changed": (lambda w: w.services.status_pages.renew(w.ana, 1), "status page out", "ana"),
     "status_page.deleted": (lambda w: w.services.status_pages.delete(w.ana, 1), "status page out", "ana"),
+    "pbx.created": (
+        lambda w: w.services.dialplan.create(w.ana, "ringgroups", {"name": "Sales", "ext": "601"}),
+        "ring group Sales",
+        "ana",
+    ),
+    "pbx.changed": (
+        lambda w: w.services.dialplan.change(w.ana, "queues", [(1, {"ring_time": 5})]),
+        "queue Desk",
+        "ana",
+    ),
+    "pbx.deleted": (lambda w: w.services.dialplan.delete(w.ana, "queues", [1]), "queue Desk", "ana"),
     "call.placed": (lambda w: _call(w, "placed"), "call new", "ana"),
     "call.answered": (lambda w: _call(w, "answered"), "call two", "ana"),
     "call.moved": (lambda w: _call(w, "moved"), "call one", "ana"),

@@ -33,6 +33,7 @@ from callwright.control.api.telephony import answers as telephony_answers
 from callwright.control.api.telephony import calls as telephony_calls
 from callwright.control.api.telephony import cdr_files
 from callwright.control.api.telephony import cdrs as telephony_cdrs
+from callwright.control.api.telephony import dialplan as telephony_dialplan
 from callwright.control.api.telephony import events as telephony_events
 from callwright.control.api.telephony import users as telephony_users
 from callwright.control.api.telephony import webhooks as telephony_webhooks
@@ -133,6 +134,7 @@ def telephony_routes() -> list[Any]:
             cdr_files,
             telephony_cdrs,
             telephony_calls,
+            telephony_dialplan,
             telephony_webhooks,
             telephony_events,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import os
 import shutil
@@ -25,6 +26,7 @@ from callwright.control.cdrs.telling import CallTeller
 from callwright.control.certificates.service import Certificates
 from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
+from callwright.control.dialplan.service import Dialplan
 from callwright.control.errors import StorageUnavailable
 from callwright.control.evidence.service import EvidenceLimits, RunEvidence
 from callwright.control.lines.service import Lines
@@ -50,9 +52,10 @@ from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.net.resolver import NameService, SystemNames
 
-__all__ = ["PBX_ACCOUNTS", "PbxPlace", "Services", "Settings"]
+__all__ = ["PBX_ACCOUNTS", "PBX_PLAN", "PbxPlace", "Services", "Settings"]
 
 PBX_ACCOUNTS = Path("pbx") / "accounts.csv"  # in the data folder
+PBX_PLAN = Path("pbx") / "pbx.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Services:
     notifications: Notifications
     vault: Vault
     lines: Lines
+    dialplan: Dialplan
     cdrs: Cdrs
     views: Views
     clock: Clock
@@ -219,6 +223,17 @@ class Services:
             test_names=lambda project_id: stores.tests.names((project_id,)),
         )
 
+        lines = Lines(
+            stores.lines,
+            accounts,
+            vault,
+            audit=audit,
+            clock=clock,
+            entropy=entropy,
+            taken=partial(_own_numbers, data),
+            also_taken=stores.dialplan.has_extension,
+        )
+
         async def server_names() -> dict[int, str]:
             return {one.number: one.label for one in await servers.listed()}
 
@@ -258,14 +273,15 @@ class Services:
             Evaluation(stores.alerts, stores.monitors, IncidentTeller(outbox, server_names), clock=clock),
             notifications,
             vault,
-            Lines(
-                stores.lines,
-                accounts,
+            lines,
+            Dialplan(
+                stores.dialplan,
+                lines,
+                targets,
                 vault,
                 audit=audit,
                 clock=clock,
-                entropy=entropy,
-                taken=lambda: _own_extensions(data),
+                taken=partial(_own_numbers, data),
             ),
             Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock, retention=cdr_retention),
             Views(stores.views),
@@ -293,16 +309,24 @@ async def _has_sealed(stores: Stores, location: Location) -> bool:
         return True
     if any(row.sealed_password for row in await stores.credentials.sealed_credentials()):
         return True
+    if any(item.sealed for item in await stores.dialplan.items()):
+        return True
     return bool(await stores.accounts.users_with_second_factor() or await stores.lines.lines_in_use())
 
 
-def _own_extensions(data: Path) -> frozenset[str]:
-    """Of the accounts that the platform's PBX has beside those of users."""
-    try:
+def _own_numbers(data: Path) -> frozenset[str]:
+    """Of the files that the platform's PBX reads besides the database."""
+    from callwright.pbx.plan_file import read_plan
+
+    found: set[str] = set()
+    with contextlib.suppress(OSError, KeyError):
         rows = csv.DictReader((data / PBX_ACCOUNTS).read_text().splitlines())
-        return frozenset(row["user"] for row in rows)
-    except (OSError, KeyError):
-        return frozenset()
+        found |= {row["user"] for row in rows}
+    with contextlib.suppress(OSError, ValueError):  # a file with a mistake: the PBX does not run with it
+        plan = read_plan((data / PBX_PLAN).read_text("utf-8-sig"))
+        found |= {number for one in plan.accounts for number in (one.user, one.extension) if number}
+        found |= {service.number for service in plan.services}
+    return frozenset(found)
 
 
 def _refuse_orphans(data: Path, location: Location) -> None:

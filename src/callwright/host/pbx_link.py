@@ -1,5 +1,5 @@
-"""What the PBX of `serve` shares with its platform: it serves the users of the database, and its calls leave
-records there.
+"""What the PBX of `serve` shares with its platform: it serves the users and the dial plan of the database,
+and its calls leave records there.
 
 The PBX reads the records itself: a broker that is away changes nothing. What the web workers tell it makes
 it look at once.
@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +20,9 @@ import msgspec
 
 from callwright.control.accounts.model import TELEPHONY_IDS
 from callwright.control.cdrs.legs import Party
+from callwright.control.dialplan.parts import with_items
 from callwright.control.errors import DomainError
+from callwright.control.runs.admission import rules
 from callwright.dispatch import subject
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.dispatch.telling import Teller
@@ -28,12 +30,15 @@ from callwright.pbx.accounts import Forwarding, PbxAccount
 from callwright.pbx.plan import PbxPlan
 
 if TYPE_CHECKING:
+    from callwright.control.dialplan.model import Item
     from callwright.control.lines.model import Switched
     from callwright.control.services import Services
+    from callwright.control.targets.model import TargetRow
     from callwright.dispatch.broker import Broker, Message
     from callwright.dispatch.messages.pbx import PlanTold
     from callwright.pbx.record import CallRecord
     from callwright.pbx.server import Pbx
+    from callwright.policy.destination import Rules
 
 __all__ = ["PbxLink", "announcing", "told_of", "with_users"]
 
@@ -50,12 +55,30 @@ _MOST_LIVE = 5_000  # calls, and phones, of one answer
 _MOST_WAITING = 50_000  # calls that the database has not taken
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database held when it was last looked at."""
+
+    lines: list[Switched] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    targets: list[TargetRow] = field(default_factory=list)
+
+    @classmethod
+    async def read(cls, services: Services) -> Self:
+        return cls(
+            await services.lines.switched(),
+            await services.dialplan.items(),
+            list(await services.targets.list()),
+        )
+
+
 class PbxLink:
     """`base`: the accounts and numbers that come from files. Opened before the PBX, closed after it."""
 
     def __init__(self, services: Services, broker: Broker, base: PbxPlan) -> None:
         self._services, self._broker, self._base = services, broker, base
-        self._lines: list[Switched] = []
+        self._known = _Known()
+        self._told: list[str] = []
         self._pbx: Pbx | None = None
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -100,7 +123,7 @@ class PbxLink:
             await broker.close()
             raise
         link = cls(services, broker, base)
-        link._lines = await services.lines.switched()
+        link._known = await _Known.read(services)
         cut = await services.cdrs.close_left(link._parties)
         if cut:
             _log.warning("calls that were up when the last PBX ended: %d; their records are closed", cut)
@@ -108,8 +131,22 @@ class PbxLink:
 
     @property
     def plan(self) -> PbxPlan:
-        """The files' accounts and numbers, and the users of the database."""
-        return with_users(self._base, self._lines)
+        """The files' accounts and numbers, and the users and the dial plan of the database."""
+        known = self._known
+        exts = {TELEPHONY_IDS + line.user_id: line.ext for line in known.lines}
+        plan, passed_over = with_items(
+            with_users(self._base, known.lines), known.items, exts, self._services.dialplan.secret
+        )
+        for sentence in passed_over:
+            if sentence not in self._told:
+                _log.warning("not served: %s", sentence)
+        self._told = passed_over
+        return plan
+
+    @property
+    def rules(self) -> Rules:
+        """Where trunks may be: what is near, and the destinations that an administrator permits."""
+        return rules(self._known.targets, embedded=True)
 
     def rebase(self, base: PbxPlan) -> PbxPlan:
         """The files were read anew."""
@@ -206,14 +243,16 @@ class PbxLink:
 
     @property
     def _parties(self) -> dict[str, Party]:
-        return {line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name) for line in self._lines}
+        return {
+            line.ext: Party(TELEPHONY_IDS + line.user_id, line.display_name) for line in self._known.lines
+        }
 
     async def _look(self) -> None:
         async with self._looking:
-            lines = await self._services.lines.switched()
-            if lines != self._lines and self._pbx is not None:
-                self._lines = lines
-                self._pbx.adopt(self.plan)
+            known = await _Known.read(self._services)
+            if known != self._known and self._pbx is not None:
+                self._known = known
+                self._pbx.adopt(self.plan, self.rules)
 
     async def _changed(self, message: Message) -> None:
         from callwright.dispatch.messages.pbx import LinesTaken

@@ -293,6 +293,7 @@ class Platform:
 
     async def _start_pbx(self, services: Services, broker: NatsAddress) -> tuple[str, int]:
         """The address by which runs reach it, and its port; the same at each start where that is free."""
+        from callwright.control.services import PBX_PLAN
         from callwright.net.address import bracketed
 
         folder = self.settings.data / "pbx"
@@ -308,7 +309,7 @@ class Platform:
                 blame="platform",
             )
         kept.write_text(str(port))
-        plan = folder / "pbx.yaml"
+        plan = self.settings.data / PBX_PLAN
         self._pbx = host, port
         told = self.settings.data / "run" / "pbx.json"
         write_settings(told, self._told(broker))

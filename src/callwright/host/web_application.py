@@ -89,7 +89,9 @@ async def _open(settings: WebSettings) -> Services:
     services.runs.on_change.append(announcer.run)
     services.servers.on_move.append(announcer.server)
     if settings.pbx is not None:
-        services.lines.on_change.append(announcing(broker))
+        announce = announcing(broker)
+        services.lines.on_change.append(announce)
+        services.dialplan.on_change.append(announce)
     return services
 
 

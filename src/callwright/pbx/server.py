@@ -198,11 +198,14 @@ class Pbx:
         """Accounts and all other numbers, as they are now."""
         return self._running.plan
 
-    def adopt(self, plan: PbxPlan) -> None:
+    def adopt(self, plan: PbxPlan, rules: Rules | None = None) -> None:
         """From now on this plan: accounts and numbers come, change and go while calls go on.
 
         Contacts of accounts that stay are kept. One account: `pbx.adopt(pbx.plan.with_account(account))`.
+        `rules`: from now on they say where trunks may be; calls that are up go on.
         """
+        if rules is not None:
+            self._permission.rules = rules
         self._running.adopt(plan, self._clock.now())
         if self._driver is not None:
             self._driver.drain()

@@ -9,7 +9,7 @@ are added here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -75,6 +75,23 @@ def list_body_of(properties: Mapping[str, Schema]) -> Schema:
     return {"required": True, "content": {JSON: {"schema": {"type": "array", "items": one}}}}
 
 
+def fields_of(resource: Resource, names: Iterable[str]) -> dict[str, Schema]:
+    """Properties of a resource as a body has them; a name that is none of them is a text."""
+    found: dict[str, Schema] = {}
+    for name in names:
+        known = resource.by_name.get(name)
+        if known is None:
+            found[name] = text("")
+            continue
+        schema = (
+            {"type": "array", "items": {"type": "integer"}} if known.kind is Kind.IDS else _KINDS[known.kind]
+        )
+        found[name] = {**schema, "description": known.description}
+        if known.nullable:
+            found[name]["type"] = [schema["type"], "null"]
+    return found
+
+
 def text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
@@ -132,6 +149,8 @@ _KINDS: Mapping[Kind, Schema] = {
     Kind.FLAG: {"type": "boolean"},
     Kind.DATE: {"type": "string", "example": "2026-11-29 09:00:00"},
     Kind.LABELS: {"type": "array", "items": {"type": "string"}},
+    # With `include=` of the same name the records stand there in place of their ids.
+    Kind.IDS: {"type": "array", "items": {"type": ["integer", "object"]}},
     Kind.OBJECT: {"type": "object"},
 }
 

@@ -49,8 +49,8 @@ def _holds(resource: Resource, row: Row, where: Condition) -> bool:
     if operator in (Operator.NE, Operator.NOTLIKE):
         positive = Operator.EQ if operator is Operator.NE else Operator.LIKE
         return not _holds(resource, row, Compare(where.property, positive, where.value))
-    if kind is Kind.LABELS:
-        return any(_fits(label, Kind.TEXT, operator, where.value) for label in value)
+    if kind in (Kind.LABELS, Kind.IDS):
+        return any(_fits(one, Kind.TEXT, operator, where.value) for one in value)
     return _fits(value, kind, operator, where.value)
 
 

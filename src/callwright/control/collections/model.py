@@ -42,6 +42,7 @@ class Kind(StrEnum):
     FLAG = "flag"
     DATE = "date"
     LABELS = "labels"  # a list of texts
+    IDS = "ids"  # a list of ids of other records
     OBJECT = "object"
 
 
@@ -67,6 +68,7 @@ _OPERATORS: Mapping[Kind, frozenset[Operator]] = {
     Kind.FLAG: _SAME,
     Kind.DATE: _SAME | _ORDER | _PATTERN,
     Kind.LABELS: _SAME | _PATTERN,
+    Kind.IDS: _SAME,
     Kind.OBJECT: frozenset(),
 }
 
@@ -93,7 +95,7 @@ class Property(msgspec.Struct, frozen=True):
 
     @property
     def orderable(self) -> bool:
-        return not self.hidden and self.kind not in (Kind.LABELS, Kind.OBJECT)
+        return not self.hidden and self.kind not in (Kind.LABELS, Kind.IDS, Kind.OBJECT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,7 @@ class Resource:
 class Compare(msgspec.Struct, frozen=True):
     """``value``: of the kind of the property; a tuple for IN; for LIKE a pattern in which a backslash stands
     only before `%`, `_` and itself. Null equals null alone, and NE and NOTLIKE hold for null: so EQ and NE
-    add up to all. Of labels EQ, IN and LIKE ask whether any is so."""
+    add up to all. Of labels and ids EQ, IN and LIKE ask whether any is so."""
 
     property: str
     operator: Operator

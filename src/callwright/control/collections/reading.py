@@ -287,7 +287,7 @@ def _value(known: Property, operator: Operator, value: Any) -> Scalar | tuple[Sc
 
 def _scalar(kind: Kind, value: Any) -> Scalar:
     match kind:
-        case Kind.INTEGER:
+        case Kind.INTEGER | Kind.IDS:
             return _whole(value)
         case Kind.NUMBER:
             return _number(value)

@@ -37,7 +37,8 @@ _MOST = 1_000  # users of one request
 
 
 class Lines:
-    """``taken``: extensions that belong to no user, such as those of the platform's own accounts.
+    """``taken``: extensions that belong to no user, such as those of the platform's own accounts;
+    ``also_taken``: whether something of the database has one.
     ``on_change``: awaited after each change, so that a new user can register at once."""
 
     def __init__(
@@ -50,10 +51,11 @@ class Lines:
         clock: Clock,
         entropy: Entropy,
         taken: Callable[[], frozenset[str]] = frozenset,
+        also_taken: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._store, self._accounts, self._vault = store, accounts, vault
         self._audit, self._clock, self._entropy = audit, clock, entropy
-        self._taken = taken
+        self._taken, self._also_taken = taken, also_taken
         self.on_change: list[Callable[[], Awaitable[None]]] = []
 
     # -- reading
@@ -101,6 +103,10 @@ class Lines:
             line.ext: (TELEPHONY_IDS + line.user_id, _shown(line, name))
             for line, name in await self._store.lines_in_use()
         }
+
+    async def has_extension(self, ext: str) -> bool:
+        """Whether a user has it, also one who is suspended."""
+        return bool((await self._store.people(Query(Compare("ext", Operator.EQ, ext), limit=1))).rows)
 
     # -- changes
 
@@ -205,6 +211,8 @@ class Lines:
         line = msgspec.structs.replace(before, updated_at=now, **changes)
         if line.ext in self._taken():
             raise Conflict(f"The extension {line.ext} belongs to the platform itself.", "Choose another.")
+        if self._also_taken is not None and await self._also_taken(line.ext):
+            raise Conflict(f"The extension {line.ext} is a number of the dial plan.", "Choose another.")
         try:
             await self._store.put_line(line)
         except Conflict:

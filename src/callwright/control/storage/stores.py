@@ -11,6 +11,7 @@ from callwright.control.audit.store import AuditStore
 from callwright.control.cdrs.store import CdrStore
 from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
+from callwright.control.dialplan.store import DialplanStore
 from callwright.control.errors import Unmigrated
 from callwright.control.lines.store import LineStore
 from callwright.control.monitors.store import MonitorStore
@@ -46,6 +47,7 @@ class Stores:
     certificates: CertificateStore
     history: HistoryStore
     lines: LineStore
+    dialplan: DialplanStore
     monitors: MonitorStore
     cdrs: CdrStore
     alerts: AlertStore
@@ -83,6 +85,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.cdrs import SqlCdrs
     from callwright.control.storage.sql.certificates import SqlCertificates
     from callwright.control.storage.sql.credentials import SqlCredentials
+    from callwright.control.storage.sql.dialplan import SqlDialplan
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
     from callwright.control.storage.sql.lines import SqlLines
     from callwright.control.storage.sql.members import SqlProjectStore
@@ -109,6 +112,7 @@ def on_database(database: Database) -> Stores:
         SqlCertificates(database),
         SqlFleetHistory(database),
         SqlLines(database),
+        SqlDialplan(database),
         SqlMonitors(database),
         SqlCdrs(database),
         SqlAlerts(database),

@@ -24,7 +24,7 @@ async def add_users(
     properties: Sequence[str],
 ) -> None:
     """`users` of each row that is shown: those that its ``properties`` name, in their order, as far as the
-    identity sees them. ``rows``: whole, of the same order."""
+    identity sees them; a property may be a list of ids. ``rows``: whole, of the same order."""
     named = [_ids(row, properties) for row in rows]
     wanted = tuple(sorted({one for ids in named for one in ids}))
     known: dict[int, dict[str, object]] = {}
@@ -42,5 +42,7 @@ async def add_users(
 
 
 def _ids(row: dict[str, object], properties: Sequence[str]) -> tuple[int, ...]:
-    values = [row.get(name) for name in properties]
-    return tuple(dict.fromkeys(int(str(value)) for value in values if value is not None))
+    found: list[object] = []
+    for value in (row.get(name) for name in properties):
+        found += value if isinstance(value, list | tuple) else [value]
+    return tuple(dict.fromkeys(int(str(value)) for value in found if value is not None))

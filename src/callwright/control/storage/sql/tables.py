@@ -9,6 +9,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     cdrs,
     certificates,
     credentials,
+    dialplan,
     evidence,
     fleet_history,
     keys,

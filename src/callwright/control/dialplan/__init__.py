@@ -1,0 +1,1 @@
+"""What the platform's PBX has besides users: queues, menus, groups, conferences, numbers, trunks, routes."""
