@@ -53,7 +53,7 @@ def test_a_far_end_that_is_silent_is_exit_code_1(capsys: pytest.CaptureFixture[s
         (("ping", "127.0.0.1", "--codec", "mp3"), "--codec"),
         (("udp", "127.0.0.1:70000"), "no port"),
         (("udp", "127.0.0.1", "--bind", "here"), "--bind takes an address"),
-        (("sip", "127.0.0.1", "--transport", "sctp"), "--transport is udp, tcp or tls"),
+        (("sip", "127.0.0.1", "--transport", "sctp"), "--transport is udp, tcp, tls, ws or wss"),
     ],
 )
 def test_what_cannot_be_meant_is_exit_code_2(

@@ -111,10 +111,10 @@ def test_a_registration_without_a_binding_is_not_called_silence() -> None:
 
 def test_a_transport_that_is_not_spoken_is_named() -> None:
     call = CallOutcome(
-        destination="sip:a@h;transport=ws",
+        destination="sip:a@h;transport=sctp",
         failure=Failure.TRANSPORT,
-        failure_detail="sip:a@h;transport=ws asks for transport=ws (WebSocket, RFC 7118)",
+        failure_detail="sip:a@h;transport=sctp asks for transport=sctp",
     )
     verdict, blame, said = judge_call(call)
     assert (verdict, blame) == (Verdict.FAILED, Blame.TEST)
-    assert said.startswith("The INVITE was never sent: sip:a@h;transport=ws asks for transport=ws (WebSocket")
+    assert said.startswith("The INVITE was never sent: sip:a@h;transport=sctp asks for transport=sctp")

@@ -330,7 +330,7 @@ async def test_a_challenged_bye_is_answered_or_told(
 async def test_a_transport_that_is_not_spoken_is_refused_by_name(
     phone: Phone, gateway: Gateway, what: str
 ) -> None:
-    uri = f"sip:far@127.0.0.1:{gateway.port};transport=ws"
+    uri = f"sip:far@127.0.0.1:{gateway.port};transport=sctp"
     if what == "call":
         said = judge_call(await phone.call(CallPlan(uri, media=QUIET)).finished)[2]
     elif what == "proxy":
@@ -343,7 +343,7 @@ async def test_a_transport_that_is_not_spoken_is_refused_by_name(
     else:
         said = judge_request(await phone.request("OPTIONS", uri).finished)[2]
     assert "was never sent: " in said
-    assert "transport=ws (WebSocket, RFC 7118), which Callwright does not speak" in said
+    assert "transport=sctp, but Callwright speaks udp, tcp, tls, ws and wss" in said
     assert gateway.heard == []
 
 

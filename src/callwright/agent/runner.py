@@ -256,6 +256,7 @@ class Runner:
                 tls=self._tls,
                 user_agent=self._user_agent,
                 user=account.user,
+                ws_path=account.ws_path,
                 min_se=self._min_se(account.party),
             )
             phone = Phone(

@@ -141,6 +141,7 @@ def answer(
     cert: flags.CertOption = None,
     key: flags.KeyOption = None,
     insecure: flags.InsecureOption = False,
+    ws_path: flags.WsPathOption = "/ws",
     as_json: JsonFlag = False,
     log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
@@ -181,6 +182,7 @@ def answer(
         cert=cert,
         key=key,
         insecure=insecure,
+        ws_path=ws_path,
         min_se=min_se,
     )
     permission = permission_of_callers(registrar, allow_media or (), transfer)

@@ -110,6 +110,7 @@ def call(
     key: flags.KeyOption = None,
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
+    ws_path: flags.WsPathOption = "/ws",
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -141,6 +142,7 @@ def call(
         key=key,
         sni=sni,
         insecure=insecure,
+        ws_path=ws_path,
     )
     plan = CallPlan(
         destination=destination,

@@ -50,6 +50,7 @@ def options(
     key: flags.KeyOption = None,
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
+    ws_path: flags.WsPathOption = "/ws",
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -72,6 +73,7 @@ def options(
         key=key,
         sni=sni,
         insecure=insecure,
+        ws_path=ws_path,
     )
     account = Account(user, password or "") if user else None
     outcome, interrupted = run_async(

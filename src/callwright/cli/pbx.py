@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from callwright.pbx.accounts import PbxAccount
     from callwright.pbx.plan import PbxPlan
     from callwright.pbx.record import CallRecord, PbxEvent
-    from callwright.pbx.server import Pbx, PbxConfig
+    from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 
 app = typer.Typer(
     rich_markup_mode="rich", add_completion=False, subcommand_metavar="[bans|check|reload|route]"
@@ -91,7 +92,15 @@ def pbx(
     ] = None,
     transport: Annotated[
         list[str] | None,
-        typer.Option("--transport", metavar="udp|tcp|tls", help="Repeatable; by default udp and tcp."),
+        typer.Option("--transport", metavar="udp|tcp|tls|ws|wss", help="Repeatable; by default udp and tcp."),
+    ] = None,
+    ws: Annotated[
+        str | None,
+        typer.Option("--ws", metavar="HOST:PORT", help="Listen for SIP over WebSocket there, too."),
+    ] = None,
+    wss: Annotated[
+        str | None,
+        typer.Option("--wss", metavar="HOST:PORT", help="Likewise over TLS, with --cert and --key."),
     ] = None,
     relay: Annotated[
         bool, typer.Option("--relay", help="RTP goes through the PBX, instead of from phone to phone.")
@@ -151,21 +160,11 @@ def pbx(
     if context.invoked_subcommand is not None:
         return 0
     log_as(log_format, stdout=not as_json)
-    from callwright.net.address import WILDCARDS, split_host_port
-    from callwright.pbx.server import PbxConfig, PbxListener
+    from callwright.net.address import WILDCARDS
+    from callwright.pbx.server import PbxConfig
     from callwright.policy.destination import Rules, parse_allow
-    from callwright.sip.transport import Transport
 
-    try:
-        host, port = split_host_port(listen)
-    except ValueError as error:
-        raise Refused(f"--listen: {error}", "For example: --listen 127.0.0.1:5060") from None
-    names = [name.lower() for name in transport or ("udp", "tcp")]
-    for name in names:
-        if name not in ("udp", "tcp", "tls"):
-            raise Refused(f"--transport is udp, tcp or tls, not {name!r}")
-    if "tls" in names and cert is None:
-        raise Refused("--transport tls needs a certificate", "Add --cert FILE and --key FILE.")
+    listening = _listeners(listen, transport or ("udp", "tcp"), ws, wss, has_certificate=cert is not None)
     phone = flags.phone_config(advertise=advertise, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key)
     people = [*map(pbx_plan.account, account or ()), *(pbx_plan.read_accounts(accounts) if accounts else ())]
     plan = pbx_plan.read(plan_file) if plan_file is not None else PbxPlan()
@@ -175,11 +174,8 @@ def pbx(
             "Add --account 1001:secret, --accounts FILE or --plan FILE.",
         )
     if domain is None:
+        host = listening[0].host
         domain = "callwright.invalid" if host in WILDCARDS else host
-    listening = tuple(
-        PbxListener(Transport(n.upper()), host, (5061 if n == "tls" else 5060) if port is None else port)
-        for n in dict.fromkeys(names)
-    )
     try:
         config = PbxConfig(
             domain,
@@ -217,6 +213,33 @@ def pbx(
             }
         )
     return EXIT_INTERRUPTED  # nothing else ends it
+
+
+def _listeners(
+    listen: str, transports: Sequence[str], ws: str | None, wss: str | None, *, has_certificate: bool
+) -> tuple[PbxListener, ...]:
+    """Raises Refused."""
+    from callwright.net.address import split_host_port
+    from callwright.pbx.server import PbxListener
+    from callwright.sip.transport import Transport
+
+    wanted = [("--listen", listen, "127.0.0.1:5060", name.lower()) for name in dict.fromkeys(transports)]
+    wanted += [("--ws", ws, "127.0.0.1:8080", "ws")] if ws is not None else []
+    wanted += [("--wss", wss, "127.0.0.1:8443", "wss")] if wss is not None else []
+    found = []
+    for flag, place, example, name in wanted:
+        try:
+            host, port = split_host_port(place or "")
+        except ValueError as error:
+            raise Refused(f"{flag}: {error}", f"For example: {flag} {example}") from None
+        if name not in flags.TRANSPORTS:
+            raise Refused(f"--transport is udp, tcp, tls, ws or wss, not {name!r}")
+        transport = Transport(name.upper())
+        if transport.secure and not has_certificate:
+            what = "--wss" if flag == "--wss" else f"--transport {name}"
+            raise Refused(f"{what} needs a certificate", "Add --cert FILE and --key FILE.")
+        found.append(PbxListener(transport, host, transport.default_port if port is None else port))
+    return tuple(found)
 
 
 @app.command("bans")

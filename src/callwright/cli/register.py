@@ -65,6 +65,7 @@ def register(
     key: flags.KeyOption = None,
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
+    ws_path: flags.WsPathOption = "/ws",
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -92,6 +93,7 @@ def register(
         key=key,
         sni=sni,
         insecure=insecure,
+        ws_path=ws_path,
     )
     outcome, interrupted = run_async(
         lambda stop: _register(

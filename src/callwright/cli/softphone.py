@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,8 +28,12 @@ T = TypeVar("T")
 TransportOption = Annotated[
     str | None,
     typer.Option(
-        "--transport", metavar="udp|tcp|tls", help="Transport, instead of what the URI and DNS say."
+        "--transport", metavar="udp|tcp|tls|ws|wss", help="Transport, instead of what the URI and DNS say."
     ),
+]
+WsPathOption = Annotated[
+    str,
+    typer.Option("--ws-path", metavar="PATH", help="WebSocket: the path to ask a server for."),
 ]
 BindOption = Annotated[str | None, typer.Option("--bind", metavar="HOST", help="Local address to send from.")]
 AdvertiseOption = Annotated[
@@ -181,7 +186,8 @@ RefreshByOption = Annotated[
     ),
 ]
 
-_TRANSPORTS = ("udp", "tcp", "tls")
+_PATH = re.compile(r"/[!-~]{0,255}")
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
 
 
 def phone_config(
@@ -198,6 +204,7 @@ def phone_config(
     key: Path | None = None,
     sni: str | None = None,
     insecure: bool = False,
+    ws_path: str = "/ws",
     min_se: int = 90,
 ) -> PhoneConfig:
     """Check the flags that need it and make the phone's configuration. Raises Refused, naming the flag."""
@@ -207,8 +214,10 @@ def phone_config(
     from callwright.sip.transport import Transport
     from callwright.version import __version__
 
-    if transport is not None and transport.lower() not in _TRANSPORTS:
-        raise Refused(f"--transport is udp, tcp or tls, not {transport!r}")
+    if transport is not None and transport.lower() not in TRANSPORTS:
+        raise Refused(f"--transport is udp, tcp, tls, ws or wss, not {transport!r}")
+    if not _PATH.fullmatch(ws_path):
+        raise Refused(f"--ws-path begins with / and has no spaces, unlike {ws_path!r}")
     if bind is not None and numeric_host(bind) is None:
         raise Refused(
             f"--bind takes an address of this machine, not {bind!r}", "For example: --bind 192.0.2.7"
@@ -227,6 +236,7 @@ def phone_config(
         user=user,
         codecs=tuple(codecs) or DEFAULT_CODECS,
         ptime=ptime,
+        ws_path=ws_path,
         min_se=min_se,
     )
 
@@ -339,7 +349,7 @@ def sip_uri(text: str, what: str = "the URI") -> str:
         ) from None
     if not uri.is_sip or not uri.host:
         raise Refused(f"{what} {text!r} names no SIP host", "For example: sip:1002@pbx.example.com")
-    if (uri.parameter("transport") or "udp").lower() not in _TRANSPORTS:
+    if (uri.parameter("transport") or "udp").lower() not in TRANSPORTS:
         from callwright.phone.addressing import unknown_transport
 
         raise Refused(

@@ -2,7 +2,7 @@
 
 Each message is one datagram with the addresses, ports and time of the packet that it came in, and its
 Call-ID as correlation id. Secrets are taken out first. A message over TCP or TLS goes out once it is
-complete; TLS is told as TCP, decrypted.
+complete; TLS and WebSocket are told as TCP, without their wrapping.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class HepEncoder:
         return found
 
     def _messages(self, packet: Packet) -> Iterator[bytes]:
-        if packet.transport == "UDP":
+        if packet.transport in ("UDP", "WS", "WSS"):
             if packet.data.strip(b"\r\n\0"):  # a keep-alive says nothing
                 yield packet.data
             return

@@ -21,6 +21,7 @@ from callwright.net.tcp import StreamTransport
 from callwright.net.tls import TlsSettings
 from callwright.net.udp import Datagram, ErrorReports, SendFailed, UdpSocket, address_in_use
 from callwright.sip.transport import Address, Hop, Transport
+from callwright.sip.websocket import DEFAULT_PATH
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class SipMachine(Protocol[EventT_co]):
     """A SIP element without I/O: a user agent, a B2BUA, a load generator. `now` is monotonic seconds."""
 
     def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        """A datagram, or the next octets of a stream. A hop of UDP names where it came from and got to."""
+        """A datagram, a message of a WebSocket, or the next octets of a stream. A hop of UDP names where it
+        came from and got to."""
         ...
 
     def transport_failed(self, hop: Hop, reason: str, now: float) -> None:
@@ -91,6 +93,8 @@ class Driver(Generic[EventT]):
     idle_timeout    seconds after which an unused flow is closed; long, as a NAT may leave no other way back
     on_error        exceptions of handler, taps and machine; they never stop the pump
     on_warning      sentences about things that work but may surprise
+    websocket_path  what is asked of servers of WebSocket
+    websocket_trust the secret of the proxy that tells for whom it connects to our WebSocket; empty: none does
     before_sending  called after each change of the machine, before what it sends leaves
 
     A large request is not moved to TCP, although RFC 3261 section 18.1.1 has it for over 1,300 octets: a test
@@ -114,6 +118,8 @@ class Driver(Generic[EventT]):
         on_error: Callable[[BaseException], None] = log_error,
         on_warning: Callable[[str], None] = _log.warning,
         error_reports: ErrorReports | None = None,
+        websocket_path: str = DEFAULT_PATH,
+        websocket_trust: str = "",
         before_sending: Callable[[], None] | None = None,
     ) -> None:
         self.machine = machine
@@ -137,6 +143,8 @@ class Driver(Generic[EventT]):
             tls=tls or TlsSettings(),
             connect_timeout=connect_timeout,
             idle_timeout=idle_timeout,
+            websocket_path=websocket_path,
+            websocket_trust=websocket_trust,
             on_chunk=self._chunk,
             on_failure=self._failed,
             on_warning=on_warning,

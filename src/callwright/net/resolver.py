@@ -160,16 +160,16 @@ async def resolve(
     """The targets of a URI's host, in the order to try them (RFC 3263 section 4).
 
     `transport` is the URI's `transport` parameter or the user's choice, None when neither says.
-    `sips` means TLS. Raises ResolutionFailed with a sentence.
+    `sips` means TLS or, for WebSocket, WSS. Raises ResolutionFailed with a sentence.
     """
     if scheme.lower() == "sips":
-        transport = Transport.TLS
+        transport = Transport.asked(transport, secure=True)
     numeric = numeric_host(host)
     if numeric is not None:
         chosen = transport or Transport.UDP
         return [HopTarget(chosen, Address(numeric, port or chosen.default_port))]
     names = names or SystemNames()
-    if port or not _may_have_services(host):
+    if port or not _may_have_services(host) or transport not in (*_SERVICES, None):
         chosen = transport or Transport.UDP
         return [
             HopTarget(chosen, Address(a, port or chosen.default_port)) for a in await names.addresses(host)

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 
 class Packet(NamedTuple):
-    """One datagram, one message written to a stream, or one chunk as it was read from a stream.
+    """One datagram, one message written to a stream, one message of a WebSocket, or one chunk as it was read
+    from a stream.
 
     `wall` is Unix seconds, `now` is monotonic seconds of the same instant: the arrival as the kernel stamped
     it where it does, else the time of reading or sending. Hosts are numeric; ports are those of the socket.
@@ -18,7 +19,7 @@ class Packet(NamedTuple):
     direction: Literal["in", "out"]
     kind: Literal["sip", "rtp", "rtcp"]
     transport: str
-    """"UDP", "TCP" or "TLS" (TLS is tapped in the clear)."""
+    """As in a Via. TLS is tapped in the clear, WebSocket without its frames."""
     local: tuple[str, int]
     remote: tuple[str, int]
     data: bytes

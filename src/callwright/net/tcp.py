@@ -1,8 +1,9 @@
-"""SIP over streams: TCP and TLS connections, opened on demand, reused, and closed when idle.
+"""SIP over streams: connections of TCP, TLS and WebSocket, opened on demand, reused, and closed when idle.
 
 Every local address has one port per transport, which is the source of its outbound connections, is in Via and
 Contact, and listens as well where it can. So a peer reaches us whether it reuses the connection, connects
-to the Contact, or looks a connection up by the address of the Contact, as proxies do.
+to the Contact, or looks a connection up by the address of the Contact, as proxies do. Only for WebSocket
+that port does not listen by itself: clients are reached by the connection that they opened.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
 
 from callwright.net.address import WILDCARDS, Unreachable, bracketed, family_of, from_sockaddr, sockaddr
+from callwright.net.flow import CLOSE_SECONDS, WRITE_LIMIT, Flow, WebSocketFlow
 from callwright.net.tls import (
     TlsConfigurationError,
     TlsSettings,
@@ -26,67 +27,10 @@ from callwright.net.tls import (
 )
 from callwright.sip.transport import Address, Hop, Transport
 
-WRITE_LIMIT = 4 * 1024 * 1024
-"""Octets that may wait for a peer that does not read, before it is given up."""
 FLOW_LIMIT = 8192
 ACCEPT_BATCH = 64
-CLOSE_SECONDS = 0.08
 
 _Key = tuple[Transport, Address, Address, str]
-
-
-class _Flow(asyncio.Protocol):
-    """One connection: connecting (messages wait), open, closed."""
-
-    def __init__(self, owner: StreamTransport, hop: Hop, *, inbound: bool) -> None:
-        self.owner = owner
-        self.hop = hop
-        self.inbound = inbound
-        self.heard = False
-        self.opened: asyncio.Transport | None = None
-        # Set when messages may be written: for TLS, not before the peer's name was checked.
-        self.transport: asyncio.Transport | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.waiting: list[bytes] = []
-        self.last_used = owner.loop.time()
-        self.gone_on_purpose = False
-        self.ended = owner.loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.opened = cast(asyncio.Transport, transport)
-        if self.inbound:
-            self.transport = self.opened
-            self.owner.accepted(self)
-
-    def data_received(self, data: bytes) -> None:
-        self.last_used = self.owner.loop.time()
-        self.heard = True
-        self.owner.on_chunk(data, self.hop)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-        self.owner.lost(self, error)
-
-    def write(self, data: bytes) -> None:
-        self.last_used = self.owner.loop.time()
-        if self.transport is None:
-            self.waiting.append(data)
-            return
-        self.transport.write(data)
-
-    def close(self) -> None:
-        self.gone_on_purpose = True
-        if self.task is not None:
-            self.task.cancel()
-        if self.opened is not None:
-            self.opened.close()
-        elif not self.ended.done():
-            self.ended.set_result(None)
-
-    def abort(self) -> None:
-        if self.opened is not None:
-            self.opened.abort()
 
 
 class _Port:
@@ -100,10 +44,12 @@ class _Port:
 
 
 class StreamTransport:
-    """All TCP and TLS flows of one driver.
+    """All flows of one driver but UDP.
 
     `on_chunk(data, hop)` gets octets as they come, `on_failure(hop, reason)` each flow that could not be
-    opened or broke, `on_warning(sentence)` what failed without anybody having asked for it.
+    opened or broke, `on_warning(sentence)` what failed without anybody having asked for it. A WebSocket
+    gives whole messages instead of chunks. `websocket_path`: what we ask of servers; `websocket_trust`: the
+    secret of the proxy before ours, empty without one.
     """
 
     def __init__(
@@ -112,6 +58,8 @@ class StreamTransport:
         tls: TlsSettings,
         connect_timeout: float,
         idle_timeout: float,
+        websocket_path: str,
+        websocket_trust: str,
         on_chunk: Callable[[bytes, Hop], None],
         on_failure: Callable[[Hop, str], None],
         on_warning: Callable[[str], None],
@@ -124,11 +72,14 @@ class StreamTransport:
         self._client_context: ssl.SSLContext | None = None
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
+        self.websocket_path = websocket_path
+        self.websocket_trust = websocket_trust
         self._ports: dict[tuple[Transport, str], _Port] = {}
         self._all_ports: list[_Port] = []
-        self._flows: dict[_Key, _Flow] = {}
-        self._by_remote: dict[tuple[Transport, Address], _Flow] = {}
+        self._flows: dict[_Key, Flow] = {}
+        self._by_remote: dict[tuple[Transport, Address], Flow] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._opening: set[Flow] = set()  # WebSockets of clients whose handshake is not done
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -136,7 +87,7 @@ class StreamTransport:
 
     def listen(self, transport: Transport, host: str, port: int) -> Address:
         """Opens a listening port; port 0 picks a free one. Raises OSError, or TlsConfigurationError."""
-        context = self._tls.server_context() if transport is Transport.TLS else None
+        context = self._tls.server_context() if transport.secure else None
         if port:
             # Sharing the port (below) would hide that another process has it: ask without sharing first.
             self._bind(host, port, share=False).close()
@@ -197,7 +148,7 @@ class StreamTransport:
                 self.loop.remove_reader(port.sock.fileno())
                 self.loop.call_later(1.0, self._accept_again, port)
                 return
-            if len(self._flows) + len(self._handshakes) >= FLOW_LIMIT:
+            if len(self._flows) + len(self._handshakes) + len(self._opening) >= FLOW_LIMIT:
                 self._on_warning(f"{FLOW_LIMIT:,} connections are open: one more from {name[0]} is refused")
                 sock.close()
                 continue
@@ -214,7 +165,7 @@ class StreamTransport:
     async def _welcome(self, sock: socket.socket, hop: Hop, context: ssl.SSLContext | None) -> None:
         try:
             await self.loop.connect_accepted_socket(
-                lambda: _Flow(self, hop, inbound=True),
+                lambda: self._flow(hop, inbound=True),
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=self._connect_timeout if context else None,
@@ -239,24 +190,27 @@ class StreamTransport:
             flow.abort()
             self._on_failure(hop, f"the far end at {bracketed(hop.remote)} does not read what it is sent")
 
-    def _find(self, hop: Hop) -> _Flow | None:
+    def _find(self, hop: Hop) -> Flow | None:
         exact = self._flows.get((hop.transport, hop.local, hop.remote, hop.name))
-        if exact is not None or (hop.name and hop.transport is Transport.TLS):
+        if exact is not None or (hop.name and hop.transport.secure):
             return exact
         # Nothing was demanded of the peer's name, so an open flow to this address serves (RFC 5923).
         return self._by_remote.get((hop.transport, hop.remote))
 
-    def _open(self, hop: Hop) -> _Flow:
-        flow = _Flow(self, hop, inbound=False)
+    def _flow(self, hop: Hop, *, inbound: bool) -> Flow:
+        return (WebSocketFlow if hop.transport.over_websocket else Flow)(self, hop, inbound=inbound)
+
+    def _open(self, hop: Hop) -> Flow:
+        flow = self._flow(hop, inbound=False)
         self._remember(flow)
         flow.task = self.loop.create_task(self._connect(flow))
         return flow
 
-    async def _connect(self, flow: _Flow) -> None:
+    async def _connect(self, flow: Flow) -> None:
         hop = flow.hop
         sock: socket.socket | None = None
         try:
-            context = self._client() if hop.transport is Transport.TLS else None
+            context = self._client() if hop.transport.secure else None
             async with asyncio.timeout(self._connect_timeout):
                 sock = await self._dial(hop)
             await self._adopt(flow, sock, context)
@@ -303,17 +257,14 @@ class StreamTransport:
             raise
         return sock
 
-    async def _adopt(self, flow: _Flow, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _adopt(self, flow: Flow, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         if context is None:
             await self.loop.create_connection(lambda: flow, sock=sock)
         else:
             await self._secure(flow, sock, context)
-        flow.transport = flow.opened
-        waiting, flow.waiting = flow.waiting, []
-        for data in waiting:
-            flow.write(data)
+        flow.begin()
 
-    async def _secure(self, flow: _Flow, sock: socket.socket, context: ssl.SSLContext) -> None:
+    async def _secure(self, flow: Flow, sock: socket.socket, context: ssl.SSLContext) -> None:
         name = self._tls.name_for(flow.hop.name, flow.hop.remote)
         transport, _ = await self.loop.create_connection(
             lambda: flow,
@@ -340,7 +291,7 @@ class StreamTransport:
         if isinstance(error, (TlsConfigurationError, Unreachable)):
             return str(error)
         where = bracketed(hop.remote)
-        if dialled and hop.transport is Transport.TLS:
+        if dialled and hop.transport.secure:
             return handshake_failure(error, hop.remote, self._tls.name_for(hop.name, hop.remote))
         if isinstance(error, TimeoutError):
             return f"connecting to {where} timed out: no answer within {self._connect_timeout:g} s"
@@ -353,16 +304,37 @@ class StreamTransport:
 
     # What the flows tell
 
-    def accepted(self, flow: _Flow) -> None:
+    def opening(self, flow: Flow) -> None:
+        """A client has connected, and its handshake is awaited."""
+        if self._closed:
+            flow.abort()
+        self._opening.add(flow)
+
+    def refused(self, flow: Flow, reason: str) -> None:
+        """A flow ends for a reason of its own; `reason` is empty when it was ours."""
+        self._opening.discard(flow)
+        self._forget(flow)
+        if flow.gone_on_purpose:
+            return
+        flow.gone_on_purpose = True
+        where = f"{flow.hop.transport} with {bracketed(flow.hop.remote)}"
+        if flow.known:
+            self._on_failure(flow.hop, f"{where}: {reason}")
+        elif reason:
+            self._on_warning(f"inbound {where}: {reason}")
+
+    def accepted(self, flow: Flow) -> None:
+        self._opening.discard(flow)
         if self._closed:
             flow.gone_on_purpose = True
             flow.abort()
             return
         self._remember(flow)
 
-    def lost(self, flow: _Flow, error: Exception | None) -> None:
+    def lost(self, flow: Flow, error: Exception | None) -> None:
+        self._opening.discard(flow)
         self._forget(flow)
-        if flow.gone_on_purpose or (flow.task is not None and not flow.task.done()):
+        if flow.gone_on_purpose or not flow.known or (flow.task is not None and not flow.task.done()):
             return
         where = f"the {flow.hop.transport} connection with {bracketed(flow.hop.remote)}"
         if isinstance(error, ssl.SSLError):
@@ -370,7 +342,7 @@ class StreamTransport:
             name = self._tls.name_for(flow.hop.name, flow.hop.remote)
             self._on_failure(flow.hop, handshake_failure(error, flow.hop.remote, name))
         elif error is None:
-            mute = flow.hop.transport is Transport.TLS and not flow.inbound and not flow.heard
+            mute = flow.hop.transport.secure and not flow.inbound and not flow.heard
             hint = " at once; it may want a certificate from us (--cert, --key)"
             wanted = hint if mute and self._tls.cert is None else ""
             self._on_failure(flow.hop, f"{where} was closed by the far end{wanted}")
@@ -379,14 +351,15 @@ class StreamTransport:
         else:
             self._on_failure(flow.hop, f"{where} broke: {error}")
 
-    def _remember(self, flow: _Flow) -> None:
+    def _remember(self, flow: Flow) -> None:
         hop = flow.hop
+        flow.known = True
         self._flows[hop.transport, hop.local, hop.remote, hop.name] = flow
         self._by_remote[hop.transport, hop.remote] = flow
         if self._sweep_timer is None:
             self._sweep_timer = self.loop.call_later(self._idle_timeout / 4, self._sweep)
 
-    def _forget(self, flow: _Flow) -> None:
+    def _forget(self, flow: Flow) -> None:
         hop = flow.hop
         key = (hop.transport, hop.local, hop.remote, hop.name)
         if self._flows.get(key) is flow:
@@ -414,7 +387,7 @@ class StreamTransport:
             port.sock.close()
         self._ports.clear()
         self._all_ports.clear()
-        flows = list(self._flows.values())
+        flows = [*self._flows.values(), *self._opening]
         for task in self._handshakes:
             task.cancel()
         for flow in flows:

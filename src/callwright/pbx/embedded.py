@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 async def embedded_pbx(
     passwords: Mapping[str, str], transport: str, news: NewsOfCalls | None = None
 ) -> AsyncIterator[tuple[Address, TlsSettings | None]]:
-    """Serve the accounts of `passwords` (user to password) over `transport` (udp, tcp or tls).
+    """Serve the accounts of `passwords` (user to password) over `transport` (udp, tcp, tls, ws or wss).
 
     `news`: see Pbx. Gives its address and, over TLS, the settings of a client that trusts its certificate.
     Raises BindFailed.
@@ -30,7 +30,7 @@ async def embedded_pbx(
     listen = PbxListener(Transport(transport.upper()), HOST)
     with tempfile.TemporaryDirectory(prefix="callwright-") as folder:
         server, client = TlsSettings(), None
-        if listen.transport is Transport.TLS:
+        if listen.transport.secure:
             server, client = own_certificate(Path(folder), HOST)
         async with Pbx(PbxConfig(HOST, accounts, (listen,), tls=server), news=news) as pbx:
             yield pbx.address, client

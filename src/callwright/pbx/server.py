@@ -405,8 +405,7 @@ class Pbx:
                 if driver is None:
                     return
                 uri = Uri.parse(trunk.uri)
-                asked = (uri.parameter("transport") or "").upper()
-                transport = Transport(asked) if asked in Transport.__members__ else None
+                transport = Transport.asked(uri.parameter("transport"))
                 try:
                     hops = await driver.locate(uri.destination, uri.port, transport, uri.scheme.lower())
                 except ResolutionFailed as error:
@@ -471,10 +470,7 @@ class Pbx:
         host = numeric_host(uri.destination)
         if host is None or self._driver is None:
             return None
-        asked = (uri.parameter("transport") or "").upper()
-        transport = Transport(asked) if asked in Transport.__members__ else along.transport
-        if uri.is_secure:
-            transport = Transport.TLS
+        transport = Transport.asked(uri.parameter("transport"), secure=uri.is_secure) or along.transport
         port = uri.port or transport.default_port
         if transport is along.transport and Address(host, port) == along.remote:
             return None

@@ -29,14 +29,10 @@ def route_to(proxy: str | None) -> tuple[str, ...]:
 
 def transport_of(uri: Uri) -> Transport | None:
     """The transport that a URI asks for, if any."""
-    if uri.is_secure:
-        return Transport.TLS
-    wanted = (uri.parameter("transport") or "").upper()
-    return Transport(wanted) if wanted in Transport.__members__ else None
+    return Transport.asked(uri.parameter("transport"), secure=uri.is_secure)
 
 
 def unknown_transport(uri: Uri) -> str:
     """The sentence about a URI whose transport is not spoken here."""
     name = (uri.parameter("transport") or "").lower()
-    what = {"ws": " (WebSocket, RFC 7118)", "wss": " (WebSocket over TLS, RFC 7118)"}.get(name, "")
-    return f"{uri} asks for transport={name}{what}, which Callwright does not speak; udp, tcp and tls it does"
+    return f"{uri} asks for transport={name}, but Callwright speaks udp, tcp, tls, ws and wss"

@@ -7,7 +7,7 @@ import re
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.terms import Failure
 from callwright.sip import events
-from callwright.sip.transport import Hop, Transport
+from callwright.sip.transport import Hop
 
 
 class UnknownTransport(ResolutionFailed):
@@ -30,7 +30,7 @@ def failure_of(
             return Failure.TIMEOUT, peer
         case events.FailureCause.TRANSPORT:
             told = _once(reason, hop)
-            tls = hop is not None and hop.transport is Transport.TLS and _about_tls(told)
+            tls = hop is not None and hop.transport.secure and _about_tls(told)
             return (Failure.TLS if tls else Failure.UNREACHABLE), _TLS_WITH.sub("", told)
         case events.FailureCause.NOT_BOUND:
             return Failure.NOT_BOUND, reason

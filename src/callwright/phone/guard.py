@@ -16,6 +16,7 @@ from callwright.phone.permission import Permission
 from callwright.phone.plan import PhoneConfig
 from callwright.policy.destination import Purpose, Rules
 from callwright.sip.transport import Address, Transport
+from callwright.sip.websocket import DEFAULT_PATH
 from callwright.sip.will import Will
 
 
@@ -29,6 +30,7 @@ class Estate:
     bind: str | None = None
     advertise: str | None = None
     tls: Mapping[str, Any] = field(default_factory=dict)
+    ws_path: str = DEFAULT_PATH
 
     @classmethod
     def of(cls, config: PhoneConfig, permission: Permission) -> Estate:
@@ -41,7 +43,13 @@ class Estate:
             "insecure": tls.insecure,
         }
         return cls(
-            permission.purpose, permission.rules, config.user_agent, config.bind, config.advertise, told
+            permission.purpose,
+            permission.rules,
+            config.user_agent,
+            config.bind,
+            config.advertise,
+            told,
+            config.ws_path,
         )
 
     def config(self) -> PhoneConfig:
@@ -50,6 +58,7 @@ class Estate:
             advertise=self.advertise,
             user_agent=self.user_agent,
             tls=msgspec.convert(dict(self.tls), TlsSettings, strict=False),
+            ws_path=self.ws_path,
         )
 
     def permission(self) -> Permission:

@@ -130,6 +130,7 @@ class Phone:
             names=names,
             on_warning=on_warning,
             on_error=on_error,
+            websocket_path=config.ws_path,
             before_sending=self._bequeath if guard is not None else None,
         )
         self.router = Router(self.driver, self.permission, config.transport)

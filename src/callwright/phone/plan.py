@@ -9,6 +9,7 @@ from callwright.net.tls import TlsSettings
 from callwright.sip.digest import Credentials
 from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Transport
+from callwright.sip.websocket import DEFAULT_PATH
 from callwright.srtp.wish import NO_SRTP, SrtpWish
 
 DEFAULT_CODECS = ("PCMU", "PCMA")
@@ -47,6 +48,7 @@ class PhoneConfig:
     codecs: tuple[str, ...] = DEFAULT_CODECS
     ptime: int = 20
     answer_options: bool = True
+    ws_path: str = DEFAULT_PATH  # what we ask of servers of WebSocket
     min_se: int = 90  # seconds: calls that ask for a shorter session timer are answered 422
 
 

@@ -37,7 +37,7 @@ class OptionsTrain(Train):
     def __init__(self, shape: Shape, asked: Asked, now: float, entropy: Callable[[int], bytes]) -> None:
         super().__init__(shape, now)
         self._asked, self._stem = asked, entropy(10).hex()
-        self._framer = StreamFramer() if asked.transport.reliable else None
+        self._framer = StreamFramer() if asked.transport.is_stream else None
         self._first: Response | None = None
         self._malformed: str | None = None
 

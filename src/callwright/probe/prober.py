@@ -109,6 +109,8 @@ class Prober:
         try:
             way = await self.permission.way(target, _Directory(self, transport))
             first = way.hops[0]
+            if first.transport.over_websocket:
+                raise ResolutionFailed(uri, "OPTIONS are measured over UDP, TCP and TLS, not over WebSocket")
             machine: list[OptionsTrain] = []
             if first.transport.reliable:
                 return await self._options_by_stream(target, first.remote, first.transport, shape, begun)

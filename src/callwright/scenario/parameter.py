@@ -22,7 +22,7 @@ PRACK = ("no", "offered", "required")
 DTMF_BY = ("event", "dtmf-relay", "dtmf", "inband")
 OFFER_BY = ("reinvite", "update")
 REFRESHERS = ("local", "remote")
-TRANSPORTS = ("udp", "tcp", "tls")
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -145,6 +145,19 @@ class Host(Words):
         if port and not 1 <= int(port[1]) <= 65535:
             raise Refusal(f"{port[1]} is not a port. Permitted: 1 to 65535.")
         return bare
+
+
+@dataclass(frozen=True)
+class UrlPath(Words):
+    """Of a URL, from its first ``/``."""
+
+    name: ClassVar[str] = "path"
+
+    def read(self, node: Node) -> str:
+        text = Words.read(self, node)
+        if not re.fullmatch(r"/[!-~]*", text):
+            raise Refusal(f"{quoted(text)} is not a path. Write one that begins with /, such as /ws.")
+        return text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from callwright.scenario.parameter import TRANSPORTS, Choice, Host, Secret, Words, parameter
+from callwright.scenario.parameter import TRANSPORTS, Choice, Host, Secret, UrlPath, Words, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,9 @@ class Party:
     transport: str = parameter(
         Choice(TRANSPORTS, "transport"), "Transport of this party.", default="", default_text="the document's"
     )
+    ws_path: str = parameter(
+        UrlPath(256), "Path to ask a server of WebSocket for, such as `/sip/ws`.", default="/ws"
+    )
     credentials: str = parameter(
         Words(128), "Name of an entry in the credentials file that fills what is not given here.", default=""
     )
@@ -53,7 +56,8 @@ class PartyAccount:
     display_name: str
     domain: str  # host or host:port
     proxy: str  # host or host:port, "" for none
-    transport: str  # "udp", "tcp" or "tls"
+    transport: str  # of TRANSPORTS
+    ws_path: str = "/ws"
 
     @property
     def address_of_record(self) -> str:

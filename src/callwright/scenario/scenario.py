@@ -269,6 +269,7 @@ class Scenario:
             party.domain or self.target,
             party.proxy,
             party.transport or self.transport,
+            party.ws_path,
         )
 
     def uri(self, destination: str, caller: PartyAccount) -> str:

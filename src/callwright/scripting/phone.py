@@ -61,6 +61,7 @@ class Phone:
         rtp_ports: tuple[int, int] = (16384, 32767),
         codecs: Sequence[str] = DEFAULT_CODECS,
         tls: TlsSettings | None = None,
+        ws_path: str = "/ws",
         taps: Sequence[Tap] = (),
         on_warning: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -72,6 +73,7 @@ class Phone:
             advertise=advertise,
             rtp_ports=rtp_ports,
             tls=tls or TlsSettings(),
+            ws_path=ws_path,
             user_agent=f"Callwright/{__version__}",
             user=name,
             codecs=tuple(codecs),

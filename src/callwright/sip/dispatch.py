@@ -40,12 +40,15 @@ class Dispatch:
         self._secret = agent.entropy(16)
 
     def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        """A datagram, or a chunk of a stream."""
+        """A datagram, a message of a WebSocket, or a chunk of a stream."""
         if hop.transport.reliable:
             self._agent.note_live_flow(hop)
+        if hop.transport.is_stream:
             self._stream(data, hop, now)
         elif data.strip(_NOTHING):
             self._message(data, hop, now)
+        elif data == b"\r\n\r\n" and hop.transport.over_websocket:
+            self._agent.layer.transmit(b"\r\n", hop)  # RFC 7118 section 6
 
     def flow_lost(self, hop: Hop) -> None:
         """The rest of a half-received message will not come."""

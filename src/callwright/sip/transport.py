@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 
 class Transport(StrEnum):
-    """The transports of RFC 3261 section 18, spelled as in a Via."""
+    """The transports of RFC 3261 section 18 and RFC 7118, spelled as in a Via."""
 
     UDP = "UDP"
     TCP = "TCP"
     TLS = "TLS"
+    WS = "WS"
+    WSS = "WSS"
 
     @property
     def reliable(self) -> bool:
@@ -21,8 +23,45 @@ class Transport(StrEnum):
 
     @property
     def default_port(self) -> int:
-        """The port that is meant where none is named (RFC 3261 section 19.1.2)."""
-        return 5061 if self is Transport.TLS else 5060
+        """The port that is meant where none is named (RFC 3261 section 19.1.2, RFC 7118 section 8)."""
+        return _PORTS[self]
+
+    @property
+    def secure(self) -> bool:
+        """Over TLS."""
+        return self in (Transport.TLS, Transport.WSS)
+
+    @property
+    def over_websocket(self) -> bool:
+        return self in (Transport.WS, Transport.WSS)
+
+    @property
+    def is_stream(self) -> bool:
+        """Octets without boundaries: messages end by their Content-Length (RFC 3261 section 18.3)."""
+        return self in (Transport.TCP, Transport.TLS)
+
+    @property
+    def parameter(self) -> str:
+        """The `transport` of a SIP URI that means it; `ws` with and without TLS (RFC 7118 section 5.2)."""
+        return "ws" if self is Transport.WSS else self.value.lower()
+
+    @classmethod
+    def asked(cls, parameter: str | None, *, secure: bool = False) -> Transport | None:
+        """What the `transport` parameter of a URI asks for; `secure`: of a `sips` URI. None: nothing that is
+        spoken here."""
+        found = cls.__members__.get((parameter or "").upper())
+        if secure:
+            return cls.WSS if found in (cls.WS, cls.WSS) else cls.TLS
+        return found
+
+
+_PORTS = {
+    Transport.UDP: 5060,
+    Transport.TCP: 5060,
+    Transport.TLS: 5061,
+    Transport.WS: 80,
+    Transport.WSS: 443,
+}
 
 
 class Address(NamedTuple):

@@ -106,8 +106,9 @@ class UserAgent:
         transport = hop.transport
         before = f"{user}@" if user else ""
         if secure:
-            return f"<sips:{before}{self.sent_by(hop)}>"
-        parameter = "" if transport is Transport.UDP else f";transport={transport.value.lower()}"
+            parameter = ";transport=ws" if transport.over_websocket else ""
+            return f"<sips:{before}{self.sent_by(hop)}{parameter}>"
+        parameter = "" if transport is Transport.UDP else f";transport={transport.parameter}"
         return f"<sip:{before}{self.sent_by(hop)}{parameter}>"
 
     def hop_towards(self, uri: str, base: Hop) -> Hop:
@@ -289,12 +290,7 @@ def numeric_hop(uri: Uri, base: Hop) -> Hop | None:
     host = uri.destination
     if not _is_numeric(host) or (":" in host) != (":" in base.local.host):
         return None
-    asked = (uri.parameter("transport") or "").upper()
-    transport = base.transport
-    if uri.is_secure:
-        transport = Transport.TLS
-    elif asked in Transport.__members__:
-        transport = Transport[asked]
+    transport = Transport.asked(uri.parameter("transport"), secure=uri.is_secure) or base.transport
     remote = Address(host, uri.port or transport.default_port)
     if transport is base.transport and remote == base.remote:
         return base
