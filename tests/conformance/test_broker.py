@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from callwright.dispatch.broker import Broker, Message, NoAnswer
+from callwright.dispatch.broker import Broker, Message, NoAnswer, Unavailable
+from callwright.dispatch.nats import NatsBroker
+from tests.kit.nats import foreign_nats
 
 REDELIVER = 0.5  # as the brokers of these tests have it
 
@@ -79,6 +84,29 @@ async def test_a_large_answer_arrives_whole(brokers: tuple[Broker, Broker]) -> N
     await platform.subscribe("cw.agent.*.claim", answer)
     await asyncio.sleep(0.05)
     assert await agent.request("cw.agent.7.claim", large, 5) == large
+
+
+async def test_at_a_foreign_nats_too_what_is_larger_than_it_takes_arrives_whole(tmp_path: Path) -> None:
+    large = b'{"text": "' + bytes(range(32, 127)) * 30_000 + b'"}'  # 2.8 MB
+    noise = os.urandom(2_000_000)
+
+    async def answer(message: Message) -> None:
+        await message.respond(message.data)
+
+    with foreign_nats(tmp_path, more={"max_payload": 1024 * 1024}) as nats:
+        given = urlsplit(nats.url)
+        broker = await NatsBroker.connect(
+            f"nats://127.0.0.1:{nats.port}", user=given.username, password=unquote(given.password or "")
+        )
+        heard = Heard()
+        await broker.subscribe("cw.agent.*.claim", answer)
+        await broker.subscribe("cw.agent.*.progress", heard)
+        assert await broker.request("cw.agent.7.claim", large, 5) == large
+        await broker.publish("cw.agent.7.progress", large)
+        assert (await heard.next())[1] == large
+        with pytest.raises(Unavailable, match="more than the broker takes"):
+            await broker.publish("cw.agent.7.progress", noise)
+        await broker.close()
 
 
 async def test_a_request_that_nobody_hears_fails_at_once(brokers: tuple[Broker, Broker]) -> None:

@@ -116,6 +116,13 @@ def test_secrets_are_not_in_what_is_printed_of_settings() -> None:
     assert "TOKEN" not in repr(AgentSettings(enrol="TOKEN"))
 
 
+def test_the_servers_of_a_nats_cluster_are_one_address() -> None:
+    found = settings_of("--nats", "nats://u:p%2C@a:4222, nats://b:4223,nats://u:p%2C@c:4224")
+    assert found.nats == NatsAddress("nats://a:4222,nats://b:4223,nats://c:4224", "u", "p,")
+    with pytest.raises(Refused, match="same user and password"):
+        settings_of("--nats", "nats://u:p@a:4222,nats://v:p@b:4222")
+
+
 def test_web_workers_read_the_settings_that_were_written_for_them(tmp_path: Path) -> None:
     found = settings_of("--nats", "tls://u:p@n:4222", "--nats-listen", "0.0.0.0", "--evidence-ca", __file__)
     assert found.nats is not None

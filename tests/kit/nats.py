@@ -8,18 +8,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from callwright.host.nats_server import find_server
 from tests.kit.served import free_port
 
 
 class ForeignNats:
-    """`with ForeignNats(folder) as nats`: `url` has the credentials in it. `stop` and `start` at will."""
+    """`with ForeignNats(folder) as nats`: `url` has the credentials in it. `stop` and `start` at will.
+    ``more``: of its configuration."""
 
-    def __init__(self, folder: Path, *, jetstream: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, jetstream: bool = True, more: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self.port = folder, free_port()
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,7 @@ class ForeignNats:
         }
         if jetstream:
             configuration["jetstream"] = {"store_dir": str(folder / "store")}
-        (folder / "nats.conf").write_text(json.dumps(configuration))
+        (folder / "nats.conf").write_text(json.dumps(configuration | dict(more or {})))
 
     @property
     def url(self) -> str:
@@ -57,9 +60,47 @@ class ForeignNats:
 
 
 @contextlib.contextmanager
-def foreign_nats(folder: Path, *, jetstream: bool = True) -> Iterator[ForeignNats]:
-    server = ForeignNats(folder, jetstream=jetstream)
+def foreign_nats(
+    folder: Path, *, jetstream: bool = True, more: Mapping[str, Any] | None = None
+) -> Iterator[ForeignNats]:
+    server = ForeignNats(folder, jetstream=jetstream, more=more)
     try:
         yield server.start()
     finally:
         server.stop()
+
+
+class NatsCluster:
+    """Three nats-servers that are one: `url` names all of them."""
+
+    def __init__(self, folder: Path, *, more: Mapping[str, Any] | None = None) -> None:
+        routes = [free_port() for _ in range(3)]
+        self.servers = [
+            ForeignNats(
+                folder / f"n{number}",
+                more={
+                    "server_name": f"n{number}",
+                    "cluster": {
+                        "name": "callwright",
+                        "listen": f"127.0.0.1:{route}",
+                        "routes": [f"nats://127.0.0.1:{other}" for other in routes],
+                    },
+                    "max_payload": 1024 * 1024,
+                    **(more or {}),
+                },
+            )
+            for number, route in enumerate(routes)
+        ]
+
+    @property
+    def url(self) -> str:
+        return ",".join(server.url for server in self.servers)
+
+    def start(self) -> Self:
+        for server in self.servers:
+            server.start()
+        return self
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()

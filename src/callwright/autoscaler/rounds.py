@@ -97,6 +97,10 @@ class Autoscaler:
         await self._planner.attend(scene)
         self._allocator.attend(scene)
 
+    async def pause(self) -> None:
+        """What is being done is cut off; the records say how far it came."""
+        await self.doing.close()
+
     async def close(self, patience: float = 3.0) -> None:
         """Machines that cannot be without the platform end within ``patience`` seconds, and so do their
         servers."""

@@ -13,9 +13,11 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from callwright.dispatch.broker import REDELIVER_AFTER, CredentialsRefused, Handler, NoAnswer, Unavailable
+from callwright.dispatch.packing import MARK, TooLarge, packed, unpacked
 from callwright.dispatch.subject import pool_token
 from callwright.net.trust import verifying_context
 
@@ -32,6 +34,9 @@ _API_TIMEOUT = 5.0
 _CONNECT_SECONDS = 5
 _REFUSED_AGAIN = 2.0
 _GOODBYE_SECONDS = 1.0
+_HEADERS = 1_024  # octets that are left for headers in the largest message
+_REPLICAS = 3  # of the queues, where a cluster has so many servers
+_OTHER_CONFIGURATION = 10058  # JetStream: the stream is there, and made otherwise
 
 
 def queue_subject(pool: str, key: str = ">") -> str:
@@ -53,33 +58,49 @@ def agent_permissions(agent_id: str, pool: str) -> dict[str, dict[str, list[str]
     }
 
 
-class _Message:
-    __slots__ = ("_message", "data", "subject")
+def _fitting(client: Client, data: bytes) -> tuple[bytes, dict[str, str] | None]:
+    """As it is sent, and with which headers. Raises TooLarge."""
+    room = client.max_payload - _HEADERS
+    return (data, None) if len(data) <= room else (packed(data, room), MARK)
 
-    def __init__(self, message: Msg) -> None:
-        self._message = message
+
+def _whole(message: Msg) -> bytes:
+    """Raises TooLarge."""
+    is_packed = message.headers is not None and MARK.items() <= message.headers.items()
+    return unpacked(message.data) if is_packed else message.data
+
+
+class _Message:
+    __slots__ = ("_client", "_message", "data", "subject")
+
+    def __init__(self, message: Msg, client: Client) -> None:
+        """Raises TooLarge."""
+        self._message, self._client = message, client
         self.subject: str = message.subject
-        self.data: bytes = message.data
+        self.data: bytes = _whole(message)
 
     async def respond(self, data: bytes) -> None:
         from nats.errors import Error
 
         if self._message.reply:
             try:
-                await self._message.respond(data)
-            except Error as error:
+                fitting, headers = _fitting(self._client, data)
+                await self._client.publish(self._message.reply, fitting, headers=headers)
+            except (Error, TooLarge) as error:
                 _log.warning("an answer on %s was not sent: %s", self.subject, error)
 
 
 class _Subscription:
     """Outlives its connection: `renew` takes it to the next one."""
 
-    def __init__(self, broker: NatsBroker, subject: str, deliver: Callable[[Msg], Awaitable[None]]) -> None:
+    def __init__(
+        self, broker: NatsBroker, subject: str, deliver: Callable[[Client, Msg], Awaitable[None]]
+    ) -> None:
         self._broker, self._subject, self._deliver = broker, subject, deliver
         self._current: Any = None
 
     async def renew(self, client: Client) -> None:
-        self._current = await client.subscribe(self._subject, cb=self._deliver)
+        self._current = await client.subscribe(self._subject, cb=partial(self._deliver, client))
 
     async def close(self) -> None:
         self._broker.forget(self)
@@ -134,7 +155,8 @@ class _Ticket:
 
 
 class BrokerAddress(NamedTuple):
-    """Where a broker listens: nats, tls, ws or wss; `ca`: PEM text to trust, None: the system's."""
+    """Where a broker listens: nats, tls, ws or wss; servers of a cluster are separated by commas. `ca`: PEM
+    text to trust, None: the system's."""
 
     url: str
     ca: str | None = None
@@ -152,7 +174,11 @@ class NatsBroker:
     def __init__(self, places: Sequence[BrokerAddress], login: _Login, redeliver_after: float) -> None:
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_refused: list[Callable[[str], None]] = []
-        self._places, self._login = tuple(places), login
+        self._places = tuple(BrokerAddress(url, place.ca) for place in places for url in place.url.split(","))
+        # The library would stay with the one that it was connected to.
+        self._moves = len(self._places) > len(places)
+        self._replicas = _REPLICAS if len(places[0].url.split(",")) >= _REPLICAS else 1
+        self._login = login
         self._redeliver_after = redeliver_after
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
@@ -161,7 +187,7 @@ class NatsBroker:
         self._turn = asyncio.Event()  # set, and replaced, when the connection comes back
         self._returning: asyncio.Task[None] | None = None
         self._closing = self._told_refusal = False
-        self.place: BrokerAddress = places[0]  # where it is connected
+        self.place: BrokerAddress = self._places[0]  # where it is connected
 
     @classmethod
     async def connect(
@@ -176,7 +202,8 @@ class NatsBroker:
         wait: float | None = None,
         redeliver_after: float = REDELIVER_AFTER,
     ) -> NatsBroker:
-        """Connect, and stay connected. `ca`: PEM text to trust instead of the system's authorities.
+        """Connect, and stay connected. `url`: of a cluster all of its servers, separated by commas.
+        `ca`: PEM text to trust instead of the system's authorities.
         `otherwise`: other ways to the same broker, tried in turn when there is no getting through. `wait`:
         seconds to try for; None: for ever. Raises Unavailable, CredentialsRefused at once."""
         broker = cls([BrokerAddress(url, ca), *otherwise], _Login(user, password, name), redeliver_after)
@@ -248,7 +275,7 @@ class NatsBroker:
         finally:
             if not client.is_connected and url.startswith("ws"):
                 await _abandon(client)
-        client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+        client.options |= {"allow_reconnect": not self._moves, "max_reconnect_attempts": -1}
         return client
 
     async def _closed(self) -> None:
@@ -305,28 +332,34 @@ class NatsBroker:
     async def publish(self, subject: str, data: bytes) -> None:
         from nats.errors import Error
 
+        client = self._live()
         try:
-            await self._live().publish(subject, data)
-        except Error as error:
+            fitting, headers = _fitting(client, data)
+            await client.publish(subject, fitting, headers=headers)
+        except (Error, TooLarge) as error:
             raise Unavailable(f"{subject} was not sent: {error}") from None
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
         from nats.errors import Error, NoRespondersError
 
+        client = self._live()
         try:
-            answer = await self._live().request(subject, data, timeout=timeout)
+            fitting, headers = _fitting(client, data)
+            answer = await client.request(subject, fitting, timeout=timeout, headers=headers)
+            return _whole(answer)
         except NoRespondersError:
             raise NoAnswer(f"nobody listens to {subject}") from None
         except TimeoutError:
             raise NoAnswer(f"{subject} was not answered in {timeout:g} s") from None
-        except (Error, OSError) as error:
-            raise Unavailable(f"{subject} was not sent: {error}") from None
-        return answer.data
+        except (Error, OSError, TooLarge) as error:
+            raise Unavailable(f"{subject} was not sent, or not answered: {error}") from None
 
     async def subscribe(self, subject: str, handler: Handler) -> _Subscription:
-        async def deliver(message: Msg) -> None:
+        async def deliver(client: Client, message: Msg) -> None:
             try:
-                await handler(_Message(message))
+                await handler(_Message(message, client))
+            except TooLarge as error:
+                _log.warning("%s: %s", message.subject, error)
             except Exception:
                 _log.exception("an exception in a handler of %s", message.subject)
 
@@ -365,6 +398,7 @@ class NatsBroker:
     async def open_queue(self, pool: str) -> None:
         from nats.errors import Error
         from nats.js import api
+        from nats.js.errors import APIError
 
         jetstream = self._context()
         stream = api.StreamConfig(
@@ -375,6 +409,7 @@ class NatsBroker:
             discard=api.DiscardPolicy.OLD,
             max_msgs_per_subject=1,
             max_age=_MAX_AGE,
+            num_replicas=self._replicas,
         )
         consumer = api.ConsumerConfig(
             durable_name=pool_token(pool),
@@ -385,7 +420,12 @@ class NatsBroker:
             max_ack_pending=-1,
         )
         try:
-            await jetstream.add_stream(stream)
+            try:
+                await jetstream.add_stream(stream)
+            except APIError as error:
+                if error.err_code != _OTHER_CONFIGURATION:
+                    raise
+                await jetstream.update_stream(stream)
             await jetstream.add_consumer(STREAM, consumer)
         except (Error, TimeoutError) as error:
             raise Unavailable(f"the queue of {pool} was not made: {error}") from None

@@ -53,6 +53,8 @@ async def prepare(services: Services, email: str, password: str | None, *, demo:
             PLATFORM, username=USERNAME, email=email, password=made, role=Role.ADMIN
         )
     except DomainError as error:
+        if await services.accounts.users():
+            return None  # another platform on this database was faster
         raise Refused(f"the administrator cannot be made: {error.message}", error.remedy) from None
     public, secret = await services.keys.create("first start", user)
     if demo:

@@ -67,7 +67,7 @@ class Records:
         self._agent_of: dict[str, Agent] = {}  # by server, at the last look
 
     async def leads(self) -> bool:
-        """`control.storage.occupancy` lets one platform use a database."""
+        """Rounds are made by the platform that leads alone (`control.leading`)."""
         return True
 
     async def look(self) -> Scene:
@@ -207,6 +207,7 @@ class Fleet:
         self._broker, self._announcer = broker, Announcer(broker)
         self._heard: Subscription | None = None
         self._running: list[asyncio.Task[None]] = []
+        self._paused = False
 
     async def start(self) -> None:
         """Raises Unavailable."""
@@ -219,14 +220,27 @@ class Fleet:
         self._autoscaler.wake()
 
     async def close(self) -> None:
-        if self._running:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+        """Machines that cannot be without the platform end."""
+        began = bool(self._running) or self._paused
+        await self.pause()
+        if began:
             await self._autoscaler.close(_PATIENCE)
+
+    async def pause(self) -> None:
+        """Machines go on, looked after by whoever leads next. For good: a new fleet begins anew."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._paused = self._paused or bool(self._running)
+        self._running = []
+        await self._autoscaler.pause()
+        for watcher in (self._on_move, self._announcer.server):
+            if watcher in self._servers.on_move:
+                self._servers.on_move.remove(watcher)
         if self._heard is not None:
+            heard, self._heard = self._heard, None
             with contextlib.suppress(BrokerError):
-                await self._heard.close()
+                await heard.close()
 
     async def _run(self) -> None:
         while True:

@@ -26,17 +26,17 @@ from callwright.host.logging import log_nats_line, set_up
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.ports import claim_port, free_udp_port
 from callwright.host.settings import NatsAddress, ServeSettings, secret_variables
+from callwright.host.several import join, node_of
 from callwright.host.supervised import ProcessLine
 from callwright.host.supervisor import Child, Supervisor
 from callwright.host.web_worker import WebSettings, figures_folder, write_settings
 
 if TYPE_CHECKING:
-    from callwright.control.keeping.keeper import Keeper
-    from callwright.control.notifications.delivery import Delivery
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
-    from callwright.host.fleet import Fleet
     from callwright.host.nats_server import NatsServer
+    from callwright.host.several import Node
+    from callwright.host.term import Term
 
 AGENT_NAME = "embedded"
 _READY_SECONDS = 30.0
@@ -57,6 +57,7 @@ class Platform:
         self._lock: IO[str] | None = None
         self.port = settings.port
         self._pbx: tuple[str, int] | None = None
+        self._node: Node
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -76,14 +77,13 @@ class Platform:
             services, new = await self._open_services(exits, broker)
             exits.push_async_callback(self._supervisor.stop)
             own = (await self._start_pbx(services, broker),) if self.settings.pbx else ()
-            keeper = self._keeper(services, connection, own, self._delivery(services, exits))
-            await keeper.start()
-            exits.push_async_callback(keeper.close)
+            term = self._term(services, connection, own, exits)
+            await self._lead(term, services, connection, exits)
             exits.push_async_callback(self._supervisor.stop)
             await self._start_web(broker)
             if self.settings.agent:
                 await self._start_agent(services, broker)
-            exits.push_async_callback((await self._start_fleet(services, connection, keeper)).close)
+            exits.push_async_callback(term.close_fleet)
             await self._say_ready(services, stop, new)
             await stop.wait()
             say("ending …")
@@ -209,6 +209,9 @@ class Platform:
             remedy = getattr(error, "remedy", "")
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
         exits.push_async_callback(services.close)
+        self._node = node_of(settings.data, services.entropy)
+        if self._database_is_shared:
+            await join(services, self._node, one_nats=settings.nats is not None)
         note_place(settings.data, settings.evidence_location)
         await _tell_of_closed_secrets(services)
         looking = asyncio.ensure_future(_look_at_evidence(services))
@@ -222,16 +225,25 @@ class Platform:
             exits.callback(first_start.tell, new)  # where we end before it was told
         return services, new
 
-    def _delivery(self, services: Services, exits: contextlib.AsyncExitStack) -> Delivery:
+    # -- what one platform does at a time
+
+    def _term(
+        self,
+        services: Services,
+        broker: NatsBroker,
+        own: tuple[tuple[str, int], ...],
+        exits: contextlib.AsyncExitStack,
+    ) -> Term:
         from callwright.control.notifications.delivery import Delivery
         from callwright.host.apprise_sender import AppriseSender
+        from callwright.host.term import Term
         from callwright.net.posting import Posting
         from callwright.policy.outward import refusal_of
 
         networks = self.settings.notify_networks
         posting = Posting(lambda address: refusal_of(address, networks))
         exits.push_async_callback(posting.close)
-        return Delivery(
+        delivery = Delivery(
             services.stores.notifications,
             services.vault,
             posting,
@@ -240,32 +252,39 @@ class Platform:
             clock=services.clock,
             entropy=services.entropy,
         )
-
-    def _keeper(
-        self,
-        services: Services,
-        broker: NatsBroker,
-        own: tuple[tuple[str, int], ...],
-        delivery: Delivery,
-    ) -> Keeper:
-        from callwright.control.keeping.keeper import Keeper
-
-        return Keeper(
-            services.runs,
-            services.agents,
-            services.evidence,
+        host = _reachable(self.settings.host)
+        return Term(
+            self.settings,
+            services,
             broker,
-            lease=self.settings.lease,
+            delivery,
             own=own,
             accounts=self._nats,
-            certificates=services.certificates,
-            servers=services.servers,
-            measurements=services.monitors.measurements,
-            evaluation=services.evaluation,
-            delivery=delivery,
-            cdrs=services.cdrs,
-            clock=services.clock,
+            restart=self._nats.restart if self._nats is not None else None,
+            url=f"http://{_authority(host, self.port)}",
+            command=[sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
+            environment=_environment((_FOR_WEB,)),
+            answers=web_hears(host, self.port),
         )
+
+    async def _lead(
+        self, term: Term, services: Services, broker: NatsBroker, exits: contextlib.AsyncExitStack
+    ) -> None:
+        """At once where nobody else does, else as soon as the one that does is gone."""
+        from callwright.control.leading import Leadership
+
+        shared = services.stores.leaders if self._database_is_shared else None
+        leadership = Leadership(shared, self._node.holder, broker, begin=term.begin, end=term.end)
+        exits.push_async_callback(leadership.close)
+        await leadership.start()
+        if not leadership.leads:
+            say("another platform of this database leads; this one answers, runs tests, and takes over")
+
+    @property
+    def _database_is_shared(self) -> bool:
+        from callwright.control.storage.schema import Location
+
+        return Location.of(self.settings.data, self.settings.database).path is None
 
     # -- children
 
@@ -328,7 +347,10 @@ class Platform:
         from callwright.control.agents.model import AgentInfo
 
         settings = self.settings
-        agent, _ = await services.agents.ensure_embedded(AGENT_NAME, AgentInfo(capacity=settings.capacity))
+        # One of several has a name of its own, by which its record is found at the next start.
+        several = self._database_is_shared and settings.nats is not None
+        name = f"{AGENT_NAME}-{self._node.id[:6]}" if several else AGENT_NAME
+        agent, _ = await services.agents.ensure_embedded(name, AgentInfo(capacity=settings.capacity))
         url, user, password = broker.url, broker.user, broker.password
         if self._nats is not None:
             account = await self._nats.account(agent.id, agent.pool)
@@ -342,7 +364,7 @@ class Platform:
                 nats_url=url,
                 user=user or "",
                 password=password or "",
-                name=AGENT_NAME,
+                name=name,
                 ca=broker.ca,
                 lease_seconds=settings.lease,
                 capacity=settings.capacity,
@@ -366,27 +388,6 @@ class Platform:
         flags += ["--spool-limit", str(settings.spool_limit)]
         flags += ["--hold-after", str(settings.hold_after), "--end-after", str(settings.end_after)]
         return [*flags, *(("--hep", settings.hep) if settings.hep else ())]
-
-    async def _start_fleet(self, services: Services, broker: NatsBroker, keeper: Keeper) -> Fleet:
-        from callwright.host.fleet import Fleet
-
-        host = _reachable(self.settings.host)
-        fleet = Fleet(
-            services,
-            broker,
-            expel=keeper.expel,
-            url=f"http://{_authority(host, self.port)}",
-            public_url=self.settings.public_url if self.settings.nats_listen else None,
-            clouds=self.settings.providers,
-            installation=await services.servers.installation(),
-            folder=self.settings.data / "fleet",
-            command=[sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
-            environment=_environment((_FOR_WEB,)),
-            answers=web_hears(host, self.port),
-        )
-        keeper.on_new_agent.append(fleet.wake)
-        await fleet.start()
-        return fleet
 
     def _fell(self, child: Child, how: str) -> None:
         say(f"{child.name} {how} (see {child.log})")

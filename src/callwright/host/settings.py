@@ -87,7 +87,8 @@ def secret_variables(kind: Any) -> set[str]:
 
 @dataclass(frozen=True)
 class NatsAddress:
-    """Where NATS is, and what our own processes show it; `url` is without the password."""
+    """Where NATS is, and what our own processes show it; `url` is without the password, with a comma between
+    the servers of a cluster."""
 
     url: str
     user: str | None = None
@@ -106,15 +107,24 @@ def _site(url: str) -> str:
     return url.rstrip("/")
 
 
-def _nats(url: str) -> NatsAddress:
-    parts = urlsplit(url)
-    if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
+def _nats(text: str) -> NatsAddress:
+    bare, logins = [], []
+    for url in text.split(","):
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
+            raise ValueError(
+                f"{parts.scheme}://… is not the URL of a NATS server", "For example: tls://nats:4222"
+            )
+        bare.append(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
+        logins.append((unquote(parts.username or "") or None, unquote(parts.password or "") or None))
+    given = {login for login in logins if login != (None, None)}
+    if len(given) > 1:
         raise ValueError(
-            f"{parts.scheme}://… is not the URL of a NATS server", "For example: tls://nats:4222"
+            "the servers of a cluster take the same user and password",
+            "For example: nats://user:password@a:4222,nats://b:4222,nats://c:4222",
         )
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    user = unquote(parts.username) if parts.username else None
-    return NatsAddress(bare, user, unquote(parts.password) if parts.password else None)
+    user, password = given.pop() if given else (None, None)
+    return NatsAddress(",".join(bare), user, password)
 
 
 def _listener(text: str) -> tuple[str, int]:
@@ -289,7 +299,11 @@ class ServeSettings:
         0.0, "Delete call detail records older than this; 0: keep them.", "DAYS", least=0
     )
     nats: NatsAddress | None = _serving(
-        None, "Use this NATS server: nats://user:password@host:port.", "URL", secret=True, parse=_nats
+        None,
+        "Use this NATS server, or the servers of a cluster: nats://user:password@host:port.",
+        "URL,…",
+        secret=True,
+        parse=_nats,
     )
     nats_listen: tuple[str, int] | None = _serving(
         None, "Open our NATS server to agents elsewhere, with TLS.", "HOST:PORT", parse=_listener

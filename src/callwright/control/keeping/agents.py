@@ -46,10 +46,6 @@ class BrokerAccounts(Protocol):
         """A revoked one may come back with the credentials that it had."""
         ...
 
-    async def restart(self) -> None:
-        """Start the broker again."""
-        ...
-
 
 class AgentKeeper:
     """`accounts` None: agents' accounts are somebody else's business."""

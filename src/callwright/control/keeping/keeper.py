@@ -61,6 +61,7 @@ class Keeper:
 
     `lease`: seconds that an agent has between two signs of life. `own`: (numeric host, port) of PBXs of the
     platform that runs may always call. `accounts` None: agents' accounts are somebody else's business.
+    `restart` starts the broker again, None: it is not ours.
     `certificates`: those of servers, renewed before they end.
     """
 
@@ -74,6 +75,7 @@ class Keeper:
         lease: float = 15.0,
         own: tuple[tuple[str, int], ...] = (),
         accounts: BrokerAccounts | None = None,
+        restart: Callable[[], Awaitable[None]] | None = None,
         certificates: Certificates | None = None,
         servers: Servers | None = None,
         measurements: Measurements | None = None,
@@ -116,7 +118,7 @@ class Keeper:
             broker,
             self._served_pools,
             renewed=self._reconnected,
-            restart=accounts.restart if accounts is not None else None,
+            restart=restart,
             now=self._clock.now,
         )
         self._evaluation, self._delivery, self._cdrs = evaluation, delivery, cdrs

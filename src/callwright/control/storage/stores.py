@@ -13,6 +13,7 @@ from callwright.control.certificates.store import CertificateStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.dialplan.store import DialplanStore
 from callwright.control.errors import Unmigrated
+from callwright.control.leading import LeaderStore
 from callwright.control.lines.store import LineStore
 from callwright.control.monitors.store import MonitorStore
 from callwright.control.notifications.store import NotificationStore
@@ -54,6 +55,7 @@ class Stores:
     views: ViewStore
     notifications: NotificationStore
     status_pages: StatusPageStore
+    leaders: LeaderStore
 
     async def close(self) -> None:
         await self.database.close()
@@ -87,6 +89,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.dialplan import SqlDialplan
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
+    from callwright.control.storage.sql.leaders import SqlLeaders
     from callwright.control.storage.sql.lines import SqlLines
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.monitors import SqlMonitors
@@ -119,6 +122,7 @@ def on_database(database: Database) -> Stores:
         SqlViews(database),
         SqlNotifications(database),
         SqlStatusPages(database),
+        SqlLeaders(database),
     )
 
 

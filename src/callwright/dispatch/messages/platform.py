@@ -1,4 +1,4 @@
-"""Between the web workers and the keeper of one platform."""
+"""Between the processes of a platform, and between the platforms on one database."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ class Health(msgspec.Struct, frozen=True):
     """What the keeper misses, in words; nothing when all is well."""
 
     missing: tuple[str, ...] = ()
+
+
+class Leader(msgspec.Struct, frozen=True):
+    """A platform that leads tells the others on its database; a higher term is a later one."""
+
+    holder: str
+    term: int

@@ -13,6 +13,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     evidence,
     fleet_history,
     keys,
+    leaders,
     lines,
     members,
     monitors,
