@@ -58,7 +58,7 @@ class Stage:
         self.legs: dict[str, Actor] = {}
         self.takes: dict[str, command.TakeCall] = {}
         self.loads: dict[str, LoadOutcome] = {}
-        self.subscribed: dict[str, command.Subscribe] = {}
+        self.subscribed: dict[str, command.Subscribe | command.Publish] = {}
         self.load_judgement: tuple[str, str | None, str] = ("passed", None, "All 100 calls were answered.")
         self.load_value = 1.0
 
@@ -137,17 +137,11 @@ class Stage:
             method = "OPTIONS" if isinstance(order, command.SendOptions) else "MESSAGE"
             answer = RequestOutcome(sip_code=200, method=method, target=order.uri, round_trip_ms=3.0)
             self.tell(event.RequestDone(order.id, answer), 0.003)
-        elif isinstance(order, command.Subscribe):
+        elif isinstance(order, command.Subscribe | command.Publish):
             self.subscribed[order.id] = order
         elif isinstance(order, command.Unsubscribe):
-            heads = (("Event", "message-summary"), ("Subscription-State", "terminated;reason=timeout"))
-            body = NotifyOutcome(0.0, "active", None, None, "Messages-Waiting: no\r\n")
-            done = RequestOutcome(
-                method="SUBSCRIBE",
-                sip_code=200,
-                notifies=(body, body),
-                messages=(CapturedMessage("NOTIFY", heads),),
-            )
+            begun = self.subscribed[order.id]
+            done = _published() if isinstance(begun, command.Publish) else _told(begun.event)
             self.tell(event.RequestDone(order.id, done), 0.01)
         elif isinstance(order, command.Transfer):
             refused = self.transfer_code >= 300
@@ -286,3 +280,17 @@ class Stage:
             caller_identity="1001",
         )
         self.tell(event.CallFinished(id_, outcome), 0.05)
+
+
+def _published() -> RequestOutcome:
+    heads = CapturedMessage("200", (("SIP-ETag", "one"),))
+    return RequestOutcome(method="PUBLISH", sip_code=200, refreshes=0, messages=(heads,))
+
+
+def _told(package: str) -> RequestOutcome:
+    heads = (("Event", package), ("Subscription-State", "terminated;reason=timeout"))
+    text = "<note>at lunch</note>" if package == "presence" else "Messages-Waiting: no\r\n"
+    body = NotifyOutcome(0.0, "active", None, None, text)
+    return RequestOutcome(
+        method="SUBSCRIBE", sip_code=200, notifies=(body, body), messages=(CapturedMessage("NOTIFY", heads),)
+    )

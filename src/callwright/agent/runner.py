@@ -36,6 +36,7 @@ from callwright.phone.intent import OnIntent
 from callwright.phone.permission import Permission
 from callwright.phone.phone import LINGER, Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from callwright.phone.publication import PhonePublication
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.subscription import PhoneSubscription
 from callwright.scenario import command, event
@@ -107,7 +108,7 @@ class Runner:
         )
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
-        self._subscriptions: dict[str, PhoneSubscription] = {}
+        self._subscriptions: dict[str, PhoneSubscription | PhonePublication] = {}
         self._ids: dict[PhoneCall, str] = {}  # of all calls of the run
         self._accounts: dict[str, PartyAccount] = {}  # address of the accept action -> its party's
         self._registrations: dict[str, PhoneRegistration] = {}
@@ -223,6 +224,8 @@ class Runner:
                 self._tasks.spawn(self._transfer(order))
             case command.Subscribe():
                 self._subscribe(order)
+            case command.Publish():
+                self._publish(order)
             case command.Unsubscribe(id=id_):
                 self._subscriptions[id_].end()
             case command.SendOptions():
@@ -525,6 +528,26 @@ class Runner:
             proxy=account.proxy or None,
             expires=order.expires,
             accept=order.accept,
+            headers=order.headers,
+            identifier=order.address,
+            party=account.party,
+        )
+        self._subscriptions[order.id] = made
+        made.finished.add_done_callback(
+            lambda future: self.post(event.RequestDone(order.id, future.result()))
+        )
+
+    def _publish(self, order: command.Publish) -> None:
+        account = order.account
+        made = self._phone(account).publish(
+            order.uri,
+            order.event,
+            order.body.encode(),
+            order.type,
+            expires=order.expires,
+            account=_account(account),
+            caller=_caller(account, ""),
+            proxy=account.proxy or None,
             headers=order.headers,
             identifier=order.address,
             party=account.party,

@@ -53,8 +53,8 @@ class NotifyOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome(AsJson):
-    """One request that is no INVITE: OPTIONS, MESSAGE, SUBSCRIBE with its NOTIFYs, or the REFER of a
-    transfer, which is over once the peer has told what became of it (RFC 3515)."""
+    """One request that is no INVITE: OPTIONS, MESSAGE, PUBLISH, SUBSCRIBE with its NOTIFYs, or the REFER
+    of a transfer, which is over once the peer has told what became of it (RFC 3515)."""
 
     verdict: Verdict = Verdict.ERROR
     blame: Blame | None = Blame.PLATFORM
@@ -72,6 +72,7 @@ class RequestOutcome(AsJson):
     authenticated: bool | None = None
     allow: tuple[str, ...] = ()  # methods the peer says it takes
     notifies: tuple[NotifyOutcome, ...] = ()  # SUBSCRIBE: what was told
+    refreshes: int | None = None  # PUBLISH: how often the state was kept alive
     refer_to: str | None = None  # REFER: where the peer was asked to go
     replaces: bool | None = None  # REFER: whether it was to take a call over there (RFC 3891)
     transfer_codes: tuple[int, ...] = ()  # REFER: what the peer told of its INVITE (message/sipfrag)

@@ -59,7 +59,7 @@ class PhoneLine:
         subscriber = getattr(event, "subscriber", None)
         if subscriber is not None:
             told = self._subscriptions.get(subscriber)
-            if subscriber.over:
+            if isinstance(event, events.SubscribeEnded | events.SubscribeFailed):
                 self._subscriptions.pop(subscriber, None)
             if told is not None:
                 told(event)

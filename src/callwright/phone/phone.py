@@ -29,6 +29,7 @@ from callwright.phone.line import PhoneLine
 from callwright.phone.outgoing import OutgoingCall
 from callwright.phone.permission import Permission
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig, TransferPlan
+from callwright.phone.publication import PhonePublication
 from callwright.phone.referred import Referred, beside
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.request import PhoneRequest
@@ -226,6 +227,20 @@ class Phone:
     def subscribe(self, target: str, event: str, **plan: Any) -> PhoneSubscription:
         """Subscribe to an event package (RFC 6665); see PhoneSubscription for the arguments."""
         return PhoneSubscription(self.line, self.router, self._turns, target, event, **plan)
+
+    def publish(
+        self, target: str, event: str, body: bytes, content_type: str, *, expires: int, **plan: Any
+    ) -> PhonePublication:
+        """Publish a state (RFC 3903); see PhonePublication, and PhoneRequest for the other arguments."""
+        extra = plan.pop("headers", ())
+        return PhonePublication(
+            lambda **more: self.request("PUBLISH", target, **plan, **more),
+            event,
+            body,
+            content_type,
+            expires=expires,
+            headers=extra,
+        )
 
     async def hang_up_all(self) -> None:
         """End every call and wait for the ends, a few seconds at most."""

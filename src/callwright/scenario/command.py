@@ -163,7 +163,24 @@ class Subscribe:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Answered by RequestDone, once it was refused, or taken back by Unsubscribe."""
+
+    id: str
+    address: str
+    account: PartyAccount
+    uri: str
+    event: str
+    body: str
+    type: str
+    expires: int  # seconds
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unsubscribe:
+    """End a subscription, or what was published."""
+
     id: str
 
 
@@ -245,6 +262,7 @@ Command = (
     | Hangup
     | Transfer
     | Subscribe
+    | Publish
     | Unsubscribe
     | SendOptions
     | SendMessage

@@ -30,7 +30,7 @@ For the author of a runner
   Hangup come as their own commands. The runner hangs up nothing by itself, and ends a call when its peer
   does.
 - SendOptions, SendMessage → RequestDone. Transfer → RequestDone, when its outcome was told.
-  Subscribe → RequestDone, once it was refused or has ended; Unsubscribe ends it.
+  Subscribe, Publish → RequestDone, once it was refused or has ended; Unsubscribe ends it.
 - A call that comes of another (a REFER that is followed, an INVITE with Replaces) → FurtherCall, before its
   first CallStateChanged; the runner answers and places it by itself.
 - PlaceLoad, AnswerLoad (→ Listening) → LoadTold each second → LoadFinished, judged. Before a party registers

@@ -16,7 +16,7 @@ from callwright.scenario.progress import (
     Run,
     WaitProgress,
 )
-from callwright.scenario.subscribing import SubscribeProgress
+from callwright.scenario.subscribing import PublishProgress, SubscribeProgress
 from callwright.scenario.transferring import TransferProgress
 
 
@@ -107,6 +107,8 @@ def progress_of(action: actions.Action, run: Run, *, last_step: bool) -> Progres
         return AcceptProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Call):
         return CallProgress(action, run, last_step=last_step)
+    if isinstance(action, actions.Publish):
+        return PublishProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Subscribe):
         return SubscribeProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Transfer):

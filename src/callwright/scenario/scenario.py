@@ -15,6 +15,7 @@ from callwright.scenario.actions import (
     Call,
     Message,
     Options,
+    Publish,
     Register,
     Subscribe,
     Transfer,
@@ -188,7 +189,7 @@ class Scenario:
             return not party.domain
         if isinstance(action, Call) and self.is_direct(action):
             return False
-        if isinstance(action, Call | Message | Options | Subscribe | Transfer):
+        if isinstance(action, Call | Message | Options | Publish | Subscribe | Transfer):
             named = self.parties.get(_destination(action))
             if named is not None:
                 return not named.domain
@@ -313,7 +314,7 @@ class Scenario:
                 found.append((action.address, f"sip:{action.registrar or account.domain}"))
             elif isinstance(action, Call) and self.is_direct(action):
                 continue
-            elif isinstance(action, Call | Message | Subscribe | Transfer):
+            elif isinstance(action, Call | Message | Publish | Subscribe | Transfer):
                 found.append((action.address, self.uri(_destination(action), account)))
             elif isinstance(action, Options):
                 found.append((action.address, self.host_uri(action.destination, account)))
@@ -330,7 +331,7 @@ def _may_take(action: Action) -> float:
         return max(paced, queued)
     if isinstance(action, Transfer):
         return action.after + 2 * action.timeout + 120.0
-    if isinstance(action, Subscribe):
+    if isinstance(action, Subscribe | Publish):
         return action.lasting + 80.0
     if isinstance(action, Wait):
         return action.seconds
@@ -339,7 +340,9 @@ def _may_take(action: Action) -> float:
     return action.count * action.interval + 80.0 if isinstance(action, Options) else 80.0
 
 
-def _destination(action: Call | Message | Options | Subscribe | Transfer) -> str:
+def _destination(action: Call | Message | Options | Publish | Subscribe | Transfer) -> str:
+    if isinstance(action, Publish):
+        return action.destination or action.party
     return action.dial_destination if isinstance(action, Call) else action.destination
 
 

@@ -1,4 +1,4 @@
-"""A subscription while it runs."""
+"""A subscription, or a published state, while it lasts."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ from callwright.scenario import actions, command, event
 from callwright.scenario.progress import REQUEST_LIMIT_S, Progress, Run
 
 
-class SubscribeProgress(Progress):
-    """Subscribed for the time that the document gives; then its NOTIFYs are judged."""
+class _Lasting(Progress):
+    """Kept for the time that the document gives; then it is ended, and judged."""
 
-    def __init__(self, action: actions.Subscribe, run: Run, *, last_step: bool) -> None:
+    method = ""
+    action: actions.Subscribe | actions.Publish
+
+    def __init__(self, action: actions.Subscribe | actions.Publish, run: Run, *, last_step: bool) -> None:
         super().__init__(action, run, last_step=last_step)
         self.action = action
         self._id = f"{action.address}/1"
 
+    def order(self) -> command.Subscribe | command.Publish:
+        """What begins it."""
+        raise NotImplementedError
+
     def begin(self, now: float) -> None:
-        action, account = self.action, self.account
+        action = self.action
         self.requests[self._id] = None
         self.run.own(self._id, self)
-        uri = self.run.scenario.uri(action.destination, account)
-        self.run.emit(
-            command.Subscribe(
-                self._id,
-                action.address,
-                account,
-                uri,
-                action.event,
-                action.expires,
-                action.accept,
-                action.headers,
-            )
-        )
+        self.run.emit(self.order())
         self.run.at(now + action.lasting, self._enough)
         self.run.at(now + action.lasting + REQUEST_LIMIT_S, self._overdue)
 
@@ -48,8 +43,8 @@ class SubscribeProgress(Progress):
 
     def _overdue(self, now: float) -> None:
         if not self.ready:
-            detail = "a subscription never reported its result"
-            outcome = RequestOutcome(method="SUBSCRIBE", failure=Failure.PLATFORM, failure_detail=detail)
+            detail = f"a {self.method} never reported its result"
+            outcome = RequestOutcome(method=self.method, failure=Failure.PLATFORM, failure_detail=detail)
             self.receive(event.RequestDone(self._id, outcome), now)
 
     def receive(self, what: event.Event, now: float) -> None:
@@ -57,3 +52,44 @@ class SubscribeProgress(Progress):
             self.requests[self._id] = dataclasses.replace(
                 what.outcome, address=self.action.address, party=self.action.party
             )
+
+
+class SubscribeProgress(_Lasting):
+    """Its NOTIFYs are judged."""
+
+    method = "SUBSCRIBE"
+    action: actions.Subscribe
+
+    def order(self) -> command.Subscribe:
+        action, account = self.action, self.account
+        uri = self.run.scenario.uri(action.destination, account)
+        return command.Subscribe(
+            self._id,
+            action.address,
+            account,
+            uri,
+            action.event,
+            action.expires,
+            action.accept,
+            action.headers,
+        )
+
+
+class PublishProgress(_Lasting):
+    method = "PUBLISH"
+    action: actions.Publish
+
+    def order(self) -> command.Publish:
+        action, account = self.action, self.account
+        uri = self.run.scenario.uri(action.destination or action.party, account)
+        return command.Publish(
+            self._id,
+            action.address,
+            account,
+            uri,
+            action.event,
+            action.document(uri),
+            action.type,
+            action.expires,
+            action.headers,
+        )

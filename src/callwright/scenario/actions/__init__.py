@@ -7,6 +7,7 @@ from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.call import Call
 from callwright.scenario.actions.message import Message
 from callwright.scenario.actions.options import Options
+from callwright.scenario.actions.publish import Publish
 from callwright.scenario.actions.register import Register
 from callwright.scenario.actions.subscribe import Subscribe
 from callwright.scenario.actions.transfer import AttendedTransfer, Transfer
@@ -14,7 +15,18 @@ from callwright.scenario.actions.wait import Wait
 
 KINDS: dict[str, type[Action]] = {
     kind.kind: kind
-    for kind in (Register, Accept, Call, Transfer, AttendedTransfer, Wait, Options, Message, Subscribe)
+    for kind in (
+        Register,
+        Accept,
+        Call,
+        Transfer,
+        AttendedTransfer,
+        Wait,
+        Options,
+        Message,
+        Subscribe,
+        Publish,
+    )
 }
 
 __all__ = [
@@ -25,6 +37,7 @@ __all__ = [
     "Call",
     "Message",
     "Options",
+    "Publish",
     "Register",
     "Subscribe",
     "Transfer",

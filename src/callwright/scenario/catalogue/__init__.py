@@ -26,6 +26,7 @@ NAMES = (
     "transfer",
     "attended_transfer",
     "mwi",
+    "presence",
     "load",
 )
 
