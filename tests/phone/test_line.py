@@ -19,7 +19,9 @@ class Over:
 
 
 def test_the_last_notify_and_the_end_of_a_subscription_are_both_told() -> None:
-    line = PhoneLine(Endpoint(EndpointConfig(), seeded_entropy(1)), LoopClock(), lambda: None, "alice")
+    line = PhoneLine(
+        Endpoint(EndpointConfig(), seeded_entropy(1)), LoopClock(), lambda: None, "alice", seeded_entropy(2)
+    )
     told: list[type[Event]] = []
     subscriber = Over()
     line.expect_subscription(subscriber, lambda event: told.append(type(event)))

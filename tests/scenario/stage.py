@@ -49,6 +49,7 @@ class Stage:
         self.orders: list[tuple[float, command.Command]] = []
         self.outcome: RunOutcome | None = None
         self.mute: tuple[type, ...] = ()
+        self._registered: dict[str, RegistrationOutcome] = {}
         self.registration_code: Callable[[command.Register], int] = lambda order: 200
         self.refuse_with: int | None = None  # by the PBX, before it rings anywhere
         self.transfer_code = 200  # what the peer tells of a transfer
@@ -110,11 +111,15 @@ class Stage:
                 expires_s=order.expires,
                 failure=Failure.REFUSED if code >= 300 else None,
                 authenticated=True,
+                outbound=order.outbound is not None or None,
+                public_gruu=f"sip:{order.account.user}@pbx;gr=urn:uuid:1" if order.gruu else None,
+                keepalives_answered=5 if order.keepalive else 0,
             )
+            self._registered[order.id] = outcome
             self.tell(event.RegistrationDone(order.id, outcome), 0.02)
         elif isinstance(order, command.Unregister):
-            outcome = RegistrationOutcome(sip_code=200, unregistered=True)
-            self.tell(event.RegistrationEnded(order.id, outcome), 0.02)
+            ended = dataclasses.replace(self._registered[order.id], sip_code=200, unregistered=True)
+            self.tell(event.RegistrationEnded(order.id, ended), 0.02)
         elif isinstance(order, command.Listen):
             self.tell(event.Listening(order.address), 0.01)
         elif isinstance(order, command.PlaceCall):

@@ -210,7 +210,7 @@ class Exchange:
     ) -> None:
         self.clock = Clock()
         known = plan or PbxPlan(tuple(account(user) for user in users))
-        self.registrar = Registrar(PbxAccounts(DOMAIN, known.accounts))
+        self.registrar = Registrar(PbxAccounts(DOMAIN, known.accounts), entropy=seeded_entropy(seed + 50))
         self.pbx = B2bua(
             self.registrar,
             config or B2buaConfig(),

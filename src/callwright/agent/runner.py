@@ -297,6 +297,12 @@ class Runner:
             proxy=order.account.proxy or None,
             headers=order.headers,
             contact=self._loads.contact(order.account.party, order.account.user),
+            outbound=order.outbound,
+            instance=order.instance,
+            gruu=order.gruu,
+            keepalive=order.keepalive,
+            third_party=order.third_party or None,
+            also=order.contacts,
             identifier=order.address,
             party=order.account.party,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from callwright.cli import binding
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, LogFormatFlag, TraceFlag, VerboseFlag, exit_code_of, log_as
 from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
@@ -55,6 +56,9 @@ def answer(
         str | None,
         typer.Option("--register", metavar="URI", help="Register there first, to be called there."),
     ] = None,
+    outbound: binding.OutboundOption = False,
+    gruu: binding.GruuOption = False,
+    keepalive: binding.KeepaliveOption = None,
     user: flags.UserOption = None,
     password: flags.PasswordOption = None,
     after: Annotated[
@@ -171,6 +175,8 @@ def answer(
     if registrar and not name:
         raise Refused("--register: nobody to register", "Add --user 1002, or write sip:1002@pbx.example.com.")
     account = Account(name, password or "") if registrar and name else None
+    if registrar is None and (outbound or gruu or keepalive is not None):
+        raise Refused("--outbound, --gruu and --keepalive need --register")
     config = flags.phone_config(
         transport=transport,
         bind=bind,
@@ -228,6 +234,7 @@ def answer(
                 registrar,
                 account,
                 permission,
+                binding.binding_wishes(outbound, gruu=gruu, keepalive=keepalive),
             ),
             heard,
         )
@@ -261,6 +268,7 @@ class _Wishes:
     registrar: str | None = None
     account: Account | None = None
     permission: Permission | None = None
+    binding: dict[str, Any] = field(default_factory=dict)
 
 
 def permission_of_callers(
@@ -405,7 +413,7 @@ async def _registered(phone: Phone, wishes: _Wishes) -> PhoneRegistration | None
 
     if wishes.registrar is None or wishes.account is None:
         return None
-    registration = phone.register(wishes.registrar, account=wishes.account)
+    registration = phone.register(wishes.registrar, account=wishes.account, **wishes.binding)
     if not await registration.first:
         _, blame, reason = judge_registration(registration.outcome())
         raise Refused(reason, code=EXIT_FAILED, blame=blame.value if blame else "target")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from callwright.cli import binding
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code, show
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
@@ -26,6 +27,8 @@ _EXAMPLES = """
   callwright register sip:pbx.example.com --user 1001 --password secret
 
   callwright register sip:1001@192.0.2.10 --password secret --expires 120 --for 600
+
+  callwright register sip:pbx.example.com --user 1001 --password secret --outbound --gruu --for 300
 
   callwright register sip:192.0.2.10:5061 --transport tls --ca ca.pem --user 1001 --json
 """
@@ -56,6 +59,23 @@ def register(
         str | None,
         typer.Option("--domain", metavar="HOST", help="Domain of the address, when not the registrar's."),
     ] = None,
+    outbound: binding.OutboundOption = False,
+    reg_id: binding.RegIdOption = 1,
+    instance: binding.InstanceOption = None,
+    gruu: binding.GruuOption = False,
+    keepalive: binding.KeepaliveOption = None,
+    contact: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--contact", metavar="URI", help="Bind this contact too, beside us; repeat it for more."
+        ),
+    ] = None,
+    third_party: Annotated[
+        str | None,
+        typer.Option(
+            "--third-party", metavar="URI", help="Register this address, as the account of --user speaking."
+        ),
+    ] = None,
     proxy: flags.ProxyOption = None,
     transport: flags.TransportOption = None,
     bind: flags.BindOption = None,
@@ -83,6 +103,15 @@ def register(
         )
     if proxy:
         flags.sip_uri(proxy, "--proxy")
+    contacts = binding.further_contacts(contact)
+    wishes = {
+        "expires": expires,
+        "domain": domain,
+        "proxy": proxy,
+        "also": contacts,
+        "third_party": flags.sip_uri(third_party, "--third-party") if third_party else None,
+        **binding.binding_wishes(outbound, reg_id, instance, gruu, keepalive),
+    }
     config = flags.phone_config(
         transport=transport,
         bind=bind,
@@ -100,7 +129,7 @@ def register(
             config,
             registrar,
             Account(name, password or ""),
-            {"expires": expires, "domain": domain, "proxy": proxy},
+            wishes,
             (for_, keep),
             stop,
             flags.Watching(trace_sip, hep),
@@ -112,7 +141,32 @@ def register(
         show(f"{outcome.verdict.value}: {outcome.reason}")
         if outcome.expires_s is not None:
             show(f"  granted {outcome.expires_s} s, refreshed {_times(outcome.refreshes)}")
+        for line in _terms(outcome):
+            show(f"  {line}")
     return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict, outcome.failure)
+
+
+def _terms(outcome: RegistrationOutcome) -> list[str]:
+    """What was agreed on beside the binding, a line each."""
+    found = []
+    if outcome.bindings is not None and outcome.bindings > 1:
+        found.append(f"{outcome.bindings} contacts of the account are registered")
+    if outcome.outbound is not None:
+        kept = "keeps" if outcome.outbound else "does not keep"
+        found.append(f"the registrar {kept} our flow (RFC 5626)")
+    if outcome.keepalives_sent:
+        found.append(f"keep-alives: {outcome.keepalives_answered} of {outcome.keepalives_sent} answered")
+    if outcome.flow_failures:
+        found.append(f"the flow died {_times(outcome.flow_failures)}, at last: {outcome.flow_failed}")
+    for what, value in (
+        ("GRUU", outcome.public_gruu),
+        ("temporary GRUU", outcome.temporary_gruu),
+        ("Path", ", ".join(outcome.path)),
+        ("Service-Route", ", ".join(outcome.service_route)),
+    ):
+        if value:
+            found.append(f"{what}: {value}")
+    return found
 
 
 def _standing(registration: PhoneRegistration) -> str:
@@ -147,7 +201,7 @@ async def _register(
         if registration.first.done() and registration.first.result() and not registration.registered:
             lost.set()
 
-    permission = flags.typed_permission("register", registrar, wishes.get("proxy"))
+    permission = flags.typed_permission("register", registrar, wishes.get("proxy"), *wishes["also"])
     taps = watching.taps([account.secret])
     async with Phone(config, taps=taps, permission=permission, on_warning=say) as phone:
         registration = phone.register(registrar, account=account, on_change=changed, **wishes)

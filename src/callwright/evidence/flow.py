@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from callwright.evidence.wire import Endpoint
 from callwright.net.tap import Packet
+from callwright.sip.stun import is_stun
 
 _SEQUENCE_CYCLE = 1 << 16
 
@@ -99,7 +100,8 @@ def messages_of(packets: Iterable[Packet]) -> list[SeenMessage]:
         source, destination = ends(packet)
         transport = packet.transport.upper()
         if transport == "UDP":
-            pieces = [packet.data] if packet.data.strip(b"\r\n\0 ") else []
+            quiet = not packet.data.strip(b"\r\n\0 ") or is_stun(packet.data)
+            pieces = [] if quiet else [packet.data]
         else:
             key = (source, destination, packet.direction)
             pieces = streams.setdefault(key, _Stream()).feed(packet.data)

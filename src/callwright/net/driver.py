@@ -35,7 +35,7 @@ FRAGMENT_BYTES = 1300
 
 
 class Outgoing(Protocol):
-    """What a machine wants to send."""
+    """What a machine wants to send; no data at all: the stream of the hop is to be closed."""
 
     @property
     def data(self) -> bytes: ...
@@ -376,6 +376,7 @@ class Driver(Generic[EventT]):
                 [
                     Packet(wall, now, "out", "sip", o.hop.transport.value, o.hop.local, o.hop.remote, o.data)
                     for o in outgoing
+                    if o.data
                 ]
             )
         for sent in outgoing:
@@ -383,6 +384,8 @@ class Driver(Generic[EventT]):
             try:
                 if hop.transport is Transport.UDP:
                     self._send_datagram(sent.data, hop)
+                elif not sent.data:
+                    self._streams.drop(hop)
                 else:
                     self._streams.send(sent.data, hop)
             except SendFailed as error:

@@ -190,6 +190,16 @@ class StreamTransport:
             flow.abort()
             self._on_failure(hop, f"the far end at {bracketed(hop.remote)} does not read what it is sent")
 
+    def drop(self, hop: Hop) -> None:
+        """Cuts the flow of a hop, if it is open, without telling anybody: the next message opens another."""
+        flow = self._flows.get((hop.transport, hop.local, hop.remote, hop.name))
+        if flow is not None:
+            self._forget(flow)
+            flow.gone_on_purpose = True
+            if flow.task is not None:
+                flow.task.cancel()
+            flow.abort()
+
     def _find(self, hop: Hop) -> Flow | None:
         exact = self._flows.get((hop.transport, hop.local, hop.remote, hop.name))
         if exact is not None or (hop.name and hop.transport.secure):

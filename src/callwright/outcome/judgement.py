@@ -429,7 +429,8 @@ def judge_registration(registration: RegistrationOutcome) -> Judgement:
         return _refused(registration)
     took = f" in {milliseconds(registration.registered_ms)}" if registration.registered_ms is not None else ""
     what = f"{registration.account or 'The account'} registered at {far_end(registration)}{took}"
-    return Verdict.PASSED, None, f"{what}."
+    refused = f" {registration.service_route_refused}" if registration.service_route_refused else ""
+    return Verdict.PASSED, None, f"{what}.{refused}"
 
 
 def judge_request(request: RequestOutcome) -> Judgement:

@@ -49,6 +49,7 @@ from callwright.pbx.record import (
     SourceBanned,
     SourceReleased,
 )
+from callwright.pbx.reginfo import REGISTRATION
 from callwright.pbx.registrar import Binding, Change, ChangeKind, Registrar
 from callwright.pbx.routing import (
     Refuse,
@@ -57,7 +58,14 @@ from callwright.pbx.routing import (
 from callwright.pbx.sight import lines_of, presence_of, service_of
 from callwright.pbx.stage import NoStages, Stages
 from callwright.pbx.transfer import Referrer, TakingOver, Transfers
-from callwright.pbx.watching import DIALOG, MESSAGES, SUMMARY_TYPE, LineState, Watchers, summary
+from callwright.pbx.watching import (
+    DIALOG,
+    MESSAGES,
+    SUMMARY_TYPE,
+    LineState,
+    Watchers,
+    summary,
+)
 from callwright.phone.permission import Permission
 from callwright.sip import events as sip
 from callwright.sip.call import Call
@@ -88,7 +96,7 @@ _METHODS = (
     "PUBLISH",
     "REGISTER",
 )
-_PACKAGES = (DIALOG, PRESENCE, MESSAGES)
+_PACKAGES = (DIALOG, PRESENCE, MESSAGES, REGISTRATION)
 _REMEMBERED_CALLS = 1_000
 _LONGEST_HELD = 8.0  # seconds that credentials are not looked at; a phone waits 32 for its answer (Timer F)
 _MOST_HELD = 20  # requests of one address
@@ -175,10 +183,11 @@ class B2bua:
                 allow=_METHODS,
                 accept=("*",),  # what a body is for is between the phones
                 answer_options=False,
+                answer_stun=True,
                 supported=("100rel", "timer", "replaces"),
                 ring_limit=config.ring_limit,
                 answer_limit=config.ring_limit * 4,
-                hop_for=config.hop_for,
+                hop_for=self._followed,
                 stands_between=True,
                 keep_wills=config.keep_wills,
             ),
@@ -288,7 +297,7 @@ class B2bua:
 
     def click(self, user: str, number: str, now: float) -> CallRecord | None:
         """Ring the phones of an account, and connect the one that answers to a number; None: it has none."""
-        bindings = self.registrar.bindings(user, now)
+        bindings = self.registrar.reachable(user, now)
         if not bindings:
             return None
         record = self._record(user, number, "", now)
@@ -364,8 +373,19 @@ class B2bua:
         return NameAddr("", Uri("sip", escaped(user), None, self._accounts.domain))
 
     def way_to(self, binding: Binding) -> PermittedHop:
-        """Where requests to a binding go: always to the host that it registered from."""
+        """Where requests to a binding go: to the host that it registered from, or to the first proxy of its
+        path as far as the policy permits that, like a Record-Route."""
+        if binding.path and self.config.hop_for is not None:
+            found = self.config.hop_for(NameAddr.parse(binding.path[0]).uri, binding.hop)
+            if found is not None:
+                return found
         return self.config.permission.led(binding.next_hop, binding.hop)
+
+    def _followed(self, uri: Uri, along: Hop) -> PermittedHop | None:
+        """Where a Contact or Record-Route leads; a GRUU of ours leads back to the phone that gave it."""
+        if self.config.hop_for is None or (uri.parameter("gr") is not None and self._accounts.serves(uri)):
+            return None
+        return self.config.hop_for(uri, along)
 
     def released(self, bans: Sequence[Ban], reason: str, now: float) -> None:
         """Tell of bans that have ended."""
@@ -739,6 +759,8 @@ class B2bua:
             respond(transaction, 404, now=now)
         elif package == MESSAGES and known is not account:
             respond(transaction, 403, now=now, reason="Forbidden (the mailbox is of another)")
+        elif package == REGISTRATION and known is not account:
+            respond(transaction, 403, now=now, reason="Forbidden (the registrations are of another)")
         else:
             subscription = self.endpoint.accept_subscription(transaction, event, now=now)
             if subscription is not None:
@@ -770,6 +792,10 @@ class B2bua:
         mailboxes = self._placing.reception.mailboxes
         return mailboxes.count(user) if mailboxes is not None else (0, 0)
 
+    def contacts(self, user: str) -> tuple[Binding, ...]:
+        """Where an account is registered now."""
+        return self.registrar.bindings(user, self._now)
+
     def lines(self, number: str, viewer: str) -> list[LineState]:
         """The calls of a number now, as an account may see them."""
         service = self._accounts.find(number) is None
@@ -797,6 +823,7 @@ class B2bua:
                 remote=self.address_of(user),
                 hop=self.way_to(binding),
                 now=now,
+                route=binding.path,
                 body=summary(self.uri_of(user), new, heard),
                 content_type=SUMMARY_TYPE,
                 headers=[("Event", MESSAGES), ("Subscription-State", "active")],
@@ -834,6 +861,7 @@ class B2bua:
                 body=request.body,
                 content_type=content_type_of(request.headers),
                 headers=headers,
+                route=binding.path,
             )
             self.expect(handle, errand)
 

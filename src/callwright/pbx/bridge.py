@@ -65,7 +65,8 @@ class Invitation:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where to ring. `user`: the account, or the number where it is none of ours; `agent`: its User-Agent;
-    `fixed`: its Contact leads nowhere from here, so that all requests go over `hop`."""
+    `fixed`: its Contact leads nowhere from here, so that all requests go over `hop`; `routes`: by which
+    proxies (RFC 3327)."""
 
     uri: Uri
     remote: NameAddr
@@ -74,6 +75,7 @@ class Place:
     fixed: bool = False
     agent: str = ""
     credentials: Credentials | None = None
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,7 @@ class Bridge:
             now=now,
             body=offer.body,
             content_type=offer.content_type,
+            route=place.routes,
             headers=(*([("Require", RELIABLE)] if required else ()), *invitation.headers),
             credentials=place.credentials,
             supported=(RELIABLE, "timer") if supported else ("timer",),

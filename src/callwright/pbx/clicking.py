@@ -99,6 +99,7 @@ class Clicked:
             now=now,
             body=offer,
             headers=answers_itself(str(host.address_of("").uri)),
+            route=binding.path,
         )
         if binding.behind_nat:
             call.use_hop(hop)

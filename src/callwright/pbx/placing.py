@@ -192,7 +192,7 @@ class Placing:
         found: Route = route(target, self._accounts, self._registrar, now, strategy=self._host.strategy)
         who = self._accounts.dialled(target.unescaped_user)
         if who is not None and not isinstance(found, Ring) and self._accounts.serves(target):
-            bindings = self._registrar.bindings(who.user, now)
+            bindings = self._registrar.reachable(who.user, now)
             if bindings:
                 found = Ring(who, (bindings,))
         if not isinstance(found, Ring | Refuse):
@@ -390,6 +390,7 @@ class Placing:
             binding.user,
             fixed=binding.behind_nat,
             agent=binding.user_agent or "",
+            routes=binding.path,
         )
 
     def _outward(self, journey: _Journey, outside: Outside) -> list[Attempt] | Refuse:

@@ -144,6 +144,8 @@ def route(
         return Refuse(416, "Unsupported URI Scheme")
     if not accounts.serves(target):
         return Refuse(403, f"Forbidden ({target.host} is not a domain of this PBX)")
+    if target.parameter("gr") is not None:
+        return _device(target, registrar, now)
     number = target.unescaped_user
     service = plan.service(number) if plan is not None else None
     if isinstance(service, RingGroup):
@@ -158,6 +160,19 @@ def route(
         trunks = tuple(trunk for name in way.trunks if (trunk := plan.trunk(name)) is not None)
         return Outside(trunks, way.rewritten(number or ""))
     return _account(account, registrar, now, strategy)
+
+
+def _device(gruu: Uri, registrar: Registrar, now: float) -> Route:
+    """One device of an account, by its GRUU (RFC 5627 section 6), whatever its owner wishes about calls."""
+    found = registrar.device(gruu)
+    if found is None:
+        return Refuse(404, "Not Found (no such GRUU)")
+    user, instance = found
+    account = registrar.accounts.find(user)
+    bindings = registrar.reachable(user, now, instance)
+    if account is None or not bindings:
+        return Refuse(480, "Temporarily Unavailable (that device is not registered)")
+    return Ring(account, (bindings,))
 
 
 def _account(account: PbxAccount, registrar: Registrar, now: float, strategy: Strategy) -> Route:
@@ -180,7 +195,7 @@ def _account(account: PbxAccount, registrar: Registrar, now: float, strategy: St
         if onward.busy:
             return Forward(account.user, onward.busy, Why.DO_NOT_DISTURB)
         return Refuse(486, "Busy Here (do not disturb)")
-    bindings = registrar.bindings(account.user, now)
+    bindings = registrar.reachable(account.user, now)
     if not bindings:
         return _unanswered(onward, Refuse(480, "Temporarily Unavailable (not registered)"))
     seconds = forwarding.after if onward.no_answer else None
@@ -192,7 +207,7 @@ def ring_group(group: RingGroup, accounts: PbxAccounts, registrar: Registrar, no
     onward = Onward(group.number, group.otherwise, group.otherwise, group.otherwise)
     members = (accounts.find(user) for user in group.members)
     ready = [member for member in members if member is not None and not member.do_not_disturb]
-    reachable = [found for member in ready if (found := registrar.bindings(member.user, now))]
+    reachable = [found for member in ready if (found := registrar.reachable(member.user, now))]
     if not reachable:
         return _unanswered(onward, Refuse(480, "Temporarily Unavailable (no member can be reached)"))
     everybody = (tuple(binding for found in reachable for binding in found),)

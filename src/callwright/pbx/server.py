@@ -348,6 +348,7 @@ class Pbx:
             min_expires=config.min_expires,
             max_expires=config.max_expires,
             default_expires=config.max_expires,
+            entropy=self._entropy,
         )
         machine_config = B2buaConfig(
             user_agent=config.user_agent,

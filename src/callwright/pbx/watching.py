@@ -1,5 +1,5 @@
-"""Who watches what: lines (Event: dialog, RFC 4235), presence (RFC 3856) and mailboxes (Event:
-message-summary, RFC 3842)."""
+"""Who watches what: lines (Event: dialog, RFC 4235), presence (RFC 3856), mailboxes (Event: message-summary,
+RFC 3842) and where an account is registered (Event: reg, RFC 3680)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import NamedTuple, Protocol
 from xml.sax.saxutils import escape, quoteattr
 
 from callwright.pbx.presence import PIDF_TYPE, PRESENCE, Presence, pidf
+from callwright.pbx.reginfo import REG_TYPE, REGISTRATION, reginfo
+from callwright.pbx.registrar import Binding
 from callwright.sip.subscription import Subscription
 
-__all__ = ["DIALOG", "MESSAGES", "SUMMARY_TYPE", "LineState", "WatchHost", "Watchers", "summary"]
+__all__ = [
+    "DIALOG",
+    "MESSAGES",
+    "SUMMARY_TYPE",
+    "LineState",
+    "WatchHost",
+    "Watchers",
+    "summary",
+]
 
 DIALOG, MESSAGES = "dialog", "message-summary"
 _NAMESPACE = "urn:ietf:params:xml:ns:dialog-info"
@@ -51,6 +61,10 @@ class WatchHost(Protocol):
         """How many messages are new, and how many were heard."""
         ...
 
+    def contacts(self, user: str) -> Sequence[Binding]:
+        """Where an account is registered now."""
+        ...
+
 
 @dataclass(slots=True)
 class _Watch:
@@ -62,6 +76,7 @@ class _Watch:
     viewer: str
     version: int = 0
     told: object = None
+    contacts: Sequence[Binding] = ()  # that were told last
 
 
 class Watchers:
@@ -112,6 +127,11 @@ class Watchers:
             subscription.notify(body, SUMMARY_TYPE, now=now)
         elif watch.package == PRESENCE:
             subscription.notify(pidf(uri, host.presence(watch.number)), PIDF_TYPE, now=now)
+        elif watch.package == REGISTRATION:
+            contacts = host.contacts(watch.number)
+            body = reginfo(uri, watch.version, contacts, watch.contacts, now)
+            watch.version, watch.contacts = watch.version + 1, contacts
+            subscription.notify(body, REG_TYPE, now=now)
         else:
             lines = host.lines(watch.number, watch.viewer)
             body = _dialog_info(host.uri_of(watch.entity), uri, watch.version, lines)
@@ -125,6 +145,8 @@ class Watchers:
             return self._host.messages(watch.number)
         if watch.package == PRESENCE:
             return self._host.presence(watch.number)
+        if watch.package == REGISTRATION:
+            return tuple(self._host.contacts(watch.number))
         return tuple(self._host.lines(watch.number, watch.viewer))
 
 

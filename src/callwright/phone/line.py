@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callwright.net.clock import Clock
+from callwright.net.entropy import Entropy
 from callwright.sip import events
 from callwright.sip.endpoint import Endpoint
 from callwright.sip.uri import Uri
@@ -25,6 +26,7 @@ class PhoneLine:
     clock: Clock
     drain: Callable[[], None]
     user: str
+    entropy: Entropy
     advertise_host: str | None = None
     patience: float = 4.0
     _requests: dict[object, Listener] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from callwright.net.driver import BindFailed
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
-from callwright.phone.addressing import as_name_addr, proxy_of, route_to
+from callwright.phone.addressing import as_name_addr
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall
 from callwright.phone.failures import failure_of, failure_to_locate
@@ -55,6 +55,7 @@ class OutgoingCall(PhoneCall):
         self._router, self._turns, self._on_intent = router, turns, on_intent
         self._hops: list[PermittedHop] = []
         self._invited: PermittedHop | None = None  # where the last INVITE went
+        self._routes: tuple[str, ...] = ()
         self._redirects = 0
         self._entered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()  # whose caps the next INVITE counts for
@@ -71,7 +72,10 @@ class OutgoingCall(PhoneCall):
     async def _place(self) -> None:
         """Find the way, then send the INVITE to the first hop of it."""
         try:
-            way = await self._router.way(self.target, proxy_of(self.plan.proxy), self.plan.transport)
+            account = self.plan.account
+            way, self._routes = await self._router.preloaded(
+                self.target, self.plan.proxy, account.user if account else None, self.plan.transport
+            )
         except ResolutionFailed as error:
             self.facts.fail(*failure_to_locate(error))
         except NotPermitted as refused:
@@ -153,7 +157,7 @@ class OutgoingCall(PhoneCall):
             now=now,
             body=body,
             headers=(*_required(self.plan.prack), *self.plan.headers),
-            route=route_to(self.plan.proxy),
+            route=self._routes,
             credentials=account.credentials if account else None,
             supported=self._supported(),
             session=self.plan.session,

@@ -135,7 +135,9 @@ class Phone:
             before_sending=self._bequeath if guard is not None else None,
         )
         self.router = Router(self.driver, self.permission, config.transport)
-        self.line = PhoneLine(self.endpoint, self.clock, self.driver.drain, config.user, advertise_host)
+        self.line = PhoneLine(
+            self.endpoint, self.clock, self.driver.drain, config.user, entropy, advertise_host
+        )
         self._studio = Studio(
             engine=self.engine,
             clock=self.clock,

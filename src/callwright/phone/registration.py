@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 from callwright.net.driver import BindFailed
+from callwright.net.entropy import uuid4
 from callwright.net.resolver import ResolutionFailed
 from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.captured import CapturedMessage
@@ -22,6 +24,7 @@ from callwright.phone.router import Router
 from callwright.phone.turns import Turns
 from callwright.policy.destination import Target
 from callwright.sip import events
+from callwright.sip.binding_wish import BindingWish
 from callwright.sip.digest import Credentials
 from callwright.sip.message import Response
 from callwright.sip.registration import Registration
@@ -37,7 +40,10 @@ class PhoneRegistration:
     """`first` is set when the first REGISTER was accepted (True) or failed (False); `outcome()` has the rest.
 
     `expires` in seconds. `domain` is the host of the address of record, by default the registrar's.
-    `contact`: a URI where calls are to go instead of to this phone.
+    `contact`: a URI where calls are to go instead of to this phone; `also`: further ones.
+    `outbound`: the number of the flow that the registrar is to keep (RFC 5626); `instance`: the URN of the
+    device; `gruu`: an address of it is wanted (RFC 5627); `keepalive`: seconds between keep-alives, see
+    BindingWish. `third_party`: the address to register where that is not the account's own.
     `on_change` is told of every acceptance and failure. `known`: where the password is put, by user, once it
     is used.
     """
@@ -56,6 +62,12 @@ class PhoneRegistration:
         proxy: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
         contact: str | None = None,
+        also: Sequence[str] = (),
+        outbound: int | None = None,
+        instance: str = "",
+        gruu: bool = False,
+        keepalive: float | None = None,
+        third_party: str | None = None,
         identifier: str | None = None,
         party: str | None = None,
         on_change: Callable[[PhoneRegistration], None] | None = None,
@@ -64,7 +76,19 @@ class PhoneRegistration:
         typed = Uri.parse(as_uri(registrar))
         self.registrar = Uri(typed.scheme, host=typed.host, port=typed.port, parameters=typed.parameters)
         self.account = account
-        self.aor = Uri("sip", user=account.user, host=domain or typed.host).escaped()
+        own = Uri("sip", user=account.user, host=domain or typed.host).escaped()
+        self.aor = Uri.parse(as_uri(third_party)).escaped() if third_party else own
+        if (outbound is not None or gruu) and not instance:
+            instance = f"urn:uuid:{uuid4(line.entropy)}"
+        self._wish = BindingWish(
+            path=True,
+            instance=instance,
+            reg_id=outbound,
+            gruu=gruu,
+            keepalive=keepalive,
+            also=tuple(Uri.parse(as_uri(text)) for text in also),
+            sender=NameAddr(account.display_name, own) if third_party else None,
+        )
         self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.removed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.refreshes = 0
@@ -86,6 +110,10 @@ class PhoneRegistration:
         self._discarded: str | None = None  # what came and could not be used
         self._contact: str | None = None
         self._unregistered: bool | None = None
+        self._listed: int | None = None  # bindings that the registrar told of last
+        self._route: tuple[str, ...] = ()  # the service route that was learned last
+        self._route_refused: str | None = None
+        self._flow_failed: str | None = None
         self._task = asyncio.ensure_future(self._begin())
 
     @property
@@ -113,6 +141,8 @@ class PhoneRegistration:
     async def _begin(self) -> None:
         try:
             way = await self._router.way(self.registrar, proxy_of(self._proxy))
+            for contact in self._wish.also:  # the registrar leads others there
+                await self._router.way(contact)
         except ResolutionFailed as error:
             self._fail(*failure_to_locate(error))
         except NotPermitted as refused:
@@ -148,6 +178,7 @@ class PhoneRegistration:
             contact=self._elsewhere,
             headers=self._headers,
             route=route_to(self._proxy),
+            wish=self._wish,
         )
         self.line.expect_registration(self._sip, self._on_event)
         if account.credentials is not None:
@@ -156,17 +187,21 @@ class PhoneRegistration:
 
     def _on_event(self, event: events.Event) -> None:
         match event:
-            case events.RegistrationSucceeded(expires=expires, response=response):
+            case events.RegistrationSucceeded(expires=expires, response=response, contacts=contacts):
                 self._answered(response)
+                self._listed = len(contacts)
                 self.expires, self._failure, self._detail = expires, None, None
                 if self._registered_at is None:
                     self._registered_at = event.at
                 else:
                     self.refreshes += 1
                     self._turns.count(self._targets)  # it never waits: without it the binding would run out
-                self._settle(True)
+                self._learn(event.registration)
+            case events.FlowFailed(reason=reason):
+                self._flow_failed = reason
             case events.RegistrationRemoved(response=response):
                 self._answered(response)
+                self._router.learned.pop(self.account.user, None)
                 self._unregistered = True
                 if not self.removed.done():
                     self.removed.set_result(True)
@@ -180,6 +215,19 @@ class PhoneRegistration:
                 self._discarded = f"a {event.status} to our REGISTER: {event.fault}"
         if self._on_change:
             self._on_change(self)
+
+    def _learn(self, made: Registration) -> None:
+        """The service route is learned before anybody hears of the registration: their calls take it."""
+        routes = made.terms.service_route
+        if routes == self._route:
+            self._settle(True)
+            return
+        self._route = routes
+        self._task = asyncio.ensure_future(self._take_route(made, routes))
+
+    async def _take_route(self, made: Registration, routes: tuple[str, ...]) -> None:
+        self._route_refused = await self._router.learn(self.account.user, routes, made.hop)
+        self._settle(True)
 
     def _failed(self, event: events.RegistrationFailed) -> None:
         if event.response is not None:
@@ -232,9 +280,32 @@ class PhoneRegistration:
             registered_ms=(registered - self._started) * 1000 if registered is not None else None,
             expires_s=round(self.expires) if self.expires is not None else None,
             refreshes=self.refreshes,
+            bindings=self._listed,
+            **self._terms(),
             unregistered=self._unregistered,
             authenticated=self._challenged if self._sip and self.account.secret else None,
             failure=self._failure,
             failure_detail=self._detail,
             messages=tuple(CapturedMessage(str(each.status), tuple(each.headers)) for each in self._answers),
         )
+
+    def _terms(self) -> dict[str, Any]:
+        """What was agreed on beside the binding."""
+        made, wish = self._sip, self._wish
+        if made is None:
+            return {}
+        terms = made.terms
+        return {
+            "min_expires_s": made.minimum,
+            "path": terms.path,
+            "service_route": terms.service_route,
+            "service_route_refused": self._route_refused,
+            "outbound": terms.outbound if wish.reg_id is not None and self._registered_at else None,
+            "flow_timer_s": terms.flow_timer,
+            "flow_failures": made.flow_failures,
+            "flow_failed": self._flow_failed,
+            "keepalives_sent": made.keepalives_sent,
+            "keepalives_answered": made.keepalives_answered,
+            "public_gruu": terms.public_gruu,
+            "temporary_gruu": terms.temporary_gruu,
+        }

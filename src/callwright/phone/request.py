@@ -11,7 +11,7 @@ from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import Failure
-from callwright.phone.addressing import as_name_addr, as_uri, proxy_of, route_to
+from callwright.phone.addressing import as_name_addr, as_uri
 from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.intent import Capped
 from callwright.phone.line import PhoneLine
@@ -56,6 +56,7 @@ class PhoneRequest:
         self._identifier, self._party = identifier, party
         self._handle: ClientRequest | None = None
         self._hops: list[PermittedHop] = []
+        self._routes: tuple[str, ...] = ()
         self._targets: tuple[Target, ...] = ()
         self._discarded: str | None = None  # what came and could not be used
         self._wall = line.clock.wall()
@@ -71,7 +72,8 @@ class PhoneRequest:
 
     async def _send(self) -> None:
         try:
-            way = await self._router.way(self.target, proxy_of(self._proxy))
+            user = self._account.user if self._account else None
+            way, self._routes = await self._router.preloaded(self.target, self._proxy, user)
         except ResolutionFailed as error:
             failure, detail = failure_to_locate(error)
             self._finish(failure=failure, detail=detail)
@@ -105,7 +107,7 @@ class PhoneRequest:
             body=self._body,
             content_type=self._content_type,
             headers=self._headers,
-            route=route_to(self._proxy),
+            route=self._routes,
             credentials=account.credentials if account else None,
         )
         self._line.expect_request(self._handle, self._on_event)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from callwright.net.address import Unreachable, numeric_host
 from callwright.net.driver import BindFailed, Driver
 from callwright.net.resolver import ResolutionFailed
-from callwright.phone.addressing import transport_of, unknown_transport
+from callwright.phone.addressing import proxy_of, route_to, transport_of, unknown_transport
 from callwright.phone.failures import UnknownTransport
 from callwright.phone.permission import NotPermitted, Permission, Way
 from callwright.sip.call import Call
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
-from callwright.sip.uri import SipSyntaxError, Uri
+from callwright.sip.uri import NameAddr, SipSyntaxError, Uri
 
 _GO_BACK = "Until then, ACK and BYE go back the way the answer came."
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRoute:
+    """The way that a registrar wants a user's requests to take (RFC 3608): Route values, first hop."""
+
+    values: tuple[str, ...]
+    hop: PermittedHop
+
+
+@dataclass(frozen=True, slots=True)
 class Router:
-    """`transport`: the one to take where neither URI nor DNS names one; None: by RFC 3263."""
+    """`transport`: the one to take where neither URI nor DNS names one; None: by RFC 3263. `learned`: the
+    service routes of registered users."""
 
     driver: Driver[Any]
     permission: Permission
     transport: Transport | None
+    learned: dict[str, ServiceRoute] = field(default_factory=dict)
 
     async def locate(self, uri: Uri, transport: Transport | None = None) -> list[Hop]:
         """The hops to a URI, in order (RFC 3263). Raises ResolutionFailed, with a sentence."""
@@ -40,6 +51,60 @@ class Router:
         """The permitted way of a request to `target`, by the `proxy` if there is one. Raises NotPermitted,
         ResolutionFailed, BindFailed."""
         return await self.permission.way(target, _Directory(self, transport), proxy)
+
+    async def preloaded(
+        self, target: Uri, proxy: str | None, user: str | None, transport: Transport | None = None
+    ) -> tuple[Way, tuple[str, ...]]:
+        """The permitted way of a user's request to `target`, and its Route values: by the `proxy`, then by
+        the service route of the user. The policy is asked about the target all the same. Raises as `way`."""
+        learned = self.learned.get(user or "")
+        by, routes = proxy_of(proxy), route_to(proxy)
+        way = await self.way(target, by, transport)
+        if learned is None:
+            return way, routes
+        if by is None:
+            return Way((learned.hop,), way.targets), learned.values
+        first = NameAddr.parse(learned.values[0]).uri
+        same = (first.destination.lower(), first.port) == (by.destination.lower(), by.port)
+        return way, learned.values if same else (*routes, *learned.values)
+
+    async def learn(self, user: str, routes: Sequence[str], along: Hop) -> str | None:
+        """Take the service route that a registrar at the far end of `along` named, when the policy permits
+        every host of it, as it is asked about a Record-Route. Returns why not, in a sentence."""
+        self.learned.pop(user, None)
+        first: PermittedHop | None = None
+        try:
+            for text in routes:
+                uri = NameAddr.parse(text).uri
+                hop = await self._led(uri, along)
+                first = first or hop
+        except NotPermitted as refused:
+            return f"{refused} Its Service-Route is not taken."
+        except (SipSyntaxError, ResolutionFailed, Unreachable, BindFailed, ValueError) as error:
+            return f"The Service-Route cannot be taken: {error}"
+        if first is not None:
+            self.learned[user] = ServiceRoute(tuple(routes), first)
+        return None
+
+    async def _led(self, uri: Uri, along: Hop) -> PermittedHop:
+        """The hop to a URI that the far end of `along` named; over `along` itself where it leads there."""
+        host = numeric_host(uri.destination)
+        transport = transport_of(uri) or along.transport
+        if host is not None:
+            port = uri.port or transport.default_port
+            if (transport, host, port) == (along.transport, *along.remote):
+                return self.permission.led(along, along)
+            hops = [self.driver.hop_for(host, uri.port, transport, name=along.name)]
+        else:
+            hops = await self.locate(uri, transport)
+        refusal: NotPermitted | None = None
+        for hop in hops:
+            try:
+                return self.permission.led(along if hop == along else hop, along, uri.destination)
+            except NotPermitted as refused:
+                refusal = refusal or refused
+        assert refusal is not None
+        raise refusal
 
     async def media_host(self, host: str, port: int) -> str:
         """The numeric address of a host that an SDP names. Raises ResolutionFailed."""

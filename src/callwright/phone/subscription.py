@@ -11,7 +11,7 @@ from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import NotifyOutcome, RequestOutcome
 from callwright.outcome.terms import Failure
-from callwright.phone.addressing import as_name_addr, as_uri, proxy_of, route_to
+from callwright.phone.addressing import as_name_addr, as_uri
 from callwright.phone.failures import failure_to_locate
 from callwright.phone.intent import Capped
 from callwright.phone.line import PhoneLine
@@ -79,7 +79,8 @@ class PhoneSubscription:
 
     async def _begin(self) -> None:
         try:
-            way = await self._router.way(self.target, proxy_of(self._proxy))
+            user = self._account.user if self._account else None
+            way, routes = await self._router.preloaded(self.target, self._proxy, user)
             await self._turns.send(way.targets)
         except ResolutionFailed as error:
             self._finish(*failure_to_locate(error))
@@ -107,7 +108,7 @@ class PhoneSubscription:
                 expires=self._expires,
                 accept=self._accept,
                 headers=self._headers,
-                route=route_to(self._proxy),
+                route=routes,
                 credentials=account.credentials if account else None,
             )
             self._line.expect_subscription(self._subscriber, self._on_event)

@@ -24,6 +24,12 @@ class Register:
     registrar: str  # host or host:port
     expires: int  # seconds
     headers: Headers = ()
+    outbound: int | None = None  # the number of the flow
+    instance: str = ""
+    gruu: bool = False
+    keepalive: float | None = None  # seconds
+    third_party: str = ""
+    contacts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

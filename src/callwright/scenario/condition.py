@@ -199,6 +199,43 @@ METRICS = _table(
     Metric("registered", "time", lambda o: o.registered_ms, "REGISTER to its 200", (RegistrationOutcome,)),
     Metric("expires", "number", lambda o: o.expires_s, "expiry granted, seconds", (RegistrationOutcome,)),
     Metric("refreshes", "number", lambda o: o.refreshes, "refreshes that succeeded", (RegistrationOutcome,)),
+    Metric(
+        "bindings",
+        "number",
+        lambda o: o.bindings,
+        "contacts that the registrar lists for the account",
+        (RegistrationOutcome,),
+    ),
+    Metric(
+        "outbound",
+        "flag",
+        lambda o: o.outbound,
+        "whether the registrar keeps the flow (RFC 5626)",
+        (RegistrationOutcome,),
+    ),
+    Metric(
+        "keepalives",
+        "number",
+        lambda o: o.keepalives_answered,
+        "keep-alives of the flow that were answered",
+        (RegistrationOutcome,),
+    ),
+    Metric(
+        "flow_failures",
+        "number",
+        lambda o: o.flow_failures,
+        "flows that died and were formed anew",
+        (RegistrationOutcome,),
+    ),
+    Metric("gruu", "word", lambda o: o.public_gruu, "public GRUU (RFC 5627)", (RegistrationOutcome,)),
+    Metric("temporary_gruu", "word", lambda o: o.temporary_gruu, "temporary GRUU", (RegistrationOutcome,)),
+    Metric("path", "word", lambda o: o.path, "Path of the registration (RFC 3327)", (RegistrationOutcome,)),
+    Metric(
+        "service_route", "word", lambda o: o.service_route, "Service-Route (RFC 3608)", (RegistrationOutcome,)
+    ),
+    Metric(
+        "min_expires", "number", lambda o: o.min_expires_s, "expiry demanded by a 423", (RegistrationOutcome,)
+    ),
     Metric("round_trip", "time", lambda o: o.round_trip_ms, "request to final response", (RequestOutcome,)),
     Metric("allow", "word", lambda o: o.allow, "methods in the peer's Allow", (RequestOutcome,)),
 )

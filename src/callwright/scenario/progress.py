@@ -169,7 +169,18 @@ class RegisterProgress(Progress):
             self.run.own(id_, self)
             self.run.emit(
                 command.Register(
-                    id_, action.address, account, account.domain, action.regexpire, action.headers
+                    id_,
+                    action.address,
+                    account,
+                    account.domain,
+                    action.regexpire,
+                    action.headers,
+                    action.reg_id if action.outbound else None,
+                    action.instance,
+                    action.gruu,
+                    action.keepalive,
+                    action.third_party,
+                    action.contacts,
                 )
             )
         self.run.at(now + REGISTER_LIMIT_S, self._overdue)

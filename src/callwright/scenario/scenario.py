@@ -312,6 +312,7 @@ class Scenario:
             account = self.account(action.party)
             if isinstance(action, Register):
                 found.append((action.address, f"sip:{action.registrar or account.domain}"))
+                found += [(action.address, contact) for contact in action.contacts]
             elif isinstance(action, Call) and self.is_direct(action):
                 continue
             elif isinstance(action, Call | Message | Publish | Subscribe | Transfer):

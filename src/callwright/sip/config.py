@@ -66,6 +66,7 @@ class EndpointConfig:
     )
     supported: tuple[str, ...] = ()  # option tags; others in a Require are refused with 420
     answer_options: bool = True  # OPTIONS are answered 200 by the endpoint; else the user hears of them
+    answer_stun: bool = False  # keep-alives of UDP, as whoever keeps flows for phones does (RFC 5626)
     accept_calls: bool = True  # False: INVITEs outside of dialogs are answered 480 at once
     ring_limit: float = 600.0  # an outbound call without a final response is canceled after this
     answer_limit: float = 600.0  # an inbound call that the user leaves unanswered gets 480 after this

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from ipaddress import ip_address
 
+from callwright.sip import stun
 from callwright.sip.call import Call, Direction
 from callwright.sip.events import (
     CallReceived,
@@ -45,10 +46,22 @@ class Dispatch:
             self._agent.note_live_flow(hop)
         if hop.transport.is_stream:
             self._stream(data, hop, now)
+        elif stun.is_stun(data):
+            self._stun(data, hop, now)
         elif data.strip(_NOTHING):
             self._message(data, hop, now)
         elif data == b"\r\n\r\n" and hop.transport.over_websocket:
             self._agent.layer.transmit(b"\r\n", hop)  # RFC 7118 section 6
+
+    def _stun(self, data: bytes, hop: Hop, now: float) -> None:
+        """A keep-alive of UDP (RFC 5626 section 8), or the answer to ours."""
+        answer = stun.answer(data, hop.remote) if self._agent.config.answer_stun else None
+        if answer is not None:
+            self._agent.layer.transmit(answer, hop)
+            return
+        found, keepalive = stun.read(data), self._agent.keepalives.get(hop)
+        if found is not None and keepalive is not None:
+            keepalive.binding(found, now)
 
     def flow_lost(self, hop: Hop) -> None:
         """The rest of a half-received message will not come."""
@@ -78,6 +91,9 @@ class Dispatch:
         if framer.pings:
             framer.pings = 0
             self._agent.layer.transmit(b"\r\n", hop)  # RFC 5626 4.4.1
+        keepalive = self._agent.keepalives.get(hop)
+        if keepalive is not None and framer.take_pong():
+            keepalive.line_end(now)
         if not framer.buffered:
             del self._streams[hop]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from callwright.sip.binding_wish import PLAIN, BindingWish
 from callwright.sip.call import SDP, Call, HeaderPairs
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.config import EndpointConfig
@@ -76,6 +77,9 @@ class Endpoint:
         self._agent.note_dead_flow(hop)
         self._dispatch.flow_lost(hop)
         self._agent.layer.fail(hop, reason, now)
+        keepalive = self._agent.keepalives.get(hop)
+        if keepalive is not None:
+            keepalive.lost(reason, now)
 
     def wake(self, now: float) -> None:
         """Do what has become due."""
@@ -283,6 +287,7 @@ class Endpoint:
         contact: Uri | None = None,
         headers: HeaderPairs = (),
         route: Sequence[str] = (),
+        wish: BindingWish = PLAIN,
     ) -> Registration:
         """Bind `local` (address of record) to our Contact at `registrar`, and keep it bound.
 
@@ -292,6 +297,7 @@ class Endpoint:
         uri = _target(registrar)
         local = replace(local, uri=local.uri.escaped())
         if contact is None:
+            agent.gruus.pop(local.uri.user or "", None)  # a GRUU is no contact (RFC 5627 section 4.2)
             contact = NameAddr.parse(agent.contact(local.uri.user, hop, uri.is_secure)).uri
         registration = Registration(
             agent,
@@ -303,6 +309,7 @@ class Endpoint:
             expires=expires,
             headers=headers,
             routes=route,
+            wish=wish,
         )
         registration.start(now)
         return registration

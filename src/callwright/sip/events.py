@@ -357,6 +357,14 @@ class RegistrationFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFailed(Event):
+    """The flow of a registration is dead (RFC 5626 section 4.5); a REGISTER over a new one is on its way."""
+
+    registration: Registration
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrationExpired(Event):
     """The binding ran out without a successful refresh. Final."""
 

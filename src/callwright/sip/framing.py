@@ -30,7 +30,7 @@ class StreamFramer:
 
     `pings` counts the keep-alives (CRLFCRLF between messages, RFC 5626 section 4.4.1) that are still to be
     answered with a CRLF: whoever answers them sets it to 0. Single CRLFs (pongs, and what RFC 3261 section
-    7.5 tolerates) are dropped, and NUL octets between messages with them.
+    7.5 tolerates) are dropped, and NUL octets between messages with them; `take_pong` tells of them.
     """
 
     def __init__(self, limits: MessageLimits = DEFAULT_LIMITS) -> None:
@@ -46,6 +46,13 @@ class StreamFramer:
     def buffered(self) -> int:
         """Octets that wait for the rest of their message."""
         return len(self._buffer)
+
+    def take_pong(self) -> bool:
+        """Whether a single CRLF came last, between messages; it is then no half of a ping any more."""
+        found = self._leading_line_feeds == 1 and not self._buffer
+        if found:
+            self._leading_line_feeds = 0
+        return found
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take a chunk of any size, return the messages it completes, each for `parse_datagram`.

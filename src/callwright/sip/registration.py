@@ -1,5 +1,5 @@
 """A registration kept alive (RFC 3261 section 10.2): REGISTER, refresh at half the expiry, 423,
-unregistering."""
+unregistering; and its flow, which is formed anew when it dies (RFC 5626 section 4.5)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from callwright.sip.binding_wish import NO_TERMS, PLAIN, BindingWish, Terms
 from callwright.sip.client_request import ClientRequest
 from callwright.sip.digest import Credentials, DigestClient
 from callwright.sip.events import (
     FailureCause,
+    FlowFailed,
     RegistrationExpired,
     RegistrationFailed,
     RegistrationRemoved,
@@ -23,10 +25,12 @@ from callwright.sip.transport import PermittedHop
 from callwright.sip.uri import NameAddr, Uri
 
 if TYPE_CHECKING:
+    from callwright.sip.keepalive import Keepalive
     from callwright.sip.user_agent import UserAgent
 
 _MAX_EXPIRES = 2**32 - 1
 _RETRY_PAUSE = 30.0  # seconds between attempts to refresh a binding that still lives
+_LONGEST_PAUSE = 1_800.0  # between attempts to form a flow (RFC 5626 section 4.5)
 
 
 class RegistrationState(StrEnum):
@@ -47,6 +51,9 @@ class Registration:
     contact     our Contact URI (Uri)
     expires_at  monotonic seconds at which the binding ends, or None
     granted     seconds that the registrar granted last
+    terms       what the registrar said of it last (Terms)
+    minimum     the Min-Expires that it demanded, or None
+    flow_failures, keepalives_sent, keepalives_answered   counts
     handle      the ClientRequest of the last REGISTER (None before it)
     """
 
@@ -62,8 +69,13 @@ class Registration:
         expires: int,
         headers: Iterable[tuple[str, str]],
         routes: Iterable[str],
+        wish: BindingWish = PLAIN,
     ) -> None:
         self._agent = agent
+        self._wish = wish
+        self._keepalive: Keepalive | None = None
+        self._kept = (0, 0)  # keep-alives of flows that are gone
+        self._failures = 0  # to form a flow, one after the other
         self._registrar = registrar
         self._headers = tuple(headers)
         self._routes = tuple(routes)
@@ -80,6 +92,9 @@ class Registration:
         self.wanted = expires
         self.granted: float | None = None
         self.expires_at: float | None = None
+        self.terms: Terms = NO_TERMS
+        self.minimum: int | None = None
+        self.flow_failures = 0
         self.state = RegistrationState.REGISTERING
         self.handle: ClientRequest | None = None
         self.user_data: Any = None
@@ -95,6 +110,7 @@ class Registration:
         if self.handle is not None and not self.handle.finished:
             self.handle.abandon(now)
         self._cancel_alarms()
+        self._rest()
         self.state = RegistrationState.UNREGISTERING
         self._send(0, now)
         return True
@@ -141,6 +157,8 @@ class Registration:
             self._unbound(ours, contacts, response, now)
             return
         self._cancel_alarms()
+        self._failures = 0
+        self._agreed(Terms.of(response.headers, ours), now)
         self.granted = granted
         self.expires_at = now + granted
         self._raised = False
@@ -149,6 +167,52 @@ class Registration:
         self._alarm = agenda.at(now + granted / 2, self._refresh)
         self._expiry = agenda.at(now + granted, self._expired)
         self._agent.emit(RegistrationSucceeded(now, self, granted, contacts, response))
+
+    def _agreed(self, terms: Terms, now: float) -> None:
+        """Live by what the registrar said: its GRUU, and the flow that it keeps."""
+        agent, wish, user = self._agent, self._wish, self.contact.user or ""
+        self.terms = terms
+        if wish.gruu and terms.public_gruu is not None:
+            agent.gruus[user] = terms.public_gruu
+        else:
+            agent.gruus.pop(user, None)
+        keeps = terms.outbound and wish.reg_id is not None
+        (agent.outbound.add if keeps else agent.outbound.discard)(self.hop)
+        if not keeps and wish.keepalive is None:
+            return
+        self._keepalive = agent.keep_alive(self.hop)
+        self._keepalive.tell(self, self._flow_died, wish.keepalive or terms.flow_timer, now)
+
+    def _flow_died(self, reason: str, now: float) -> None:
+        """Form a new one at once, for the same binding (RFC 5626 section 4.5)."""
+        self._rest()
+        if self.state is RegistrationState.REFRESHING and self.handle is not None:
+            self.handle.abandon(now)
+        elif self.state is not RegistrationState.REGISTERED:
+            return
+        self.flow_failures += 1
+        self._agent.emit(FlowFailed(now, self, reason))
+        self._refresh(now)
+
+    def _rest(self) -> None:
+        """The flow is kept no more."""
+        self._agent.outbound.discard(self.hop)
+        keepalive, self._keepalive = self._keepalive, None
+        if keepalive is not None:
+            self._kept = self._kept[0] + keepalive.sent, self._kept[1] + keepalive.answered
+            keepalive.forget(self)
+            if self._agent.keepalives.get(self.hop) is keepalive and keepalive.idle:
+                del self._agent.keepalives[self.hop]
+
+    @property
+    def keepalives_sent(self) -> int:
+        """Of this registration's flows, those of others over the same flow included."""
+        return self._kept[0] + (self._keepalive.sent if self._keepalive is not None else 0)
+
+    @property
+    def keepalives_answered(self) -> int:
+        """Likewise."""
+        return self._kept[1] + (self._keepalive.answered if self._keepalive is not None else 0)
 
     def _unbound(
         self, ours: NameAddr | None, contacts: tuple[NameAddr, ...], response: Response, now: float
@@ -172,7 +236,8 @@ class Registration:
         expires_at = self.expires_at
         if self.state is RegistrationState.REFRESHING and expires_at is not None and expires_at > now:
             # The binding lives: try again while it does, not too often.
-            retry_at = now + max(1.0, min(_RETRY_PAUSE, (expires_at - now) / 2))
+            self._rest()
+            retry_at = now + max(1.0, min(self._pause(), (expires_at - now) / 2))
             self.state = RegistrationState.REGISTERED
             if retry_at < expires_at:
                 self._alarm = self._agent.agenda.at(retry_at, self._refresh)
@@ -181,6 +246,14 @@ class Registration:
         else:
             self._end()
         self._agent.emit(RegistrationFailed(now, self, status, reason, cause, retry_at, response))
+
+    def _pause(self) -> float:
+        """Before the next attempt; to form a flow, longer each time, and never in step with other phones."""
+        if self._wish.reg_id is None:
+            return _RETRY_PAUSE
+        self._failures += 1
+        longest = min(_LONGEST_PAUSE, _RETRY_PAUSE * 2 ** min(self._failures, 10))
+        return float(longest * (0.5 + 0.5 * self._agent.entropy(1)[0] / 255))
 
     def _refresh(self, now: float) -> None:
         self.state = RegistrationState.REFRESHING
@@ -197,6 +270,8 @@ class Registration:
 
     def _end(self) -> None:
         self._cancel_alarms()
+        self._rest()
+        self._agent.gruus.pop(self.contact.user or "", None)
         self.expires_at = None
         self.state = RegistrationState.ENDED
 
@@ -212,15 +287,16 @@ class Registration:
         request = agent.build_request(
             "REGISTER",
             self._registrar,
-            from_=str(self.local.with_tag(self._tag)),
+            from_=str((self._wish.sender or self.local).with_tag(self._tag)),
             to=str(self.local),
             call_id=self._call_id,
             cseq=self._next_cseq(),
             hop=self.hop,
             branch=branch,
             routes=self._routes,
-            contact=f"<{self.contact}>;expires={expires}",
+            contact=self._wish.contacts(self.contact, expires),
             headers=[("Expires", str(expires)), *self._headers],
+            supported=self._wish.tags(agent.supported),
         )
         self.handle = ClientRequest(
             agent, request, self.hop, self, digest=self._digest, next_cseq=self._next_cseq
@@ -233,7 +309,7 @@ class Registration:
 
     def _longer(self, response: Response) -> bool:
         """423: take the registrar's minimum, once (10.3 step 7)."""
-        minimum = response.headers.number("min-expires", _MAX_EXPIRES)
+        minimum = self.minimum = response.headers.number("min-expires", _MAX_EXPIRES)
         if minimum is None or minimum <= self.wanted or self._raised:
             return False
         self.wanted = minimum

@@ -11,6 +11,7 @@ from callwright.sip.events import Event, MessageDiscarded
 from callwright.sip.glance import tag_of
 from callwright.sip.grammar import SipSyntaxError, format_host
 from callwright.sip.headers import Headers, header_key
+from callwright.sip.keepalive import Keepalive
 from callwright.sip.message import Request, Response
 from callwright.sip.session_timer import SessionWish
 from callwright.sip.status import REASON_PHRASES
@@ -50,6 +51,9 @@ class UserAgent:
         self.session_wish = SessionWish(minimum=config.min_se)
         self._sent_by: dict[tuple[Transport, Address], str] = {}
         self._dead_flows: dict[tuple[Transport, Address, Address], None] = {}
+        self.keepalives: dict[Hop, Keepalive] = {}
+        self.gruus: dict[str, str] = {}  # of those that a registrar gave us (RFC 5627), by the user
+        self.outbound: set[Hop] = set()  # flows that a registrar keeps for us (RFC 5626)
         self.changed: dict[Call, None] = {}  # calls whose will is another than it was told
 
     # -- events
@@ -102,14 +106,23 @@ class UserAgent:
         return text
 
     def contact(self, user: str | None, hop: Hop, secure: bool = False) -> str:
-        """Our Contact value for messages over `hop`."""
+        """Our Contact value for messages over `hop`: the GRUU of the user, where there is one (RFC 5627
+        section 4.4); else our address, with "ob" where the flow is the registrar's (RFC 5626 section 4.3)."""
+        gruu = self.gruus.get(user or "")
+        if gruu is not None:
+            return f"<{gruu}>"
         transport = hop.transport
         before = f"{user}@" if user else ""
         if secure:
             parameter = ";transport=ws" if transport.over_websocket else ""
             return f"<sips:{before}{self.sent_by(hop)}{parameter}>"
         parameter = "" if transport is Transport.UDP else f";transport={transport.parameter}"
+        parameter += ";ob" if hop in self.outbound else ""
         return f"<sip:{before}{self.sent_by(hop)}{parameter}>"
+
+    def keep_alive(self, hop: Hop) -> Keepalive:
+        """What keeps that flow alive."""
+        return self.keepalives.setdefault(hop, Keepalive(self, hop))
 
     def hop_towards(self, uri: str, base: Hop) -> Hop:
         """The hop for a request in a dialog to `uri`, given the flow of the dialog.

@@ -13,6 +13,7 @@ NAMES = (
     "basic_call",
     "media_analysis",
     "registration",
+    "outbound_registration",
     "options_ping",
     "ivr_dtmf",
     "reject_codes",

@@ -28,7 +28,7 @@ from callwright.sip.transport import Address, Hop, Transport
 
 
 class Transmission(NamedTuple):
-    """A message to send: a whole datagram, or a chunk for the stream of `hop`."""
+    """A message to send: a whole datagram, or a chunk for the stream of `hop`; empty: close that stream."""
 
     data: bytes
     hop: Hop
@@ -86,6 +86,10 @@ class TransactionLayer:
     def transmit(self, data: bytes, hop: Hop) -> None:
         """Have `data` sent to `hop`."""
         self.out.append(Transmission(data, hop))
+
+    def close(self, hop: Hop) -> None:
+        """Have the stream of `hop` closed, after what is to be sent over it."""
+        self.out.append(Transmission(b"", hop))
 
     def request(
         self, request: Request, hop: Hop, user: ClientTransactionUser, branch: str, now: float
