@@ -7,13 +7,16 @@ import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
+from callwright.sip.transport import Transport
 from tests.kit.served import Served, curl
 
 QUIET = MediaPlan(enabled=False)
@@ -217,3 +220,29 @@ async def test_a_program_is_told_why_a_phone_that_rings_does_not_answer(
         assert refused.status_code == 412, refused.text
         assert says in refused.json()["message"]
         assert (await asyncio.to_thread(api.delete, path)).status_code == 204
+
+
+async def test_a_phone_registers_and_calls_through_the_platforms_own_port(api: httpx.Client) -> None:
+    """SIP over WebSocket (RFC 7118), where `wss` says; the PBX sees each phone, not the platform."""
+    ann, ben = a_user(api), a_user(api)
+    where = api.get("/pbx").json()["data"]
+    place = urlsplit(where["wss"])
+    assert place.path == "/sip/ws"
+    server = f"sip:{place.netloc}"
+    config = PhoneConfig(bind="127.0.0.1", transport=Transport.WS, ws_path=place.path)
+    accounts = [Account(user["ext"], user["sip_password"]) for user in (ann, ben)]
+    async with (
+        Phone(replace(config, user=ann["ext"])) as caller,
+        Phone(replace(config, user=ben["ext"])) as callee,
+    ):
+        callee.on_call = lambda received: AnswerPlan(QUIET)
+        assert await callee.register(server, account=accounts[1], domain=where["sip_domain"]).first
+        (phone,) = [row for row in api.get("/phones").json()["data"] if row["ext"] == ben["ext"]]
+        assert (phone["transport"], phone["behind_nat"]) == ("ws", False)
+        plan = CallPlan(f"sip:{ben['ext']}@{place.netloc}", QUIET, account=accounts[0], talk_for=0.0)
+        outcome = await caller.call(plan).finished
+    assert outcome.sip_code == 200, outcome.reason
+    evil = {"Origin": "https://evil.example", "Upgrade": "websocket", "Connection": "Upgrade"}
+    evil |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    evil |= {"Sec-WebSocket-Protocol": "sip"}
+    assert httpx.get(f"http://{place.netloc}{place.path}", headers=evil).status_code == 403

@@ -378,7 +378,9 @@ async def _serve(
             except (OSError, DomainError, BrokerError) as error:
                 raise Refused(f"--platform {platform}: {error}", code=3, blame="platform") from None
             exits.push_async_callback(link.close)
-            config = replace(config, accounts=(), plan=link.plan, rules=link.rules)
+            config = replace(
+                config, accounts=(), plan=link.plan, rules=link.rules, websocket_trust=link.socket_trust
+            )
         guard = exits.enter_context(guarded())
         pbx = Pbx(
             config,

@@ -28,6 +28,7 @@ from callwright.control.api.monitoring.answers import Refusal
 from callwright.control.api.packing import Packed
 from callwright.control.api.places import Places
 from callwright.control.api.request_id import identified
+from callwright.control.api.sip_socket import SipSockets
 from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.telephony import answers as telephony_answers
 from callwright.control.api.telephony import calls as telephony_calls
@@ -55,6 +56,7 @@ def create_app(services: Services, settings: Settings, places: Callable[[Any], P
     app: Any = Packed(create_litestar(services, settings, traffic))
     if settings.cors_origins:
         app = Cors(app, settings.cors_origins)
+    app = SipSockets(app, settings.sip_socket, settings.cors_origins, settings.public_url)
     app = places(app) if places else Places(app, settings.bounds, services.clock)
     app = traffic.around(Door(Forwarded(app, settings.proxies) if settings.proxies else app))
     return identified(app, services.entropy)

@@ -76,7 +76,8 @@ class Settings:
     second of one key. ``lease``: seconds. ``agent_expected``: without an agent alive we are not healthy.
     ``metrics_token``: who shows it may read /metrics. ``proxies``: addresses and networks whose
     X-Forwarded-For is believed. ``data``: the folder whose disk must have room. ``bounds``: what may be held
-    at once. ``pbx``: None without one. ``cors_origins``: sites whose scripts may use the telephony API.
+    at once. ``pbx``: None without one; ``sip_socket``: its port for WebSocket on loopback, and our secret
+    there. ``cors_origins``: sites whose scripts may use the telephony API.
     """
 
     public_url: str | None = None
@@ -88,6 +89,7 @@ class Settings:
     data: Path | None = None
     bounds: Bounds = field(default_factory=Bounds)
     pbx: PbxPlace | None = None
+    sip_socket: tuple[int, str] | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
 
     def room(self) -> int | None:

@@ -79,6 +79,7 @@ class PbxLink:
         self._services, self._broker, self._base = services, broker, base
         self._known = _Known()
         self._told: list[str] = []
+        self.socket_trust = ""  # by which the PBX knows the platform's WebSockets
         self._pbx: Pbx | None = None
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -123,6 +124,7 @@ class PbxLink:
             await broker.close()
             raise
         link = cls(services, broker, base)
+        link.socket_trust = settings.sip_socket[1] if settings.sip_socket is not None else ""
         link._known = await _Known.read(services)
         cut = await services.cdrs.close_left(link._parties)
         if cut:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from callwright.host.term import Term
 
 AGENT_NAME = "embedded"
+_LOOPBACK = "127.0.0.1"
 _READY_SECONDS = 30.0
 _BROKER_SECONDS = 20.0
 # Not for the children. The HTTP workers read evidence too, and may need what the standard chain looks at.
@@ -58,6 +59,7 @@ class Platform:
         self.port = settings.port
         self._pbx: tuple[str, int] | None = None
         self._node: Node
+        self._sip_socket: tuple[int, str] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -307,13 +309,18 @@ class Platform:
 
     def _told(self, broker: NatsAddress) -> WebSettings:
         return WebSettings(
-            replace(self.settings, admin_password=None, providers={}), self.port, broker, self._pbx
+            replace(self.settings, admin_password=None, providers={}),
+            self.port,
+            broker,
+            self._pbx,
+            self._sip_socket,
         )
 
     async def _start_pbx(self, services: Services, broker: NatsAddress) -> tuple[str, int]:
         """The address by which runs reach it, and its port; the same at each start where that is free."""
         from callwright.control.services import PBX_PLAN
         from callwright.net.address import bracketed
+        from callwright.net.entropy import system_entropy
 
         folder = self.settings.data / "pbx"
         accounts = await first_start.pbx_accounts(services, folder)
@@ -330,9 +337,12 @@ class Platform:
         kept.write_text(str(port))
         plan = self.settings.data / PBX_PLAN
         self._pbx = host, port
+        socket_port = free_udp_port(_LOOPBACK)
+        self._sip_socket = socket_port, system_entropy(24).hex()
         told = self.settings.data / "run" / "pbx.json"
         write_settings(told, self._told(broker))
         words = ["callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts)]
+        words += ["--ws", bracketed((_LOOPBACK, socket_port))]
         words += ["--platform", str(told), "--messages", str(folder / "messages")]
         words += ["--plan", str(plan)] if plan.is_file() else []
         child = self._child("pbx", *words)

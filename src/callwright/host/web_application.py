@@ -118,6 +118,7 @@ def _assemble(services: Services, settings: WebSettings, made: list[Places]) -> 
             proxies=serve.trusted_proxies,
             data=serve.data,
             cors_origins=serve.cors_origins,
+            sip_socket=settings.sip_socket,
             pbx=PbxPlace(host, udp=port, tcp=port) if host else None,
         ),
         places,

@@ -38,12 +38,13 @@ _JSON_LOG = {
 @dataclass(frozen=True)
 class WebSettings:
     """What a worker, and the PBX, must know. `port`: the one that was claimed; `pbx`: where it listens, None
-    without one."""
+    without one; `sip_socket`: its port for WebSocket on loopback, and our secret there."""
 
     serve: ServeSettings
     port: int
     nats: NatsAddress
     pbx: tuple[str, int] | None = None
+    sip_socket: tuple[int, str] | None = None
 
 
 def write_settings(path: Path, settings: WebSettings) -> None:
@@ -95,7 +96,7 @@ def main() -> None:
         workers=settings.serve.workers,
         loop=Loops.asyncio,
         factory=True,
-        websockets=False,
+        websockets=True,  # for SIP alone, see control/api/sip_socket
         # HTTP/2 without TLS has no limit in time for a connection that stays silent.
         http=HTTPModes.http1,
         backlog=BACKLOG,

@@ -74,7 +74,7 @@ class PbxConfig:
     numbers. `messages`: the folder of voice messages; None: no message is taken.
     `algorithms` of digest: see B2buaConfig.
     `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
-    `limits` of the guard.
+    `limits` of the guard. `websocket_trust`: see Driver.
     """
 
     domain: str
@@ -100,6 +100,7 @@ class PbxConfig:
     limits: GuardLimits = field(default_factory=GuardLimits)
     messages: Path | None = None
     plan: PbxPlan = field(default_factory=PbxPlan)
+    websocket_trust: str = field(default="", repr=False)
 
 
 class Pbx:
@@ -164,6 +165,7 @@ class Pbx:
             entropy=self._entropy,
             on_warning=self._on_warning,
             on_error=self._on_error,
+            websocket_trust=config.websocket_trust,
             before_sending=self._bequeath if self._call_guard is not None else None,
         )
         if self._call_guard is not None:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from wsproto import WSConnection
     from wsproto.events import Event as Frame
 
-__all__ = ["DEFAULT_PATH", "Ended", "Event", "Opened", "Received", "WebSocket", "peer_header"]
+__all__ = [
+    "DEFAULT_PATH",
+    "MESSAGE_LIMIT",
+    "SUBPROTOCOL",
+    "Ended",
+    "Event",
+    "Opened",
+    "Received",
+    "WebSocket",
+    "peer_header",
+]
 
 SUBPROTOCOL = "sip"
 DEFAULT_PATH = "/ws"
@@ -71,14 +81,16 @@ Event = Opened | Received | Ended
 class WebSocket:
     """`host`: the server as a client names it (Host); empty at the server. `path`: what a client asks for.
 
-    `trust`: the secret by which a server knows the proxy of our own platform, empty without one. `now` of the
-    verbs is monotonic seconds. `wsproto` masks the frames of a client with octets of the system's source.
+    `trust`: the secret by which a server knows the proxy of our own platform, empty without one. `headers`:
+    what a client adds to its handshake. `now` of the verbs is monotonic seconds. `wsproto` masks a
+    client's frames with octets of the system's source.
     """
 
     now: float
     host: str = ""
     path: str = DEFAULT_PATH
     trust: str = field(default="", repr=False)
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     _state: _State = field(default=_State.OPENING, init=False)
     _machine: WSConnection = field(init=False, repr=False)
     _out: bytearray = field(default_factory=bytearray, init=False)
@@ -96,7 +108,8 @@ class WebSocket:
         self._wake = self.now + OPEN_WITHIN
         self._machine = WSConnection(ConnectionType.CLIENT if self.host else ConnectionType.SERVER)
         if self.host:
-            wanted = Request(host=self.host, target=self.path, subprotocols=[SUBPROTOCOL])
+            headers = [(name.encode(), value.encode()) for name, value in self.headers]
+            wanted = Request(self.host, self.path, extra_headers=headers, subprotocols=[SUBPROTOCOL])
             self._out += self._machine.send(wanted)
 
     def receive(self, data: bytes, now: float) -> None:

@@ -33,7 +33,7 @@ class Forwarded:
         self._app, self._proxies = app, networks_of(proxies)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope.get("client"):
+        if scope["type"] in ("http", "websocket") and scope.get("client"):
             scope = self._as_forwarded(scope)
         await self._app(scope, receive, send)
 
@@ -47,7 +47,7 @@ class Forwarded:
         changed = {**scope, PEER: (host, port)}
         if client is not None:
             changed["client"] = (str(client), port)
-        if scheme in ("http", "https"):
+        if scheme in ("http", "https") and scope["type"] == "http":
             changed["scheme"] = scheme
         return changed
 

@@ -110,7 +110,7 @@ class Places:
         self.known: set[tuple[str, int]] = set()  # connections on which somebody signed in
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         client = scope.get("client") or ("", 0)
@@ -118,7 +118,9 @@ class Places:
         peer = plain(host), int(port)  # Granian tells ports as text, the kernel as numbers
         self.peers[peer] += 1
         try:
-            if scope["path"] in _FREE:
+            if scope["type"] == "websocket":
+                await self._hold_socket(owner_of(client[0]), scope, receive, send)
+            elif scope["path"] in _FREE:
                 await self._app(scope, receive, send)
             else:
                 await self._hold(peer, owner_of(client[0]), scope, receive, send)
@@ -126,6 +128,21 @@ class Places:
             self.peers[peer] -= 1
             if not self.peers[peer]:
                 del self.peers[peer]
+
+    async def _hold_socket(self, owner: str, scope: Any, receive: Any, send: Any) -> None:
+        """Those of phones are counted by address all along: who is behind one shows at the PBX."""
+        taken = []
+        try:
+            for name, limit in ((owner, self._bounds.streams_of_address), ("", self._bounds.streams)):
+                if not self.take("sockets", name, limit):
+                    await receive()
+                    await send({"type": "websocket.close", "code": 1013})
+                    return
+                taken.append(name)
+            await self._app(scope, receive, send)
+        finally:
+            for name in taken:
+                self.give("sockets", name)
 
     async def _hold(self, peer: tuple[str, int], owner: str, scope: Any, receive: Any, send: Any) -> None:
         place = Place(self, owner, _shows_credentials(scope["headers"]))

@@ -14,6 +14,7 @@ from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.links import links_of
 from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of, settings_of
+from callwright.control.api.sip_socket import PATH as SOCKET_PATH
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
 from callwright.control.collections.reading import read_ids
 from callwright.control.lines.model import FORWARDS, PEOPLE
@@ -85,7 +86,8 @@ async def pbx(request: _Request) -> dict[str, Any]:
 
 
 def addresses(request: _Request) -> dict[str, str | None]:
-    """`sip_domain`, and host and port of each transport; None where the PBX does not listen."""
+    """`sip_domain`, and host and port of each transport; None where the PBX does not listen.
+    `wss`: the URL by which browsers reach it through this port."""
     place = settings_of(request).pbx
     if place is None:
         return dict.fromkeys(("sip_domain", "udp", "tcp", "tls", "wss"))
@@ -93,7 +95,13 @@ def addresses(request: _Request) -> dict[str, str | None]:
     ports = {"udp": place.udp, "tcp": place.tcp, "tls": place.tls}
     named = f"[{host}]" if host is not None and ":" in host else host
     where = {name: None if port is None else f"{named}:{port}" for name, port in ports.items()}
-    return {"sip_domain": host, **where, "wss": None}
+    socket = f"{_socket_base(links_of(request).base)}{SOCKET_PATH}"
+    return {"sip_domain": host, **where, "wss": socket if settings_of(request).sip_socket else None}
+
+
+def _socket_base(base: str) -> str:
+    """`wss://`, or `ws://` where the platform itself is without TLS."""
+    return f"ws{base.removeprefix('http')}".rstrip("/")
 
 
 def domain(request: _Request) -> str | None:
