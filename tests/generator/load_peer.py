@@ -12,7 +12,7 @@ from callwright.generator.names import COUNTERS
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.sip.transport import Address
 
-__all__ = ["Peer", "compile_message", "counts", "header", "inside", "loop_to", "until"]
+__all__ = ["Peer", "compile_message", "counts", "gathered", "header", "inside", "loop_to", "until"]
 
 SALT = 0x0BADCAFE
 SEED = bytes(range(16))
@@ -79,19 +79,23 @@ def inside(peer: Peer, invite: bytes, method: str, cseq: int, body: str = "") ->
     )
 
 
-def loop_to(peer: Peer | None, **more: Any) -> Any:
-    """A loop that calls the peer, or that answers when there is none."""
+def loop_to(peer: Peer | None, words: Any = None, **more: Any) -> Any:
+    """A loop that calls the peer, or that answers when there is none. `words`: of its messages."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     local = f"127.0.0.1:{port}"
     if peer is not None:
         words = Wording(
-            local=local, salt=SALT, target=f"sip:x@127.0.0.1:{peer.address.port}", caller=f"sip:me@{local}"
+            local=local,
+            salt=SALT,
+            target=f"sip:x@127.0.0.1:{peer.address.port}",
+            caller=f"sip:me@{local}",
+            **words or {},
         )
         messages = caller_messages(words)
     else:
-        messages = answerer_messages(Wording(local=local, salt=SALT))
+        messages = answerer_messages(Wording(local=local, salt=SALT, **words or {}))
     settings: dict[str, Any] = {
         "local": Address("127.0.0.1", port),
         "remote": peer.address if peer is not None else None,
@@ -106,6 +110,11 @@ def loop_to(peer: Peer | None, **more: Any) -> Any:
         "calls": 1,
     }
     return native_loop()(LoopConfig(**settings | more))
+
+
+def gathered(into: list[bytes], more: list[bytes], enough: int) -> bool:
+    into.extend(more)
+    return len(into) >= enough
 
 
 def counts(loop: Any) -> dict[str, int]:

@@ -19,6 +19,7 @@ from callwright.sdp.description import SessionDescription
 from callwright.sdp.lines import SdpError
 from callwright.sip.digest import Challenge, Credentials, answer_challenge, parse_parameters
 from callwright.sip.grammar import SipSyntaxError
+from callwright.sip.headers import Headers
 from callwright.sip.message import MalformedMessage, Request, parse_datagram
 from callwright.sip.uri import NameAddr
 
@@ -56,12 +57,33 @@ def meaning(data: bytes) -> dict[str, object] | None:
             "rport": request and via.wants_rport and via.rport is None,
             "uri": _octets(message.uri) if isinstance(message, Request) else b"",
         }
+        told |= _extensions(headers)
         if request or message.status == 200:  # type: ignore[union-attr]
             contact = headers.first("contact")
             told["contact"] = b"" if contact is None else _octets(contact_uri(contact))
             told["routes"] = [_octets(value) for value in headers.get_all("record-route")]
     except (MalformedMessage, SipSyntaxError, LookupError):
         return None
+    return told
+
+
+def _extensions(headers: Headers) -> dict[str, object]:
+    """Of RFC 3262, 3311 and 4028. The loop reads a number as far as it goes: only whole ones are compared."""
+    told: dict[str, object] = {}
+    for name, fields in (("rseq", "rseq"), ("min_se", "min-se")):
+        text = headers.get(fields)
+        if text is None or re.fullmatch(r"[0-9]{1,9}", text):
+            told[name] = int(text or 0)
+    text = headers.first("session-expires")
+    if text is None or re.fullmatch(r"[0-9]{1,9}(;refresher=ua[cs])?", text):
+        role = (text or "").partition("refresher=")[2]
+        told["session"] = (
+            None if text is None else (int(text.partition(";")[0]), ("", "uac", "uas").index(role))
+        )
+    flags = (("supported", "100rel"), ("require", "100rel"), ("supported", "timer"), ("require", "timer"))
+    options = sum(headers.has_option(*flag) << at for at, flag in enumerate(flags))
+    if not re.search(r"(?i)update", ",".join(headers.get_all("allow")).replace("UPDATE", "")):
+        told["options"] = options + 16 * ("allow" in headers) + 32 * headers.has_option("allow", "update")
     return told
 
 

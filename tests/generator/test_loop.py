@@ -13,17 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.sip.digest import compute_response, parse_parameters
-from tests.generator.load_peer import Peer, counts, header, inside, loop_to, until
+from tests.generator.load_peer import Peer, counts, gathered, header, inside, loop_to, until
 from tests.generator.oracle import check_message
 
 
 def methods(messages: list[bytes]) -> list[str]:
     return [message.split(b" ", 1)[0].decode() for message in messages]
-
-
-def gathered(into: list[bytes], more: list[bytes], enough: int) -> bool:
-    into.extend(more)
-    return len(into) >= enough
 
 
 def test_a_call_is_acknowledged_held_and_ended(peer: Peer) -> None:

@@ -152,6 +152,11 @@ def load(
     challenge: Annotated[
         bool, typer.Option("--challenge", help="With --answer: ask REGISTER for credentials.")
     ] = False,
+    prack: flags.PrackOption = "offered",
+    session_expires: flags.SessionExpiresOption = None,
+    min_se: flags.MinSeOption = 90,
+    refresher: flags.RefresherOption = None,
+    refresh_by: flags.RefreshByOption = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -216,6 +221,8 @@ def load(
     setup.refuse_conflicts(given, answer=answer)
     if media not in ("none", "shared", "ports"):
         raise Refused(f"--media is none, shared or ports, not {media!r}")
+    flags.check_prack(prack, None)
+    session = flags.session_wish(session_expires, min_se, refresher, refresh_by)
     if reject and not 300 <= reject <= 699:
         raise Refused(f"--reject takes a status from 300 to 699, not {reject}")
     flow = setup.read_flow(scenario if document is None else None)
@@ -245,6 +252,8 @@ def load(
         useless: dict[str, object] = {"scenario": scenario, "accounts": accounts, "register": register}
         useless |= {"find-capacity": find_capacity, "fail-if": fail_if, "from": from_, "header": header}
         useless |= {"reject": reject, "challenge": challenge, "ring-time": ring_time, "control": control}
+        useless |= {"prack": prack != "offered", "session-expires": session_expires}
+        useless |= {"refresher": refresher, "refresh-by": refresh_by}
         useless |= {"report": report, "media": media != "none", "cores": cores > 1}
         load_sipp.refuse_useless(useless)
         return load_sipp.run(
@@ -274,6 +283,8 @@ def load(
         ring_time=ring_time,
         reject=reject,
         challenge=challenge,
+        prack=prack,
+        session=session,
         media=media,
         codec=codec,
         play=play,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from callwright.scenario.actions import Accept, Action, Call
     from callwright.scenario.scenario import Scenario
 
-_SPOKEN = ("hold", "ring_for", "ring_time", "reject", "media", "codec", "play", "min_heard", "from_",
-           "headers")  # fmt: skip
+_SPOKEN = ("hold", "ring_for", "ring_time", "reject", "prack", "session", "media", "codec", "play",
+           "min_heard", "from_", "headers")  # fmt: skip
 """What the document says, unless a flag says something else than its default."""
 
 

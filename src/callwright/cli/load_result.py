@@ -52,6 +52,12 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
                 f"    heard %     min {heard['min']:g}  p5 {heard['p5']:g}  p50 {heard['p50']:g}   "
                 f"{media['gap_count']:,} gaps of 500 ms or more"
             )
+    prack, session = told["prack"], told["session"]
+    if prack["reliable"]:
+        failed = f", {prack['failed']:,} of them failed" if prack["failed"] else ""
+        line(f"{prack['reliable']:,} reliable provisionals, {prack['acknowledged']:,} PRACKs{failed}")
+    if session["refreshed"] or session["too_brief"]:
+        line(f"sessions refreshed {session['refreshed']:,} times, {session['too_brief']:,} times 422")
     if told["retry_after"]["responses"]:
         line(
             f"{told['retry_after']['responses']:,} responses asked to retry later, "

@@ -95,6 +95,8 @@ _WORDS = {
     "unexpected": "an answer without tag or Contact",
     "no_port": "our RTP ports ran out",
     "no_ack": "no ACK came",
+    "no_prack": "no PRACK came",
+    "expired": "the session was not refreshed in time",
     "no_media": "answered, and no audio came",
     "media_gaps": "answered, and not heard for long enough",
     "answered": "answered",

@@ -46,6 +46,18 @@ cdef void put_status(Writer *w, int status) noexcept nogil:
         put_text(w, b"SIP/2.0 180 Ringing\r\n")
     elif status == 200:
         put_text(w, b"SIP/2.0 200 OK\r\n")
+    elif status == 420:
+        put_text(w, b"SIP/2.0 420 Bad Extension\r\n")
+    elif status == 421:
+        put_text(w, b"SIP/2.0 421 Extension Required\r\n")
+    elif status == 422:
+        put_text(w, b"SIP/2.0 422 Session Interval Too Small\r\n")
+    elif status == 488:
+        put_text(w, b"SIP/2.0 488 Not Acceptable Here\r\n")
+    elif status == 500:
+        put_text(w, b"SIP/2.0 500 Server Internal Error\r\n")
+    elif status == 504:
+        put_text(w, b"SIP/2.0 504 Server Time-out\r\n")
     elif status == 481:
         put_text(w, b"SIP/2.0 481 Call/Transaction Does Not Exist\r\n")
     elif status == 486:
@@ -138,8 +150,36 @@ cdef void put_tag(Loop *L, Writer *w, uint32_t slot, Call *c) noexcept nogil:
     put_hex8(w, c.generation)
 
 
-cdef bint keep_invite(Loop *L, uint32_t slot, Call *c, Parsed *m, Address *source) noexcept nogil:
-    """Remembers what the responses to an INVITE, and a BYE of ours, are made of."""
+cdef int unfit(Loop *L, Parsed *m) noexcept nogil:
+    """The status with which an INVITE has to be refused for what it requires or lacks, 0 for none."""
+    if m.unknown.n or (m.options & X_REQUIRED_100REL and not L.prack):
+        return 420
+    if L.prack == 2 and not m.options & (X_SUPPORTED_100REL | X_REQUIRED_100REL):
+        return 421
+    if brief(L, m):
+        return 422
+    return 0
+
+
+cdef void put_why(Loop *L, Writer *w, Parsed *m, int status) noexcept nogil:
+    """What the refusal of an INVITE that is unfit has to name."""
+    if status == 420:
+        put_text(w, b"Unsupported: ")
+        if m.unknown.n:
+            put_span(w, m.unknown)
+        else:
+            put_text(w, b"100rel")
+        put_text(w, b"\r\n")
+    elif status == 421:
+        put_text(w, b"Require: 100rel\r\n")
+    elif status == 422:
+        put_text(w, b"Min-SE: ")
+        put_decimal(w, L.min_se)
+        put_text(w, b"\r\n")
+
+
+cdef bint keep_invite(Loop *L, uint32_t slot, Call *c, Parsed *m, Address *source, int status) noexcept nogil:
+    """Remembers what the responses to an INVITE, and a BYE of ours, are made of. `status`: it is refused so."""
     cdef Writer w
     cdef Span values[MOST_ROUTES * 4]
     cdef int i, count
@@ -156,6 +196,7 @@ cdef bint keep_invite(Loop *L, uint32_t slot, Call *c, Parsed *m, Address *sourc
         put_text(&w, b"Record-Route: ")
         put_span(&w, m.route[i])
         put_text(&w, b"\r\n")
+    put_why(L, &w, m, status)
     d.headers.n = <uint32_t>(w.p - L.scratch)
     d.remote.at = d.headers.n
     d.remote.n = m.from_value.n
@@ -203,12 +244,20 @@ cdef void answer_now(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     if c.stream >= 0:
         media_direct(L, c.stream, c.direction)
     will_taken(L, slot, c)
-    send_answer(L, slot, c, 200, T_OK)
+    send_ok(L, slot, c)
     timer_in(L, slot, c, L.t1)
+    if c.second != NULL and c.second.interval:
+        session_begins(L, slot, c)
+
+
+cdef void send_ok(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """The answer; without SDP where ours was in a reliable provisional response (RFC 3262 section 5)."""
+    send_answer(L, slot, c, 200, T_OK_BARE if c.second != NULL and c.second.offers else T_OK)
 
 
 cdef void refuse(Loop *L, uint32_t slot, Call *c, int status) noexcept nogil:
     c.state = S_REJECTED
+    nothing_open(c)
     c.marked = L.now
     c.repeats = 0
     c.code = <uint16_t>status
@@ -248,8 +297,7 @@ cdef void on_reinvite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     c = L.about = call_at(L, slot)
     keep_received(L, c, m)
     if c.state == S_TALKING:
-        offered(L, c, m)
-        reply_in(L, m, source, 200, T_OK, none, slot)
+        answer_inside(L, slot, c, m, source)
     elif c.state == S_ENDING or c.state == S_FREE:
         reply(L, m, source, 481, T_EMPTY, none)
     else:
@@ -261,6 +309,7 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     cdef uint32_t slot
     cdef Call *c
     cdef int stream
+    cdef int status
     cdef Audio audio
     cdef Span none = span(NULL, NULL)
     cdef Span tag = tag_of(m.from_value)
@@ -278,15 +327,16 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
             # In the dialog: agreed to as it is.
             if c.state == S_CONFIRMED or c.state == S_ANSWERED:
                 L.count[C_REPEATED] -= 1
-                c.dialog.cseq = m.cseq
-                offered(L, c, m)
-                reply_in(L, m, source, 200, T_OK, none, slot)
+                answer_inside(L, slot, c, m, source)
             else:
                 reply(L, m, source, 481, T_EMPTY, none)
+        elif c.state == S_RINGING and c.second != NULL and c.second.rseq:
+            if c.second.owed:
+                send_reliable(L, slot, c)
         elif c.state == S_RINGING:
             send_answer(L, slot, c, 180 if L.ringing else 100, T_RINGING if L.ringing else T_EMPTY)
         elif c.state == S_ANSWERED:
-            send_answer(L, slot, c, 200, T_OK)
+            send_ok(L, slot, c)
         elif c.state == S_REJECTED:
             send_answer(L, slot, c, c.code, T_EMPTY)
         return
@@ -309,14 +359,18 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     L.count[C_ACTIVE] += 1
     if L.count[C_ACTIVE] > L.count[C_PEAK]:
         L.count[C_PEAK] = L.count[C_ACTIVE]
-    if not keep_invite(L, slot, c, m, source):
+    status = 0 if L.reject else unfit(L, m)
+    if not keep_invite(L, slot, c, m, source, status):
         finish(L, slot, c, O_UNEXPECTED, False)
         return
     c.incoming = True
     table_insert(L, slot, c)
-    if L.reject:
-        refuse(L, slot, c, L.reject)
+    if L.reject or status:
+        if status == 422:
+            L.count[C_BRIEF] += 1
+        refuse(L, slot, c, L.reject or status)
         return
+    session_asked(L, slot, c, m)
     read_audio(m.body, &audio)
     c.direction = <uint8_t>answer_to(audio.direction)
     if L.has_media:
@@ -330,6 +384,14 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
         media_promise(L, stream, m.body, False)
     if L.trying:
         send_answer(L, slot, c, 100, T_EMPTY)
+    if L.ringing and (
+        m.options & X_REQUIRED_100REL or (L.prack == 2 and m.options & X_SUPPORTED_100REL)
+    ):
+        c.state = S_RINGING
+        ring_reliably(L, slot, c, m)
+        if L.ring_time:
+            timer_in(L, slot, c, L.ring_time)
+        return
     if L.ringing:
         send_answer(L, slot, c, 180, T_RINGING)
     if L.ring_time == 0:
@@ -405,18 +467,13 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
             c.answered = True
             c.pdd = <uint32_t>((L.now - c.marked) // 1000)
             L.count[C_CONFIRMED] += 1
-            timer_off(L, slot, c)
+            clock_off(L, slot, c, W_MAIN)
             if L.stopping == 2:
                 say_bye(L, slot, c)
             elif L.hold:
                 timer_in(L, slot, c, L.hold)
         elif c.state == S_REJECTED:
-            if c.code == 487:
-                finish(L, slot, c, O_CANCELED, False)
-            elif c.heard:
-                finish(L, slot, c, O_NO_PORT, False)
-            else:
-                finish(L, slot, c, O_STATUS, False)
+            finish(L, slot, c, why_rejected(c, O_STATUS), False)
         elif c.incoming:  # else of a re-INVITE
             L.count[C_REPEATED] += 1
         return
@@ -443,9 +500,10 @@ cdef void on_request(Loop *L, Parsed *m, Address *source) noexcept nogil:
         return
     if c.state == S_FREE:
         reply(L, m, source, 481, T_EMPTY, none)
-    elif m.method == M_UPDATE and m.body.n:
-        offered(L, c, m)
-        reply_in(L, m, source, 200, T_OK, none, slot)  # an offer needs an answer (RFC 3311 section 5.2)
+    elif m.method == M_UPDATE:
+        answer_inside(L, slot, c, m, source)
+    elif m.method == M_PRACK:
+        on_prack(L, slot, c, m, source)
     else:
         reply(L, m, source, 200, T_EMPTY, none)
 

@@ -48,6 +48,7 @@ cdef void say_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     c.state = S_ENDING
     c.repeats = 0
     c.marked = L.now
+    nothing_open(c)
     if c.stream >= 0:
         media_stop(L, c.stream, False)
     send_bye(L, slot, c)
@@ -311,12 +312,15 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         finish(L, slot, c, O_UNEXPECTED, False)
         return
     will_answered(L, slot, m)
+    nothing_open(c)
     send_request(L, T_ACK, slot, c, 97, c.cseq)
     if c.state == S_CANCELING or c.stopped:
         c.late = not (c.stopped or L.cancel_after)
         say_bye(L, slot, c)
         return
-    if c.stream >= 0:
+    if c.stream >= 0 and m.body.n == 0 and c.second != NULL and c.second.described:
+        media_direct(L, c.stream, c.second.direction)
+    elif c.stream >= 0:
         # Answered without audio that we could send, the call goes on: it is judged by what comes in.
         read_audio(m.body, &audio)
         media_start(L, c.stream, m.body, &L.remote)
@@ -327,6 +331,7 @@ cdef void answered_by_peer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept 
         return
     c.state = S_TALKING
     timer_in(L, slot, c, c.hold)
+    session_answered(L, slot, c, m)
 
 
 cdef bint same_dialog(Call *c, Parsed *m) noexcept nogil:
@@ -345,6 +350,18 @@ cdef void end_fork(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
         send_request(L, T_BYE, slot, c, 120, c.cseq + 1)
         free(c.dialog)
     c.dialog = first
+
+
+cdef void invite_again(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """Another INVITE of the same call is to be sent, its timer set."""
+    c.cseq = <uint8_t>(last_cseq(c) + 1)
+    c.repeats = 0
+    c.state = S_CALLING
+    c.marked = L.now
+    nothing_open(c)
+    if c.second != NULL:
+        c.second.rseq = 0
+    timer_in(L, slot, c, L.t1)
 
 
 cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
@@ -373,6 +390,8 @@ cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcep
             c.heard = True
             c.pdd = <uint32_t>((L.now - c.started) // 1000)
             record(L, H_PDD, c.pdd)
+        if m.rseq and m.status > 100 and m.options & X_REQUIRED_100REL and L.prack:
+            take_reliable(L, slot, c, m)
         return
     if m.status < 300:
         if state == S_CALLING or state == S_PROCEEDING or state == S_CANCELING:
@@ -402,14 +421,17 @@ cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcep
     if (m.status == 401 or m.status == 407) and L.user_column >= 0 and not c.tried and state != S_CANCELING:
         if not c.stopped and keep_challenge(c, m):
             c.tried = True
-            c.cseq += 1
-            c.repeats = 0
-            c.state = S_CALLING
-            c.marked = L.now
             L.count[C_CHALLENGED] += 1
+            invite_again(L, slot, c)
             send_with_credentials(L, T_INVITE, slot, c, 105, b"INVITE")
-            timer_in(L, slot, c, L.t1)
             return
+    if m.status == 422 and L.session and state != S_CANCELING and not c.stopped and raised(L, slot, c, m):
+        c.tried = False  # a proxy may ask for credentials of another nonce
+        free(c.dialog)
+        c.dialog = NULL
+        invite_again(L, slot, c)
+        send_request(L, T_INVITE, slot, c, 105, c.cseq)
+        return
     c.code = <uint16_t>m.status
     c.state = S_COMPLETED
     timer_in(L, slot, c, L.timeout)  # Timer D, at least 32 s
@@ -423,7 +445,7 @@ cdef void on_bye_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept n
     if c.state != S_ENDING:
         L.count[C_STRAY if c.state != S_FREE else C_REPEATED] += 1
         return
-    if m.cseq != (1 if c.incoming else bye_cseq(c)):
+    if m.cseq != bye_cseq(c):
         L.count[C_REPEATED] += 1  # of the BYE before the credentials
         return
     if m.status < 200:
@@ -506,6 +528,9 @@ cdef void on_response(Loop *L, Parsed *m) noexcept nogil:
     keep_received(L, c, m)
     if p[34] == 120:
         return  # to the BYE of a second answer
+    if p[34] == 112 or p[34] == 117 or p[34] == 106:
+        on_inside_response(L, slot, c, m, p[34])
+        return
     if m.method == M_INVITE:
         on_invite_response(L, slot, c, m)
     elif m.method == M_BYE:

@@ -97,6 +97,19 @@ cdef void fill_part(Loop *L, Writer *w, int which, Filling *f, int segments) noe
                 put_text(w, b"sendrecv")
         elif kind == K_VERSION:
             put_decimal(w, FIRST_VERSION + <uint64_t>c.version)
+        elif kind == K_RACK:
+            if c.second != NULL:
+                put_decimal(w, c.second.rseq)
+                put(w, <const uint8_t *>b" ", 1)
+                put_decimal(w, c.cseq)
+                put_text(w, b" INVITE")
+        elif kind == K_RSEQ:
+            if c.second != NULL:
+                put_decimal(w, c.second.rseq)
+        elif kind == K_ASKED:
+            put_asked(L, w, c)
+        elif kind == K_SESSION:
+            put_session(w, c)
         elif kind == K_NUMBER:
             put_decimal(w, c.account)
         elif kind == K_AUTHORIZATION:
@@ -132,7 +145,7 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
     if which == T_INVITE and L.wills_fd >= 0 and not w.overflow:
         start = L.out_data + L.out_n * OUT_SIZE
         will_called(L, slot, c, start, <size_t>(w.p - start))
-    if c.dialog != NULL and not c.dialog.direct:
+    if c.dialog != NULL and not c.dialog.direct and which != T_CANCEL:  # of an early dialog
         send_message(L, &w, &c.dialog.peer)
     else:
         send_message(L, &w, NULL)
@@ -192,7 +205,7 @@ cdef inline uint32_t text_size(Dialog *d) noexcept nogil:
 cdef void send_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     """BYE of a call, with the answer to a challenge where it was asked for one; the same octets each time."""
     if c.incoming:
-        send_request(L, T_HANGUP, slot, c, 98, 1)
+        send_request(L, T_HANGUP, slot, c, 98, bye_cseq(c))
     elif c.dialog != NULL and c.dialog.challenge.n:
         send_authorized(L, T_BYE, slot, c, 98, bye_cseq(c), b"BYE", part(c.dialog, c.dialog.challenge), c.dialog.proxy)
     else:
@@ -200,7 +213,14 @@ cdef void send_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
 
 
 cdef inline uint32_t bye_cseq(Call *c) noexcept nogil:
-    return <uint32_t>c.cseq + (2 if c.dialog != NULL and c.dialog.challenge.n else 1)
+    """One more than of any other request within the dialog; of a call that came in, 1."""
+    return last_cseq(c) + (2 if c.dialog != NULL and c.dialog.challenge.n else 1)
+
+
+cdef inline uint32_t last_cseq(Call *c) noexcept nogil:
+    if c.second != NULL and c.second.cseq > c.cseq:
+        return c.second.cseq
+    return c.cseq
 
 
 cdef void send_with_credentials(
@@ -255,7 +275,7 @@ cdef void send_authorized(
     if which == T_INVITE and L.wills_fd >= 0 and not w.overflow:
         start = L.out_data + L.out_n * OUT_SIZE
         will_called(L, slot, c, start, <size_t>(w.p - start))
-    if which == T_BYE and not c.dialog.direct:
+    if which != T_INVITE and which != T_REGISTER and not c.dialog.direct:
         send_message(L, &w, &c.dialog.peer)
     else:
         send_message(L, &w, NULL)
@@ -313,6 +333,10 @@ cdef void finish(Loop *L, uint32_t slot, Call *c, int outcome, bint keep) noexce
             outcome = unheard
     if outcome == O_ANSWERED and c.late:
         outcome = O_NO_ANSWER
+    if c.second != NULL:
+        if c.second.expired and (outcome == O_ANSWERED or outcome == O_BYE_TIMEOUT):
+            outcome = O_EXPIRED
+        nothing_open(c)
     L.count[C_ANSWERED + outcome] += 1
     if outcome == O_STATUS and c.code < CODES:
         L.codes[c.code] += 1

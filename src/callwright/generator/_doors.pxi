@@ -27,6 +27,10 @@ def read(bytes data):
         "rport": m.rport != NULL,
         "routes": [_text(values[i]) for i in range(count)],
         "challenge": _text(m.challenge),
+        "rseq": m.rseq,
+        "session": (m.session, m.refresher) if m.options & X_SESSION else None,
+        "min_se": m.min_se,
+        "options": m.options & ~X_SESSION,
         "body": _text(m.body),
     }
 

@@ -48,8 +48,11 @@ include "_digest.pxi"
 include "_ladder.pxi"
 include "_wills.pxi"
 include "_calls.pxi"
+include "_inside.pxi"
 include "_caller.pxi"
 include "_answerer.pxi"
+include "_reliable.pxi"
+include "_session.pxi"
 include "_timers.pxi"
 include "_streams.pxi"
 include "_reception.pxi"
@@ -159,6 +162,11 @@ cdef class LoadLoop:
         L.trying = config.trying
         L.ringing = config.ringing
         L.reject = config.reject
+        L.prack = ("no", "offered", "required").index(config.prack)
+        L.session = config.session_expires
+        L.min_se = config.min_se
+        L.refresher = (None, "local", "remote").index(config.refresher)
+        L.refresh_by = {None: 0, "UPDATE": M_UPDATE, "INVITE": M_INVITE}[config.refresh_by]
         L.concurrent = config.concurrent
         L.limit = config.calls
         L.random_account = config.random_account
@@ -273,8 +281,8 @@ cdef class LoadLoop:
         free(L.wills)
         if L.chunk != NULL:
             for i in range(L.calls):
-                if call_at(L, i).dialog != NULL:
-                    free(call_at(L, i).dialog)
+                free(call_at(L, i).dialog)
+                free(call_at(L, i).second)
             for i in range(L.calls >> 12):
                 free(L.chunk[i])
         for i in range(MESSAGES_N):

@@ -51,10 +51,51 @@ cdef struct Dialog:             # followed by its text
     Part challenge              # of our BYE, empty without
     bint proxy                  # it was a Proxy-Authenticate
 
+cdef enum:                      # clocks of a call that needs more than one
+    W_MAIN = 0                  # what its state waits for
+    W_REQUEST = 1               # a request of ours within the dialog is sent again
+    W_RELIABLE = 2              # so is a reliable provisional response
+    W_REFRESH = 3
+    W_EXPIRY = 4
+    CLOCKS = 5
+
+cdef enum:                      # who refreshes a session
+    R_NOBODY = 0
+    R_LOCAL = 1
+    R_REMOTE = 2
+
+cdef struct Second:             # what few calls need: provisional responses that are acknowledged, a session timer
+    uint32_t at[CLOCKS]         # ticks
+    uint32_t armed              # a bit each
+    uint64_t marked             # ns: when the request within the dialog was sent first
+    uint64_t rung               # ns: when the reliable provisional response was
+    uint32_t cseq               # of our last request within the dialog, 0 without
+    uint32_t invited            # of our last re-INVITE
+    uint32_t rseq               # caller: taken last; answerer: sent last
+    uint32_t prack              # answerer: CSeq of the PRACK that came for it
+    uint32_t asked              # CSeq of their last request that refreshed
+    uint32_t interval           # s; 0: no session timer runs
+    uint32_t least              # s: what a 422 demanded
+    uint8_t open                # letter in the branch of the request that is not answered, 0 without
+    uint8_t repeats
+    uint8_t rings               # repeats of the reliable provisional response
+    uint8_t tried               # the open request has credentials
+    uint8_t owed                # the reliable provisional response waits for its PRACK
+    uint8_t waits               # so does our answer
+    uint8_t offers              # our SDP is in it
+    uint8_t described           # theirs was, and we know their direction
+    uint8_t direction           # ours, after that
+    uint8_t refresher           # R_
+    uint8_t by_update           # the peer takes UPDATE
+    uint8_t raises
+    uint8_t expired
+    uint8_t unproved            # refused, for no PRACK came
+
 cdef struct Call:
     uint64_t started            # ns
     uint64_t marked             # ns: when the request now waited for was sent first
     Dialog *dialog
+    Second *second              # NULL in most
     uint64_t key                # of the table of incoming calls
     uint64_t said               # position of its newest message in the ring, and one; 0 without
     uint32_t chain
@@ -73,14 +114,14 @@ cdef struct Call:
     uint8_t cseq
     uint8_t direction           # ours, in the SDP that we answer with
     uint8_t version             # of that SDP, from the first
-    bint timed
-    bint heard                  # a provisional response came
-    bint answered               # a 2xx came
-    bint tried                  # credentials were sent
-    bint stopped                # ended early by us
-    bint incoming
-    bint late                   # answered after we gave up ringing
-    bint hung_up                # ended by the far end
+    uint8_t timed
+    uint8_t heard               # a provisional response came
+    uint8_t answered            # a 2xx came
+    uint8_t tried               # credentials were sent
+    uint8_t stopped             # ended early by us
+    uint8_t incoming
+    uint8_t late                # answered after we gave up ringing
+    uint8_t hung_up             # ended by the far end
 
 cdef struct Segment:
     int kind
@@ -134,6 +175,11 @@ cdef struct Loop:
     uint32_t t1, t2, timeout, hold, hold_spread, ring_for, ring_time, linger, cancel_after
     bint trying, ringing
     int reject
+    int prack                   # 0: no; 1: where the other side wants it; 2: required
+    uint32_t session            # s: what we ask for; 0: what the other side does
+    uint32_t min_se             # s
+    int refresher               # R_: whom we ask to refresh
+    int refresh_by              # 0: UPDATE where the other side takes it; else M_UPDATE or M_INVITE
     uint64_t limit              # calls to place, or to take; 0 without
     bint random_account
     bint has_media
@@ -298,7 +344,51 @@ cdef inline void timer_at(Loop *L, uint32_t slot, Call *c, uint32_t tick) noexce
 
 
 cdef inline void timer_in(Loop *L, uint32_t slot, Call *c, uint32_t ms) noexcept nogil:
-    timer_at(L, slot, c, L.tick + (ms if ms else 1))
+    if c.second != NULL:
+        clock_in(L, slot, c, W_MAIN, ms)
+    else:
+        timer_at(L, slot, c, L.tick + (ms if ms else 1))
+
+
+cdef void arm(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """Sets the timer to the first of the clocks."""
+    cdef Second *s = c.second
+    cdef int which, first = -1
+    for which in range(CLOCKS):
+        if (s.armed >> which) & 1 and (first < 0 or <int32_t>(s.at[which] - s.at[first]) < 0):
+            first = which
+    if first < 0:
+        timer_off(L, slot, c)
+    else:
+        timer_at(L, slot, c, s.at[first])
+
+
+cdef void clock_in(Loop *L, uint32_t slot, Call *c, int which, uint32_t ms) noexcept nogil:
+    c.second.at[which] = L.tick + (ms if ms else 1)
+    c.second.armed |= 1 << which
+    arm(L, slot, c)
+
+
+cdef void clock_off(Loop *L, uint32_t slot, Call *c, int which) noexcept nogil:
+    if c.second != NULL:
+        c.second.armed &= ~(<uint32_t>1 << which)
+        arm(L, slot, c)
+    elif which == W_MAIN:
+        timer_off(L, slot, c)
+
+
+cdef Second *second_of(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """Made where there is none yet; NULL when memory is at its end."""
+    cdef Second *s = c.second
+    if s == NULL:
+        s = <Second *>calloc(1, sizeof(Second))
+        if s == NULL:
+            return NULL
+        if c.timed:
+            s.at[W_MAIN] = c.tick
+            s.armed = 1 << W_MAIN
+        c.second = s
+    return s
 
 
 # -- calls
@@ -338,6 +428,7 @@ cdef uint32_t take_call(Loop *L) noexcept nogil:
         table_remove(L, slot, c)
     if c.dialog != NULL:
         free(c.dialog)
+    free(c.second)
     i = c.generation + 1
     memset(c, 0, sizeof(Call))
     c.generation = i

@@ -27,6 +27,15 @@ cdef inline int unended(Call *c, int outcome) noexcept nogil:
     return O_NO_ACK if c.incoming and not c.answered else outcome
 
 
+cdef inline int why_rejected(Call *c, int otherwise) noexcept nogil:
+    """How a call ends that we refused and whose ACK came, or never did."""
+    if c.code == 487:
+        return O_CANCELED
+    if c.second != NULL and c.second.unproved:
+        return O_NO_PRACK
+    return O_NO_PORT if c.heard and otherwise == O_STATUS else otherwise
+
+
 cdef void on_timer(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     cdef int state = c.state
     if state == S_CALLING:
@@ -62,18 +71,44 @@ cdef void on_timer(Loop *L, uint32_t slot, Call *c) noexcept nogil:
         else:
             send_request(L, T_REGISTER, slot, c, 114, c.cseq)
     elif state == S_RINGING:
-        answer_now(L, slot, c)
+        if c.second != NULL and c.second.owed:
+            c.second.waits = True
+        else:
+            answer_now(L, slot, c)
     elif state == S_ANSWERED:
         if too_long(L, slot, c, L.t2):
             # 13.3.1.4: no ACK in 64·T1, so the session is ended.
             say_bye(L, slot, c)
         else:
-            send_answer(L, slot, c, 200, T_OK)
+            send_ok(L, slot, c)
     elif state == S_REJECTED:
         if too_long(L, slot, c, L.t2):
-            finish(L, slot, c, O_CANCELED if c.code == 487 else O_NO_ACK, False)
+            finish(L, slot, c, why_rejected(c, O_NO_ACK), False)
         else:
             send_answer(L, slot, c, c.code, T_EMPTY)
+
+
+cdef void on_clocks(Loop *L, uint32_t slot, Call *c) noexcept nogil:
+    """What is due of a call with several clocks."""
+    cdef Second *s = c.second
+    cdef int which
+    for which in range(CLOCKS):
+        if not (s.armed >> which) & 1 or <int32_t>(s.at[which] - L.wheel_tick) > 0:
+            continue
+        s.armed &= ~(<uint32_t>1 << which)
+        if which == W_MAIN:
+            on_timer(L, slot, c)
+        elif which == W_REQUEST:
+            inside_again(L, slot, c)
+        elif which == W_RELIABLE:
+            ring_again(L, slot, c)
+        elif which == W_REFRESH:
+            refresh(L, slot, c)
+        else:
+            expire(L, slot, c)
+        if c.state == S_FREE:
+            return
+    arm(L, slot, c)
 
 
 cdef void run_timers(Loop *L) noexcept nogil:
@@ -93,7 +128,10 @@ cdef void run_timers(Loop *L) noexcept nogil:
             if <int32_t>(c.tick - L.wheel_tick) > 0:
                 timer_at(L, slot, c, c.tick)
             else:
-                on_timer(L, slot, c)
+                if c.second != NULL:
+                    on_clocks(L, slot, c)
+                else:
+                    on_timer(L, slot, c)
             slot = after
 
 

@@ -13,6 +13,17 @@ cdef enum:
     M_UPDATE = 8
     M_PRACK = 9
 
+    X_UAC = 1
+    X_UAS = 2
+
+    X_SUPPORTED_100REL = 1
+    X_REQUIRED_100REL = 2
+    X_SUPPORTED_TIMER = 4
+    X_REQUIRED_TIMER = 8
+    X_ALLOW = 16            # there is one
+    X_ALLOW_UPDATE = 32
+    X_SESSION = 64          # Session-Expires
+
     MOST_VIAS = 8
     MOST_ROUTES = 8
 
@@ -41,6 +52,13 @@ cdef struct Parsed:
     Span challenge          # WWW-Authenticate or Proxy-Authenticate
     bint proxy_challenge
     Span authorization
+    Span rack
+    Span unknown            # an option of Require that we do not know
+    uint32_t rseq           # 0 without
+    uint32_t session        # s of Session-Expires, 0 without
+    uint32_t min_se
+    int refresher           # of it: X_UAC or X_UAS, 0 without
+    int options             # X_ bits
     Span body
     Span whole              # the datagram
 
@@ -301,6 +319,37 @@ cdef inline void take_challenge(Parsed *m, Span value, bint proxy) noexcept nogi
         m.proxy_challenge = proxy
 
 
+cdef void take_options(Parsed *m, Span value, bint required) noexcept nogil:
+    """Supported or Require: which of its options are known, and one that is not."""
+    cdef const uint8_t *p = value.p
+    cdef const uint8_t *end = value.p + value.n
+    cdef const uint8_t *start
+    cdef Span option
+    while p < end:
+        start = p
+        while p < end and p[0] != 44:
+            p += 1
+        option = trimmed(start, p)
+        p += 1
+        if same(option, <const char *>b"100rel", 6):
+            m.options |= X_REQUIRED_100REL if required else X_SUPPORTED_100REL
+        elif same(option, <const char *>b"timer", 5):
+            m.options |= X_REQUIRED_TIMER if required else X_SUPPORTED_TIMER
+        elif required and option.n and m.unknown.n == 0:
+            m.unknown = option
+
+
+cdef void take_session(Parsed *m, Span value) noexcept nogil:
+    """Session-Expires (RFC 4028 section 4)."""
+    cdef Span role
+    cdef uint32_t v = 0
+    if number(value, &v):
+        m.session = v
+        m.options |= X_SESSION
+        role = parameter(value, <const char *>b"refresher", 9)
+        m.refresher = X_UAC if same(role, <const char *>b"uac", 3) else X_UAS if same(role, <const char *>b"uas", 3) else 0
+
+
 cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
     """Takes in one header field; False when it makes the message one that nobody can answer."""
     cdef uint8_t c = lower(name.p[0])
@@ -326,8 +375,12 @@ cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
         if name.n == 1:
             m.call_id = value
     elif c == 109:  # m
-        if name.n == 1 and m.contact_value.n == 0:
-            m.contact_value = value
+        if name.n == 1:
+            if m.contact_value.n == 0:
+                m.contact_value = value
+        elif same(name, <const char *>b"min-se", 6):
+            if number(value, &v):
+                m.min_se = v
     elif c == 99:  # c
         if same(name, <const char *>b"call-id", 7):
             m.call_id = value
@@ -356,6 +409,24 @@ cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
         elif same(name, <const char *>b"retry-after", 11):
             if number(value, &v) and v < 100000000:
                 m.retry_after = <int>v
+        elif same(name, <const char *>b"require", 7):
+            take_options(m, value, True)
+        elif same(name, <const char *>b"rseq", 4):
+            if number(value, &v):
+                m.rseq = v
+        elif same(name, <const char *>b"rack", 4):
+            m.rack = value
+    elif c == 115:  # s
+        if same(name, <const char *>b"supported", 9):
+            take_options(m, value, False)
+        elif same(name, <const char *>b"session-expires", 15):
+            take_session(m, value)
+    elif c == 107:  # k
+        if name.n == 1:
+            take_options(m, value, False)
+    elif c == 120:  # x
+        if name.n == 1:
+            take_session(m, value)
     elif c == 119:  # w
         if same(name, <const char *>b"www-authenticate", 16):
             take_challenge(m, value, False)
@@ -365,6 +436,10 @@ cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
     elif c == 97:  # a
         if same(name, <const char *>b"authorization", 13):
             m.authorization = value
+        elif same(name, <const char *>b"allow", 5):
+            m.options |= X_ALLOW
+            if memmem(value.p, value.n, <const char *>b"UPDATE", 6) != NULL:
+                m.options |= X_ALLOW_UPDATE
     return True
 
 

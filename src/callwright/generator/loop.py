@@ -144,6 +144,15 @@ class LoopConfig:
     trying: bool = True
     ringing: bool = True
     reject: int = 0
+    prack: str = "offered"
+    """Reliable provisionals (RFC 3262): `no`, `offered` (as the other side wants it) or `required`."""
+    session_expires: int = 0
+    """Session timer to ask for (RFC 4028), in whole seconds; 0: what the other side asks for."""
+    min_se: int = 90
+    refresher: str | None = None
+    """`local` or `remote`: who is asked to refresh."""
+    refresh_by: str | None = None
+    """`UPDATE` or `INVITE`; None: UPDATE where the other side takes it."""
     t1: float = 0.5
     t2: float = 4.0
     linger: float = 0.5

@@ -16,6 +16,8 @@ OUTCOMES = (
     "unexpected",  # a 2xx without tag or Contact, and the like
     "no_port",  # the range of RTP ports was exhausted
     "no_ack",  # we answered and never saw the ACK
+    "no_prack",  # we rang reliably and never saw the PRACK
+    "expired",  # answered, but its session was not refreshed in time
     "no_media",  # answered, and no RTP packet with audio came
     "media_gaps",  # answered, and less than `MediaConfig.min_heard` of the call was without a gap
     "status",  # a final response other than 2xx; `codes` says which
@@ -65,6 +67,11 @@ COUNTERS = (
     "rtp_due_ms",  # time in which audio was due
     "rtp_gap_ms",
     "rtp_dtx_ms",  # left out by the sender on purpose
+    "reliable",  # provisional responses that a PRACK acknowledges: the caller's received, the answerer's sent
+    "pracks",  # that acknowledged one; in repeats neither of the two is counted
+    "pracks_failed",  # refused, or not answered in 64·T1
+    "refreshed",  # sessions, by either side
+    "brief",  # 422: a session that was too short for the other side, or for us
     "registrations",  # REGISTER requests that the answering side took
     "registrations_failed",
     "cpu_ns",
@@ -101,6 +108,15 @@ MESSAGES = (
     "hangup",
     "challenge",
     "registered",
+    "prack",
+    "update",
+    "reinvite",
+    "reliable",
+    "reliable_offer",
+    "ok_bare",
+    "refreshed",
+    "brief",
+    "later",
 )
 SLOTS = (
     "literal",
@@ -120,6 +136,10 @@ SLOTS = (
     "tag",
     "direction",
     "version",
+    "rack",
+    "rseq",
+    "asked",
+    "session",
 )
 """Parts of a message that the loop fills in."""
 

@@ -20,6 +20,8 @@ from callwright.policy.destination import Rules
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.party import PartyAccount
+from callwright.sip.events import Side
+from callwright.sip.session_timer import SessionWish
 from callwright.sip.transport import Address
 
 POINTS = 600
@@ -75,6 +77,8 @@ def wishes_of_call(
         headers=call.headers,
         hold=call.max_duration,
         ring_for=call.ring_timeout,
+        prack=call.prack,
+        session=_session(call),
         # 0 would be never.
         flow=Flow(cancel_after=0.0 if call.cancel_after is None else max(call.cancel_after, 0.001)),
         media="ports" if call.media else "none",
@@ -88,6 +92,12 @@ def wishes_of_call(
         calls=call.max_total_calls,
         contact_user=account.user,
     )
+
+
+def _session(action: Call | Accept) -> SessionWish:
+    method = {"update": "UPDATE", "reinvite": "INVITE"}.get(action.refresh_by)
+    refresher = Side(action.refresher) if action.refresher else None
+    return SessionWish(action.session_expires, action.min_se, refresher, method)
 
 
 def wishes_of_accept(
@@ -106,6 +116,8 @@ def wishes_of_accept(
         ring_time=accept.ring,
         silent=accept.ring <= 0,
         reject=accept.reject or 0,
+        prack=accept.prack,
+        session=_session(accept),
         media="ports" if accept.media else "none",
         codec=accept.codecs[0],
         play=accept.play,

@@ -9,7 +9,7 @@ from callwright.generator.loop import Segments, compile_message
 from callwright.generator.names import FIRST_VERSION
 
 PRODUCT = "Callwright"
-_ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE\r\n"
+_ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Wording:
     challenge: bool = False
     expires: int = 3600
     retry_after: int | None = None
+    prack: str = "offered"
+    min_se: int = 90
 
     @property
     def host(self) -> str:
@@ -66,6 +68,29 @@ def _sdp(words: Wording, *, answers: bool = False) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
+def _supported(words: Wording, *, asks: bool = False) -> str:
+    """The extensions that we know; a caller that `asks` may require one."""
+    known = "Supported: timer\r\n" if words.prack == "no" else "Supported: 100rel, timer\r\n"
+    return known + ("Require: 100rel\r\n" if asks and words.prack == "required" else "")
+
+
+def _inside(words: Wording, headers: str, described: str) -> dict[str, str]:
+    """What either side sends within a call besides BYE; `headers` begin each of them."""
+    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    begin = f"{via}Max-Forwards: 70\r\n{{routes}}{headers}"
+    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    timed = f"{contact}{{asked}}{_supported(words)}{{authorization}}"
+    empty = "Content-Length: 0\r\n\r\n"
+    return {
+        "ack": f"ACK {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} ACK\r\n{contact}{empty}",
+        "prack": f"PRACK {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} PRACK\r\nRAck: {{rack}}\r\n"
+        f"{{authorization}}{empty}",
+        "update": f"UPDATE {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} UPDATE\r\n{timed}{empty}",
+        "reinvite": f"INVITE {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} INVITE\r\n{timed}{_ALLOW}"
+        f"{_with_body(described)}",
+    }
+
+
 #: Octets that a slot has when it is filled; every message has the same length then.
 _WIDTHS = {"{port}": 5, "{ssrc}": 10, "{version}": 10, "{direction}": 8}
 
@@ -94,12 +119,12 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
     agent = f"User-Agent: {PRODUCT}\r\n"
     inside = f"Max-Forwards: 70\r\n{sender}To: {{to}}\r\n{call_id}"
     empty = "Content-Length: 0\r\n\r\n"
+    described = _sdp(words, answers=True)
     first = f"Max-Forwards: 70\r\n{sender}To: <{words.target}>\r\n{call_id}"
     register_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
     texts = {
         "invite": f"INVITE {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} INVITE\r\n{contact}{agent}"
-        f"{_ALLOW}{extra}{{authorization}}{_with_body(_sdp(words))}",
-        "ack": f"ACK {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} ACK\r\n{contact}{empty}",
+        f"{_ALLOW}{_supported(words, asks=True)}{{asked}}{extra}{{authorization}}{_with_body(_sdp(words))}",
         "ack_failed": f"ACK {words.target} SIP/2.0\r\n{via}{inside}CSeq: {{cseq}} ACK\r\n{empty}",
         "bye": f"BYE {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} BYE\r\n{agent}"
         f"{{authorization}}{empty}",
@@ -108,7 +133,11 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
         f"To: <{words.caller}>\r\n{register_id}CSeq: {{cseq}} REGISTER\r\n{contact}"
         f"Expires: {words.expires}\r\n{agent}{{authorization}}{empty}",
         "empty": empty,
-        "ok": f"{contact}{_ALLOW}{_with_body(_sdp(words, answers=True))}",
+        "ok": f"{contact}{_ALLOW}{{session}}{_with_body(described)}",
+        "refreshed": f"{contact}{{session}}{empty}",
+        "brief": f"Min-SE: {words.min_se}\r\n{empty}",
+        "later": f"Retry-After: 1\r\n{empty}",
+        **_inside(words, f"{sender}To: {{to}}\r\n{call_id}", described),
     }
     return {name: compile_message(text) for name, text in texts.items()}
 
@@ -121,13 +150,24 @@ def answerer_messages(words: Wording) -> Mapping[str, Segments]:
     empty = f"{server}Content-Length: 0\r\n\r\n"
     later = "" if words.retry_after is None else f"Retry-After: {words.retry_after}\r\n"
     via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    inside = "From: {local}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
+    described = _sdp(words, answers=True)
+    reliable = "Require: 100rel\r\nRSeq: {rseq}\r\n"
+    okay = f"{contact}{server}{_ALLOW}{_supported(words)}{{session}}{extra}"
     texts = {
         "ringing": f"{contact}{extra}{empty}",
-        "ok": f"{contact}{server}{_ALLOW}{extra}{_with_body(_sdp(words, answers=True))}",
+        "reliable": f"{contact}{reliable}{extra}{empty}",
+        "reliable_offer": f"{contact}{reliable}{extra}{server}{_with_body(described)}",
+        "ok": f"{okay}{_with_body(described)}",
+        "ok_bare": f"{okay}Content-Length: 0\r\n\r\n",
+        "refreshed": f"{contact}{{session}}{empty}",
+        "brief": f"Min-SE: {words.min_se}\r\n{empty}",
+        "later": f"Retry-After: 1\r\n{empty}",
         "empty": later + empty,
-        "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}From: {{local}}\r\n"
-        f"To: {{to}}\r\nCall-ID: {{call_id}}\r\nCSeq: {{cseq}} BYE\r\n{empty}",
+        "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}{inside}"
+        f"CSeq: {{cseq}} BYE\r\n{empty}",
         "registered": f"{contact}Expires: {words.expires}\r\n{empty}",
+        **_inside(words, inside, described),
     }
     if words.challenge:
         texts["challenge"] = (

@@ -105,6 +105,12 @@ def numbers(total: Snapshot) -> dict[str, Any]:
         "abandoned": total["abandoned"],
         "withheld": total["withheld"],
         "registrations": total["registrations"],
+        "prack": {
+            "reliable": total["reliable"],
+            "acknowledged": total["pracks"],
+            "failed": total["pracks_failed"],
+        },
+        "session": {"refreshed": total["refreshed"], "too_brief": total["brief"]},
     }
 
 
@@ -126,6 +132,8 @@ def settings(wishes: Wishes, plan: Plan, fail_if: Sequence[Threshold]) -> dict[s
         "hold_s": wishes.hold if calls else None,
         "ring_s": wishes.ring_for if calls else wishes.ring_time,
         "reject": wishes.reject or None,
+        "prack": wishes.prack,
+        "session_expires_s": wishes.session.interval,
         "media": wishes.media,
         "codec": wishes.codec if media else None,
         "play": wishes.play if media else None,

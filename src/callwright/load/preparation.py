@@ -21,6 +21,7 @@ from callwright.phone.permission import NotPermitted, Permission, Way
 from callwright.policy.destination import Purpose, Rules, Target
 from callwright.policy.remedy import Remedy, Worded
 from callwright.policy.way import before_dns
+from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.uri import SipSyntaxError, Uri
 
@@ -57,6 +58,8 @@ class Wishes:
     ring_time: float = 0.0
     reject: int = 0
     challenge: bool = False
+    prack: str = "offered"
+    session: SessionWish = NO_WISH
     media: str = "none"
     codec: str = "PCMU"
     play: str = "tone"
@@ -289,6 +292,8 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         "salt": salt,
         "media": media is not None,
         "payloads": ((row.payload_type or 0, f"{row.name}/{row.clock_rate}"),),
+        "prack": wishes.prack,
+        "min_se": wishes.session.minimum,
     }
     if remote is None:
         common |= {"headers": list(wishes.headers), "contact_user": wishes.contact_user}
@@ -323,6 +328,11 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         cancel_after=flow.cancel_after,
         ring_time=wishes.ring_time if flow.ring_time is None else flow.ring_time,
         reject=flow.reject or wishes.reject,
+        prack=wishes.prack,
+        session_expires=wishes.session.interval or 0,
+        min_se=wishes.session.minimum,
+        refresher=wishes.session.refresher.value if wishes.session.refresher else None,
+        refresh_by=wishes.session.method,
         ringing=not wishes.silent,
         accounts=accounts.rows if accounts else (),
         user_column=accounts.user_column if accounts else -1,

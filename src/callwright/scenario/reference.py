@@ -141,8 +141,8 @@ conditions:
 - Without a `target`, and when the party is not registered, the calls go straight from one engine to the
   other.
 - The engine refuses parameters that it does not support: `dtmf`, `hold`, `resume`, `follow`,
-  `early_media`, `early_update`, `prack`, `session_expires`, `echo`, `record`, several `codecs`. The time of
-  `cancel_after` begins with the first answer of the peer.
+  `early_media`, `early_update`, `echo`, `record`, several `codecs`. The time of `cancel_after` begins with
+  the first answer of the peer.
 
 | metric | meaning |
 |---|---|

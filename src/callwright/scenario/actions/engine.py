@@ -59,8 +59,6 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
 
     if values["dtmf"]:
         refuse("dtmf", "the load engine sends no digits. Leave it out.")
-    if values["prack"] != "offered":
-        refuse("prack", "the load engine neither sends nor acknowledges reliable provisionals.", ("offered",))
     if values["early_update"] is not None:
         refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
     if values["srtp"] != "off":
@@ -74,9 +72,6 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
         refuse("auto_answer", "the load engine answers when `ring` says so. Leave it out.", ("no",))
     if values["detect_tones"]:
         refuse("detect_tones", "the load engine listens for no digits. Leave it out.", ("no",))
-    for name in ("session_expires", "refresher", "refresh_by"):
-        if values[name]:
-            refuse(name, "the load engine keeps no session timer. Leave it out.")
     codecs = values["codecs"]
     if "codecs" in given and codecs != CODECS[:3] and (len(codecs) != 1 or codecs[0] not in LOAD_CODECS):
         refuse("codecs", f"the load engine sends one of {', '.join(LOAD_CODECS)}. Write one.", LOAD_CODECS)
