@@ -303,3 +303,21 @@ def test_offered_is_plain_ringing_for_who_only_supports_it() -> None:
         caller.send("INVITE", 1, "Supported: 100rel\r\n", SDP)
         assert b"RSeq" not in caller.hears(180)
         caller.hears(200)
+
+
+@pytest.mark.parametrize(
+    ("transport", "status"),
+    [("RTP/AVP", 200), ("RTP/AVPF", 200), ("RTP/SAVP", 488), ("UDP/TLS/RTP/SAVPF", 488), ("udptl", 488)],
+)
+def test_a_load_answers_plain_rtp_alone(transport: str, status: int) -> None:
+    sdp = SDP.replace("RTP/AVP", transport)
+    with calling() as caller:
+        caller.send("INVITE", 1, "", sdp)
+        answer = caller.hears(status)
+        assert (b"Warning: 302 " in answer) == (status == 488)
+        caller.send("ACK", 1)
+        if status == 200:
+            until(caller.loop, lambda: counts(caller.loop).get("confirmed"))
+            caller.send("UPDATE", 2, "", SDP.replace("RTP/AVP", "RTP/SAVP"))  # nor does it change to SRTP
+            caller.hears(488)
+        assert counts(caller.loop)["encrypted"] == 1

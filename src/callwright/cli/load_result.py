@@ -54,8 +54,8 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
             )
     prack, session = told["prack"], told["session"]
     if prack["reliable"]:
-        failed = f", {prack['failed']:,} of them failed" if prack["failed"] else ""
-        line(f"{prack['reliable']:,} reliable provisionals, {prack['acknowledged']:,} PRACKs{failed}")
+        lost = f", {prack['failed']:,} of them failed" if prack["failed"] else ""
+        line(f"{prack['reliable']:,} reliable provisionals, {prack['acknowledged']:,} PRACKs{lost}")
     if session["refreshed"] or session["too_brief"]:
         line(f"sessions refreshed {session['refreshed']:,} times, {session['too_brief']:,} times 422")
     if told["retry_after"]["responses"]:
@@ -63,6 +63,8 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
             f"{told['retry_after']['responses']:,} responses asked to retry later, "
             f"at most after {told['retry_after']['longest_s']} s"
         )
+    if told["refused_srtp"]:
+        line(f"{told['refused_srtp']:,} offers of SRTP alone were refused (488): a load takes plain RTP")
     for why in told["generator"]["why"]:
         line(f"generator: {why}")
     if told.get("evidence", {}).get("report"):

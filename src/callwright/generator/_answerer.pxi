@@ -158,7 +158,7 @@ cdef int unfit(Loop *L, Parsed *m) noexcept nogil:
         return 421
     if brief(L, m):
         return 422
-    return 0
+    return 488 if only_encrypted(m.body) else 0
 
 
 cdef void put_why(Loop *L, Writer *w, Parsed *m, int status) noexcept nogil:
@@ -176,6 +176,8 @@ cdef void put_why(Loop *L, Writer *w, Parsed *m, int status) noexcept nogil:
         put_text(w, b"Min-SE: ")
         put_decimal(w, L.min_se)
         put_text(w, b"\r\n")
+    elif status == 488:
+        put_text(w, b"Warning: 302 callwright \"Incompatible transport protocol\"\r\n")
 
 
 cdef bint keep_invite(Loop *L, uint32_t slot, Call *c, Parsed *m, Address *source, int status) noexcept nogil:
@@ -368,6 +370,8 @@ cdef void on_invite(Loop *L, Parsed *m, Address *source) noexcept nogil:
     if L.reject or status:
         if status == 422:
             L.count[C_BRIEF] += 1
+        elif status == 488:
+            L.count[C_ENCRYPTED] += 1
         refuse(L, slot, c, L.reject or status)
         return
     session_asked(L, slot, c, m)

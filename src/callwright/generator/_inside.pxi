@@ -125,6 +125,9 @@ cdef void answer_inside(Loop *L, uint32_t slot, Call *c, Parsed *m, Address *sou
     if brief(L, m):
         L.count[C_BRIEF] += 1
         reply(L, m, source, 422, T_BRIEF, none)
+    elif only_encrypted(m.body):
+        L.count[C_ENCRYPTED] += 1
+        reply(L, m, source, 488, T_UNFIT, none)
     elif offers and c.state == S_RINGING and not (s != NULL and s.offers):
         reply(L, m, source, 500, T_LATER, none)  # their offer in the INVITE is unanswered (RFC 3311 section 5.2)
     elif offers and (not c.incoming and not established(c) and not (s != NULL and s.described)):

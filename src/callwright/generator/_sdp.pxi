@@ -18,6 +18,7 @@ cdef struct Audio:
     uint32_t ssrc
     bint tells_ssrc
     int direction               # theirs
+    bint encrypted              # RTP/SAVP and the like: no RTP that we send or take
     bint nowhere                # 0.0.0.0 or ::, the hold of RFC 2543
 
 
@@ -91,6 +92,29 @@ cdef inline bint may_send(int ours) noexcept nogil:
     return ours == D_SENDRECV or ours == D_SENDONLY
 
 
+cdef bint is_plain(Span rest) noexcept nogil:
+    """Whether the transport of `port transport formats` is RTP/AVP, or that with feedback (RFC 4585)."""
+    cdef const uint8_t *p = rest.p
+    cdef const uint8_t *end = rest.p + rest.n
+    cdef const uint8_t *start
+    while p < end and not is_space(p[0]):
+        p += 1
+    while p < end and is_space(p[0]):
+        p += 1
+    start = p
+    while p < end and not is_space(p[0]):
+        p += 1
+    return same(span(start, p), <const char *>b"rtp/avp", 7) or same(span(start, p), <const char *>b"rtp/avpf", 8)
+
+
+cdef bint only_encrypted(Span body) noexcept nogil:
+    cdef Audio a
+    if body.n == 0:
+        return False
+    read_audio(body, &a)
+    return a.port != 0 and a.encrypted
+
+
 cdef void read_audio(Span body, Audio *a) noexcept nogil:
     """The first audio of an SDP that is in use, and the first at all where none is; lines of other parts of a body
     and of other m-lines say nothing of it."""
@@ -117,6 +141,7 @@ cdef void read_audio(Span body, Audio *a) noexcept nogil:
                 a.direction = -1
                 if number(span(line.p + 8, line.p + line.n), &a.port) == 0 or a.port > 65535:
                     a.port = 0
+                a.encrypted = not is_plain(span(line.p + 8, line.p + line.n))
         elif line.p[0] == 99:  # c
             if in_audio:
                 sdp_address(line, &a.to)

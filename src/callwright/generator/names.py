@@ -72,6 +72,7 @@ COUNTERS = (
     "pracks_failed",  # refused, or not answered in 64·T1
     "refreshed",  # sessions, by either side
     "brief",  # 422: a session that was too short for the other side, or for us
+    "encrypted",  # offers that we refused, since the audio in them is SRTP
     "registrations",  # REGISTER requests that the answering side took
     "registrations_failed",
     "cpu_ns",
@@ -117,6 +118,7 @@ MESSAGES = (
     "refreshed",
     "brief",
     "later",
+    "unfit",
 )
 SLOTS = (
     "literal",

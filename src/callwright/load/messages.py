@@ -12,6 +12,9 @@ PRODUCT = "Callwright"
 _ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK\r\n"
 
 
+INCOMPATIBLE = 'Warning: 302 callwright "Incompatible transport protocol"\r\n'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
     """What the messages of one loop say. `{field:N}` in a text is column N of the account of the call."""
@@ -137,6 +140,7 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
         "refreshed": f"{contact}{{session}}{empty}",
         "brief": f"Min-SE: {words.min_se}\r\n{empty}",
         "later": f"Retry-After: 1\r\n{empty}",
+        "unfit": f"{INCOMPATIBLE}{empty}",
         **_inside(words, f"{sender}To: {{to}}\r\n{call_id}", described),
     }
     return {name: compile_message(text) for name, text in texts.items()}
@@ -163,6 +167,7 @@ def answerer_messages(words: Wording) -> Mapping[str, Segments]:
         "refreshed": f"{contact}{{session}}{empty}",
         "brief": f"Min-SE: {words.min_se}\r\n{empty}",
         "later": f"Retry-After: 1\r\n{empty}",
+        "unfit": f"{INCOMPATIBLE}{empty}",
         "empty": later + empty,
         "hangup": f"BYE {{target}} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{{routes}}{inside}"
         f"CSeq: {{cseq}} BYE\r\n{empty}",

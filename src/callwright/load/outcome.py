@@ -105,6 +105,7 @@ def numbers(total: Snapshot) -> dict[str, Any]:
         "abandoned": total["abandoned"],
         "withheld": total["withheld"],
         "registrations": total["registrations"],
+        "refused_srtp": total["encrypted"],
         "prack": {
             "reliable": total["reliable"],
             "acknowledged": total["pracks"],
