@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.alerting.condition import parse
+from callwright.alerting.condition import ConditionError, parse
+from callwright.alerting.retest import parse_levels, written
 from callwright.alerting.watch import EventKind, Reading, Rule, State, Watch, hear, judge, state_of
 
 BEGIN = 1_000_000.0
@@ -180,3 +182,99 @@ def test_readings_that_come_again_change_nothing(values: list[float | None], dat
         once, again = hear(once, rule, reading), hear(again, rule, reading)
         again = hear(again, rule, readings[data.draw(st.integers(0, n))])
         assert once == again
+
+
+class Retested(Wall):
+    """Each second is looked at; `answers` are given to the re-tests that are asked for, a value for each."""
+
+    def __init__(self, text: str, levels: str) -> None:
+        super().__init__(text)
+        self.rule = msgspec.structs.replace(self.rule, retests=parse_levels(levels))
+        self.asked: list[tuple[int, ...]] = []
+
+    def seconds(self, count: int, *answers: float | None) -> list[str]:
+        """Two seconds after it is asked for, a re-test is heard from all that it names."""
+        before, given = len(self.told), list(answers)
+        on = self.watch.retest
+        due = (self.now + 2, on.slot, on.servers) if on is not None and given else None
+        for _ in range(count):
+            self.now += 1
+            if due is not None and self.now >= due[0]:
+                value = given.pop(0)
+                state, figures = ("failed", {}) if value is None else ("done", {"mos": value})
+                for server in due[2]:
+                    reading = Reading(server, float(due[1]), state, "", figures)
+                    self.watch = hear(self.watch, self.rule, reading)
+                due = None
+            self.watch = msgspec.json.decode(msgspec.json.encode(self.watch), type=Watch)  # a restart
+            self.watch, events = judge(self.watch, self.rule, self.servers, self.now)
+            for event in events:
+                if event.kind is EventKind.RETEST and self.watch.retest is not None:
+                    self.asked.append(event.servers)
+                    due = (self.now + 2, self.watch.retest.slot, event.servers) if given else None
+                else:
+                    self.told.append((self.now - BEGIN, str(event.kind)))
+        return [kind for _, kind in self.told[before:]]
+
+
+def test_an_alert_fires_once_every_level_of_retests_has_confirmed_it() -> None:
+    wall = Retested("mos < 3.9", "2 every 10s; 1 every 20s on all servers")
+    assert wall.minute(4.4, 4.4, 4.4) == []
+    assert wall.minute(3.0, 4.4, 4.4) == ["retest"]
+    wall.told.clear()
+    first = wall.watch.retest
+    assert first is not None
+    assert first.servers == (0,)
+    assert wall.seconds(30, 3.0, 3.0, None) == ["fired"]
+    assert wall.asked == [(0,), (0, 1, 2)]
+    assert wall.watch.retest is None
+
+
+def test_the_first_good_retest_ends_them_and_nothing_is_told() -> None:
+    wall = Retested("mos < 3.9", "3 every 10s")
+    wall.minute(3.0, 4.4)
+    wall.told.clear()
+    assert wall.seconds(11, 4.4) == []
+    assert wall.seconds(60) == []
+    assert wall.watch.retest is None
+    assert wall.asked == []
+    assert wall.state() is State.QUIET
+
+
+def test_retests_that_nobody_answers_do_not_hold_up_the_alert_for_ever() -> None:
+    wall = Retested("unreachable", "2 every 10s")
+    wall.minute(None)
+    wall.told.clear()
+    assert wall.seconds(110) == []
+    assert wall.state() is State.PENDING
+    assert wall.seconds(20) == ["fired"]
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2", 0),
+        ("2 every 20s; x", 13),
+        ("0 every 20s", 0),
+        ("11 every 20s", 0),
+        ("2 every 5s", 0),
+        ("2 every 2h", 0),
+        ("1 every 10s;" * 4 + "1 every 10s", 48),
+        ("2 every 20s on some servers", 0),
+        (";", 0),
+    ],
+)
+def test_levels_that_cannot_be_read_say_where(text: str, at: int) -> None:
+    with pytest.raises(ConditionError) as refused:
+        parse_levels(text)
+    assert refused.value.at == at
+
+
+def test_levels_are_written_as_they_are_read() -> None:
+    text = "2 every 20s; 3 every 1m on all servers"
+    assert (
+        written(parse_levels(text))
+        == text
+        == written(parse_levels("2 every 20 S ;3 every 60s on ALL server"))
+    )
+    assert parse_levels(" ") == ()

@@ -25,7 +25,7 @@ from callwright.net.entropy import seeded_entropy
 
 ALERT = {
     *("id", "project", "name", "condition", "recovery", "reminder", "snoozed_until", "maintenance", "state"),
-    *("channel_ids", "endpoints", "created_at", "deleted_at"),
+    *("retests", "channel_ids", "endpoints", "created_at", "deleted_at"),
 }
 
 
@@ -73,7 +73,7 @@ class Platform:
         return answer.json()
 
     async def round(self) -> list[str]:
-        return [str(event.kind) for _, event in await self.services.evaluation.once()]
+        return [str(event.kind) for _, event in (await self.services.evaluation.once()).told]
 
     async def minutes(self, count: int, *rows: str) -> list[str]:
         """A row is a server, its characters endpoints: `.` good, `x` bad, `-` no reading."""
@@ -165,7 +165,7 @@ async def test_a_restart_in_the_middle_tells_nothing_twice_and_forgets_nothing(p
         return {}
 
     again = Evaluation(stores.alerts, stores.monitors, IncidentTeller(outbox, names), clock=clock)
-    assert await again.once() == []
+    assert list((await again.once()).told) == []
     assert await platform.minutes(3, ".") == ["recovered"]
 
 
@@ -383,3 +383,49 @@ async def test_a_transition_whose_message_cannot_be_written_has_not_happened(
         assert await platform.incidents() == []
     assert await platform.round() == ["fired"]
     assert await channels.told("people") == ["incident.opened"]
+
+
+async def test_an_alert_with_retests_asks_the_servers_first_and_ends_at_the_first_good_answer(
+    platform: Platform,
+) -> None:
+    alert = await platform.set_up(2, 1, condition="mos < 3.9", retests="1 every 10s on all servers")
+    assert (await platform.get(f"/alerts/{alert}"))["retests"] == "1 every 10s on all servers"
+    await platform.minutes(2, ".", ".")
+    assert await platform.minutes(1, "x", ".") == []
+    told, orders = await platform.services.evaluation.once()
+    tests = {one.server_id: one.id for one in await platform.services.stores.monitors.voip_tests()}
+    assert list(told) == []
+    assert {(one.server_id, one.voip_test_id) for one in orders} == set(tests.items())
+    slot = orders[0].slot
+
+    async def answered(mos: float) -> list[str]:
+        """Of each server, to the re-test that is on."""
+        found = [
+            StoredReading(test, slot, SlotState.DONE, float(slot), "", "passed", {"mos": mos})
+            for test in tests.values()
+        ]
+        await platform.services.stores.monitors.add_readings(found)
+        return await platform.round()
+
+    assert await answered(4.4) == []
+    assert list((await platform.services.evaluation.once()).orders) == []
+    assert (await platform.get(f"/alerts/{alert}"))["state"] == "quiet"
+    assert await platform.minutes(1, "x", ".") == []
+    _, orders = await platform.services.evaluation.once()
+    slot = orders[0].slot
+    assert await answered(2.0) == ["fired"]
+    incident = (await platform.incidents())[0]
+    assert [entry["kind"] for entry in incident["story"]] == ["fired", "confirmed"]
+
+
+async def test_levels_that_cannot_be_read_are_refused_with_their_place(platform: Platform) -> None:
+    ask = {"name": "bad", "condition": "unreachable", "retests": "2 every 20s; often"}
+    answer = await platform.api.post("/alerts", json=ask)
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert (error["field"], error["at"]) == ("retests", 13)
+    refused = await platform.api.post(
+        "/alerts", json=ask | {"condition": "no data for 5m", "retests": "1 every 20s"}
+    )
+    assert refused.status_code == 422
+    assert "re-tested" in refused.text

@@ -1,6 +1,6 @@
 """The machine that watches one endpoint for one rule: readings in, what is to be told out.
 
-    quiet -> pending -> firing -> quiet
+    quiet -> pending -> (re-testing ->) firing -> quiet
 
 All times are unix seconds, given; a `Watch` is a value that outlives a restart, so nothing is told twice, and
 a reading that comes again changes nothing.
@@ -14,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from callwright.alerting.condition import NO_DATA, Condition
+from callwright.alerting.retest import Level, Retest
 
 __all__ = [
     "Event",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _SILENT_AFTER = 3  # intervals, after which a server has no data
+_PATIENCE = 60.0  # seconds in which the reading of a re-test is awaited
 
 
 class State(StrEnum):
@@ -46,13 +48,15 @@ class State(StrEnum):
 class Rule(msgspec.Struct, frozen=True):
     """``recovery`` None: when the condition has not held for as long as it had to hold. ``threshold``: of the
     endpoint. ``interval``: seconds between two readings of a server. ``reminder``: seconds between two
-    messages of an incident that goes on; None: one is enough."""
+    messages of an incident that goes on; None: one is enough. ``retests``: what
+    confirms it before it fires."""
 
     condition: Condition
     recovery: Condition | None = None
     threshold: float | None = None
     interval: float = 60.0
     reminder: float | None = None
+    retests: tuple[Level, ...] = ()
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -78,15 +82,20 @@ class Track(msgspec.Struct, frozen=True):
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """``firing_since`` None: it does not fire. ``began``: since when servers are expected to report."""
+    """``firing_since`` None: it does not fire. ``began``: since when servers are expected to report.
+    ``retest``: what is being measured again before it fires."""
 
     began: float
     tracks: dict[int, Track] = {}
     firing_since: float | None = None
     told_at: float | None = None
+    retest: Retest | None = None
 
 
 class EventKind(StrEnum):
+    """``RETEST`` is told to the servers alone: they are to measure now."""
+
+    RETEST = "retest"
     FIRED = "fired"
     REMINDED = "reminded"
     RECOVERED = "recovered"
@@ -142,8 +151,13 @@ def judge(
     bad = _bad(watch, rule, servers, now)
     if watch.firing_since is None:
         if len(bad) < rule.condition.needed or muted:
-            return watch, []
-        watch = msgspec.structs.replace(watch, firing_since=now, told_at=now)
+            return msgspec.structs.replace(watch, retest=None), []
+        if rule.retests and rule.condition.what != NO_DATA:
+            retest, asks = _retested(watch, rule, bad, servers, now)
+            if retest is not None:
+                watch = msgspec.structs.replace(watch, retest=retest)
+                return watch, [Event(EventKind.RETEST, now, retest.servers)] if asks else []
+        watch = msgspec.structs.replace(watch, firing_since=now, told_at=now, retest=None)
         return watch, [Event(EventKind.FIRED, now, bad)]
     still = tuple(one for one in servers if not _recovered(watch.tracks.get(one), rule, one in bad, now))
     if len(still) < min(rule.condition.needed, len(servers)) or not servers:
@@ -153,6 +167,42 @@ def judge(
     if rule.reminder is not None and now - told >= rule.reminder and not muted:
         return msgspec.structs.replace(watch, told_at=now), [Event(EventKind.REMINDED, now, bad)]
     return watch, []
+
+
+def _retested(
+    watch: Watch, rule: Rule, bad: tuple[int, ...], servers: Sequence[int], now: float
+) -> tuple[Retest | None, bool]:
+    """(what is being re-tested, whether it is to be asked for now); None: every level has confirmed it. A
+    re-test that nobody answered confirms nothing more, and does not hold up the alert either."""
+    on = watch.retest
+    if on is None:
+        return _asked(watch, rule, 0, 0, bad, servers, now), True
+    if on.level >= len(rule.retests):  # the rule has fewer levels than when they began
+        return None, False
+    level = rule.retests[on.level]
+    heard = all(
+        (track := watch.tracks.get(one)) is not None and (track.heard or 0.0) >= on.slot
+        for one in on.servers
+        if one in servers
+    )
+    if not heard and now - on.slot < max(_PATIENCE, level.every):
+        return on, False
+    if on.done + 1 < level.times:
+        if now - on.slot < level.every:
+            return on, False
+        return _asked(watch, rule, on.level, on.done + 1, bad, servers, now), True
+    if on.level + 1 < len(rule.retests):
+        return _asked(watch, rule, on.level + 1, 0, bad, servers, now), True
+    return None, False
+
+
+def _asked(
+    watch: Watch, rule: Rule, level: int, done: int, bad: tuple[int, ...], servers: Sequence[int], now: float
+) -> Retest:
+    """Its slot is later than every reading that is known, so that none of these confirms anything."""
+    asked = tuple(servers) if rule.retests[level].wide else bad
+    known = [int(watch.tracks[one].at) + 1 for one in asked if one in watch.tracks]
+    return Retest(level, done, max(int(now), *known), asked)
 
 
 def state_of(watch: Watch, rule: Rule, servers: Sequence[int], now: float, *, muted: bool = False) -> State:

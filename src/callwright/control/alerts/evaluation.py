@@ -19,9 +19,25 @@ from callwright.control.monitors.model import Endpoint, VoipTest
 from callwright.control.monitors.store import MonitorStore
 from callwright.net.clock import Clock
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "Order", "Round"]
 
 _STALE = 3  # intervals after which a reading says nothing of now
+
+
+class Order(NamedTuple):
+    """A re-test: one slot of a VoIP test, to be measured at this server now."""
+
+    server_id: int
+    voip_test_id: int
+    slot: int
+
+
+class Round(NamedTuple):
+    """``told``: what people hear of. ``orders``: re-tests that have not been heard of; they are repeated in
+    each round, since a server decides a slot only once."""
+
+    told: Sequence[tuple[Incident, Event]]
+    orders: Sequence[Order]
 
 
 class _Known(NamedTuple):
@@ -39,14 +55,14 @@ class Evaluation:
     ) -> None:
         self._store, self._monitors, self._teller, self._clock = store, monitors, teller, clock
 
-    async def once(self) -> list[tuple[Incident, Event]]:
+    async def once(self) -> Round:
         """What came of it; whoever is to hear of it stands in the outbox."""
         now = self._clock.wall()
         every_alert = {one.id: one for one in await self._store.alerts(None)}
         alerts = {one.id: one for one in every_alert.values() if one.deleted_at is None}
         watches = await self._store.watches()
         if not alerts and not watches:
-            return []
+            return Round((), ())
         every_endpoint = {one.id: one for one in await self._monitors.endpoints(None)}
         endpoints = {one.id: one for one in every_endpoint.values() if one.deleted_at is None}
         tests: dict[int, list[VoipTest]] = {}
@@ -55,6 +71,7 @@ class Evaluation:
                 tests.setdefault(test.endpoint_id, []).append(test)
         known = _Known(every_alert, every_endpoint, endpoints, tests)
         told: list[tuple[Incident, Event]] = []
+        orders: list[Order] = []
         wanted = set()
         for endpoint in endpoints.values():
             for alert_id in endpoint.alert_ids:
@@ -63,10 +80,12 @@ class Evaluation:
                     continue
                 wanted.add((alert_id, endpoint.id))
                 watch = watches.get((alert_id, endpoint.id))
-                told += await self._look(alert, endpoint, known, watch, now)
+                said, asked = await self._look(alert, endpoint, known, watch, now)
+                told += said
+                orders += asked
         for alert_id, endpoint_id in watches.keys() - wanted:
             await self._set_aside(alert_id, endpoint_id, known, now)
-        return told
+        return Round(told, orders)
 
     async def _look(
         self,
@@ -75,7 +94,7 @@ class Evaluation:
         known: _Known,
         before: Watch | None,
         now: float,
-    ) -> list[tuple[Incident, Event]]:
+    ) -> Round:
         rule, here = rule_of(alert, endpoint), known.tests.get(endpoint.id, ())
         watch = before or Watch(now)
         for test in here:
@@ -88,28 +107,34 @@ class Evaluation:
                 watch = hear(watch, rule, reading)
         servers = [test.server_id for test in here]
         watch, events = judge(watch, rule, servers, now, muted=muted(alert, now))
+        orders = _orders(watch, here)
         if watch == before:
-            return []
+            return Round((), orders)
         told = []
         async with self._store.transaction():
             await self._store.put_watch(alert.id, endpoint.id, watch)
             for event in events:
+                if event.kind is EventKind.RETEST:
+                    continue
                 incident = await self._note(alert, endpoint, known, event)
                 if incident is not None:
                     told.append((incident, event))
                     await self._teller.tell(
                         known.alerts, known.every_endpoint, alert, endpoint, incident, event
                     )
-        return told
+        return Round(told, orders)
 
     async def _note(self, alert: Alert, endpoint: Endpoint, known: _Known, event: Event) -> Incident | None:
         """The incident that the event belongs to; None where nobody needs to hear of it."""
         entry = Entry(event.at, str(event.kind), alert.id, endpoint.id, event.servers)
         if event.kind is EventKind.FIRED:
             cause = _cause(alert, endpoint, known, event)
+            entries = [entry]
+            if alert.retests:
+                entries.append(msgspec.structs.replace(entry, kind="confirmed"))
             for one in await self._store.incidents([endpoint.project_id], open_only=True):
                 if one.cause == cause:
-                    return await self._write(one, entry, began=Child(alert.id, endpoint.id, event.at))
+                    return await self._write(one, *entries, began=Child(alert.id, endpoint.id, event.at))
             return await self._store.add_incident(
                 Incident(
                     id=0,
@@ -120,7 +145,7 @@ class Evaluation:
                     acknowledged_at=None,
                     acknowledged_by="",
                     children=(Child(alert.id, endpoint.id, event.at),),
-                    story=(entry,),
+                    story=tuple(entries),
                 )
             )
         incident = await self._of(alert.id, endpoint.id)
@@ -140,13 +165,13 @@ class Evaluation:
     async def _write(
         self,
         incident: Incident,
-        entry: Entry,
-        *,
+        *entries: Entry,
         began: Child | None = None,
         ended: tuple[int, int] | None = None,
     ) -> Incident:
+        at = entries[0].at
         children = [
-            msgspec.structs.replace(child, ended_at=entry.at)
+            msgspec.structs.replace(child, ended_at=at)
             if (child.alert_id, child.endpoint_id) == ended and child.ended_at is None
             else child
             for child in incident.children
@@ -157,8 +182,8 @@ class Evaluation:
         changed = msgspec.structs.replace(
             incident,
             children=tuple(children),
-            story=(*incident.story, entry),
-            ended_at=entry.at if over else None,
+            story=(*incident.story, *entries),
+            ended_at=at if over else None,
         )
         return await self._store.replace_incident(changed) or changed
 
@@ -175,6 +200,18 @@ class Evaluation:
                     await self._teller.tell_closed(
                         known.alerts, known.every_endpoint, alert, endpoint, incident, now
                     )
+
+
+def _orders(watch: Watch, here: Sequence[VoipTest]) -> list[Order]:
+    if watch.retest is None:
+        return []
+    slot = watch.retest.slot
+    return [
+        Order(test.server_id, test.id, slot)
+        for test in here
+        if test.server_id in watch.retest.servers
+        and ((track := watch.tracks.get(test.server_id)) is None or track.at < slot)
+    ]
 
 
 def _cause(alert: Alert, endpoint: Endpoint, known: _Known, event: Event) -> Cause:

@@ -14,7 +14,8 @@ __all__ = ["Alert", "Child", "Entry", "Incident"]
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """``condition`` and ``recovery`` are texts, see `alerting.condition`; ``recovery`` empty: it is over when
     the condition has not held for as long as it had to. ``reminder``: seconds, None: no reminders.
-    ``channel_ids``: who is told of it; None: every channel of the project that hears of incidents."""
+    ``retests``: a text as well, see `alerting.retest`; empty: none. ``channel_ids``: who is told of it; None:
+    every channel of the project that hears of incidents."""
 
     id: int
     project_id: int
@@ -27,6 +28,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     deleted_at: float | None
     channel_ids: tuple[int, ...] | None = None
+    retests: str = ""
 
     @property
     def rule(self) -> tuple[Condition, Condition | None]:
@@ -43,8 +45,8 @@ class Child(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A fact of an incident's story. ``kind``: fired, reminded, recovered, set aside, or acknowledged by
-    ``who``."""
+    """A fact of an incident's story. ``kind``: fired, confirmed (by re-tests), reminded, recovered, set
+    aside, or acknowledged by ``who``."""
 
     at: float
     kind: str

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from callwright.alerting.condition import ConditionError, parse
+from callwright.alerting.condition import NO_DATA, ConditionError, parse
+from callwright.alerting.retest import parse_levels, written
 from callwright.alerting.watch import Rule, State, Watch, state_of
 from callwright.alerting.windows import DAYS, Once, Window, is_open
 from callwright.control.accounts.authorize import authorize, may
@@ -30,7 +31,14 @@ _MOST_WINDOWS = 100
 
 def rule_of(alert: Alert, endpoint: Endpoint) -> Rule:
     condition, recovery = alert.rule
-    return Rule(condition, recovery, endpoint.alert_threshold, float(endpoint.interval), alert.reminder)
+    return Rule(
+        condition,
+        recovery,
+        endpoint.alert_threshold,
+        float(endpoint.interval),
+        alert.reminder,
+        parse_levels(alert.retests),
+    )
 
 
 def muted(alert: Alert, now: float) -> bool:
@@ -202,16 +210,21 @@ def _checked(alert: Alert) -> Alert:
         raise Invalid(f"An alert has at most {_MOST_WINDOWS} maintenance windows.", field="maintenance")
     for window in alert.windows:
         _check_window(window)
+    condition = _text(alert.condition, "condition")
+    retests = _text(alert.retests, "retests", lambda text: written(parse_levels(text)))
+    if retests and parse(condition).what == NO_DATA:
+        raise Invalid("A server without data cannot be re-tested.", "Leave retests empty.", field="retests")
     return msgspec.structs.replace(
         alert,
-        condition=_text(alert.condition, "condition"),
+        condition=condition,
+        retests=retests,
         recovery=_text(alert.recovery, "recovery") if alert.recovery.strip() else "",
     )
 
 
-def _text(text: str, field: str) -> str:
+def _text(text: str, field: str, read: Callable[[str], object] = parse) -> str:
     try:
-        return str(parse(text))
+        return str(read(text))
     except ConditionError as error:
         entry = {"field": field, "message": str(error), "at": error.at, "permitted": []}
         raise Invalid(f"{field}: {error}", field=field, errors=[entry]) from None

@@ -157,7 +157,7 @@ class Keeper:
             await self._monitors.subscribe()
             carrying.spawn(self._monitors.keep())
         if self._evaluation is not None:
-            carrying.spawn(watch_alerts(self._evaluation))
+            carrying.spawn(watch_alerts(self._evaluation, self._broker, self._servers))
         if self._delivery is not None:
             carrying.spawn(self._delivery.keep())
         if self._cdrs is not None and self._cdrs.retention is not None:

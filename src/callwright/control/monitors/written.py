@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from callwright.alerting.condition import ConditionError, parse
+from callwright.alerting.retest import parse_levels, written
 from callwright.control.errors import Invalid
 from callwright.control.monitors.model import Category, Endpoint
 from callwright.control.monitors.sense import TRANSPORTS, blank, settled
@@ -61,7 +62,7 @@ COLUMNS = (
     "alert_threshold",
     "alerts",
 )
-_ALERT = ("name", "condition", "recovery", "reminder", "maintenance")
+_ALERT = ("name", "condition", "recovery", "retests", "reminder", "maintenance")
 _WINDOW = ("from", "to", "days", "start", "end", "time_zone")
 _LISTS = ("servers", "alerts")
 #: A CSV without one of these columns leaves them as they are.
@@ -84,8 +85,8 @@ class WrittenEndpoint(msgspec.Struct, frozen=True):
 
 
 class WrittenAlert(msgspec.Struct, frozen=True):
-    """``fields``: condition, recovery, reminder and maintenance as the API takes them; dates in UTC with
-    a Z."""
+    """``fields``: condition, recovery, retests, reminder and maintenance as the API takes them; dates in
+    UTC with a Z."""
 
     name: str
     fields: Mapping[str, Any]
@@ -383,6 +384,7 @@ class _Reader:
         fields: dict[str, Any] = {
             "condition": self._condition(block, "condition", where),
             "recovery": self._condition(block, "recovery", where),
+            "retests": self._condition(block, "retests", where, lambda text: written(parse_levels(text))),
             "reminder": self._number(block.get("reminder"), "reminder"),
             "maintenance": self._windows(block.get("maintenance")),
         }
@@ -390,7 +392,9 @@ class _Reader:
             return None
         return WrittenAlert(name, fields, block.mark.line or 0)
 
-    def _condition(self, block: Block, field: str, where: str) -> str | None:
+    def _condition(
+        self, block: Block, field: str, where: str, read: Callable[[str], object] = parse
+    ) -> str | None:
         node = block.get(field)
         text = self._text(node, field)
         if not text:
@@ -398,7 +402,7 @@ class _Reader:
                 self.tell(f"The {where} has no condition.", self._at(block, field), field)
             return None
         try:
-            return str(parse(text))
+            return str(read(text))
         except ConditionError as error:
             mark = node.mark if node is not None else block.mark
             quote = isinstance(node, Text) and not node.plain

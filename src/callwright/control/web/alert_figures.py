@@ -418,6 +418,10 @@ def story(
                 found.append(
                     Told(entry.at, "bad", fact, f"{endpoint}, from {listed(by)}." if by else f"{endpoint}.")
                 )
+            case "confirmed":
+                found.append(
+                    Told(entry.at, "bad", "Re-tests confirmed it.", f"{endpoint}, from {listed(by)}.")
+                )
             case "reminded":
                 found.append(
                     Told(entry.at, "", "It goes on.", f"{alert} at {endpoint}: nobody has acknowledged it.")

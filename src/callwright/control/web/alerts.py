@@ -10,6 +10,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from callwright.alerting.condition import ConditionError, parse
+from callwright.alerting.retest import parse_levels
 from callwright.alerting.watch import State
 from callwright.alerting.windows import DAYS, Once, Weekly, Window
 from callwright.control.accounts.model import Right
@@ -29,7 +30,7 @@ _REMINDERS = (
     ("1440", "every day"),
 )
 _SNOOZES = {"1": 3_600.0, "4": 4 * 3_600.0, "24": 86_400.0, "168": 7 * 86_400.0}
-_BLANK: Mapping[str, str] = {"name": "", "condition": "", "recovery": "", "reminder": ""}
+_BLANK: Mapping[str, str] = {"name": "", "condition": "", "recovery": "", "retests": "", "reminder": ""}
 
 
 def routes(pages: Pages) -> list[Any]:
@@ -299,6 +300,7 @@ def _texts(alert: Alert, endpoints: Sequence[Endpoint]) -> dict[str, str]:
         "name": alert.name,
         "condition": alert.condition,
         "recovery": alert.recovery,
+        "retests": alert.retests,
         "reminder": "" if alert.reminder is None else f"{alert.reminder / 60:g}",
     }
     return fields | {f"endpoint_{one.id}": "on" for one in endpoints if alert.id in one.alert_ids}
@@ -314,6 +316,7 @@ def _values(fields: Mapping[str, str]) -> dict[str, Any]:
         "name": fields.get("name", "").strip()[:255],
         "condition": fields.get("condition", "").strip(),
         "recovery": fields.get("recovery", "").strip(),
+        "retests": fields.get("retests", "").strip(),
         "reminder": reminder,
     }
 
@@ -321,12 +324,12 @@ def _values(fields: Mapping[str, str]) -> dict[str, Any]:
 def _pointed(fields: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Of each text that is no condition: what is wrong, and where: the text before and from there on."""
     found: dict[str, dict[str, Any]] = {}
-    for name in ("condition", "recovery"):
+    for name, read in (("condition", parse), ("recovery", parse), ("retests", parse_levels)):
         text = fields.get(name, "").strip()
         if not text:
             continue
         try:
-            parse(text)
+            read(text)
         except ConditionError as error:
             at = min(error.at, len(text))
             found[name] = {

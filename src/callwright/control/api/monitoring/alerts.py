@@ -41,6 +41,9 @@ _FIELDS: dict[str, Any] = {
         "certificate < 14d, no data for 10m."
     ),
     "recovery": text("When it is over, as a condition. Empty: when `condition` has not held for as long."),
+    "retests": text(
+        "What confirms it before it fires, in levels that end early: 2 every 20s; 3 every 1m on all servers."
+    ),
     "reminder": {"type": ["number", "null"], "description": "Seconds between two reminders; null: none."},
     "snoozed_until": {"type": ["string", "null"], "description": "A date until which nothing begins."},
     "channel_ids": {
@@ -73,6 +76,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     condition: str
     recovery: str | None
+    retests: str | None
     reminder: float | None
     snoozed_until: str | None
     channel_ids: list[int] | None
@@ -90,6 +94,7 @@ def shown(row: model.Alert, project: str, states: Mapping[int, State], dates: Da
         name=row.name,
         condition=row.condition,
         recovery=row.recovery or None,
+        retests=row.retests or None,
         reminder=row.reminder,
         snoozed_until=dates.maybe(row.snoozed_until),
         channel_ids=None if row.channel_ids is None else list(row.channel_ids),
@@ -190,7 +195,7 @@ def window_shown(window: Window, dates: Dates) -> dict[str, Any]:
 def _values(fields: Fields, dates: Dates) -> dict[str, Any]:
     values: dict[str, Any] = {
         name: take.text(fields, name, optional=True, longest=255)
-        for name in ("name", "condition", "recovery")
+        for name in ("name", "condition", "recovery", "retests")
         if name in fields
     }
     if "reminder" in fields:

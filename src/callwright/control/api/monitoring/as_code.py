@@ -347,6 +347,7 @@ def _alert_values(one: WrittenAlert) -> Mapping[str, Any]:
         "name": one.name,
         "condition": fields["condition"],
         "recovery": fields["recovery"] or "",
+        "retests": fields["retests"] or "",
         "reminder": fields["reminder"],
         "windows": windows_of(fields["maintenance"], Dates()),
     }
@@ -358,6 +359,7 @@ def _written_alert(one: Alert) -> WrittenAlert:
         {
             "condition": one.condition,
             "recovery": one.recovery or None,
+            "retests": one.retests or None,
             "reminder": one.reminder,
             "maintenance": [_window(window) for window in one.windows],
         },

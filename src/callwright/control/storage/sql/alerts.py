@@ -50,6 +50,7 @@ alerts = Table(
     time_column("created_at"),
     time_column("deleted_at", nullable=True),
     text_column("channel_ids", nullable=True),
+    text_column("retests"),
 )
 Index("ix_alerts_project_id", alerts.c.project_id)
 
