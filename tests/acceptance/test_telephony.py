@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from callwright.net.media import MediaEngine
+from callwright.net.ports import MediaPorts, PortPair
 from callwright.phone.phone import Phone
 from callwright.phone.plan import Account, AnswerPlan, CallPlan, MediaPlan, PhoneConfig
 from callwright.sip.transport import Transport
@@ -21,6 +24,23 @@ from tests.kit.served import Served, curl
 
 QUIET = MediaPlan(enabled=False)
 _extensions = itertools.count(3001)
+
+
+class LossyPorts(MediaPorts):
+    """Ports of a leg that loses every tenth RTP packet of its sender."""
+
+    def open(self, host: str) -> PortPair:
+        pair = super().open(host)
+        pair.rtp = _Lossy(fileno=pair.rtp.detach())
+        return pair
+
+
+class _Lossy(socket.socket):
+    _sent = 0
+
+    def sendto(self, *arguments: Any) -> int:
+        self._sent += 1
+        return 0 if self._sent % 10 == 5 else super().sendto(*arguments)
 
 
 @pytest.fixture
@@ -41,10 +61,10 @@ def a_user(api: httpx.Client, **more: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def a_phone(api: httpx.Client, user: dict[str, Any]) -> AsyncIterator[Phone]:
+async def a_phone(api: httpx.Client, user: dict[str, Any], **more: Any) -> AsyncIterator[Phone]:
     """Registered as that user, where the chapter says."""
     where = api.get("/pbx").json()["data"]["udp"]
-    async with Phone(PhoneConfig(bind="127.0.0.1", user=user["ext"])) as phone:
+    async with Phone(PhoneConfig(bind="127.0.0.1", user=user["ext"]), **more) as phone:
         account = Account(user["ext"], user["sip_password"])
         registered = await phone.register(f"sip:{where}", account=account).first
         assert registered, registered
@@ -54,7 +74,8 @@ async def a_phone(api: httpx.Client, user: dict[str, Any]) -> AsyncIterator[Phon
 async def call(api: httpx.Client, phone: Phone, user: dict[str, Any], number: str, **more: Any) -> Any:
     where = api.get("/pbx").json()["data"]["udp"]
     account = Account(user["ext"], user["sip_password"])
-    plan = CallPlan(f"sip:{number}@{where}", account=account, talk_for=0.1, **{"media": QUIET} | more)
+    wishes: dict[str, Any] = {"media": QUIET, "talk_for": 0.1} | more
+    plan = CallPlan(f"sip:{number}@{where}", account=account, **wishes)
     return await phone.call(plan).finished
 
 
@@ -89,6 +110,28 @@ async def test_each_call_leaves_a_record_for_each_leg(api: httpx.Client) -> None
     assert "/8000" in out["src_codec"]
     assert out["src_ua"].startswith("Callwright")
     assert (failed["dst"], failed["disposition"], failed["t_cause"]) == ("79999", "FAILED", 1)
+
+
+async def test_records_have_the_quality_of_both_directions(api: httpx.Client) -> None:
+    ann, ben = a_user(api), a_user(api)
+    engine = MediaEngine(ports=LossyPorts())
+    async with a_phone(api, ann, engine=engine) as one, a_phone(api, ben) as other:
+        other.on_call = lambda _: AnswerPlan()
+        outcome = await call(api, one, ann, ben["ext"], media=MediaPlan(), talk_for=3)
+        assert outcome.sip_code == 200
+    await asyncio.to_thread(engine.close)
+    of_ann = json.dumps([{"property": "src_id", "operator": "eq", "value": ann["id"]}])
+    rows = Served.until(
+        lambda found: len(found) == 2, lambda: api.get("/cdrs", params={"filter": of_ann}).json()["data"]
+    )
+    for row in rows:
+        assert row["loss_src"] == pytest.approx(10.0, abs=2.0)
+        assert row["loss_dst"] < 2.0, "the other direction loses nothing"
+        assert row["mos_src"] < 4.0 < row["mos_dst"]
+        assert (row["mos"], row["r_factor"]) == (row["mos_src"], row["r_factor_src"])
+        assert row["loss"] == row["loss_src"]
+        assert row["jitter"] == max(row["jitter_src"], row["jitter_dst"])
+        assert row["pdd"] is not None
 
 
 async def test_a_call_is_begun_seen_and_ended_by_a_program(api: httpx.Client) -> None:

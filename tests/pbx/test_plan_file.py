@@ -27,7 +27,7 @@ TEXT = """
 users:
   1001: {password: no, display_name: Alice Adams, forwarding: {no_answer: 1002, after: 15}}
   1002: other secret
-  carol: {password: x, extension: 0013, do_not_disturb: yes, mailbox: yes, greeting: [mine.wav]}
+  carol: {password: x, extension: 0013, do_not_disturb: yes, mailbox: yes, direct: yes, greeting: [mine.wav]}
 groups:
   600: {name: Sales, members: [1001, 1002], hunt: in_order, seconds: 12, otherwise: 0013}
 menus:
@@ -43,7 +43,8 @@ message_centers: {"*97": }
 music: [music]
 trunks:
   carrier:
-    {uri: "sip:carrier.example;transport=tcp", username: me, password: s, register: yes, sources: [192.0.2.9]}
+    {uri: "sip:carrier.example;transport=tcp", username: me, password: s, register: yes,
+     direct: yes, sources: [192.0.2.9]}
   other: {uri: "sip:other.example", caller: 431000}
 outbound:
   abroad:
@@ -54,7 +55,15 @@ PLAN = PbxPlan(
     (
         PbxAccount("1001", "no", "Alice Adams", forwarding=Forwarding(no_answer="1002", after=15)),
         PbxAccount("1002", "other secret"),
-        PbxAccount("carol", "x", extension="0013", do_not_disturb=True, mailbox=True, greeting=("mine.wav",)),
+        PbxAccount(
+            "carol",
+            "x",
+            extension="0013",
+            do_not_disturb=True,
+            mailbox=True,
+            direct=True,
+            greeting=("mine.wav",),
+        ),
     ),
     (RingGroup("600", ("1001", "1002"), "Sales", Hunt.IN_ORDER, 12, "0013"),),
     menus=(
@@ -76,7 +85,13 @@ PLAN = PbxPlan(
     music=("music",),
     trunks=(
         Trunk(
-            "carrier", "sip:carrier.example;transport=tcp", "me", "s", register=True, sources=("192.0.2.9",)
+            "carrier",
+            "sip:carrier.example;transport=tcp",
+            "me",
+            "s",
+            register=True,
+            sources=("192.0.2.9",),
+            direct=True,
         ),
         Trunk("other", "sip:other.example", caller="431000"),
     ),

@@ -38,7 +38,7 @@ def forwarder() -> Iterator[Forwarder]:
 def path(forwarder: Forwarder) -> Iterator[MediaPath]:
     opened = RelayPaths(forwarder, Rules()).open(ALICE, [BOB], 10.0)
     yield opened
-    opened.close()
+    opened.close(20.0)
 
 
 def carry(path: MediaPath, body: bytes, speaker: LegSide, peer: str = "127.0.0.1") -> SessionDescription:
@@ -49,7 +49,7 @@ def carry(path: MediaPath, body: bytes, speaker: LegSide, peer: str = "127.0.0.1
 def test_each_side_gets_ports_of_ours_and_an_offer_again_the_same(path: MediaPath) -> None:
     offer = carry(path, sdp(), LegSide.CALLER)
     answer = carry(path, sdp("audio 50000 RTP/AVP 0"), LegSide.CALLEE)
-    path.settle()
+    path.settle(12.0)
     ports = offer.media[0].port, answer.media[0].port
     assert ports[0] != ports[1]
     assert all(31_300 <= port <= 31_399 and port % 2 == 0 for port in ports)
@@ -108,22 +108,22 @@ def test_silence_counts_only_while_media_is_wanted(path: MediaPath) -> None:
     carry(path, sdp(), LegSide.CALLER)
     assert path.silent_since() is None
     carry(path, sdp(), LegSide.CALLEE)
-    path.settle()
+    path.settle(12.0)
     assert path.silent_since() == 10.0
     carry(path, sdp(direction="inactive"), LegSide.CALLER)
     carry(path, sdp(direction="inactive"), LegSide.CALLEE)
     assert path.silent_since() == 10.0, "an offer counts with its answer"
-    path.settle()
+    path.settle(12.0)
     assert path.silent_since() is None
 
 
 def test_a_refused_offer_is_forgotten(path: MediaPath) -> None:
     carry(path, sdp(), LegSide.CALLER)
     carry(path, sdp(), LegSide.CALLEE)
-    path.settle()
+    path.settle(12.0)
     carry(path, sdp(direction="inactive"), LegSide.CALLER)
     path.revert()
-    path.settle()
+    path.settle(12.0)
     assert path.silent_since() == 10.0
 
 
@@ -131,8 +131,8 @@ def test_ports_are_given_back_and_a_closed_path_opens_none(forwarder: Forwarder)
     path = RelayPaths(forwarder, Rules()).open(ALICE, [BOB], 0.0)
     carry(path, sdp(), LegSide.CALLER)
     assert forwarder.ports.in_use == 2
-    path.close()
-    path.close()
+    path.close(20.0)
+    path.close(20.0)
     with pytest.raises(NoMediaPath):
         carry(path, sdp(), LegSide.CALLEE)
     forwarder.close()

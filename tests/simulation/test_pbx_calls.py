@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from callwright.pbx.b2bua import B2buaConfig
-from callwright.pbx.path import DirectPath, DirectPaths, MediaPath
+from callwright.pbx.path import DirectPath, DirectPaths, LegSide, MediaPath
+from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import AccessDenied, Relayed
 from callwright.pbx.routing import Strategy
 from callwright.sdp.description import SessionDescription
@@ -34,7 +35,7 @@ from callwright.sip.events import (
 from callwright.sip.fields import MediaType
 from callwright.sip.transport import Hop, Transport
 from callwright.sip.uri import NameAddr
-from tests.simulation.exchange import ANSWER, DOMAIN, OFFER, PBX, Exchange, PhoneAt, description
+from tests.simulation.exchange import ANSWER, DOMAIN, OFFER, PBX, Exchange, PhoneAt, account, description
 
 
 def up(exchange: Exchange, alice: PhoneAt, bob: PhoneAt) -> tuple[CallAnswered, CallReceived]:
@@ -484,7 +485,7 @@ class _Moving(DirectPath):
 
 
 class _MovingPaths:
-    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
         return _Moving()
 
 
@@ -749,7 +750,7 @@ class SilentPaths(DirectPaths):
     def __init__(self) -> None:
         self.closed = 0
 
-    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
         return _Silent(self, now)
 
 
@@ -760,9 +761,33 @@ class _Silent(DirectPath):
     def silent_since(self) -> float | None:
         return self._since
 
-    def close(self) -> Relayed | None:
+    def close(self, now: float, ended_by: LegSide | None = None) -> Relayed | None:
         self._paths.closed += 1
         return Relayed(from_caller=3)
+
+
+class _Noting(DirectPaths):
+    """Remembers which calls were to be direct."""
+
+    def __init__(self) -> None:
+        self.direct: list[bool] = []
+
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
+        self.direct.append(direct)
+        return super().open(caller, callees, now, direct=direct)
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee", "direct"), [("1001", "1002", False), ("1009", "1002", True), ("1001", "1009", True)]
+)
+def test_audio_goes_past_the_pbx_where_a_user_wants_it(caller: str, callee: str, direct: bool) -> None:
+    paths = _Noting()
+    plan = PbxPlan((account("1001"), account("1002"), account("1009", direct=True)))
+    exchange = Exchange(paths=paths, plan=plan)
+    phones = {user: exchange.registered(user) for user in ("1001", "1002", "1009")}
+    phones[caller].call(callee)
+    exchange.pass_time(1)
+    assert paths.direct == [direct]
 
 
 def test_a_call_without_media_is_ended_and_its_path_closed() -> None:

@@ -41,7 +41,7 @@ _EXAMPLES = """
 
   callwright pbx --listen 127.0.0.1:5060 --account 1001:secret --account 1002:secret
 
-  callwright pbx --listen 192.0.2.7:5060 --domain pbx.test --accounts accounts.yaml --relay
+  callwright pbx --listen 192.0.2.7:5060 --domain pbx.test --accounts accounts.yaml
 
   callwright pbx --listen 192.0.2.7:5060 --plan pbx.yaml
 
@@ -103,8 +103,11 @@ def pbx(
         typer.Option("--wss", metavar="HOST:PORT", help="Likewise over TLS, with --cert and --key."),
     ] = None,
     relay: Annotated[
-        bool, typer.Option("--relay", help="RTP goes through the PBX, instead of from phone to phone.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--relay/--direct", help="RTP goes through the PBX, which measures it, or from phone to phone."
+        ),
+    ] = True,
     rtp_ports: flags.RtpPortsOption = "16384-32767",
     advertise: flags.AdvertiseOption = None,
     no_auth: Annotated[

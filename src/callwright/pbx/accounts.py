@@ -43,8 +43,9 @@ class PbxAccount:
     """One line. ``user`` is both the user part of its address-of-record and the username of its digest.
 
     ``extension``: another number by which it is called. ``display_name`` is what callees see where the phone
-    says none. ``mailbox``: messages are taken wherever the forwarding names no number; ``greeting``: the
-    clips that callers hear before the beep, instead of our own.
+    says none. ``direct``: audio of its calls goes from phone to phone. ``mailbox``: messages are
+    taken wherever the forwarding names no number; ``greeting``: the clips that callers hear before the beep,
+    instead of our own.
     """
 
     user: str
@@ -54,6 +55,7 @@ class PbxAccount:
     do_not_disturb: bool = False
     forwarding: Forwarding = NO_FORWARDING
     mailbox: bool = False
+    direct: bool = False
     greeting: tuple[str, ...] = ()
 
 

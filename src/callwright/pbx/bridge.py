@@ -66,7 +66,7 @@ class Invitation:
 class Place:
     """Where to ring. `user`: the account, or the number where it is none of ours; `agent`: its User-Agent;
     `fixed`: its Contact leads nowhere from here, so that all requests go over `hop`; `routes`: by which
-    proxies (RFC 3327)."""
+    proxies (RFC 3327); `direct`: audio does not pass the PBX where it can be so."""
 
     uri: Uri
     remote: NameAddr
@@ -76,6 +76,7 @@ class Place:
     agent: str = ""
     credentials: Credentials | None = None
     routes: tuple[str, ...] = ()
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +409,7 @@ class Bridge:
         if not holding.start(offer, host.music, event.at):
             return False
         self._holding = holding
+        self._path.pause(event.at)
         return True
 
     def _on_caller(self, event: events.Event) -> None:
@@ -512,7 +514,7 @@ class Bridge:
                 body = NOTHING  # what matters is the answer
             else:
                 self._early_tag = event.to_tag
-                self._path.settle()
+                self._path.settle(now)
         if event.owed:
             self._owing = (leg, event.to_tag)
         self.caller.ring(
@@ -538,7 +540,7 @@ class Bridge:
             return
         leg.call.prack(body.body, to_tag=tag, now=event.at, content_type=body.content_type)
         self._offers.told(leg.call, body.description)
-        self._path.settle()
+        self._path.settle(event.at)
 
     def _answered(self, event: events.CallAnswered, leg: Leg) -> None:
         now, response = event.at, event.response
@@ -618,7 +620,7 @@ class Bridge:
         if body.description:
             self._offers.told(self.caller, body.description)
         if self._has_offer:
-            self._path.settle()
+            self._path.settle(now)
         # Without an offer in the INVITE the answer comes in the caller's ACK, and goes on in ours.
         self._watch(now)
 
@@ -636,7 +638,7 @@ class Bridge:
                 self.give_up(488, str(error), at)
                 return
             self._offers.told(self.caller, told)
-            self._path.settle()
+            self._path.settle(at)
             if standing is not None:
                 standing.joined(at)
             if not leads_alike(moved, self._offers.last_told(callee)):
@@ -651,7 +653,7 @@ class Bridge:
 
     def _settled(self, response: Response, now: float) -> None:
         self._joining = None
-        self._path.settle()
+        self._path.settle(now)
 
     def _description(self, response: Response, leg: Leg) -> Carried:
         """What the 2xx of a leg says of its media to the caller: nothing, where a reliable provisional of it
@@ -676,7 +678,7 @@ class Bridge:
             return  # the answer came in a PRACK
         self._offers.told(callee, body.description)
         self.record.codec = codec_of(body.description)
-        self._path.settle()
+        self._path.settle(event.at)
 
     def _leg_failed(self, leg: Leg, final: Final, now: float) -> None:
         leg.record.status, leg.record.reason = final.status, final.reason
@@ -724,7 +726,7 @@ class Bridge:
     def give_back(self, now: float) -> None:
         """Nobody was reached, and somebody else takes the caller."""
         self._end()
-        self._path.close()
+        self._path.close(now)
         self._host.stir()
         self._host.moved_on(self)
 
@@ -829,6 +831,7 @@ class Bridge:
 
     def _watch(self, now: float) -> None:
         agenda = self._host.agenda
+        self._path.answered(now)
         self._alarms.append(agenda.at(now + self._host.duration_limit, self._too_long))
         self._alarms.append(agenda.at(now + self._host.idle_limit, self._check_silence))
 
@@ -890,7 +893,7 @@ class Bridge:
             self._standing.gone(now)
         record = self.record
         record.ended_at, record.ended_by, record.status, record.reason = now, by, status, reason
-        record.relayed = self._path.close()
+        record.relayed = self._path.close(now, {"caller": LegSide.CALLER, "callee": LegSide.CALLEE}.get(by))
         self._host.concluded(self, now)
 
 

@@ -1,4 +1,5 @@
-"""One relayed stream, pure: what comes from one side goes to the other, if it comes from who it should.
+"""One relayed stream, pure: what comes from one side is measured and goes to the other, if it comes from
+who it should.
 
 RTP of a side comes from where its description says, or from another port or host that has proved to be that
 side's (`rtp.latch`: a NAT may have changed the address, before or in the middle of the call).
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from callwright.pbx.measuring import RoundTrip, StreamMeasure
 from callwright.policy.following import MEDIA_PORTS
 from callwright.rtp.latch import Latch
 from callwright.rtp.latching import rtcp_beside
@@ -68,6 +70,10 @@ class Crossing:
     `told(side, key, now)` of each key that a side pressed, by the thread that routes."""
 
     tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
+    measures: tuple[StreamMeasure, StreamMeasure] = field(
+        default_factory=lambda: (StreamMeasure(), StreamMeasure())
+    )
+    round_trip: RoundTrip = field(default_factory=RoundTrip)
     heard_at: float | None = None
     told: Callable[[int, str, float], None] | None = None
     _keys: tuple[EventReceiver, EventReceiver] = field(
@@ -102,11 +108,14 @@ class Crossing:
         self.heard_at = now
         if is_rtcp:
             tally.rtcp += 1
+            if self.round_trip.receive(side, data, now):
+                self.measures[side].goodbye(now)
             return None if other is None else _rtcp_of(other)
         tally.rtp += 1
+        self.measures[side].receive(data, now)
         if other is None:
             return None
-        if data[1] & 0x7F in other.endpoint.keys and self.told is not None:
+        if self.told is not None and len(data) > 1 and data[1] & 0x7F in other.endpoint.keys:
             self._key(side, party, other, data, now)
         return other.where
 

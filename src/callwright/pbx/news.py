@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from callwright.dispatch.messages.calls import CallNews, CallStep, DigitNews, LegNews
+from callwright.dispatch.messages.calls import AudioNews, CallNews, CallStep, DigitNews, LegNews
 from callwright.pbx.record import (
     CallConnected,
     CallEvent,
@@ -15,6 +15,7 @@ from callwright.pbx.record import (
     CallRecord,
     CallRinging,
     DigitHeard,
+    StreamQuality,
 )
 
 __all__ = ["NewsOfCalls", "news_of", "standing"]
@@ -73,4 +74,12 @@ def _news(record: CallRecord, step: CallStep) -> CallNews:
             LegNews(leg.user, leg.call_id, leg.status, leg.reason, leg.agent, leg.answered)
             for leg in record.branches
         ),
+        src_audio=_audio(record.relayed.caller) if record.relayed is not None else None,
+        dst_audio=_audio(record.relayed.callee) if record.relayed is not None else None,
     )
+
+
+def _audio(quality: StreamQuality | None) -> AudioNews | None:
+    if quality is None:
+        return None
+    return AudioNews(quality.codec, quality.mos, quality.r_factor, quality.jitter_ms, quality.loss_pct)

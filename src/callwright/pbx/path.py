@@ -52,8 +52,16 @@ class MediaPath(Protocol):
         """Others are called too: media of the callee's side may come from their hosts."""
         ...
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Offer and answer have met: what was carried last counts."""
+        ...
+
+    def answered(self, now: float) -> None:
+        """The call is up: audio is due from now on, where the descriptions promise it."""
+        ...
+
+    def pause(self, now: float) -> None:
+        """Neither side sends here until offer and answer meet again: somebody hears music."""
         ...
 
     def revert(self) -> None:
@@ -64,16 +72,17 @@ class MediaPath(Protocol):
         """Since when (monotonic seconds) neither side sent anything, though it ought to; None: no matter."""
         ...
 
-    def close(self) -> Relayed | None:
-        """The call is over; what has gone through, None where nothing does."""
+    def close(self, now: float, ended_by: LegSide | None = None) -> Relayed | None:
+        """The call is over, `ended_by` one of the sides or by us; what has gone through, None where nothing
+        does."""
         ...
 
 
 class MediaPaths(Protocol):
     """Makes the path of each call."""
 
-    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
-        """Between who signals over these hops. Raises NoMediaPath."""
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
+        """Between who signals over these hops; `direct`: one of them wants it so. Raises NoMediaPath."""
         ...
 
 
@@ -91,8 +100,14 @@ class DirectPath:
     def admit(self, callees: Sequence[Hop]) -> None:
         """Media does not pass here."""
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Nothing changes here."""
+
+    def answered(self, now: float) -> None:
+        """Nothing is heard here."""
+
+    def pause(self, now: float) -> None:
+        """Nothing is heard here."""
 
     def revert(self) -> None:
         """Nothing changed here."""
@@ -101,7 +116,7 @@ class DirectPath:
         """Nobody here can know."""
         return None
 
-    def close(self) -> Relayed | None:
+    def close(self, now: float, ended_by: LegSide | None = None) -> Relayed | None:
         """Nothing to close."""
         return None
 
@@ -109,6 +124,6 @@ class DirectPath:
 class DirectPaths:
     """Direct media for every call."""
 
-    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
         """See MediaPaths."""
         return DirectPath()

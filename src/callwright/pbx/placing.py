@@ -272,7 +272,7 @@ class Placing:
             # Behind a NAT, and no proxy in between: back the way it came.
             call.use_hop(self._host.permission.led(call.hop, call.hop))
         try:
-            path = self._paths.open(call.hop, hops, now)
+            path = self._paths.open(call.hop, hops, now, direct=self._is_direct(journey, attempts))
         except NoMediaPath as error:
             refuse = Refuse(503, f"Service Unavailable ({error.reason})")
             self._turn_away(journey, refuse, now)
@@ -293,6 +293,14 @@ class Placing:
         if journey.booth is None:
             self._host.tell(CallPlaced(now, journey.record))
         bridge.start(now)
+
+    def _is_direct(self, journey: _Journey, attempts: Sequence[Attempt]) -> bool:
+        """The caller wants the audio past the PBX, or everybody does who rings first."""
+        asks, trunk = journey.asks, self.plan.trunk(journey.record.trunk or "")
+        if asks.direct if asks is not None else trunk is not None and trunk.direct:
+            return True
+        places = [place for attempt in attempts for place in attempt.places]
+        return bool(places) and all(place.direct for place in places)
 
     def _serve(self, journey: _Journey, found: Serve | TakeMessage, now: float) -> None:
         """The PBX answers itself, or gives the caller who waits there."""
@@ -327,7 +335,9 @@ class Placing:
     ) -> None:
         """Connect two parties that are up. `said`: the last description of the first."""
         try:
-            path = self._paths.open(first.hop, [second.hop], now)
+            wishes = [self._accounts.find(one) for one in (record.caller, user)]
+            direct = any(one.direct for one in wishes if one is not None)
+            path = self._paths.open(first.hop, [second.hop], now, direct=direct)
         except NoMediaPath:
             for call in (first, second):
                 call.hangup(now=now)
@@ -382,7 +392,7 @@ class Placing:
         ]
 
     def _place_of(self, binding: Binding) -> Place:
-        host = self._host
+        host, account = self._host, self._accounts.find(binding.user)
         return Place(
             binding.contact,
             host.address_of(binding.user),
@@ -391,6 +401,7 @@ class Placing:
             fixed=binding.behind_nat,
             agent=binding.user_agent or "",
             routes=binding.path,
+            direct=account is not None and account.direct,
         )
 
     def _outward(self, journey: _Journey, outside: Outside) -> list[Attempt] | Refuse:
@@ -409,7 +420,7 @@ class Placing:
                 refusal = error
                 continue
             for hop in hops:
-                place = Place(to.uri, to, hop, outside.number, credentials=known)
+                place = Place(to.uri, to, hop, outside.number, credentials=known, direct=trunk.direct)
                 found.append(Attempt(invitation, (place,), spare=bool(found)))
                 journey.record.trunk = trunk.name
         if found:

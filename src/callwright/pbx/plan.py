@@ -213,7 +213,8 @@ class Trunk:
 
     ``username`` and ``password`` answer its challenges; ``register``: it is told where we are. ``caller``:
     the number that it is shown for every call; empty: the extension of the caller. ``sources``: numeric
-    addresses that its calls come from, besides the very address that ours go to.
+    addresses that its calls come from, besides the very address that ours go to. ``direct``: audio of its
+    calls does not pass the PBX.
     """
 
     name: str
@@ -223,6 +224,7 @@ class Trunk:
     register: bool = False
     caller: str = ""
     sources: tuple[str, ...] = ()
+    direct: bool = False
 
     def __post_init__(self) -> None:
         try:

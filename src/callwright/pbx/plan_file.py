@@ -97,6 +97,7 @@ def _account(user: str, fields: _Fields) -> PbxAccount:
         extension=fields.text("extension"),
         do_not_disturb=fields.flag("do_not_disturb"),
         mailbox=fields.flag("mailbox"),
+        direct=fields.flag("direct"),
         greeting=fields.texts("greeting", needed=False),
         forwarding=Forwarding(
             always=forwarding.text("always"),
@@ -124,8 +125,9 @@ def _account_fields(account: PbxAccount) -> dict[str, Any]:
         found["extension"] = account.extension
     if account.do_not_disturb:
         found["do_not_disturb"] = True
-    if account.mailbox:
-        found["mailbox"] = True
+    for wish in ("mailbox", "direct"):
+        if getattr(account, wish):
+            found[wish] = True
     if account.greeting:
         found["greeting"] = list(account.greeting)
     if numbers or forwarding.after != Forwarding().after:
@@ -219,12 +221,17 @@ def _trunk(name: str, fields: _Fields) -> Trunk:
         fields.flag("register"),
         fields.text("caller"),
         fields.texts("sources", needed=False),
+        fields.flag("direct"),
     )
 
 
 def _trunk_fields(trunk: Trunk) -> dict[str, Any]:
     given = _given(
-        username=trunk.username, password=trunk.password, register=trunk.register, caller=trunk.caller
+        username=trunk.username,
+        password=trunk.password,
+        register=trunk.register,
+        caller=trunk.caller,
+        direct=trunk.direct,
     )
     return {"uri": trunk.uri} | given | ({"sources": list(trunk.sources)} if trunk.sources else {})
 

@@ -23,6 +23,7 @@ __all__ = [
     "Relayed",
     "SourceBanned",
     "SourceReleased",
+    "StreamQuality",
     "TrunkChanged",
 ]
 
@@ -50,15 +51,31 @@ class Diversion:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamQuality:
+    """Audio that came from one side, as it was at the relay. `loss_pct`: also of what was due and never came;
+    `codec`: of the last packet, as `PCMA/8000`. None: not known."""
+
+    codec: str | None
+    packets: int
+    loss_pct: float | None
+    jitter_ms: float | None
+    r_factor: float | None
+    mos: float | None
+
+
 @dataclass(slots=True)
 class Relayed:
-    """RTP and RTCP that went through a relay, packets. `refused`: from a source that is not the peer's."""
+    """RTP and RTCP that went through a relay, packets. `refused`: from a source that is not the peer's.
+    `caller`, `callee`: the audio of that side; None where none came and none was due."""
 
     from_caller: int = 0
     from_callee: int = 0
     rtcp_from_caller: int = 0
     rtcp_from_callee: int = 0
     refused: int = 0
+    caller: StreamQuality | None = None
+    callee: StreamQuality | None = None
 
 
 @dataclass(slots=True)

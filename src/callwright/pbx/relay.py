@@ -17,12 +17,12 @@ from callwright.net.address import WILDCARDS, is_local
 from callwright.net.forwarder import Forwarder
 from callwright.net.ports import PortPair, PortsExhausted
 from callwright.pbx.crossing import Crossing, CrossingEnd
-from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
+from callwright.pbx.path import DirectPath, LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import Relayed
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
 from callwright.sdp.description import SessionDescription
-from callwright.sdp.formats import formats_of
+from callwright.sdp.formats import AudioFormat, formats_of
 from callwright.sdp.lines import SdpError
 from callwright.sdp.media import Media
 from callwright.sdp.relocation import UNTOUCHED, relocate
@@ -43,8 +43,10 @@ class RelayPaths:
         self._rules = rules
         self._on_loop = on_loop
 
-    def open(self, caller: Hop, callees: Sequence[Hop], now: float) -> MediaPath:
+    def open(self, caller: Hop, callees: Sequence[Hop], now: float, *, direct: bool = False) -> MediaPath:
         """Ports are opened when the first description needs them."""
+        if direct:
+            return DirectPath()
         return RelayPath(self._forwarder, self._rules, ([caller], callees), now, self._on_loop)
 
 
@@ -54,14 +56,26 @@ class _Stream:
 
     pairs: tuple[PortPair, PortPair]
     crossing: Crossing
+    audio: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What an m-line says of its audio."""
+
+    formats: dict[int, AudioFormat]
+    ptime: float
+    sends: bool
+    receives: bool
 
 
 @dataclass(slots=True)
 class _Description:
-    """What a side said: an endpoint for each m-line, and whether it wants any media."""
+    """What a side said: an endpoint and a line for each m-line, and whether it wants any media."""
 
     endpoints: list[CrossingEnd | None] = field(default_factory=list)
     active: bool = False
+    media: list[_Line] = field(default_factory=list)
 
 
 class RelayPath:
@@ -83,7 +97,7 @@ class RelayPath:
         self._streams: list[_Stream | None] = []
         self._settled: dict[LegSide, _Description] = {}
         self._proposed: dict[LegSide, _Description] = {}
-        self._closed = False
+        self._closed = self._answered = self._paused = False
         self._on_loop = on_loop
         self._told: Callable[[LegSide, str, float], None] | None = None
 
@@ -103,12 +117,14 @@ class RelayPath:
             else:
                 ports.append(None if media.is_rtp else UNTOUCHED)
             held = (connection := description.connection_of(media)) is not None and connection.is_unspecified
-            if media.port and not held and description.direction_of(media) != "inactive":
-                said.active = True
+            direction = description.direction_of(media) if media.port and not held else "inactive"
+            said.active |= direction != "inactive"
+            said.media.append(_line(media, direction))
         relocated = relocate(description, listener_local, ports).serialize()
         self._proposed[speaker] = said
         if speaker not in self._settled:
             self._settle(speaker)
+            self._describe_audio()
         return relocated
 
     def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
@@ -125,10 +141,24 @@ class RelayPath:
             if stream is not None:
                 stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """See MediaPath."""
         for side in list(self._proposed):
             self._settle(side)
+        self._describe_audio()
+        self._paused = False
+        if self._answered:
+            self._expect(now)
+
+    def answered(self, now: float) -> None:
+        """See MediaPath."""
+        self._answered = True
+        self._expect(now)
+
+    def pause(self, now: float) -> None:
+        """See MediaPath."""
+        self._paused = True
+        self._expect(now)
 
     def revert(self) -> None:
         """See MediaPath."""
@@ -136,14 +166,22 @@ class RelayPath:
 
     def silent_since(self) -> float | None:
         """See MediaPath."""
-        if len(self._settled) < 2 or not all(said.active for said in self._settled.values()):
+        if self._paused or len(self._settled) < 2 or not all(said.active for said in self._settled.values()):
             return None
         heard = [stream.crossing.heard_at for stream in self._streams if stream is not None]
         return max([moment for moment in heard if moment is not None], default=self._opened_at)
 
-    def close(self) -> Relayed | None:
+    def close(self, now: float, ended_by: LegSide | None = None) -> Relayed | None:
         """See MediaPath."""
         total = Relayed()
+        audio = next((one for one in self._streams if one is not None and one.audio), None)
+        if audio is not None:
+            total.caller, total.callee = (
+                audio.crossing.measures[side].quality(
+                    now, hung_up=ended_by is side, rtt_ms=audio.crossing.round_trip.ms
+                )
+                for side in LegSide
+            )
         for stream in self._streams:
             if stream is None:
                 continue
@@ -165,17 +203,17 @@ class RelayPath:
         while len(self._streams) <= index:
             self._streams.append(None)
         if self._streams[index] is None and media.port and wanted and index < _MAX_STREAMS:
-            self._streams[index] = self._open()
+            self._streams[index] = self._open(media.kind == "audio")
         return self._streams[index]
 
-    def _open(self) -> _Stream:
+    def _open(self, audio: bool) -> _Stream:
         caller = self._ports(LegSide.CALLER)
         try:
             pairs = (caller, self._ports(LegSide.CALLEE))
         except NoMediaPath:
             caller.close()
             raise
-        stream = _Stream(pairs, Crossing(told=self._pressed))
+        stream = _Stream(pairs, Crossing(told=self._pressed), audio)
         for side in LegSide:
             # Who answers may send before his answer is here (RFC 3264 section 5.1).
             stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
@@ -227,12 +265,60 @@ class RelayPath:
     def _allowed(self, host: str, port: int, peer: str) -> bool:
         return media_allowed(host, port, peer=peer, purpose=Purpose.MEDIA, rules=self._rules).allowed
 
+    def _describe_audio(self) -> None:
+        """Tell each measure which payload types may come: a side sends in those of its peer's description
+        (RFC 3264 section 5.1), and before there is one, in its own."""
+        for side in LegSide:
+            own, peer = self._settled.get(side), self._settled.get(side.other)
+            for index, stream in enumerate(self._streams):
+                if stream is None or not stream.audio:
+                    continue
+                lines = [said.media[index] for said in (own, peer) if said and index < len(said.media)]
+                measure = stream.crossing.measures[side]
+                measure.may_come({number: kind for line in lines for number, kind in line.formats.items()})
+                if own is not None and index < len(own.media):
+                    measure.ptime = own.media[index].ptime
+
+    def _expect(self, now: float) -> None:
+        """Audio is due from a side that sends, where the other receives."""
+        for side in LegSide:
+            own, peer = self._settled.get(side), self._settled.get(side.other)
+            for index, stream in enumerate(self._streams):
+                if stream is None or not stream.audio:
+                    continue
+                due = (
+                    own is not None
+                    and peer is not None
+                    and index < min(len(own.media), len(peer.media))
+                    and own.media[index].sends
+                    and peer.media[index].receives
+                )
+                measure = stream.crossing.measures[side]
+                if due and self._answered and not self._paused:
+                    measure.expect(now)
+                else:
+                    measure.excuse(now)
+
     def _settle(self, side: LegSide) -> None:
         said = self._proposed.pop(side)
         self._settled[side] = said
         for stream, endpoint in zip(self._streams, said.endpoints, strict=False):
             if stream is not None and endpoint is not None:
                 stream.crossing.describe(side, endpoint)
+
+
+def _line(media: Media, direction: str) -> _Line:
+    formats: dict[int, AudioFormat] = {}
+    if media.kind == "audio":
+        for one in formats_of(media):
+            if one.payload_type is not None and one.clock_rate > 0:
+                formats[one.payload_type] = one
+    return _Line(
+        formats,
+        media.ptime or 20.0,
+        direction in ("sendrecv", "sendonly"),
+        direction in ("sendrecv", "recvonly"),
+    )
 
 
 def _bindable(hosts: Sequence[str]) -> str:

@@ -133,7 +133,7 @@ class Renegotiation:
             return
         self._new[call] = body.description
         if not self._late:
-            self._settle()
+            self._settle(event.at)
 
     def _confirmed(self, event: events.OfferConfirmed) -> None:
         call = event.call
@@ -150,7 +150,7 @@ class Renegotiation:
             return
         other.acknowledge(body.body, now=event.at, content_type=body.content_type)
         self._new[other] = body.description
-        self._settle()
+        self._settle(event.at)
 
     def _failed(self, event: events.OfferFailed) -> None:
         call, now = event.call, event.at
@@ -173,10 +173,10 @@ class Renegotiation:
                 content_type=refused.content_type,
             )
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         self._offerer = None
         self._told.update(self._new)
-        self._path.settle()
+        self._path.settle(now)
 
     def _undo(self, other: Call, now: float) -> None:
         """`other` accepted what its peer no longer wants: tell it once more what it knew before."""

@@ -143,9 +143,11 @@ def _ms(later: float | None, earlier: float | None) -> float | None:
     return None if later is None or earlier is None else max(0.0, (later - earlier) * 1000)
 
 
-def _score_of(
+def score_of(
     buffer: BufferReport, codec: str, rtt_ms: float | None, ptime: float, came: Coming | None
 ) -> Score | None:
+    """One direction under a jitter buffer; None where nothing was expected, or nobody has values for the
+    codec."""
     if not buffer.expected:
         return None
     return score(
@@ -175,7 +177,7 @@ def _received(
     name = stream.codec or codec
     found = None
     if name and stream.audio_packets:
-        found = _score_of(stream.buffers[0], name, report.rtt_ms, ptime, came)
+        found = score_of(stream.buffers[0], name, report.rtt_ms, ptime, came)
     missing = came.missing if came is not None else 0
     due = stream.expected + missing
     heard = sound if sound is not None and stream.audio_packets else None
@@ -334,7 +336,7 @@ def _buffers(
     name = (report.received.codec or codec) if report.received.audio_packets else None
     judged = []
     for buffer in report.received.buffers:
-        found = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
+        found = score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
         judged.append(
             JitterBufferOutcome(
                 name=_BUFFER_NAMES.get(buffer.name, buffer.name),
@@ -360,8 +362,8 @@ def _causes(report: MediaReport | None, codec: str | None, ptime: float, came: C
         return LostMos()
     name = (report.received.codec or codec) if report.received.audio_packets else None
     buffer = report.received.buffers[0]
-    found = _score_of(buffer, name, report.rtt_ms, ptime, None) if name else None
-    whole = _score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
+    found = score_of(buffer, name, report.rtt_ms, ptime, None) if name else None
+    whole = score_of(buffer, name, report.rtt_ms, ptime, came) if name else None
     if found is None or whole is None:
         return LostMos()
     discard = min(found.inputs.ppl, 100.0 * buffer.discarded / buffer.expected)

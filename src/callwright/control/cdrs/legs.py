@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from callwright.control.cdrs.model import Cdr
-from callwright.dispatch.messages.calls import CallNews, LegNews
+from callwright.control.cdrs.model import MEASURED, Cdr
+from callwright.dispatch.messages.calls import AudioNews, CallNews, LegNews
 
 __all__ = ["Party", "cause_of", "disposition_of", "legs_of"]
 
@@ -91,13 +92,30 @@ def legs_of(news: CallNews, parties: Mapping[str, Party]) -> list[Cdr]:
         dst_id=None if callee is None else str(callee.user_id),
         src_ua=news.caller_agent or None,
         dst_ua=winner.agent or None if winner is not None else None,
-        src_codec=news.codec or None,
-        dst_codec=news.codec or None,
+        src_codec=_codec(news.src_audio, news),
+        dst_codec=_codec(news.dst_audio, news),
         pdd=None if news.ringing_at is None else max(0.0, news.ringing_at - news.begun_at),
     )
+    outbound = msgspec.structs.replace(outbound, **_measured(news))
     if not rung and callee is not None:  # nothing rang: not registered, or not to be disturbed
         rung = [LegNews(dialled, news.call_id, news.status, news.reason)]
     return [outbound, *(_inbound(outbound, number, leg, parties) for number, leg in enumerate(rung, 1))]
+
+
+def _codec(audio: AudioNews | None, news: CallNews) -> str | None:
+    """What came, else what was agreed on."""
+    return (audio.codec if audio is not None else None) or news.codec or None
+
+
+def _measured(news: CallNews) -> dict[str, float | None]:
+    """Of each direction, and of the worse one."""
+    found: dict[str, float | None] = {}
+    for name, worse in (("mos", min), ("r_factor", min), ("jitter", max), ("loss", max)):
+        each = [getattr(audio, name, None) for audio in (news.src_audio, news.dst_audio)]
+        known = [value for value in each if value is not None]
+        found[name] = worse(known) if known else None
+        found[f"{name}_src"], found[f"{name}_dst"] = each
+    return found
 
 
 def _by_account(news: CallNews) -> list[LegNews]:
@@ -112,7 +130,9 @@ def _by_account(news: CallNews) -> list[LegNews]:
 def _inbound(outbound: Cdr, number: int, leg: LegNews, parties: Mapping[str, Party]) -> Cdr:
     party = parties.get(leg.user)
     talked = leg.answered and outbound.disposition == "ANSWERED"
-    same = {} if talked else {"billsec": 0, "disposition": disposition_of(_missed(leg), False)}
+    same: dict[str, Any] = {}
+    if not talked:
+        same = {"billsec": 0, "disposition": disposition_of(_missed(leg), False), **dict.fromkeys(MEASURED)}
     return msgspec.structs.replace(
         outbound,
         leg=number,

@@ -12,14 +12,15 @@ from callwright.control.lines.model import PEOPLE
 __all__ = ["CDRS", "MEASURED", "Cdr", "CdrNote"]
 
 _EACH = ("mos", "r_factor", "jitter", "loss")
-#: Figures of the media, also of each direction; null where the PBX did not carry it.
+#: Figures of the media: of the worse direction, of what the caller sent, of what the callee sent; null where
+#: the PBX did not carry it.
 MEASURED = tuple(f"{name}{of}" for name in _EACH for of in ("", "_src", "_dst"))
 
 
 class Cdr(msgspec.Struct, frozen=True, kw_only=True):
     """``live_id``: the call among live ones; ``leg``: 0 is the caller's, then those of who was called.
     ``user_id``, ``src_id`` and ``dst_id`` are ids of the chapter. ``t_cause``: Q.850. ``pdd``: seconds until
-    the first phone rang. None: unknown, or not measured."""
+    the first phone rang; ``jitter``: ms; ``loss``: percent. None: unknown, or not measured."""
 
     live_id: str
     leg: int
@@ -54,6 +55,18 @@ class Cdr(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     metadata: Mapping[str, object] = {}
     nb_notes: int = 0
+    mos: float | None = None
+    mos_src: float | None = None
+    mos_dst: float | None = None
+    r_factor: float | None = None
+    r_factor_src: float | None = None
+    r_factor_dst: float | None = None
+    jitter: float | None = None
+    jitter_src: float | None = None
+    jitter_dst: float | None = None
+    loss: float | None = None
+    loss_src: float | None = None
+    loss_dst: float | None = None
 
 
 class CdrNote(msgspec.Struct, frozen=True):
@@ -67,6 +80,8 @@ class CdrNote(msgspec.Struct, frozen=True):
 
 
 def _property(name: str) -> Property:
+    if name in MEASURED:
+        return Property(name, Kind.NUMBER, nullable=True)
     match name:
         case "duration" | "billsec":
             return Property(name, Kind.INTEGER, summed=True)
@@ -94,7 +109,6 @@ CDRS = Resource(
     (
         Property("id", Kind.INTEGER),
         *(_property(name) for name in Cdr.__struct_fields__ if name != "leg"),
-        *(Property(name, Kind.NUMBER, nullable=True) for name in MEASURED),
     ),
     includes={"users": PEOPLE},
 )

@@ -37,6 +37,17 @@ class DigitNews(msgspec.Struct, frozen=True):
     by: str
 
 
+class AudioNews(msgspec.Struct, frozen=True):
+    """Audio that came from one side, as the PBX measured it. `jitter` in ms, `loss` in percent; None: not
+    known."""
+
+    codec: str | None = None
+    mos: float | None = None
+    r_factor: float | None = None
+    jitter: float | None = None
+    loss: float | None = None
+
+
 class CallNews(msgspec.Struct, frozen=True):
     """A call of a PBX as it stands after `step`, so that a message that was lost is made up for by the next.
 
@@ -44,6 +55,7 @@ class CallNews(msgspec.Struct, frozen=True):
     `callee`: the user that was dialled. Times are unix seconds; None: not yet, or never. `status`: the final
     response to the caller. `ended_by`: caller, callee or pbx. A call that is refused at once only ends.
     `codec`: the first of the audio that was agreed on, as `PCMA/8000`. `legs`: in the order of calling.
+    `src_audio` and `dst_audio`: of the caller, and of who answered; None where it did not pass the PBX.
     `hold_changed_at`: since when it is on hold, or is no longer; None: it never was. `digit`: this is told
     because of a key, and of nothing else; one that is lost is not made up for.
     """
@@ -67,3 +79,5 @@ class CallNews(msgspec.Struct, frozen=True):
     on_hold: bool = False
     hold_changed_at: float | None = None
     digit: DigitNews | None = None
+    src_audio: AudioNews | None = None
+    dst_audio: AudioNews | None = None

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from callwright.control.cdrs.model import CDRS, MEASURED, Cdr, CdrNote
+from callwright.control.cdrs.model import CDRS, Cdr, CdrNote
 from callwright.control.cdrs.rates import Rate
 from callwright.control.collections.model import Condition, Kind, Query, Rows
 from callwright.control.storage.sql.collections import Binding, days_of, rows_after, rows_of
@@ -56,7 +56,7 @@ cdrs = Table(
     "cdrs",
     metadata,
     id_column(),
-    *(_column(name) for name in (*Cdr.__struct_fields__, *MEASURED)),
+    *(_column(name) for name in Cdr.__struct_fields__),
     UniqueConstraint("live_id", "leg"),
 )
 for _name in ("calldate", "src_id", "dst_id"):
