@@ -33,6 +33,8 @@ _BY_FAILURE = {
     Failure.NOT_ACKNOWLEDGED: "Look at Contact and Record-Route of the 200 OK: the ACK has to come that way.",
     Failure.SESSION_EXPIRED: "Look at Session-Expires of the last answer: it names who had to refresh.",
     Failure.NEGOTIATION: "Compare the codecs of offer and answer.",
+    Failure.ICE: "Compare the candidates of both sides: one needs an address that the other reaches.",
+    Failure.DTLS: "Compare a=fingerprint of the peer's SDP with the certificate that it shows.",
     Failure.NO_ANSWER: "Check that the called phone is registered, and how long it rings.",
     Failure.NEVER_CAME: "Check where the target sends calls to this party: registration, routing, dial plan.",
     Failure.DEADLINE: "Give the run more time, or make its calls shorter.",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from callwright.audio.codecs import codec
+from callwright.ice.candidate import Candidate
+from callwright.ice.events import Gathered, IceSettings
+from callwright.media.path import MediaPath, PathEvent, PathReport
 from callwright.media.program import Program
 from callwright.media.promise import Promise
 from callwright.media.recorder import Recorder
@@ -20,13 +24,27 @@ from callwright.net.media import MediaEngine, MediaHandle
 from callwright.net.ports import PortPair, PortsExhausted
 from callwright.rtp.report import MediaReport
 from callwright.rtp.session import Event, FrameSource, Session, SessionConfig
+from callwright.sdp.ice import IceDescription
 from callwright.sdp.negotiation import Negotiated
+from callwright.srtp.dtls import Identity
+from callwright.srtp.suite import StreamKeys
 
+_GATHERING = 5.0  # seconds; the path itself gives up before
 _WORK_EVERY = 0.5  # seconds between two looks of the event loop at what the media thread has left for it
 
 
 class OutOfPorts(Exception):
     """No RTP ports could be opened; the text is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathPlan:
+    """How a leg comes to its peer, where that is more than an address: by ICE, with keys by DTLS, or both."""
+
+    controlling: bool
+    ice: IceSettings | None = None
+    identity: Identity | None = None
+    suites: tuple[str, ...] = ()
 
 
 class _Tapped(Session):
@@ -47,7 +65,8 @@ class MediaLeg:
     "silence", "echo" or the path of a WAV file; `voice`: who speaks when it is speech. `record`: the path of
     a stereo WAV, left what is sent, right what comes; None: what comes is measured, not kept. `detect`:
     listen for DTMF tones in what comes. `program`:
-    plays in place of `play`, and hears. `on_events`: of the session, on the media thread.
+    plays in place of `play`, and hears. `on_events`: of the session, on the media thread. `path`: None for
+    RTP from port to port; `on_path`: what happens on it, on the event loop.
 
     Made and used on a running event loop; the session runs on the engine's thread.
     """
@@ -67,8 +86,10 @@ class MediaLeg:
         detect: bool = False,
         program: Program | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+        path: PathPlan | None = None,
+        on_path: Callable[[PathEvent], None] = lambda event: None,
     ) -> None:
-        self._program, self._on_events = program, on_events
+        self._program, self._on_events, self._on_path = program, on_events, on_path
         self._engine, self._clock, self._entropy, self._permits = engine, clock, entropy, permits
         self._play, self._voice, self._record, self._detect = play, voice, record, detect
         try:
@@ -92,14 +113,74 @@ class MediaLeg:
         self._works = False  # the event loop looks by itself
         self._started = 0.0
         self._closed = False
+        self.path_report: PathReport | None = None
+        self._way: tuple[StreamKeys | None, tuple[str, int]] | None = None  # of the media thread
+        self._gathered = asyncio.Event()
+        self._path = self._open_path(path) if path is not None else None
+
+    def _open_path(self, plan: PathPlan) -> MediaPath:
+        path = MediaPath(
+            (self.host, self.port),
+            self._entropy,
+            permits=self._permits,
+            advertised=self.advertised_host,
+            controlling=plan.controlling,
+            ice=plan.ice,
+            identity=plan.identity,
+            suites=plan.suites,
+        )
+        path.begin(self._clock.now())
+        if path.gathered:
+            self._gathered.set()
+        self._handle = self._engine.start(path, self._ports, on_events=self._split)
+        return path
+
+    def _split(self, events: Sequence[Event | PathEvent]) -> None:
+        """On the media thread: what is of the path goes to the event loop, the rest where it always does."""
+        ours = [event for event in events if isinstance(event, PathEvent)]
+        if ours:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._tell, ours)
+        if len(ours) < len(events):
+            self._on_events([event for event in events if not isinstance(event, PathEvent)])
+
+    def _tell(self, events: Sequence[PathEvent]) -> None:
+        for event in events:
+            if isinstance(event, Gathered):
+                self._gathered.set()
+            if not self._closed:
+                self._on_path(event)
+
+    @property
+    def gathered(self) -> bool:
+        """Our addresses are known, so that a description can be made."""
+        return self._gathered.is_set()
+
+    async def gather(self) -> None:
+        """Until they are."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gathered.wait(), _GATHERING)
+
+    @property
+    def ice(self) -> IceDescription | None:
+        """Our side of ICE, for the SDP."""
+        return self._path.local_ice() if self._path is not None else None
+
+    def trickle(self, candidates: Sequence[Candidate]) -> None:
+        """Further addresses of the peer."""
+        path = self._path
+        if path is not None and self._handle is not None and not self._closed:
+            self._handle.run(lambda: path.trickle(candidates, self._clock.now()))
 
     # -- from the event loop
 
-    def adjust(self, negotiated: Negotiated, *, sending: bool, answered: bool) -> None:
+    def adjust(
+        self, negotiated: Negotiated, *, sending: bool, answered: bool, controlling: bool = True
+    ) -> None:
         """Start the stream, or change it after a new offer and answer.
 
         `sending`: we may send now, as far as the agreement permits. `answered`: the call is, so that a
-        second in which promised audio does not come is a gap.
+        second in which promised audio does not come is a gap. `controlling`: in ICE; who offered first is.
         """
         due = self._promise.due(negotiated) and answered
         old = self._config
@@ -107,6 +188,7 @@ class MediaLeg:
             if old is not None:
                 self._change(old, replace(old, sending=False, receiving=False))
             return
+        self._agree(negotiated, controlling)
         config = self._make(negotiated, sending and negotiated.sends, due)
         name = negotiated.format.name
         self._codecs |= {number: kind.name for number, kind in negotiated.receive_payload_types.items()}
@@ -155,17 +237,20 @@ class MediaLeg:
 
     def stop(self) -> None:
         """Say goodbye by RTCP and keep what was measured; nothing is sent or counted after it."""
-        session = self._session
-        if session is None or self._handle is None or self._closed:
+        if self._handle is None or self._closed:
             return
         self._closed = True
         clock = self._clock
 
-        def end() -> MediaReport:
-            now = clock.now()
-            session.close(now)
-            self.collect()
-            self._report = session.report(now)
+        def end() -> MediaReport | None:
+            now, session, path = clock.now(), self._session, self._path
+            if session is not None:
+                session.close(now)
+                self.collect()
+                self._report = session.report(now)
+            if path is not None:
+                path.close(now)
+                self.path_report = path.report()
             return self._report
 
         self._ending = asyncio.wrap_future(self._handle.run(end))
@@ -193,9 +278,20 @@ class MediaLeg:
             self.recorder.close()
         return report, self.recorder
 
+    def _agree(self, negotiated: Negotiated, controlling: bool) -> None:
+        path, handle = self._path, self._handle
+        if path is None or handle is None:
+            return
+
+        def act() -> None:
+            handle.rtcp_mux = negotiated.rtcp_mux
+            path.agree(negotiated, controlling=controlling, now=self._clock.now())
+
+        handle.run(act)
+
     def _make(self, negotiated: Negotiated, sending: bool, due: bool) -> SessionConfig:
         row = codec(negotiated.format.name)
-        held = numeric_host(negotiated.remote_host) is None or negotiated.remote_host in ("0.0.0.0", "::")
+        held = numeric_host(negotiated.remote_host) is None or negotiated.nowhere
         old = self._config
         # On hold by 0.0.0.0 there is nowhere to send: the last address stays, and nothing goes there.
         remote = old.remote if held and old else (negotiated.remote_host, negotiated.remote_port)
@@ -219,7 +315,8 @@ class MediaLeg:
             wall_offset=old.wall_offset if old else self._clock.wall() - self._clock.now(),
             telephone_event=negotiated.telephone_event_payload_type,
             srtp=negotiated.srtp,
-            sending=sending and not held,
+            rtcp_mux=negotiated.rtcp_mux,
+            sending=sending and (negotiated.ice is not None or not held),
             receiving=due,
             permits=self._permits,
             tap_received=True,
@@ -243,31 +340,43 @@ class MediaLeg:
         self._config = config
         row = codec(name)
         self.recorder = Recorder(self._record, row.sample_rate, row.name, detect=self._detect)
-        session = _Tapped(config, self._entropy, self._source(config, row.name))
-        session.collect = self.collect
-        self._session = session
-        self._started = self._engine.start_time(config.ptime_ms / 1000)
-        session.start(self._started)
+        source = self._source(config, row.name)
         self._works = self.recorder.writing
-        self._handle = self._engine.start(session, self._ports, on_events=self._on_events)
+        path, handle = self._path, self._handle
+        if path is None or handle is None:
+            session = self._begin(config, source, self._engine.start_time(config.ptime_ms / 1000))
+            self._handle = self._engine.start(session, self._ports, on_events=self._on_events)
+        else:
+            build = functools.partial(self._build, source)
+            handle.run(lambda: path.attach(build, self._move, self._clock.now()))
         if self._works:
             self._work()
 
+    def _begin(self, config: SessionConfig, source: FrameSource, at: float) -> _Tapped:
+        session = _Tapped(config, self._entropy, source)
+        session.collect = self.collect
+        self._started = at
+        session.start(at)
+        self._session = session
+        return session
+
     def _change(self, old: SessionConfig, config: SessionConfig, source: FrameSource | None = None) -> None:
-        session, handle = self._session, self._handle
-        if config == old or session is None or handle is None:
+        handle = self._handle
+        if config == old or handle is None:
             return
         self._config = config
         only_direction = replace(config, sending=old.sending, receiving=old.receiving) == old
 
         def act() -> None:
-            now = self._clock.now()
+            now, session = self._clock.now(), self._session
+            if session is None:
+                return  # it begins with what is agreed on then
             if source is not None:
                 session.set_source(source, now)
             if only_direction:
                 session.set_direction(now, sending=config.sending, receiving=config.receiving)
             else:
-                session.relatch(config, now)
+                session.relatch(self._placed(config), now)
 
         handle.run(act)
 
@@ -282,6 +391,28 @@ class MediaLeg:
         self._works = waits  # where the media thread listens by itself, it calls when that is no longer so
 
     # -- on the media thread
+
+    def _build(
+        self, source: FrameSource, keys: StreamKeys | None, remote: tuple[str, int], now: float
+    ) -> Session:
+        """Media may flow: by this address, with these keys."""
+        assert self._config is not None
+        self._way = keys, remote
+        return self._begin(self._placed(self._config), source, now)
+
+    def _move(self, keys: StreamKeys | None, remote: tuple[str, int], now: float) -> None:
+        """The peer has another address, or other keys."""
+        self._way = keys, remote
+        if self._session is not None and self._config is not None:
+            self._session.relatch(self._placed(self._config), now)
+
+    def _placed(self, config: SessionConfig) -> SessionConfig:
+        """With what the path has found, in place of what the description says."""
+        if self._way is None:
+            return config
+        keys, remote = self._way
+        beside = remote if config.rtcp_mux else config.remote_rtcp
+        return replace(config, remote=remote, remote_rtcp=beside, srtp=config.srtp or keys)
 
     def collect(self) -> None:
         """Hand what the session has played and sent to the echo and to the recorder."""

@@ -168,6 +168,39 @@ class SrtpOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class IceOutcome:
+    """How media found its way (RFC 8445). `local`, `remote`: the pair that won, as "192.0.2.1:5", whose types
+    are host, srflx, prflx or relay; all four are None where none did."""
+
+    role: str  # controlling or controlled
+    lite: bool
+    local: str | None = None
+    local_type: str | None = None
+    remote: str | None = None
+    remote_type: str | None = None
+    gathered_ms: float | None = None  # until our own addresses were known
+    connected_ms: float | None = None  # from offer and answer to the pair
+    rtt_ms: float | None = None  # of the last check
+    local_candidates: int = 0
+    remote_candidates: int = 0
+    refused_candidates: int = 0  # of the peer, which our policy does not permit
+    checks: int = 0  # that we sent
+    consent_lost: bool = False  # RFC 7675
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsOutcome:
+    """How the keys came (RFC 5763, 5764). `fingerprint`: of the peer's SDP, which its certificate has; None
+    where the handshake did not come so far, or it has another."""
+
+    role: str  # client or server
+    fingerprint: str | None = None
+    suite: str | None = None
+    handshake_ms: float | None = None
+    retransmissions: int = 0  # flights of ours that went again
+
+
+@dataclass(frozen=True, slots=True)
 class CallOutcome(AsJson):
     """One call leg. The phone fills the facts; ``judged()`` adds verdict, blame and reason."""
 
@@ -219,6 +252,8 @@ class CallOutcome(AsJson):
     codec: str | None = None
     codecs_offered: tuple[str, ...] = ()
     srtp: SrtpOutcome | None = None  # None: the audio was plain RTP
+    ice: IceOutcome | None = None  # None: media went where the SDP said
+    dtls: DtlsOutcome | None = None  # None: no keys by DTLS were agreed on
     early_media: bool | None = None  # audio came before the answer
     early_media_ms: float | None = None
     dtmf_sent: str | None = None

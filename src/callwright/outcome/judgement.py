@@ -192,6 +192,10 @@ _PLAIN = {
     Failure.NEGOTIATION: _sentence(
         Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no audio format{detail}."
     ),
+    Failure.ICE: _sentence(
+        Verdict.FAILED, Blame.NETWORK, "ICE found no way for media between {who} and us{detail}."
+    ),
+    Failure.DTLS: _sentence(Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no keys by DTLS{detail}."),
     Failure.STOPPED: _sentence(Verdict.CANCELED, None, "It was stopped from outside{detail}."),
     Failure.DEADLINE: _sentence(Verdict.FAILED, Blame.TEST, "The run's time was over first{detail}."),
     Failure.PLATFORM: _sentence(

@@ -69,6 +69,8 @@ class Failure(StrEnum):
     NOT_ACKNOWLEDGED = "not_acknowledged"  # our 2xx never got its ACK (32 s)
     SESSION_EXPIRED = "session_expired"  # nobody refreshed the session timer (RFC 4028)
     NEGOTIATION = "negotiation"  # the peer's SDP has no audio that we can use
+    ICE = "ice"  # no pair of candidates works, so media has no way (RFC 8445)
+    DTLS = "dtls"  # no keys came of the handshake, or the peer's certificate is not that of its SDP
     NEVER_CAME = "never_came"  # a call that was awaited did not come
     STOPPED = "stopped"  # from outside: Ctrl-C, stop, kill switch
     DEADLINE = "deadline"  # the run's own time was over first

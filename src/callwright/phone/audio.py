@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from callwright.media.leg import MediaLeg
+from callwright.ice.candidate import Candidate
+from callwright.ice.events import IceSettings, TurnServer
+from callwright.ice.wish import Server
+from callwright.media.leg import MediaLeg, PathPlan
+from callwright.media.path import PathEvent, PathReport
 from callwright.media.program import Program
 from callwright.media.recorder import Recorder
 from callwright.net.address import numeric_host
 from callwright.net.clock import Clock
+from callwright.net.dtls_identity import process_identity
 from callwright.net.entropy import Entropy
 from callwright.net.media import MediaEngine
 from callwright.phone.permission import Permission
@@ -20,6 +25,7 @@ from callwright.sdp.crypto import Crypto
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.formats import audio_format
 from callwright.sdp.negotiation import LocalMedia, Negotiated, answer, conclude, offer, reanswer, reoffer
+from callwright.srtp.dtls import DtlsEstablished
 from callwright.srtp.key_file import KeysAgreed
 from callwright.srtp.suite import SUITES, StreamKeys
 
@@ -49,7 +55,8 @@ class CallAudio:
     """`ours` is the last description that we sent, `negotiated` what it came to.
 
     Whatever reads a description of the peer raises SdpError where it cannot be read, and NotAcceptable where
-    nothing comes of it. `name`: of the call, for `on_keys`. `program` and `on_events`: see MediaLeg.
+    nothing comes of it. `name`: of the call, for `on_keys`. `program`, `on_events`, `on_path`: see MediaLeg.
+    `controlling`: in ICE, as whoever makes the first offer.
     """
 
     def __init__(
@@ -60,8 +67,13 @@ class CallAudio:
         name: str = "call",
         program: Program | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+        on_path: Callable[[PathEvent], None] = lambda event: None,
+        controlling: bool = True,
     ) -> None:
         self._name, self._program, self._on_events = name, program, on_events
+        self._on_path, self._controlling = on_path, controlling
+        self._ice = IceSettings(lite=plan.ice.use == "lite", relay_only=plan.ice.relay_only)
+        self._dtls_role: str | None = None
         self._told: StreamKeys | None = None
         self.plan = plan
         self.leg: MediaLeg | None = None
@@ -74,6 +86,44 @@ class CallAudio:
         self._former: list[MediaLeg] = []
         self._keys: dict[str, bytes] = {}  # ours for SRTP, by suite
         self._fell_back = False  # to plain RTP, after SRTP was refused
+
+    @property
+    def asks_servers(self) -> bool:
+        """Our addresses are to be learnt from servers: `prepare` before `open`, `gather` after it."""
+        wish = self.plan.ice
+        return self.plan.enabled and wish.use == "on" and (wish.stun is not None or wish.turn is not None)
+
+    async def prepare(self) -> None:
+        """Find the servers of ICE, and ask whether packets may go there. Raises ResolutionFailed and
+        NotPermitted."""
+        wish = self.plan.ice
+        if self.asks_servers:
+            stun = await self._server(wish.stun) if wish.stun is not None else None
+            turn = await self._server(wish.turn) if wish.turn is not None else None
+            lent = TurnServer(turn, wish.turn.user, wish.turn.password) if turn and wish.turn else None
+            self._ice = replace(self._ice, stun=stun, turn=lent)
+
+    async def _server(self, server: Server) -> tuple[str, int]:
+        address = numeric_host(server.host)
+        found = str(address) if address is not None else await self._studio.find(server.host, server.port)
+        self._studio.permission.place(server.host, found, server.port)
+        return found, server.port
+
+    async def gather(self) -> None:
+        """Until our addresses are known."""
+        if self.leg is not None:
+            await self.leg.gather()
+
+    def _path(self) -> PathPlan | None:
+        srtp, ice = self.plan.srtp, self.plan.ice
+        if not self.plan.enabled or (srtp.use != "dtls" and ice.use == "off"):
+            return None
+        return PathPlan(
+            self._controlling,
+            self._ice if ice.use != "off" else None,
+            process_identity() if srtp.use == "dtls" else None,
+            srtp.suites,
+        )
 
     def open(self, local_host: str, peer_host: str) -> None:
         """Have RTP ports on `local_host`. Raises OutOfPorts."""
@@ -96,7 +146,14 @@ class CallAudio:
             detect=self.plan.detect_tones,
             program=self._program,
             on_events=self._on_events,
+            path=self._path(),
+            on_path=self._take_path,
         )
+
+    def _take_path(self, event: PathEvent) -> None:
+        if isinstance(event, DtlsEstablished) and self.negotiated is not None:
+            self._tell_keys(self.negotiated, event.keys)
+        self._on_path(event)
 
     @property
     def host(self) -> str:
@@ -116,12 +173,15 @@ class CallAudio:
             rtcp_port=self.leg.rtcp_port,
             srtp=srtp,
             crypto=tuple(Crypto(0, suite, self._key(suite)) for suite in suites),
+            dtls=process_identity().fingerprint if self.plan.srtp.use == "dtls" else None,
+            dtls_role=self._dtls_role,
+            ice=self.leg.ice,
         )
 
     def _srtp(self, answering: bool) -> tuple[str, tuple[str, ...]]:
         """How we do SRTP (`sdp.negotiation.SRTP`), and in which suites."""
         wish = self.plan.srtp
-        if wish.use == "off" or (self._fell_back and not answering):
+        if wish.use in ("off", "dtls") or (self._fell_back and not answering):
             return "off", ()
         if answering:
             return "required" if wish.use == "required" else "optional", wish.taken
@@ -162,7 +222,15 @@ class CallAudio:
     def conclude(self, body: bytes) -> Negotiated:
         """What the peer's answer to our offer means."""
         assert self.ours is not None
-        return conclude(self.ours, SessionDescription.parse(body))
+        agreed = conclude(self.ours, SessionDescription.parse(body))
+        if self.negotiated is None:
+            self._controlling = True
+        return self._keeping_role(agreed)
+
+    def _keeping_role(self, agreed: Negotiated) -> Negotiated:
+        if agreed.dtls is not None:
+            self._dtls_role = "active" if agreed.dtls.client else "passive"
+        return agreed
 
     def answer(self, body: bytes, *, their_ptime: bool = False) -> Negotiated:
         """Answer the first offer of the peer: `ours` is the answer.
@@ -175,7 +243,9 @@ class CallAudio:
             # One packet time for both directions, as the caller has it: many devices know no other way.
             self._ptime = negotiated.ptime
             self.ours, negotiated = answer(theirs, self.local(answering=True), session)
-        return negotiated
+        if self.negotiated is None:
+            self._controlling = False
+        return self._keeping_role(negotiated)
 
     def reanswer(self, body: bytes) -> tuple[SessionDescription, Negotiated]:
         """Our answer to a further offer of the peer; it becomes `ours` once it is sent."""
@@ -188,15 +258,27 @@ class CallAudio:
         """Why media may not go where the peer wants it, in sentences; None when it may, or there is none."""
         if negotiated.disabled or negotiated.nowhere or not self.plan.enabled or self.leg is None:
             return None
-        decision = self._studio.permission.media(
-            negotiated.remote_host, negotiated.remote_port, self._peer_host
-        )
-        return None if decision.allowed else self._studio.permission.said(decision)
+        places = [(negotiated.remote_host, negotiated.remote_port)]
+        if negotiated.ice is not None:
+            # Each is asked about again before a packet goes there; here it is whether any may be used. One
+            # that tells none yet may tell them later, or speak from where it did not tell.
+            places = [
+                candidate.address for candidate in negotiated.ice.candidates if candidate.component == 1
+            ]
+        permission = self._studio.permission
+        refused = None
+        for host, port in places:
+            decision = permission.media(host, port, self._peer_host)
+            if decision.allowed:
+                return None
+            refused = refused or permission.said(decision)
+        return refused
 
     @staticmethod
     def is_numeric(negotiated: Negotiated) -> bool:
         """Nothing is to be looked up before media can go there."""
-        return negotiated.disabled or numeric_host(negotiated.remote_host) is not None
+        by_ice = negotiated.ice is not None  # which takes no names
+        return negotiated.disabled or by_ice or numeric_host(negotiated.remote_host) is not None
 
     async def located(self, negotiated: Negotiated) -> Negotiated:
         """The same with the address of the host that the SDP names (RFC 8866 section 5.7 permits a name).
@@ -210,11 +292,21 @@ class CallAudio:
     def start(self, negotiated: Negotiated, *, sending: bool, answered: bool) -> None:
         """Begin the stream, or adjust it to what was agreed. See MediaLeg.adjust."""
         if self.plan.enabled and self.leg is not None:
-            self._tell_keys(negotiated)
-            self.leg.adjust(negotiated, sending=sending, answered=answered)
+            self._tell_keys(negotiated, negotiated.srtp)
+            self.leg.adjust(negotiated, sending=sending, answered=answered, controlling=self._controlling)
 
-    def _tell_keys(self, negotiated: Negotiated) -> None:
-        tell, keys, leg = self._studio.on_keys, negotiated.srtp, self.leg
+    def trickle(self, candidates: Sequence[Candidate]) -> None:
+        """Further addresses of the peer (RFC 8840)."""
+        if self.leg is not None:
+            self.leg.trickle(candidates)
+
+    @property
+    def path_report(self) -> PathReport | None:
+        """What became of ICE and DTLS, once the call is over; None without both."""
+        return self.leg.path_report if self.leg is not None else None
+
+    def _tell_keys(self, negotiated: Negotiated, keys: StreamKeys | None) -> None:
+        tell, leg = self._studio.on_keys, self.leg
         if tell is None or keys is None or keys == self._told or leg is None:
             return
         self._told = keys

@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from callwright.ice.events import IceFailed
 from callwright.media.leg import OutOfPorts
+from callwright.media.path import PathEvent
 from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.call import CallOutcome, Second, StateReached
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
@@ -20,6 +22,7 @@ from callwright.phone.measure import call_outcome
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import last_second
 from callwright.phone.transfer import PhoneTransfer
+from callwright.phone.way import unfinished_path
 from callwright.rtp.telephone_event import COMMA_MS
 from callwright.sdp.description import SessionDescription
 from callwright.sdp.lines import SdpError
@@ -30,6 +33,7 @@ from callwright.sip.multipart import described
 from callwright.sip.refer import ReferTo
 from callwright.sip.transport import Transport
 from callwright.sip.uri import Uri
+from callwright.srtp.dtls import DtlsFailed
 
 _BYE_PATIENCE = 4.0  # seconds that the answer to our BYE or CANCEL is waited for once nobody else waits
 _NEWS_PATIENCE = 4.0  # after the end of the call, for what became of a transfer
@@ -67,7 +71,10 @@ class PhoneCall:
         self.identifier = plan.identifier
         self.party = plan.party
         self.media = plan.media
-        self.audio = CallAudio(studio, plan.media, name=self.id)
+        outgoing = self.direction is Direction.OUTGOING
+        self.audio = CallAudio(
+            studio, plan.media, name=self.id, on_path=self._path_event, controlling=outgoing
+        )
         self.facts = CallFacts(self.id, self.direction, line.now(), line.clock.wall(), self._state_reached)
         self.finished: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self.listeners: list[Callable[[PhoneCall, StateReached], None]] = []
@@ -308,6 +315,16 @@ class PhoneCall:
         self.audio.start(negotiated, sending=sending, answered=self.answered)
         return True
 
+    def _path_event(self, event: PathEvent) -> None:
+        """A way that media does not find, and keys that do not come, end the call."""
+        match event:
+            case IceFailed(reason=reason):
+                self.hangup(Failure.ICE, reason)
+            case DtlsFailed(reason=reason):
+                self.hangup(Failure.DTLS, reason)
+            case _:
+                pass
+
     async def _start_named_media(self, negotiated: Negotiated, sending: bool) -> None:
         try:
             known = await self.audio.located(negotiated)
@@ -519,7 +536,12 @@ class PhoneCall:
             await asyncio.sleep(0)  # what is done then is in the facts
         if recorder is not None and recorder.error is not None:
             self._on_warning(recorder.error)
-        outcome = call_outcome(self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder)
+        path = self.audio.path_report
+        if self.answered and self.facts.failure is None:
+            unfinished = unfinished_path(path, self.audio.negotiated)
+            if unfinished is not None:
+                self.facts.fail(*unfinished)
+        outcome = call_outcome(self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder, path)
         self._on_over(self)
         if not self.finished.done():
             self.finished.set_result(outcome)

@@ -11,6 +11,7 @@ from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall, not_acceptable, not_permitted
 from callwright.phone.line import PhoneLine
+from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import AnswerPlan
 from callwright.sdp.lines import SdpError
 from callwright.sdp.negotiation import Negotiated, NotAcceptable
@@ -76,8 +77,32 @@ class IncomingCall(PhoneCall):
         if self.plan.reject is not None and self.plan.answer_after <= 0 and self.plan.ring_after < 0:
             self._reject()
             return
+        if self.audio.asks_servers:
+            self._spawn(self._gather())
+        elif self._open():
+            self._begin_with_audio(now)
+
+    def _open(self) -> bool:
         assert self.sip is not None
-        if not self.open_audio(self.sip.hop.local.host, self.sip.hop.remote.host) or not self._agree(now):
+        return self.open_audio(self.sip.hop.local.host, self.sip.hop.remote.host)
+
+    async def _gather(self) -> None:
+        """Learn our addresses from the servers of ICE, for the answer."""
+        try:
+            await self.audio.prepare()
+        except (ResolutionFailed, NotPermitted) as error:
+            failure = Failure.POLICY if isinstance(error, NotPermitted) else Failure.UNRESOLVED
+            if not self._concluding:
+                self._refuse(480, None, failure, f"a server of ICE: {error}")
+            return
+        if self._concluding or not self._open():
+            return
+        await self.audio.gather()
+        if not self._concluding and not self._hanging_up:
+            self._begin_with_audio(self.line.now())
+
+    def _begin_with_audio(self, now: float) -> None:
+        if not self._agree(now):
             return
         if self._agreed is None:
             self._proceed()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from callwright.audio.activity import Sound
+from callwright.media.path import PathReport
 from callwright.media.recorder import Recorder
 from callwright.media.source import SILENCE
 from callwright.net.address import bracketed
@@ -27,6 +28,7 @@ from callwright.phone.coming import Coming, coming
 from callwright.phone.facts import CallFacts
 from callwright.phone.plan import AnswerPlan, CallPlan
 from callwright.phone.series import seconds
+from callwright.phone.way import dtls_outcome, ice_outcome, path_remarks
 from callwright.quality.bands import band
 from callwright.quality.burst_loss import from_counts
 from callwright.quality.causes import split
@@ -53,6 +55,7 @@ def call_outcome(
     negotiated: Negotiated | None,
     report: MediaReport | None,
     recorder: Recorder | None,
+    path: PathReport | None = None,
 ) -> CallOutcome:
     """Everything that is known of a finished call; not judged."""
     answered = facts.answered_at
@@ -111,6 +114,8 @@ def call_outcome(
         codec=codec,
         codecs_offered=facts.codecs_offered,
         srtp=_srtp(negotiated, report),
+        ice=ice_outcome(path),
+        dtls=dtls_outcome(path),
         early_media=facts.early_media_at is not None,
         early_media_ms=_early_media(report, facts.early_media_at, answered),
         dtmf_sent=facts.dtmf_sent or None,
@@ -130,6 +135,7 @@ def call_outcome(
             *_sources(report, answered),
             *_unheard(report, answered),
             *_unopened(report),
+            *path_remarks(path),
         ),
     )
 

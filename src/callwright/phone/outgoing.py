@@ -129,6 +129,8 @@ class OutgoingCall(PhoneCall):
                 return
         hop = self._hops.pop(0)
         self._sent = True
+        if self.audio.asks_servers and not await self._gather(hop):
+            return
         if self._on_intent is not None:
             try:
                 await self._on_intent(Intent(self.identifier, self.party, str(self.target)))
@@ -139,6 +141,20 @@ class OutgoingCall(PhoneCall):
             if self._concluding or self._hanging_up:
                 return
         self._invite(hop)
+
+    async def _gather(self, hop: PermittedHop) -> bool:
+        """Learn our addresses from the servers of ICE, for the offer; False: the call is over."""
+        try:
+            await self.audio.prepare()
+        except (ResolutionFailed, NotPermitted) as error:
+            failure = Failure.POLICY if isinstance(error, NotPermitted) else Failure.UNRESOLVED
+            self.facts.fail(failure, f"a server of ICE: {error}")
+            self._conclude(EndedBy.LOCAL)
+            return False
+        if not self.open_audio(hop.local.host, hop.remote.host):
+            return False
+        await self.audio.gather()
+        return not self._concluding and not self._hanging_up
 
     def _invite(self, hop: PermittedHop) -> None:
         now, self._invited = self.line.now(), hop

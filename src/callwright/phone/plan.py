@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from callwright.ice.wish import NO_ICE, IceWish
 from callwright.net.tls import TlsSettings
 from callwright.sip.digest import Credentials
 from callwright.sip.session_timer import NO_WISH, SessionWish
@@ -67,6 +68,7 @@ class MediaPlan:
     voice: str = "woman"  # who speaks when speech is played: "woman" or "man"
     enabled: bool = True  # False: signalling only, no audio is sent or expected
     srtp: SrtpWish = NO_SRTP
+    ice: IceWish = NO_ICE
 
 
 @dataclass(frozen=True, slots=True)

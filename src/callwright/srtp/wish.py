@@ -8,9 +8,10 @@ from callwright.srtp.suite import FIRST_OFFERED, SUITES
 
 __all__ = ["NO_SRTP", "USES", "SrtpWish"]
 
-USES = ("off", "optional", "required", "fallback")
+USES = ("off", "optional", "required", "fallback", "dtls")
 """Plain RTP alone; keys beside plain RTP (`a=crypto` on RTP/AVP); RTP/SAVP; RTP/SAVP first, and plain RTP in
-a second INVITE where 488 refuses the first. Who answers takes both profiles, `required` only with a key."""
+a second INVITE where 488 refuses the first; keys by DTLS (UDP/TLS/RTP/SAVP, RFC 5764) and by nothing else.
+Who answers takes both profiles of the first four, `required` only with a key."""
 
 
 @dataclass(frozen=True, slots=True)
