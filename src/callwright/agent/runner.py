@@ -18,6 +18,7 @@ from callwright.agent.loading import Loads
 from callwright.agent.tasks import Tasks
 from callwright.audio.codecs import codec
 from callwright.audio.wav import AudioFileError
+from callwright.ice.wish import IceWish
 from callwright.media.source import load_clip
 from callwright.net.clock import Clock, SteadyClock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
@@ -387,6 +388,7 @@ class Runner:
                 by=order.dtmf_by,
                 detect=order.detect_tones,
                 srtp=order.srtp,
+                ice=order.ice,
             ),
             ring_after=0.0 if not refused_at_once and (order.ring > 0 or order.early_media) else -1.0,
             answer_after=order.ring,
@@ -424,6 +426,7 @@ class Runner:
                 by=order.dtmf_by,
                 detect=order.detect_tones,
                 srtp=order.srtp,
+                ice=order.ice,
             ),
             caller=_caller(account, order.caller_id),
             account=_account(account),
@@ -481,6 +484,7 @@ class Runner:
         by: str,
         detect: bool,
         srtp: SrtpWish,
+        ice: IceWish,
         voice: str = "woman",
     ) -> MediaPlan:
         path = None
@@ -496,6 +500,7 @@ class Runner:
             enabled=enabled,
             voice=voice,
             srtp=srtp,
+            ice=ice,
         )
 
     # -- requests

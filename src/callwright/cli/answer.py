@@ -119,6 +119,10 @@ def answer(
     no_media: Annotated[bool, typer.Option("--no-media", help="Signalling only.")] = False,
     srtp: flags.SrtpOption = "off",
     srtp_suite: flags.SrtpSuiteOption = None,
+    ice: flags.IceOption = "off",
+    stun: flags.StunOption = None,
+    turn: flags.TurnOption = None,
+    relay_only: flags.RelayOnlyOption = False,
     rekey_after: flags.RekeyOption = None,
     keys: flags.KeysOption = None,
     prack: flags.PrackOption = "offered",
@@ -191,7 +195,8 @@ def answer(
         ws_path=ws_path,
         min_se=min_se,
     )
-    permission = permission_of_callers(registrar, allow_media or (), transfer)
+    wish = flags.ice_wish(ice, stun, turn, relay_only)
+    permission = permission_of_callers(registrar, allow_media or (), transfer, flags.ice_hosts(wish))
     plan = AnswerPlan(
         media=MediaPlan(
             voice="man",
@@ -202,6 +207,7 @@ def answer(
             record=record,
             enabled=not no_media,
             srtp=flags.srtp_wish(srtp, srtp_suite or (), rekey_after),
+            ice=wish,
         ),
         ring_after=-1.0 if reject is not None and after == 0 else 0.0,
         answer_after=after,
@@ -272,7 +278,7 @@ class _Wishes:
 
 
 def permission_of_callers(
-    registrar: str | None, media: Sequence[str], transfer: str | None = None
+    registrar: str | None, media: Sequence[str], transfer: str | None = None, servers: Sequence[str] = ()
 ) -> Permission:
     """Calls that come by way of a registrar that was typed may bring media from elsewhere, as those that were
     placed to a typed callee; media of other callers comes from where they signal, or from what is named."""
@@ -295,7 +301,7 @@ def permission_of_callers(
         networks.append(target)
     typed = [registrar, flags.sip_uri(transfer, "--transfer") if transfer else None]
     rules = Rules(
-        typed=tuple(Uri.parse(uri).host for uri in typed if uri),
+        typed=(*(Uri.parse(uri).host for uri in typed if uri), *servers),
         media=tuple(networks),
     )
     return Permission(Purpose.CALL, rules, of_callers)

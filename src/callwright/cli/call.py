@@ -90,6 +90,10 @@ def call(
     late_offer: Annotated[bool, typer.Option("--late-offer", help="Send the INVITE without SDP.")] = False,
     srtp: flags.SrtpOption = "off",
     srtp_suite: flags.SrtpSuiteOption = None,
+    ice: flags.IceOption = "off",
+    stun: flags.StunOption = None,
+    turn: flags.TurnOption = None,
+    relay_only: flags.RelayOnlyOption = False,
     rekey_after: flags.RekeyOption = None,
     keys: flags.KeysOption = None,
     prack: flags.PrackOption = "offered",
@@ -154,6 +158,7 @@ def call(
             record=record,
             enabled=not no_media,
             srtp=flags.srtp_wish(srtp, srtp_suite or (), rekey_after),
+            ice=flags.ice_wish(ice, stun, turn, relay_only),
         ),
         caller=caller(from_),
         account=Account(user, password or "") if user else None,
@@ -226,7 +231,8 @@ async def _place(
     plan = collection.recording(plan)
     progress = flags.ProgressLine()
     aim = plan.transfer.to if plan.transfer is not None else None
-    permission = flags.typed_permission("call", plan.destination, plan.proxy, aim)
+    servers = flags.ice_hosts(plan.media.ice)
+    permission = flags.typed_permission("call", plan.destination, plan.proxy, aim, hosts=servers)
     taps = [*collection.taps, *watching.taps(secrets)]
     min_mos, min_heard = least
     async with Phone.of(config, permission, taps=taps, on_warning=say, on_keys=watching.on_keys) as phone:

@@ -16,6 +16,7 @@ from callwright.host.operator import Refused, say
 from callwright.host.settings import port_range
 
 if TYPE_CHECKING:
+    from callwright.ice.wish import IceWish
     from callwright.net.tap import Packet, Tap
     from callwright.phone.permission import Permission
     from callwright.phone.plan import PhoneConfig, TransferPlan
@@ -105,8 +106,9 @@ SrtpOption = Annotated[
     str,
     typer.Option(
         "--srtp",
-        metavar="off|optional|required|fallback",
-        help="Keys for SRTP in the SDP: none, beside plain RTP, RTP/SAVP, or that and after a 488 plain RTP.",
+        metavar="off|optional|required|fallback|dtls",
+        help="Keys for SRTP in the SDP: none, beside plain RTP, RTP/SAVP, or that and after a 488 plain RTP; "
+        "or by a DTLS handshake, as browsers do.",
     ),
 ]
 SrtpSuiteOption = Annotated[
@@ -114,6 +116,31 @@ SrtpSuiteOption = Annotated[
     typer.Option(
         "--srtp-suite", metavar="NAME", help="Crypto suite to offer or take; repeat it for more, in order."
     ),
+]
+IceOption = Annotated[
+    str,
+    typer.Option(
+        "--ice",
+        metavar="off|on|lite",
+        help="How media finds its way: as the SDP says, by checks (ICE), or by answering checks alone.",
+    ),
+]
+StunOption = Annotated[
+    str | None,
+    typer.Option("--stun", metavar="HOST[:PORT]", help="STUN server that tells our address outside a NAT."),
+]
+TurnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--turn",
+        metavar="USER:PASSWORD@HOST[:PORT]",
+        envvar="CALLWRIGHT_TURN",
+        show_envvar=True,
+        help="TURN server that relays media; better kept in the environment.",
+    ),
+]
+RelayOnlyOption = Annotated[
+    bool, typer.Option("--relay-only", help="Use no address but that at the TURN server.")
 ]
 KeysOption = Annotated[
     Path | None,
@@ -269,17 +296,50 @@ def check_prack(prack: str, early_update: float | None) -> None:
 
 def srtp_wish(use: str, suites: Sequence[str], rekey_after: float | None) -> SrtpWish:
     from callwright.srtp.suite import SUITES
-    from callwright.srtp.wish import USES, SrtpWish
+    from callwright.srtp.wish import DTLS_SUITES, USES, SrtpWish
 
     if use not in USES:
         raise Refused(f"--srtp is {', '.join(USES[:-1])} or {USES[-1]}, not {use!r}")
     if use == "off" and (suites or rekey_after is not None):
         flag = "--srtp-suite" if suites else "--rekey-after"
-        raise Refused(f"{flag} needs --srtp optional, required or fallback")
+        raise Refused(f"{flag} needs --srtp optional, required, fallback or dtls")
     for name in suites:
         if name.upper() not in SUITES:
             raise Refused(f"--srtp-suite {name}: there is {', '.join(SUITES)}")
+    if use == "dtls":
+        for name in suites:
+            if name.upper() not in DTLS_SUITES:
+                raise Refused(f"--srtp-suite {name}: DTLS agrees on {', '.join(DTLS_SUITES)} alone")
+        if rekey_after is not None:
+            raise Refused("--rekey-after is for keys in the SDP, not for --srtp dtls")
     return SrtpWish(use, tuple(dict.fromkeys(name.upper() for name in suites)), rekey_after)
+
+
+def ice_wish(use: str, stun: str | None, turn: str | None, relay_only: bool) -> IceWish:
+    """Raises Refused, which never shows the password."""
+    from callwright.ice.wish import USES, IceWish, parse_server, parse_turn
+
+    if use not in USES:
+        raise Refused(f"--ice is {', '.join(USES[:-1])} or {USES[-1]}, not {use!r}")
+    for flag, given in (("--stun", stun), ("--relay-only", relay_only)):
+        if given and use != "on":
+            raise Refused(f"{flag} needs --ice on")
+    if relay_only and not turn:
+        raise Refused("--relay-only needs --turn: there is no other relay")
+    try:
+        server = parse_server(stun) if stun else None
+    except ValueError as error:
+        raise Refused(f"--stun: {error}") from None
+    try:
+        relay = parse_turn(turn) if turn and use == "on" else None
+    except ValueError as error:
+        raise Refused(f"--turn: {error}") from None
+    return IceWish(use, server, relay, relay_only)
+
+
+def ice_hosts(wish: IceWish) -> tuple[str, ...]:
+    """The servers that were typed."""
+    return tuple(server.host for server in (wish.stun, wish.turn) if server is not None)
 
 
 def session_wish(
@@ -418,15 +478,16 @@ def transfer_plan(to: str | None, after: float, consult: float | None) -> Transf
     return TransferPlan(sip_uri(to, "--transfer"), after, consult)
 
 
-def typed_permission(purpose: str, *uris: str | None) -> Permission:
-    """The policy for a command whose destination a person has typed: there, and where the peer's media is."""
+def typed_permission(purpose: str, *uris: str | None, hosts: Sequence[str] = ()) -> Permission:
+    """The policy for a command whose destination a person has typed: there, and where the peer's media is.
+    `hosts`: servers that were typed beside."""
     from callwright.cli.remedies import without_allow
     from callwright.phone.permission import Permission
     from callwright.policy.destination import Purpose, Rules
     from callwright.sip.uri import Uri
 
-    hosts = tuple(Uri.parse(sip_uri(uri)).host for uri in uris if uri)
-    return Permission(Purpose(purpose), Rules(typed=hosts), without_allow)
+    called = tuple(Uri.parse(sip_uri(uri)).host for uri in uris if uri)
+    return Permission(Purpose(purpose), Rules(typed=(*called, *hosts)), without_allow)
 
 
 class Watching:

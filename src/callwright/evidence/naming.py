@@ -67,7 +67,29 @@ def media_notes(name: str, call: CallOutcome) -> list[str]:
         found.append(f"{name}: the sender paused on purpose (DTX) for {received.dtx_pct:.0f} % of the call")
     if call.srtp is not None:
         found.append(f"{name}: encrypted with {call.srtp.suite}{_keys_changed(call.srtp.rekeyed)}")
+    found += _way(name, call)
     return [*found, *(f"{name}: {remark}" for remark in call.remarks)]
+
+
+def _way(name: str, call: CallOutcome) -> list[str]:
+    """Which pair of candidates won, and whose certificate was seen, with how long each took."""
+    found = []
+    ice, dtls = call.ice, call.dtls
+    if ice is not None and ice.local is not None:
+        took = f" {ice.connected_ms:.0f} ms after offer and answer" if ice.connected_ms is not None else ""
+        pair = f"{ice.local} ({ice.local_type}) to {ice.remote} ({ice.remote_type})"
+        found.append(f"{name}: ICE chose {pair}{took}, as the {ice.role} side")
+    elif ice is not None:
+        found.append(
+            f"{name}: ICE found no pair among {ice.local_candidates} candidates of ours and "
+            f"{ice.remote_candidates} of the peer"
+        )
+    if dtls is not None and dtls.fingerprint is not None and dtls.handshake_ms is not None:
+        found.append(
+            f"{name}: DTLS took {dtls.handshake_ms:.0f} ms as {dtls.role}; the peer's certificate has the "
+            f"fingerprint of its SDP, {dtls.fingerprint[:31]}…"
+        )
+    return found
 
 
 def _keys_changed(times: int | None) -> str:

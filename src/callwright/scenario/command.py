@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callwright.ice.wish import NO_ICE, IceWish
 from callwright.outcome.run import RunOutcome
 from callwright.scenario.actions import Accept, Call
 from callwright.scenario.load_condition import LoadCondition
@@ -76,6 +77,7 @@ class TakeCall:
     dtmf_by: str = "event"
     detect_tones: bool = False
     srtp: SrtpWish = NO_SRTP
+    ice: IceWish = NO_ICE
     transfers: bool = False
     auto_answer: bool = False
 
@@ -113,6 +115,7 @@ class PlaceCall:
     detect_tones: bool = False
     offer_by: str = "reinvite"
     srtp: SrtpWish = NO_SRTP
+    ice: IceWish = NO_ICE
     transfers: bool = False
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from callwright.ice.wish import IceWish
 from callwright.outcome.call import CallOutcome, StateReached
 from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
@@ -282,6 +283,7 @@ class AcceptProgress(Progress):
                 action.dtmf_by,
                 action.detect_tones,
                 _srtp(action),
+                IceWish(action.ice),
                 action.transfers,
                 action.auto_answer,
             )
@@ -361,6 +363,7 @@ class CallProgress(Progress):
                 action.detect_tones,
                 action.offer_by,
                 _srtp(action),
+                IceWish(action.ice),
                 action.transfers,
             )
         )

@@ -23,17 +23,16 @@ from typing import Any
 
 from callwright.srtp.fingerprint import Fingerprint, fingerprint_of, matching
 from callwright.srtp.suite import SUITES, StreamKeys
+from callwright.srtp.wish import DTLS_SUITES
 
+_OPENSSL = {
+    "AES_CM_128_HMAC_SHA1_80": "AES128_CM_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32": "AES128_CM_SHA1_32",
+}
 __all__ = ["PROFILES", "Dtls", "DtlsEstablished", "DtlsEvent", "DtlsFailed", "Identity"]
 
-PROFILES = {
-    "AEAD_AES_128_GCM": b"SRTP_AEAD_AES_128_GCM",
-    "AES_CM_128_HMAC_SHA1_80": b"SRTP_AES128_CM_SHA1_80",
-    "AEAD_AES_256_GCM": b"SRTP_AEAD_AES_256_GCM",
-    "AES_CM_128_HMAC_SHA1_32": b"SRTP_AES128_CM_SHA1_32",
-}
-"""Suites that DTLS can agree on (RFC 5764 section 4.1.2, RFC 7714 section 14.2), by OpenSSL's names, in our
-order of preference."""
+PROFILES = {name: ("SRTP_" + _OPENSSL.get(name, name)).encode() for name in DTLS_SUITES}
+"""By OpenSSL's names."""
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
 _LABEL = b"EXTRACTOR-dtls_srtp"
 _DATAGRAM = 1200

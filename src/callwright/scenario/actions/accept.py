@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
+from callwright.ice.wish import USES as ICE_USES
 from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_encrypt, unfit_to_update
 from callwright.scenario.parameter import (
@@ -98,7 +99,7 @@ class Accept(Action):
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
     srtp: str = parameter(
         Choice(USES, "use of SRTP"),
-        "Keys for SRTP in the SDP (RFC 4568): not taken; taken where offered; or demanded.",
+        "Keys for SRTP in the SDP: not taken; taken where offered; demanded; or by DTLS (RFC 5764).",
         default="off",
     )
     srtp_suite: str = parameter(
@@ -106,6 +107,11 @@ class Accept(Action):
         "The only suite to take.",
         default="",
         default_text="any",
+    )
+    ice: str = parameter(
+        Choice(ICE_USES, "use of ICE"),
+        "How media finds its way (RFC 8445): as the SDP says; by checks; or by answering checks alone.",
+        default="off",
     )
     rekey_after: float | None = parameter(
         Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) this long after the answer.", default=None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from callwright.ice.wish import USES as ICE_USES
 from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.engine import (
     MOST_CALLS,
@@ -119,7 +120,7 @@ class Call(Action):
     )
     srtp: str = parameter(
         Choice(USES, "use of SRTP"),
-        "Keys for SRTP in the SDP (RFC 4568): none; beside plain RTP; RTP/SAVP; or plain after a 488.",
+        "Keys for SRTP in the SDP: none; beside plain RTP; RTP/SAVP; plain after a 488; or by DTLS.",
         default="off",
     )
     srtp_suite: str = parameter(
@@ -127,6 +128,11 @@ class Call(Action):
         "The only suite to offer and to take.",
         default="",
         default_text="AES_CM_128_HMAC_SHA1_80 and _32 are offered, all are taken",
+    )
+    ice: str = parameter(
+        Choice(ICE_USES, "use of ICE"),
+        "How media finds its way (RFC 8445): as the SDP says; by checks; or by answering checks alone.",
+        default="off",
     )
     rekey_after: float | None = parameter(
         Duration(0, 86_400), "Offer new keys for SRTP (re-INVITE) this long after the answer.", default=None

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from callwright.scenario.parameter import CODECS
+from callwright.srtp.wish import DTLS_SUITES
 
 MOST_RATE = 20.0
 """Calls a second that softphones keep on a small machine, with both ends and a PBX on it."""
@@ -41,6 +42,8 @@ def unfit_to_update(values: Mapping[str, Any]) -> list[Unfit]:
 
 def unfit_to_encrypt(values: Mapping[str, Any]) -> list[Unfit]:
     """Suites and new keys belong to SRTP."""
+    if values["srtp"] == "dtls":
+        return unfit_for_dtls(values)
     if values["srtp"] != "off":
         return []
     return [
@@ -48,6 +51,18 @@ def unfit_to_encrypt(values: Mapping[str, Any]) -> list[Unfit]:
         for name in ("srtp_suite", "rekey_after")
         if values[name]
     ]
+
+
+def unfit_for_dtls(values: Mapping[str, Any]) -> list[Unfit]:
+    """A handshake knows four suites, and its keys last as long as the call."""
+    found = []
+    if values["srtp_suite"] and values["srtp_suite"] not in DTLS_SUITES:
+        found.append(Unfit("srtp_suite", f"DTLS agrees on {', '.join(DTLS_SUITES)} alone.", DTLS_SUITES))
+    if values["rekey_after"]:
+        found.append(
+            Unfit("rekey_after", "rekey_after is for keys in the SDP: leave it out with srtp: dtls.")
+        )
+    return found
 
 
 def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str]) -> list[Unfit]:
@@ -63,6 +78,8 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
         refuse("early_update", "the load engine sends no UPDATE. Leave it out.")
     if values["srtp"] != "off":
         refuse("srtp", "the load engine sends and takes plain RTP only.", ("off",))
+    if values["ice"] != "off":
+        refuse("ice", "the load engine sends media where the SDP says.", ("off",))
     for name in ("srtp_suite", "rekey_after"):
         if values[name]:
             refuse(name, "the load engine sends and takes plain RTP only. Leave it out.")
