@@ -49,10 +49,12 @@ test-fast: $(VENV)/.installed-test   ## the tests that start no platform and nee
 KILLS ?= 1000
 LANES ?= 4
 FLEET_KILLS ?= 200
+CALLS ?= 200
 
-chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs, LANES platforms at once
+chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs, LANES platforms at once; the PBX under CALLS calls
 	CALLWRIGHT_CHAOS_KILLS=$(KILLS) CALLWRIGHT_CHAOS_LANES=$(LANES) $(PYTEST) -s tests/chaos/test_kills.py tests/chaos/test_guardian.py
 	CALLWRIGHT_CHAOS_FLEET_KILLS=$(FLEET_KILLS) $(PYTEST) -s tests/chaos/test_fleet_kills.py
+	CALLWRIGHT_CHAOS_CALLS=$(CALLS) $(PYTEST) -s tests/chaos/test_pbx_kills.py
 
 check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 	$(BIN)/ruff check .

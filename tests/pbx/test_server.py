@@ -58,7 +58,7 @@ async def call(pbx: Pbx, alice: Phone, bob: Phone, plan: AnswerPlan, **wishes: o
 @pytest.mark.parametrize("transport", list(Transport))
 async def test_accounts_call_each_other_on_every_transport(transport: Transport, tmp_path: Path) -> None:
     server, client = TlsSettings(), TlsSettings()
-    if transport is Transport.TLS:
+    if transport.secure:
         authority = Authority(tmp_path)
         identity = authority.issue("pbx", addresses=["127.0.0.1"])
         server = TlsSettings(cert=identity.cert, key=identity.key)

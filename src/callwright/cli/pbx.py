@@ -143,6 +143,14 @@ def pbx(
             "--messages", metavar="FOLDER", help="Where voice messages are kept; by default none are taken."
         ),
     ] = None,
+    registrations: Annotated[
+        Path | None,
+        typer.Option(
+            "--registrations",
+            metavar="FILE",
+            help="Keep registrations there, so that phones on UDP are reachable at once after a restart.",
+        ),
+    ] = None,
     control: ControlOption = None,
     platform: Annotated[
         Path | None, typer.Option("--platform", hidden=True, help="Settings of the `serve` that it is of.")
@@ -193,6 +201,7 @@ def pbx(
             permitted=tuple(permit or ()),
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
             messages=messages,
+            registrations=registrations,
             rules=Rules(targets=tuple(map(parse_allow, allow or ()))),
             plan=plan,
         )
@@ -449,6 +458,7 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         CallConnected,
         CallPlaced,
         CallRinging,
+        DigitHeard,
         MailboxChanged,
         SourceBanned,
         SourceReleased,
@@ -467,8 +477,10 @@ def _line(event: PbxEvent, verbose: bool) -> str:
         return f"trunk {event.trunk}: {'registered' if event.registered else event.reason}"
     if isinstance(event, MailboxChanged):
         return f"{event.user}: {event.new} new messages, {event.heard} old"
-    if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected):
-        return ""  # the PBX logs bans; a call has a line at its begin and one at its end
+    if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected | DigitHeard):
+        return (
+            ""  # the PBX logs bans; a call has a line at its begin and one at its end, and keys may be a PIN
+        )
     record = event.record
     if isinstance(event, CallPlaced):
         return f"call {record.number}: {record.caller or 'somebody'} calls {record.callee}"

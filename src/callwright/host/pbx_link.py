@@ -26,6 +26,7 @@ from callwright.control.runs.admission import rules
 from callwright.dispatch import subject
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.dispatch.telling import Teller
+from callwright.host.call_journal import CallJournal
 from callwright.pbx.accounts import Forwarding, PbxAccount
 from callwright.pbx.plan import PbxPlan
 
@@ -88,6 +89,7 @@ class PbxLink:
         self._up: set[str] = set()
         self._held: set[str] = set()
         self._teller = Teller(broker, subject.PBX_CALLS, _MOST_TOLD)
+        self._journal: CallJournal | None = None
 
     @classmethod
     async def open(cls, path: Path, base: PbxPlan) -> Self:
@@ -126,6 +128,10 @@ class PbxLink:
         link = cls(services, broker, base)
         link.socket_trust = settings.sip_socket[1] if settings.sip_socket is not None else ""
         link._known = await _Known.read(services)
+        link._journal = journal = CallJournal(serve.data / "pbx" / "calls")
+        if left := journal.left():
+            await services.cdrs.note(left, link._parties)
+            journal.clear()
         cut = await services.cdrs.close_left(link._parties)
         if cut:
             _log.warning("calls that were up when the last PBX ended: %d; their records are closed", cut)
@@ -179,6 +185,8 @@ class PbxLink:
         if len(self._waiting) == _MOST_WAITING:
             _log.error("the record of a call is lost: %d wait for the database", _MOST_WAITING)
         self._waiting.append(news)
+        if self._journal is not None:
+            self._journal.note(news)
         self._teller.tell(news)
         self._arrived.set()
 
@@ -188,6 +196,8 @@ class PbxLink:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._write()
+        if self._journal is not None:
+            self._journal.close()
         await self._broker.close()
         await self._services.close()
 
@@ -241,6 +251,8 @@ class PbxLink:
             return False
         for _ in batch:
             self._waiting.popleft()
+        if self._journal is not None and not self._waiting:
+            self._journal.clear()
         return True
 
     @property

@@ -344,6 +344,7 @@ class Platform:
         words = ["callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts)]
         words += ["--ws", bracketed((_LOOPBACK, socket_port))]
         words += ["--platform", str(told), "--messages", str(folder / "messages")]
+        words += ["--registrations", str(folder / "registrations")]
         words += ["--plan", str(plan)] if plan.is_file() else []
         child = self._child("pbx", *words)
         near = _reachable(host)

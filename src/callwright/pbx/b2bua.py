@@ -246,6 +246,16 @@ class B2bua:
 
     # -- what its owner does
 
+    @property
+    def upcoming(self) -> tuple[PbxEvent, ...]:
+        """What `events` will give next: so that it can be kept before anything is sent."""
+        return tuple(self._events)
+
+    def restore(self, kept: Sequence[Binding]) -> None:
+        """Before the first packet: registrations that an earlier process had."""
+        self.registrar.restore(kept)
+        self._expiry = self.registrar.next_wake()
+
     def know_own(self, is_own: Callable[[Hop], bool]) -> None:
         """How to tell a hop that leads back to us: a contact there would make a loop."""
         self._is_own = is_own

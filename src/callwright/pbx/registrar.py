@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -175,6 +175,13 @@ class Registrar:
             account = self.accounts.dialled(named)
             return None if account is None else (account.user, gruu.parameter("gr") or "")
         return self._temporary.get(named)
+
+    def restore(self, kept: Iterable[Binding]) -> None:
+        """Registrations that another process had, of accounts that are still there."""
+        for binding in kept:
+            held = self._bindings.setdefault(binding.user, [])
+            if self.accounts.find(binding.user) is not None and len(held) < self._max_bindings:
+                held.append(binding)
 
     def wake(self, now: float) -> tuple[Change, ...]:
         """Forget what has expired."""

@@ -30,11 +30,19 @@ from callwright.net.tls import TlsSettings
 from callwright.pbx.accounts import PbxAccount, PbxAccounts
 from callwright.pbx.b2bua import B2bua, B2buaConfig
 from callwright.pbx.guard import Ban, GuardLimits, GuessGuard
+from callwright.pbx.kept import KeptBindings
 from callwright.pbx.messages import Mailboxes
 from callwright.pbx.news import NewsOfCalls, news_of
 from callwright.pbx.path import DirectPaths, MediaPaths
 from callwright.pbx.plan import PbxPlan
-from callwright.pbx.record import CallEvent, CallRecord, PbxEvent, SourceBanned, SourceReleased
+from callwright.pbx.record import (
+    BindingChanged,
+    CallEvent,
+    CallRecord,
+    PbxEvent,
+    SourceBanned,
+    SourceReleased,
+)
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Strategy
@@ -71,7 +79,8 @@ class PbxConfig:
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
     where media may go that is relayed, and requests within calls. `plan`: further accounts, and all other
-    numbers. `messages`: the folder of voice messages; None: no message is taken.
+    numbers. `messages`: the folder of voice messages; None: no message is taken. `registrations`: a file in
+    which phones outlive this process.
     `algorithms` of digest: see B2buaConfig.
     `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
     `limits` of the guard. `websocket_trust`: see Driver.
@@ -99,6 +108,7 @@ class PbxConfig:
     permitted: Sequence[str] = ()
     limits: GuardLimits = field(default_factory=GuardLimits)
     messages: Path | None = None
+    registrations: Path | None = None
     plan: PbxPlan = field(default_factory=PbxPlan)
     websocket_trust: str = field(default="", repr=False)
 
@@ -133,6 +143,7 @@ class Pbx:
         self._call_guard = call_guard
         self._testator: Testator | None = None
         self._news = news
+        self._kept: KeptBindings | None = None
         self._on_event = on_event
         self._on_warning = on_warning
         self._on_error = on_error
@@ -166,7 +177,7 @@ class Pbx:
             on_warning=self._on_warning,
             on_error=self._on_error,
             websocket_trust=config.websocket_trust,
-            before_sending=self._bequeath if self._call_guard is not None else None,
+            before_sending=self._before_sending,
         )
         if self._call_guard is not None:
             self._testator = Testator(
@@ -182,6 +193,7 @@ class Pbx:
             await driver.close()
             raise
         machine.know_own(self._is_own)
+        self._restore(machine)
         self._locate_trunks()
         return self.address
 
@@ -289,6 +301,8 @@ class Pbx:
         await driver.close()
         if self._testator is not None:
             self._testator.close()
+        if self._kept is not None:
+            self._kept.close()
         if self._stages is not None:
             await self._stages.close()
         if self._forwarder is not None:
@@ -302,10 +316,31 @@ class Pbx:
             self._driver.drain()
         return done
 
-    def _bequeath(self) -> None:
-        """What ends the calls is kept before what makes them is sent."""
+    def _before_sending(self) -> None:
+        """What ends calls is kept before what makes them is sent, and what became of calls and registrations
+        before the phones hear of it: a process that is killed has forgotten nothing that it said."""
         if self._testator is not None:
             self._testator.tell()
+        events = self._running.upcoming
+        if not events:
+            return
+        if self._kept is not None:
+            self._kept.note(event.change for event in events if isinstance(event, BindingChanged))
+        if self._news is not None:
+            for event in events:
+                if isinstance(event, CallEvent):
+                    self._news.tell(news_of(event))
+
+    def _restore(self, machine: B2bua) -> None:
+        """Phones that an earlier process knew, where they registered at an address that is ours still."""
+        if self.config.registrations is None:
+            return
+        self._kept = kept = KeptBindings(self.config.registrations, self._wall_at)
+        here = {address.port for transport, address in self.listening if transport is Transport.UDP}
+        found = [one for one in kept.open(self._clock.now()) if one.hop.local.port in here]
+        machine.restore(found)
+        if found:
+            _log.info("%d registrations are kept from before", len(found))
 
     def _estate(self) -> Estate:
         config = self.config
@@ -331,8 +366,6 @@ class Pbx:
             )
         elif isinstance(event, SourceReleased):
             _log.warning("%s is no longer banned: %s", event.source, event.reason)
-        elif self._news is not None and isinstance(event, CallEvent):
-            self._news.tell(news_of(event))
         self._on_event(event)
 
     @property
