@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 from collections.abc import Callable
 
-from callwright.outcome.call import CallOutcome, ReceivedOutcome, StateReached
+from callwright.outcome.call import CallOutcome, IdentityOutcome, ReceivedOutcome, StateReached
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import NotifyOutcome, RegistrationOutcome, RequestOutcome
@@ -49,6 +49,8 @@ class Stage:
         self.orders: list[tuple[float, command.Command]] = []
         self.outcome: RunOutcome | None = None
         self.mute: tuple[type, ...] = ()
+        self._placed: dict[str, command.PlaceCall] = {}
+        self._identities: dict[str, IdentityOutcome] = {}
         self._registered: dict[str, RegistrationOutcome] = {}
         self.registration_code: Callable[[command.Register], int] = lambda order: 200
         self.refuse_with: int | None = None  # by the PBX, before it rings anywhere
@@ -209,6 +211,7 @@ class Stage:
         self.tell(event.CallStateChanged(id_, state, code))
 
     def place(self, order: command.PlaceCall) -> None:
+        self._placed[order.id] = order
         leg = self.legs[order.id] = Actor(order.id, Direction.OUTGOING, self.now)
         self._reach(order.id, CallState.CALLING)
         if self.refuse_with is not None:
@@ -234,7 +237,14 @@ class Stage:
         def decide() -> None:
             if not self.legs[order.id].up:
                 return
-            if order.reject is not None:
+            refused = {"wrong_key": 438, "stale": 403}.get(self._placed[caller].caller.identity)
+            if order.verify_identity != "no":
+                verdict = "invalid" if refused else "valid"
+                self._identities[order.id] = IdentityOutcome(verdict, refused, attest="A")
+            if order.verify_identity == "require" and refused is not None:
+                self._fail(order.id, refused, Failure.IDENTITY)
+                self._fail(caller, refused)
+            elif order.reject is not None:
                 self._fail(order.id, order.reject)
                 self._fail(caller, order.reject)
             else:
@@ -248,10 +258,10 @@ class Stage:
             self.legs[id_].code = 200
             self._reach(id_, CallState.ANSWERED, 200)
 
-    def _fail(self, id_: str, code: int) -> None:
+    def _fail(self, id_: str, code: int, failure: Failure = Failure.REFUSED) -> None:
         self.legs[id_].code = code
         self._reach(id_, CallState.FAILED, code)
-        self._finish(id_, Failure.REFUSED)
+        self._finish(id_, failure)
 
     def _end(self, id_: str) -> None:
         leg = self.legs[id_]
@@ -283,6 +293,7 @@ class Stage:
             destination="sip:1002@127.0.0.1",
             codec="PCMA",
             caller_identity="1001",
+            identity=self._identities.get(id_),
         )
         self.tell(event.CallFinished(id_, outcome), 0.05)
 

@@ -253,3 +253,55 @@ def test_trunk_is_told_where_we_are_again_after_a_failure_and_its_calls_name_us_
     far.call("pbx", credentials=None, remote=NameAddr.parse("<sip:+431234@carrier.example>"))
     exchange.pass_time(0)
     assert len(bob.all(CallReceived)) == 1
+
+
+TRUSTED = Trunk("first", "sip:carrier.example", "pbx", "secret of pbx", trusted=True)
+HIDDEN = NameAddr.parse('"Anonymous" <sip:anonymous@anonymous.invalid>')
+
+
+@pytest.mark.parametrize(
+    ("trunk", "privacy", "shown", "asserted"),
+    [
+        (FIRST, "", "1001", None),
+        (FIRST, "id", "anonymous", None),
+        (TRUSTED, "", "1001", "1001"),
+        (TRUSTED, "id", "1001", "1001"),
+    ],
+)
+def test_identities_stay_in_the_trust_domain(
+    trunk: Trunk, privacy: str, shown: str, asserted: str | None
+) -> None:
+    exchange = exchange_of(trunks=(trunk, SECOND))
+    alice, far = exchange.phone("1001"), carrier(exchange, "first", "192.0.2.200")
+    alice.call("0043123", headers=[("Privacy", privacy)] if privacy else [])
+    exchange.pass_time(0)
+    headers = far.one(CallReceived).request.headers
+    assert headers.from_.uri.user == shown
+    assert headers.get("Privacy") == (privacy or None)
+    said = headers.get("P-Asserted-Identity")
+    assert (said and NameAddr.parse(said).uri.user) == asserted
+    if shown == "anonymous":
+        assert "1001" not in str(headers.get("From"))
+
+
+@pytest.mark.parametrize(
+    ("trunk", "privacy", "asserted"), [(TRUSTED, "", "43999"), (TRUSTED, "id", None), (FIRST, "", None)]
+)
+def test_a_trunk_of_the_trust_domain_is_believed_about_its_caller(
+    trunk: Trunk, privacy: str, asserted: str | None
+) -> None:
+    lines = (InboundNumber("431234", "1002", "first"),)
+    exchange = exchange_of(trunks=(trunk, SECOND), inbound=lines)
+    far, bob = carrier(exchange, "first", "192.0.2.200"), exchange.registered("1002")
+    far.call(
+        "431234",
+        local=HIDDEN,
+        headers=[
+            ("P-Asserted-Identity", "<sip:43999@carrier.example>"),
+            ("P-Asserted-Identity", "not <an address"),
+            *([("Privacy", privacy)] if privacy else []),
+        ],
+    )
+    exchange.pass_time(0)
+    said = bob.one(CallReceived).request.headers.get_all("P-Asserted-Identity")
+    assert [NameAddr.parse(one).uri.user for one in said] == ([asserted] if asserted else [])

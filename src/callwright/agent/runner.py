@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from callwright.agent.caps import Caps
+from callwright.agent.identities import Identities
 from callwright.agent.loading import Loads
 from callwright.agent.tasks import Tasks
 from callwright.audio.codecs import codec
@@ -107,6 +108,7 @@ class Runner:
             caps=caps,
             guard=guard,
         )
+        self._identities = Identities(self.clock)
         self._phones: dict[str, Phone] = {}
         self._calls: dict[str, PhoneCall] = {}
         self._subscriptions: dict[str, PhoneSubscription | PhonePublication] = {}
@@ -401,6 +403,7 @@ class Runner:
             session=order.session,
             transfers=order.transfers,
             auto_answer=order.auto_answer,
+            identity=self._identities.check(order.verify_identity),
             caller=_caller(account, ""),
             account=_account(account),
             proxy=account.proxy or None,
@@ -440,6 +443,7 @@ class Runner:
             session=order.session,
             offer_by=order.offer_by,
             transfers=order.transfers,
+            identity=self._identities.plan(order.caller),
             identifier=order.address,
             party=account.party,
             transport=Transport(order.transport.upper()) if order.transport else None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from callwright.cli import binding
+from callwright.cli import binding, identity
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, LogFormatFlag, TraceFlag, VerboseFlag, exit_code_of, log_as
 from callwright.host.operator import EXIT_FAILED, EXIT_INTERRUPTED, Refused, say
@@ -135,6 +135,9 @@ def answer(
     transfer_after: flags.TransferAfterOption = 3.0,
     consult: flags.ConsultOption = None,
     accept_transfers: flags.AcceptTransfersOption = False,
+    verify_identity: identity.VerifyOption = False,
+    trust: identity.TrustOption = None,
+    answer_unverified: identity.AllTheSameOption = False,
     auto_answer: Annotated[
         bool,
         typer.Option(
@@ -220,6 +223,7 @@ def answer(
         session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
         transfer=flags.transfer_plan(transfer, transfer_after, consult),
         transfers=accept_transfers,
+        identity=identity.identity_check(verify_identity, trust, answer_unverified),
         auto_answer=auto_answer,
     )
     watching = flags.Watching(trace_sip, hep, keys)

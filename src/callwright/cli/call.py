@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from callwright.cli import identity
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, TraceFlag, VerboseFlag, exit_code_of
 from callwright.host.operator import EXIT_INTERRUPTED, Refused, say
@@ -106,6 +107,13 @@ def call(
     transfer_after: flags.TransferAfterOption = 3.0,
     consult: flags.ConsultOption = None,
     accept_transfers: flags.AcceptTransfersOption = False,
+    asserted_identity: identity.AssertedOption = None,
+    preferred_identity: identity.PreferredOption = None,
+    privacy: identity.PrivacyOption = None,
+    identity_key: identity.IdentityKeyOption = None,
+    identity_cert: identity.IdentityCertOption = None,
+    cert_url: identity.CertUrlOption = None,
+    attest: identity.AttestOption = "A",
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Leave the evidence in this folder.")
     ] = None,
@@ -173,6 +181,9 @@ def call(
         session=flags.session_wish(session_expires, min_se, refresher, refresh_by),
         transfer=flags.transfer_plan(transfer, transfer_after, consult),
         transfers=accept_transfers,
+        identity=identity.identity_plan(
+            asserted_identity, preferred_identity, privacy, identity_key, identity_cert, cert_url, attest
+        ),
     )
     (outcome, *further), interrupted, lost = run_async(
         lambda stop: _place(
@@ -191,7 +202,7 @@ def call(
     )
 
 
-def caller(text: str | None) -> str | None:
+def caller(text: str | None, flag: str = "--from") -> str | None:
     from callwright.sip.uri import NameAddr, SipSyntaxError
 
     if text is None:
@@ -201,8 +212,8 @@ def caller(text: str | None) -> str | None:
         NameAddr.parse(full)
     except SipSyntaxError as error:
         raise Refused(
-            f"--from {text!r} is not a SIP address: {error.reason}",
-            "For example: --from 'Alice <sip:1001@example.com>'",
+            f"{flag} {text!r} is not a SIP address: {error.reason}",
+            f"For example: {flag} 'Alice <sip:1001@example.com>'",
         ) from None
     return full
 

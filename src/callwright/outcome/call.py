@@ -201,6 +201,20 @@ class DtlsOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityOutcome:
+    """What a signed Identity (RFC 8224) of a call that came to us was worth, and what it claims."""
+
+    verdict: str  # valid, invalid or absent
+    code: int | None = None  # 428, 436, 437, 438 or 403, as RFC 8224 has it; None: it is valid
+    phrase: str = ""
+    reason: str = ""  # why, in a sentence
+    attest: str | None = None
+    orig: str | None = None
+    dest: tuple[str, ...] = ()
+    info: str | None = None  # the URL of the certificate
+
+
+@dataclass(frozen=True, slots=True)
 class CallOutcome(AsJson):
     """One call leg. The phone fills the facts; ``judged()`` adds verdict, blame and reason."""
 
@@ -243,6 +257,10 @@ class CallOutcome(AsJson):
     messages: tuple[CapturedMessage, ...] = ()
     caller_identity: str | None = None  # user part the peer showed us: P-Asserted-Identity, else From
     caller_name: str | None = None
+    asserted_identity: str | None = None  # P-Asserted-Identity as it came (RFC 3325)
+    preferred_identity: str | None = None
+    privacy: str | None = None  # RFC 3323
+    identity: IdentityOutcome | None = None  # None: it was not verified
     auto_answered: bool | None = None  # the caller asked for an answer without a person; False: it got none
     redirected_to: tuple[str, ...] = ()
     transfers: tuple[RequestOutcome, ...] = ()  # REFERs of ours within the call

@@ -196,6 +196,9 @@ _PLAIN = {
         Verdict.FAILED, Blame.NETWORK, "ICE found no way for media between {who} and us{detail}."
     ),
     Failure.DTLS: _sentence(Verdict.FAILED, Blame.TARGET, "{who} and we agreed on no keys by DTLS{detail}."),
+    Failure.IDENTITY: _sentence(
+        Verdict.FAILED, Blame.TARGET, "We refused the call of {who} with {status}{detail}."
+    ),
     Failure.STOPPED: _sentence(Verdict.CANCELED, None, "It was stopped from outside{detail}."),
     Failure.DEADLINE: _sentence(Verdict.FAILED, Blame.TEST, "The run's time was over first{detail}."),
     Failure.PLATFORM: _sentence(

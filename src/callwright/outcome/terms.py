@@ -71,6 +71,7 @@ class Failure(StrEnum):
     NEGOTIATION = "negotiation"  # the peer's SDP has no audio that we can use
     ICE = "ice"  # no pair of candidates works, so media has no way (RFC 8445)
     DTLS = "dtls"  # no keys came of the handshake, or the peer's certificate is not that of its SDP
+    IDENTITY = "identity"  # the caller's signed identity did not hold, and we refused the call for it
     NEVER_CAME = "never_came"  # a call that was awaited did not come
     STOPPED = "stopped"  # from outside: Ctrl-C, stop, kill switch
     DEADLINE = "deadline"  # the run's own time was over first

@@ -24,11 +24,13 @@ from callwright.sip.uri import NameAddr, Uri
 __all__ = [
     "NOTHING",
     "Carried",
+    "asserted_by",
     "caller_address",
     "carried",
     "codec_of",
     "content_type_of",
     "escaped",
+    "hides",
     "hops_left",
     "identity_headers",
     "onward",
@@ -151,12 +153,32 @@ def caller_address(request: Request, account: PbxAccount | None, domain: str) ->
     return NameAddr(claimed.display_name or account.display_name, Uri(scheme, user, None, domain))
 
 
-def identity_headers(request: Request, account: PbxAccount | None, domain: str) -> list[tuple[str, str]]:
-    """P-Asserted-Identity (RFC 3325) for the callee; none without credentials, or where privacy is asked."""
+def hides(request: Request) -> bool:
+    """Whether the caller asks not to be shown (RFC 3323, 3325)."""
+    wishes = (request.headers.get("privacy") or "").lower().replace(",", ";").split(";")
+    return any(wish.strip() in ("id", "user", "header") for wish in wishes)
+
+
+def asserted_by(request: Request) -> list[tuple[str, str]]:
+    """What a trusted trunk asserts of its caller (RFC 3325): one SIP and one tel URI at most."""
+    found: list[tuple[str, str]] = []
+    for value in request.headers.get_all("p-asserted-identity")[:2]:
+        try:
+            found.append(("P-Asserted-Identity", str(NameAddr.parse(value))))
+        except SipSyntaxError:
+            continue
+    return found
+
+
+def identity_headers(
+    request: Request, account: PbxAccount | None, domain: str, *, trusted: bool = False
+) -> list[tuple[str, str]]:
+    """P-Asserted-Identity (RFC 3325) for the callee; none without credentials, or where privacy is asked of
+    somebody who is not `trusted` with it."""
     if account is None:
         return []
     wishes = (request.headers.get("privacy") or "").lower().replace(",", ";").split(";")
-    if "id" in [wish.strip() for wish in wishes]:
+    if not trusted and "id" in [wish.strip() for wish in wishes]:
         return []
     display = account.display_name or request.headers.from_.display_name
     identity = NameAddr(display, Uri("sip", escaped(account.user), None, domain))
@@ -223,6 +245,7 @@ _KNOWN: dict[str, Callable[[str], str]] = {
     "content-language": _tokens,
     "diversion": _addresses,
     "error-info": _addresses,
+    "identity": _text,  # signed by the caller, and of no use to anybody else
     "in-reply-to": _text,
     "mime-version": _text,
     "organization": _text,

@@ -12,7 +12,15 @@ from callwright.pbx.bridge import Attempt, Bridge, BridgeHost, Invitation, Place
 from callwright.pbx.holding import open_both_ways
 from callwright.pbx.messages import Mailboxes
 from callwright.pbx.outside import TrunkLines, trunk_address
-from callwright.pbx.passage import caller_address, escaped, hops_left, identity_headers, onward
+from callwright.pbx.passage import (
+    asserted_by,
+    caller_address,
+    escaped,
+    hides,
+    hops_left,
+    identity_headers,
+    onward,
+)
 from callwright.pbx.path import MediaPaths, NoMediaPath
 from callwright.pbx.plan import VOICEMAIL, PbxPlan, RingGroup
 from callwright.pbx.reception import Reception, ReceptionHost
@@ -44,6 +52,7 @@ from callwright.sip.uri import NameAddr, Uri
 __all__ = ["Placing", "PlacingHost"]
 
 _MOST_DIVERSIONS = 5
+ANONYMOUS = NameAddr("Anonymous", Uri("sip", "anonymous", None, "anonymous.invalid"))
 _UNREACHABLE = Refuse(480, "Temporarily Unavailable")
 _BUSY = (486, 600, 603)  # a phone that declines says 603; to its owner's forwarding that is busy
 _SILENT = (408, 480, 487)
@@ -377,6 +386,7 @@ class Placing:
         if shown is None:
             shown = caller_address(request, account, domain)
             headers += identity_headers(request, account, domain)
+            headers += self._asserted(journey)
         else:
             headers.append(("P-Asserted-Identity", str(shown)))
             if journey.parker:
@@ -390,6 +400,12 @@ class Placing:
             Attempt(invitation, tuple(self._place_of(binding) for binding in group), ring.seconds)
             for group in ring.groups
         ]
+
+    def _asserted(self, journey: _Journey) -> list[tuple[str, str]]:
+        """Whom a trunk of our trust domain asserts; nobody else is believed, and nobody learns who hides."""
+        trunk = self.plan.trunk(journey.record.trunk) if journey.record.trunk else None
+        believed = trunk is not None and trunk.trusted and journey.asks is None
+        return asserted_by(journey.request) if believed and not hides(journey.request) else []
 
     def _place_of(self, binding: Binding) -> Place:
         host, account = self._host, self._accounts.find(binding.user)
@@ -411,7 +427,14 @@ class Placing:
         headers = onward(journey.request.headers, hops_left(journey.request))
         for trunk in outside.trunks:
             caller = trunk.caller or (rights.extension or rights.user if rights is not None else "")
-            invitation = Invitation(trunk_address(trunk, escaped(caller) or "anonymous"), tuple(headers))
+            shown = trunk_address(trunk, escaped(caller) or "anonymous")
+            said = tuple(headers)
+            if trunk.trusted:
+                domain = self._accounts.domain
+                said += tuple(identity_headers(journey.request, rights, domain, trusted=True))
+            elif hides(journey.request):
+                shown = ANONYMOUS
+            invitation = Invitation(shown, said)
             to = trunk_address(trunk, escaped(outside.number))
             known = Credentials(trunk.username, trunk.password) if trunk.username else None
             try:

@@ -215,6 +215,8 @@ class Trunk:
     the number that it is shown for every call; empty: the extension of the caller. ``sources``: numeric
     addresses that its calls come from, besides the very address that ours go to. ``direct``: audio of its
     calls does not pass the PBX.
+    ``trusted``: it is in our
+    trust domain (RFC 3325): identities go there and are believed from there.
     """
 
     name: str
@@ -225,6 +227,7 @@ class Trunk:
     caller: str = ""
     sources: tuple[str, ...] = ()
     direct: bool = False
+    trusted: bool = False
 
     def __post_init__(self) -> None:
         try:

@@ -222,6 +222,7 @@ def _trunk(name: str, fields: _Fields) -> Trunk:
         fields.text("caller"),
         fields.texts("sources", needed=False),
         fields.flag("direct"),
+        fields.flag("trusted"),
     )
 
 
@@ -233,7 +234,8 @@ def _trunk_fields(trunk: Trunk) -> dict[str, Any]:
         caller=trunk.caller,
         direct=trunk.direct,
     )
-    return {"uri": trunk.uri} | given | ({"sources": list(trunk.sources)} if trunk.sources else {})
+    listed: dict[str, Any] = {"sources": list(trunk.sources)} if trunk.sources else {}
+    return {"uri": trunk.uri} | given | listed | _given(trusted=trunk.trusted)
 
 
 def _way_out(name: str, fields: _Fields) -> OutboundRoute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from callwright.outcome.call import StateReached
+from callwright.outcome.call import IdentityOutcome, StateReached
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
@@ -46,6 +46,10 @@ class CallFacts:
     redirected_to: tuple[str, ...] = ()
     caller_identity: str | None = None
     caller_name: str | None = None
+    asserted_identity: str | None = None
+    preferred_identity: str | None = None
+    privacy: str | None = None
+    identity: IdentityOutcome | None = None
     early_media_at: float | None = None
     dtmf_sent: str = ""
     info_digits: str = ""
@@ -113,6 +117,9 @@ class CallFacts:
 
     def identify(self, headers: Headers) -> None:
         """Who the peer says that calls: P-Asserted-Identity (RFC 3325), else From."""
+        self.asserted_identity = headers.get("P-Asserted-Identity")
+        self.preferred_identity = headers.get("P-Preferred-Identity")
+        self.privacy = headers.get("Privacy")
         for name in ("P-Asserted-Identity", "From"):
             for value in headers.get_all(name):
                 try:

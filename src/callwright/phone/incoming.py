@@ -10,6 +10,7 @@ from callwright.net.resolver import ResolutionFailed
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall, not_acceptable, not_permitted
+from callwright.phone.identity import checked
 from callwright.phone.line import PhoneLine
 from callwright.phone.permission import NotPermitted
 from callwright.phone.plan import AnswerPlan
@@ -72,7 +73,7 @@ class IncomingCall(PhoneCall):
         """Carry out the plan; apart from the constructor so that whoever listens can be attached before."""
         now = self.line.now()
         self.facts.reach(CallState.INCOMING, now)
-        if not self._agree_on_prack():
+        if not self._agree_on_prack() or not self._believes():
             return
         if self.plan.reject is not None and self.plan.answer_after <= 0 and self.plan.ring_after < 0:
             self._reject()
@@ -161,6 +162,17 @@ class IncomingCall(PhoneCall):
         self.facts.fail(Failure.REFUSED, why or None)
         self.facts.reach(CallState.FAILED, now, status)
         self._conclude(EndedBy.LOCAL)
+
+    def _believes(self) -> bool:
+        """Whether the caller's Identity (RFC 8224) holds, where that is demanded; else refuse the call."""
+        check = self.plan.identity
+        if check is None:
+            return True
+        found = self.facts.identity = checked(self._request, check, self.line.clock.wall())
+        if found.code is None or not check.require:
+            return True
+        self._refuse(found.code, found.phrase, Failure.IDENTITY, found.reason)
+        return False
 
     def _agree_on_prack(self) -> bool:
         """Whether provisionals may be as the plan and the caller want them; False: the call was refused."""

@@ -15,6 +15,7 @@ from callwright.phone.addressing import as_name_addr
 from callwright.phone.audio import Studio
 from callwright.phone.call import PhoneCall
 from callwright.phone.failures import failure_of, failure_to_locate
+from callwright.phone.identity import ANONYMOUS, headers_of
 from callwright.phone.intent import Capped, Intent, OnIntent, Withheld
 from callwright.phone.line import PhoneLine
 from callwright.phone.permission import NotPermitted
@@ -172,7 +173,7 @@ class OutgoingCall(PhoneCall):
             hop=hop,
             now=now,
             body=body,
-            headers=(*_required(self.plan.prack), *self.plan.headers),
+            headers=(*_required(self.plan.prack), *self._identified(hop), *self.plan.headers),
             route=self._routes,
             credentials=account.credentials if account else None,
             supported=self._supported(),
@@ -191,7 +192,20 @@ class OutgoingCall(PhoneCall):
             return None
         return tuple(tag for tag in self.line.endpoint.config.supported if tag != "100rel")
 
+    def _identified(self, hop: Hop) -> list[tuple[str, str]]:
+        """Who we are, beside From; signed anew for each INVITE."""
+        plan = self.plan.identity
+        if plan is None:
+            return []
+        wall = self.line.clock.wall()
+        return headers_of(plan, self._own(hop), self.target, wall, self.line.entropy)
+
     def _caller(self, hop: Hop) -> NameAddr:
+        """Who is shown."""
+        hides = self.plan.identity is not None and self.plan.identity.hides
+        return ANONYMOUS if hides else self._own(hop)
+
+    def _own(self, hop: Hop) -> NameAddr:
         if self.plan.caller:
             return NameAddr.parse(as_name_addr(self.plan.caller))
         account = self.plan.account

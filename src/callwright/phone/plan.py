@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callwright.ice.wish import NO_ICE, IceWish
 from callwright.net.tls import TlsSettings
+from callwright.phone.identity import IdentityCheck, IdentityPlan
 from callwright.sip.digest import Credentials
 from callwright.sip.session_timer import NO_WISH, SessionWish
 from callwright.sip.transport import Transport
@@ -106,6 +107,7 @@ class CallPlan:
     session: SessionWish = NO_WISH  # RFC 4028
     transfer: TransferPlan | None = None
     transfers: bool = False  # a REFER of the peer is followed, as far as the policy permits its target
+    identity: IdentityPlan | None = None  # what is said of the caller beside From
     identifier: str = ""  # step.S.A of a test, empty on the command line
     party: str | None = None
 
@@ -134,5 +136,6 @@ class AnswerPlan:
     caller: str | None = None  # From of calls that a transfer makes; None: as the call came to us
     account: Account | None = None  # theirs
     proxy: str | None = None  # theirs
+    identity: IdentityCheck | None = None  # what is demanded of the caller's Identity (RFC 8224)
     identifier: str = ""
     party: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from callwright.ice.wish import NO_ICE, IceWish
 from callwright.outcome.run import RunOutcome
 from callwright.scenario.actions import Accept, Call
+from callwright.scenario.identity import NOTHING_SAID, CallerWords
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.party import PartyAccount
 from callwright.sip.session_timer import NO_WISH, SessionWish
@@ -80,6 +81,7 @@ class TakeCall:
     ice: IceWish = NO_ICE
     transfers: bool = False
     auto_answer: bool = False
+    verify_identity: str = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class PlaceCall:
     srtp: SrtpWish = NO_SRTP
     ice: IceWish = NO_ICE
     transfers: bool = False
+    caller: CallerWords = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)

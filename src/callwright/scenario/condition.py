@@ -148,6 +148,32 @@ METRICS = _table(
     ),
     Metric("caller_id", "word", lambda c: c.caller_identity, "number of the caller as it was received"),
     Metric("caller_name", "word", lambda c: c.caller_name, "display name of the caller as it was received"),
+    Metric(
+        "asserted_identity", "word", lambda c: c.asserted_identity, "P-Asserted-Identity as it was received"
+    ),
+    Metric("preferred_identity", "word", lambda c: c.preferred_identity, "P-Preferred-Identity as received"),
+    Metric("privacy", "word", lambda c: c.privacy, "Privacy as it was received (RFC 3323)"),
+    Metric(
+        "identity",
+        "choice",
+        lambda c: c.identity and c.identity.verdict,
+        "what the caller's signed Identity is worth, with `verify_identity`",
+        _CALL,
+        ("valid", "invalid", "absent"),
+    ),
+    Metric(
+        "identity_code",
+        "code",
+        lambda c: c.identity and c.identity.code,
+        "the code for which RFC 8224 refuses it: 428, 436, 437, 438 or 403",
+    ),
+    Metric(
+        "identity_reason",
+        "word",
+        lambda c: c.identity and c.identity.reason,
+        "what the verdict rests on",
+    ),
+    Metric("attest", "word", lambda c: c.identity and c.identity.attest, "attestation in it: A, B or C"),
     Metric("user_agent", "word", lambda o: o.user_agent, "User-Agent or Server of the peer", _ANY),
     Metric("early_media", "flag", lambda c: c.early_media, "whether audio came before the answer"),
     Metric(

@@ -14,6 +14,7 @@ from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.terms import CallState, Direction, Failure
 from callwright.scenario import actions, command, event
+from callwright.scenario.identity import CallerWords
 from callwright.scenario.party import PartyAccount, numbered_after
 from callwright.scenario.scenario import Scenario
 from callwright.sip.events import Side
@@ -286,6 +287,7 @@ class AcceptProgress(Progress):
                 IceWish(action.ice),
                 action.transfers,
                 action.auto_answer,
+                action.verify_identity,
             )
         )
 
@@ -365,6 +367,13 @@ class CallProgress(Progress):
                 _srtp(action),
                 IceWish(action.ice),
                 action.transfers,
+                CallerWords(
+                    action.asserted_identity,
+                    action.preferred_identity,
+                    action.privacy,
+                    action.identity,
+                    action.attest,
+                ),
             )
         )
         if action.cancel_after is not None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from callwright.ice.wish import USES as ICE_USES
 from callwright.scenario.actions.action import Action
 from callwright.scenario.actions.engine import Unfit, unfit_for_load, unfit_to_encrypt, unfit_to_update
+from callwright.scenario.identity import VERIFY
 from callwright.scenario.parameter import (
     CODECS,
     DTMF_BY,
@@ -97,6 +98,11 @@ class Accept(Action):
         default=90.0,
     )
     record: bool = parameter(Boolean(), "Whether to record both directions.", default=True)
+    verify_identity: str = parameter(
+        Choice(VERIFY, "use of a verdict"),
+        "The caller's Identity (RFC 8224): not verified, verified by the test's own authority, or demanded.",
+        default="no",
+    )
     srtp: str = parameter(
         Choice(USES, "use of SRTP"),
         "Keys for SRTP in the SDP: not taken; taken where offered; demanded; or by DTLS (RFC 5764).",

@@ -17,6 +17,8 @@ from callwright.scenario.actions.engine import (
     unfit_to_encrypt,
     unfit_to_update,
 )
+from callwright.scenario.addresses import SipAddress
+from callwright.scenario.identity import ATTESTATIONS, IDENTITY, PRIVACY
 from callwright.scenario.parameter import (
     CODECS,
     DTMF_BY,
@@ -170,6 +172,23 @@ class Call(Action):
         default="",
         default_text="update where the peer allows it",
     )
+    asserted_identity: str = parameter(
+        SipAddress(512), "P-Asserted-Identity of the INVITE (RFC 3325).", default=""
+    )
+    preferred_identity: str = parameter(
+        SipAddress(512), "P-Preferred-Identity of the INVITE (RFC 3325).", default=""
+    )
+    privacy: str = parameter(
+        Choice(PRIVACY, "privacy"),
+        "Privacy of the INVITE (RFC 3323); From is anonymous.",
+        default="none",
+    )
+    identity: str = parameter(
+        Choice(IDENTITY, "identity"),
+        "Signed Identity (RFC 8224, SHAKEN) by the test's own authority, or one that is wrong on purpose.",
+        default="none",
+    )
+    attest: str = parameter(Choice(ATTESTATIONS, "attestation"), "Attestation in it.", default="A")
     transfers: bool = parameter(
         Boolean(),
         "Whether a REFER of the peer is followed, as far as the policy permits its target.",

@@ -83,6 +83,12 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
     for name in ("srtp_suite", "rekey_after"):
         if values[name]:
             refuse(name, "the load engine sends and takes plain RTP only. Leave it out.")
+    for name in ("identity", "privacy", "verify_identity"):
+        if values.get(name, "no") not in ("no", "none"):
+            refuse(name, "the load engine signs and verifies nothing. Leave it out.")
+    for name in ("asserted_identity", "preferred_identity"):
+        if values.get(name):
+            refuse(name, "the load engine writes From alone. Use headers.")
     if values["transfers"]:
         refuse("transfers", "the load engine follows no REFER. Leave it out.", ("no",))
     if values.get("auto_answer"):

@@ -21,6 +21,7 @@ NAMES = (
     "hold_resume",
     "codec_negotiation",
     "caller_identity",
+    "stir_shaken",
     "prack",
     "session_timer",
     "srtp",
