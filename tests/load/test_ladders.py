@@ -67,7 +67,9 @@ def test_a_terminal_shows_the_first_call_of_each_class() -> None:
         "verdict": "failed", "reason": "", "attempted": 3, "answered": 0, "failed": 3, "canceled": 0,
         "seconds": 1.0,
         "rate": {"mean": 1.0}, "failures": {}, "media": {"streams": 0}, "retry_after": {"responses": 0},
-        "prack": {"reliable": 0}, "refused_srtp": 0, "session": {"refreshed": 0, "too_brief": 0},
+        "prack": {"reliable": 0}, "refused_srtp": 0,
+        "connections": {"opened": 0, "accepted": 0, "failed": 0, "handshakes": 0},
+        "session": {"refreshed": 0, "too_brief": 0},
         "generator": {"why": []}, "ladders": [told(each, Redactor()) for each in kept],
         **{f"{name}_ms": {"count": 0} for name in ("pdd", "setup", "bye", "register")},
     }  # fmt: skip

@@ -36,8 +36,8 @@ class WrittenGuard:
     def watch(
         self,
         estate: Estate,
-        local: tuple[str, int],
-        remote: tuple[str, int] | None,
+        local: tuple[str | int, ...],
+        remote: tuple[str | int, ...] | None,
         accounts: Sequence[tuple[str, str]],
         descriptors: Sequence[int],
     ) -> KeptLoad:

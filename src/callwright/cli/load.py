@@ -126,7 +126,11 @@ def load(
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="NAME=VALUE", help="With --sipp: a keyword of your own, [NAME]."),
+        typer.Option(
+            "--key",
+            metavar="FILE|NAME=VALUE",
+            help="TLS: our private key (PEM). With --sipp: a keyword of your own, [NAME].",
+        ),
     ] = None,
     user: Annotated[
         str | None, typer.Option("--user", metavar="NAME", help="With --sipp: for [authentication].")
@@ -157,6 +161,24 @@ def load(
     min_se: flags.MinSeOption = 90,
     refresher: flags.RefresherOption = None,
     refresh_by: flags.RefreshByOption = None,
+    transport: Annotated[
+        str | None,
+        typer.Option("--transport", metavar="udp|tcp|tls", help="Transport, instead of what the URI says."),
+    ] = None,
+    connections: Annotated[
+        str,
+        typer.Option(
+            "--connections", metavar="one|per-call", help="TCP, TLS: one for all calls, or one each."
+        ),
+    ] = "one",
+    ca: flags.CaOption = None,
+    cert: flags.CertOption = None,
+    sni: flags.SniOption = None,
+    insecure: flags.InsecureOption = False,
+    client_certificate: Annotated[
+        bool,
+        typer.Option("--require-client-certificate", help="TLS, --answer: only clients with one of --ca."),
+    ] = False,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -204,8 +226,8 @@ def load(
     from callwright.load.preparation import Wishes
     from callwright.policy.destination import Rules
 
-    if sipp is None and (inf or key or user or password):
-        raise Refused("--inf, --key, --user and --password go with --sipp FILE.xml")
+    if sipp is None and (inf or user or password):
+        raise Refused("--inf, --user and --password go with --sipp FILE.xml")
     document = setup.read_document(scenario, answer=answer)
     if (uri is not None) if answer else (uri is None and document is None):
         raise Refused("load takes a URI to call, or --answer", "See `callwright load --help`.")
@@ -252,6 +274,8 @@ def load(
         useless: dict[str, object] = {"scenario": scenario, "accounts": accounts, "register": register}
         useless |= {"find-capacity": find_capacity, "fail-if": fail_if, "from": from_, "header": header}
         useless |= {"reject": reject, "challenge": challenge, "ring-time": ring_time, "control": control}
+        useless |= {"transport": transport, "ca": ca, "cert": cert, "sni": sni, "insecure": insecure}
+        useless |= {"connections": connections != "one", "require-client-certificate": client_certificate}
         useless |= {"prack": prack != "offered", "session-expires": session_expires}
         useless |= {"refresher": refresher, "refresh-by": refresh_by}
         useless |= {"report": report, "media": media != "none", "cores": cores > 1}
@@ -296,6 +320,9 @@ def load(
         register=register or flow.flow == "register",
         rules=Rules(targets=tuple(_allowed(allow or ()))),
         bind=bind,
+        transport=setup.transport_named(transport),
+        connections=setup.connections_named(connections, answer=answer),
+        tls=setup.tls_settings(ca, cert, key or (), sni, insecure, client_certificate),
         cores=cores,
         calls=calls,
         ladders=ladders,
@@ -358,6 +385,7 @@ class _Run:
         from callwright.load.report import ReportFolder
         from callwright.load.worker import make_workers
         from callwright.net.address import bracketed
+        from callwright.net.tls import TlsConfigurationError
         from callwright.phone.guarding import guarded
 
         exits = ExitStack()
@@ -373,10 +401,12 @@ class _Run:
                     blame="platform",
                 ) from None
         try:
-            guard = load_guard(exits.enter_context(guarded()), self.wishes.rules)
+            guard = load_guard(exits.enter_context(guarded()), self.wishes.rules, self.wishes.tls)
             self.workers = make_workers(configs, guard=guard)
         except NoNativeLoop as error:
             raise Refused(error.reason, error.remedy, code=EXIT_PLATFORM, blame="platform") from None
+        except TlsConfigurationError as error:
+            raise Refused(str(error)) from None
         except OSError as error:
             raise Refused(
                 f"no port for the load: {error.strerror or error}", code=EXIT_PLATFORM, blame="platform"

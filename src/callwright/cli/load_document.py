@@ -62,7 +62,17 @@ class LoadDocument:
         spoken = {name: getattr(flags, name) for name in _SPOKEN if getattr(flags, name) != usual[name]}
         kept = {
             name: getattr(flags, name)
-            for name in ("challenge", "random_accounts", "register", "cores", "calls", "rtp_ports")
+            for name in (
+                "challenge",
+                "random_accounts",
+                "register",
+                "cores",
+                "calls",
+                "rtp_ports",
+                "transport",
+                "connections",
+                "tls",
+            )
         }
         return replace(told, **(kept | spoken))
 

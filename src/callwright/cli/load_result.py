@@ -52,6 +52,18 @@ def print_result(told: dict[str, Any], line: Callable[[str], None]) -> None:
                 f"    heard %     min {heard['min']:g}  p5 {heard['p5']:g}  p50 {heard['p50']:g}   "
                 f"{media['gap_count']:,} gaps of 500 ms or more"
             )
+    joined = told["connections"]
+    if joined["opened"] or joined["accepted"] or joined["failed"]:
+        line(
+            f"connections opened {joined['opened']:,}, accepted {joined['accepted']:,}, "
+            f"failed {joined['failed']:,}"
+        )
+    if joined["handshakes"]:
+        times = joined["handshake_ms"]
+        line(
+            f"{joined['handshakes']:,} TLS handshakes, {number(told['handshakes_per_s'], 1)}/s, "
+            f"p50 {number(times['p50'], 1)}  p99 {number(times['p99'], 1)} ms"
+        )
     prack, session = told["prack"], told["session"]
     if prack["reliable"]:
         lost = f", {prack['failed']:,} of them failed" if prack["failed"] else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from callwright.cli.load_document import LoadDocument
     from callwright.load.accounts import LoadAccounts
     from callwright.load.document import Flow
-    from callwright.sip.transport import Address
+    from callwright.net.tls import TlsSettings
+    from callwright.sip.transport import Address, Transport
 
 MOST_FILE = 64 * 1024 * 1024
 
@@ -109,6 +110,43 @@ def read_flow(path: Path | None) -> Flow:
     except DocumentError as error:
         problems = "\n".join(f"  {problem}" for problem in error.problems)
         raise Refused(f"--scenario {path}:\n{problems}", details={"errors": error.problems}) from None
+
+
+def transport_named(text: str | None) -> Transport | None:
+    from callwright.sip.transport import Transport
+
+    if text is None:
+        return None
+    if text.lower() not in ("udp", "tcp", "tls"):
+        raise Refused(f"--transport of a load is udp, tcp or tls, not {text!r}")
+    return Transport(text.upper())
+
+
+def connections_named(text: str, *, answer: bool) -> str:
+    if text not in ("one", "per-call"):
+        raise Refused(f"--connections is one or per-call, not {text!r}")
+    if answer and text != "one":
+        raise Refused("--connections is for the side that calls, not for --answer")
+    return text
+
+
+def tls_settings(
+    ca: Path | None,
+    cert: Path | None,
+    keys: Sequence[str],
+    sni: str | None,
+    insecure: bool,
+    client_certificate: bool,
+) -> TlsSettings:
+    from callwright.net.tls import TlsSettings
+
+    if len(keys) > 1:
+        raise Refused("--key is given once: the private key of --cert")
+    key = Path(keys[0]) if keys else None
+    for flag, file in (("--ca", ca), ("--cert", cert), ("--key", key)):
+        if file is not None and not file.exists():
+            raise Refused(f"{flag} {file}: there is no such file")
+    return TlsSettings(ca, cert, key, sni, insecure, client_certificate)
 
 
 def listen_address(text: str | None) -> Address:

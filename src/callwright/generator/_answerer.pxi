@@ -29,7 +29,7 @@ cdef void reply_address(Parsed *m, Address *source, Address *to) noexcept nogil:
     cdef const uint8_t *end = m.sent_by.p + m.sent_by.n
     cdef uint32_t port = 5060, v = 0
     to[0] = source[0]
-    if m.rport != NULL:
+    if m.rport != NULL or to.conn:
         return
     while end > p and 48 <= (end - 1)[0] <= 57:
         end -= 1
@@ -264,7 +264,7 @@ cdef void refuse(Loop *L, uint32_t slot, Call *c, int status) noexcept nogil:
     c.repeats = 0
     c.code = <uint16_t>status
     send_answer(L, slot, c, status, T_EMPTY)
-    timer_in(L, slot, c, L.t1)
+    timer_in(L, slot, c, L.wait)
 
 
 cdef void offered(Loop *L, Call *c, Parsed *m) noexcept nogil:

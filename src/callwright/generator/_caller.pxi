@@ -40,7 +40,7 @@ cdef bint start_call(Loop *L) noexcept nogil:
             c.stream = stream
         c.state = S_CALLING
         send_request(L, T_INVITE, slot, c, 105, c.cseq)
-    timer_in(L, slot, c, L.t1)
+    timer_in(L, slot, c, L.wait)
     return True
 
 
@@ -52,7 +52,7 @@ cdef void say_bye(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     if c.stream >= 0:
         media_stop(L, c.stream, False)
     send_bye(L, slot, c)
-    timer_in(L, slot, c, L.t1)
+    timer_in(L, slot, c, L.wait)
 
 
 cdef void say_cancel(Loop *L, uint32_t slot, Call *c) noexcept nogil:
@@ -60,7 +60,7 @@ cdef void say_cancel(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     c.repeats = 0
     c.marked = L.now
     send_request(L, T_CANCEL, slot, c, 105, c.cseq)
-    timer_in(L, slot, c, L.t1)
+    timer_in(L, slot, c, L.wait)
 
 
 cdef Span request_uri(Loop *L, Call *c, uint8_t *room, size_t size) noexcept nogil:
@@ -235,6 +235,8 @@ cdef bint next_hop(Loop *L, Span uri, Address *out) noexcept nogil:
     cdef sockaddr_in four
     cdef sockaddr_in6 six
     memset(out, 0, sizeof(Address))
+    if L.streams:
+        return False  # a dialog stays on its connection (RFC 5923)
     q = <const uint8_t *>memchr(p, 58, <size_t>(end - p))  # after the scheme
     if q == NULL:
         return False
@@ -361,7 +363,7 @@ cdef void invite_again(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     nothing_open(c)
     if c.second != NULL:
         c.second.rseq = 0
-    timer_in(L, slot, c, L.t1)
+    timer_in(L, slot, c, L.wait)
 
 
 cdef void on_invite_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
@@ -455,7 +457,7 @@ cdef void on_bye_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept n
             c.repeats = 0
             L.count[C_CHALLENGED] += 1
             send_bye(L, slot, c)
-            timer_in(L, slot, c, L.t1)
+            timer_in(L, slot, c, L.wait)
             return
     record(L, H_BYE, (L.now - c.marked) // 1000)
     c.code = <uint16_t>m.status
@@ -482,7 +484,7 @@ cdef void on_register_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexc
         c.marked = L.now
         L.count[C_CHALLENGED] += 1
         send_with_credentials(L, T_REGISTER, slot, c, 114, b"REGISTER")
-        timer_in(L, slot, c, L.t1)
+        timer_in(L, slot, c, L.wait)
         return
     if m.retry_after >= 0:
         L.count[C_RETRY_AFTER] += 1

@@ -133,6 +133,7 @@ cdef void send_request(Loop *L, int which, uint32_t slot, Call *c, uint8_t kind,
     cdef Writer w
     cdef uint8_t *start
     memset(&f, 0, sizeof(f))
+    L.speaker = slot + 1 if L.per_call else 0
     f.call = c
     f.slot = slot
     f.kind = kind
@@ -243,6 +244,7 @@ cdef void send_authorized(
     cdef const uint8_t *q
     cdef const uint8_t *p
     memset(&f, 0, sizeof(f))
+    L.speaker = slot + 1 if L.per_call else 0
     f.call = c
     f.slot = slot
     f.kind = kind
@@ -286,6 +288,7 @@ cdef void send_failed_ack(Loop *L, uint32_t slot, Call *c, uint32_t cseq, Span t
     cdef Filling f
     cdef Writer w
     memset(&f, 0, sizeof(f))
+    L.speaker = slot + 1 if L.per_call else 0
     f.call = c
     f.slot = slot
     f.kind = 105  # i

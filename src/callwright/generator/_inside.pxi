@@ -31,7 +31,7 @@ cdef void begin_inside(Loop *L, uint32_t slot, Call *c, uint8_t letter) noexcept
     s.repeats = 0
     s.marked = L.now
     send_inside(L, slot, c)
-    clock_in(L, slot, c, W_REQUEST, L.t1)
+    clock_in(L, slot, c, W_REQUEST, L.wait)
 
 
 cdef void send_inside(Loop *L, uint32_t slot, Call *c) noexcept nogil:

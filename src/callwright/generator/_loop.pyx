@@ -114,7 +114,8 @@ cdef class LoadLoop:
         L.histogram = <uint64_t *>calloc(HISTOGRAMS_N * BUCKETS, sizeof(uint64_t))
         L.notable = <Notable *>calloc(NOTABLE, sizeof(Notable))
         L.out_header = <mmsghdr *>calloc(OUT, sizeof(mmsghdr))
-        L.out_iov = <iovec *>calloc(OUT, sizeof(iovec))
+        L.out_iov = <iovec *>calloc(2 * OUT, sizeof(iovec))
+        L.out_tag = <Tag *>calloc(OUT, sizeof(Tag))
         L.out_to = <Address *>calloc(OUT, sizeof(Address))
         L.out_data = <uint8_t *>malloc(OUT * OUT_SIZE)
         L.in_header = <mmsghdr *>calloc(IN, sizeof(mmsghdr))
@@ -126,16 +127,20 @@ cdef class LoadLoop:
         if (
             L.chunk == NULL or L.wheel == NULL or L.table == NULL or L.histogram == NULL or L.notable == NULL
             or L.out_header == NULL or L.out_iov == NULL or L.out_to == NULL or L.out_data == NULL
-            or L.in_header == NULL or L.in_iov == NULL or L.in_from == NULL or L.in_data == NULL
+            or L.out_tag == NULL or L.in_header == NULL or L.in_iov == NULL or L.in_from == NULL or L.in_data == NULL
             or L.in_control == NULL or L.scratch == NULL
         ):
             raise MemoryError
         memset(L.wheel, 0xFF, WHEEL * sizeof(uint32_t))
         memset(L.table, 0xFF, (L.table_mask + 1) * sizeof(uint32_t))
+        L.streams = config.channel >= 0
+        L.per_call = L.streams and config.connections == "per-call" and config.caller
         for i in range(OUT):
-            L.out_iov[i].iov_base = L.out_data + i * OUT_SIZE
-            L.out_header[i].msg_hdr.msg_iov = &L.out_iov[i]
-            L.out_header[i].msg_hdr.msg_iovlen = 1
+            L.out_iov[2 * i].iov_base = &L.out_tag[i]
+            L.out_iov[2 * i].iov_len = sizeof(Tag)
+            L.out_iov[2 * i + 1].iov_base = L.out_data + i * OUT_SIZE
+            L.out_header[i].msg_hdr.msg_iov = &L.out_iov[2 * i if L.streams else 2 * i + 1]
+            L.out_header[i].msg_hdr.msg_iovlen = 2 if L.streams else 1
         for i in range(IN):
             L.in_iov[i].iov_base = L.in_data + i * IN_SIZE
             L.in_iov[i].iov_len = IN_SIZE
@@ -152,6 +157,7 @@ cdef class LoadLoop:
         L.t1 = _milliseconds(config.t1)
         L.t2 = _milliseconds(config.t2)
         L.timeout = 64 * L.t1
+        L.wait = L.timeout if L.streams else L.t1  # RFC 3261 section 17.1.1.2
         L.hold = _milliseconds(config.hold)
         L.hold_spread = _milliseconds(config.hold_spread)
         L.ring_for = _milliseconds(config.ring_for)
@@ -262,8 +268,11 @@ cdef class LoadLoop:
 
     cdef _open(self):
         cdef Loop *L = self.L
-        self.sockets = open_sockets(self.config.local, self.config.remote, share_port=self.config.share_port)
         self.shared = None
+        if L.streams:
+            self.sockets = (_socket.socket(fileno=os.dup(self.config.channel)),)
+        else:
+            self.sockets = open_sockets(self.config.local, self.config.remote, share_port=self.config.share_port)
         L.fd = self.sockets[0].fileno()
         if self.config.remote is not None:
             _address(self.config.remote[0], self.config.remote[1], &L.remote)
@@ -297,6 +306,7 @@ cdef class LoadLoop:
         free(L.ring)
         free(L.out_header)
         free(L.out_iov)
+        free(L.out_tag)
         free(L.out_to)
         free(L.out_data)
         free(L.in_header)
@@ -313,12 +323,16 @@ cdef class LoadLoop:
 
     @property
     def local(self):
+        if self.L.streams:
+            return tuple(self.config.local)
         return self.sockets[0].getsockname()[:2]
 
     @property
     def descriptors(self):
         if self.L.wills_fd < 0:
             return ()
+        if self.L.streams:
+            return (self.L.wills_fd,)  # who ends the calls opens a connection of its own
         return (self.L.wills_fd, *(sock.fileno() for sock in self.sockets))
 
     @property

@@ -76,8 +76,8 @@ cdef void flush(Loop *L) noexcept nogil:
                 continue
         L.count[C_SEND_ERRORS] += 1
         done += 1
-    L.count[C_SENT] += L.out_n
-    L.out_n = 0
+    L.count[C_SENT] += L.out_n - L.hung_up
+    L.out_n = L.hung_up = 0
 
 
 cdef inline void begin_message(Loop *L, Writer *w) noexcept nogil:
@@ -88,6 +88,24 @@ cdef inline void begin_message(Loop *L, Writer *w) noexcept nogil:
     w.overflow = False
 
 
+cdef enum:                      # kinds of `net.bulk_streams`
+    STREAM_MESSAGE = 0
+    STREAM_REFUSED = 1
+    STREAM_UNREACHABLE = 2
+    STREAM_CLOSE = 3
+
+
+cdef void hang_up(Loop *L, uint32_t conn) noexcept nogil:
+    """The call that the connection was opened for is over."""
+    if L.out_n == OUT:
+        flush(L)
+    L.out_tag[L.out_n].conn = conn
+    L.out_tag[L.out_n].kind = STREAM_CLOSE
+    L.out_iov[2 * L.out_n + 1].iov_len = 0
+    L.out_n += 1
+    L.hung_up += 1
+
+
 cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
     """Puts the message that was written into the outbox; `to` NULL is the target."""
     cdef uint8_t *start = L.out_data + L.out_n * OUT_SIZE
@@ -95,7 +113,10 @@ cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
     if w.overflow:
         L.count[C_SEND_ERRORS] += 1
         return
-    if to == NULL:
+    if L.streams:
+        L.out_tag[n].conn = to.conn if to != NULL else L.speaker
+        L.out_tag[n].kind = STREAM_MESSAGE
+    elif to == NULL:
         if L.connected:
             L.out_header[n].msg_hdr.msg_name = NULL
             L.out_header[n].msg_hdr.msg_namelen = 0
@@ -115,5 +136,5 @@ cdef inline void send_message(Loop *L, Writer *w, Address *to) noexcept nogil:
         L.out_to[n] = to[0]
         L.out_header[n].msg_hdr.msg_name = &L.out_to[n].raw[0]
         L.out_header[n].msg_hdr.msg_namelen = to.size
-    L.out_iov[n].iov_len = <size_t>(w.p - start)
+    L.out_iov[2 * n + 1].iov_len = <size_t>(w.p - start)
     L.out_n = n + 1

@@ -33,6 +33,16 @@ cdef enum:
 cdef struct Address:
     uint8_t raw[28]             # sockaddr_in or sockaddr_in6
     uint32_t size
+    uint32_t conn               # the connection of a stream
+
+cdef struct Tag:                # before a message to `net.bulk_streams`
+    uint32_t conn
+    uint32_t kind
+
+cdef struct Label:              # before one from there
+    uint32_t conn
+    uint32_t kind
+    Address peer
 
 cdef struct Part:
     uint32_t at
@@ -199,6 +209,12 @@ cdef struct Loop:
     int fd, wild
     Address remote
     bint connected
+    bint streams                # over TCP or TLS: the socket leads to `net.bulk_streams`
+    bint per_call               # a connection for each call
+    uint32_t speaker            # the connection of the call that speaks
+    uint32_t wait               # ms until a request is repeated: T1, on a stream never
+    Tag *out_tag
+    int hung_up                 # in the outbox: no messages, but ends of connections
     bint refused                # an error waits in the queue
     # clock
     uint64_t now, began, run_until, last_heard, window_began
@@ -439,6 +455,8 @@ cdef uint32_t take_call(Loop *L) noexcept nogil:
 cdef void give_call(Loop *L, uint32_t slot, Call *c) noexcept nogil:
     timer_off(L, slot, c)
     c.state = S_FREE
+    if L.per_call:
+        hang_up(L, slot + 1)
     c.tick = L.tick
     c.next = NONE
     if L.free_tail == NONE:

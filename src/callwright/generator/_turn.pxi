@@ -18,6 +18,39 @@ cdef void dispatch(Loop *L, const uint8_t *data, uint32_t size, Address *source)
         on_request(L, &m, source)
 
 
+cdef void from_stream(Loop *L, const uint8_t *data, uint32_t size) noexcept nogil:
+    """A message of a connection, or one of ours that could not be sent."""
+    cdef Label label
+    if size < sizeof(Label):
+        return
+    memcpy(&label, data, sizeof(Label))
+    data += sizeof(Label)
+    size -= <uint32_t>sizeof(Label)
+    if label.kind == STREAM_MESSAGE:
+        label.peer.conn = label.conn
+        dispatch(L, data, size, &label.peer)
+    else:
+        given_back(L, data, size, O_REFUSED if label.kind == STREAM_REFUSED else O_UNREACHABLE)
+
+
+cdef void given_back(Loop *L, const uint8_t *text, size_t n, int outcome) noexcept nogil:
+    """The network does not take a message of ours: its branch says which call ends with it."""
+    cdef const uint8_t *p = <const uint8_t *>memmem(text, n, <const char *>b"z9hG4bK", 7)
+    cdef uint32_t slot = 0, generation = 0
+    cdef Call *call
+    if p == NULL or not read_id(L, p + 7, text + n, &slot, &generation) or slot >= L.calls:
+        return
+    call = call_at(L, slot)
+    if call.generation != generation:
+        return
+    if call.state == S_CALLING or call.state == S_REGISTERING:
+        finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
+    elif call.state == S_ENDING:
+        finish(L, slot, call, unended(call, outcome), False)
+    elif call.state == S_CANCELING:
+        finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
+
+
 cdef void count_drops(Loop *L, msghdr *header, bint wild) noexcept nogil:
     cdef cmsghdr *c = CMSG_FIRSTHDR(header)
     cdef uint32_t drops = 0
@@ -57,6 +90,9 @@ cdef uint32_t receive(Loop *L, int fd, bint wild) noexcept nogil:
                 L.count[C_RECEIVED] += 1
                 L.count[C_MALFORMED] += 1
                 continue
+            if L.streams:
+                from_stream(L, L.in_data + i * IN_SIZE, L.in_header[i].msg_len)
+                continue
             L.in_from[i].size = h.msg_namelen
             dispatch(L, L.in_data + i * IN_SIZE, L.in_header[i].msg_len, &L.in_from[i])
         total += n
@@ -78,9 +114,6 @@ cdef void read_refusals(Loop *L, int fd) noexcept nogil:
     cdef ssize_t n
     cdef cmsghdr *c
     cdef sock_extended_err e
-    cdef const uint8_t *p
-    cdef uint32_t slot = 0, generation = 0
-    cdef Call *call
     cdef int rounds, outcome
     for rounds in range(4096):
         memset(&h, 0, sizeof(h))
@@ -103,18 +136,7 @@ cdef void read_refusals(Loop *L, int fd) noexcept nogil:
                 if e.ee_errno == ECONNREFUSED:
                     outcome = O_REFUSED
             c = CMSG_NXTHDR(&h, c)
-        p = <const uint8_t *>memmem(quoted, <size_t>n, <const char *>b"z9hG4bK", 7)
-        if p == NULL or not read_id(L, p + 7, quoted + n, &slot, &generation) or slot >= L.calls:
-            continue
-        call = call_at(L, slot)
-        if call.generation != generation:
-            continue
-        if call.state == S_CALLING or call.state == S_REGISTERING:
-            finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
-        elif call.state == S_ENDING:
-            finish(L, slot, call, unended(call, outcome), False)
-        elif call.state == S_CANCELING:
-            finish(L, slot, call, O_CANCELED if call.stopped else outcome, False)
+        given_back(L, quoted, <size_t>n, outcome)
 
 
 # -- the loop

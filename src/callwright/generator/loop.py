@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from callwright.generator.names import SLOTS
+from callwright.net.bulk_streams import StreamPlan
 from callwright.sip.transport import Address
 
 Segments = tuple[tuple[str, bytes | int], ...]
@@ -174,6 +175,12 @@ class LoopConfig:
     share_port: bool = False
     """Several processes answer on one port (SO_REUSEPORT)."""
     media: MediaConfig | None = None
+    streams: StreamPlan | None = None
+    """Over TCP or TLS; None: UDP."""
+    connections: str = "one"
+    """Of a caller over streams: `one`, or `per-call`."""
+    channel: int = -1
+    """The loop's end of `net.bulk_streams.BulkStreams`, made where the loop is."""
     keep_wills: bool = False
     """What ends each call is kept in memory that can be shared: `Loop.descriptors`."""
     extra: Mapping[str, object] = field(default_factory=dict)

@@ -72,6 +72,10 @@ COUNTERS = (
     "pracks_failed",  # refused, or not answered in 64·T1
     "refreshed",  # sessions, by either side
     "brief",  # 422: a session that was too short for the other side, or for us
+    "connections",  # of TCP and TLS: those that we opened
+    "connections_accepted",
+    "connections_failed",
+    "handshakes",  # of TLS, on either side
     "encrypted",  # offers that we refused, since the audio in them is SRTP
     "registrations",  # REGISTER requests that the answering side took
     "registrations_failed",
@@ -89,6 +93,8 @@ HISTOGRAMS = (
     "mos",
     "loss",
     "unheard",
+    "connect",
+    "handshake",
 )
 """In microseconds, but `mos` in thousandths, `loss` (of a stream) and `unheard` (its time in gaps) in
 hundredths of a percent."""
@@ -179,6 +185,14 @@ ENUMERATIONS = {
 def mos_value(index: int) -> int:
     """Thousandths of a bucket of MOS. The first holds all that are lower, and is taken for the lowest."""
     return MOS_LEAST + index if index else 1000
+
+
+def bucket_of(value: int) -> int:
+    """The histogram's bucket of a value."""
+    if value < 256:
+        return max(value, 0)
+    shift = value.bit_length() - 8
+    return min(128 * shift + (value >> shift), BUCKETS - 1)
 
 
 def bucket_value(index: int) -> int:

@@ -73,14 +73,17 @@ def wills_of_load(
     remote: Sequence[Any] | None,
     accounts: Sequence[tuple[str, str]],
 ) -> list[Will]:
-    """Of the calls of a load that have not ended. `accounts`: users and passwords."""
+    """Of the calls of a load that have not ended. `local`: host, port, transport (without: UDP); `remote`:
+    host, port, the name for TLS. `accounts`: users and passwords."""
     found = []
-    ours = Address(*local)
+    ours = Address(*local[:2])
+    transport = Transport(local[2]) if len(local) > 2 else Transport.UDP
+    name = remote[2] if remote is not None and len(remote) > 2 else ""
     for kept in bequests(memory):
-        theirs = kept.peer if kept.peer is not None else Address(*remote) if remote is not None else None
+        theirs = kept.peer if kept.peer is not None else Address(*remote[:2]) if remote is not None else None
         if theirs is None:
             continue
-        hop = Hop(Transport.UDP, ours, theirs)
+        hop = Hop(transport, ours, theirs, name)
         user, password = accounts[kept.account] if kept.account < len(accounts) else ("", "")
         known = Credentials(user, password) if password else None
         try:

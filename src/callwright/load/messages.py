@@ -41,10 +41,21 @@ class Wording:
     retry_after: int | None = None
     prack: str = "offered"
     min_se: int = 90
+    transport: str = "UDP"
 
     @property
     def host(self) -> str:
         return self.local.rpartition(":")[0]
+
+    @property
+    def via(self) -> str:
+        sent_by = f"{self.local};rport" if self.transport == "UDP" else self.local
+        return f"Via: SIP/2.0/{self.transport} {sent_by};branch=z9hG4bK{self.salt:08x}-{{branch}}\r\n"
+
+    @property
+    def contact(self) -> str:
+        transport = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
+        return f"Contact: <sip:{self.contact_user}@{self.local}{transport}>\r\n"
 
 
 def _sdp(words: Wording, *, answers: bool = False) -> str:
@@ -79,9 +90,9 @@ def _supported(words: Wording, *, asks: bool = False) -> str:
 
 def _inside(words: Wording, headers: str, described: str) -> dict[str, str]:
     """What either side sends within a call besides BYE; `headers` begin each of them."""
-    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    via = words.via
     begin = f"{via}Max-Forwards: 70\r\n{{routes}}{headers}"
-    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    contact = words.contact
     timed = f"{contact}{{asked}}{_supported(words)}{{authorization}}"
     empty = "Content-Length: 0\r\n\r\n"
     return {
@@ -112,12 +123,12 @@ def _with_body(body: str) -> str:
 
 def caller_messages(words: Wording) -> Mapping[str, Segments]:
     """INVITE, ACK, BYE, CANCEL, REGISTER, and what answers the far side's requests. Raises ValueError."""
-    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    via = words.via
     call_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
     shown = words.display_name.replace("\\", "\\\\").replace('"', '\\"')
     shown = f'"{shown}" ' if shown else ""
     sender = f"From: {shown}<{words.caller}>;tag=cw{{id}}\r\n"
-    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    contact = words.contact
     extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
     agent = f"User-Agent: {PRODUCT}\r\n"
     inside = f"Max-Forwards: 70\r\n{sender}To: {{to}}\r\n{call_id}"
@@ -148,12 +159,12 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
 
 def answerer_messages(words: Wording) -> Mapping[str, Segments]:
     """What the answering side adds to the headers that it copies, and its BYE. Raises ValueError."""
-    contact = f"Contact: <sip:{words.contact_user}@{words.local}>\r\n"
+    contact = words.contact
     server = f"Server: {PRODUCT}\r\n"
     extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
     empty = f"{server}Content-Length: 0\r\n\r\n"
     later = "" if words.retry_after is None else f"Retry-After: {words.retry_after}\r\n"
-    via = f"Via: SIP/2.0/UDP {words.local};rport;branch=z9hG4bK{words.salt:08x}-{{branch}}\r\n"
+    via = words.via
     inside = "From: {local}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
     described = _sdp(words, answers=True)
     reliable = "Require: 100rel\r\nRSeq: {rseq}\r\n"

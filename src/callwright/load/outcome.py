@@ -105,6 +105,14 @@ def numbers(total: Snapshot) -> dict[str, Any]:
         "abandoned": total["abandoned"],
         "withheld": total["withheld"],
         "registrations": total["registrations"],
+        "connections": {
+            "opened": total["connections"],
+            "accepted": total["connections_accepted"],
+            "failed": total["connections_failed"],
+            "handshakes": total["handshakes"],
+            "connect_ms": summary(total.histogram("connect")),
+            "handshake_ms": summary(total.histogram("handshake")),
+        },
         "refused_srtp": total["encrypted"],
         "prack": {
             "reliable": total["reliable"],
@@ -125,6 +133,8 @@ def times_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def settings(wishes: Wishes, plan: Plan, fail_if: Sequence[Threshold]) -> dict[str, Any]:
     """What was asked for; null: it does not apply, or has no limit. Seconds, percent, calls per second."""
+    from callwright.load.preparation import transport_of
+
     calls, media = wishes.uri is not None, wishes.media != "none"
     return {
         "rate": plan.in_words if calls else None,
@@ -133,6 +143,8 @@ def settings(wishes: Wishes, plan: Plan, fail_if: Sequence[Threshold]) -> dict[s
         "hold_s": wishes.hold if calls else None,
         "ring_s": wishes.ring_for if calls else wishes.ring_time,
         "reject": wishes.reject or None,
+        "transport": transport_of(wishes).value.lower(),
+        "connections": wishes.connections if calls else None,
         "prack": wishes.prack,
         "session_expires_s": wishes.session.interval,
         "media": wishes.media,
@@ -179,6 +191,9 @@ def document(
             ),
             "mean": round(result.total["attempted"] / result.elapsed, 2) if result.elapsed > 0 else 0.0,
         },
+        "handshakes_per_s": round(result.total["handshakes"] / result.elapsed, 2)
+        if result.total["handshakes"] and result.elapsed > 0
+        else None,
         "concurrent_peak": result.total["peak"],
         "generator": {
             "cores": cores,

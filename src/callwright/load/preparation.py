@@ -14,9 +14,11 @@ from callwright.load.accounts import AccountsError, LoadAccounts
 from callwright.load.document import Flow
 from callwright.load.messages import Wording, answerer_messages, caller_messages
 from callwright.net.address import Unreachable, bracketed, source_address
+from callwright.net.bulk_streams import StreamPlan
 from callwright.net.entropy import system_entropy
-from callwright.net.ports import free_udp_port
+from callwright.net.ports import free_tcp_port, free_udp_port
 from callwright.net.resolver import ResolutionFailed, resolve
+from callwright.net.tls import TlsSettings
 from callwright.phone.permission import NotPermitted, Permission, Way
 from callwright.policy.destination import Purpose, Rules, Target
 from callwright.policy.remedy import Remedy, Worded
@@ -72,6 +74,10 @@ class Wishes:
     register: bool = False
     rules: Rules = field(default_factory=Rules)
     bind: str | None = None
+    transport: Transport | None = None
+    connections: str = "one"
+    """Over TCP and TLS, of the side that calls: `one`, or `per-call`."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
     cores: int = 1
     calls: int = 0
     silent: bool = False
@@ -79,6 +85,11 @@ class Wishes:
     contact_user: str = "callwright"
     ladders: int = 0
     """Failed calls of each class of which the messages are kept; loads of documents tell none."""
+
+    @property
+    def proxy_uri(self) -> str:
+        """Of the host that the load goes to."""
+        return f"sip:{self.proxy}" if self.proxy is not None else self.uri or ""
 
 
 def dialled(uri: str, accounts: LoadAccounts | None) -> list[str]:
@@ -109,12 +120,13 @@ def _parsed(text: str) -> Uri:
 class _Directory:
     """What the permission asks of DNS. A load goes to the first address of a name, whichever URI has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._found: dict[tuple[str, int | None], list[Address]] = {}
 
     async def hops(self, uri: Uri) -> list[Hop]:
         first, *_ = await self._resolve(uri.destination, uri.port)
-        return [Hop(Transport.UDP, Address("", 0), first)]
+        return [Hop(self._transport, Address("", 0), first)]
 
     async def addresses(self, uri: Uri) -> list[Address]:
         try:
@@ -124,7 +136,8 @@ class _Directory:
 
     async def _resolve(self, host: str, port: int | None) -> list[Address]:
         if (host, port) not in self._found:
-            targets = await resolve(host, port, Transport.UDP, "sip")
+            scheme = "sips" if self._transport.secure else "sip"
+            targets = await resolve(host, port, self._transport, scheme)
             self._found[host, port] = [target.address for target in targets]
         return self._found[host, port]
 
@@ -142,6 +155,23 @@ def _called(uri: str, users: Sequence[str]) -> list[Uri]:
     return [replace(parsed, user=_parsed(f"sip:{user}@x").user if user else None) for user in users]
 
 
+def transport_of(wishes: Wishes) -> Transport:
+    """The one that is wished, else that of the URI, else UDP. Raises CannotLoad."""
+    if wishes.uri is None:
+        return wishes.transport or Transport.UDP
+    uri = _parsed(_COLUMN.sub("x", wishes.flow.to or wishes.uri))
+    named = uri.parameter("transport")
+    text = "TLS" if uri.is_secure else named.upper() if named else "UDP"
+    found = Transport(text) if text in ("UDP", "TCP", "TLS") else None
+    if found is None:
+        raise CannotLoad(f"a load goes over UDP, TCP or TLS, not {text}", "Leave out ;transport=.")
+    if wishes.transport is not None and named is None:
+        if uri.is_secure and not wishes.transport.secure:
+            raise CannotLoad("a sips: URI goes over TLS alone", "Leave out --transport, or write sip:.")
+        found = wishes.transport
+    return found
+
+
 def _locate(wishes: Wishes, uri: str) -> tuple[Address, tuple[Target, ...]]:
     """The same for all that accounts and a flow make of the URI, with the targets whose caps hold."""
     text, accounts = wishes.flow.to or uri, wishes.accounts
@@ -156,18 +186,21 @@ def _locate(wishes: Wishes, uri: str) -> tuple[Address, tuple[Target, ...]]:
         proxy = _parsed(f"sip:{wishes.proxy}")
     elif text != uri:  # a flow calls another than the URI, which is then the way there
         proxy = _parsed(_COLUMN.sub("x", uri))
-    return _located(called, wishes.rules, proxy)
+    return _located(called, wishes.rules, proxy, transport_of(wishes))
 
 
-def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Address, tuple[Target, ...]]:
+def _located(
+    called: Sequence[Uri], rules: Rules, proxy: Uri | None, transport: Transport = Transport.UDP
+) -> tuple[Address, tuple[Target, ...]]:
     for uri in called:
-        if uri.is_secure or (uri.parameter("transport") or "udp").lower() != "udp":
-            raise CannotLoad("a load goes over UDP", "Leave out sips: and ;transport=.")
+        named = (uri.parameter("transport") or transport.value).upper()
+        if transport is Transport.UDP and (uri.is_secure or named != "UDP"):
+            raise CannotLoad("this load goes over UDP", "Leave out sips: and ;transport=.")
         for before in before_dns(Purpose.LOAD, uri, rules, proxy):
             if not before.allowed and not before.undecided:
                 raise CannotLoad(before.reason, before.remedy)
     try:
-        ways = asyncio.run(_ways(called, rules, proxy))
+        ways = asyncio.run(_ways(called, rules, proxy, transport))
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
     except NotPermitted as refused:
@@ -182,8 +215,8 @@ def _located(called: Sequence[Uri], rules: Rules, proxy: Uri | None) -> tuple[Ad
     return found.pop(), tuple(dict.fromkeys(target for way in ways for target in way.targets))
 
 
-async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None) -> set[Way]:
-    permission, directory = Permission(Purpose.LOAD, rules), _Directory()
+async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None, transport: Transport) -> set[Way]:
+    permission, directory = Permission(Purpose.LOAD, rules), _Directory(transport)
     return {await permission.way(uri, directory, proxy) for uri in uris}
 
 
@@ -272,17 +305,22 @@ def capped_configs(wishes: Wishes) -> tuple[list[LoopConfig], Address | None, tu
 def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
     accounts = wishes.accounts.part(index, wishes.cores) if wishes.accounts else None
     flow = wishes.flow
+    transport = transport_of(wishes)
     if remote is None:
         local = wishes.listen or Address("127.0.0.1", 5060)
         if local.port == 0:
-            local = Address(local.host, _free_port(local.host))
+            local = Address(local.host, _free_port(local.host, transport))
     else:
         try:
             host = wishes.bind or source_address(remote.host)
         except Unreachable as error:
             raise CannotLoad(error.reason, blame="network") from None
-        local = Address(host, _free_port(host))
+        local = Address(host, _free_port(host, transport))
     media = _media(wishes, local.host, index, wishes.cores)
+    streams = None
+    if transport is not Transport.UDP:
+        name = "" if wishes.uri is None else _parsed(_COLUMN.sub("x", wishes.proxy_uri)).host
+        streams = StreamPlan(local=local, remote=remote, name=name, secure=transport.secure, tls=wishes.tls)
     salt = int.from_bytes(system_entropy(4), "big")
     from callwright.audio.codecs import codec
 
@@ -294,6 +332,7 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         "payloads": ((row.payload_type or 0, f"{row.name}/{row.clock_rate}"),),
         "prack": wishes.prack,
         "min_se": wishes.session.minimum,
+        "transport": transport.value,
     }
     if remote is None:
         common |= {"headers": list(wishes.headers), "contact_user": wishes.contact_user}
@@ -344,6 +383,8 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         near=wishes.rules.embedded,
         share_port=remote is None and wishes.cores > 1,
         media=media,
+        streams=streams,
+        connections=wishes.connections,
     )
 
 
@@ -368,9 +409,9 @@ def _filled(accounts: LoadAccounts | None, text: str) -> str:
         raise CannotLoad(f"{text!r}: {error}") from None
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, transport: Transport) -> int:
     try:
-        return free_udp_port(host)
+        return free_udp_port(host) if transport is Transport.UDP else free_tcp_port(host)
     except OSError as error:
         reason = f"{host} is not an address to send from: {error.strerror or error}"
         raise CannotLoad(reason, blame="platform") from None

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callwright.generator.loop import CallNoted, FailedLadder, Loop, LoopConfig, native_loop
+from callwright.load.connections import Connected
 from callwright.load.statistics import Snapshot
+from callwright.net.bulk_streams import BulkStreams
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -83,12 +85,22 @@ class ThreadWorker:
     """The loop in a thread of this process, which does not hold the GIL while it runs."""
 
     def __init__(self, config: LoopConfig, *, guard: LoadGuard | None = None) -> None:
-        self._loop: Loop = native_loop()(config)
+        self._streams: BulkStreams | None = None
+        if config.streams is not None:
+            self._streams = BulkStreams(config.streams)
+            config = replace(config, channel=self._streams.channel.fileno())
+        try:
+            self._loop: Loop = native_loop()(config)
+        except BaseException:
+            if self._streams is not None:
+                self._streams.close()
+            raise
         self._kept = guard(config, self._loop.local, self._loop.descriptors) if guard is not None else None
         self._thread: threading.Thread | None = None
         self._notes = 0
         self._error: BaseException | None = None
         self._closing = self._left = False
+        self._connected = Connected()
 
     @property
     def local(self) -> tuple[str, int]:
@@ -96,6 +108,8 @@ class ThreadWorker:
 
     def start(self, *, registering: bool, calls: int, rate: float) -> None:
         self._notes = 0
+        if self._streams is not None:
+            self._connected.begin(self._streams.counts)
         self._loop.begin(registering=registering, calls=calls, rate=rate)
         self._thread = threading.Thread(target=self._run, name="callwright-load", daemon=True)
         self._thread.start()
@@ -124,7 +138,10 @@ class ThreadWorker:
             return Reading(None, 0, [], done)
         loop = self._loop
         self._notes, notable = loop.notables(self._notes)
-        told = Snapshot.of(loop.counters(), loop.codes(), loop.histograms())
+        counters, histograms = loop.counters(), loop.histograms()
+        if self._streams is not None:
+            counters, histograms = self._connected.onto(self._streams.counts, counters, histograms)
+        told = Snapshot.of(counters, loop.codes(), histograms)
         return Reading(told, loop.take_latest(), notable, done)
 
     def ladders(self) -> list[FailedLadder]:
@@ -144,6 +161,8 @@ class ThreadWorker:
                 self._thread.join(1)
         if self._thread is None or not self._thread.is_alive():
             self._loop.close()
+        if self._streams is not None:
+            self._streams.close()
         if self._kept is not None:
             if self._left:
                 self._kept.orphan()

@@ -144,6 +144,13 @@ class MediaPorts:
         return PortPair(self, *opened)
 
 
+def free_tcp_port(host: str) -> int:
+    """The same of TCP."""
+    with socket.socket(family_of(host), socket.SOCK_STREAM) as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
 def free_udp_port(host: str) -> int:
     """A UDP port of `host` that is free now; open it at once. Raises OSError."""
     with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:

@@ -20,6 +20,16 @@ from callwright.sip.websocket import DEFAULT_PATH
 from callwright.sip.will import Will
 
 
+def told_tls(tls: TlsSettings) -> dict[str, Any]:
+    return {
+        "ca": str(tls.ca) if tls.ca else None,
+        "cert": str(tls.cert) if tls.cert else None,
+        "key": str(tls.key) if tls.key else None,
+        "sni": tls.sni,
+        "insecure": tls.insecure,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Estate:
     """Of one phone: by which rules, and as whom, its calls are ended."""
@@ -34,21 +44,13 @@ class Estate:
 
     @classmethod
     def of(cls, config: PhoneConfig, permission: Permission) -> Estate:
-        tls = config.tls
-        told = {
-            "ca": str(tls.ca) if tls.ca else None,
-            "cert": str(tls.cert) if tls.cert else None,
-            "key": str(tls.key) if tls.key else None,
-            "sni": tls.sni,
-            "insecure": tls.insecure,
-        }
         return cls(
             permission.purpose,
             permission.rules,
             config.user_agent,
             config.bind,
             config.advertise,
-            told,
+            told_tls(config.tls),
             config.ws_path,
         )
 
@@ -95,12 +97,14 @@ class Guard(Protocol):
     def watch(
         self,
         estate: Estate,
-        local: tuple[str, int],
-        remote: tuple[str, int] | None,
+        local: tuple[str | int, ...],
+        remote: tuple[str | int, ...] | None,
         accounts: Sequence[tuple[str, str]],
         descriptors: Sequence[int],
     ) -> KeptLoad:
-        """A load from `local`: `descriptors` of `generator.loop.Loop`, `accounts`: users and passwords."""
+        """A load from `local` (host, port, and a transport other than UDP) to `remote` (host, port, and the
+        name that its certificate bears): `descriptors` of `generator.loop.Loop`, `accounts`: users and
+        passwords."""
         ...
 
 

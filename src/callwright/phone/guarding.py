@@ -47,8 +47,8 @@ class ProcessGuard:
     def watch(
         self,
         estate: Estate,
-        local: tuple[str, int],
-        remote: tuple[str, int] | None,
+        local: tuple[str | int, ...],
+        remote: tuple[str | int, ...] | None,
         accounts: Sequence[tuple[str, str]],
         descriptors: Sequence[int],
     ) -> KeptLoad:
