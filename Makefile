@@ -36,15 +36,17 @@ $(VENV)/.installed-test: $(INSTALLED_BY)
 peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, nginx, Chromium
 	@tools/install-peers
 
-# Two at a time; then, alone, those that measure time or fill both cores.
+# Two at a time: first the many, then those that wait for peers; then, alone, those that measure time or fill
+# both cores.
 PARALLEL ?= -n 2 --dist loadfile
 
 test: $(VENV)/.installed-test peers   ## every test, real peers included
-	$(PYTEST) $(PARALLEL) -m "not alone"
+	$(PYTEST) $(PARALLEL) -m "not alone and not paired"
+	$(PYTEST) $(PARALLEL) -m paired
 	$(PYTEST) -m alone
 
 test-fast: $(VENV)/.installed-test   ## the tests that start no platform and need nothing but Python
-	$(PYTEST) $(PARALLEL) -m "fast and not alone"
+	$(PYTEST) $(PARALLEL) -m "fast and not alone and not paired"
 
 KILLS ?= 1000
 LANES ?= 4

@@ -36,9 +36,18 @@ SECOND_TRIES = 3
 
 _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 
-#: Tests that measure time, fill both cores or need the main thread: nothing else may run beside them.
-ALONE = (
+#: Tests that wait for browsers and foreign phones most of the time: two of them may run beside each other,
+#: and nothing else.
+PAIRED = (
     "tests/browser/",
+    "tests/interop/test_kamailio",
+    "tests/interop/test_pbx",
+    "tests/interop/test_sipp",
+    "tests/interop/test_transfer",
+)
+
+#: Tests that measure time or fill both cores: nothing else may run beside them.
+ALONE = (
     "tests/chaos/",
     "tests/generator/",
     "tests/net/",
@@ -58,7 +67,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(name) for name in _MARKED):
             item.add_marker("acceptance" if item.nodeid.startswith(_ACCEPTANCE) else "fast")
-        if item.nodeid.startswith(ALONE):
+        if item.nodeid.startswith(PAIRED):
+            item.add_marker(pytest.mark.paired)
+        elif item.nodeid.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
         if item.nodeid.startswith("tests/browser/") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))  # a real browser on two busy cores
