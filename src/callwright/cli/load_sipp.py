@@ -43,6 +43,7 @@ def run(
     from callwright.cli.remedies import with_allow
     from callwright.load.preparation import locate
     from callwright.load.sipp import SippLoad, SippWishes, sounds_of, told
+    from callwright.phone.guarding import guarded
     from callwright.sip.digest import Credentials
     from callwright.sip.uri import Uri
     from callwright.version import __version__
@@ -81,14 +82,14 @@ def run(
     )
     for note in scenario.notes:
         say(note)
-    load = SippLoad(wishes, worded=with_allow, version=__version__)
     started_at = time.time()
 
     def ready(one: SippLoad) -> None:
         if remote is None and not as_json:
             say(f"answering at {one.local} as {scenario.name or path.name} says")
 
-    with refusing():
+    with refusing(), guarded() as guard:
+        load = SippLoad(wishes, worded=with_allow, version=__version__, guard=guard)
         result = run_async(lambda stop: load.run(stop, on_ready=ready))
     document = told(result, wishes, version=__version__, started_at=started_at)
     code = EXIT_INTERRUPTED if document["verdict"] == "canceled" else exit_code(document["verdict"])

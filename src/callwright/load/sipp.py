@@ -13,9 +13,11 @@ from callwright.evidence.shown import one_line, shown_octets
 from callwright.load.outcome import PERCENTILES
 from callwright.load.plan import Plan
 from callwright.load.preparation import CannotLoad
+from callwright.load.sipp_wills import SippWills
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.driver import BindFailed, Driver
 from callwright.net.entropy import Entropy, system_entropy
+from callwright.phone.guard import Estate, Guard, Testator
 from callwright.phone.permission import NotPermitted, Permission
 from callwright.policy.destination import Decision, Purpose, Rules
 from callwright.policy.remedy import Worded
@@ -214,7 +216,8 @@ def _address_of(value: str) -> str:
 
 
 class SippLoad:
-    """One run. ``worded``: a remedy in words for whoever runs it."""
+    """One run. ``worded``: a remedy in words for whoever runs it; ``guard``: what ends its calls when this
+    process is killed."""
 
     def __init__(
         self,
@@ -224,7 +227,9 @@ class SippLoad:
         version: str,
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = guard
         self._wishes, self._worded, self._version = wishes, worded, version
         self._clock: Clock = clock or SystemClock()
         self._entropy = entropy
@@ -238,9 +243,12 @@ class SippLoad:
         wishes = self._wishes
         done = asyncio.Event()
         result: list[SippResult] = []
-        shell = _Shell()
+        wills = SippWills(wishes.credentials)
+        shell = _Shell(wills)
 
         def handle(event: Ended | Logged) -> None:
+            if isinstance(event, Ended):
+                wills.over(event.call.facts.call_id)
             if result:
                 _kept(result[0], event)
             if machine.done:
@@ -249,6 +257,11 @@ class SippLoad:
         async with Driver(shell, handler=handle, bind=wishes.bind, clock=self._clock) as driver:
             permission = Permission(Purpose.LOAD, wishes.rules, self._worded)
             hop, local = await self._opened(driver, permission)
+            if self._guard is not None:
+                estate = Estate(Purpose.LOAD, wishes.rules, bind=wishes.bind)
+                shell.testator = Testator(
+                    self._guard, estate=lambda: estate, wills=wills.news, descriptor_of=driver.descriptor_of
+                )
             gate = _Gate(permission, wishes.rules, self._worded, (local.host,))
             media = await self._media(driver, local)
             if hop is not None:
@@ -291,6 +304,8 @@ class SippLoad:
             result[0].elapsed, result[0].interrupted = self._clock.now() - began, interrupted
             if machine.counts.active or interrupted:
                 await asyncio.sleep(0.2)  # what ends the calls leaves
+            if shell.testator is not None:
+                shell.testator.close()
         return result[0]
 
     async def _until(self, done: asyncio.Event, stop: asyncio.Event, plan: Plan | None) -> None:
@@ -332,9 +347,15 @@ class _Shell:
     """Stands for the machine until sockets are open, and their addresses known."""
 
     machine: Machine | None = None
+    testator: Testator | None = None
+
+    def __init__(self, wills: SippWills) -> None:
+        self._wills = wills
 
     def receive(self, data: bytes, hop: Any, now: float) -> None:
         if self.machine is not None:
+            if self.testator is not None:
+                self._wills.received(data, hop)
             self.machine.receive(data, hop, now)
 
     def transport_failed(self, hop: Any, reason: str, now: float) -> None:
@@ -349,7 +370,14 @@ class _Shell:
         return None if self.machine is None else self.machine.next_wake()
 
     def transmissions(self) -> Sequence[Any]:
-        return () if self.machine is None else self.machine.transmissions()
+        if self.machine is None:
+            return ()
+        leaving = self.machine.transmissions()
+        if self.testator is not None:
+            for one in leaving:
+                self._wills.sent(one.data, one.hop)
+            self.testator.tell()  # before it leaves
+        return leaving
 
     def events(self) -> Sequence[Any]:
         return () if self.machine is None else self.machine.events()
