@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,8 +19,13 @@ from callwright.dispatch.messages.pbx import (
     CallMove,
     CallNow,
     CallWish,
+    JoinMade,
+    JoinWish,
     Live,
+    MailboxTouched,
     PhoneNow,
+    TextSent,
+    TextWish,
 )
 from callwright.dispatch.messages.wire import decode, encode
 
@@ -32,6 +38,7 @@ class Desk:
     def __init__(self, live: Live) -> None:
         self.live, self.told = live, list[Any]()
         self.registered = True
+        self.joined, self.sent = JoinMade("joined"), TextSent(200, "OK")
 
     async def open(self, broker: MemoryBroker) -> None:
         await broker.subscribe(subject.PBX_LIVE, lambda message: message.respond(encode(self.live)))
@@ -39,6 +46,19 @@ class Desk:
         await broker.subscribe(subject.PBX_MOVE, self._move)
         await broker.subscribe(subject.PBX_END, self._end)
         await broker.subscribe(subject.PBX_ANSWER, self._answer)
+        for where, kind, answer in (
+            (subject.PBX_JOIN, JoinWish, lambda: self.joined),
+            (subject.PBX_TEXT, TextWish, lambda: self.sent),
+            (subject.PBX_MAILBOX, MailboxTouched, lambda: CallDone(True)),
+        ):
+            await broker.subscribe(where, self._telling(kind, answer))
+
+    def _telling(self, kind: type[Any], answer: Callable[[], Any]) -> Callable[[Message], Awaitable[None]]:
+        async def tell(message: Message) -> None:
+            self.told.append(decode(kind, message.data))
+            await message.respond(encode(answer()))
+
+        return tell
 
     async def _place(self, message: Message) -> None:
         self.told.append(decode(CallWish, message.data))

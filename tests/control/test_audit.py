@@ -29,10 +29,12 @@ from callwright.control.cdrs.rates import Rate
 from callwright.control.collections.model import Every
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
 from callwright.control.projects.model import Membership
-from callwright.control.services import Services
+from callwright.control.services import PBX_MESSAGES, Services
+from callwright.control.texts.model import Status
 from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import ManualClock
+from callwright.pbx.messages import Mailboxes, VoiceMessage
 from tests.control.desk import Desk, live_at
 
 UTC = ZoneInfo("UTC")
@@ -49,7 +51,7 @@ class World:
     ana: Identity  # an administrator
 
     @classmethod
-    async def made(cls, services: Services, ana: Identity) -> World:
+    async def made(cls, services: Services, ana: Identity, data: Path) -> World:
         row = User(0, "bob", "Bob", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
         await services.stores.accounts.add_user(row, HASHED)
         gone = User(0, "dan", "Dan", "", Role.MEMBER, "Normal", "UTC", 0.0, None, 1.0)
@@ -104,6 +106,11 @@ class World:
         await services.cdrs.note([CallNews("1", CallStep.ENDED, None, "77", "x", 1.0)], {})
         await services.lines.change(ana, [(100_002, {"ext": "2001"})])
         await services.dialplan.create(ana, "queues", {"name": "Desk", "ext": "600"})
+        await services.contacts.create(ana, {"first_name": "Dan", "global": True})
+        await services.texts.keep(ana, "2001", "2002", "hello", Status.FAILED, "480")
+        mailboxes = Mailboxes(data / PBX_MESSAGES)
+        mailboxes.path("2001", "left").write_bytes(b"")
+        mailboxes.keep(VoiceMessage("left", "2001", "2002", 1.0, 2.0))
         return cls(services, ana)
 
     async def agent(self) -> str:
@@ -305,6 +312,24 @@ CASES: dict[str, tuple[Act, str, str]] = {
         "ana",
     ),
     "pbx.deleted": (lambda w: w.services.dialplan.delete(w.ana, "queues", [1]), "queue Desk", "ana"),
+    "contact.created": (
+        lambda w: w.services.contacts.create(w.ana, {"first_name": "Eve"}),
+        "contact 2",
+        "ana",
+    ),
+    "contact.changed": (
+        lambda w: w.services.contacts.change(w.ana, [(1, {"tel": "43123"})]),
+        "contact 1",
+        "ana",
+    ),
+    "contact.deleted": (lambda w: w.services.contacts.delete(w.ana, [1]), "contact 1", "ana"),
+    "sms.sent": (lambda w: _text(w), "sms 2", "ana"),
+    "sms.deleted": (lambda w: w.services.texts.delete(w.ana, [1]), "sms 1", "ana"),
+    "voicemessage.deleted": (
+        lambda w: w.services.voicemail.delete(w.ana, ["left"]),
+        "voice message left",
+        "ana",
+    ),
     "call.placed": (lambda w: _call(w, "placed"), "call new", "ana"),
     "call.answered": (lambda w: _call(w, "answered"), "call two", "ana"),
     "call.moved": (lambda w: _call(w, "moved"), "call one", "ana"),
@@ -313,6 +338,10 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
     "fleet.pool": (lambda w: w.services.servers.set_pool(w.ana, "lab", {"maximum": 3}), "pool lab", "ana"),
 }
+
+
+async def _text(w: World) -> None:
+    await w.services.texts.keep(w.ana, "2001", "2002", "hello", Status.DELIVERED, "200 OK")
 
 
 async def _call(w: World, what: str) -> None:
@@ -413,9 +442,9 @@ def test_the_page_of_the_docs_is_made_from_the_table() -> None:
 
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_an_action_is_in_the_log_with_who_did_it_and_to_what(
-    services: Services, admin: Identity, clock: ManualClock, action: str
+    services: Services, admin: Identity, clock: ManualClock, tmp_path: Path, action: str
 ) -> None:
-    world = await World.made(services, admin)
+    world = await World.made(services, admin, tmp_path / "data")
     before = (await services.audit.log(PLATFORM))[0].id
     clock.advance(5)
     act, object_, who = CASES[action]
@@ -432,7 +461,7 @@ async def test_an_action_is_in_the_log_with_who_did_it_and_to_what(
 async def test_a_change_whose_entry_cannot_be_kept_is_not_made(
     services: Services, admin: Identity, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await World.made(services, admin)
+    world = await World.made(services, admin, tmp_path / "data")
     act, _, _ = CASES[action]
     kept = services.stores.audit.add_audit
 
@@ -482,14 +511,16 @@ OWN = {
     "enrolment.revoked",
     "twofactor.on",
     "twofactor.codes",
+    "contact.created",
+    "sms.sent",
 }
 
 
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action not in OWN])
 async def test_an_action_is_refused_to_each_role_below_the_least_that_may_do_it(
-    services: Services, admin: Identity, action: str
+    services: Services, admin: Identity, tmp_path: Path, action: str
 ) -> None:
-    await World.made(services, admin)
+    await World.made(services, admin, tmp_path / "data")
     act = CASES[action][0]
     office = (await services.projects.get(admin, "office")).id
     least = LEAST.get(action, Role.ADMIN)
@@ -505,8 +536,10 @@ async def test_an_action_is_refused_to_each_role_below_the_least_that_may_do_it(
     assert (await services.audit.log(PLATFORM))[0].username == "kim"
 
 
-async def test_a_change_that_is_refused_is_not_in_the_log(services: Services, admin: Identity) -> None:
-    await World.made(services, admin)
+async def test_a_change_that_is_refused_is_not_in_the_log(
+    services: Services, admin: Identity, tmp_path: Path
+) -> None:
+    await World.made(services, admin, tmp_path / "data")
     count = len(await services.audit.log(PLATFORM, limit=1000))
     for attempt in (
         services.targets.remove(admin, 99),

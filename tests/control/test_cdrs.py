@@ -13,6 +13,7 @@ import pytest
 from callwright.control.accounts.model import Identity
 from callwright.control.app import create_app
 from callwright.control.cdrs.legs import Party, legs_of
+from callwright.control.cdrs.live import row_of, users_of
 from callwright.control.cdrs.model import CDRS
 from callwright.control.services import Services, Settings
 from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
@@ -58,6 +59,17 @@ def test_an_answered_call_leaves_a_record_for_each_side() -> None:
         assert (leg.duration, leg.billsec, leg.pdd) == (13, 10, 0.5)
         assert (leg.disposition, leg.t_cause, leg.src_codec) == ("ANSWERED", 16, "PCMA/8000")
         assert (leg.src_ua, leg.dst_ua) == ("Phone 1", "Mobile")
+
+
+def test_a_caller_from_outside_is_named_by_number_and_belongs_to_who_asked_for_the_call() -> None:
+    outside = msgspec.structs.replace(ANSWERED, caller=None, caller_number="+43123")
+    for asked_by, owner in ((None, None), ("2003", 100_004)):
+        news = msgspec.structs.replace(outside, asked_by=asked_by)
+        out, into = legs_of(news, PARTIES)
+        assert (out.src, out.src_id, out.clid, out.user_id) == ("+43123", None, "<+43123>", owner)
+        assert (into.src, into.user_id) == ("+43123", 100_003)
+        assert row_of(news, False, PARTIES, 0.0)["src"] == "+43123"
+        assert (asked_by in users_of(news)) == (asked_by is not None)
 
 
 def test_who_did_not_answer_has_missed_the_call() -> None:

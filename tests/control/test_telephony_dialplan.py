@@ -367,6 +367,10 @@ async def test_what_is_made_becomes_the_plan_of_the_pbx(api: httpx.AsyncClient, 
     assert [(one.number, one.members) for one in plan.groups] == [("601", ("2001",))]
     assert plan.menus[0].keys == (("1", "600"), ("*", "voicemail:2001"))
     assert plan.conferences[0].most == 20
+    rows = {one.settings.get("ext"): one.id for one in items}
+    (queue,), (group,), (menu,) = plan.queues, plan.groups, plan.menus
+    for one in (queue, group, menu):
+        assert one.known_as(str(rows[one.number]))
     assert [(one.number, one.to) for one in plan.inbound] == [("+43123", "600"), ("43124", "600")]
     assert [one.uri for one in plan.trunks] == ["sip:10.1.2.3;transport=tcp"]
     assert [(one.name, one.users) for one in plan.outbound] == [("early", ("2001",)), ("late", ())]

@@ -32,8 +32,9 @@ from callwright.control.api.sip_socket import SipSockets
 from callwright.control.api.telephony import access as telephony_access
 from callwright.control.api.telephony import answers as telephony_answers
 from callwright.control.api.telephony import calls as telephony_calls
-from callwright.control.api.telephony import cdr_files
+from callwright.control.api.telephony import cdr_files, sms, voicemessages
 from callwright.control.api.telephony import cdrs as telephony_cdrs
+from callwright.control.api.telephony import contacts as telephony_contacts
 from callwright.control.api.telephony import dialplan as telephony_dialplan
 from callwright.control.api.telephony import events as telephony_events
 from callwright.control.api.telephony import users as telephony_users
@@ -137,6 +138,9 @@ def telephony_routes() -> list[Any]:
             telephony_cdrs,
             telephony_calls,
             telephony_dialplan,
+            telephony_contacts,
+            sms,
+            voicemessages,
             telephony_webhooks,
             telephony_events,
         )

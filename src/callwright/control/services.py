@@ -24,6 +24,7 @@ from callwright.control.audit.service import Audit
 from callwright.control.cdrs.service import Cdrs
 from callwright.control.cdrs.telling import CallTeller
 from callwright.control.certificates.service import Certificates
+from callwright.control.contacts.service import Contacts
 from callwright.control.credentials.service import Credentials
 from callwright.control.credentials.vault import Vault
 from callwright.control.dialplan.service import Dialplan
@@ -46,16 +47,19 @@ from callwright.control.storage.schema import Location, current
 from callwright.control.storage.stores import Stores, open_stores
 from callwright.control.targets.service import Targets
 from callwright.control.tests.service import Tests
+from callwright.control.texts.service import Texts
 from callwright.control.views.service import Views
+from callwright.control.voicemail.service import VoiceMail
 from callwright.dispatch.broker import Broker
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.net.resolver import NameService, SystemNames
 
-__all__ = ["PBX_ACCOUNTS", "PBX_PLAN", "PbxPlace", "Services", "Settings"]
+__all__ = ["PBX_ACCOUNTS", "PBX_MESSAGES", "PBX_PLAN", "PbxPlace", "Services", "Settings"]
 
 PBX_ACCOUNTS = Path("pbx") / "accounts.csv"  # in the data folder
 PBX_PLAN = Path("pbx") / "pbx.yaml"
+PBX_MESSAGES = Path("pbx") / "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,9 @@ class Services:
     vault: Vault
     lines: Lines
     dialplan: Dialplan
+    contacts: Contacts
+    texts: Texts
+    voicemail: VoiceMail
     cdrs: Cdrs
     views: Views
     clock: Clock
@@ -285,6 +292,9 @@ class Services:
                 clock=clock,
                 taken=partial(_own_numbers, data),
             ),
+            Contacts(stores.contacts, audit=audit, clock=clock),
+            Texts(stores.texts, audit=audit, clock=clock),
+            VoiceMail(data / PBX_MESSAGES, lines, audit=audit),
             Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock, retention=cdr_retention),
             Views(stores.views),
             clock,

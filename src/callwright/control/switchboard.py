@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from callwright.control.collections.choosing import chosen
 from callwright.control.collections.model import Compare, Kind, Operator, Property, Query, Resource, Rows
 from callwright.control.errors import Conflict, Invalid, NotFound, NotRegistered, PbxAway
 from callwright.control.services import Services
+from callwright.control.texts.model import LONGEST, Status
 from callwright.dispatch import subject
 from callwright.dispatch.broker import BrokerError
 from callwright.dispatch.messages.pbx import (
@@ -25,17 +27,39 @@ from callwright.dispatch.messages.pbx import (
     CallMove,
     CallNow,
     CallWish,
+    JoinMade,
+    JoinWish,
     Live,
     LiveAsked,
+    MailboxTouched,
     PhoneNow,
     PlanAsked,
     PlanTold,
+    TextSent,
+    TextWish,
 )
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 
-__all__ = ["CALLS", "PHONES", "answer", "call", "calls", "end", "move", "parties", "phones", "place", "plan"]
+__all__ = [
+    "CALLS",
+    "PHONES",
+    "answer",
+    "call",
+    "calls",
+    "end",
+    "join",
+    "mailbox_changed",
+    "move",
+    "parties",
+    "phones",
+    "place",
+    "plan",
+    "text",
+]
 
 _SECONDS = 3.0
+_TEXT_SECONDS = 6.0  # above what the PBX waits for a phone
+_UNREACHABLE, _FULL = 480, 503  # as SIP has them
 _LONGEST_NUMBER = 32
 _LOOK_EVERY = 0.1
 _UP = ("CONNECTED", "ON_HOLD")
@@ -128,6 +152,55 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
     return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
 
 
+async def join(services: Services, identity: Identity, first: str, to: str) -> dict[str, object]:
+    """Calls the number ``first``, and connects who answers there to another; both by the rights of one's own
+    extension.
+
+    Raises Invalid, NotRegistered, PbxAway.
+    """
+    authorize(identity, Right.RUN)
+    _check_number("from", first)
+    _check_number("to", to)
+    ext = await _own_extension(services, identity)
+    wish = JoinWish(first.removeprefix("+"), to.removeprefix("+"), ext)
+    made = await _ask(services, subject.PBX_JOIN, wish, JoinMade)
+    if made.call is None:
+        refusal = f"{first} cannot be called: {made.status} {made.reason}."
+        if made.status == _UNREACHABLE:
+            raise NotRegistered(refusal)
+        if made.status == _FULL:
+            raise PbxAway(refusal, "Try again later.")
+        raise Invalid(refusal, field="from")
+    await _note(services, identity, "call.placed", made.call, f"{first} to {to}, by {ext}")
+    return await _row_of(services, made.call) or {"id": made.call, "state": "HANGUP"}
+
+
+async def text(services: Services, identity: Identity, to: str, written: str) -> dict[str, object]:
+    """Sends a text to the phones of an extension. The record of it, as SMS has it; what was not delivered
+    has a record too.
+
+    Raises Invalid, NotRegistered, PbxAway.
+    """
+    authorize(identity, Right.RUN)
+    _check_number("to", to)
+    if len(written.encode()) > LONGEST:
+        raise Invalid(f"text has {len(written.encode()):,} octets; at most {LONGEST:,} fit.", field="text")
+    ext = await _own_extension(services, identity)
+    sent = await _ask(services, subject.PBX_TEXT, TextWish(ext, to, written), TextSent, _TEXT_SECONDS)
+    if sent.status == 0:
+        status, info = Status.UNCONFIRMED, "No phone has answered in time."
+    else:
+        status = Status.DELIVERED if sent.status < 300 else Status.FAILED
+        info = f"{sent.status} {sent.reason}".rstrip()
+    return await services.texts.keep(identity, ext, to, written, status, info)
+
+
+async def mailbox_changed(services: Services, user: str) -> None:
+    """Tells the PBX; where it is away, phones learn of it when they register."""
+    with contextlib.suppress(PbxAway):
+        await _ask(services, subject.PBX_MAILBOX, MailboxTouched(user), CallDone)
+
+
 async def move(services: Services, identity: Identity, name: str, dst: str) -> dict[str, object]:
     """Transfers one's peer to a number, blind; of calls that one is not in, the caller. The new call.
 
@@ -203,11 +276,21 @@ def _check_number(field: str, number: str) -> None:
         raise Invalid(f"{field} is a number: digits, *, # and + alone.", field=field)
 
 
-async def _ask(services: Services, where: str, message: msgspec.Struct, kind: type[T]) -> T:
+async def _own_extension(services: Services, identity: Identity) -> str:
+    own = TELEPHONY_IDS + identity.user_id
+    ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), None)
+    if ext is None or identity.only_project is not None:
+        raise NotRegistered("You have no extension.", "An administrator gives one: PATCH /users/<id>.")
+    return ext
+
+
+async def _ask(
+    services: Services, where: str, message: msgspec.Struct, kind: type[T], seconds: float = _SECONDS
+) -> T:
     if services.broker is None:
         raise PbxAway("This platform runs no PBX.")
     try:
-        return decode(kind, await services.broker.request(where, encode(message), _SECONDS))
+        return decode(kind, await services.broker.request(where, encode(message), seconds))
     except (BrokerError, BadMessage):
         raise PbxAway("The PBX does not answer.", "Try again; its log is pbx.log.") from None
 

@@ -27,8 +27,10 @@ PBX_LINES = "cw.platform.pbx.lines"
 """Web workers to the PBX: users changed; look at the database."""
 PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", "cw.platform.pbx.end"
 PBX_MOVE, PBX_PLAN = "cw.platform.pbx.move", "cw.platform.pbx.plan"
-PBX_ANSWER = "cw.platform.pbx.answer"
-"""Web workers to the PBX: what is up; begin, end, transfer, answer a call; its numbers and their ways."""
+PBX_ANSWER, PBX_JOIN = "cw.platform.pbx.answer", "cw.platform.pbx.join"
+PBX_TEXT, PBX_MAILBOX = "cw.platform.pbx.text", "cw.platform.pbx.mailbox"
+"""Web workers to the PBX: what is up; begin, end, transfer, answer a call, join two numbers; its numbers
+and their ways; a text for a phone; messages of a mailbox that were heard or deleted."""
 PBX_CALLS = "cw.platform.pbx.calls"
 """The PBX to whoever follows its calls: how each stands now."""
 

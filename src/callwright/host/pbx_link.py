@@ -47,6 +47,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY = 3.0  # seconds
 _BROKER_SECONDS = 30.0
 _ANSWER_SECONDS = 2.0
+_TEXT_SECONDS = 4.0  # that a phone has to answer a text
 _ALIVE_EVERY = 5.0  # seconds
 _LOOK_FOR_HOLDS = 0.5
 _MOST_TOLD = 1_000  # news that wait for the broker
@@ -84,6 +85,7 @@ class PbxLink:
         self._pbx: Pbx | None = None
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
+        self._answering: set[asyncio.Task[None]] = set()
         self._waiting: deque[CallNews] = deque(maxlen=_MOST_WAITING)
         self._arrived = asyncio.Event()
         self._up: set[str] = set()
@@ -171,6 +173,9 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_MOVE, self._move)
         await self._broker.subscribe(subject.PBX_PLAN, self._plan_asked)
         await self._broker.subscribe(subject.PBX_ANSWER, self._answer)
+        await self._broker.subscribe(subject.PBX_JOIN, self._join)
+        await self._broker.subscribe(subject.PBX_TEXT, self._text)
+        await self._broker.subscribe(subject.PBX_MAILBOX, self._mailbox)
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
         self._tasks.append(asyncio.ensure_future(self._watch_holds()))
@@ -192,9 +197,10 @@ class PbxLink:
 
     async def close(self) -> None:
         """Writes what waits, as far as the database takes it."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._answering]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._write()
         if self._journal is not None:
             self._journal.close()
@@ -315,6 +321,54 @@ class PbxLink:
             record = self._pbx.click(wish.user, wish.number)
             await message.respond(encode(CallMade(None if record is None else record.id)))
 
+    async def _join(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import JoinMade, JoinWish
+        from callwright.dispatch.messages.wire import decode, encode
+        from callwright.pbx.routing import Refuse
+
+        if self._pbx is not None:
+            wish = decode(JoinWish, message.data)
+            made = self._pbx.join_numbers(wish.first, wish.number, wish.user)
+            if isinstance(made, Refuse):
+                answer = JoinMade(None, made.status, made.reason)
+            else:
+                answer = JoinMade(made.id)
+            await message.respond(encode(answer))
+
+    async def _text(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import TextSent, TextWish
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is None:
+            return
+        wish = decode(TextWish, message.data)
+        waiting: asyncio.Future[TextSent] = asyncio.get_running_loop().create_future()
+
+        def done(status: int, reason: str) -> None:
+            if not waiting.done():
+                waiting.set_result(TextSent(status, reason))
+
+        self._pbx.send_text(wish.user, wish.to, wish.text, done)
+
+        async def answer() -> None:
+            try:
+                sent = await asyncio.wait_for(waiting, _TEXT_SECONDS)
+            except TimeoutError:
+                sent = TextSent(0)
+            await message.respond(encode(sent))
+
+        task = asyncio.ensure_future(answer())  # other messages do not wait for a phone
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _mailbox(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallDone, MailboxTouched
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            self._pbx.mailbox_changed(decode(MailboxTouched, message.data).user)
+            await message.respond(encode(CallDone(True)))
+
     async def _move(self, message: Message) -> None:
         from callwright.dispatch.messages.pbx import CallMade, CallMove
         from callwright.dispatch.messages.wire import decode, encode
@@ -393,6 +447,7 @@ def _account(line: Switched) -> PbxAccount:
         line.password,
         line.display_name,
         do_not_disturb=line.dnd,
+        mailbox=line.voicemail,
         forwarding=Forwarding(**forwards, after=float(line.forward_after)),
     )
 

@@ -307,13 +307,54 @@ class B2bua:
 
     def click(self, user: str, number: str, now: float) -> CallRecord | None:
         """Ring the phones of an account, and connect the one that answers to a number; None: it has none."""
-        bindings = self.registrar.reachable(user, now)
-        if not bindings:
+        attempt = self._placing.own_phones(user, number, now)
+        if attempt is None:
             return None
         record = self._record(user, number, "", now)
-        Clicked(self, user, number, record, self.config.ring_limit).start(bindings, now)
+        identity = NameAddr(record.caller_name, self.address_of(user).uri)
+        Clicked(self, user, number, record, self.config.ring_limit, identity).start([attempt], now)
         self._work()
         return record
+
+    def join_numbers(self, first: str, number: str, asked_by: str, now: float) -> CallRecord | Refuse:
+        """Call a number, and connect who answers there to another; both by the rights of an account."""
+        account = self._accounts.find(asked_by)
+        if account is None:
+            return Refuse(404, "Not Found")
+        if self.too_many(account):
+            return Refuse(503, "Service Unavailable (too many calls)")
+        record = self._record(None, number, "", now)
+        record.caller_number, record.asked_by = first, asked_by
+        attempts = self._placing.attempts_at(first, number, account, record, now)
+        if isinstance(attempts, Refuse):
+            return attempts
+        identity = NameAddr("", self.address_of(first).uri)
+        Clicked(self, None, number, record, self.config.ring_limit, identity).start(attempts, now)
+        self._work()
+        return record
+
+    def send_text(self, user: str, to: str, text: str, done: Callable[[int, str], None], now: float) -> None:
+        """See Pbx.send_text."""
+        account = self._accounts.find(user)
+        bindings = self.registrar.reachable(to, now)
+        if account is None or not bindings:
+            done(480, "No phone is registered.")
+            return
+        errand = Errand(self.endpoint, None, len(bindings), on_final=lambda f: done(f.status, f.reason))
+        for binding in bindings:
+            handle = self.endpoint.request(
+                "MESSAGE",
+                binding.contact,
+                local=NameAddr(account.display_name, self.address_of(user).uri),
+                remote=self.address_of(to),
+                hop=self.way_to(binding),
+                now=now,
+                body=text.encode(),
+                content_type="text/plain;charset=utf-8",
+                route=binding.path,
+            )
+            self.expect(handle, errand)
+        self._work()
 
     def hang_up(self, call: str, now: float) -> bool:
         """End a call by the id of its record; False: it is over already."""
@@ -435,7 +476,7 @@ class B2bua:
 
     def send_on(self, booth: Booth, to: str | RingGroup, now: float) -> None:
         """See BoothHost."""
-        self._placing.send_on(booth, to, self._accounts.find(booth.user), now)
+        self._placing.send_on(booth, to, self._accounts.find(booth.user or booth.record.asked_by), now)
 
     def free(self, users: Sequence[str]) -> tuple[str, ...]:
         """Who of them has a phone, wants calls and is in none."""
@@ -700,6 +741,9 @@ class B2bua:
         line = self._placing.plan.called_by(trunk.name, number)
         record = self._record(None, number, request.headers.call_id, now)
         record.trunk = trunk.name
+        claimed = request.headers.from_
+        record.caller_number = (claimed.uri.unescaped_user or "")[:64]
+        record.caller_name = claimed.display_name[:100]
         self._placing.place(call, request, None, record, now, line.to if line is not None else "")
 
     def _record(self, caller: str | None, callee: str | None, call_id: str, now: float) -> CallRecord:
@@ -723,7 +767,8 @@ class B2bua:
             return True
         if account is None:
             return False
-        mine = sum(bridge.record.caller == account.user for bridge in self._bridges)
+        records = [session.record for session in self._bridges]
+        mine = sum(account.user in (record.caller, record.asked_by) for record in records)
         return mine >= self.config.max_calls_per_account
 
     # -- other requests outside of a dialog

@@ -1,5 +1,5 @@
-"""A call that a program asks for: the user's own phones ring first, and the one that answers is connected to
-the number."""
+"""A call that a program asks for: a user's own phones ring first, or a number, and whoever answers is
+connected to the other number."""
 
 from __future__ import annotations
 
@@ -7,34 +7,25 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from callwright.pbx.booth import Booth, BoothHost
+from callwright.pbx.bridge import Attempt, Invitation, Place
 from callwright.pbx.menu import Quiet
 from callwright.pbx.path import NoMediaPath
 from callwright.pbx.record import CallPlaced, CallRecord
-from callwright.pbx.registrar import Binding
 from callwright.pbx.stage import Stage
 from callwright.pbx.verdicts import Final, best_of, final_of
 from callwright.sip import events
-from callwright.sip.alerting import answers_itself
 from callwright.sip.call import Call
 from callwright.sip.timers import Alarm
-from callwright.sip.transport import Hop, PermittedHop
+from callwright.sip.transport import Hop
 from callwright.sip.uri import NameAddr
 
 __all__ = ["ClickHost", "Clicked"]
 
-_CANCELED = 487
+_CANCELED, _SILENT = 487, 408
 
 
 class ClickHost(BoothHost, Protocol):
     """What such calls stand on."""
-
-    def address_of(self, user: str) -> NameAddr:
-        """The address of an account."""
-        ...
-
-    def way_to(self, binding: Binding) -> PermittedHop:
-        """Where requests to a binding go."""
-        ...
 
     def joined(self, session: Clicked | Booth) -> None:
         """A call lives from now on, or goes on in this session."""
@@ -50,65 +41,82 @@ class ClickHost(BoothHost, Protocol):
 
 
 class Clicked:
-    """Rings the phones of `user`; `seconds`: when to give up."""
+    """Rings those of `attempts`, one after the other, then dials `number` for who answers. `user`: the
+    account whose own phones these are, None: others; `identity`: as whom the number sees them; `seconds`:
+    when to give up."""
 
-    def __init__(self, host: ClickHost, user: str, number: str, record: CallRecord, seconds: float) -> None:
+    def __init__(
+        self,
+        host: ClickHost,
+        user: str | None,
+        number: str,
+        record: CallRecord,
+        seconds: float,
+        identity: NameAddr,
+    ) -> None:
         self.user, self.record = user, record
         self.over = False
         self.talks = self.rang = False  # nobody is called yet
-        self._host, self._number, self._seconds = host, number, seconds
+        self._host, self._number, self._seconds, self._identity = host, number, seconds, identity
         self._legs: dict[Call, Stage] = {}
+        self._left: list[Attempt] = []
         self._finals: list[Final] = []
         self._giving_up: Alarm | None = None
 
     @property
     def users(self) -> set[str]:
         """Who is in it."""
-        return {self.user}
+        return {self.user} if self.user is not None else set()
 
     def leg_of(self, user: str) -> Call | None:
         """The leg of an account."""
         return next(iter(self._legs), None) if user == self.user else None
 
-    def start(self, bindings: Sequence[Binding], now: float) -> None:
+    def start(self, attempts: Sequence[Attempt], now: float) -> None:
         """Ring them. The call may be over already when this returns."""
         host = self._host
+        self._left = list(attempts)
         host.joined(self)
         host.tell(CallPlaced(now, self.record))
-        for binding in bindings:
-            self._ring(binding, now)
         self._giving_up = host.agenda.at(now + self._seconds, self._no_answer)
-        if not self._legs:
-            self._conclude(now, "pbx", best_of(self._finals))
+        self._next(now)
 
-    def _ring(self, binding: Binding, now: float) -> None:
+    def _next(self, now: float) -> None:
+        """Those that come next; the end when there are no more."""
+        while self._left and not self._legs:
+            attempt = self._left.pop(0)
+            for place in attempt.places:
+                self._ring(place, attempt.invitation, now)
+        if not self._legs:
+            self._conclude(now, "pbx" if not self.record.call_id else "caller", best_of(self._finals))
+
+    def _ring(self, place: Place, invitation: Invitation, now: float) -> None:
         host = self._host
-        hop = host.way_to(binding)
         try:
-            stage = host.stages.open(hop, lambda heard, at: None)
+            stage = host.stages.open(place.hop, lambda heard, at: None)
             offer = stage.offer()
         except NoMediaPath as error:
             self._finals.append(Final(503, f"Service Unavailable ({error.reason})"))
             return
-        shown = NameAddr(self._number, host.address_of(self._number).uri)
         call = host.endpoint.invite(
-            binding.contact,
-            local=shown,
-            remote=host.address_of(binding.user),
-            hop=hop,
+            place.uri,
+            local=invitation.local,
+            remote=place.remote,
+            hop=place.hop,
             now=now,
             body=offer,
-            headers=answers_itself(str(host.address_of("").uri)),
-            route=binding.path,
+            headers=list(invitation.headers),
+            credentials=place.credentials,
+            route=place.routes,
         )
-        if binding.behind_nat:
-            call.use_hop(hop)
+        if place.fixed:
+            call.use_hop(place.hop)
         call.user_data = self
         host.origins.told(call, offer, stage)
         self._legs[call] = stage
         if not self.record.call_id:
             self.record.call_id = call.call_id
-            self.record.caller_agent = binding.user_agent or ""
+            self.record.caller_agent = place.agent
 
     # -- what happens
 
@@ -141,7 +149,7 @@ class Clicked:
             self.record,
             _Dialling(self._number),
             self.user,
-            identity=NameAddr(self.record.caller_name, self._host.address_of(self.user).uri),
+            identity=self._identity,
         )
         self._host.moved_on(self)
         self._host.joined(booth)
@@ -154,8 +162,11 @@ class Clicked:
             return
         stage.close()
         self._finals.append(final)
+        reached = final.status != _SILENT and not 500 <= final.status < 600
+        if final.status >= 600 or (reached and self._left and self._left[0].spare):
+            self._left.clear()
         if not self._legs:
-            self._conclude(now, "caller", best_of(self._finals))
+            self._next(now)
 
     def _no_answer(self, now: float) -> None:
         self.give_up(_CANCELED, "the user's own phone was not answered", now)

@@ -16,7 +16,8 @@ __all__ = ["Errand"]
 class Errand:
     """Waits for the answers to copies of one request; the first 2xx, else the best of them, goes back.
 
-    `transaction` None: nobody waits for an answer. `on_failure(reason, at)` is called when a copy gets none.
+    `transaction` None: nobody of the network waits for an answer. `on_failure(reason, at)` is called when a
+    copy gets none; `on_final(final)` once, with what goes back.
     """
 
     def __init__(
@@ -25,11 +26,12 @@ class Errand:
         transaction: ServerTransaction | None,
         copies: int = 1,
         on_failure: Callable[[str, float], None] | None = None,
+        on_final: Callable[[Final], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._transaction = transaction
         self._open = copies
-        self._on_failure = on_failure
+        self._on_failure, self._on_final = on_failure, on_final
         self._finals: list[Final] = []
 
     def answered(self, event: ResponseReceived) -> None:
@@ -46,6 +48,9 @@ class Errand:
                 body=response.body,
                 content_type=content_type_of(response.headers),
             )
+        if response.status < 300 and self._on_final is not None:
+            on_final, self._on_final = self._on_final, None
+            on_final(Final(response.status, response.reason))
         if response.status in (401, 407):
             final = Final(502, "Bad Gateway (the phone asks us for credentials)")
         else:
@@ -66,7 +71,12 @@ class Errand:
         self._open -= 1
         if final.status >= 300:
             self._finals.append(final)
-        if self._open == 0 and self._transaction is not None:
+        if self._open:
+            return
+        if self._on_final is not None and self._finals:
+            on_final, self._on_final = self._on_final, None
+            on_final(best_of(self._finals))
+        if self._transaction is not None:
             best = best_of(self._finals)
             transaction, self._transaction = self._transaction, None
             self._endpoint.respond(

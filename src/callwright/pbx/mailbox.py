@@ -68,7 +68,9 @@ class LeaveMessage(Quiet):
         left_at = record.wall(now) or record.began
         try:
             self._mailboxes.keep(
-                VoiceMessage(record.id, self._user, record.caller or "", left_at, round(seconds, 3))
+                VoiceMessage(
+                    record.id, self._user, record.caller or record.caller_number, left_at, round(seconds, 3)
+                )
             )
         except OSError:
             return  # the audio is there; whoever looks after the disk finds it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 __all__ = ["Mailboxes", "VoiceMessage"]
 
@@ -55,6 +55,12 @@ class Mailboxes:
             except (OSError, ValueError, TypeError):
                 continue
         return sorted(found, key=lambda message: (message.heard, message.left_at))
+
+    def everything(self) -> list[VoiceMessage]:
+        """Those of all accounts, the oldest first."""
+        users = [unquote(folder.name) for folder in self._folder.glob("*") if folder.is_dir()]
+        found = [message for user in users for message in self.messages(user)]
+        return sorted(found, key=lambda message: message.left_at)
 
     def count(self, user: str) -> tuple[int, int]:
         """How many are new, and how many were heard."""

@@ -68,6 +68,8 @@ def _news(record: CallRecord, step: CallStep) -> CallNews:
         reason=record.reason,
         ended_by=record.ended_by,
         caller_name=record.caller_name,
+        caller_number=record.caller_number,
+        asked_by=record.asked_by,
         caller_agent=record.caller_agent,
         codec=record.codec,
         legs=tuple(

@@ -42,6 +42,7 @@ from callwright.pbx.routing import (
 )
 from callwright.pbx.verdicts import Final
 from callwright.phone.permission import NotPermitted, Permission
+from callwright.sip.alerting import answers_itself
 from callwright.sip.call import Call
 from callwright.sip.digest import Credentials
 from callwright.sip.grammar import SipSyntaxError
@@ -207,6 +208,47 @@ class Placing:
         if not isinstance(found, Ring | Refuse):
             found = _UNREACHABLE
         return self._usable(found, account)
+
+    # -- calls that a program asks for
+
+    def own_phones(self, user: str, number: str, now: float) -> Attempt | None:
+        """The phones of an account, which show the number that it is going to call; None: it has none."""
+        bindings = self._registrar.reachable(user, now)
+        if not bindings:
+            return None
+        host = self._host
+        headers = answers_itself(str(host.address_of("").uri))
+        invitation = Invitation(NameAddr(number, host.address_of(number).uri), tuple(headers))
+        return Attempt(invitation, tuple(self._place_of(binding) for binding in bindings))
+
+    def attempts_at(
+        self, number: str, shown: str, account: PbxAccount, record: CallRecord, now: float
+    ) -> list[Attempt] | Refuse:
+        """Who is rung at a number by the rights of an account, forwardings not followed. `shown`: the number
+        that phones of ours see."""
+        found = route(
+            self._number(number),
+            self._accounts,
+            self._registrar,
+            now,
+            plan=self.plan,
+            strategy=self._host.strategy,
+            rights=account,
+        )
+        match found:
+            case Ring():
+                usable = self._usable(found, account)
+                if isinstance(usable, Refuse):
+                    return usable
+                invitation = Invitation(NameAddr("", self._host.address_of(shown).uri), ())
+                groups = usable.groups
+                return [Attempt(invitation, tuple(self._place_of(one) for one in group)) for group in groups]
+            case Outside():
+                return self._ways_of(found, account, [], record)
+            case Refuse():
+                return found
+            case _:
+                return Refuse(480, "Temporarily Unavailable (nobody can be rung at this number)")
 
     # -- the way
 
@@ -421,18 +463,28 @@ class Placing:
         )
 
     def _outward(self, journey: _Journey, outside: Outside) -> list[Attempt] | Refuse:
-        """One attempt for each way that a trunk has."""
-        rights, found = journey.rights, list[Attempt]()
-        refusal: NotPermitted | None = None
         headers = onward(journey.request.headers, hops_left(journey.request))
+        return self._ways_of(outside, journey.rights, headers, journey.record, journey.request)
+
+    def _ways_of(
+        self,
+        outside: Outside,
+        rights: PbxAccount | None,
+        headers: Sequence[tuple[str, str]],
+        record: CallRecord,
+        request: Request | None = None,
+    ) -> list[Attempt] | Refuse:
+        """One attempt for each way that a trunk has. `request`: of the caller, if there is one."""
+        found = list[Attempt]()
+        refusal: NotPermitted | None = None
         for trunk in outside.trunks:
             caller = trunk.caller or (rights.extension or rights.user if rights is not None else "")
             shown = trunk_address(trunk, escaped(caller) or "anonymous")
             said = tuple(headers)
-            if trunk.trusted:
+            if trunk.trusted and request is not None:
                 domain = self._accounts.domain
-                said += tuple(identity_headers(journey.request, rights, domain, trusted=True))
-            elif hides(journey.request):
+                said += tuple(identity_headers(request, rights, domain, trusted=True))
+            elif request is not None and hides(request):
                 shown = ANONYMOUS
             invitation = Invitation(shown, said)
             to = trunk_address(trunk, escaped(outside.number))
@@ -445,7 +497,7 @@ class Placing:
             for hop in hops:
                 place = Place(to.uri, to, hop, outside.number, credentials=known, direct=trunk.direct)
                 found.append(Attempt(invitation, (place,), spare=bool(found)))
-                journey.record.trunk = trunk.name
+                record.trunk = trunk.name
         if found:
             return found
         if refusal is not None:

@@ -85,6 +85,8 @@ class CallRecord:
 
     `id` is a UUID of version 7, `number` counts the calls of this PBX, `began` is unix seconds. `caller` is
     the account that credentials proved, None where none were asked for; `callee` the user that was dialled.
+    `caller_number`: of a caller who is no account; `asked_by`: the account for which a program joined two
+    parties, by whose rights they are called.
     `diversions`: the forwardings on its way, in order; `transferred_by`: the user whose transfer made this
     call; `trunk`: by which it came in, or goes out. `status` is the final response that the caller got,
     `ended_by` "caller", "callee" or "pbx".
@@ -104,6 +106,8 @@ class CallRecord:
     reason: str = ""
     ended_by: str | None = None
     caller_name: str = ""
+    caller_number: str = ""
+    asked_by: str | None = None
     caller_agent: str = ""
     codec: str = ""
     branches: list[BranchRecord] = field(default_factory=list)

@@ -45,7 +45,7 @@ from callwright.pbx.record import (
 )
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
-from callwright.pbx.routing import Strategy
+from callwright.pbx.routing import Refuse, Strategy
 from callwright.pbx.studio import StudioStages
 from callwright.phone.guard import Estate, Testator
 from callwright.phone.guard import Guard as CallGuard
@@ -238,6 +238,21 @@ class Pbx:
     def click(self, user: str, number: str) -> CallRecord | None:
         """Ring the phones of an account, and connect the one that answers to a number; None: it has none."""
         return self._drained(self._running.click(user, number, self._clock.now()))
+
+    def join_numbers(self, first: str, number: str, asked_by: str) -> CallRecord | Refuse:
+        """Call a number, and connect who answers there to another; both by the rights of an account."""
+        return self._drained(self._running.join_numbers(first, number, asked_by, self._clock.now()))
+
+    def send_text(self, user: str, to: str, text: str, done: Callable[[int, str], None]) -> None:
+        """A MESSAGE (RFC 3428) to the phones of an account, as another. `done(status, reason)` comes once,
+        maybe at once: the first 2xx, else the best of the answers; 480 when no phone is registered."""
+        self._running.send_text(user, to, text, done, self._clock.now())
+        self._drained(None)
+
+    def mailbox_changed(self, user: str) -> None:
+        """Somebody else than a phone has heard or deleted messages of that account: its phones are told."""
+        self._running.mailbox_changed(user, self._clock.now())
+        self._drained(None)
 
     def hang_up(self, call: str) -> bool:
         """End a call by the id of its record; False: it is over already."""

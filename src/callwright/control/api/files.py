@@ -4,6 +4,7 @@ all to who has it."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
@@ -31,29 +32,10 @@ async def file_answer(
 
     Raises NotFound when it was removed meanwhile, StorageUnavailable, 416 for a range beyond its end.
     """
-    size = file.size
-    first, last, status = 0, size - 1, 200
-    tag = f'"{file.sha256}"'
-    if _names(request.headers.get("if-none-match", ""), tag):
-        return Response(
-            b"", status_code=304, headers={"ETag": tag, "Cache-Control": _KEPT}, media_type=file.media_type
-        )
-    span = _wanted(request.headers, tag)
-    if span is not None:
-        first, last = _span(*span, size)
-        status = 206
-    headers = {
-        "Accept-Ranges": "bytes",
-        "ETag": tag,
-        "Content-Length": str(last - first + 1),
-        "Content-Disposition": _disposition(file.name, attachment),
-        # What a stranger's device said may stand in it: it is never a page of ours.
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": _KEPT,
-    }
-    if status == 206:
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    part = _part(request, f'"{file.sha256}"', file.size, file.name, file.media_type, attachment)
+    if isinstance(part, Response):
+        return part
+    first, last, status, headers = part
     pieces = evidence.read(file, first, last if status == 206 else None)
     # The first is waited for, so that what is wrong with the store is an answer and no torn stream.
     begun = await anext(pieces, b"")
@@ -63,6 +45,46 @@ async def file_answer(
         media_type=file.media_type,
         headers=headers,
     )
+
+
+def octets_answer(
+    request: Request[Any, Any, Any], name: str, media_type: str, octets: bytes, *, attachment: bool = False
+) -> Response[Any]:
+    """As `file_answer`, for a file that is held in memory. Raises 416 for a range beyond its end."""
+    tag = f'"{hashlib.sha256(octets).hexdigest()}"'
+    part = _part(request, tag, len(octets), name, media_type, attachment)
+    if isinstance(part, Response):
+        return part
+    first, last, status, headers = part
+    return Response(octets[first : last + 1], status_code=status, media_type=media_type, headers=headers)
+
+
+def _part(
+    request: Request[Any, Any, Any], tag: str, size: int, name: str, media_type: str, attachment: bool
+) -> tuple[int, int, int, dict[str, str]] | Response[Any]:
+    """First and last octet, status and headers; or the answer to who has the file. Raises 416."""
+    if _names(request.headers.get("if-none-match", ""), tag):
+        return Response(
+            b"", status_code=304, headers={"ETag": tag, "Cache-Control": _KEPT}, media_type=media_type
+        )
+    first, last, status = 0, size - 1, 200
+    span = _wanted(request.headers, tag)
+    if span is not None:
+        first, last = _span(*span, size)
+        status = 206
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": tag,
+        "Content-Length": str(last - first + 1),
+        "Content-Disposition": _disposition(name, attachment),
+        # What a stranger's device said may stand in it: it is never a page of ours.
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": _KEPT,
+    }
+    if status == 206:
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return first, last, status, headers
 
 
 def _names(condition: str, tag: str) -> bool:

@@ -67,7 +67,8 @@ def legs_of(news: CallNews, parties: Mapping[str, Party]) -> list[Cdr]:
     winner = next((leg for leg in rung if leg.answered), None)
     dialled = winner.user if winner is not None else news.callee or ""
     caller, callee = parties.get(news.caller or ""), parties.get(dialled)
-    src = news.caller or ""
+    src = news.caller or news.caller_number
+    owner = caller if news.asked_by is None else parties.get(news.asked_by)
     src_name = caller.name if caller is not None else news.caller_name
     talk = 0.0 if news.answered_at is None else max(0.0, ended - news.answered_at)
     outbound = Cdr(
@@ -87,7 +88,7 @@ def legs_of(news: CallNews, parties: Mapping[str, Party]) -> list[Cdr]:
         destination=news.callee or "",
         t_cause=_TEMPORARY_FAILURE if news.status is None else cause_of(news.status, answered),
         info=news.reason,
-        user_id=None if caller is None else caller.user_id,
+        user_id=None if owner is None else owner.user_id,
         src_id=None if caller is None else str(caller.user_id),
         dst_id=None if callee is None else str(callee.user_id),
         src_ua=news.caller_agent or None,

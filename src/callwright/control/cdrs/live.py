@@ -13,15 +13,16 @@ __all__ = ["row_of", "users_of"]
 
 
 def users_of(news: CallNews) -> set[str]:
-    """Accounts that are in the call, or were called."""
-    return {user for user in (news.caller, news.callee, *(leg.user for leg in news.legs)) if user}
+    """Accounts that are in the call, were called, or asked for it."""
+    ends = (news.caller, news.callee, news.asked_by)
+    return {user for user in (*ends, *(leg.user for leg in news.legs)) if user}
 
 
 def row_of(news: CallNews, on_hold: bool, parties: Mapping[str, Party], now: float) -> dict[str, Any]:
     """``parties``: by extension; ``now``: unix seconds."""
     winner = next((leg.user for leg in news.legs if leg.answered and leg.user), None)
-    src, dst = news.caller or "", winner or news.callee or ""
-    caller, callee = parties.get(src), parties.get(dst)
+    src, dst = news.caller or news.caller_number, winner or news.callee or ""
+    caller, callee = parties.get(news.caller or ""), parties.get(dst)
     src_name = caller.name if caller is not None else news.caller_name
     if news.step is CallStep.ENDED:
         state = "HANGUP"

@@ -53,6 +53,7 @@ def part_of(item: Item, exts: Mapping[int, str], trunks: Mapping[int, str], secr
                 float(at["max_wait"]),
                 at["max_callers"],
                 otherwise=at["destination"] or "",
+                id=str(item.id),
             )
         case "ringgroups":
             return RingGroup(
@@ -62,6 +63,7 @@ def part_of(item: Item, exts: Mapping[int, str], trunks: Mapping[int, str], secr
                 Hunt(at["ring_strategy"]),
                 float(at["ring_time"]),
                 at["destination"] or "",
+                id=str(item.id),
             )
         case "ivrs":
             return Menu(
@@ -73,9 +75,12 @@ def part_of(item: Item, exts: Mapping[int, str], trunks: Mapping[int, str], secr
                 at["tries"],
                 at["destination"] or "",
                 at["direct"],
+                id=str(item.id),
             )
         case "conferences":
-            return ConferenceRoom(at["ext"], at["name"], secret or "", at["max_participants"])
+            return ConferenceRoom(
+                at["ext"], at["name"], secret or "", at["max_participants"], id=str(item.id)
+            )
         case "numbers":
             if at["trunk_id"] is not None and at["trunk_id"] not in trunks:
                 raise ValueError(f"The trunk of the number {at['number']} is not there.")

@@ -33,6 +33,9 @@ PEOPLE = Resource(
             Property(name, Kind.TEXT, nullable=True, description="A number of the PBX; null: nowhere.")
             for name in FORWARDS
         ),
+        Property(
+            "voicemail", Kind.FLAG, description="Messages are taken wherever forwarding names no number."
+        ),
         Property("forward_after", Kind.INTEGER, description="Seconds of ringing before forward_no_answer."),
         Property("created_at", Kind.DATE),
     ),
@@ -57,6 +60,7 @@ class Line(msgspec.Struct, frozen=True):
     forward_no_answer: str | None = None
     forward_unreachable: str | None = None
     forward_after: int = 20
+    voicemail: int = 0
 
 
 class Switched(msgspec.Struct, frozen=True):
@@ -69,6 +73,7 @@ class Switched(msgspec.Struct, frozen=True):
     dnd: bool
     forwards: Mapping[str, str]
     forward_after: int
+    voicemail: bool = False
 
     def __repr__(self) -> str:
         return f"Switched(user_id={self.user_id}, ext={self.ext!r}, …)"

@@ -24,9 +24,9 @@ from callwright.net.entropy import Entropy
 __all__ = ["Lines"]
 
 #: What users may change of themselves; all else is an administrator's.
-OWN = frozenset({"dnd", "forward_after", *FORWARDS})
+OWN = frozenset({"dnd", "voicemail", "forward_after", *FORWARDS})
 OF_ACCOUNT = ("first_name", "last_name", "email", "role", "time_zone")
-OF_LINE = ("ext", "sip_password", "status", "caller_id_name", "dnd", "forward_after", *FORWARDS)
+OF_LINE = ("ext", "sip_password", "status", "caller_id_name", "dnd", "voicemail", "forward_after", *FORWARDS)
 
 _EXT = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
@@ -91,7 +91,14 @@ class Lines:
             forwards = {one: number for one in FORWARDS if (number := getattr(line, one))}
             found.append(
                 Switched(
-                    line.user_id, line.ext, password, shown, bool(line.dnd), forwards, line.forward_after
+                    line.user_id,
+                    line.ext,
+                    password,
+                    shown,
+                    bool(line.dnd),
+                    forwards,
+                    line.forward_after,
+                    bool(line.voicemail),
                 )
             )
         return found
@@ -201,8 +208,9 @@ class Lines:
             for name in ("ext", "caller_id_name", "forward_after", *FORWARDS)
             if name in given
         }
-        if "dnd" in given:
-            changes["dnd"] = int(given["dnd"])
+        for name in ("dnd", "voicemail"):
+            if name in given:
+                changes[name] = int(given[name])
         if "status" in given:
             changes["active"] = _STATUS[given["status"]]
         if given.get("sip_password") or not before.sealed_password:
@@ -335,6 +343,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "status": _status,
     "caller_id_name": _maybe_text,
     "dnd": _flag,
+    "voicemail": _flag,
     "forward_after": _seconds,
     **dict.fromkeys(FORWARDS, _forward),
     "password": _login_password,

@@ -10,6 +10,7 @@ from callwright.control.alerts.store import AlertStore
 from callwright.control.audit.store import AuditStore
 from callwright.control.cdrs.store import CdrStore
 from callwright.control.certificates.store import CertificateStore
+from callwright.control.contacts.store import ContactStore
 from callwright.control.credentials.store import CredentialStore
 from callwright.control.dialplan.store import DialplanStore
 from callwright.control.errors import Unmigrated
@@ -26,6 +27,7 @@ from callwright.control.storage.schema import Location
 from callwright.control.storage.sql.database import Database
 from callwright.control.targets.store import TargetStore
 from callwright.control.tests.store import TestStore
+from callwright.control.texts.store import TextStore
 from callwright.control.views.store import ViewStore
 
 __all__ = ["Stores", "open_stores"]
@@ -49,6 +51,8 @@ class Stores:
     history: HistoryStore
     lines: LineStore
     dialplan: DialplanStore
+    contacts: ContactStore
+    texts: TextStore
     monitors: MonitorStore
     cdrs: CdrStore
     alerts: AlertStore
@@ -86,6 +90,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.audit import SqlAuditStore
     from callwright.control.storage.sql.cdrs import SqlCdrs
     from callwright.control.storage.sql.certificates import SqlCertificates
+    from callwright.control.storage.sql.contacts import SqlContacts
     from callwright.control.storage.sql.credentials import SqlCredentials
     from callwright.control.storage.sql.dialplan import SqlDialplan
     from callwright.control.storage.sql.fleet_history import SqlFleetHistory
@@ -99,6 +104,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.status_pages import SqlStatusPages
     from callwright.control.storage.sql.targets import SqlTargets
     from callwright.control.storage.sql.tests import SqlTestStore
+    from callwright.control.storage.sql.texts import SqlTexts
     from callwright.control.storage.sql.views import SqlViews
 
     return Stores(
@@ -116,6 +122,8 @@ def on_database(database: Database) -> Stores:
         SqlFleetHistory(database),
         SqlLines(database),
         SqlDialplan(database),
+        SqlContacts(database),
+        SqlTexts(database),
         SqlMonitors(database),
         SqlCdrs(database),
         SqlAlerts(database),

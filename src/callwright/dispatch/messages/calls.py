@@ -57,7 +57,8 @@ class CallNews(msgspec.Struct, frozen=True):
     `codec`: the first of the audio that was agreed on, as `PCMA/8000`. `legs`: in the order of calling.
     `src_audio` and `dst_audio`: of the caller, and of who answered; None where it did not pass the PBX.
     `hold_changed_at`: since when it is on hold, or is no longer; None: it never was. `digit`: this is told
-    because of a key, and of nothing else; one that is lost is not made up for.
+    because of a key, and of nothing else; one that is lost is not made up for. `caller_number`: of a caller
+    who is no account. `asked_by`: the account for which a program joined two parties.
     """
 
     call: str
@@ -81,3 +82,5 @@ class CallNews(msgspec.Struct, frozen=True):
     digit: DigitNews | None = None
     src_audio: AudioNews | None = None
     dst_audio: AudioNews | None = None
+    caller_number: str = ""
+    asked_by: str | None = None

@@ -60,6 +60,44 @@ class CallMade(msgspec.Struct, frozen=True):
     call: str | None
 
 
+class JoinWish(msgspec.Struct, frozen=True):
+    """Call `first`, then connect who answers to `number`; both by the rights of the account `user`. Answered
+    with JoinMade."""
+
+    first: str
+    number: str
+    user: str
+
+
+class JoinMade(msgspec.Struct, frozen=True):
+    """`call` None: nobody can be called there; `status` and `reason` as SIP has them."""
+
+    call: str | None
+    status: int = 0
+    reason: str = ""
+
+
+class TextWish(msgspec.Struct, frozen=True):
+    """Send a text to the phones of the account `to`, as the account `user`. Answered with TextSent."""
+
+    user: str
+    to: str
+    text: str
+
+
+class TextSent(msgspec.Struct, frozen=True):
+    """`status`: the final response, the best of those of several phones; 0: none has answered yet."""
+
+    status: int
+    reason: str = ""
+
+
+class MailboxTouched(msgspec.Struct, frozen=True):
+    """The messages of `user` are others than before: tell their phones. Answered with CallDone."""
+
+    user: str
+
+
 class CallMove(msgspec.Struct, frozen=True):
     """Transfer to `number`: the peer of `user`, None: the caller. Answered with CallMade, whose `call` is
     the new one; None: nobody has answered the old one."""

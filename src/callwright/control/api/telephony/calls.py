@@ -29,6 +29,10 @@ _PLACE = body_of(
     },
     required=("to",),
 )
+_JOIN = body_of(
+    {"from": text("The number that is called first."), "to": text("The number that it is connected to.")},
+    required=("from", "to"),
+)
 _CHANGE = body_of({"dst": text("Transfers to this number."), "state": text("CONNECTED answers.")})
 
 
@@ -52,6 +56,16 @@ async def place_call(request: _Request) -> dict[str, Any]:
     take.only(fields, ("to", "from", "caller_id"))
     to, user_id = take.text(fields, "to", longest=64), take.whole(fields, "from")
     return single(await switchboard.place(services_of(request), identity_of(request), to, user_id))
+
+
+@post("/webcalls", opt=_RUN | {"shows": CALLS, "body": _JOIN}, status_code=201)
+async def join_numbers(request: _Request) -> dict[str, Any]:
+    """Calls `from`, and connects who answers there to `to`: two parties outside, or extensions. Both are
+    called by the rights of one's own extension; 412 without one, or when nobody can be reached at `from`."""
+    fields = await read_fields(request)
+    take.only(fields, ("from", "to"))
+    first, to = take.text(fields, "from", longest=64), take.text(fields, "to", longest=64)
+    return single(await switchboard.join(services_of(request), identity_of(request), first, to))
 
 
 @patch("/calls/{call:str}", opt=_RUN | {"shows": CALLS, "body": _CHANGE})
@@ -83,4 +97,4 @@ async def list_phones(request: _Request) -> dict[str, Any]:
     return listed(PHONES, query, await switchboard.phones(services_of(request), identity_of(request), query))
 
 
-ROUTES: list[Any] = [list_calls, get_call, place_call, change_call, end_calls, list_phones]
+ROUTES: list[Any] = [list_calls, get_call, place_call, join_numbers, change_call, end_calls, list_phones]

@@ -1,0 +1,1 @@
+"""Contacts of users, their own and those that all share."""

@@ -1,0 +1,1 @@
+"""Texts that users send to phones of the PBX, and what became of each."""

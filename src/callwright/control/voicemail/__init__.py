@@ -1,0 +1,1 @@
+"""Voice messages that the platform's PBX has taken for its users."""
