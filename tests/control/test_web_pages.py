@@ -18,6 +18,7 @@ from callwright.control.app import create_app
 from callwright.control.runs.model import Run
 from callwright.control.services import Services, Settings
 from callwright.control.web.visitor import COOKIE
+from callwright.dispatch.messages.calls import CallNews, CallStep, LegNews
 from callwright.net.clock import ManualClock
 
 PASSWORD = "correct horse battery"
@@ -418,3 +419,40 @@ async def test_the_reference_of_the_api_is_a_page_of_ours_for_members_and_strang
         True,
     )
     assert (await web.get("/api/v2/docs/swagger-ui.css")).status_code == 404
+
+
+async def test_calls_of_a_run_stand_beside_their_records(
+    web: Web, services: Services, admin: Identity
+) -> None:
+    placed = {"call_id": "a@x", "party": "alice", "destination": "sip:1002@pbx", "duration_ms": 9_600.0}
+    run = await ended(services, admin, **placed, started_at=1_700_000_000.0, sip_code=486)
+    assert 'id="records"' not in (await web.get(f"/run/details/{run.session_id}")).text, (
+        "nobody keeps records"
+    )
+    legs = (LegNews("1002", "b@x", 200, "OK", answered=True),)
+    news = CallNews(
+        "c",
+        CallStep.ENDED,
+        "1001",
+        "1002",
+        "a@x",
+        1_700_000_000.0,
+        answered_at=1_700_000_002.0,
+        ended_at=1_700_000_016.0,
+        status=200,
+        legs=legs,
+    )
+    await services.cdrs.note([news], {})
+    page = (await web.get(f"/run/details/{run.session_id}")).text
+    said = "The record says ANSWERED; the test saw BUSY (486)."
+    assert said in page
+    assert '<a href="#records">Call records</a>' in page
+    token, _ = await services.keys.create_token(admin, "records")
+    mine = {"X-Auth-Token": token}
+    answer = (await web.get(f"/api/v2/runs/{run.id}/reconciliation", headers=mine)).json()
+    assert answer["status"] == 200
+    assert (answer["data"]["calls"], answer["data"]["recorded"], answer["data"]["differing"]) == (1, 1, 1)
+    (leg,) = answer["data"]["legs"]
+    assert leg["differences"][0] == said
+    assert leg["record"]["billsec"] == 14
+    assert (await web.get("/api/v2/runs/none/reconciliation", headers=mine)).status_code == 404

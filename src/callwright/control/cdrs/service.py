@@ -14,12 +14,14 @@ from callwright.control.audit.service import Audit
 from callwright.control.cdrs.legs import Party, legs_of
 from callwright.control.cdrs.model import Cdr, CdrNote
 from callwright.control.cdrs.rates import Rate, Tariff
+from callwright.control.cdrs.reconciliation import MOST_LEGS, Reconciled, reconcile, records_of
 from callwright.control.cdrs.store import CdrStore
 from callwright.control.cdrs.telling import CallTeller
-from callwright.control.collections.model import Compare, Condition, Operator, Query, Rows
+from callwright.control.collections.model import MOST_ROWS, Compare, Condition, Operator, Query, Rows, Sort
 from callwright.control.errors import Invalid, NotFound
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.net.clock import Clock
+from callwright.outcome.call import CallOutcome
 
 __all__ = ["Cdrs"]
 
@@ -92,6 +94,14 @@ class Cdrs:
         """Administrators see all, others the records of their own legs."""
         own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
         return await self._store.cdrs(query, only=own)
+
+    async def beside(self, identity: Identity, calls: Sequence[CallOutcome]) -> list[Reconciled]:
+        """Legs of a test beside the records of them that this identity may see, own and imported ones."""
+        legs = calls[:MOST_LEGS]
+        if not legs:
+            return []
+        query = Query(where=records_of(legs), sort=Sort("calldate"), limit=MOST_ROWS)
+        return reconcile(legs, (await self.rows(identity, query)).rows)
 
     async def days(self, identity: Identity, where: Condition, by: str) -> list[tuple[int, Any, int]]:
         """Of those of `rows` how many each day has: (day, value of the property ``by``, records), by day;

@@ -290,8 +290,13 @@ async def _finished(pages: Pages, run: Run, base: str, visitor: Visitor | None) 
         document = this.detail.document if may_change else masked_document(this.detail.document)
     if run.started_at is not None and run.stopped_at is not None:  # as the list of runs says it
         drawn["took"] = milliseconds(1000 * (run.stopped_at - run.started_at))
+    beside = (
+        await pages.services.cdrs.beside(visitor.identity, this.outcome.calls) if visitor is not None else []
+    )
     return {
         **drawn,
+        # Where nobody keeps records, nothing is missing.
+        "reconciled": beside if any(leg.record is not None for leg in beside) else [],
         "record": run,
         "base": base,
         "kiosk": visitor is None,

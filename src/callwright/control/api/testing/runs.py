@@ -28,6 +28,8 @@ from callwright.control.errors import NotFound
 from callwright.control.runs.model import Evidence, Run, RunFilter
 from callwright.control.services import Services
 from callwright.control.together import together
+from callwright.outcome.call import CallOutcome
+from callwright.outcome.run import RunOutcome
 
 TAGS = ["runs"]
 _Request = Request[Any, Any, Any]
@@ -197,6 +199,32 @@ async def get_metrics(request: _Request, run_id: FromPath[str]) -> Data[list[sch
     return Data(data=[translate.call_metrics(call) for call in outcome.get("calls") or ()])
 
 
+@get(
+    "/runs/{run_id:str}/reconciliation",
+    opt=_READ,
+    tags=TAGS,
+    summary="Its calls beside the call records of the system under test",
+)
+async def get_reconciliation(request: _Request, run_id: FromPath[str]) -> Data[schemas.Reconciliation]:
+    """Records are those of the telephony chapter, imported ones too; one sees those that one may see there. A
+    record is found by its Call-ID, else by number and begin."""
+    services, identity = services_of(request), identity_of(request)
+    detail = await services.runs.detail(await services.runs.get(identity, run_id))
+    calls: tuple[CallOutcome, ...] = ()
+    if detail.outcome:
+        with contextlib.suppress(ValueError):  # of another version: it has no calls that could be told
+            calls = RunOutcome.from_json(msgspec.json.decode(detail.outcome)).calls
+    legs = await services.cdrs.beside(identity, calls)
+    return Data(
+        data=schemas.Reconciliation(
+            calls=len(legs),
+            recorded=sum(leg.record is not None for leg in legs),
+            differing=sum(bool(leg.differences) for leg in legs),
+            legs=legs,
+        )
+    )
+
+
 @post("/runs/{run_id:str}/stop", opt={"right": Right.RUN}, tags=TAGS, summary="Stop a run", status_code=200)
 async def stop_run(request: _Request, run_id: FromPath[str]) -> schemas.RunAnswer:
     run = await services_of(request).runs.stop(identity_of(request), run_id)
@@ -282,6 +310,7 @@ ROUTES: list[Any] = [
     list_evidence,
     get_evidence,
     get_metrics,
+    get_reconciliation,
     stop_run,
     share_run,
     unshare_run,

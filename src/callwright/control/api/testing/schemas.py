@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from callwright.control.cdrs.reconciliation import Reconciled
+
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """A parameter of a test. `value`: its present value; `given`: whether the document has it."""
@@ -183,6 +185,15 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
     session_id: str
     messages: list[dict[str, Any]]
+
+
+class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
+    """``recorded`` legs have a record; ``differing`` ones differ from it, or have none."""
+
+    calls: int
+    recorded: int
+    differing: int
+    legs: list[Reconciled]
 
 
 class CallMetrics(msgspec.Struct, frozen=True, kw_only=True):
