@@ -176,7 +176,8 @@ def streams_of(packets: Iterable[Packet]) -> list[SeenStream]:
     streams: dict[tuple[Endpoint, Endpoint, int], SeenStream] = {}
     for packet in packets:
         data = packet.data
-        if packet.kind != "rtp" or len(data) < 12 or data[0] >> 6 != 2:
+        muxed_rtcp = len(data) > 1 and 192 <= data[1] <= 223  # RFC 5761 section 4
+        if packet.kind != "rtp" or len(data) < 12 or data[0] >> 6 != 2 or muxed_rtcp:
             continue
         source, destination = ends(packet)
         ssrc = int.from_bytes(data[8:12], "big")
