@@ -20,6 +20,14 @@ from tests.interop.peers import LOOPBACK, WHO_IS_IT, Kamailio, kamailio, run_cal
 pytestmark = pytest.mark.peer
 
 MODULES = ("tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog")
+MODULES += ("xhttp", "websocket")
+WEBSOCKET = """
+tcp_accept_no_cl=yes
+event_route[xhttp:request] {
+    if ($hu =~ "^/ws" && $hdr(Upgrade) =~ "websocket") { ws_handle_handshake(); exit; }
+    xhttp_reply("404", "Not Found", "", "");
+}
+"""
 ROUTING = (
     """
 request_route {
@@ -51,11 +59,11 @@ request_route {
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Kamailio]:
-    with kamailio(tmp_path, ROUTING, modules=MODULES) as running:
+    with kamailio(tmp_path, WEBSOCKET + ROUTING, modules=MODULES) as running:
         yield running
 
 
-@pytest.fixture(params=["udp", "tcp"])
+@pytest.fixture(params=["udp", "tcp", "ws"])
 def transport(request: pytest.FixtureRequest) -> Transport:
     return Transport(str(request.param).upper())
 
@@ -117,6 +125,7 @@ async def test_a_call_follows_the_record_route_and_the_caller_hangs_up(
     for method in ("ACK", "BYE"):
         assert any(f"sip:{LOOPBACK}:{proxy.port}" in route for route in alice.routes(method)), method
     proxy.wait_for("ROUTED ACK", "ROUTED BYE")
+    proxy.wait_for(f"over {transport.value.lower()}")
     assert "UNROUTED" not in proxy.log
     assert f"over {transport.value.lower()}" in proxy.log
 
