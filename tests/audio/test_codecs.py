@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from array import array
 import av
 import pytest
 
-from callwright.audio import codecs, g711
+from callwright.audio import av_codecs, codecs, g711
 from callwright.audio.codecs import CODECS, G722, L16, OPUS, PCMA, PCMU, Codec, CodecError
 
 
@@ -115,8 +116,50 @@ def test_codecs_are_found_by_name_and_alias() -> None:
     assert codecs.codec("pcmu") is PCMU
     assert codecs.codec("alaw") is PCMA
     assert codecs.codec("Opus") is OPUS
-    with pytest.raises(KeyError, match="there are PCMU"):
-        codecs.codec("G729")
+    with pytest.raises(KeyError, match=r"there are PCMU.* received only GSM"):
+        codecs.codec("SILK")
+
+
+# One payload of a codec that nobody here encodes: octets, and the samples that are in it.
+@pytest.mark.parametrize(
+    ("name", "payload", "samples"),
+    [
+        ("GSM", b"\xd0" + bytes(32), 160),
+        ("GSM", (b"\xd0" + bytes(32)) * 3, 480),
+        ("G726-32", bytes(80), 160),
+        ("G729", bytes(20), 160),
+        ("G729", bytes(22), 160),  # comfort noise behind it
+        ("iLBC", bytes(38), 160),
+        ("iLBC", bytes(50), 240),
+        ("iLBC", bytes(100), 480),
+        ("AMR-WB", b"\xf0\x14" + bytes(32), 320),
+    ],
+)
+def test_what_can_only_be_received_is_decoded_and_refused_by_name_for_sending(
+    name: str, payload: bytes, samples: int
+) -> None:
+    row = codecs.codec(name)
+    decoder = row.decoder()
+    assert len(decoder.decode(payload)) == 2 * samples
+    for noise in (b"\0", b"\xff" * 7, bytes(range(256)) * 20):
+        with contextlib.suppress(CodecError):
+            decoder.decode(noise)
+    assert len(decoder.decode(payload)) == 2 * samples
+    with pytest.raises(CodecError, match=f"{name} can only be received"):
+        row.encoder(20)
+
+
+def test_a_call_either_sends_or_does_not() -> None:
+    assert codecs.only_received(["G729", "GSM"])
+    assert not codecs.only_received(["PCMU", "AMR"])
+    with pytest.raises(CodecError, match="G729 can only be received"):
+        codecs.only_received(["G729", "PCMU"])
+
+
+def test_a_codec_that_ffmpeg_was_made_without_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(av_codecs._DECODERS, "GSM", "libgsm_of_nobody")
+    with pytest.raises(CodecError, match="decodes no GSM: it was made without libgsm_of_nobody"):
+        codecs.codec("GSM").decoder()
 
 
 def test_the_last_frame_of_a_clip_is_filled_up() -> None:

@@ -151,7 +151,8 @@ conditions:
 def test_the_sentences_are_those_an_editor_shows() -> None:
     codec = only(one_call("to: a, codecs: [PCMA, PCMUU]"))
     assert (
-        codec.message == "PCMUU is not a codec we have. Did you mean PCMU? Permitted: PCMU, PCMA, G722, opus."
+        codec.message == "PCMUU is not a codec we have. Did you mean PCMU? Permitted: "
+        "PCMU, PCMA, G722, opus, AMR, GSM, G726-32, iLBC, G729, AMR-WB."
     )
     number = only(one_call("to: a") + "conditions: ['mos >= 3,9']\n")
     assert number.message == "3,9 is not a number. Write 3.9, with a point."
@@ -330,7 +331,7 @@ def test_parameters_list_every_address_with_type_default_value_and_help() -> Non
     assert (duration.type, duration.default, duration.value, duration.unit) == ("duration", 10.0, 6.0, "s")
     assert (duration.minimum, duration.maximum, duration.given) == (0.1, 86400, True)
     assert views["step.1.0.dial_destination"].required
-    assert views["step.1.0.codecs"].choices == ("PCMU", "PCMA", "G722", "opus")
+    assert views["step.1.0.codecs"].choices[:5] == ("PCMU", "PCMA", "G722", "opus", "AMR")
     assert views["step.0.0.regexpire"].value == 3600
     assert "party.alice.password" in views
     assert all(view.help for view in views.values())

@@ -4,16 +4,16 @@ PCM is `bytes` of signed 16-bit little-endian mono samples at `Codec.sample_rate
 thing: G.722 samples at 16 kHz and counts at 8 kHz (RFC 3551 section 4.5.2), Opus counts at 48 kHz whatever it
 carries (RFC 7587 section 4.1).
 
-G.711 and L16 need only the standard library; G.722 and Opus load PyAV when their first encoder or decoder is
-made.
+G.711 and L16 need only the standard library; the others load PyAV (`audio/av_codecs`) when their first
+encoder or decoder is made.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from callwright.audio import g711
 
@@ -53,10 +53,10 @@ class Codec:
     """PCM samples a second, in and out."""
     bytes_per_ms: float | None
     """Octets of payload for each millisecond; None where it varies (Opus)."""
-    sdp_channels: int
-    """The number of channels SDP states: 2 for Opus always (RFC 7587 section 7), whatever is sent."""
     ptimes: tuple[int, ...]
     """The packet times in ms at which a frame is exactly one payload."""
+    receive_only: bool = False
+    """What comes can be decoded, and nothing can be encoded: a call with it sends no audio."""
 
     def frame_samples(self, ptime: int) -> int:
         """PCM samples in a frame of `ptime` ms."""
@@ -79,15 +79,18 @@ class Codec:
         return None if self.bytes_per_ms is None else len(payload) / self.bytes_per_ms
 
     def encoder(self, ptime: int = 20) -> Encoder:
-        """A new encoder for frames of `ptime` ms. `CodecError` where this codec has no such frame."""
+        """A new encoder for frames of `ptime` ms. `CodecError` where this codec has no such frame, can only
+        be received, or is not in the FFmpeg that is here."""
+        if self.receive_only:
+            raise CodecError(f"{self.name} can only be received")
         if ptime not in self.ptimes:
             permitted = ", ".join(map(str, self.ptimes))
             raise CodecError(f"{self.name} has no frame of {ptime} ms; it has {permitted} ms")
-        return _MAKERS[self.name][0](self, ptime)
+        return _maker(self)[0](self, ptime)
 
     def decoder(self) -> Decoder:
-        """A new decoder."""
-        return _MAKERS[self.name][1](self)
+        """A new decoder. `CodecError` where it is not in the FFmpeg that is here."""
+        return _maker(self)[1](self)
 
     @property
     def law(self) -> g711.Law | None:
@@ -108,17 +111,27 @@ class Codec:
 
 _LAWS = {"PCMU": g711.ulaw, "PCMA": g711.alaw}
 
-PCMU = Codec("PCMU", 0, 8000, 8000, 8, 1, PTIMES)
-PCMA = Codec("PCMA", 8, 8000, 8000, 8, 1, PTIMES)
-G722 = Codec("G722", 9, 8000, 16000, 8, 1, PTIMES)
-L16 = Codec("L16", None, 16000, 16000, 32, 1, PTIMES)
+PCMU = Codec("PCMU", 0, 8000, 8000, 8, PTIMES)
+PCMA = Codec("PCMA", 8, 8000, 8000, 8, PTIMES)
+G722 = Codec("G722", 9, 8000, 16000, 8, PTIMES)
+L16 = Codec("L16", None, 16000, 16000, 32, PTIMES)
 # RFC 6716 section 2.1.4: a frame lasts 2.5, 5, 10, 20, 40 or 60 ms; 30 and 50 are not among them.
-OPUS = Codec("opus", None, 48000, 48000, None, 2, (10, 20, 40, 60))
+OPUS = Codec("opus", None, 48000, 48000, None, (10, 20, 40, 60))
+AMR = Codec("AMR", None, 8000, 8000, None, (20,))
 
-CODECS: tuple[Codec, ...] = (PCMU, PCMA, G722, OPUS, L16)
-"""All codecs, in the order in which they are offered when nothing else is asked for."""
+CODECS: tuple[Codec, ...] = (PCMU, PCMA, G722, OPUS, AMR, L16)
+"""All codecs that can be sent and received."""
 
-_BY_NAME = {row.name.lower(): row for row in CODECS} | {
+# What FFmpeg decodes and does not encode frame by frame (docs/decisions/0025-codecs-by-ffmpeg.md).
+GSM = Codec("GSM", 3, 8000, 8000, 1.65, (20,), receive_only=True)
+G726 = Codec("G726-32", None, 8000, 8000, 4, PTIMES, receive_only=True)
+ILBC = Codec("iLBC", None, 8000, 8000, None, (20, 30), receive_only=True)
+G729 = Codec("G729", 18, 8000, 8000, None, PTIMES, receive_only=True)
+AMR_WB = Codec("AMR-WB", None, 16000, 16000, None, (20,), receive_only=True)
+
+RECEIVE_ONLY: tuple[Codec, ...] = (GSM, G726, ILBC, G729, AMR_WB)
+
+_BY_NAME = {row.name.lower(): row for row in (*CODECS, *RECEIVE_ONLY)} | {
     "ulaw": PCMU,
     "g711u": PCMU,
     "g711": PCMU,
@@ -133,8 +146,21 @@ def codec(name: str) -> Codec:
     """The codec of that name, in any case; `ulaw`, `alaw` and `g711` are understood. `KeyError` names all."""
     found = _BY_NAME.get(name.strip().lower())
     if found is None:
-        raise KeyError(f"no codec {name!r}; there are {', '.join(row.name for row in CODECS)}")
+        names, received = (", ".join(row.name for row in rows) for rows in (CODECS, RECEIVE_ONLY))
+        raise KeyError(f"no codec {name!r}; there are {names}, and to be received only {received}")
     return found
+
+
+def only_received(names: Sequence[str]) -> bool:
+    """Whether a call with these codecs sends no audio. `CodecError` where some of them can be sent and some
+    cannot: which it will be is not known before the answer."""
+    rows = [codec(name) for name in names]
+    cannot = [row.name for row in rows if row.receive_only]
+    if cannot and len(cannot) < len(rows):
+        raise CodecError(
+            f"{cannot[0]} can only be received: name it without codecs that can be sent; then nothing is sent"
+        )
+    return bool(cannot)
 
 
 def _expect(row: Codec, size: int, pcm: bytes) -> None:
@@ -187,63 +213,17 @@ class _L16Decoder:
         return _swapped(payload)
 
 
-class _AvEncoder:
-    """PyAV, told to take exactly one frame at a time, so that no sample waits for the next packet."""
-
-    def __init__(self, row: Codec, ptime: int) -> None:
-        import av
-
-        self._row, self._size, self._samples = row, row.frame_bytes(ptime), row.frame_samples(ptime)
-        self._pts = 0
-        self._new_frame: Callable[[], Any] = lambda: av.AudioFrame("s16", "mono", self._samples)
-        context: Any = av.CodecContext.create("libopus" if row.name == "opus" else "g722", "w")
-        context.sample_rate, context.format, context.layout = row.sample_rate, "s16", "mono"
-        if row.name == "opus":
-            context.bit_rate = 32000
-            context.options = {"frame_duration": str(ptime), "application": "voip"}
-        else:
-            context.options = {"frame_size": str(self._samples)}
-        context.open()
-        self._context = context
-
-    def encode(self, pcm: bytes) -> bytes:
-        _expect(self._row, self._size, pcm)
-        frame = self._new_frame()
-        frame.sample_rate, frame.pts = self._row.sample_rate, self._pts
-        self._pts += self._samples
-        frame.planes[0].update(pcm)
-        packets = self._context.encode(frame)
-        if len(packets) != 1:
-            raise CodecError(f"{self._row.name} gave {len(packets)} packets for one frame")
-        return bytes(packets[0])
-
-
-class _AvDecoder:
-    def __init__(self, row: Codec) -> None:
-        import av
-
-        context: Any = av.CodecContext.create("libopus" if row.name == "opus" else "g722", "r")
-        context.sample_rate, context.layout = row.sample_rate, "mono"
-        if row.name == "opus":
-            context.format = "s16"
-        context.open()
-        self._row, self._context, self._packet = row, context, av.Packet
-        self._error: type[Exception] = av.FFmpegError
-
-    def decode(self, payload: bytes) -> bytes:
-        if not payload:
-            return b""  # an empty packet would tell FFmpeg that the stream has ended
-        try:
-            frames = self._context.decode(self._packet(payload))
-        except self._error as error:
-            raise CodecError(f"{len(payload)} octets are no payload of {self._row.name}: {error}") from None
-        return b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
-
-
 _MAKERS: dict[str, tuple[Callable[[Codec, int], Encoder], Callable[[Codec], Decoder]]] = {
     "PCMU": (_G711Encoder, _G711Decoder),
     "PCMA": (_G711Encoder, _G711Decoder),
-    "G722": (_AvEncoder, _AvDecoder),
-    "opus": (_AvEncoder, _AvDecoder),
     "L16": (_L16Encoder, _L16Decoder),
 }
+
+
+def _maker(row: Codec) -> tuple[Callable[[Codec, int], Encoder], Callable[[Codec], Decoder]]:
+    found = _MAKERS.get(row.name)
+    if found is None:
+        from callwright.audio import av_codecs  # brings FFmpeg, which most calls do without
+
+        found = (av_codecs.AvEncoder, av_codecs.decoder)
+    return found

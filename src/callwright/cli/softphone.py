@@ -276,13 +276,17 @@ def ports_of(text: str) -> tuple[int, int]:
 
 
 def check_codecs(codecs: Sequence[str]) -> None:
-    from callwright.audio.codecs import codec
+    from callwright.audio.codecs import CodecError, codec, only_received
 
     for name in codecs:
         try:
-            codec(name)
-        except KeyError as error:
+            codec(name).decoder()
+        except (KeyError, CodecError) as error:
             raise Refused(f"--codec {name}: {error.args[0]}") from None
+    try:
+        only_received(codecs)
+    except CodecError as error:
+        raise Refused(f"--codec: {error}") from None
 
 
 def check_prack(prack: str, early_update: float | None) -> None:

@@ -16,7 +16,16 @@ from callwright.media.path import MediaPath, PathEvent, PathReport
 from callwright.media.program import Program
 from callwright.media.promise import Promise
 from callwright.media.recorder import Recorder
-from callwright.media.source import ECHO, Clip, ClipSource, EchoSource, Interlude, clip_frames, load_clip
+from callwright.media.source import (
+    ECHO,
+    Clip,
+    ClipSource,
+    EchoSource,
+    Interlude,
+    NoSource,
+    clip_frames,
+    load_clip,
+)
 from callwright.net.address import numeric_host
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
@@ -333,6 +342,8 @@ class MediaLeg:
         if self._play == ECHO:
             self._echo = self._echo or EchoSource()
             return self._echo
+        if codec(name).receive_only:
+            return NoSource()
         clip = load_clip(self._play, codec(name).sample_rate, self._voice)
         return ClipSource(clip, name, config.ptime_ms)
 

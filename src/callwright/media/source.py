@@ -194,12 +194,23 @@ class EchoSource:
         return self._waiting.popleft() if self._waiting else None
 
 
+class NoSource:
+    """An rtp FrameSource that has nothing: of a codec that can only be received."""
+
+    live = True
+
+    def next_frame(self) -> bytes | None:
+        return None
+
+
 def prepare(play: str, codecs: Iterable[str], ptime: int, voice: str = "woman") -> None:
     """Load and try what a call will need, before it is placed: codecs take a while to load, and a call in
     which both sides speak has no such while."""
     for name in codecs:
         row = codec(name)
         row.decoder()
+        if row.receive_only:
+            continue
         if play != ECHO:
             ClipSource(load_clip(play, row.sample_rate, voice), name, ptime).next_frame()
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from callwright.audio.codecs import only_received
 from callwright.ice.candidate import Candidate
 from callwright.ice.events import IceSettings, TurnServer
 from callwright.ice.wish import Server
@@ -164,12 +165,14 @@ class CallAudio:
         """What this side can do now, once ports are open."""
         assert self.leg is not None
         srtp, suites = self._srtp(answering)
+        names = self.plan.codecs or self._studio.codecs
+        direction = ("inactive" if self.held else "recvonly") if only_received(names) else None
         return LocalMedia(
             host=self.leg.advertised_host,
             port=self.leg.port,
-            formats=tuple(audio_format(name) for name in self.plan.codecs or self._studio.codecs),
+            formats=tuple(audio_format(name) for name in names),
             ptime=self.plan.ptime or self._ptime or self._studio.ptime,
-            direction="sendonly" if self.held else "sendrecv",
+            direction=direction or ("sendonly" if self.held else "sendrecv"),
             rtcp_port=self.leg.rtcp_port,
             srtp=srtp,
             crypto=tuple(Crypto(0, suite, self._key(suite)) for suite in suites),

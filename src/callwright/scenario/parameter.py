@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from callwright.audio.codecs import RECEIVE_ONLY, CodecError, only_received
 from callwright.scenario.source import Block, Items, Node, Refusal, Text, did_you_mean, quoted
 from callwright.sip.headers import Unfit, unfit
 
-CODECS = ("PCMU", "PCMA", "G722", "opus")
+CODECS = ("PCMU", "PCMA", "G722", "opus", "AMR", *(row.name for row in RECEIVE_ONLY))
 SOUNDS = ("speech", "tone", "silence")
 PRACK = ("no", "offered", "required")
 DTMF_BY = ("event", "dtmf-relay", "dtmf", "inband")
@@ -360,6 +361,10 @@ class Codecs(Choice):
             found.append(codec)
         if not found:
             raise Refusal("The list of codecs is empty.", permitted=self.names)
+        try:
+            only_received(found)
+        except CodecError as error:
+            raise Refusal(f"{error}.") from None
         return tuple(found)
 
     def show(self, value: Any) -> str:

@@ -41,7 +41,13 @@ class AudioFormat:
             self.clock_rate == other.clock_rate
             and self.channels == other.channels
             and (self.name == other.name or self.name.lower() == other.name.lower())
+            and (self.name[:3].upper() != "AMR" or self._is_aligned == other._is_aligned)
         )
+
+    @property
+    def _is_aligned(self) -> bool:
+        """Of AMR: both ends need the same kind of payload (RFC 4867 section 8.3.1)."""
+        return "octet-align=1" in self.fmtp.replace(" ", "").split(";")
 
     @property
     def _identity(self) -> tuple[str, int, int]:
