@@ -19,8 +19,21 @@ from tests.interop.peers import LOOPBACK, WHO_IS_IT, Kamailio, kamailio, run_cal
 
 pytestmark = pytest.mark.peer
 
-MODULES = ("tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "auth", "xlog")
-MODULES += ("xhttp", "websocket")
+MODULES = (
+    "tm",
+    "sl",
+    "rr",
+    "pv",
+    "maxfwd",
+    "usrloc",
+    "registrar",
+    "textops",
+    "siputils",
+    "auth",
+    "xlog",
+    "xhttp",
+    "websocket",
+)
 WEBSOCKET = """
 tcp_accept_no_cl=yes
 event_route[xhttp:request] {

@@ -122,7 +122,7 @@ AMR = Codec("AMR", None, 8000, 8000, None, (20,))
 CODECS: tuple[Codec, ...] = (PCMU, PCMA, G722, OPUS, AMR, L16)
 """All codecs that can be sent and received."""
 
-# What FFmpeg decodes and does not encode frame by frame (docs/decisions/0025-codecs-by-ffmpeg.md).
+# What FFmpeg decodes and does not encode frame by frame (docs/decisions/0023-codecs-by-ffmpeg.md).
 GSM = Codec("GSM", 3, 8000, 8000, 1.65, (20,), receive_only=True)
 G726 = Codec("G726-32", None, 8000, 8000, 4, PTIMES, receive_only=True)
 ILBC = Codec("iLBC", None, 8000, 8000, None, (20, 30), receive_only=True)
