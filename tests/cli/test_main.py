@@ -76,7 +76,7 @@ def test_a_verb_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         (["call", "sip:a@127.0.0.1", "--header", "no colon"], ["--header"]),
         (["call", "sip:a@127.0.0.1", "--header", "X: a\r\nVia: b"], ["--header"]),
         (["call", "sip:a@127.0.0.1", "--header", "X\u212a: a"], ["--header"]),
-        (["options", "sip:127.0.0.1", "--header", " M : <sip:x@203.0.113.9>"], ["--header M"]),
+        (["call", "sip:a@127.0.0.1", "--body", "/dev/null"], ["--content-type"]),
         (["load", "sip:a@127.0.0.1", "--header", "m: <sip:x@203.0.113.9>"], ["--header m"]),
         (["load", "sip:a@127.0.0.1", "--header", "Max-Forwards: 5"], ["--header Max-Forwards"]),
         (["call", "sip:a@127.0.0.1", "--password", "x"], ["--user"]),
@@ -105,6 +105,13 @@ def test_a_refused_call_has_every_key_of_a_call(capsys: pytest.CaptureFixture[st
     assert {*keys, "sent", "received"} <= document.keys()
     assert document["verdict"] == "error"
     assert document["received"]["dtmf"] is None
+
+
+def test_a_header_that_leads_to_a_stranger_needs_the_policys_word(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capsys, "options", "sip:127.0.0.1", "--header", " M : <sip:x@203.0.113.9>", "--json")
+    document = json.loads(out)
+    assert (code, document["failure"], document["blame"]) == (2, "policy", "test")
+    assert "203.0.113.9" in document["reason"]
 
 
 @pytest.mark.parametrize("form", [str, str.upper, str.title])

@@ -32,6 +32,7 @@ from callwright.outcome.request import RequestOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Failure
 from callwright.phone.addressing import as_uri
+from callwright.phone.body import ExtraBody
 from callwright.phone.call import PhoneCall
 from callwright.phone.guard import Guard
 from callwright.phone.intent import OnIntent
@@ -233,6 +234,8 @@ class Runner:
                 self._subscriptions[id_].end()
             case command.SendOptions():
                 self._request(order, "OPTIONS", b"", None)
+            case command.SendRaw():
+                self._raw(order)
             case command.SendMessage():
                 self._request(order, "MESSAGE", order.text.encode(), order.content_type)
             case command.PlaceLoad():
@@ -444,6 +447,7 @@ class Runner:
             offer_by=order.offer_by,
             transfers=order.transfers,
             identity=self._identities.plan(order.caller),
+            body=ExtraBody(order.body, order.body_type),
             identifier=order.address,
             party=account.party,
             transport=Transport(order.transport.upper()) if order.transport else None,
@@ -530,6 +534,19 @@ class Runner:
             party=account.party,
         )
         request.finished.add_done_callback(
+            lambda future: self.post(event.RequestDone(order.id, future.result()))
+        )
+
+    def _raw(self, order: command.SendRaw) -> None:
+        made = self._phone(order.account).raw(
+            order.uri,
+            order.octets,
+            timeout=order.timeout,
+            user=order.account.user,
+            identifier=order.address,
+            party=order.account.party,
+        )
+        made.finished.add_done_callback(
             lambda future: self.post(event.RequestDone(order.id, future.result()))
         )
 

@@ -16,8 +16,10 @@ from callwright.host.signals import first_of, run_async
 
 if TYPE_CHECKING:
     from callwright.outcome.call import CallOutcome, StateReached
+    from callwright.phone.body import ExtraBody
     from callwright.phone.plan import CallPlan, PhoneConfig
 
+_LARGEST_BODY = 60_000
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 _EXAMPLES = """
@@ -66,7 +68,19 @@ def call(
         typer.Option("--record", metavar="FILE", help="Record both directions to a stereo WAV."),
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="'X-A: b'", help="Add a header to the INVITE.")
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="'X-A: b'",
+            help="Add or replace a header of the INVITE; '-X-A': leave out.",
+        ),
+    ] = None,
+    body: Annotated[
+        Path | None,
+        typer.Option("--body", metavar="FILE", help="Send it too, or in place of our SDP (see the guide)."),
+    ] = None,
+    content_type: Annotated[
+        str | None, typer.Option("--content-type", metavar="TYPE", help="What --body holds.")
     ] = None,
     bind: flags.BindOption = None,
     advertise: flags.AdvertiseOption = None,
@@ -171,7 +185,8 @@ def call(
         caller=caller(from_),
         account=Account(user, password or "") if user else None,
         proxy=proxy,
-        headers=flags.headers_of(header or ()),
+        headers=flags.headers_of(header or (), free=True),
+        body=_body(body, content_type),
         talk_for=for_,
         ring_for=ring,
         follow=follow,
@@ -216,6 +231,27 @@ def caller(text: str | None, flag: str = "--from") -> str | None:
             f"For example: {flag} 'Alice <sip:1001@example.com>'",
         ) from None
     return full
+
+
+def _body(path: Path | None, media_type: str | None) -> ExtraBody:
+    from callwright.phone.body import ExtraBody
+    from callwright.sip.fields import MediaType
+    from callwright.sip.grammar import SipSyntaxError
+
+    if path is None or media_type is None:
+        if path is not None or media_type is not None:
+            raise Refused("--body and --content-type belong together")
+        return ExtraBody()
+    try:
+        MediaType.parse(media_type)
+        octets = path.read_bytes()
+    except SipSyntaxError as error:
+        raise Refused(f"--content-type {media_type!r} is no media type: {error.reason}") from None
+    except OSError as error:
+        raise Refused(f"--body {path} cannot be read: {error.strerror or error}") from None
+    if len(octets) > _LARGEST_BODY:
+        raise Refused(f"--body {path} has {len(octets):,} octets; at most {_LARGEST_BODY:,} are sent")
+    return ExtraBody(octets, media_type)
 
 
 def _check_digits(dtmf: str) -> None:

@@ -84,7 +84,7 @@ def options(
             {
                 "caller": caller(from_),
                 "proxy": proxy,
-                "headers": flags.headers_of(header or ()),
+                "headers": flags.headers_of(header or (), free=True),
                 "timeout": timeout,
             },
             stop,

@@ -380,21 +380,26 @@ def check_play(play: str) -> None:
         raise Refused(f"--play: {error}", f"It takes a WAV file, or one of {', '.join(BUILT_IN)}.") from None
 
 
-def headers_of(texts: Sequence[str], *, hops: bool = True) -> tuple[tuple[str, str], ...]:
+def headers_of(texts: Sequence[str], *, hops: bool = True, free: bool = False) -> tuple[tuple[str, str], ...]:
     """`X-A: b` of --header, checked so that no header can end early, bring another along, or stand in the
-    place of one that the call writes itself, in whichever form. `hops`: Max-Forwards may be set."""
+    place of one that the call writes itself, in whichever form. `hops`: Max-Forwards may be set; `free`: any
+    may, and `-Name` leaves one out."""
+    from callwright.sip.edits import is_removal
     from callwright.sip.headers import Unfit, header_key, unfit
 
     headers = []
     for text in texts:
         name, colon, value = text.partition(":")
         name, value = name.strip(), value.strip()
+        if free and not colon and unfit(name, "") is not Unfit.NAME and is_removal(name):
+            headers.append((name, ""))
+            continue
         fault = unfit(name, value)
         if not colon or fault is Unfit.NAME:
             raise Refused(f"--header takes 'Name: value', not {text!r}")
         if fault is Unfit.VALUE:
             raise Refused(f"--header {name}: a value has no control characters")
-        if fault is Unfit.RESERVED and not (hops and header_key(name) == "max-forwards"):
+        if fault is Unfit.RESERVED and not free and not (hops and header_key(name) == "max-forwards"):
             raise Refused(f"--header {name}: the call writes this header itself", "Leave it out.")
         headers.append((name, value))
     return tuple(headers)

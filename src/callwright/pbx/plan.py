@@ -214,9 +214,8 @@ class Trunk:
     ``username`` and ``password`` answer its challenges; ``register``: it is told where we are. ``caller``:
     the number that it is shown for every call; empty: the extension of the caller. ``sources``: numeric
     addresses that its calls come from, besides the very address that ours go to. ``direct``: audio of its
-    calls does not pass the PBX.
-    ``trusted``: it is in our
-    trust domain (RFC 3325): identities go there and are believed from there.
+    calls does not pass the PBX. ``trusted``: it is in our trust domain (RFC 3325): identities go there and
+    are believed from there.
     """
 
     name: str

@@ -13,6 +13,7 @@ from callwright.net.tls import TlsConfigurationError
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
 from callwright.phone.addressing import as_name_addr
 from callwright.phone.audio import Studio
+from callwright.phone.body import with_extra
 from callwright.phone.call import PhoneCall
 from callwright.phone.failures import failure_of, failure_to_locate
 from callwright.phone.identity import ANONYMOUS, headers_of
@@ -77,6 +78,9 @@ class OutgoingCall(PhoneCall):
             way, self._routes = await self._router.preloaded(
                 self.target, self.plan.proxy, account.user if account else None, self.plan.transport
             )
+            await self._router.permit_hosts(self.plan.headers, self.target, self.plan.body.octets)
+        except ValueError as error:
+            self.facts.fail(Failure.POLICY, str(error))
         except ResolutionFailed as error:
             self.facts.fail(*failure_to_locate(error))
         except NotPermitted as refused:
@@ -161,7 +165,8 @@ class OutgoingCall(PhoneCall):
         now, self._invited = self.line.now(), hop
         if not self.open_audio(hop.local.host, hop.remote.host):
             return
-        body = b"" if self.plan.late_offer else self.audio.offer()
+        offer = b"" if self.plan.late_offer else self.audio.offer()
+        body, kind = with_extra(offer, self.plan.body, self.line.entropy)
         self.facts.codecs_offered = tuple(each.name for each in self.audio.local().formats)
         if not self.facts.states:
             # What is measured starts with the INVITE; name resolution has its own place.
@@ -173,6 +178,7 @@ class OutgoingCall(PhoneCall):
             hop=hop,
             now=now,
             body=body,
+            content_type=kind,
             headers=(*_required(self.plan.prack), *self._identified(hop), *self.plan.headers),
             route=self._routes,
             credentials=account.credentials if account else None,

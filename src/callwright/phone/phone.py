@@ -30,6 +30,7 @@ from callwright.phone.outgoing import OutgoingCall
 from callwright.phone.permission import Permission
 from callwright.phone.plan import AnswerPlan, CallPlan, PhoneConfig, TransferPlan
 from callwright.phone.publication import PhonePublication
+from callwright.phone.raw import PhoneRaw
 from callwright.phone.referred import Referred, beside
 from callwright.phone.registration import PhoneRegistration
 from callwright.phone.request import PhoneRequest
@@ -243,6 +244,10 @@ class Phone:
             expires=expires,
             headers=extra,
         )
+
+    def raw(self, target: str, octets: bytes, **plan: Any) -> PhoneRaw:
+        """Send a message as it is written; see PhoneRaw for the arguments."""
+        return PhoneRaw(self.line, self.router, self._turns, target, octets, **plan)
 
     async def hang_up_all(self) -> None:
         """End every call and wait for the ends, a few seconds at most."""

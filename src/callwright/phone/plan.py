@@ -7,6 +7,7 @@ from pathlib import Path
 
 from callwright.ice.wish import NO_ICE, IceWish
 from callwright.net.tls import TlsSettings
+from callwright.phone.body import NO_BODY, ExtraBody
 from callwright.phone.identity import IdentityCheck, IdentityPlan
 from callwright.sip.digest import Credentials
 from callwright.sip.session_timer import NO_WISH, SessionWish
@@ -92,7 +93,8 @@ class CallPlan:
     caller: str | None = None  # From, a name-addr or a URI; None: the phone's own
     account: Account | None = None
     proxy: str | None = None  # outbound proxy, a SIP URI or host:port
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # added, replaced, or left out (`-Name`); see sip.edits
+    body: ExtraBody = NO_BODY  # beside our session description, or in its place
     talk_for: float | None = 10.0  # seconds from the answer; None: until the peer ends it
     ring_for: float = 60.0  # give up (CANCEL) when nobody answered by then
     cancel_after: float | None = None  # give up on purpose, this long after the INVITE

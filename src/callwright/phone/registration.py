@@ -141,11 +141,12 @@ class PhoneRegistration:
     async def _begin(self) -> None:
         try:
             way = await self._router.way(self.registrar, proxy_of(self._proxy))
+            await self._router.permit_hosts(self._headers, self.registrar)
             for contact in self._wish.also:  # the registrar leads others there
                 await self._router.way(contact)
         except ResolutionFailed as error:
             self._fail(*failure_to_locate(error))
-        except NotPermitted as refused:
+        except (NotPermitted, ValueError) as refused:
             self._fail(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
             self._fail(Failure.PLATFORM, str(error))

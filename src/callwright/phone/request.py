@@ -74,6 +74,9 @@ class PhoneRequest:
         try:
             user = self._account.user if self._account else None
             way, self._routes = await self._router.preloaded(self.target, self._proxy, user)
+            await self._router.permit_hosts(self._headers, self.target, self._body)
+        except ValueError as error:
+            self._finish(failure=Failure.POLICY, detail=str(error))
         except ResolutionFailed as error:
             failure, detail = failure_to_locate(error)
             self._finish(failure=failure, detail=detail)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from callwright.net.address import Unreachable, numeric_host
+from callwright.net.address import WILDCARDS, Unreachable, is_local, numeric_host
 from callwright.net.driver import BindFailed, Driver
 from callwright.net.resolver import ResolutionFailed
 from callwright.phone.addressing import proxy_of, route_to, transport_of, unknown_transport
 from callwright.phone.failures import UnknownTransport
 from callwright.phone.permission import NotPermitted, Permission, Way
+from callwright.policy.addresses import same_place
 from callwright.sip.call import Call
+from callwright.sip.leading import hosts_of, hosts_of_headers
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr, SipSyntaxError, Uri
 
@@ -67,6 +69,24 @@ class Router:
         first = NameAddr.parse(learned.values[0]).uri
         same = (first.destination.lower(), first.port) == (by.destination.lower(), by.port)
         return way, learned.values if same else (*routes, *learned.values)
+
+    async def permit_hosts(
+        self, headers: Sequence[tuple[str, str]], target: Uri, body: bytes = b"", text: str = ""
+    ) -> None:
+        """Ask the policy about every host that these headers, that body or the `text` of a message lead its
+        reader to, but for ours and those of `target`. Raises as `way`, and ValueError."""
+        leading = hosts_of(text, body) if text else hosts_of_headers(headers, body)
+        for host in leading:
+            literal = numeric_host(host)
+            if literal is not None and (literal in WILDCARDS or is_local(literal)):
+                continue
+            if any(same_place(host, known) for known in (target.host, target.destination)):
+                continue
+            try:
+                uri = Uri.parse(f"sip:{host}")
+            except SipSyntaxError:
+                raise ValueError(f"{host[:80]!r} is no host that the policy could be asked about") from None
+            await self.permission.way(uri, _Directory(self, Transport.UDP))
 
     async def learn(self, user: str, routes: Sequence[str], along: Hop) -> str | None:
         """Take the service route that a registrar at the far end of `along` named, when the policy permits

@@ -81,10 +81,11 @@ class PhoneSubscription:
         try:
             user = self._account.user if self._account else None
             way, routes = await self._router.preloaded(self.target, self._proxy, user)
+            await self._router.permit_hosts(self._headers, self.target)
             await self._turns.send(way.targets)
         except ResolutionFailed as error:
             self._finish(*failure_to_locate(error))
-        except (NotPermitted, Capped) as refused:
+        except (NotPermitted, Capped, ValueError) as refused:
             self._finish(Failure.POLICY, str(refused))
         except (BindFailed, TlsConfigurationError) as error:
             self._finish(Failure.PLATFORM, str(error))

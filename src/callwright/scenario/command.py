@@ -120,6 +120,8 @@ class PlaceCall:
     ice: IceWish = NO_ICE
     transfers: bool = False
     caller: CallerWords = NOTHING_SAID
+    body: bytes = b""
+    body_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,18 @@ class SendOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SendRaw:
+    """Answered by RequestDone."""
+
+    id: str
+    address: str
+    account: PartyAccount
+    uri: str
+    octets: bytes
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class SendMessage:
     """Answered by RequestDone."""
 
@@ -278,6 +292,7 @@ Command = (
     | Unsubscribe
     | SendOptions
     | SendMessage
+    | SendRaw
     | PlaceLoad
     | AnswerLoad
     | StopLoad

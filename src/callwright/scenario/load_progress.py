@@ -115,6 +115,6 @@ def progress_of(action: actions.Action, run: Run, *, last_step: bool) -> Progres
         return TransferProgress(action, run, last_step=last_step)
     if isinstance(action, actions.Wait):
         return WaitProgress(action, run, last_step=last_step)
-    if isinstance(action, actions.Options | actions.Message):
+    if isinstance(action, actions.Options | actions.Message | actions.Raw):
         return RequestProgress(action, run, last_step=last_step)
     raise TypeError(f"no progress for {type(action).__name__}")

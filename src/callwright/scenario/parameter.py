@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from callwright.audio.codecs import RECEIVE_ONLY, CodecError, only_received
 from callwright.scenario.source import Block, Items, Node, Refusal, Text, did_you_mean, quoted
+from callwright.sip.edits import is_removal
 from callwright.sip.headers import Unfit, unfit
 
 CODECS = ("PCMU", "PCMA", "G722", "opus", "AMR", *(row.name for row in RECEIVE_ONLY))
@@ -419,6 +420,7 @@ class Headers(ParameterType):
     """Extra headers: a block ``{X-Test: yes}``, or a list of ``Name: value`` texts."""
 
     name: ClassVar[str] = "headers"
+    free: bool = False  # any header, and `-Name`, which leaves one out
     MOST: ClassVar[int] = 100
     MOST_CHARACTERS: ClassVar[int] = 16_384
 
@@ -429,6 +431,9 @@ class Headers(ParameterType):
                 found += [self._one(key.value, _text(value, "a text"), key) for key, value in item.entries]
             else:
                 name, colon, value = _text(item, "a header").partition(":")
+                if not colon and self.free and is_removal(name.strip()):
+                    found.append(self._one(name.strip(), "", item))  # type: ignore[arg-type]
+                    continue
                 if not colon:
                     message = f"{quoted(name)} is not a header. Write X-Name: value."
                     raise Refusal(message, mark=item.mark, key=name)
@@ -447,19 +452,19 @@ class Headers(ParameterType):
         match unfit(name, value):
             case Unfit.NAME:
                 message = f"{quoted(name)} is not the name of a header."
-            case Unfit.RESERVED:
+            case Unfit.RESERVED if not self.free:
                 message = f"{name} is written by the call itself and cannot be set."
             case Unfit.VALUE:
                 message = "Control characters and line breaks are not permitted here."
-            case None:
+            case _:
                 return name, value
         raise Refusal(message, mark=at.mark, key=name)
 
     def show(self, value: Any) -> str:
-        return ", ".join(f"{name}: {text}" for name, text in value or ())
+        return ", ".join(self.plain(value))
 
     def plain(self, value: Any) -> Any:
-        return [f"{name}: {text}" for name, text in value or ()]
+        return [name if is_removal(name) else f"{name}: {text}" for name, text in value or ()]
 
 
 @dataclass(frozen=True)

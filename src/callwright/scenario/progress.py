@@ -374,6 +374,8 @@ class CallProgress(Progress):
                     action.identity,
                     action.attest,
                 ),
+                action.body,
+                action.body_type or ("application/octet-stream" if action.body else ""),
             )
         )
         if action.cancel_after is not None:
@@ -457,9 +459,11 @@ class WaitProgress(Progress):
 
 
 class RequestProgress(Progress):
-    """OPTIONS, several in a row, or one MESSAGE."""
+    """OPTIONS, several in a row, one MESSAGE, or one message as it is written."""
 
-    def __init__(self, action: actions.Options | actions.Message, run: Run, *, last_step: bool) -> None:
+    def __init__(
+        self, action: actions.Options | actions.Message | actions.Raw, run: Run, *, last_step: bool
+    ) -> None:
         super().__init__(action, run, last_step=last_step)
         self.action = action
         self._count = action.count if isinstance(action, actions.Options) else 1
@@ -480,6 +484,9 @@ class RequestProgress(Progress):
         if isinstance(action, actions.Options):
             uri = self.run.scenario.host_uri(action.destination, account)
             self.run.emit(command.SendOptions(id_, action.address, account, uri, action.headers))
+        elif isinstance(action, actions.Raw):
+            uri = self.run.scenario.uri(action.destination, account)
+            self.run.emit(command.SendRaw(id_, action.address, account, uri, action.text, action.timeout))
         else:
             uri = self.run.scenario.uri(action.destination, account)
             self.run.emit(

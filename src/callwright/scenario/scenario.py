@@ -16,6 +16,7 @@ from callwright.scenario.actions import (
     Message,
     Options,
     Publish,
+    Raw,
     Register,
     Subscribe,
     Transfer,
@@ -35,6 +36,7 @@ from callwright.scenario.parameter import (
 )
 from callwright.scenario.party import Party, PartyAccount, escape_user, numbered_after
 from callwright.scenario.placing import HEAD_BLOCKS, Agentpool, Placement, wish_of
+from callwright.sip.leading import hosts_of, hosts_of_headers
 
 FIRST_PBX_USER = "1001"
 
@@ -189,7 +191,7 @@ class Scenario:
             return not party.domain
         if isinstance(action, Call) and self.is_direct(action):
             return False
-        if isinstance(action, Call | Message | Options | Publish | Subscribe | Transfer):
+        if isinstance(action, Call | Message | Options | Publish | Raw | Subscribe | Transfer):
             named = self.parties.get(_destination(action))
             if named is not None:
                 return not named.domain
@@ -315,10 +317,11 @@ class Scenario:
                 found += [(action.address, contact) for contact in action.contacts]
             elif isinstance(action, Call) and self.is_direct(action):
                 continue
-            elif isinstance(action, Call | Message | Publish | Subscribe | Transfer):
+            elif isinstance(action, Call | Message | Publish | Raw | Subscribe | Transfer):
                 found.append((action.address, self.uri(_destination(action), account)))
             elif isinstance(action, Options):
                 found.append((action.address, self.host_uri(action.destination, account)))
+            found += [(action.address, f"sip:{host}") for host in _led_to(action)]
             if account.proxy:
                 found.append((action.address, f"sip:{account.proxy}"))
         return list(dict.fromkeys(found))
@@ -341,10 +344,24 @@ def _may_take(action: Action) -> float:
     return action.count * action.interval + 80.0 if isinstance(action, Options) else 80.0
 
 
-def _destination(action: Call | Message | Options | Publish | Subscribe | Transfer) -> str:
+def _destination(action: Call | Message | Options | Publish | Raw | Subscribe | Transfer) -> str:
     if isinstance(action, Publish):
         return action.destination or action.party
     return action.dial_destination if isinstance(action, Call) else action.destination
+
+
+_WORDS = re.compile(r"(?:sips?:)?(?:[^\s@<>:]*@)?\[(?:target|local)\]")
+"""What becomes an address of the target, or of ours."""
+
+
+def _led_to(action: Action) -> tuple[str, ...]:
+    """Hosts that headers and bodies of the document lead their reader to."""
+    try:
+        if isinstance(action, Raw):
+            return hosts_of(_WORDS.sub("", action.text.decode("utf-8", "replace")))
+        return hosts_of_headers(getattr(action, "headers", ()), getattr(action, "body", b"") or b"")
+    except ValueError:
+        return ()  # the phone refuses it
 
 
 def _has_host(destination: str) -> bool:

@@ -124,7 +124,7 @@ class ClientRequest:
         kept = [field for field in new.headers if field[0].lower() not in replaced]
         if self._digest is not None:
             fields += self._digest.authorize(method=new.method, uri=new.uri, body=new.body)
-        self.request = Request(new.method, new.uri, Headers.adopt([*kept, *fields]), new.body)
+        self.request = Request(new.method, new.uri, Headers.adopt([*kept, *fields]), new.body, new.edits)
         self.response = None
         self._send(branch, now)
 
@@ -205,4 +205,4 @@ def again(old: Request, sent_by: str, hop: Hop, cseq: int, branch: str) -> Reque
         elif name in ("Authorization", "Proxy-Authorization"):
             continue
         fields.append((name, value))
-    return Request(old.method, old.uri, Headers.adopt(fields), old.body)
+    return Request(old.method, old.uri, Headers.adopt(fields), old.body, old.edits)

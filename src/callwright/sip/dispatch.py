@@ -126,6 +126,10 @@ class Dispatch:
 
     def _response(self, response: Response, hop: Hop, now: float) -> None:
         transaction = self._agent.layer.find_client(response)
+        if transaction is None and (waiting := self._agent.raw.get((hop.transport, hop.remote))):
+            for told in list(waiting.values()):
+                told(response, now)
+            return
         if transaction is None:
             reason = f"{response.status} to {response.headers.cseq.method} fits no request of ours"
             self._agent.discard(reason, hop, now)

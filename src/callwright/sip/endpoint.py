@@ -24,6 +24,7 @@ from callwright.sip.headers import Headers
 from callwright.sip.inbound_call import InboundCall
 from callwright.sip.inherited_call import InheritedCall
 from callwright.sip.inquiry import Inquiry
+from callwright.sip.message import Response
 from callwright.sip.notice import EventName
 from callwright.sip.outbound_call import OutboundCall
 from callwright.sip.refer import wants_news
@@ -230,6 +231,17 @@ class Endpoint:
         handle = ClientRequest(agent, request, hop, Inquiry(agent), digest=digest)
         handle.start(branch, now)
         return handle
+
+    def send_raw(
+        self, data: bytes, hop: PermittedHop, answered: Callable[[Response, float], None]
+    ) -> Callable[[], None]:
+        """Send octets as they are. `answered` gets every response from there that belongs to nothing else,
+        until what is returned is called."""
+        waiting = self._agent.raw.setdefault((hop.transport, hop.remote), {})
+        key = object()
+        waiting[key] = answered
+        self._agent.layer.transmit(data, hop)
+        return lambda: waiting.pop(key, None) and None
 
     def subscribe(
         self,

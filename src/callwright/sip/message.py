@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from callwright.sip.edits import NO_EDITS, Edits
 from callwright.sip.grammar import TOKEN_CHARS
 from callwright.sip.headers import Headers
 from callwright.sip.scan import ScanError
@@ -48,6 +49,7 @@ class Request:
     uri: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
+    edits: Edits = field(default=NO_EDITS, compare=False)  # what the wire has otherwise
 
     @property
     def target(self) -> Uri:
@@ -200,6 +202,8 @@ def serialize(message: Message) -> bytes:
         lines.append(f"{name}: {value}")
     if not has_length:
         lines.append(f"Content-Length: {length}")
+    if isinstance(message, Request) and message.edits is not NO_EDITS:
+        lines = message.edits.lines(lines)
     head = "\r\n".join(lines)
     if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
         raise ValueError("a header has a CR or LF within")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from callwright.sip.config import EndpointConfig
+from callwright.sip.edits import NO_EDITS, Edits
 from callwright.sip.events import Event, MessageDiscarded
 from callwright.sip.glance import tag_of
 from callwright.sip.grammar import SipSyntaxError, format_host
@@ -51,6 +52,7 @@ class UserAgent:
         self.session_wish = SessionWish(minimum=config.min_se)
         self._sent_by: dict[tuple[Transport, Address], str] = {}
         self._dead_flows: dict[tuple[Transport, Address, Address], None] = {}
+        self.raw: dict[tuple[Transport, Address], dict[object, Callable[[Response, float], None]]] = {}
         self.keepalives: dict[Hop, Keepalive] = {}
         self.gruus: dict[str, str] = {}  # of those that a registrar gave us (RFC 5627), by the user
         self.outbound: set[Hop] = set()  # flows that a registrar keeps for us (RFC 5626)
@@ -177,10 +179,14 @@ class UserAgent:
         content_type: str | None = None,
         supported: str | None = None,
     ) -> Request:
-        """A request with all that 8.1.1 demands. The user's `headers` win over ours of the same name."""
+        """A request with all that 8.1.1 demands. The user's `headers` win over ours of the same name; see
+        Edits for those that are another on the wire only, and `-Name`, which is not there."""
         if supported is None:
             supported = self.supported
         given = list(headers)
+        edits = Edits.of(given)
+        if edits is not NO_EDITS:
+            given = Edits.others(given)
         taken = {header_key(name) for name, _ in given}
         fields = [
             ("Via", f"SIP/2.0/{hop.transport.value} {self.sent_by(hop)};branch={branch};rport"),
@@ -192,7 +198,6 @@ class UserAgent:
         ]
         if taken:
             fields = [field for field in fields if field[0].lower() not in taken or field[0] in _FIXED]
-            given = [field for field in given if header_key(field[0]) not in _FIXED_KEYS]
         fields.extend([("Route", route) for route in routes])
         if contact is not None and "contact" not in taken:
             fields.append(("Contact", contact))
@@ -205,8 +210,8 @@ class UserAgent:
         fields.extend(given)
         if body and content_type and "content-type" not in taken:
             fields.append(("Content-Type", content_type))
-        refuse_line_ends([*given, (from_, to), (uri, content_type or "")])
-        return Request(method, uri, Headers.adopt(fields), body)
+        refuse_line_ends([*given, *edits.replaced, (from_, to), (uri, content_type or "")])
+        return Request(method, uri, Headers.adopt(fields), body, edits)
 
     def build_response(
         self,

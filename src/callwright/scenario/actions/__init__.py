@@ -8,6 +8,7 @@ from callwright.scenario.actions.call import Call
 from callwright.scenario.actions.message import Message
 from callwright.scenario.actions.options import Options
 from callwright.scenario.actions.publish import Publish
+from callwright.scenario.actions.raw import Raw
 from callwright.scenario.actions.register import Register
 from callwright.scenario.actions.subscribe import Subscribe
 from callwright.scenario.actions.transfer import AttendedTransfer, Transfer
@@ -26,6 +27,7 @@ KINDS: dict[str, type[Action]] = {
         Message,
         Subscribe,
         Publish,
+        Raw,
     )
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "Message",
     "Options",
     "Publish",
+    "Raw",
     "Register",
     "Subscribe",
     "Transfer",

@@ -19,6 +19,7 @@ from callwright.scenario.actions.engine import (
 )
 from callwright.scenario.addresses import SipAddress
 from callwright.scenario.identity import ATTESTATIONS, IDENTITY, PRIVACY
+from callwright.scenario.octets import MediaTypeName, Octets
 from callwright.scenario.parameter import (
     CODECS,
     DTMF_BY,
@@ -116,7 +117,15 @@ class Call(Action):
         default="",
         default_text="the party's user",
     )
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers of the INVITE.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(
+        Headers(free=True), "Headers to add to the INVITE or to replace; `-Name` leaves one out.", default=()
+    )
+    body: bytes = parameter(
+        Octets(), "A body beside the session description (ISUP, PIDF-LO), or in its place.", default=b""
+    )
+    body_type: str = parameter(
+        MediaTypeName(256), "What it is: multipart and application/sdp stand in place of ours.", default=""
+    )
     transport: str = parameter(
         Choice(TRANSPORTS, "transport"), "Transport of the call.", default="", default_text="the party's"
     )

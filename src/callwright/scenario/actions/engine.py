@@ -10,6 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from callwright.scenario.parameter import CODECS
+from callwright.sip.edits import is_removal
+from callwright.sip.headers import Unfit as Unfit_
+from callwright.sip.headers import unfit
 from callwright.srtp.wish import DTLS_SUITES
 
 MOST_RATE = 20.0
@@ -89,6 +92,11 @@ def unfit_for_load(kind: str, values: Mapping[str, Any], given: Collection[str])
     for name in ("asserted_identity", "preferred_identity"):
         if values.get(name):
             refuse(name, "the load engine writes From alone. Use headers.")
+    if values.get("body"):
+        refuse("body", "the load engine sends its session description alone. Leave it out.")
+    edited = [name for name, _ in values["headers"] if unfit(name, "") is Unfit_.RESERVED or is_removal(name)]
+    if edited:
+        refuse("headers", f"the load engine writes {edited[0].lstrip('-')} itself. Leave it out.")
     if values["transfers"]:
         refuse("transfers", "the load engine follows no REFER. Leave it out.", ("no",))
     if values.get("auto_answer"):

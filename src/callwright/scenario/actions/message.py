@@ -23,4 +23,4 @@ class Message(Action):
     destination: str = parameter(Destination(512), "A number, a user, a SIP URI, or the name of a party.")
     text: str = parameter(Words(1300), "What to send.")
     type: str = parameter(Words(128), "Content-Type of the text.", default="text/plain")
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(Headers(free=True), "Extra headers.", default=())

@@ -28,4 +28,4 @@ class Options(Action):
     )
     count: int = parameter(Integer(1, 10_000), "How many to send.", default=1)
     interval: float = parameter(Duration(0.01), "Time between two of them.", default=1.0)
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(Headers(free=True), "Extra headers.", default=())

@@ -40,7 +40,9 @@ class Publish(Action):
     type: str = parameter(Words(128), "Content-Type of the document.", default="application/pidf+xml")
     lasting: float = parameter(Duration(0.1, 86_400), "Take it back after so long; or `for`.", default=5.0)
     expires: int = parameter(Seconds(1, 86_400), "Expires of the PUBLISH.", default=600)
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers of the PUBLISH.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(
+        Headers(free=True), "Headers to add to the PUBLISH or to replace; `-Name` leaves one out.", default=()
+    )
 
     def unfit(self, given: Collection[str]) -> list[Unfit]:
         both = [name for name in ("status", "note") if self.body and name in given]

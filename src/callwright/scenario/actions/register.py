@@ -47,7 +47,11 @@ class Register(Action):
     registrar: str = parameter(
         Host(255), "Registrar, instead of the party's domain.", default="", default_text="the party's domain"
     )
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers of the REGISTER.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(
+        Headers(free=True),
+        "Headers to add to the REGISTER or to replace; `-Name`: leave out.",
+        default=(),
+    )
     outbound: bool = parameter(
         Boolean(),
         "Whether the registrar is to keep the flow (RFC 5626), kept alive, and formed anew if it dies.",

@@ -31,4 +31,8 @@ class Subscribe(Action):
     accept: str = parameter(
         Words(256), "Accept of the SUBSCRIBE: types of bodies.", default="", default_text="none is sent"
     )
-    headers: tuple[tuple[str, str], ...] = parameter(Headers(), "Extra headers of the SUBSCRIBE.", default=())
+    headers: tuple[tuple[str, str], ...] = parameter(
+        Headers(free=True),
+        "Headers to add to the SUBSCRIBE or to replace; `-Name`: leave out.",
+        default=(),
+    )
