@@ -276,6 +276,22 @@ def test_credentials_answer_a_challenge(peer: Peer) -> None:
     loop.close()
 
 
+def test_a_registration_that_is_too_brief_is_asked_for_once_more_and_longer(
+    peer: Peer,
+) -> None:
+    loop = loop_to(peer, registering=True)
+    (first,) = until(loop, peer.take)
+    assert header(first, "Expires") == "3600"
+    peer.respond(first, "423 Interval Too Brief", extra="Min-Expires: 7200\r\n")
+    (second,) = until(loop, peer.take)
+    assert (header(second, "Expires"), header(second, "CSeq")) == ("7200", "2 REGISTER")
+    assert header(second, "Call-ID") == header(first, "Call-ID")
+    peer.respond(second, "423 Interval Too Brief", extra="Min-Expires: 9000\r\n")
+    assert loop.run(1)
+    assert loop.codes() == {423: 1}
+    loop.close()
+
+
 @pytest.mark.parametrize("name", ["WWW-Authenticate", "Proxy-Authenticate"])
 def test_a_challenged_bye_is_answered_and_repeated_as_it_was(peer: Peer, name: str) -> None:
     """By a server of RFC 2069, whose nonces are good for one request."""

@@ -165,6 +165,8 @@ def load(
         str | None,
         typer.Option("--transport", metavar="udp|tcp|tls", help="Transport, instead of what the URI says."),
     ] = None,
+    ipv4: Annotated[bool, typer.Option("--ipv4", help="Go to an IPv4 address of the name.")] = False,
+    ipv6: Annotated[bool, typer.Option("--ipv6", help="Go to an IPv6 address of the name.")] = False,
     connections: Annotated[
         str,
         typer.Option(
@@ -275,6 +277,7 @@ def load(
         useless |= {"find-capacity": find_capacity, "fail-if": fail_if, "from": from_, "header": header}
         useless |= {"reject": reject, "challenge": challenge, "ring-time": ring_time, "control": control}
         useless |= {"transport": transport, "ca": ca, "cert": cert, "sni": sni, "insecure": insecure}
+        useless |= {"ipv4": ipv4, "ipv6": ipv6}
         useless |= {"connections": connections != "one", "require-client-certificate": client_certificate}
         useless |= {"prack": prack != "offered", "session-expires": session_expires}
         useless |= {"refresher": refresher, "refresh-by": refresh_by}
@@ -320,6 +323,7 @@ def load(
         register=register or flow.flow == "register",
         rules=Rules(targets=tuple(_allowed(allow or ()))),
         bind=bind,
+        ip_version=setup.ip_version(ipv4, ipv6, answer=answer),
         transport=setup.transport_named(transport),
         connections=setup.connections_named(connections, answer=answer),
         tls=setup.tls_settings(ca, cert, key or (), sni, insecure, client_certificate),

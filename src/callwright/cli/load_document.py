@@ -70,6 +70,7 @@ class LoadDocument:
                 "calls",
                 "rtp_ports",
                 "transport",
+                "ip_version",
                 "connections",
                 "tls",
             )

@@ -122,6 +122,14 @@ def transport_named(text: str | None) -> Transport | None:
     return Transport(text.upper())
 
 
+def ip_version(four: bool, six: bool, *, answer: bool) -> int:
+    if four and six:
+        raise Refused("--ipv4 and --ipv6 exclude each other")
+    if (four or six) and answer:
+        raise Refused(f"--{'ipv4' if four else 'ipv6'} is for the side that calls, not for --answer")
+    return 4 if four else 6 if six else 0
+
+
 def connections_named(text: str, *, answer: bool) -> str:
     if text not in ("one", "per-call"):
         raise Refused(f"--connections is one or per-call, not {text!r}")

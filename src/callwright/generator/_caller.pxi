@@ -471,6 +471,15 @@ cdef void on_bye_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept n
         finish(L, slot, c, O_STATUS, False)
 
 
+cdef bint longer(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
+    """A 423 (RFC 3261 section 10.3): True where its Min-Expires is worth a try, which it is once."""
+    cdef Second *s = second_of(L, slot, c)
+    if s == NULL or s.least or m.min_expires <= L.expires or m.min_expires > 2147483647:
+        return False
+    s.least = m.min_expires
+    return True
+
+
 cdef void on_register_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexcept nogil:
     if c.state != S_REGISTERING or m.cseq != c.cseq:
         L.count[C_REPEATED] += 1
@@ -484,6 +493,16 @@ cdef void on_register_response(Loop *L, uint32_t slot, Call *c, Parsed *m) noexc
         c.marked = L.now
         L.count[C_CHALLENGED] += 1
         send_with_credentials(L, T_REGISTER, slot, c, 114, b"REGISTER")
+        timer_in(L, slot, c, L.wait)
+        return
+    if m.status == 423 and longer(L, slot, c, m):
+        c.tried = False  # the answer to another challenge is another one
+        c.cseq += 1
+        c.repeats = 0
+        c.marked = L.now
+        free(c.dialog)
+        c.dialog = NULL
+        send_request(L, T_REGISTER, slot, c, 114, c.cseq)
         timer_in(L, slot, c, L.wait)
         return
     if m.retry_after >= 0:

@@ -110,6 +110,8 @@ cdef void fill_part(Loop *L, Writer *w, int which, Filling *f, int segments) noe
             put_asked(L, w, c)
         elif kind == K_SESSION:
             put_session(w, c)
+        elif kind == K_EXPIRES:
+            put_decimal(w, c.second.least if c.second != NULL and c.second.least else L.expires)
         elif kind == K_NUMBER:
             put_decimal(w, c.account)
         elif kind == K_AUTHORIZATION:

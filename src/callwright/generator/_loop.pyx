@@ -171,6 +171,7 @@ cdef class LoadLoop:
         L.prack = ("no", "offered", "required").index(config.prack)
         L.session = config.session_expires
         L.min_se = config.min_se
+        L.expires = config.expires
         L.refresher = (None, "local", "remote").index(config.refresher)
         L.refresh_by = {None: 0, "UPDATE": M_UPDATE, "INVITE": M_INVITE}[config.refresh_by]
         L.concurrent = config.concurrent

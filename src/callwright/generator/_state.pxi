@@ -85,7 +85,7 @@ cdef struct Second:             # what few calls need: provisional responses tha
     uint32_t prack              # answerer: CSeq of the PRACK that came for it
     uint32_t asked              # CSeq of their last request that refreshed
     uint32_t interval           # s; 0: no session timer runs
-    uint32_t least              # s: what a 422 demanded
+    uint32_t least              # s: what a 422 demanded, or a 423
     uint8_t open                # letter in the branch of the request that is not answered, 0 without
     uint8_t repeats
     uint8_t rings               # repeats of the reliable provisional response
@@ -188,6 +188,7 @@ cdef struct Loop:
     int prack                   # 0: no; 1: where the other side wants it; 2: required
     uint32_t session            # s: what we ask for; 0: what the other side does
     uint32_t min_se             # s
+    uint32_t expires            # s: of our registrations
     int refresher               # R_: whom we ask to refresh
     int refresh_by              # 0: UPDATE where the other side takes it; else M_UPDATE or M_INVITE
     uint64_t limit              # calls to place, or to take; 0 without

@@ -57,6 +57,7 @@ cdef struct Parsed:
     uint32_t rseq           # 0 without
     uint32_t session        # s of Session-Expires, 0 without
     uint32_t min_se
+    uint32_t min_expires
     int refresher           # of it: X_UAC or X_UAS, 0 without
     int options             # X_ bits
     Span body
@@ -381,6 +382,9 @@ cdef bint field(Parsed *m, Span name, Span value) noexcept nogil:
         elif same(name, <const char *>b"min-se", 6):
             if number(value, &v):
                 m.min_se = v
+        elif same(name, <const char *>b"min-expires", 11):
+            if number(value, &v):
+                m.min_expires = v
     elif c == 99:  # c
         if same(name, <const char *>b"call-id", 7):
             m.call_id = value

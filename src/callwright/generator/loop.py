@@ -154,6 +154,8 @@ class LoopConfig:
     """`local` or `remote`: who is asked to refresh."""
     refresh_by: str | None = None
     """`UPDATE` or `INVITE`; None: UPDATE where the other side takes it."""
+    expires: int = 3600
+    """Seconds: of registrations; a 423 raises it."""
     t1: float = 0.5
     t2: float = 4.0
     linger: float = 0.5

@@ -148,6 +148,7 @@ SLOTS = (
     "rseq",
     "asked",
     "session",
+    "expires",
 )
 """Parts of a message that the loop fills in."""
 

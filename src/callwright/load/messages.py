@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from callwright.generator.loop import Segments, compile_message
 from callwright.generator.names import FIRST_VERSION
+from callwright.sip.headers import full_name
 
 PRODUCT = "Callwright"
-_ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK\r\n"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 
 
 INCOMPATIBLE = 'Warning: 302 callwright "Incompatible transport protocol"\r\n'
@@ -30,6 +31,7 @@ class Wording:
     registrar: str = "sip:127.0.0.1"
     contact_user: str = "callwright"
     headers: Sequence[tuple[str, str]] = ()
+    """They replace User-Agent, Server, Allow and Supported of ours; one without a value stands for none."""
     media: bool = False
     """The offered port is a socket of the call; else the port 9 of nobody stands there."""
     payloads: Sequence[tuple[int, str]] = ((0, "PCMU/8000"),)
@@ -46,6 +48,11 @@ class Wording:
     @property
     def host(self) -> str:
         return self.local.rpartition(":")[0]
+
+    def own(self, name: str, value: str) -> str:
+        """A header of ours, where the user has given none of that name instead."""
+        given = any(full_name(one).lower() == name.lower() for one, _ in self.headers)
+        return "" if given else f"{name}: {value}\r\n"
 
     @property
     def via(self) -> str:
@@ -84,13 +91,14 @@ def _sdp(words: Wording, *, answers: bool = False) -> str:
 
 def _supported(words: Wording, *, asks: bool = False) -> str:
     """The extensions that we know; a caller that `asks` may require one."""
-    known = "Supported: timer\r\n" if words.prack == "no" else "Supported: 100rel, timer\r\n"
+    known = words.own("Supported", "timer" if words.prack == "no" else "100rel, timer")
     return known + ("Require: 100rel\r\n" if asks and words.prack == "required" else "")
 
 
 def _inside(words: Wording, headers: str, described: str) -> dict[str, str]:
     """What either side sends within a call besides BYE; `headers` begin each of them."""
     via = words.via
+    allow = words.own("Allow", ALLOW)
     begin = f"{via}Max-Forwards: 70\r\n{{routes}}{headers}"
     contact = words.contact
     timed = f"{contact}{{asked}}{_supported(words)}{{authorization}}"
@@ -100,7 +108,7 @@ def _inside(words: Wording, headers: str, described: str) -> dict[str, str]:
         "prack": f"PRACK {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} PRACK\r\nRAck: {{rack}}\r\n"
         f"{{authorization}}{empty}",
         "update": f"UPDATE {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} UPDATE\r\n{timed}{empty}",
-        "reinvite": f"INVITE {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} INVITE\r\n{timed}{_ALLOW}"
+        "reinvite": f"INVITE {{target}} SIP/2.0\r\n{begin}CSeq: {{cseq}} INVITE\r\n{timed}{allow}"
         f"{_with_body(described)}",
     }
 
@@ -129,8 +137,9 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
     shown = f'"{shown}" ' if shown else ""
     sender = f"From: {shown}<{words.caller}>;tag=cw{{id}}\r\n"
     contact = words.contact
-    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
-    agent = f"User-Agent: {PRODUCT}\r\n"
+    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers if value)
+    agent = words.own("User-Agent", PRODUCT)
+    allow = words.own("Allow", ALLOW)
     inside = f"Max-Forwards: 70\r\n{sender}To: {{to}}\r\n{call_id}"
     empty = "Content-Length: 0\r\n\r\n"
     described = _sdp(words, answers=True)
@@ -138,16 +147,16 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
     register_id = f"Call-ID: cw{words.salt:08x}-{{id}}@{words.host}\r\n"
     texts = {
         "invite": f"INVITE {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} INVITE\r\n{contact}{agent}"
-        f"{_ALLOW}{_supported(words, asks=True)}{{asked}}{extra}{{authorization}}{_with_body(_sdp(words))}",
+        f"{allow}{_supported(words, asks=True)}{{asked}}{extra}{{authorization}}{_with_body(_sdp(words))}",
         "ack_failed": f"ACK {words.target} SIP/2.0\r\n{via}{inside}CSeq: {{cseq}} ACK\r\n{empty}",
         "bye": f"BYE {{target}} SIP/2.0\r\n{via}{{routes}}{inside}CSeq: {{cseq}} BYE\r\n{agent}"
         f"{{authorization}}{empty}",
         "cancel": f"CANCEL {words.target} SIP/2.0\r\n{via}{first}CSeq: {{cseq}} CANCEL\r\n{empty}",
         "register": f"REGISTER {words.registrar} SIP/2.0\r\n{via}Max-Forwards: 70\r\n{sender}"
         f"To: <{words.caller}>\r\n{register_id}CSeq: {{cseq}} REGISTER\r\n{contact}"
-        f"Expires: {words.expires}\r\n{agent}{{authorization}}{empty}",
+        f"Expires: {{expires}}\r\n{agent}{{authorization}}{empty}",
         "empty": empty,
-        "ok": f"{contact}{_ALLOW}{{session}}{_with_body(described)}",
+        "ok": f"{contact}{allow}{{session}}{_with_body(described)}",
         "refreshed": f"{contact}{{session}}{empty}",
         "brief": f"Min-SE: {words.min_se}\r\n{empty}",
         "later": f"Retry-After: 1\r\n{empty}",
@@ -160,15 +169,16 @@ def caller_messages(words: Wording) -> Mapping[str, Segments]:
 def answerer_messages(words: Wording) -> Mapping[str, Segments]:
     """What the answering side adds to the headers that it copies, and its BYE. Raises ValueError."""
     contact = words.contact
-    server = f"Server: {PRODUCT}\r\n"
-    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers)
+    server = words.own("Server", PRODUCT)
+    allow = words.own("Allow", ALLOW)
+    extra = "".join(f"{name}: {value}\r\n" for name, value in words.headers if value)
     empty = f"{server}Content-Length: 0\r\n\r\n"
     later = "" if words.retry_after is None else f"Retry-After: {words.retry_after}\r\n"
     via = words.via
     inside = "From: {local}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
     described = _sdp(words, answers=True)
     reliable = "Require: 100rel\r\nRSeq: {rseq}\r\n"
-    okay = f"{contact}{server}{_ALLOW}{_supported(words)}{{session}}{extra}"
+    okay = f"{contact}{server}{allow}{_supported(words)}{{session}}{extra}"
     texts = {
         "ringing": f"{contact}{extra}{empty}",
         "reliable": f"{contact}{reliable}{extra}{empty}",

@@ -74,6 +74,8 @@ class Wishes:
     register: bool = False
     rules: Rules = field(default_factory=Rules)
     bind: str | None = None
+    ip_version: int = 0
+    """4 or 6: of a name that has addresses of both; 0: the first that DNS has."""
     transport: Transport | None = None
     connections: str = "one"
     """Over TCP and TLS, of the side that calls: `one`, or `per-call`."""
@@ -120,13 +122,16 @@ def _parsed(text: str) -> Uri:
 class _Directory:
     """What the permission asks of DNS. A load goes to the first address of a name, whichever URI has it."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, version: int) -> None:
+        self._transport, self._version = transport, version
         self._found: dict[tuple[str, int | None], list[Address]] = {}
 
     async def hops(self, uri: Uri) -> list[Hop]:
-        first, *_ = await self._resolve(uri.destination, uri.port)
-        return [Hop(self._transport, Address("", 0), first)]
+        found = await self._resolve(uri.destination, uri.port)
+        fit = [one for one in found if not self._version or (":" in one.host) == (self._version == 6)]
+        if not fit:
+            raise ResolutionFailed(uri.host, f"the host {uri.host} has no IPv{self._version} address")
+        return [Hop(self._transport, Address("", 0), fit[0])]
 
     async def addresses(self, uri: Uri) -> list[Address]:
         try:
@@ -147,7 +152,10 @@ def locate(uri: str, users: Sequence[str], rules: Rules, proxy: str | None = Non
 
     Blocks while names are resolved, and has a loop of its own: not to be called from one.
     """
-    return _located(_called(uri, users), rules, _parsed(f"sip:{proxy}") if proxy is not None else None)[0]
+    called = _called(uri, users)
+    if any((one.parameter("transport") or "udp").lower() != "udp" for one in called):
+        raise CannotLoad("this load goes over UDP", "Leave out ;transport=.")
+    return _located(called, rules, _parsed(f"sip:{proxy}") if proxy is not None else None)[0]
 
 
 def _called(uri: str, users: Sequence[str]) -> list[Uri]:
@@ -160,16 +168,14 @@ def transport_of(wishes: Wishes) -> Transport:
     if wishes.uri is None:
         return wishes.transport or Transport.UDP
     uri = _parsed(_COLUMN.sub("x", wishes.flow.to or wishes.uri))
-    named = uri.parameter("transport")
-    text = "TLS" if uri.is_secure else named.upper() if named else "UDP"
-    found = Transport(text) if text in ("UDP", "TCP", "TLS") else None
-    if found is None:
+    if uri.is_secure and wishes.transport is not None and not wishes.transport.secure:
+        raise CannotLoad("a sips: URI goes over TLS alone", "Leave out --transport, or write sip:.")
+    if wishes.transport is not None:
+        return wishes.transport
+    text = "TLS" if uri.is_secure else (uri.parameter("transport") or "UDP").upper()
+    if text not in ("UDP", "TCP", "TLS"):
         raise CannotLoad(f"a load goes over UDP, TCP or TLS, not {text}", "Leave out ;transport=.")
-    if wishes.transport is not None and named is None:
-        if uri.is_secure and not wishes.transport.secure:
-            raise CannotLoad("a sips: URI goes over TLS alone", "Leave out --transport, or write sip:.")
-        found = wishes.transport
-    return found
+    return Transport(text)
 
 
 def _locate(wishes: Wishes, uri: str) -> tuple[Address, tuple[Target, ...]]:
@@ -186,21 +192,24 @@ def _locate(wishes: Wishes, uri: str) -> tuple[Address, tuple[Target, ...]]:
         proxy = _parsed(f"sip:{wishes.proxy}")
     elif text != uri:  # a flow calls another than the URI, which is then the way there
         proxy = _parsed(_COLUMN.sub("x", uri))
-    return _located(called, wishes.rules, proxy, transport_of(wishes))
+    return _located(called, wishes.rules, proxy, transport_of(wishes), wishes.ip_version)
 
 
 def _located(
-    called: Sequence[Uri], rules: Rules, proxy: Uri | None, transport: Transport = Transport.UDP
+    called: Sequence[Uri],
+    rules: Rules,
+    proxy: Uri | None,
+    transport: Transport = Transport.UDP,
+    version: int = 0,
 ) -> tuple[Address, tuple[Target, ...]]:
     for uri in called:
-        named = (uri.parameter("transport") or transport.value).upper()
-        if transport is Transport.UDP and (uri.is_secure or named != "UDP"):
-            raise CannotLoad("this load goes over UDP", "Leave out sips: and ;transport=.")
+        if transport is Transport.UDP and uri.is_secure:
+            raise CannotLoad("this load goes over UDP", "Leave out sips:.")
         for before in before_dns(Purpose.LOAD, uri, rules, proxy):
             if not before.allowed and not before.undecided:
                 raise CannotLoad(before.reason, before.remedy)
     try:
-        ways = asyncio.run(_ways(called, rules, proxy, transport))
+        ways = asyncio.run(_ways(called, rules, proxy, transport, version))
     except ResolutionFailed as error:
         raise CannotLoad(error.reason, blame="network") from None
     except NotPermitted as refused:
@@ -215,8 +224,10 @@ def _located(
     return found.pop(), tuple(dict.fromkeys(target for way in ways for target in way.targets))
 
 
-async def _ways(uris: Sequence[Uri], rules: Rules, proxy: Uri | None, transport: Transport) -> set[Way]:
-    permission, directory = Permission(Purpose.LOAD, rules), _Directory(transport)
+async def _ways(
+    uris: Sequence[Uri], rules: Rules, proxy: Uri | None, transport: Transport, version: int
+) -> set[Way]:
+    permission, directory = Permission(Purpose.LOAD, rules), _Directory(transport, version)
     return {await permission.way(uri, directory, proxy) for uri in uris}
 
 
