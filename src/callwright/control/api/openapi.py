@@ -1,9 +1,9 @@
 """One OpenAPI document for all chapters: Litestar's own, completed by what it cannot know.
 
 A route that reads its body itself declares it by `opt={"body": body_of(…)}`, one that answers with a
-file its media type by `opt={"file": …}`, one that answers with records of a resource by `opt={"lists": …}` or
-`opt={"shows": …}`; the answers to what went wrong and the forms of credentials are the same everywhere and
-are added here.
+file its media type by `opt={"file": …}`, one that streams records its media types by `opt={"streams": …}`,
+one that answers with records of a resource by `opt={"lists": …}` or `opt={"shows": …}`; the answers to what
+went wrong and the forms of credentials are the same everywhere and are added here.
 """
 
 from __future__ import annotations
@@ -209,6 +209,10 @@ def _complete(operation: Schema, handler: HTTPRouteHandler, error: str) -> None:
         responses["200"] = {"description": "The file.", "content": octets}
         responses["206"] = {"description": "The part of it that Range asks for.", "content": octets}
         responses["304"] = {"description": "It is the one that If-None-Match names."}
+    streamed: tuple[str, ...] = handler.opt.get("streams", ())
+    if streamed:
+        contents: Schema = {media: {"schema": {}} for media in streamed}
+        responses["200"] = {"description": "Everything, streamed.", "content": contents}
     if handler.opt.get("open"):
         operation["security"] = []
     else:

@@ -26,14 +26,15 @@ from callwright.control.collections.reading import read_query
 from callwright.control.errors import Invalid
 
 _Request = Request[Any, Any, Any]
-_READ, _ADMINISTER = {"right": Right.READ}, {"right": Right.ADMINISTER}
+_READ: dict[str, Any] = {"right": Right.READ}
+_ADMINISTER: dict[str, Any] = {"right": Right.ADMINISTER}
 _LARGEST = 16 * 1024 * 1024  # octets of a file that is read in
 _KINDS = {"csv": "text/csv", "jsonl": "application/jsonl"}
 #: What a spreadsheet would take for a formula; a number with a plus is none.
 _FORMULA = re.compile(r"[=@\t\r]|[+-](?![0-9. ]*$)")
 
 
-@get("/cdrs/export", opt=_READ)
+@get("/cdrs/export", opt=_READ | {"streams": tuple(_KINDS.values())})
 async def export_cdrs(request: _Request) -> Stream:
     """All that fit `filter`, in the order of their ids, as `format` says: csv (RFC 4180) or jsonl, one JSON
     object a line. `fields[cdrs]` chooses columns. However many there are, few are held at once."""
