@@ -7,7 +7,7 @@ PYTEST ?= $(BIN)/python -m pytest
 INSTALLED_BY := pyproject.toml setup.py $(wildcard src/callwright/*/_*.pyx src/callwright/*/_*.pxi) \
 	src/callwright/generator/names.py
 
-.PHONY: run demo test test-fast chaos soak mutants check bench fuzz install peers docs surface clean help
+.PHONY: run demo test test-fast chaos soak mutants check bench fuzz fuzz-pbx install peers docs surface clean help
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -76,6 +76,11 @@ fuzz: $(VENV)/.installed-test   ## native rooms against pure ones; property test
 	$(BIN)/python tools/fuzz_rtp.py -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python tools/fuzz_load.py -max_total_time=$(FUZZ_SECONDS)
 	CALLWRIGHT_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 3600 $(shell grep -rlE '^@given' tests --include='test_*.py')
+
+FUZZ_PBX_SECONDS ?= $(or $(SECONDS),3600)
+
+fuzz-pbx: $(VENV)/.installed-test   ## SECONDS (an hour) of random and mutated SIP at a PBX in virtual time
+	CALLWRIGHT_FUZZ_PBX_SECONDS=$(FUZZ_PBX_SECONDS) $(PYTEST) -s --timeout 0 tests/simulation/test_pbx_fuzz.py
 
 ROOMS ?= quality policy digest rtp runs
 

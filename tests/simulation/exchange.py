@@ -132,7 +132,8 @@ class ListenedStage:
         self.closed = False
 
     def answer(self, offer: bytes) -> bytes:
-        assert SessionDescription.parse(offer).media
+        if not SessionDescription.parse(offer).media:
+            raise ValueError("nothing is offered")
         self.theirs = offer
         return self.description
 
@@ -140,7 +141,8 @@ class ListenedStage:
         return self.description
 
     def conclude(self, answer: bytes) -> None:
-        assert SessionDescription.parse(answer).media
+        if not SessionDescription.parse(answer).media:
+            raise ValueError("nothing is answered")
         self.theirs = answer
 
     def play(self, *clips: str, repeat: bool = False) -> None:
