@@ -11,6 +11,7 @@ from callwright.net.resolver import (
     ResolutionFailed,
     ServiceRecord,
     SystemNames,
+    interleaved,
     order_services,
     resolve,
 )
@@ -171,3 +172,14 @@ async def test_a_name_that_cannot_exist_is_told_in_time() -> None:
 async def test_a_host_that_is_no_name_at_all_is_refused() -> None:
     with pytest.raises(ResolutionFailed, match="not a host name"):
         await SystemNames().addresses("a" * 300 + ".example")
+
+
+def test_two_ip_versions_are_tried_by_turns() -> None:
+    def target(host: str, port: int = 5060) -> HopTarget:
+        return HopTarget(Transport.TCP, Address(host, port))
+
+    six, four = [target(f"2001:db8::{n}") for n in range(3)], [target(f"192.0.2.{n}") for n in range(2)]
+    other = target("192.0.2.9", 5070)
+    assert interleaved([*six, *four, other]) == [six[0], four[0], six[1], four[1], six[2], other]
+    assert interleaved([*four, *six])[:3] == [four[0], six[0], four[1]]
+    assert interleaved([]) == []

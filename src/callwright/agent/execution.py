@@ -48,6 +48,7 @@ class Site:
 
     worded: Worded
     bind: str | None = None
+    family: int | None = None  # 4 or 6: calls go over that IP version alone
     rtp_ports: tuple[int, int] = (16384, 32767)
     tls: TlsSettings = field(default_factory=TlsSettings)
     user_agent: str = f"Callwright/{__version__}"
@@ -111,6 +112,7 @@ async def execute(
                 taps=watched.taps,
                 recordings=recordings,
                 bind=place.bind,
+                family=place.family,
                 rtp_ports=place.rtp_ports,
                 tls=tls,
                 user_agent=place.user_agent,

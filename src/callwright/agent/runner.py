@@ -74,6 +74,7 @@ class Runner:
         taps: Sequence[Tap] = (),
         recordings: Path | None = None,
         bind: str | None = None,
+        family: int | None = None,
         rtp_ports: tuple[int, int] = (16384, 32767),
         tls: TlsSettings = _NO_TLS_WISHES,
         user_agent: str = "Callwright",
@@ -92,6 +93,7 @@ class Runner:
         ]
         self._permission, self._taps, self._recordings = permission, tuple(taps), recordings
         self._bind, self._user_agent, self._tls = bind, user_agent, tls
+        self._family = family
         machine = clock or SystemClock()
         self.clock: Clock = SteadyClock(machine)  # all times of the run are of one calendar
         self._entropy = entropy
@@ -261,6 +263,7 @@ class Runner:
         if account.party not in self._phones:
             config = PhoneConfig(
                 bind=self._bind,
+                family=self._family,
                 transport=Transport(account.transport.upper()) if account.transport else None,
                 tls=self._tls,
                 user_agent=self._user_agent,

@@ -153,6 +153,8 @@ def answer(
     key: flags.KeyOption = None,
     insecure: flags.InsecureOption = False,
     ws_path: flags.WsPathOption = "/ws",
+    ipv4: flags.Ipv4Option = False,
+    ipv6: flags.Ipv6Option = False,
     as_json: JsonFlag = False,
     log_format: LogFormatFlag = "text",
     verbose: VerboseFlag = False,
@@ -170,6 +172,10 @@ def answer(
         host, port = split_host_port(listen)
     except ValueError as error:
         raise Refused(f"--listen: {error}", "For example: --listen 127.0.0.1:5070") from None
+    if ipv6 and host == "0.0.0.0":
+        host = "::"
+    elif (ipv4 or ipv6) and (":" in host) != ipv6:
+        raise Refused(f"--listen {listen} is not an address of {'IPv6' if ipv6 else 'IPv4'}")
     flags.check_dtmf_by(dtmf_by)
     flags.check_prack(prack, early_update)
     if early_update is not None and not early_media:
@@ -196,6 +202,8 @@ def answer(
         key=key,
         insecure=insecure,
         ws_path=ws_path,
+        ipv4=ipv4,
+        ipv6=ipv6,
         min_se=min_se,
     )
     wish = flags.ice_wish(ice, stun, turn, relay_only)

@@ -137,6 +137,8 @@ def call(
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
     ws_path: flags.WsPathOption = "/ws",
+    ipv4: flags.Ipv4Option = False,
+    ipv6: flags.Ipv6Option = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -169,6 +171,8 @@ def call(
         sni=sni,
         insecure=insecure,
         ws_path=ws_path,
+        ipv4=ipv4,
+        ipv6=ipv6,
     )
     plan = CallPlan(
         destination=destination,

@@ -51,6 +51,8 @@ def options(
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
     ws_path: flags.WsPathOption = "/ws",
+    ipv4: flags.Ipv4Option = False,
+    ipv6: flags.Ipv6Option = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -74,6 +76,8 @@ def options(
         sni=sni,
         insecure=insecure,
         ws_path=ws_path,
+        ipv4=ipv4,
+        ipv6=ipv6,
     )
     account = Account(user, password or "") if user else None
     outcome, interrupted = run_async(

@@ -86,6 +86,8 @@ def register(
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
     ws_path: flags.WsPathOption = "/ws",
+    ipv4: flags.Ipv4Option = False,
+    ipv6: flags.Ipv6Option = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -123,6 +125,8 @@ def register(
         sni=sni,
         insecure=insecure,
         ws_path=ws_path,
+        ipv4=ipv4,
+        ipv6=ipv6,
     )
     outcome, interrupted = run_async(
         lambda stop: _register(

@@ -71,6 +71,8 @@ def run(
     key: flags.KeyOption = None,
     sni: flags.SniOption = None,
     insecure: flags.InsecureOption = False,
+    ipv4: flags.Ipv4Option = False,
+    ipv6: flags.Ipv6Option = False,
     as_json: JsonFlag = False,
     verbose: VerboseFlag = False,
     trace_sip: TraceFlag = False,
@@ -85,7 +87,15 @@ def run(
         say("agentpool and placement are for a platform: this run is carried out here, on this machine alone")
     permitted = (*_allowed(allow or ()), *_from_file(targets))
     config = flags.phone_config(
-        bind=bind, rtp_ports=rtp_ports, ca=ca, cert=cert, key=key, sni=sni, insecure=insecure
+        bind=bind,
+        rtp_ports=rtp_ports,
+        ca=ca,
+        cert=cert,
+        key=key,
+        sni=sni,
+        insecure=insecure,
+        ipv4=ipv4,
+        ipv6=ipv6,
     )
     outcome, interrupted, lost = run_async(
         lambda stop: _run(
@@ -245,6 +255,7 @@ async def _run(
     place = Site(
         worded=with_allow,
         bind=config.bind,
+        family=config.family,
         rtp_ports=config.rtp_ports,
         tls=config.tls,
         user_agent=config.user_agent,

@@ -32,6 +32,8 @@ TransportOption = Annotated[
         "--transport", metavar="udp|tcp|tls|ws|wss", help="Transport, instead of what the URI and DNS say."
     ),
 ]
+Ipv4Option = Annotated[bool, typer.Option("--ipv4", help="Only addresses of IPv4.")]
+Ipv6Option = Annotated[bool, typer.Option("--ipv6", help="Only addresses of IPv6.")]
 WsPathOption = Annotated[
     str,
     typer.Option("--ws-path", metavar="PATH", help="WebSocket: the path to ask a server for."),
@@ -232,6 +234,8 @@ def phone_config(
     sni: str | None = None,
     insecure: bool = False,
     ws_path: str = "/ws",
+    ipv4: bool = False,
+    ipv6: bool = False,
     min_se: int = 90,
 ) -> PhoneConfig:
     """Check the flags that need it and make the phone's configuration. Raises Refused, naming the flag."""
@@ -264,8 +268,20 @@ def phone_config(
         codecs=tuple(codecs) or DEFAULT_CODECS,
         ptime=ptime,
         ws_path=ws_path,
+        family=family_of_flags(ipv4, ipv6, bind),
         min_se=min_se,
     )
+
+
+def family_of_flags(ipv4: bool, ipv6: bool, bind: str | None) -> int | None:
+    """4, 6, or None for both. Raises Refused."""
+    if ipv4 and ipv6:
+        raise Refused("--ipv4 and --ipv6 leave no address: give one of them, or neither")
+    if not ipv4 and not ipv6:
+        return None
+    if bind is not None and (":" in bind) != ipv6:
+        raise Refused(f"--bind {bind} is not an address of {'IPv6' if ipv6 else 'IPv4'}")
+    return 6 if ipv6 else 4
 
 
 def ports_of(text: str) -> tuple[int, int]:

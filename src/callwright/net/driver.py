@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from callwright.net.address import WILDCARDS, Unreachable, family_of, numeric_host, source_address
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.entropy import Entropy, system_entropy
-from callwright.net.resolver import NameService, ResolutionFailed, SystemNames, resolve
+from callwright.net.resolver import NameService, ResolutionFailed, SystemNames, interleaved, resolve
 from callwright.net.tap import Packet, Tap
 from callwright.net.tcp import StreamTransport
 from callwright.net.tls import TlsSettings
@@ -93,6 +93,7 @@ class Driver(Generic[EventT]):
     idle_timeout    seconds after which an unused flow is closed; long, as a NAT may leave no other way back
     on_error        exceptions of handler, taps and machine; they never stop the pump
     on_warning      sentences about things that work but may surprise
+    family          4 or 6: addresses of the other IP version are left out; None: both are taken
     websocket_path  what is asked of servers of WebSocket
     websocket_trust the secret of the proxy that tells for whom it connects to our WebSocket; empty: none does
     before_sending  called after each change of the machine, before what it sends leaves
@@ -118,6 +119,7 @@ class Driver(Generic[EventT]):
         on_error: Callable[[BaseException], None] = log_error,
         on_warning: Callable[[str], None] = _log.warning,
         error_reports: ErrorReports | None = None,
+        family: int | None = None,
         websocket_path: str = DEFAULT_PATH,
         websocket_trust: str = "",
         before_sending: Callable[[], None] | None = None,
@@ -128,6 +130,7 @@ class Driver(Generic[EventT]):
         self._clock: Clock = clock or SystemClock()
         self._taps = list(taps)
         self._bind = self._checked_bind(bind)
+        self._family = family
         self._entropy = entropy
         self._names = names or SystemNames()
         self._on_error = on_error
@@ -200,6 +203,7 @@ class Driver(Generic[EventT]):
         ResolutionFailed with a sentence when nothing is left.
         """
         found = await resolve(host, port, transport, scheme, entropy=self._entropy, names=self._names)
+        found = interleaved(found)
         hops: list[Hop] = []
         reason = ""
         for target in found:
@@ -230,6 +234,10 @@ class Driver(Generic[EventT]):
         return numeric
 
     def _source_for(self, host: str) -> str:
+        if self._family is not None and (":" in host) != (self._family == 6):
+            wanted = "--ipv6" if self._family == 6 else "--ipv4"
+            kind = "IPv6" if ":" in host else "IPv4"
+            raise Unreachable(host, f"{host} is an address of {kind}, and {wanted} leaves those out")
         if self._bind is None:
             return source_address(host)
         if family_of(self._bind) != family_of(host):

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Sequence
+from itertools import groupby, zip_longest
 from typing import Any, NamedTuple, Protocol
 
 from callwright.net.address import numeric_host
@@ -185,6 +186,19 @@ async def resolve(
         return [HopTarget(chosen, Address(a, chosen.default_port)) for a in await plain]
     finally:
         plain.cancel()
+
+
+def interleaved(targets: Sequence[HopTarget]) -> list[HopTarget]:
+    """The same, the two IP versions by turns where several addresses differ in nothing else (RFC 8305 section
+    4): a version that leads nowhere costs one attempt. The version of the first stays first."""
+    ordered: list[HopTarget] = []
+    for _, group in groupby(targets, key=lambda target: (target.transport, target.address.port)):
+        members = list(group)
+        first = ":" in members[0].address.host
+        sides = [[t for t in members if (":" in t.address.host) is side] for side in (first, not first)]
+        for pair in zip_longest(*sides):
+            ordered += [target for target in pair if target is not None]
+    return ordered
 
 
 _SERVICES = {Transport.UDP: "_sip._udp", Transport.TCP: "_sip._tcp", Transport.TLS: "_sips._tcp"}

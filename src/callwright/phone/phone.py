@@ -132,6 +132,7 @@ class Phone:
             names=names,
             on_warning=on_warning,
             on_error=on_error,
+            family=config.family,
             websocket_path=config.ws_path,
             before_sending=self._bequeath if guard is not None else None,
         )

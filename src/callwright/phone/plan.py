@@ -51,6 +51,7 @@ class PhoneConfig:
     codecs: tuple[str, ...] = DEFAULT_CODECS
     ptime: int = 20
     answer_options: bool = True
+    family: int | None = None  # 4 or 6: only addresses of that IP version
     ws_path: str = DEFAULT_PATH  # what we ask of servers of WebSocket
     min_se: int = 90  # seconds: calls that ask for a shorter session timer are answered 422
 
