@@ -110,7 +110,7 @@ def test_a_nats_of_ones_own_carries_the_runs_and_may_restart_in_their_middle(tmp
         for _ in range(2):  # a refusal does not spend the token, nor leave an agent behind
             answer = served.api.post("agents/enrol", json={"token": token, "name": "v1"})
             assert answer.status_code == 503, answer.text
-            assert "start it with --nats-listen" in answer.text
+            assert "auth_callout { issuer: " in answer.json()["message"]
         assert [one["used_at"] for one in served.get("agents/tokens")["data"]] == [None]
         assert [one["name"] for one in served.get("agents")["data"]] == ["embedded"]
         made = served.api.put("tests", json={"document": PING})

@@ -218,7 +218,7 @@ async def test_a_pool_of_an_unknown_provider_says_which_there_are() -> None:
     world.add_pool(minimum=1)
     world.platform()
     await world.until(lambda: world.names(State.ERROR), 30)
-    assert world.errors[0] == "no provider 'moon' is set up; those that are: memory"
+    assert world.errors[0] == "no provider 'moon' is set up; those that are: memory, other"
     await world.kill()
 
 
@@ -411,4 +411,24 @@ async def test_a_provider_that_answers_nothing_at_all_changes_nothing() -> None:
     assert world.rows[name].error.startswith("connection refused")
     world.cloud.faults.clear()
     await world.until(world.settled, 3600)
+    await world.kill()
+
+
+@in_virtual_time
+async def test_a_provider_that_is_slow_to_list_holds_up_no_other() -> None:
+    world = World()
+    world.add_pool(minimum=1)
+    world.add_pool(name="far", provider="other")
+    world.other.faults.add(Fault.SLOW)
+    world.create("far", provider="other")  # so that it is asked in every round
+    world.platform()
+    await world.until(
+        lambda: any(row.pool == "lab" and row.state is State.RUNNING for row in world.rows.values()), 40
+    )  # the boot alone takes 20
+    (name,) = (row.name for row in world.rows.values() if row.pool == "lab")
+    began = world.clock.now()
+    world.cloud.forget(name)
+    world.dead.add(name)
+    await world.until(lambda: world.state(name) is State.ERROR, 60)
+    assert world.clock.now() - began < 45
     await world.kill()

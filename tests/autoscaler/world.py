@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Unpack
 
 import msgspec
@@ -57,6 +58,7 @@ class World:
     moves: list[tuple[str, Event]] = field(default_factory=list)
     leader: Any = None  # None: everybody leads
     provider: str = "memory"
+    other: Cloud = field(default_factory=Cloud)  # of the provider `other`
     _number: int = 0
     _marks: dict[str, float] = field(default_factory=dict)
     _seen_at: dict[str, float] = field(default_factory=dict)
@@ -66,7 +68,9 @@ class World:
 
     def platform(self, every: float = 1.0) -> Autoscaler:
         room = RoomOf(self)
-        places = Places({"memory": lambda: MemoryProvider(self.cloud)}, self.clock, {"memory": 0.0})
+        clouds = {"memory": self.cloud, "other": self.other}
+        openers = {name: partial(MemoryProvider, cloud) for name, cloud in clouds.items()}
+        places = Places(openers, self.clock, dict.fromkeys(clouds, 0.0))
         made = Autoscaler(room, places, self.clock, every=every)
         room.platform = made
         self._running.append((made, asyncio.ensure_future(made.run())))
@@ -83,7 +87,8 @@ class World:
     # -- what a test says and sees
 
     def add_pool(self, **settings: Any) -> Pool:
-        pool = Pool(settings.pop("name", "lab"), provider=self.provider, **settings)
+        provider = settings.pop("provider", self.provider)
+        pool = Pool(settings.pop("name", "lab"), provider=provider, **settings)
         self.pools[pool.name] = pool
         return pool
 

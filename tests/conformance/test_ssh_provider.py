@@ -113,3 +113,27 @@ async def test_a_host_that_is_away_is_named(settings: SshSettings) -> None:
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match=r"hosts|is not"):
         SshSettings((host,) if host else ())
+
+
+async def test_a_host_that_is_away_holds_up_no_other_and_keeps_what_it_had(tmp_path: Path) -> None:
+    with some_hosts(tmp_path, 2) as settings:
+        known = Path(settings.known_hosts)
+        keys = known.read_text()
+        provider = Hosts(settings, "away", program=lambda _: SLEEP)
+        first = await provider.create(ORDER)
+        known.write_text("".join(keys.splitlines(keepends=True)[1:]))  # the first is not believed any more
+        assert [machine.id for machine in await provider.list()] == [first.id]
+        second = await provider.create(replace(ORDER, name="agent-b"))
+        assert second.id.rpartition("/")[0] == settings.hosts[1]
+        with pytest.raises(ProviderError, match="no host that answers is free"):
+            await provider.create(replace(ORDER, name="agent-c"))
+        await provider.destroy(second)
+        with pytest.raises(ProviderError):
+            await provider.destroy(first)
+        assert [machine.tag for machine in await provider.list()] == ["agent-a"]
+        known.write_text("")
+        with pytest.raises(ProviderError):
+            await provider.list()
+        known.write_text(keys)
+        await provider.destroy(first)
+        assert await provider.list() == []

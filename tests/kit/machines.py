@@ -28,6 +28,7 @@ class Fault(Enum):
     REFUSES = auto()  # refuses to destroy
     SILENT = auto()  # accepts a destruction and does nothing
     UNREACHABLE = auto()  # answers nothing at all
+    SLOW = auto()  # never answers what machines there are
 
 
 @dataclass
@@ -109,6 +110,8 @@ class MemoryProvider:
 
     async def list(self) -> Sequence[Machine]:
         self._reach()
+        if Fault.SLOW in self.cloud.faults:
+            await asyncio.Event().wait()
         return [machine for owner, machine in self.cloud.machines if owner == self.owner]
 
     async def close(self, patience: float) -> None:

@@ -22,7 +22,7 @@ import httpx
 
 from tests.kit.contract import Contract
 
-READY_SECONDS = 90.0  # of a busy machine
+READY_SECONDS = 180.0  # of a busy machine
 
 
 @dataclass

@@ -10,6 +10,7 @@
     user, password text     its account at the broker
     ca             text|null  PEM of the authority to trust; null: the system's
     websocket_ca   text|null  the same, at websocket_url
+    callout        boolean  the broker asks the platform at each login; a refusal may mean that it is away
     lease_seconds  number
     capacity       integer  calls at once
     labels         object   of texts
@@ -44,6 +45,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     websocket_url: str = ""
     websocket_ca: str | None = None
     transport: Transport = "auto"
+    callout: bool = False
     name: str = "agent"
     ca: str | None = None
     lease_seconds: float = 15.0

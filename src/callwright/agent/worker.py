@@ -157,7 +157,7 @@ class Worker:
         for entry in self._spool.entries():
             self._recover(entry)
         self._broker.on_reconnect.append(self._beat_now.set)
-        self._broker.on_refused.append(self._revoke)
+        self._broker.on_refused.append(self._turned_away)
         subscriptions = [
             await self._broker.subscribe(subject.control(agent), self._on_control),
             await self._broker.subscribe(subject.KILL, self._on_kill),
@@ -177,7 +177,7 @@ class Worker:
             for subscription in subscriptions:
                 await subscription.close()
             self._broker.on_reconnect.remove(self._beat_now.set)
-            self._broker.on_refused.remove(self._revoke)
+            self._broker.on_refused.remove(self._turned_away)
 
     def stop(self) -> None:
         """End: no new runs; the present ones are stopped, and told."""
@@ -202,6 +202,13 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self._room.wait()
+
+    def _turned_away(self, sentence: str) -> None:
+        """By a broker that asks the platform, which may just be away: then the platform has the word."""
+        if self.identity.callout:
+            self._ask_now.set()
+        else:
+            self._revoke(sentence)
 
     def _revoke(self, sentence: str) -> None:
         self.revoked = self.revoked or sentence

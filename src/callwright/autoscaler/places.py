@@ -11,30 +11,45 @@ from callwright.net.clock import Clock
 __all__ = ["Place", "Places"]
 
 _LIST_SECONDS = 60.0
+_ROUND_SECONDS = 2.0  # that a round waits for lists
 _CREATIONS = 10  # at once at one provider
 Open = Callable[[], Provider]
 
 
 class Place:
-    """One provider. ``machines``: as it listed them last, None: it did not; ``trouble``: why not."""
+    """One provider. ``machines``: as it listed them last, None: it did not; ``trouble``: why not.
+    ``at_round``: the same when the round began, for those who compare it with records."""
 
     def __init__(self, name: str, provider: Provider, clock: Clock, every: float) -> None:
         self.name, self.provider = name, provider
         self.machines: Sequence[Machine] | None = None
+        self.at_round: Sequence[Machine] = ()
         self.trouble = ""
+        self._asking: asyncio.Task[None] | None = None
         self.room = asyncio.Semaphore(_CREATIONS)
         self._clock, self._every = clock, every
         self._listed_at = float("-inf")
 
-    async def refresh(self) -> None:
-        """Ask again, if the last answer is old."""
-        if self._clock.now() - self._listed_at < self._every:
-            return
+    def refresh(self) -> asyncio.Task[None] | None:
+        """Ask again, if the last answer is old and nobody asks yet; what is being asked."""
+        if self._asking is None or self._asking.done():
+            self._asking = None
+            if self._clock.now() - self._listed_at >= self._every:
+                self._asking = asyncio.ensure_future(self._ask())
+        return self._asking
+
+    async def _ask(self) -> None:
         try:
             await self.fresh()
         except ProviderError as error:
             self.machines, self.trouble = None, str(error)
             self._listed_at = self._clock.now()
+
+    async def close(self, patience: float) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        await self.provider.close(patience)
 
     async def fresh(self) -> Sequence[Machine]:
         """Ask now. Raises ProviderError."""
@@ -81,13 +96,20 @@ class Places:
         return self._open[name]
 
     async def refresh(self, names: Sequence[str]) -> None:
-        """Those of these names, and those that are open already."""
+        """Those of these names, and those that are open already. One that is slow is not waited for: what it
+        listed before holds until it answers."""
         for name in names:
             try:
                 self.get(name)
             except Unusable:
                 continue  # told by whoever needs it
-        await asyncio.gather(*(place.refresh() for place in self._open.values()))
+        asking = [task for place in self._open.values() if (task := place.refresh()) is not None]
+        if asking:
+            done, _ = await asyncio.wait(asking, timeout=_ROUND_SECONDS)
+            for task in done:
+                task.result()  # a bug of a provider is told by the round
+        for place in self._open.values():
+            place.at_round = place.machines or ()
 
     @property
     def open(self) -> Sequence[Place]:
@@ -95,4 +117,4 @@ class Places:
 
     async def close(self, patience: float) -> None:
         """See `Provider.close`."""
-        await asyncio.gather(*(place.provider.close(patience) for place in self._open.values()))
+        await asyncio.gather(*(place.close(patience) for place in self._open.values()))

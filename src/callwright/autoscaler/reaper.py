@@ -25,7 +25,7 @@ class Reaper:
     def attend(self, scene: Scene) -> None:
         known = {(server.provider, server.name): server for server in scene.servers}
         for place in self._places.open:
-            machines = place.machines or ()
+            machines = place.at_round
             for machine in machines:
                 server = known.get((place.name, machine.tag))
                 if server is None:

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from callwright.dispatch.broker import REDELIVER_AFTER, CredentialsRefused, Handler, NoAnswer, Unavailable
-from callwright.dispatch.packing import MARK, TooLarge, packed, unpacked
+from callwright.dispatch.nats_messages import NatsMessage, NatsTicket, fitting, whole
+from callwright.dispatch.packing import TooLarge
 from callwright.dispatch.subject import pool_token
 from callwright.net.trust import verifying_context
 
@@ -34,7 +35,6 @@ _API_TIMEOUT = 5.0
 _CONNECT_SECONDS = 5
 _REFUSED_AGAIN = 2.0
 _GOODBYE_SECONDS = 1.0
-_HEADERS = 1_024  # octets that are left for headers in the largest message
 _REPLICAS = 3  # of the queues, where a cluster has so many servers
 _OTHER_CONFIGURATION = 10058  # JetStream: the stream is there, and made otherwise
 
@@ -56,38 +56,6 @@ def agent_permissions(agent_id: str, pool: str) -> dict[str, dict[str, list[str]
         },
         "subscribe": {"allow": [f"_INBOX.agent-{agent_id}.>", f"cw.control.{agent_id}", "cw.kill"]},
     }
-
-
-def _fitting(client: Client, data: bytes) -> tuple[bytes, dict[str, str] | None]:
-    """As it is sent, and with which headers. Raises TooLarge."""
-    room = client.max_payload - _HEADERS
-    return (data, None) if len(data) <= room else (packed(data, room), MARK)
-
-
-def _whole(message: Msg) -> bytes:
-    """Raises TooLarge."""
-    is_packed = message.headers is not None and MARK.items() <= message.headers.items()
-    return unpacked(message.data) if is_packed else message.data
-
-
-class _Message:
-    __slots__ = ("_client", "_message", "data", "subject")
-
-    def __init__(self, message: Msg, client: Client) -> None:
-        """Raises TooLarge."""
-        self._message, self._client = message, client
-        self.subject: str = message.subject
-        self.data: bytes = _whole(message)
-
-    async def respond(self, data: bytes) -> None:
-        from nats.errors import Error
-
-        if self._message.reply:
-            try:
-                fitting, headers = _fitting(self._client, data)
-                await self._client.publish(self._message.reply, fitting, headers=headers)
-            except (Error, TooLarge) as error:
-                _log.warning("an answer on %s was not sent: %s", self.subject, error)
 
 
 class _Subscription:
@@ -129,29 +97,6 @@ async def _leave(subscription: Any) -> None:
         await subscription.unsubscribe()
     except Error:
         return  # the connection is gone, and the subscription with it
-
-
-class _Ticket:
-    __slots__ = ("_message", "data")
-
-    def __init__(self, message: Msg) -> None:
-        self._message = message
-        self.data: bytes = message.data
-
-    async def settle(self) -> None:
-        await self._tell(self._message.ack)
-
-    async def put_back(self) -> None:
-        await self._tell(self._message.nak)
-
-    async def _tell(self, act: Callable[[], Any]) -> None:
-        from nats.errors import Error
-
-        try:
-            await act()
-        except Error as error:
-            # It comes again after its time; the claim is what decides.
-            _log.info("a ticket was not settled: %s", error)
 
 
 class BrokerAddress(NamedTuple):
@@ -200,17 +145,19 @@ class NatsBroker:
         otherwise: Sequence[BrokerAddress] = (),
         name: str = "callwright",
         wait: float | None = None,
+        refusals_pass: bool = False,
         redeliver_after: float = REDELIVER_AFTER,
     ) -> NatsBroker:
         """Connect, and stay connected. `url`: of a cluster all of its servers, separated by commas.
         `ca`: PEM text to trust instead of the system's authorities.
         `otherwise`: other ways to the same broker, tried in turn when there is no getting through. `wait`:
-        seconds to try for; None: for ever. Raises Unavailable, CredentialsRefused at once."""
+        seconds to try for; None: for ever. Raises Unavailable, CredentialsRefused at once, or with
+        `refusals_pass` when `wait` is over."""
         broker = cls([BrokerAddress(url, ca), *otherwise], _Login(user, password, name), redeliver_after)
-        await broker._connect(wait)
+        await broker._connect(wait, refusals_pass)
         return broker
 
-    async def _connect(self, wait: float | None) -> None:
+    async def _connect(self, wait: float | None, refusals_pass: bool = False) -> None:
         """Raises Unavailable when `wait` seconds are over, and each way was tried."""
         loop = asyncio.get_running_loop()
         deadline = None if wait is None else loop.time() + wait
@@ -220,8 +167,12 @@ class NatsBroker:
             for place in self._places:
                 try:
                     client = await self._reach(place)
-                except CredentialsRefused:
-                    raise
+                except CredentialsRefused as error:
+                    if not refusals_pass:
+                        raise
+                    self._refused(str(error))
+                    failures.append(str(error))
+                    continue
                 except Unavailable as error:
                     failures.append(str(error))
                     continue
@@ -334,8 +285,8 @@ class NatsBroker:
 
         client = self._live()
         try:
-            fitting, headers = _fitting(client, data)
-            await client.publish(subject, fitting, headers=headers)
+            sent, headers = fitting(client, data)
+            await client.publish(subject, sent, headers=headers)
         except (Error, TooLarge) as error:
             raise Unavailable(f"{subject} was not sent: {error}") from None
 
@@ -344,9 +295,9 @@ class NatsBroker:
 
         client = self._live()
         try:
-            fitting, headers = _fitting(client, data)
-            answer = await client.request(subject, fitting, timeout=timeout, headers=headers)
-            return _whole(answer)
+            sent, headers = fitting(client, data)
+            answer = await client.request(subject, sent, timeout=timeout, headers=headers)
+            return whole(answer)
         except NoRespondersError:
             raise NoAnswer(f"nobody listens to {subject}") from None
         except TimeoutError:
@@ -357,7 +308,7 @@ class NatsBroker:
     async def subscribe(self, subject: str, handler: Handler) -> _Subscription:
         async def deliver(client: Client, message: Msg) -> None:
             try:
-                await handler(_Message(message, client))
+                await handler(NatsMessage(message, client))
             except TooLarge as error:
                 _log.warning("%s: %s", message.subject, error)
             except Exception:
@@ -458,7 +409,7 @@ class NatsBroker:
         except (Error, TimeoutError) as error:
             raise Unavailable(f"the ticket {key} was not withdrawn: {error}") from None
 
-    async def take(self, pool: str, timeout: float) -> _Ticket | None:
+    async def take(self, pool: str, timeout: float) -> NatsTicket | None:
         """A pull that waits dies with its connection and says nothing, so it is dropped when the connection
         comes back, and the subscription with it."""
         turn = self._turn
@@ -473,7 +424,7 @@ class NatsBroker:
                 pull.cancel()
                 await asyncio.gather(pull, return_exceptions=True)
 
-    async def _pull(self, pool: str, timeout: float) -> _Ticket | None:
+    async def _pull(self, pool: str, timeout: float) -> NatsTicket | None:
         from nats.errors import Error
         from nats.errors import TimeoutError as NatsTimeoutError
 
@@ -489,7 +440,7 @@ class NatsBroker:
             if stale is not None and self.connected:
                 await _leave(stale)
             raise Unavailable(f"nothing can be taken from {pool}: {error}") from None
-        return _Ticket(message)
+        return NatsTicket(message)
 
     def _context(self) -> JetStreamContext:
         self._live()

@@ -153,6 +153,7 @@ async def _connected(identity: Identity, stop: asyncio.Event, exit_after: float)
             otherwise=otherwise,
             name=identity.name,
             wait=exit_after or None,
+            refusals_pass=identity.callout,
         )
     )
     if await first_of(stop, connecting):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Hears = Callable[[], Awaitable[bool]]
 _SECONDS = 4.0
+_READY_SECONDS = 30.0
 
 
 def agent_hears(line: ProcessLine, runs: Runs) -> Hears:
@@ -98,3 +99,22 @@ def _options(local: str, local_port: int, host: str, port: int, mark: str) -> by
 
 def _named(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+async def until_healthy(url: str, stop: asyncio.Event) -> str:
+    """What is still missing after the time for it; empty when all is well."""
+    import httpx
+
+    missing = "nothing answers"
+    deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
+            try:
+                answer = await client.get(url, headers={"Accept": "application/json"})
+                if answer.status_code == 200:
+                    return ""
+                missing = ", ".join(answer.json().get("missing", [])) or f"status {answer.status_code}"
+            except (httpx.HTTPError, ValueError):
+                missing = "nothing answers"
+            await asyncio.sleep(0.05)
+    return missing

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from callwright.host import first_start
 from callwright.host.evidence_place import note_place
-from callwright.host.hearing import agent_hears, pbx_hears, web_hears
+from callwright.host.hearing import agent_hears, pbx_hears, until_healthy, web_hears
 from callwright.host.logging import log_nats_line, set_up
 from callwright.host.operator import EXIT_PLATFORM, EXIT_REVOKED, Refused, say
 from callwright.host.ports import claim_port, free_udp_port
@@ -34,13 +34,13 @@ from callwright.host.web_worker import WebSettings, figures_folder, write_settin
 if TYPE_CHECKING:
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
+    from callwright.host.callout import Callout
     from callwright.host.nats_server import NatsServer
     from callwright.host.several import Node
     from callwright.host.term import Term
 
 AGENT_NAME = "embedded"
 _LOOPBACK = "127.0.0.1"
-_READY_SECONDS = 30.0
 _BROKER_SECONDS = 20.0
 # Not for the children. The HTTP workers read evidence too, and may need what the standard chain looks at.
 _PRIVATE = secret_variables(ServeSettings)
@@ -79,7 +79,7 @@ class Platform:
             services, new = await self._open_services(exits, broker)
             exits.push_async_callback(self._supervisor.stop)
             own = (await self._start_pbx(services, broker),) if self.settings.pbx else ()
-            term = self._term(services, connection, own, exits)
+            term = self._term(services, connection, own, await self._callout(services, connection), exits)
             await self._lead(term, services, connection, exits)
             exits.push_async_callback(self._supervisor.stop)
             await self._start_web(broker)
@@ -234,6 +234,7 @@ class Platform:
         services: Services,
         broker: NatsBroker,
         own: tuple[tuple[str, int], ...],
+        callout: Callout | None,
         exits: contextlib.AsyncExitStack,
     ) -> Term:
         from callwright.control.notifications.delivery import Delivery
@@ -261,13 +262,23 @@ class Platform:
             broker,
             delivery,
             own=own,
-            accounts=self._nats,
+            accounts=self._nats or callout,
             restart=self._nats.restart if self._nats is not None else None,
             url=f"http://{_authority(host, self.port)}",
             command=[sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
             environment=_environment((_FOR_WEB,)),
             answers=web_hears(host, self.port),
         )
+
+    async def _callout(self, services: Services, broker: NatsBroker) -> Callout | None:
+        """Every platform answers, whichever leads."""
+        from callwright.host.callout import Callout
+
+        if self.settings.nats is None:
+            return None
+        callout = Callout(services, broker, self.settings.nats)
+        await callout.listen()
+        return callout
 
     async def _lead(
         self, term: Term, services: Services, broker: NatsBroker, exits: contextlib.AsyncExitStack
@@ -412,7 +423,7 @@ class Platform:
         to look at."""
         base = self.settings.public_url or f"http://{_authority(self.settings.host, self.port)}"
         local = f"http://{_authority(_reachable(self.settings.host), self.port)}"
-        while not stop.is_set() and (missing := await _until_healthy(f"{local}/healthz", stop)):
+        while not stop.is_set() and (missing := await until_healthy(f"{local}/healthz", stop)):
             if not stop.is_set():
                 say(f"not ready yet: {missing} (logs are in {self.settings.data / 'log'}; pages at {base})")
         if stop.is_set():
@@ -490,22 +501,3 @@ def _authority(host: str, port: int) -> str:
 
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-async def _until_healthy(url: str, stop: asyncio.Event) -> str:
-    """What is still missing after the time for it; empty when all is well."""
-    import httpx
-
-    missing = "nothing answers"
-    deadline = asyncio.get_running_loop().time() + _READY_SECONDS
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-        while not stop.is_set() and asyncio.get_running_loop().time() < deadline:
-            try:
-                answer = await client.get(url, headers={"Accept": "application/json"})
-                if answer.status_code == 200:
-                    return ""
-                missing = ", ".join(answer.json().get("missing", [])) or f"status {answer.status_code}"
-            except (httpx.HTTPError, ValueError):
-                missing = "nothing answers"
-            await asyncio.sleep(0.05)
-    return missing

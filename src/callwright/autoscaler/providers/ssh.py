@@ -52,7 +52,10 @@ class SshSettings:
 
 class Hosts:
     """``installation``: tells the servers of this platform from those of others. ``program``: of sh, which
-    becomes the agent."""
+    becomes the agent.
+
+    A host that is away keeps what it had when it was heard last, and takes nothing new; the others go on.
+    """
 
     def __init__(
         self, settings: SshSettings, installation: str, *, program: Callable[[Order], str] | None = None
@@ -60,6 +63,7 @@ class Hosts:
         self._settings = settings
         self._room = f"$HOME/.callwright/{checked_tag(installation)}"
         self._program = program or (lambda order: script(order, package=settings.package, root="."))
+        self._known: dict[str, Machine] = {}  # by host, as it was told last; or what nobody could end there
 
     # -- the three verbs
 
@@ -71,13 +75,23 @@ class Hosts:
                     return machine
                 await self.destroy(machine)
         text = _create(self._room, name, self._program(order), order)
+        away = ""
         for host in self._settings.hosts:
-            said = await self._ask(host, text)
+            try:
+                said = await self._ask(host, text)
+            except Unusable:
+                raise
+            except ProviderError as error:
+                away = away or str(error)
+                continue
             word, _, rest = said.partition(" ")
             if word == "begun":
-                return Machine(name, f"{host}/{rest}", _address(host))
+                self._known[host] = Machine(name, f"{host}/{rest}", _address(host))
+                return self._known[host]
             if word != "taken":
                 raise ProviderError(f"{host}: {said or 'it said nothing'}")
+        if away:
+            raise ProviderError(f"no host that answers is free; {away}")
         count = len(self._settings.hosts)
         raise OutOfStock("the host has a server" if count == 1 else f"all {count} hosts have a server")
 
@@ -85,14 +99,32 @@ class Hosts:
         name = checked_tag(machine.tag)
         named = machine.id.rpartition("/")[0]
         hosts = [named] if named in self._settings.hosts else self._settings.hosts
-        for said in await self._each(hosts, _destroy(self._room, name)):
-            if said and said != "gone":
-                raise ProviderError(said)
+        failures = []
+        for host, said in zip(hosts, await self._each(hosts, _destroy(self._room, name)), strict=True):
+            if isinstance(said, ProviderError):
+                there = self._known.get(host)
+                if len(hosts) == 1 or (there is not None and there.tag == name):
+                    self._known[host] = Machine(name, machine.id, _address(host))
+                    failures.append(said)
+            elif said and said != "gone":
+                failures.append(ProviderError(said))
+            else:
+                self._known.pop(host, None)
+        if failures:
+            raise failures[0]
 
     async def list(self) -> Sequence[Machine]:
         hosts = self._settings.hosts
+        answers = await self._each(hosts, _look(self._room))
+        away = [said for said in answers if isinstance(said, ProviderError)]
+        if len(away) == len(hosts):
+            raise away[0]
         found = []
-        for host, said in zip(hosts, await self._each(hosts, _look(self._room)), strict=True):
+        for host, said in zip(hosts, answers, strict=True):
+            if isinstance(said, ProviderError):
+                found += [self._known[host]] if host in self._known else []
+                continue
+            self._known.pop(host, None)
             if not said:
                 continue
             tag, _, rest = said.partition(" ")
@@ -100,7 +132,8 @@ class Hosts:
             ended = ""
             if pid == "-":
                 ended = "its process has ended" + (f"; its last words: {words}" if words else "")
-            found.append(Machine(tag, f"{host}/{pid}", _address(host), ended))
+            self._known[host] = Machine(tag, f"{host}/{pid}", _address(host), ended)
+            found.append(self._known[host])
         return found
 
     async def close(self, patience: float) -> None:
@@ -108,8 +141,18 @@ class Hosts:
 
     # -- one host
 
-    async def _each(self, hosts: Sequence[str], text: str) -> Sequence[str]:
-        return await asyncio.gather(*(self._ask(host, text) for host in hosts))
+    async def _each(self, hosts: Sequence[str], text: str) -> Sequence[str | ProviderError]:
+        """What each said, or why it said nothing. Raises Unusable."""
+
+        async def ask(host: str) -> str | ProviderError:
+            try:
+                return await self._ask(host, text)
+            except Unusable:
+                raise
+            except ProviderError as error:
+                return error
+
+        return await asyncio.gather(*(ask(host) for host in hosts))
 
     async def _ask(self, host: str, text: str) -> str:
         """Run a program of sh there, which comes over stdin: command lines can be read by others. What it

@@ -31,14 +31,11 @@ __all__ = ["AgentKeeper", "BrokerAccounts"]
 
 _log = logging.getLogger(__name__)
 
-_NOT_OURS = (
-    "This platform uses a NATS of somebody else's (--nats), where Callwright makes no accounts of agents. "
-    "To have agents elsewhere, start it with --nats-listen in place of --nats; the token was not spent."
-)
+_NOT_OURS = "This platform makes no accounts of agents; the token was not spent."
 
 
 class BrokerAccounts(Protocol):
-    """Who makes agents known to the broker; `dispatch.nats_server.NatsServer` does."""
+    """Who makes agents known to the broker: `host.nats_server` at our own, `host.callout` at another's."""
 
     async def account(self, agent_id: str, pool: str) -> AccountAnswer: ...
     async def revoke(self, agent_id: str) -> None: ...

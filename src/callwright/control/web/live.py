@@ -18,7 +18,8 @@ from callwright.control.services import Services
 from callwright.control.web import editor, rendering
 from callwright.control.web.visitor import Pages
 from callwright.control.web.watching import Watching
-from callwright.dispatch.broker import BrokerError, Message, Subscription
+from callwright.dispatch.broker import BrokerError, Message
+from callwright.dispatch.hearing import Hearing
 from callwright.dispatch.messages.live import Progress, SoFarAnswer, SoFarRequest
 from callwright.dispatch.messages.wire import BadMessage, decode, encode
 from callwright.dispatch.subject import SO_FAR, live
@@ -28,6 +29,7 @@ from callwright.evidence.shown import shown_json
 
 _LOOK_AGAIN = 1.0  # seconds: what the broker may lose, the database has
 _STILL_HERE = 10.0
+_RETRY = 1_000  # milliseconds until a browser comes again; left alone it takes three to five seconds
 _MOST_WAITING = 1_000
 
 
@@ -72,11 +74,10 @@ async def follow(
         with contextlib.suppress(asyncio.QueueFull):
             waiting.put_nowait(message.data)
 
-    subscription: Subscription | None = None
-    if services.broker is not None and not run.finished:
-        with contextlib.suppress(BrokerError):
-            subscription = await services.broker.subscribe(live(run.session_id), arrived)
+    hearing = Hearing(services.broker, live(run.session_id), arrived)
     try:
+        if not run.finished:
+            await hearing.begin()
         detail = await services.runs.detail(run)
         overrides = detail.overrides
         reading = await editor.read_beside(detail.document, overrides)
@@ -87,13 +88,14 @@ async def follow(
             watching.take(event)
         parts = _Parts(watching)
         first = parts.changed(scope=True)
-        yield _part(first)
+        yield _part(first, retry=_RETRY)
         silence, asked = 0.0, services.clock.now()
         while not run.finished:
             events = await _heard(waiting)
             for event in events:
                 watching.take(event)
             late = services.clock.now() - asked >= _LOOK_AGAIN
+            await hearing.begin()
             if late or not events or any(event.kind == "phase" for event in events):
                 run, asked = await _again(services, run, token, identity), services.clock.now()
                 watching.phase = run.phase
@@ -112,13 +114,13 @@ async def follow(
     except NotFound:
         yield ServerSentEventMessage(event="end", data="gone")
     finally:
-        if subscription is not None:
-            await subscription.close()
+        await hearing.close()
 
 
-def _part(changed: dict[str, Any]) -> ServerSentEventMessage:
+def _part(changed: dict[str, Any], retry: int | None = None) -> ServerSentEventMessage:
     """Pieces of the page; what a peer wrote into them cannot act."""
-    return ServerSentEventMessage(event="part", data=shown_json(msgspec.json.encode(changed).decode()))
+    data = shown_json(msgspec.json.encode(changed).decode())
+    return ServerSentEventMessage(event="part", data=data, retry=retry)
 
 
 async def _until_now(services: Services, run: Run) -> tuple[Progress, ...]:

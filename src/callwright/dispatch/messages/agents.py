@@ -120,8 +120,9 @@ class AccountRequest(msgspec.Struct, frozen=True):
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
-    """`reason` is a sentence when there is no account. `ca`, `websocket_ca`: PEM texts to trust at the two
-    addresses; None: the system's authorities."""
+    """`reason` is a sentence when there is no account. `password` empty: it is the agent's secret. `callout`:
+    the broker asks the platform each time, which may be away. `ca`, `websocket_ca`: PEM texts to trust at
+    the two addresses; None: the system's authorities."""
 
     nats_url: str = ""
     websocket_url: str = ""
@@ -130,6 +131,7 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     password: str = ""
     ca: str | None = None
     reason: str = ""
+    callout: bool = False
 
     def __repr__(self) -> str:
         return f"AccountAnswer(user={self.user!r}, reason={self.reason!r}, …)"

@@ -51,7 +51,7 @@ async def enrol(
         nonlocal account
         account = await _account(broker, agent)
 
-    agent, _ = await services.agents.enrol(token, name, info, prepare, address=address)
+    agent, secret = await services.agents.enrol(token, name, info, prepare, address=address)
     return schemas.Enrolled(
         agent_id=str(agent.id),
         name=agent.name,
@@ -59,7 +59,8 @@ async def enrol(
         nats_url=account.nats_url,
         websocket_url=account.websocket_url,
         user=account.user,
-        password=account.password,
+        password=account.password or secret,
+        callout=account.callout,
         ca=account.ca,
         websocket_ca=account.websocket_ca,
         lease_seconds=settings.lease,

@@ -15,7 +15,8 @@ from callwright.control.api.testing.translate import run_status
 from callwright.control.errors import NotFound
 from callwright.control.runs.model import Run
 from callwright.control.services import Services
-from callwright.dispatch.broker import Broker, BrokerError, Message, Subscription
+from callwright.dispatch.broker import Broker, Message
+from callwright.dispatch.hearing import Hearing
 from callwright.dispatch.messages.live import Progress
 from callwright.dispatch.messages.wire import decode
 from callwright.dispatch.subject import live
@@ -36,17 +37,17 @@ async def follow(
         with contextlib.suppress(asyncio.QueueFull):  # who reads too slowly misses some of it
             waiting.put_nowait(message.data)
 
-    subscription: Subscription | None = None
-    if broker is not None and not run.finished:
-        with contextlib.suppress(BrokerError):
-            subscription = await broker.subscribe(live(run.session_id), arrived)
+    hearing = Hearing(broker, live(run.session_id), arrived)
     try:
+        if not run.finished:
+            await hearing.begin()
         # Looked at again after subscribing: between the two it may have ended.
         run = await services.runs.get(identity, run.session_id)
         yield _run_event(run)
         silence, asked = 0.0, services.clock.now()
         while not run.finished:
             data = await _next(waiting)
+            await hearing.begin()
             if services.clock.now() - asked >= _LOOK_AGAIN:
                 identity, asked = await _still(services, identity, run), services.clock.now()
             silence = 0.0 if data else silence + _LOOK_AGAIN
@@ -67,8 +68,7 @@ async def follow(
     except NotFound:
         yield ServerSentEventMessage(event="end", data=run.session_id)
     finally:
-        if subscription is not None:
-            await subscription.close()
+        await hearing.close()
 
 
 async def _still(services: Services, identity: Identity, run: Run) -> Identity:

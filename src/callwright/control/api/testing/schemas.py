@@ -333,7 +333,7 @@ class EnrolmentToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent connects with. Shown once."""
+    """What an agent connects with. Shown once. `callout`: the broker asks the platform at each login."""
 
     agent_id: str
     name: str
@@ -342,6 +342,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     websocket_url: str
     user: str
     password: str
+    callout: bool
     ca: str | None
     websocket_ca: str | None
     lease_seconds: float

@@ -33,17 +33,26 @@
     try { sessionStorage.setItem("place", JSON.stringify({ path: location.pathname, id: read.id, top: read.getBoundingClientRect().top })); } catch (_) {}
   }
 
-  var ended = false, source = new EventSource(box.dataset.events);
-  source.addEventListener("part", function (event) { lost.hidden = true; take(JSON.parse(event.data)); });
-  source.addEventListener("end", function () {
-    ended = true; source.close();
-    announce.textContent = "The run has ended.";
-    keepPlace();
-    location.reload();
-  });
-  source.addEventListener("open", function () { lost.hidden = true; });
-  source.addEventListener("error", function () { if (!ended) lost.hidden = false; });
-  addEventListener("pagehide", function () { source.close(); });
+  var ended = false, source;
+  function follow() {
+    source = new EventSource(box.dataset.events);
+    source.addEventListener("part", function (event) { lost.hidden = true; take(JSON.parse(event.data)); });
+    source.addEventListener("end", function () {
+      ended = true; source.close();
+      announce.textContent = "The run has ended.";
+      keepPlace();
+      location.reload();
+    });
+    source.addEventListener("open", function () { lost.hidden = true; });
+    source.addEventListener("error", function () {
+      if (ended) return;
+      lost.hidden = false;
+      // A browser comes again after a connection that broke, but not after a 502 of a load balancer.
+      if (source.readyState === EventSource.CLOSED) setTimeout(follow, 1000);
+    });
+  }
+  follow();
+  addEventListener("pagehide", function () { ended = true; source.close(); });
 
   setInterval(function () { elapsed.textContent = Math.max(0, Math.round((performance.now() + offset - began) / 1000)) + " s"; }, 1000);
 })();
