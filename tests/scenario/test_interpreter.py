@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from callwright.outcome.call import CallOutcome, SrtpOutcome, StateReached
+from callwright.outcome.call import CallOutcome, DtlsOutcome, SrtpOutcome, StateReached
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import catalogue, command, event
@@ -120,6 +120,12 @@ def _play_with_media(stage: Stage, name: str) -> str:
             if name == "srtp":
                 srtp = SrtpOutcome("AES_CM_128_HMAC_SHA1_80", 200, 0, 0, 0, 1)
                 outcome = dataclasses.replace(outcome, srtp=srtp)
+            if name == "webrtc":
+                srtp, dtls = (
+                    SrtpOutcome("AEAD_AES_128_GCM", 200, 0, 0, 0, 0),
+                    DtlsOutcome("client", "sha-256 AB"),
+                )
+                outcome = dataclasses.replace(outcome, srtp=srtp, dtls=dtls)
             if name.endswith("transfer"):
                 outcome = _transferred(outcome, carols=what.id.startswith("in-step.1.1"))
             if name == "prack":

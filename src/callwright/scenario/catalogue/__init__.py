@@ -25,6 +25,7 @@ NAMES = (
     "prack",
     "session_timer",
     "srtp",
+    "webrtc",
     "transfer",
     "attended_transfer",
     "mwi",
