@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callwright.cli.console import Refused
 from callwright.cli.softphone import ice_hosts, ice_wish, srtp_wish
+from callwright.host.operator import Refused
 from callwright.ice.wish import IceWish, Server
 
 
