@@ -163,7 +163,7 @@ class Platform:
                 wait=_BROKER_SECONDS,
             )
             exits.push_async_callback(connection.close)
-            await connection.require_jetstream()
+            await _require_jetstream(connection, _BROKER_SECONDS if "," in broker.url else 0.0)
         except CredentialsRefused as error:
             remedy = "Put them into the URL: --nats nats://user:password@host:port."
             raise Refused(str(error), remedy, code=EXIT_PLATFORM, blame="platform") from None
@@ -468,6 +468,22 @@ async def _set_pools(services: Services, pools: dict[str, dict[str, Any]]) -> No
             await services.servers.set_pool(PLATFORM, name, settings, whole=True)
         except DomainError as error:
             say(f"the pool {name} stays as it is: {error.message} {error.remedy}")
+
+
+async def _require_jetstream(connection: NatsBroker, wait: float) -> None:
+    """``wait``: seconds for the servers of a cluster that just began to elect one of them. Raises
+    Unavailable."""
+    from callwright.dispatch.broker import Unavailable
+
+    deadline = asyncio.get_running_loop().time() + wait
+    while True:
+        try:
+            await connection.require_jetstream()
+            return
+        except Unavailable:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+        await asyncio.sleep(0.25)
 
 
 def _tell_of_restore() -> None:
