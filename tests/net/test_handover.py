@@ -211,6 +211,9 @@ class Alternating:
         self.routed += 1
         return self.targets[self.routed % 2]
 
+    def rewrite(self, side: int, data: bytes, now: float) -> bytes:
+        return data
+
 
 def test_an_error_about_one_listener_costs_another_no_packet() -> None:
     forwarder = Forwarder(ports=MediaPorts(22_200, 22_299))

@@ -24,6 +24,7 @@ from callwright.pbx.record import (
     DigitHeard,
     PbxEvent,
 )
+from callwright.pbx.recording import Recorded
 from callwright.pbx.server import Pbx, PbxConfig, PbxListener
 from callwright.phone.guard import Estate, KeptLoad
 from callwright.phone.phone import Phone
@@ -110,6 +111,22 @@ async def test_relayed_media_passes_both_ways_and_taps_see_it() -> None:
     assert {("rtp", "in"), ("rtp", "out"), ("sip", "in"), ("sip", "out")} <= kinds
     rtp = [packet for packet in seen if packet.kind == "rtp"]
     assert all(31_000 <= packet.local[1] <= 31_100 for packet in rtp)
+
+
+async def test_calls_of_a_user_are_recorded_where_that_is_wanted(tmp_path: Path) -> None:
+    done: list[Recorded] = []
+    people = [PbxAccount("1001", "a", direct=True), PbxAccount("1002", "b", record=True)]
+    config = PbxConfig("pbx.test", people, relay=True, rtp_ports=(31_500, 31_599), recordings=tmp_path)
+    async with Pbx(config, on_recorded=done.append) as pbx:
+        async with phone("1001") as alice, phone("1002") as bob:
+            outcome = await call(pbx, alice, bob, AnswerPlan(), talk_for=4)
+        assert outcome.sip_code == 200
+        record = pbx.calls[0]
+    (one,) = done
+    assert (one.call, one.path.parent) == (record.id, tmp_path)
+    assert one.path.stat().st_size > 0
+    assert one.path.stat().st_mode & 0o077 == 0, "only its owner reads it"
+    assert 1.0 < one.seconds < 4.0, "the announcement comes first"
 
 
 async def test_relay_ports_that_run_out_are_a_503_with_a_sentence() -> None:

@@ -151,6 +151,14 @@ def pbx(
             help="Keep registrations there, so that phones on UDP are reachable at once after a restart.",
         ),
     ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            "--recordings",
+            metavar="FOLDER",
+            help="Where recorded calls are kept; by default none is recorded.",
+        ),
+    ] = None,
     control: ControlOption = None,
     platform: Annotated[
         Path | None, typer.Option("--platform", hidden=True, help="Settings of the `serve` that it is of.")
@@ -202,6 +210,7 @@ def pbx(
             open_methods=frozenset({"OPTIONS", "INVITE", "MESSAGE"} if no_auth else ()),
             messages=messages,
             registrations=registrations,
+            recordings=recordings,
             rules=Rules(targets=tuple(map(parse_allow, allow or ()))),
             plan=plan,
         )

@@ -39,6 +39,10 @@ class Crossing(Protocol):
         those of the other. None: it is dropped."""
         ...
 
+    def rewrite(self, side: int, data: bytes, now: float) -> bytes:
+        """What leaves in place of RTP that `route` has let through."""
+        ...
+
 
 def _leaves(sock: socket.socket, data: bytes, target: tuple[str, int]) -> bool:
     """Send one datagram. False where it is lost, as on any network: full, or unreachable."""
@@ -201,12 +205,14 @@ class Forwarder:
         source = (str(name[0]), int(name[1]))
         try:
             target = crossing.route(side, is_rtcp, data, source, now)
+            leaving = data if is_rtcp or target is None else crossing.rewrite(side, data, now)
         except Exception:
             _log.exception("an exception in a crossing")
             return True
-        sent = target is not None and _leaves(out, data, target)
+        sent = target is not None and _leaves(out, leaving, target)
         if self._taps:
-            self._note(side, is_rtcp, data, source, target if sent else None, pairs, now, packets)
+            there = target if sent else None
+            self._note(side, is_rtcp, data, leaving, source, there, pairs, now, packets)
         return True
 
     def _note(
@@ -214,6 +220,7 @@ class Forwarder:
         side: int,
         is_rtcp: bool,
         data: bytes,
+        leaving: bytes,
         source: tuple[str, int],
         target: tuple[str, int] | None,
         pairs: tuple[PortPair, PortPair],
@@ -229,4 +236,4 @@ class Forwarder:
         here, there = local(pairs[side]), local(pairs[1 - side])
         packets.append(Packet(wall, now, "in", kind, "UDP", here, source, data))
         if target is not None:
-            packets.append(Packet(wall, now, "out", kind, "UDP", there, target, data))
+            packets.append(Packet(wall, now, "out", kind, "UDP", there, target, leaving))

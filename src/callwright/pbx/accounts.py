@@ -43,7 +43,8 @@ class PbxAccount:
     """One line. ``user`` is both the user part of its address-of-record and the username of its digest.
 
     ``extension``: another number by which it is called. ``display_name`` is what callees see where the phone
-    says none. ``direct``: audio of its calls goes from phone to phone. ``mailbox``: messages are
+    says none. ``direct``: audio of its calls goes from phone to phone; ``record``: its
+    calls are recorded, once that was announced. ``mailbox``: messages are
     taken wherever the forwarding names no number; ``greeting``: the clips that callers hear before the beep,
     instead of our own.
     """
@@ -56,6 +57,7 @@ class PbxAccount:
     forwarding: Forwarding = NO_FORWARDING
     mailbox: bool = False
     direct: bool = False
+    record: bool = False
     greeting: tuple[str, ...] = ()
 
 

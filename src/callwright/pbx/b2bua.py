@@ -49,6 +49,7 @@ from callwright.pbx.record import (
     SourceBanned,
     SourceReleased,
 )
+from callwright.pbx.recording import NoRecordings, Recordist
 from callwright.pbx.reginfo import REGISTRATION
 from callwright.pbx.registrar import Binding, Change, ChangeKind, Registrar
 from callwright.pbx.routing import (
@@ -57,6 +58,7 @@ from callwright.pbx.routing import (
 )
 from callwright.pbx.sight import lines_of, presence_of, service_of
 from callwright.pbx.stage import NoStages, Stages
+from callwright.pbx.tape import Tape
 from callwright.pbx.transfer import Referrer, TakingOver, Transfers
 from callwright.pbx.watching import (
     DIALOG,
@@ -138,7 +140,8 @@ class B2bua:
     """See above. `registrar.accounts` are the accounts; `calls` the records of calls, oldest first.
 
     `wall_at`: unix seconds at a moment of `now`. `plan`: by default the accounts of the registrar alone.
-    `stages`: the PBX's own audio; `mailboxes`: without them no message is taken.
+    `stages`: the PBX's own audio; `mailboxes`: without them no message is taken; `recordist`: without one
+    nothing is recorded.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class B2bua:
         plan: PbxPlan | None = None,
         stages: Stages | None = None,
         mailboxes: Mailboxes | None = None,
+        recordist: Recordist | None = None,
     ) -> None:
         self.config = config
         self._entropy, self._wall_at = entropy, wall_at
@@ -195,6 +199,8 @@ class B2bua:
         )
         self.trunks = TrunkLines(self.endpoint, self.agenda, config.permission, self._tell)
         self.trunks.adopt(self._placing.plan.trunks, 0.0)
+        self._recordist = recordist or NoRecordings()
+        self._tapes: dict[str, Tape] = {}
         self._bridges: dict[Bridge | Booth | Clicked, None] = {}
         self._finished: deque[CallRecord] = deque(maxlen=_REMEMBERED_CALLS)
         self._errands: dict[ClientRequest, Errand] = {}
@@ -387,6 +393,32 @@ class B2bua:
                     return record
         return None
 
+    def record(self, call: str, now: float) -> bool:
+        """Record a call that is up from now on; False: it cannot be, or there is none. Twice is once."""
+        for session in self._bridges:
+            if session.record.id == call and isinstance(session, Bridge) and session.talks:
+                return self._put_on_tape(session)
+        return False
+
+    def _put_on_tape(self, bridge: Bridge) -> bool:
+        call = bridge.record.id
+        if call in self._tapes:
+            return True
+        tape = self._recordist.tape(call)
+        if tape is None:
+            return False
+        if not bridge.put_on(tape):
+            self._recordist.end(tape, self._now)
+            return False
+        self._tapes[call] = tape
+        return True
+
+    def up(self, bridge: Bridge, now: float) -> None:
+        """Somebody has answered: where a user wants it so, the call is recorded."""
+        accounts = [self._accounts.find(user) for user in bridge.users]
+        if any(account is not None and account.record for account in accounts):
+            self._put_on_tape(bridge)
+
     def hang_up_all(self, now: float) -> None:
         """End every call, as before closing."""
         for bridge in list(self._bridges):
@@ -569,6 +601,9 @@ class B2bua:
     def concluded(self, session: Bridge | Booth | Clicked, now: float) -> None:
         """Take it off the live ones."""
         self._bridges.pop(session, None)
+        tape = self._tapes.pop(session.record.id, None)
+        if tape is not None:
+            self._recordist.end(tape, now)
         self._stirred = True
         self._finished.append(session.record)
         self._events.append(CallFinished(now, session.record))

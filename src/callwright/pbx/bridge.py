@@ -30,6 +30,7 @@ from callwright.pbx.path import LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import BranchRecord, CallConnected, CallEvent, CallRecord, CallRinging
 from callwright.pbx.renegotiation import Renegotiation
 from callwright.pbx.stage import Stages
+from callwright.pbx.tape import Tape
 from callwright.pbx.verdicts import Final, best_of, final_of
 from callwright.sdp.lines import SdpError
 from callwright.sip import events
@@ -150,6 +151,10 @@ class BridgeHost(Protocol):
         """It has given its caller back; the call goes on elsewhere."""
         ...
 
+    def up(self, bridge: Bridge, now: float) -> None:
+        """Somebody has answered."""
+        ...
+
     def concluded(self, bridge: Bridge, now: float) -> None:
         """The call is over, though legs may still say goodbye."""
         ...
@@ -219,6 +224,10 @@ class Bridge:
     def admit(self, callees: Sequence[Hop]) -> None:
         """Others may be called too."""
         self._path.admit(callees)
+
+    def put_on(self, tape: Tape) -> bool:
+        """Record what both sides say; False: their audio does not pass here."""
+        return self._path.record(tape)
 
     def extend(self, attempts: Iterable[Attempt], now: float) -> None:
         """Ring further contacts; what became of those before is no longer told to the caller."""
@@ -832,6 +841,7 @@ class Bridge:
     def _watch(self, now: float) -> None:
         agenda = self._host.agenda
         self._path.answered(now)
+        self._host.up(self, now)
         self._alarms.append(agenda.at(now + self._host.duration_limit, self._too_long))
         self._alarms.append(agenda.at(now + self._host.idle_limit, self._check_silence))
 

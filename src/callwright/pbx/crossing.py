@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from callwright.pbx.measuring import RoundTrip, StreamMeasure
+from callwright.pbx.tape import Tape
 from callwright.policy.following import MEDIA_PORTS
 from callwright.rtp.latch import Latch
 from callwright.rtp.latching import rtcp_beside
 from callwright.rtp.packet import RtpError, parse
 from callwright.rtp.telephone_event import EventReceiver
+from callwright.sdp.formats import AudioFormat
 
 __all__ = ["Crossing", "CrossingEnd", "Tally"]
 
@@ -67,6 +69,7 @@ class _Party:
 @dataclass(slots=True)
 class Crossing:
     """Sides 0 and 1. `heard_at`: when the last packet of either came, monotonic seconds.
+    `tape`: what passes is recorded there; `kinds`: payload types of each side.
     `told(side, key, now)` of each key that a side pressed, by the thread that routes."""
 
     tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
@@ -74,6 +77,8 @@ class Crossing:
         default_factory=lambda: (StreamMeasure(), StreamMeasure())
     )
     round_trip: RoundTrip = field(default_factory=RoundTrip)
+    tape: Tape | None = None
+    kinds: list[dict[int, AudioFormat]] = field(default_factory=lambda: [{}, {}])
     heard_at: float | None = None
     told: Callable[[int, str, float], None] | None = None
     _keys: tuple[EventReceiver, EventReceiver] = field(
@@ -118,6 +123,15 @@ class Crossing:
         if self.told is not None and len(data) > 1 and data[1] & 0x7F in other.endpoint.keys:
             self._key(side, party, other, data, now)
         return other.where
+
+    def rewrite(self, side: int, data: bytes, now: float) -> bytes:
+        """What leaves in place of RTP that went this way: an announcement, where the call is recorded."""
+        tape, party, other = self.tape, self._parties[side], self._parties[1 - side]
+        if tape is None or party is None or other is None or len(data) < 2:
+            return data
+        if party.endpoint.secret and other.endpoint.secret:
+            return data  # nobody here can read it
+        return tape.pass_on(side, self.kinds[side].get(data[1] & 0x7F), data, now)
 
     def _key(self, side: int, party: _Party, other: _Party, data: bytes, now: float) -> None:
         if party.endpoint.secret and other.endpoint.secret:

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from callwright.pbx.record import Relayed
+from callwright.pbx.tape import Tape
 from callwright.sip.transport import Hop
 
 __all__ = ["DirectPath", "DirectPaths", "LegSide", "MediaPath", "MediaPaths", "NoMediaPath"]
@@ -46,6 +47,10 @@ class MediaPath(Protocol):
     def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
         """`told(side, key, now)` of each key that a side presses (RFC 4733), where it passes here in plain
         RTP."""
+        ...
+
+    def record(self, tape: Tape) -> bool:
+        """What passes goes on the tape too; False: nothing passes here."""
         ...
 
     def admit(self, callees: Sequence[Hop]) -> None:
@@ -96,6 +101,10 @@ class DirectPath:
 
     def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
         """Media does not pass here."""
+
+    def record(self, tape: Tape) -> bool:
+        """Nothing passes here."""
+        return False
 
     def admit(self, callees: Sequence[Hop]) -> None:
         """Media does not pass here."""

@@ -348,10 +348,16 @@ class Placing:
     def _is_direct(self, journey: _Journey, attempts: Sequence[Attempt]) -> bool:
         """The caller wants the audio past the PBX, or everybody does who rings first."""
         asks, trunk = journey.asks, self.plan.trunk(journey.record.trunk or "")
+        places = [place for attempt in attempts for place in attempt.places]
+        if any(self._is_recorded(user) for user in (journey.record.caller, *(one.user for one in places))):
+            return False
         if asks.direct if asks is not None else trunk is not None and trunk.direct:
             return True
-        places = [place for attempt in attempts for place in attempt.places]
         return bool(places) and all(place.direct for place in places)
+
+    def _is_recorded(self, user: str | None) -> bool:
+        account = self._accounts.find(user)
+        return account is not None and account.record
 
     def _serve(self, journey: _Journey, found: Serve | TakeMessage, now: float) -> None:
         """The PBX answers itself, or gives the caller who waits there."""
@@ -388,6 +394,7 @@ class Placing:
         try:
             wishes = [self._accounts.find(one) for one in (record.caller, user)]
             direct = any(one.direct for one in wishes if one is not None)
+            direct = direct and not any(self._is_recorded(one) for one in (record.caller, user))
             path = self._paths.open(first.hop, [second.hop], now, direct=direct)
         except NoMediaPath:
             for call in (first, second):

@@ -98,6 +98,7 @@ def _account(user: str, fields: _Fields) -> PbxAccount:
         do_not_disturb=fields.flag("do_not_disturb"),
         mailbox=fields.flag("mailbox"),
         direct=fields.flag("direct"),
+        record=fields.flag("record"),
         greeting=fields.texts("greeting", needed=False),
         forwarding=Forwarding(
             always=forwarding.text("always"),
@@ -125,7 +126,7 @@ def _account_fields(account: PbxAccount) -> dict[str, Any]:
         found["extension"] = account.extension
     if account.do_not_disturb:
         found["do_not_disturb"] = True
-    for wish in ("mailbox", "direct"):
+    for wish in ("mailbox", "direct", "record"):
         if getattr(account, wish):
             found[wish] = True
     if account.greeting:

@@ -19,6 +19,7 @@ from callwright.net.ports import PortPair, PortsExhausted
 from callwright.pbx.crossing import Crossing, CrossingEnd
 from callwright.pbx.path import DirectPath, LegSide, MediaPath, NoMediaPath
 from callwright.pbx.record import Relayed
+from callwright.pbx.tape import Tape
 from callwright.policy.destination import Purpose, Rules
 from callwright.policy.following import media_allowed
 from callwright.sdp.description import SessionDescription
@@ -130,6 +131,14 @@ class RelayPath:
     def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
         """See MediaPath."""
         self._told = told
+
+    def record(self, tape: Tape) -> bool:
+        """See MediaPath."""
+        for stream in self._streams:
+            if stream is not None and stream.audio and not self._closed:
+                stream.crossing.tape = tape
+                return True
+        return False
 
     def admit(self, callees: Sequence[Hop]) -> None:
         """See MediaPath."""
@@ -275,7 +284,9 @@ class RelayPath:
                     continue
                 lines = [said.media[index] for said in (own, peer) if said and index < len(said.media)]
                 measure = stream.crossing.measures[side]
-                measure.may_come({number: kind for line in lines for number, kind in line.formats.items()})
+                kinds = {number: kind for line in lines for number, kind in line.formats.items()}
+                measure.may_come(kinds)
+                stream.crossing.kinds[side] = kinds
                 if own is not None and index < len(own.media):
                     measure.ptime = own.media[index].ptime
 

@@ -43,6 +43,7 @@ from callwright.pbx.record import (
     SourceBanned,
     SourceReleased,
 )
+from callwright.pbx.recording import Recorded, Recordings
 from callwright.pbx.registrar import Binding, Registrar
 from callwright.pbx.relay import RelayPaths
 from callwright.pbx.routing import Refuse, Strategy
@@ -79,8 +80,8 @@ class PbxConfig:
 
     `also` are further names of it; the addresses it listens on are among them by themselves. `rules` say
     where media may go that is relayed, and requests within calls. `plan`: further accounts, and all other
-    numbers. `messages`: the folder of voice messages; None: no message is taken. `registrations`: a file in
-    which phones outlive this process.
+    numbers. `messages`: the folder of voice messages; None: no message is taken. `recordings`: the folder of
+    recorded calls; None: none is recorded. `registrations`: a file in which phones outlive this process.
     `algorithms` of digest: see B2buaConfig.
     `permitted`: addresses and networks that are never banned, besides loopback and this machine's own;
     `limits` of the guard. `websocket_trust`: see Driver.
@@ -109,6 +110,7 @@ class PbxConfig:
     limits: GuardLimits = field(default_factory=GuardLimits)
     messages: Path | None = None
     registrations: Path | None = None
+    recordings: Path | None = None
     plan: PbxPlan = field(default_factory=PbxPlan)
     websocket_trust: str = field(default="", repr=False)
 
@@ -131,6 +133,7 @@ class Pbx:
         call_guard: CallGuard | None = None,
         news: NewsOfCalls | None = None,
         on_event: Callable[[PbxEvent], None] = lambda _: None,
+        on_recorded: Callable[[Recorded], None] = lambda _: None,
         on_warning: Callable[[str], None] = lambda _: None,
         on_error: Callable[[BaseException], None] = log_error,
     ) -> None:
@@ -145,6 +148,8 @@ class Pbx:
         self._news = news
         self._kept: KeptBindings | None = None
         self._on_event = on_event
+        self._on_recorded = on_recorded
+        self._recordings: Recordings | None = None
         self._on_warning = on_warning
         self._on_error = on_error
         self._forwarder: Forwarder | None = None
@@ -258,6 +263,10 @@ class Pbx:
         """End a call by the id of its record; False: it is over already."""
         return self._drained(self._running.hang_up(call, self._clock.now()))
 
+    def record(self, call: str) -> bool:
+        """Record a call that is up from now on; False: it cannot be, or there is none."""
+        return self._running.record(call, self._clock.now())
+
     def tell_to_answer(self, call: str, user: str | None = None) -> bool:
         """Ask a phone that rings for a call, of that account or of any, to answer; False: none of them can be
         asked."""
@@ -318,6 +327,8 @@ class Pbx:
             self._testator.close()
         if self._kept is not None:
             self._kept.close()
+        if self._recordings is not None:
+            await self._recordings.close()
         if self._stages is not None:
             await self._stages.close()
         if self._forwarder is not None:
@@ -428,6 +439,8 @@ class Pbx:
             self._heard,
         )
         mailboxes = Mailboxes(config.messages) if config.messages is not None else None
+        if config.recordings is not None:
+            self._recordings = Recordings(config.recordings, self._clock, self._on_recorded)
         guard = GuessGuard(config.limits, is_ours=_is_local, permitted=config.permitted)
         return B2bua(
             registrar,
@@ -439,6 +452,7 @@ class Pbx:
             plan,
             self._stages,
             mailboxes,
+            self._recordings,
         )
 
     def _locate_trunks(self) -> None:
