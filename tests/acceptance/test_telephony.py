@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import socket
@@ -12,7 +13,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+import av
 import httpx
+import numpy as np
 import pytest
 
 from callwright.net.media import MediaEngine
@@ -132,6 +135,37 @@ async def test_records_have_the_quality_of_both_directions(api: httpx.Client) ->
         assert row["loss"] == row["loss_src"]
         assert row["jitter"] == max(row["jitter_src"], row["jitter_dst"])
         assert row["pdd"] is not None
+
+
+async def test_a_recorded_call_is_heard_in_parts_and_deleted_with_its_audio(api: httpx.Client) -> None:
+    ann, ben = a_user(api, record=True), a_user(api)
+    async with a_phone(api, ann) as one, a_phone(api, ben) as other:
+        other.on_call = lambda _: AnswerPlan(MediaPlan(play="silence"))
+        outcome = await call(api, one, ann, ben["ext"], media=MediaPlan(play="tone"), talk_for=5)
+        assert outcome.sip_code == 200
+    of_ann = json.dumps([{"property": "src_id", "operator": "eq", "value": str(ann["id"])}])
+
+    def rows() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api.get("/monitors", params={"filter": of_ann}).json()["data"]
+        return found
+
+    (row,) = Served.until(lambda found: len(found) == 1, rows)
+    assert (row["dst"], row["dst_id"]) == (ben["ext"], str(ben["id"]))
+    audio = api.get(f"/monitors/{row['id']}.mp3")
+    assert (audio.status_code, audio.headers["content-type"]) == (200, "audio/mpeg")
+    assert len(audio.content) == row["size"] == int(audio.headers["content-length"])
+    part = api.get(f"/monitors/{row['id']}.mp3", headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, audio.content[10:20])
+    with av.open(io.BytesIO(audio.content), "r") as file:
+        samples = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1)
+    left, right = (float(np.sqrt((channel[4000:-4000] ** 2).mean())) for channel in samples)
+    assert left > 20 * right, "the caller is left, and the callee was silent"
+    assert 1 < samples.shape[1] / 16_000 < 5
+    assert abs(samples.shape[1] / 16_000 - row["duration"]) < 1
+    assert httpx.get(str(audio.url)).status_code == 401
+    assert api.delete(f"/monitors/{row['id']}").status_code == 204
+    assert api.get(f"/monitors/{row['id']}.mp3").status_code == 404
+    assert rows() == []
 
 
 async def test_a_call_is_begun_seen_and_ended_by_a_program(api: httpx.Client) -> None:

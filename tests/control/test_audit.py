@@ -29,6 +29,7 @@ from callwright.control.cdrs.rates import Rate
 from callwright.control.collections.model import Every
 from callwright.control.errors import Forbidden, NotFound, StorageUnavailable
 from callwright.control.projects.model import Membership
+from callwright.control.recordings.model import Recording
 from callwright.control.services import PBX_MESSAGES, Services
 from callwright.control.texts.model import Status
 from callwright.dispatch.memory import MemoryBroker
@@ -54,6 +55,8 @@ class World:
     async def made(cls, services: Services, ana: Identity, data: Path) -> World:
         row = User(0, "bob", "Bob", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
         await services.stores.accounts.add_user(row, HASHED)
+        taped = Recording(0, "0-1", 1.0, 2, 3, "1001", None, "", "1002", None, "", "00", "0-1/1/a.mp3")
+        await services.stores.recordings.add_recording(taped)
         gone = User(0, "dan", "Dan", "", Role.MEMBER, "Normal", "UTC", 0.0, None, 1.0)
         await services.stores.accounts.add_user(gone, HASHED)
         await services.projects.create(ana, "office")
@@ -211,6 +214,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "cdr.rated": (lambda w: w.services.cdrs.rate(w.ana, Every()), "cdr", "ana"),
     "rates.replaced": (lambda w: w.services.cdrs.replace_rates(w.ana, [Rate("43", "", 0.1)]), "rates", "ana"),
     "cdr.deleted": (lambda w: w.services.cdrs.delete(w.ana, [1]), "cdr 1", "ana"),
+    "recording.deleted": (lambda w: w.services.recordings.delete(w.ana, [1]), "recording 1", "ana"),
     "line.changed": (
         lambda w: w.services.lines.change(w.ana, [(100_002, {"ext": "2001"})]),
         "user bob",

@@ -8,7 +8,7 @@ from typing import Any
 
 from callwright.audio.wav import AudioFileError, Wav
 
-__all__ = ["MEDIA_TYPE", "Mp3Writer", "encode_mp3"]
+__all__ = ["MEDIA_TYPE", "Mp3Writer", "encode_mp3", "seconds_of"]
 
 MEDIA_TYPE = "audio/mpeg"
 _BITS = 32_000  # a second; speech of a telephone loses nothing by it
@@ -33,6 +33,18 @@ def encode_mp3(wav: Wav) -> bytes:
             out.mux(stream.encode(block))
         out.mux(stream.encode(None))
     return written.getvalue()
+
+
+def seconds_of(path: Path) -> float:
+    """How long a file is; 0 for one that cannot be read."""
+    import av
+    import av.error
+
+    try:
+        with av.open(str(path)) as file:
+            return float(file.duration or 0) / av.time_base
+    except (OSError, av.error.FFmpegError):
+        return 0.0
 
 
 class Mp3Writer:

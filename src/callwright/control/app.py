@@ -37,6 +37,7 @@ from callwright.control.api.telephony import cdrs as telephony_cdrs
 from callwright.control.api.telephony import contacts as telephony_contacts
 from callwright.control.api.telephony import dialplan as telephony_dialplan
 from callwright.control.api.telephony import events as telephony_events
+from callwright.control.api.telephony import monitors as telephony_monitors
 from callwright.control.api.telephony import users as telephony_users
 from callwright.control.api.telephony import webhooks as telephony_webhooks
 from callwright.control.api.testing import agents, notifications, pools, runs, safety, tests
@@ -138,6 +139,7 @@ def telephony_routes() -> list[Any]:
             telephony_cdrs,
             telephony_calls,
             telephony_dialplan,
+            telephony_monitors,
             telephony_contacts,
             sms,
             voicemessages,

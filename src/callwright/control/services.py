@@ -36,6 +36,7 @@ from callwright.control.notifications.apprise import recognise
 from callwright.control.notifications.outbox import Outbox
 from callwright.control.notifications.service import Notifications
 from callwright.control.projects.service import Projects
+from callwright.control.recordings.service import Recordings
 from callwright.control.runs.service import Runs, RunSettings
 from callwright.control.runs.telling import RunTeller
 from callwright.control.servers.history import History
@@ -55,11 +56,12 @@ from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.net.resolver import NameService, SystemNames
 
-__all__ = ["PBX_ACCOUNTS", "PBX_MESSAGES", "PBX_PLAN", "PbxPlace", "Services", "Settings"]
+__all__ = ["PBX_ACCOUNTS", "PBX_MESSAGES", "PBX_PLAN", "PBX_RECORDINGS", "PbxPlace", "Services", "Settings"]
 
 PBX_ACCOUNTS = Path("pbx") / "accounts.csv"  # in the data folder
 PBX_PLAN = Path("pbx") / "pbx.yaml"
 PBX_MESSAGES = Path("pbx") / "messages"
+PBX_RECORDINGS = Path("pbx") / "recordings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Services:
     texts: Texts
     voicemail: VoiceMail
     cdrs: Cdrs
+    recordings: Recordings
     views: Views
     clock: Clock
     entropy: Entropy
@@ -251,6 +254,15 @@ class Services:
 
         files = open_evidence(evidence or EvidenceLocation(), data, clock)
         kept = RunEvidence(stores.runs, files, clock=clock, limits=limits)
+        recordings = Recordings(
+            stores.recordings,
+            stores.cdrs,
+            files,
+            audit=audit,
+            clock=clock,
+            retention=kept.limits.retention,
+        )
+        kept.on_sweep.append(recordings.forget_old)
         return cls(
             stores,
             accounts,
@@ -296,6 +308,7 @@ class Services:
             Texts(stores.texts, audit=audit, clock=clock),
             VoiceMail(data / PBX_MESSAGES, lines, audit=audit),
             Cdrs(stores.cdrs, CallTeller(outbox), audit=audit, clock=clock, retention=cdr_retention),
+            recordings,
             Views(stores.views),
             clock,
             entropy,

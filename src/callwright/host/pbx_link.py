@@ -52,6 +52,8 @@ _ALIVE_EVERY = 5.0  # seconds
 _LOOK_FOR_HOLDS = 0.5
 _MOST_TOLD = 1_000  # news that wait for the broker
 _WRITE_AGAIN = 1.0
+_LOOK_FOR_RECORDINGS = 1.0
+_MOST_RECORDINGS = 100  # of one look
 _MOST_STEPS = 200  # sentences of one answer
 _MOST_LIVE = 5_000  # calls, and phones, of one answer
 _MOST_WAITING = 50_000  # calls that the database has not taken
@@ -83,6 +85,7 @@ class PbxLink:
         self._told: list[str] = []
         self.socket_trust = ""  # by which the PBX knows the platform's WebSockets
         self._pbx: Pbx | None = None
+        self._recordings: Path | None = None
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
         self._answering: set[asyncio.Task[None]] = set()
@@ -96,7 +99,7 @@ class PbxLink:
     @classmethod
     async def open(cls, path: Path, base: PbxPlan) -> Self:
         """``path``: the settings that the platform wrote. Raises DomainError, BrokerError."""
-        from callwright.control.services import Services
+        from callwright.control.services import PBX_RECORDINGS, Services
         from callwright.dispatch.nats import NatsBroker
         from callwright.host.web_worker import read_settings
         from callwright.net.clock import SystemClock
@@ -130,6 +133,7 @@ class PbxLink:
         link = cls(services, broker, base)
         link.socket_trust = settings.sip_socket[1] if settings.sip_socket is not None else ""
         link._known = await _Known.read(services)
+        link._recordings = serve.data / PBX_RECORDINGS
         link._journal = journal = CallJournal(serve.data / "pbx" / "calls")
         if left := journal.left():
             await services.cdrs.note(left, link._parties)
@@ -179,6 +183,7 @@ class PbxLink:
         self._tasks.append(asyncio.ensure_future(self._keep_looking()))
         self._tasks.append(asyncio.ensure_future(self._keep_writing()))
         self._tasks.append(asyncio.ensure_future(self._watch_holds()))
+        self._tasks.append(asyncio.ensure_future(self._keep_recordings()))
 
     def tell(self, news: CallNews) -> None:
         """As NewsOfCalls: a call that ended becomes records of the database."""
@@ -284,6 +289,21 @@ class PbxLink:
             _log.warning("the users of the PBX were not read: %s", error)
         else:
             await message.respond(encode(LinesTaken(len(self.plan.accounts))))
+
+    async def _keep_recordings(self) -> None:
+        """Whole files of the folder go to the evidence store; one that cannot go is tried again."""
+        folder = self._recordings
+        while folder is not None:
+            await asyncio.sleep(_LOOK_FOR_RECORDINGS)
+            await self._take_recordings(folder)
+
+    async def _take_recordings(self, folder: Path) -> None:
+        for file in await asyncio.to_thread(lambda: sorted(folder.glob("*.mp3"))[:_MOST_RECORDINGS]):
+            try:
+                if await self._services.recordings.take(file.stem, file):
+                    await asyncio.to_thread(file.unlink)
+            except (DomainError, OSError) as error:
+                _log.warning("the recording %s waits: %s", file.name, error)
 
     # -- live calls
 
@@ -447,6 +467,7 @@ def _account(line: Switched) -> PbxAccount:
         line.password,
         line.display_name,
         do_not_disturb=line.dnd,
+        record=line.record,
         mailbox=line.voicemail,
         forwarding=Forwarding(**forwards, after=float(line.forward_after)),
     )

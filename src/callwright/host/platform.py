@@ -329,7 +329,7 @@ class Platform:
 
     async def _start_pbx(self, services: Services, broker: NatsAddress) -> tuple[str, int]:
         """The address by which runs reach it, and its port; the same at each start where that is free."""
-        from callwright.control.services import PBX_MESSAGES, PBX_PLAN
+        from callwright.control.services import PBX_MESSAGES, PBX_PLAN, PBX_RECORDINGS
         from callwright.net.address import bracketed
         from callwright.net.entropy import system_entropy
 
@@ -355,6 +355,7 @@ class Platform:
         words = ["callwright", "pbx", "--listen", bracketed((host, port)), "--accounts", str(accounts)]
         words += ["--ws", bracketed((_LOOPBACK, socket_port))]
         words += ["--platform", str(told), "--messages", str(self.settings.data / PBX_MESSAGES)]
+        words += ["--recordings", str(self.settings.data / PBX_RECORDINGS)]
         words += ["--registrations", str(folder / "registrations")]
         words += ["--plan", str(plan)] if plan.is_file() else []
         child = self._child("pbx", *words)

@@ -58,7 +58,7 @@ class NoRecordings(Recordist):
 
 class _File:
     def __init__(self, call: str, path: Path) -> None:
-        self.call, self.path = call, path
+        self.call, self.path, self.part = call, path, path.with_suffix(".part")
         self.writer: Mp3Writer | None = None
         self.failed = False
 
@@ -69,8 +69,8 @@ class _File:
         try:
             if self.writer is None:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self.path.touch(mode=0o600)
-                self.writer = Mp3Writer(self.path, RATE)
+                self.part.touch(mode=0o600)
+                self.writer = Mp3Writer(self.part, RATE)
             self.writer.write(left, right)
         except (AudioFileError, OSError) as error:
             self._fail(error)
@@ -81,7 +81,8 @@ class _File:
             return 0.0
         try:
             self.writer.close()
-        except AudioFileError as error:
+            self.part.rename(self.path)
+        except (AudioFileError, OSError) as error:
             self._fail(error)
             return 0.0
         return self.writer.seconds
@@ -92,12 +93,16 @@ class _File:
 
 
 class Recordings(Recordist):
-    """Files `<call>.mp3` in a folder. Used on one running event loop; `on_done` is called there."""
+    """Files `<call>.mp3` in a folder, `<call>.part` until they are whole. Used on one running event loop;
+    `on_done` is called there."""
 
     def __init__(self, folder: Path, clock: Clock, on_done: Callable[[Recorded], None]) -> None:
         self._folder, self._clock, self._on_done = folder, clock, on_done
         self._files: dict[Tape, _File] = {}
         self._thread = ThreadPoolExecutor(1, "recordings")
+        for left in folder.glob("*.part"):  # of a process that was killed: whole but for its last second
+            with contextlib.suppress(OSError):
+                left.rename(left.with_suffix(".mp3"))
         self._writing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 

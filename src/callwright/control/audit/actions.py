@@ -21,6 +21,7 @@ ACTIONS: Mapping[str, str] = {
     "cdr.rated": "Call detail records were given their rate and charge anew.",
     "rates.replaced": "The table of prefixes and rates was replaced.",
     "cdr.deleted": "Call detail records were deleted.",
+    "recording.deleted": "Recordings of calls were deleted.",
     "line.changed": "The line of a user was changed; the detail names the fields.",
     "pbx.created": "A queue, ring group, menu, conference, number, trunk or route of the PBX was made.",
     "pbx.changed": "One of those was changed; the detail names the fields.",

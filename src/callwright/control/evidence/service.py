@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import mimetypes
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from callwright.control.errors import Invalid, NotFound, QuotaExceeded
@@ -54,6 +54,7 @@ class RunEvidence:
     ) -> None:
         self._store, self._files, self._clock = store, files, clock
         self.limits = limits or EvidenceLimits()
+        self.on_sweep: list[Callable[[], Awaitable[int]]] = []
 
     async def write(self, session_id: str, attempt: int, name: str, offset: int, data: bytes) -> int:
         """A chunk of a file, in order; the octets that are there now. The same chunk again is harmless.
@@ -160,6 +161,9 @@ class RunEvidence:
     async def sweep(self) -> int:
         """Removes the evidence of runs that are older than the retention, then of the oldest until the quota
         holds; the octets that were freed. To be called now and then by the keeper."""
+        for forget in self.on_sweep:
+            while await forget():
+                pass
         freed, total = 0, await self._store.evidence_size()
         now = self._clock.wall()
         while True:

@@ -28,6 +28,7 @@ PEOPLE = Resource(
         Property("ext", Kind.TEXT, nullable=True, description="Extension; null: no line of the PBX."),
         Property("status", Kind.TEXT, description="active, or suspended: no phone of theirs is served."),
         Property("caller_id_name", Kind.TEXT, nullable=True, description="Null: the name of the user."),
+        Property("record", Kind.FLAG, description="Their calls are recorded, once that was announced."),
         Property("dnd", Kind.FLAG, description="Do not disturb: no phone of theirs rings."),
         *(
             Property(name, Kind.TEXT, nullable=True, description="A number of the PBX; null: nowhere.")
@@ -55,6 +56,7 @@ class Line(msgspec.Struct, frozen=True):
     active: int = 1
     caller_id_name: str | None = None
     dnd: int = 0
+    record: int = 0
     forward_always: str | None = None
     forward_busy: str | None = None
     forward_no_answer: str | None = None
@@ -74,6 +76,7 @@ class Switched(msgspec.Struct, frozen=True):
     forwards: Mapping[str, str]
     forward_after: int
     voicemail: bool = False
+    record: bool = False
 
     def __repr__(self) -> str:
         return f"Switched(user_id={self.user_id}, ext={self.ext!r}, …)"

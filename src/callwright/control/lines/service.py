@@ -26,7 +26,10 @@ __all__ = ["Lines"]
 #: What users may change of themselves; all else is an administrator's.
 OWN = frozenset({"dnd", "voicemail", "forward_after", *FORWARDS})
 OF_ACCOUNT = ("first_name", "last_name", "email", "role", "time_zone")
-OF_LINE = ("ext", "sip_password", "status", "caller_id_name", "dnd", "voicemail", "forward_after", *FORWARDS)
+OF_LINE = (
+    *("ext", "sip_password", "status", "caller_id_name", "dnd", "record", "voicemail", "forward_after"),
+    *FORWARDS,
+)
 
 _EXT = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
@@ -99,6 +102,7 @@ class Lines:
                     forwards,
                     line.forward_after,
                     bool(line.voicemail),
+                    bool(line.record),
                 )
             )
         return found
@@ -211,6 +215,8 @@ class Lines:
         for name in ("dnd", "voicemail"):
             if name in given:
                 changes[name] = int(given[name])
+        if "record" in given:
+            changes["record"] = int(given["record"])
         if "status" in given:
             changes["active"] = _STATUS[given["status"]]
         if given.get("sip_password") or not before.sealed_password:
@@ -343,6 +349,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "status": _status,
     "caller_id_name": _maybe_text,
     "dnd": _flag,
+    "record": _flag,
     "voicemail": _flag,
     "forward_after": _seconds,
     **dict.fromkeys(FORWARDS, _forward),

@@ -19,6 +19,7 @@ from callwright.control.lines.store import LineStore
 from callwright.control.monitors.store import MonitorStore
 from callwright.control.notifications.store import NotificationStore
 from callwright.control.projects.store import ProjectStore
+from callwright.control.recordings.store import RecordingStore
 from callwright.control.runs.store import RunStore
 from callwright.control.servers.store import HistoryStore, ServerStore
 from callwright.control.status_pages.store import StatusPageStore
@@ -55,6 +56,7 @@ class Stores:
     texts: TextStore
     monitors: MonitorStore
     cdrs: CdrStore
+    recordings: RecordingStore
     alerts: AlertStore
     views: ViewStore
     notifications: NotificationStore
@@ -99,6 +101,7 @@ def on_database(database: Database) -> Stores:
     from callwright.control.storage.sql.members import SqlProjectStore
     from callwright.control.storage.sql.monitors import SqlMonitors
     from callwright.control.storage.sql.notifications import SqlNotifications
+    from callwright.control.storage.sql.recordings import SqlRecordings
     from callwright.control.storage.sql.runs.store import SqlRunStore
     from callwright.control.storage.sql.servers import SqlServers
     from callwright.control.storage.sql.status_pages import SqlStatusPages
@@ -126,6 +129,7 @@ def on_database(database: Database) -> Stores:
         SqlTexts(database),
         SqlMonitors(database),
         SqlCdrs(database),
+        SqlRecordings(database),
         SqlAlerts(database),
         SqlViews(database),
         SqlNotifications(database),

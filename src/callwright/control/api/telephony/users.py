@@ -28,6 +28,7 @@ _FIELDS = {
     **{name: text("") for name in ("sip_password", "caller_id_name", *FORWARDS)},
     "ext": text("Extension."),
     "dnd": {"type": "boolean"},
+    "record": {"type": "boolean"},
     "voicemail": {"type": "boolean"},
     "forward_after": {"type": "integer"},
 }

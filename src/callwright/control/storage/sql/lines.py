@@ -36,6 +36,7 @@ lines = Table(
     Column("active", Number, nullable=False),
     text_column("caller_id_name", nullable=True),
     Column("dnd", Number, nullable=False),
+    Column("record", Number, nullable=False),
     *(text_column(name, nullable=True) for name in FORWARDS),
     Column("forward_after", Number, nullable=False),
     Column("voicemail", Number, nullable=False),
@@ -87,6 +88,7 @@ _PLACES: dict[str, Any] = {
     "last_name": _last,
     "status": case((lines.c.active == 0, "suspended"), else_="active"),
     "dnd": func.coalesce(lines.c.dnd, 0, type_=Number),
+    "record": func.coalesce(lines.c.record, 0, type_=Number),
     "voicemail": func.coalesce(lines.c.voicemail, 0, type_=Number),
     "forward_after": func.coalesce(lines.c.forward_after, 20, type_=Number),
     **{name: lines.c[name] for name in ("ext", "caller_id_name", *FORWARDS)},
@@ -95,13 +97,15 @@ _COLUMNS = {
     one.name: _PLACES[one.name] if one.name in _PLACES else users.c[one.name] for one in PEOPLE.properties
 }
 _SOURCE = users.outerjoin(lines, lines.c.user_id == users.c.id)
-_ALL = Binding(PEOPLE, _SOURCE, _COLUMNS, scope=(ALIVE,), decode={"dnd": bool, "voicemail": bool})
+_ALL = Binding(
+    PEOPLE, _SOURCE, _COLUMNS, scope=(ALIVE,), decode={"dnd": bool, "record": bool, "voicemail": bool}
+)
 _SEEN = Binding(
     PEOPLE,
     _SOURCE,
     _COLUMNS,
     scope=(ALIVE, or_(users.c.id == param("only"), lines.c.ext.is_not(None))),
-    decode={"dnd": bool, "voicemail": bool},
+    decode={"dnd": bool, "record": bool, "voicemail": bool},
 )
 
 

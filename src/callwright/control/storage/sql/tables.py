@@ -20,6 +20,7 @@ from callwright.control.storage.sql import (  # noqa: F401
     monitors,
     notifications,
     projects,
+    recordings,
     second_factors,
     servers,
     settings,
