@@ -51,20 +51,14 @@ test-fast: $(VENV)/.installed-test   ## the tests that start no platform and nee
 KILLS ?= 1000
 LANES ?= 4
 FLEET_KILLS ?= 200
-<<<<<<< Updated upstream
 CALLS ?= 200
-=======
 CLUSTER_ROUNDS ?= 5
->>>>>>> Stashed changes
 
 chaos: $(VENV)/.installed-test   ## kill every part KILLS times under a stream of runs, LANES platforms at once; the PBX under CALLS calls
 	CALLWRIGHT_CHAOS_KILLS=$(KILLS) CALLWRIGHT_CHAOS_LANES=$(LANES) $(PYTEST) -s tests/chaos/test_kills.py tests/chaos/test_guardian.py
 	CALLWRIGHT_CHAOS_FLEET_KILLS=$(FLEET_KILLS) $(PYTEST) -s tests/chaos/test_fleet_kills.py
-<<<<<<< Updated upstream
 	CALLWRIGHT_CHAOS_CALLS=$(CALLS) $(PYTEST) -s tests/chaos/test_pbx_kills.py
-=======
 	CALLWRIGHT_CHAOS_ROUNDS=$(CLUSTER_ROUNDS) $(PYTEST) -s tests/chaos/test_several_platforms.py
->>>>>>> Stashed changes
 
 check: $(VENV)/.installed-test   ## exactly what CI runs before the tests
 	$(BIN)/ruff check .
