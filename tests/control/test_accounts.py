@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Right, Role, User
+from callwright.control.accounts.authorize import may
+from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Right, Role, User, identity_of
 from callwright.control.credentials.vault import Vault
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound, StorageUnavailable
 from callwright.control.services import Services
@@ -217,3 +218,14 @@ async def test_the_audit_log_tells_who_did_what_and_no_secret(services: Services
     ]
     assert "s3cret-word" not in str(log)
     assert "cws_" not in str(log)
+
+
+@pytest.mark.parametrize(
+    ("role", "only_project", "calls"), [("runner", None, True), ("viewer", None, False), ("runner", 3, False)]
+)
+def test_a_user_of_no_project_calls_from_the_own_phone_and_runs_nothing(
+    role: str, only_project: int | None, calls: bool
+) -> None:
+    identity = identity_of(7, "ann", role, only_project=only_project)
+    assert may(identity, Right.CALL) is calls
+    assert not may(identity, Right.RUN)

@@ -136,7 +136,7 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
 
     Raises Invalid, Forbidden, NotRegistered, PbxAway.
     """
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     _check_number("to", to)
     own = TELEPHONY_IDS + identity.user_id
     if user_id not in (None, own) or identity.only_project is not None:
@@ -158,7 +158,7 @@ async def join(services: Services, identity: Identity, first: str, to: str) -> d
 
     Raises Invalid, NotRegistered, PbxAway.
     """
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     _check_number("from", first)
     _check_number("to", to)
     ext = await _own_extension(services, identity)
@@ -181,7 +181,7 @@ async def text(services: Services, identity: Identity, to: str, written: str) ->
 
     Raises Invalid, NotRegistered, PbxAway.
     """
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     _check_number("to", to)
     if len(written.encode()) > LONGEST:
         raise Invalid(f"text has {len(written.encode()):,} octets; at most {LONGEST:,} fit.", field="text")
@@ -206,7 +206,7 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
 
     Raises Invalid, NotFound, Conflict, PbxAway.
     """
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     _check_number("dst", dst)
     await call(services, identity, name)
     own = TELEPHONY_IDS + identity.user_id
@@ -224,7 +224,7 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
 
     Raises NotFound, NotRegistered when no phone that rings can be told or none has answered, PbxAway.
     """
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     row = await call(services, identity, name)
     if row["state"] in _UP:
         return row
@@ -249,7 +249,7 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
 
 async def end(services: Services, identity: Identity, names: list[str]) -> None:
     """Hangs up; every call is looked for before the first ends. Raises NotFound, PbxAway."""
-    authorize(identity, Right.RUN)
+    authorize(identity, Right.CALL)
     for name in names:
         await call(services, identity, name)
     for name in names:

@@ -27,6 +27,7 @@ def zone_named(name: str) -> ZoneInfo:
 class Right(StrEnum):
     READ = "read"  # see tests, runs, evidence, agents
     RUN = "run"  # start and stop runs, share a run
+    CALL = "call"  # place, move and end calls of the own phone; a phone is in no project
     EDIT = "edit"  # change tests
     CREDENTIALS = "credentials"  # SIP accounts (their secrets are never shown to anybody)
     ADMINISTER = "administer"  # users, keys of others, targets, agents, the kill switch, the audit log
@@ -117,6 +118,8 @@ def _identity(
         given = [RIGHTS[role_there] for _, role_there in projects]
         rights &= frozenset({Right.READ}).union(*given)
         rights -= {Right.ADMINISTER}
+        if known is not Role.VIEWER and only_project is None:
+            rights |= {Right.CALL}
     return Identity(user_id, username, known, rights, projects, key_id, session_id, only_project)
 
 

@@ -62,7 +62,7 @@ def routes(pages: Pages) -> list[Any]:
         """Rings one's own phone, then dials."""
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        visitor.need(Right.RUN)
+        visitor.need(Right.CALL)
         whose = fields.get("from", "")
         user_id = int(whose) if whose.isascii() and whose.isdigit() and len(whose) < 16 else None
         try:
@@ -75,7 +75,7 @@ def routes(pages: Pages) -> list[Any]:
     async def change(request: WebRequest, call: FromPath[str], verb: FromPath[str]) -> Response[Any]:
         visitor = await pages.visitor(request)
         fields = await pages.form(request, visitor)
-        visitor.need(Right.RUN)
+        visitor.need(Right.CALL)
         try:
             match verb:
                 case "transfer":

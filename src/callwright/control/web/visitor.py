@@ -222,7 +222,7 @@ class Pages:
     def frame_of_strangers(self) -> dict[str, Any]:
         """Around a page that is open to all: no menu, nothing to send."""
         frame: dict[str, Any] = {"visitor": None, "csrf": "", "now": self.now, "toast": ""}
-        return frame | {"can_run": False, "can_edit": False, "can_administer": False}
+        return frame | {"can_run": False, "can_call": False, "can_edit": False, "can_administer": False}
 
     async def frame(self, request: WebRequest, visitor: Visitor, nav: str) -> dict[str, Any]:
         agents = [a for a in await self.services.agents.list() if a.state != "revoked"]
@@ -241,6 +241,7 @@ class Pages:
             "toast": TOASTS.get(request.query_params.get("did", ""), ""),
             "now": now,
             "can_run": visitor.can(Right.RUN),
+            "can_call": visitor.can(Right.CALL),
             "can_edit": visitor.can(Right.EDIT),
             "can_administer": visitor.can(Right.ADMINISTER),
         }

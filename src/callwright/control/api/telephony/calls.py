@@ -20,7 +20,7 @@ from callwright.control.switchboard import CALLS, PHONES
 
 _Request = Request[Any, Any, Any]
 _READ: dict[str, Any] = {"right": Right.READ}
-_RUN: dict[str, Any] = {"right": Right.RUN}
+_CALL: dict[str, Any] = {"right": Right.CALL}
 _PLACE = body_of(
     {
         "to": text("The number to dial."),
@@ -48,7 +48,7 @@ async def get_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
     return single(await switchboard.call(services_of(request), identity_of(request), call))
 
 
-@post("/calls", opt=_RUN | {"shows": CALLS, "body": _PLACE}, status_code=201)
+@post("/calls", opt=_CALL | {"shows": CALLS, "body": _PLACE}, status_code=201)
 async def place_call(request: _Request) -> dict[str, Any]:
     """Rings the phones of the user, then dials `to`. 412 at once when none is registered. `from`: the id of
     another user, for administrators. `caller_id` is not shown to extensions, and is ignored."""
@@ -58,7 +58,7 @@ async def place_call(request: _Request) -> dict[str, Any]:
     return single(await switchboard.place(services_of(request), identity_of(request), to, user_id))
 
 
-@post("/webcalls", opt=_RUN | {"shows": CALLS, "body": _JOIN}, status_code=201)
+@post("/webcalls", opt=_CALL | {"shows": CALLS, "body": _JOIN}, status_code=201)
 async def join_numbers(request: _Request) -> dict[str, Any]:
     """Calls `from`, and connects who answers there to `to`: two parties outside, or extensions. Both are
     called by the rights of one's own extension; 412 without one, or when nobody can be reached at `from`."""
@@ -68,7 +68,7 @@ async def join_numbers(request: _Request) -> dict[str, Any]:
     return single(await switchboard.join(services_of(request), identity_of(request), first, to))
 
 
-@patch("/calls/{call:str}", opt=_RUN | {"shows": CALLS, "body": _CHANGE})
+@patch("/calls/{call:str}", opt=_CALL | {"shows": CALLS, "body": _CHANGE})
 async def change_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
     """`dst` transfers: your peer goes to that number, and you get it back when nobody answers there. `state`
     CONNECTED answers the call that your phone rings for; 412 when the phone cannot be told to."""
@@ -83,7 +83,7 @@ async def change_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
     return single(await switchboard.move(services_of(request), identity_of(request), call, dst))
 
 
-@delete("/calls/{which:str}", opt=_RUN, status_code=204)
+@delete("/calls/{which:str}", opt=_CALL, status_code=204)
 async def end_calls(request: _Request, which: FromPath[str]) -> None:
     """Ids with commas."""
     names = list(dict.fromkeys(which.split(",")))[:1_000]

@@ -20,7 +20,7 @@ from callwright.control.texts.model import LONGEST, SMS
 
 _Request = Request[Any, Any, Any]
 _READ: dict[str, Any] = {"right": Right.READ}
-_RUN: dict[str, Any] = {"right": Right.RUN}
+_CALL: dict[str, Any] = {"right": Right.CALL}
 _SMS = body_of(
     {"to": text("An extension."), "text": text(f"At most {LONGEST} octets of UTF-8.")},
     required=("to", "text"),
@@ -34,7 +34,7 @@ async def list_sms(request: _Request) -> dict[str, Any]:
     return listed(SMS, query, await services_of(request).texts.rows(identity_of(request), query))
 
 
-@post("/sms", opt=_RUN | {"shows": SMS, "body": _SMS}, status_code=201)
+@post("/sms", opt=_CALL | {"shows": SMS, "body": _SMS}, status_code=201)
 async def send_sms(request: _Request) -> dict[str, Any]:
     """Sends a SIP MESSAGE (RFC 3428) to the phones of an extension, and waits four seconds for an answer.
     `status` says what became of it: `delivered`, `failed` or `unconfirmed`, and `info` why. 412 for who has
