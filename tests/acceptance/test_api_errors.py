@@ -117,7 +117,7 @@ def test_a_value_of_the_wrong_type_is_422_with_the_value(platform: Served) -> No
 def test_a_value_that_is_no_choice_is_422_with_the_permitted_ones(platform: Served) -> None:
     body = refusal(run(platform, transport="carrier pigeon"), 422)
     (error,) = body["errors"]
-    assert error["permitted"] == ["udp", "tcp", "tls"]
+    assert error["permitted"] == ["udp", "tcp", "tls", "ws", "wss"]
 
 
 def test_a_number_out_of_range_is_422(platform: Served) -> None:

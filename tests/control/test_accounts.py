@@ -221,7 +221,8 @@ async def test_the_audit_log_tells_who_did_what_and_no_secret(services: Services
 
 
 @pytest.mark.parametrize(
-    ("role", "only_project", "calls"), [("runner", None, True), ("viewer", None, False), ("runner", 3, False)]
+    ("role", "only_project", "calls"),
+    [("runner", None, True), ("viewer", None, False), ("runner", 3, False)],
 )
 def test_a_user_of_no_project_calls_from_the_own_phone_and_runs_nothing(
     role: str, only_project: int | None, calls: bool

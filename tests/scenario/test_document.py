@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -337,18 +338,25 @@ def test_parameters_list_every_address_with_type_default_value_and_help() -> Non
     assert all(view.help for view in views.values())
 
 
-@pytest.mark.parametrize("header", ["Via: x", "no colon", "Bad Name: x", "X-A: a\r\nX-B: b"])
+@pytest.mark.parametrize("header", ["no colon", "Bad Name: x", "X-A: a\r\nX-B: b"])
 def test_headers_that_would_break_the_message_are_refused(header: str) -> None:
     assert check(BASIC, overrides={"step.1.0.headers": [header]})
 
 
 @pytest.mark.parametrize("form", [str, str.upper, str.title])
 def test_compact_form_of_a_header_is_refused_where_its_full_name_is(form: Callable[[str], str]) -> None:
+    """In answers; a request may have any header, and the policy is asked about what it names."""
     refused = set()
+
+    def problems(header: object) -> list[str]:
+        accept = f"accept: {{party: bob, headers: {json.dumps([header])}}}"
+        text = f"name: t\nparties: [bob]\nsteps:\n  - - {accept}\n"
+        return [str(problem) for problem in check(text)]
+
     for compact, full in COMPACT_NAMES.items():
         for written in (f"{form(compact)}: x", f" {form(compact)}  : x", {form(compact): "x"}):
-            by_compact = [str(problem) for problem in check(BASIC, overrides={"step.1.0.headers": [written]})]
-            by_full = check(BASIC, overrides={"step.1.0.headers": [f"{full}: x"]})
+            by_compact = problems(written)
+            by_full = problems(f"{full}: x")
             assert bool(by_compact) == bool(by_full)
             if by_compact:
                 assert "is written by the call itself" in by_compact[0]
