@@ -36,7 +36,7 @@ $(VENV)/.installed-test: $(INSTALLED_BY)
 peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, nginx, Chromium
 	@tools/install-peers
 
-# Two at a time: first the many, then those that wait for peers; then, alone, those that measure time or fill
+# Two at a time: first the many, then those in a browser; then, alone, those that measure time or fill
 # both cores.
 PARALLEL ?= -n 2 --dist loadfile
 

@@ -36,15 +36,9 @@ SECOND_TRIES = 3
 
 _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 
-#: Tests that wait for browsers and foreign phones most of the time: two of them may run beside each other,
-#: and nothing else.
-PAIRED = (
-    "tests/browser/",
-    "tests/interop/test_kamailio",
-    "tests/interop/test_pbx",
-    "tests/interop/test_sipp",
-    "tests/interop/test_transfer",
-)
+#: Tests that wait for a browser most of the time: two of them may run beside each other, and nothing else. A
+#: process of its own too, since Playwright's loop leaves asyncio's no room in it.
+PAIRED = ("tests/browser/",)
 
 #: Tests that measure time or fill both cores: nothing else may run beside them.
 ALONE = (

@@ -31,8 +31,6 @@ MODULES = (
     "siputils",
     "auth",
     "xlog",
-    "xhttp",
-    "websocket",
 )
 WEBSOCKET = """
 tcp_accept_no_cl=yes
@@ -72,7 +70,7 @@ request_route {
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Kamailio]:
-    with kamailio(tmp_path, WEBSOCKET + ROUTING, modules=MODULES) as running:
+    with kamailio(tmp_path, WEBSOCKET + ROUTING, modules=(*MODULES, "xhttp", "websocket")) as running:
         yield running
 
 
