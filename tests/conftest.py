@@ -9,6 +9,7 @@ traceback: such a test is to be mended. A handful of them fails the run (docs/de
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 
@@ -19,6 +20,10 @@ from tests.kit.examples import FACTOR, examples
 from tests.kit.signals import hand_on_signals
 
 hand_on_signals()
+
+# An application that a test makes is half a million objects: at Python's usual thresholds a third of its time
+# goes into looking for garbage among them.
+gc.set_threshold(100_000, 50, 100)
 
 # How long an example may take says something of the machine, and nothing of what is tested. The examples are
 # the same at each run, so that no test depends on luck; `make fuzz` draws others.

@@ -106,6 +106,10 @@ class Resource:
     properties: tuple[Property, ...]
     includes: Mapping[str, Resource] = field(default_factory=dict)
 
+    def __deepcopy__(self, _: object) -> Resource:
+        """Itself: Litestar copies the options of its routes for each application, these with them."""
+        return self
+
     @cached_property
     def by_name(self) -> Mapping[str, Property]:
         return {one.name: one for one in self.properties}
