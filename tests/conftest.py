@@ -43,14 +43,16 @@ _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 
 #: Tests that wait for a browser most of the time: two of them may run beside each other, and nothing else. A
 #: process of its own too, since Playwright's loop leaves asyncio's no room in it.
-PAIRED = ("tests/browser/",)
+PAIRED = ("tests/browser/", "tests/interop/test_jssip")
 
 #: Tests that measure time or fill both cores: nothing else may run beside them.
 ALONE = (
     "tests/chaos/",
     "tests/generator/",
     "tests/net/",
-    "tests/interop/",
+    "tests/interop/test_load",
+    "tests/interop/test_sipvicious",
+    "tests/interop/test_tshark",
     "tests/acceptance/test_load_on_platform",
     "tests/acceptance/test_slow_clients",
     "tests/acceptance/test_two_of_ours",
