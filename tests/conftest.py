@@ -43,13 +43,14 @@ _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 
 #: Tests that wait for a browser most of the time: two of them may run beside each other, and nothing else. A
 #: process of its own too, since Playwright's loop leaves asyncio's no room in it.
-PAIRED = ("tests/browser/", "tests/interop/test_jssip")
+PAIRED = ("tests/browser/",)
 
 #: Tests that measure time or fill both cores: nothing else may run beside them.
 ALONE = (
     "tests/chaos/",
     "tests/generator/",
     "tests/net/",
+    "tests/interop/test_jssip",
     "tests/interop/test_load",
     "tests/interop/test_sipvicious",
     "tests/interop/test_tshark",

@@ -88,13 +88,19 @@ class Chromium:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Chromium]:
+def driver() -> Iterator[Playwright]:
+    """One for all: a second in the same process would run inside the loop of the first."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here")
     with sync_playwright() as playwright:
-        chromium = Chromium(playwright)
-        yield chromium
-        chromium.end()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright) -> Iterator[Chromium]:
+    chromium = Chromium(driver)
+    yield chromium
+    chromium.end()
 
 
 class Visit:

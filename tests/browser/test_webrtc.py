@@ -36,8 +36,8 @@ ENOUGH = 100  # packets: two seconds
 
 
 @pytest.fixture(scope="module")
-def phone(playwright_of_phones: Playwright, empty_page: str) -> Iterator[Callable[[], Page]]:
-    browser = playwright_of_phones.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+def phone(driver: Playwright, empty_page: str) -> Iterator[Callable[[], Page]]:
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
     pages: list[Page] = []
 
     def open_page() -> Page:
@@ -72,16 +72,6 @@ def empty_page() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{LOOPBACK}:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def playwright_of_phones() -> Iterator[Playwright]:
-    from playwright.sync_api import sync_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        yield playwright
 
 
 def talked(page: Page) -> dict[str, Any]:
