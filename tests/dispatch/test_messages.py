@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from callwright.dispatch.messages.agents import HeartbeatAnswer
+from callwright.dispatch.messages.calls import CallNews, CallStep, DigitNews, LegNews
 from callwright.dispatch.messages.monitors import (
     LONGEST_INTERVAL,
     MONITORS_IN_PAGE,
@@ -15,7 +17,7 @@ from callwright.dispatch.messages.monitors import (
     Readings,
     phase_of,
 )
-from callwright.dispatch.messages.runs import EvidenceChunk, Ticket
+from callwright.dispatch.messages.runs import EvidenceChunk, Ticket, pack_outcome, unpack_outcome
 from callwright.dispatch.messages.wire import BadMessage, NotNow, decode, encode
 
 
@@ -84,3 +86,33 @@ def test_octets_do_not_grow_on_the_way() -> None:
 def test_an_empty_answer_says_to_ask_again() -> None:
     with pytest.raises(NotNow):
         decode(Ticket, b"")
+
+
+def test_octets_of_a_peer_that_are_not_utf8_are_sent_as_replacements() -> None:
+    digit = DigitNews("\udce9", 1, 2.0, True, "info")
+    news = CallNews("c", CallStep.ENDED, None, "100\udce9", "\udcffé@x", 1.0, legs=(LegNews("\udce9", "b"),))
+    found = decode(CallNews, encode(msgspec.structs.replace(news, digit=digit)))
+    assert (found.callee, found.call_id) == ("100\ufffd", "\ufffdé@x")
+    assert (found.legs[0].user, found.digit and found.digit.digit) == ("\ufffd", "\ufffd")
+
+
+def test_a_message_of_octets_keeps_them_when_a_text_beside_them_is_not_utf8() -> None:
+    chunk = EvidenceChunk(
+        1,
+        "s",
+        1,
+        name="\udce9.wav",
+        media_type="audio/wav",
+        size=3,
+        sha256="",
+        offset=0,
+        data=b"\xff\xe9\x00",
+    )
+    found = decode(EvidenceChunk, encode(chunk))
+    assert (found.name, found.data) == ("\ufffd.wav", b"\xff\xe9\x00")
+
+
+def test_an_outcome_with_octets_of_a_peer_that_are_not_utf8_is_packed() -> None:
+    outcome = {"reason": "488 Andr\udce9", "calls": [{"headers": {"X-\udce9": ["\udcff"]}}]}
+    found = json.loads(unpack_outcome(pack_outcome(outcome)))
+    assert found == {"reason": "488 Andr\ufffd", "calls": [{"headers": {"X-\ufffd": ["\ufffd"]}}]}

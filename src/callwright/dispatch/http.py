@@ -8,7 +8,7 @@ import msgspec
 
 from callwright.dispatch.broker import NoAnswer
 from callwright.dispatch.messages.agents import Ask, Orders
-from callwright.dispatch.messages.wire import NotNow
+from callwright.dispatch.messages.wire import NotNow, encode
 
 if TYPE_CHECKING:
     import httpx
@@ -38,7 +38,7 @@ class HttpPlatform:
     async def __call__(self, question: Ask) -> Orders:
         import httpx
 
-        body = msgspec.json.encode(question)
+        body = encode(question)
         try:
             answer = await self._open().post(
                 self._address, content=body, headers={"Content-Type": "application/json"}

@@ -4,19 +4,18 @@ from sight.
 
 from __future__ import annotations
 
-import re
+from callwright.sip.legible import legible
 
 _PICTURES = {n: 0x2400 + n for n in range(32) if n not in (0x09, 0x0A)} | {0x7F: 0x2421}
 _BIDIRECTIONAL = dict.fromkeys((1564, 8206, 8207, *range(8234, 8239), *range(8294, 8298)), 65533)
 # C1 controls move a terminal's cursor; the non-characters may not stand in XML.
 _OTHERS = dict.fromkeys((*range(128, 160), 8232, 8233, 65534, 65535), 65533)
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _TABLE = _PICTURES | _BIDIRECTIONAL | _OTHERS
 
 
 def shown(text: str) -> str:
     """Control characters as pictures, octets that are not UTF-8 and tricks of direction as U+FFFD."""
-    return _SURROGATES.sub("\ufffd", text.translate(_TABLE))
+    return legible(text.translate(_TABLE))
 
 
 def shown_octets(data: bytes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from callwright.dispatch.messages.calls import CallNews
+from callwright.dispatch.messages.wire import encode
 
 __all__ = ["CallJournal"]
 
@@ -42,7 +43,7 @@ class CallJournal:
 
     def note(self, news: CallNews) -> None:
         """Never raises: a full disk costs the record of a crash, not the call."""
-        text = msgspec.json.encode(news) + b"\n"
+        text = encode(news) + b"\n"
         try:
             if self._handle is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from callwright.dispatch.messages.wire import CHUNK_BYTES, BadMessage, Octets
+from callwright.dispatch.messages.wire import CHUNK_BYTES, BadMessage, Octets, encode_json
 
 MAX_OUTCOME = 256 * 1024 * 1024
 """Octets of a run.json that goes to the platform."""
@@ -153,12 +153,12 @@ class ChunkAnswer(msgspec.Struct, frozen=True):
 def pack_outcome(outcome: dict[str, Any]) -> bytes:
     """A run.json of an hour has per-second figures of many calls: it shrinks to a tenth. Beyond `MAX_OUTCOME`
     the figures of each second are left to the evidence, and a warning says so; calls and their MOS stay."""
-    document = msgspec.json.encode(outcome)
+    document = encode_json(outcome)
     if len(document) > MAX_OUTCOME:
         sentence = "The figures of each second are only in run.json: there were too many for the result."
         calls = [{**call, "seconds": []} for call in outcome.get("calls", ())]
         warnings = [*outcome.get("warnings", ()), sentence]
-        document = msgspec.json.encode({**outcome, "calls": calls, "warnings": warnings})
+        document = encode_json({**outcome, "calls": calls, "warnings": warnings})
     return zlib.compress(document, 3)
 
 

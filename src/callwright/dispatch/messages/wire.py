@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+
+from callwright.sip.legible import legible_values
 
 T = TypeVar("T")
 
@@ -37,7 +39,25 @@ _msgpack = msgspec.msgpack.Encoder()
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    return (_msgpack if isinstance(message, Octets) else _json).encode(message)
+    """Octets of a peer that are not UTF-8 go as U+FFFD: no text of a phone stops a message."""
+    encoder = _msgpack if isinstance(message, Octets) else _json
+    try:
+        return encoder.encode(message)
+    except UnicodeEncodeError:
+        return encoder.encode(legible_values(_plain(message)))
+
+
+def encode_json(value: Any) -> bytes:
+    """Any value of JSON, with the same care."""
+    try:
+        return _json.encode(value)
+    except UnicodeEncodeError:
+        return _json.encode(legible_values(msgspec.to_builtins(value)))
+
+
+def _plain(message: msgspec.Struct) -> Any:
+    """As mappings and lists; octets stay octets where they travel as such."""
+    return msgspec.to_builtins(message, builtin_types=(bytes,) if isinstance(message, Octets) else ())
 
 
 def decode(kind: type[T], data: bytes) -> T:
