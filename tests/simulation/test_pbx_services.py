@@ -12,12 +12,14 @@ from callwright.pbx.plan import (
     ConferenceRoom,
     EchoTest,
     Hunt,
+    InboundNumber,
     Menu,
     MessageCenter,
     PbxPlan,
     Pickup,
     Queue,
     RingGroup,
+    Trunk,
 )
 from callwright.pbx.record import MailboxChanged
 from callwright.sdp.description import SessionDescription
@@ -30,7 +32,8 @@ from callwright.sip.events import (
     CallReceived,
     OfferReceived,
 )
-from tests.simulation.exchange import Exchange, ListenedStage, PhoneAt, account, description
+from callwright.sip.uri import NameAddr
+from tests.simulation.exchange import DOMAIN, Exchange, ListenedStage, PhoneAt, account, description
 
 USERS = tuple(account(user) for user in ("1001", "1002", "1003", "1004"))
 
@@ -302,6 +305,18 @@ def test_message_is_taken_when_nobody_can_be_reached_and_its_owner_is_told(mailb
     assert mailboxes.path("1002", message.id).read_bytes() == b"audio"
     told = [event for event in exchange.pbx.events() if isinstance(event, MailboxChanged)]
     assert [(event.user, event.new, event.heard) for event in told] == [("1002", 1, 0)]
+
+
+def test_message_of_a_caller_outside_whose_number_is_no_text_can_be_shown(mailboxes: Mailboxes) -> None:
+    users = (account("1002", mailbox=True),)
+    trunks = (Trunk("carrier", "sip:carrier.example", sources=("192.0.2.10",)),)
+    plan = PbxPlan(users, trunks=trunks, inbound=(InboundNumber("1002", "1002"),))
+    exchange = Exchange(plan=plan, mailboxes=mailboxes)
+    carrier = exchange.phone("carrier")
+    carrier.identity = NameAddr.parse(f"<sip:+43%E9%00@{DOMAIN}>")
+    leave_message(exchange, carrier)
+    (message,) = mailboxes.messages("1002")
+    assert message.caller == "+43\ufffd\ufffd"
 
 
 def test_message_is_taken_after_the_phone_has_rung(mailboxes: Mailboxes) -> None:

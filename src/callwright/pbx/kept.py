@@ -8,6 +8,7 @@ the last ones may be missing, and those phones register again by themselves.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -91,7 +92,7 @@ class KeptBindings:
             else:
                 line = _Line(line.user, line.contact, line.instance, line.reg_id, gone=True)
                 self._lines.pop(line.key, None)
-            text += msgspec.json.encode(line) + b"\n"
+            text += _written(line)
             self._written += 1
         if not text or self._handle is None:
             return
@@ -141,8 +142,8 @@ class KeptBindings:
             self._warn(error)
             return []
         for line in text.splitlines():
-            with contextlib.suppress(msgspec.DecodeError):  # the last may be half
-                found.append(msgspec.json.decode(line, type=_Line))
+            with contextlib.suppress(ValueError):  # the last may be half
+                found.append(msgspec.convert(json.loads(line), _Line))
         return found
 
     def _write_anew(self) -> None:
@@ -152,7 +153,7 @@ class KeptBindings:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(handle, b"".join(msgspec.json.encode(line) + b"\n" for line in self._lines.values()))
+                os.write(handle, b"".join(map(_written, self._lines.values())))
                 draft.replace(self._path)
             except BaseException:
                 os.close(handle)
@@ -168,6 +169,11 @@ class KeptBindings:
             self._warned = True
             why = error.strerror or error
             _log.error("registrations cannot be kept in %s: %s. A restart forgets them.", self._path, why)
+
+
+def _written(line: _Line) -> bytes:
+    """In ASCII: JSON's escapes keep octets of a contact that are not UTF-8, which msgspec refuses."""
+    return json.dumps(msgspec.to_builtins(line)).encode() + b"\n"
 
 
 def _binding(line: _Line, shift: float) -> Binding | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from callwright.pbx.booth import Booth
 from callwright.pbx.menu import Farewell, Quiet
 from callwright.pbx.messages import Mailboxes, VoiceMessage
+from callwright.sip.legible import legible
 
 __all__ = ["LeaveMessage", "ListenMessages"]
 
@@ -66,12 +67,9 @@ class LeaveMessage(Quiet):
             self._mailboxes.delete(self._user, record.id)
             return
         left_at = record.wall(now) or record.began
+        caller = legible(record.caller or record.caller_number)
         try:
-            self._mailboxes.keep(
-                VoiceMessage(
-                    record.id, self._user, record.caller or record.caller_number, left_at, round(seconds, 3)
-                )
-            )
+            self._mailboxes.keep(VoiceMessage(record.id, self._user, caller, left_at, round(seconds, 3)))
         except OSError:
             return  # the audio is there; whoever looks after the disk finds it
         self._changed(self._user, now)

@@ -17,6 +17,7 @@ from callwright.pbx.record import (
     DigitHeard,
     StreamQuality,
 )
+from callwright.sip.legible import legible_values
 
 __all__ = ["NewsOfCalls", "news_of", "standing"]
 
@@ -54,6 +55,16 @@ def standing(record: CallRecord) -> CallNews:
 
 
 def _news(record: CallRecord, step: CallStep) -> CallNews:
+    news = _as_told(record, step)
+    try:
+        if b"\\u0000" not in msgspec.json.encode(news):
+            return news
+    except UnicodeEncodeError:
+        pass  # octets of a phone that are not UTF-8
+    return msgspec.convert(legible_values(msgspec.to_builtins(news)), CallNews)
+
+
+def _as_told(record: CallRecord, step: CallStep) -> CallNews:
     return CallNews(
         call=record.id,
         step=step,

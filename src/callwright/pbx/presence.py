@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from callwright.net.entropy import Entropy
 from callwright.sip.headers import Headers
+from callwright.sip.legible import legible
 from callwright.sip.message import Request
 from callwright.sip.timers import Agenda, Alarm
 
@@ -74,7 +75,7 @@ def pidf(uri: str, presence: Presence) -> bytes:
         *published["person"],
         "</presence>\n",
     ]
-    return "\n".join(parts).encode()
+    return legible("\n".join(parts)).encode()
 
 
 # -- what phones publish

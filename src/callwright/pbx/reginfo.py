@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from callwright.pbx.registrar import Binding
+from callwright.sip.legible import legible
 
 __all__ = ["REGISTRATION", "REG_TYPE", "reginfo"]
 
@@ -33,7 +34,7 @@ def reginfo(
             event = "expired" if binding.expires_at <= now else "unregistered"
             parts += _contact(binding, "terminated", event, 0)
     parts += ["</registration>", "</reginfo>", ""]
-    return "\n".join(parts).encode()
+    return legible("\n".join(parts)).encode()
 
 
 def _key(binding: Binding) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 from callwright.pbx.presence import PIDF_TYPE, PRESENCE, Presence, pidf
 from callwright.pbx.reginfo import REG_TYPE, REGISTRATION, reginfo
 from callwright.pbx.registrar import Binding
+from callwright.sip.legible import legible
 from callwright.sip.subscription import Subscription
 
 __all__ = [
@@ -172,7 +173,7 @@ def _dialog_info(entity: str, uri: str, version: int, lines: Iterable[LineState]
             parts.append(_party("remote", line.remote))
         parts.append("</dialog>")
     parts.append("</dialog-info>\n")
-    return "\n".join(parts).encode()
+    return legible("\n".join(parts)).encode()
 
 
 def _party(side: str, uri: str) -> str:

@@ -80,7 +80,8 @@ class Fragment(NamedTuple):
 
 def fragment(status: int, reason: str | None = None) -> bytes:
     """The body that tells what became of a reference (RFC 3515 section 2.4.5)."""
-    return f"SIP/2.0 {status} {REASON_PHRASES.get(status, '') if reason is None else reason}\r\n".encode()
+    phrase = REASON_PHRASES.get(status, "") if reason is None else reason
+    return f"SIP/2.0 {status} {phrase}\r\n".encode("utf-8", "surrogateescape")
 
 
 def fragment_of(body: bytes) -> Fragment | None:
