@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def _take(sections: dict[int, _Section], data: bytes, descriptors: list[int]) -> None:
-    message = msgspec.json.decode(data)
+    message = json.loads(data)  # not by msgspec, which refuses lone surrogates
     number, what = message["section"], message["what"]
     section = sections.get(number)
     if what == "estate":

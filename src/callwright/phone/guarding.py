@@ -7,6 +7,7 @@ Messages are JSON: `{"section": N, "what": "estate"|"socket"|"will"|"over"|"acco
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,4 +95,6 @@ class _Kept:
 
 
 def _say(section: int, what: str, **more: Any) -> bytes:
-    return msgspec.json.encode({"section": section, "what": what, **more})
+    """In ASCII: JSON's escapes keep a peer's octets that are not UTF-8 (lone surrogates here). With another
+    tag or URI the guardian would end no call."""
+    return json.dumps({"section": section, "what": what, **more}).encode()
