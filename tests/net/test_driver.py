@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from callwright.net.address import Unreachable
+from callwright.net.certificate import read_certificate
 from callwright.net.clock import SystemClock
 from callwright.net.driver import BindFailed, Driver
 from callwright.net.resolver import ResolutionFailed
@@ -419,8 +420,19 @@ async def test_tls_to_whom_the_certificate_speaks_for(
     near.say(b"hello", hop)
     (answer,) = await near.mailbox.heard()
     assert answer.data == b"re: hello"
-    assert (await far.mailbox.heard())[0].hop.transport is Transport.TLS
+    there = (await far.mailbox.heard())[0].hop
+    assert there.transport is Transport.TLS
     assert [p.data for p in near.packets] == [b"hello", b"re: hello"]
+    session = near.driver.tls_session(hop)
+    assert session is not None
+    assert (session.version, session.trusted, session.name) == ("TLSv1.3", True, name or "127.0.0.1")
+    shown = read_certificate(session.certificate or b"")
+    assert shown is not None
+    assert set(shown.names) == {value for kind in names.values() for value in kind}
+    assert 0 < shown.days_left(SystemClock().wall()) < 2
+    seen = far.driver.tls_session(there)
+    assert seen is not None
+    assert (seen.trusted, seen.name, seen.certificate) == (False, "", None)
 
 
 @pytest.mark.parametrize(
@@ -460,6 +472,17 @@ async def test_insecure_accepts_anybody(party: Callable[..., Party], tmp_path: P
     )
     near.say(b"hello", hop)
     assert (await near.mailbox.heard())[0].data == b"re: hello"
+    session = near.driver.tls_session(hop)
+    assert session is not None
+    assert not session.trusted
+    shown = read_certificate(session.certificate or b"")
+    assert shown is not None
+    assert shown.days_left(SystemClock().wall()) < 0
+
+
+def test_what_is_no_certificate_is_not_read() -> None:
+    assert read_certificate(b"") is None
+    assert read_certificate(b"\x30\x82\x00") is None
 
 
 async def test_sni_replaces_the_name_that_was_typed(party: Callable[..., Party], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callwright.ice.wish import IceWish
-from callwright.net.dtls_identity import make_identity
+from callwright.net.own_certificate import make_identity
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.judgement import judge_call
 from callwright.outcome.terms import Blame, Failure, Verdict

@@ -12,6 +12,7 @@ from callwright.outcome.load import LoadOutcome
 from callwright.outcome.request import NotifyOutcome, RegistrationOutcome, RequestOutcome
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import CallState, Direction, EndedBy, Failure
+from callwright.outcome.tls import TlsOutcome
 from callwright.scenario import command, event
 from callwright.scenario.document import load
 from callwright.scenario.interpreter import Interpreter
@@ -116,6 +117,7 @@ class Stage:
                 outbound=order.outbound is not None or None,
                 public_gruu=f"sip:{order.account.user}@pbx;gr=urn:uuid:1" if order.gruu else None,
                 keepalives_answered=5 if order.keepalive else 0,
+                tls=self._tls(),
             )
             self._registered[order.id] = outcome
             self.tell(event.RegistrationDone(order.id, outcome), 0.02)
@@ -142,7 +144,9 @@ class Stage:
                 self._reach(peer, theirs)
         elif isinstance(order, command.SendOptions | command.SendMessage):
             method = "OPTIONS" if isinstance(order, command.SendOptions) else "MESSAGE"
-            answer = RequestOutcome(sip_code=200, method=method, target=order.uri, round_trip_ms=3.0)
+            answer = RequestOutcome(
+                sip_code=200, method=method, target=order.uri, round_trip_ms=3.0, tls=self._tls()
+            )
             self.tell(event.RequestDone(order.id, answer), 0.003)
         elif isinstance(order, command.Subscribe | command.Publish):
             self.subscribed[order.id] = order
@@ -175,6 +179,10 @@ class Stage:
             self._end_load(order.id, "canceled")
         elif isinstance(order, command.Finish):
             self.outcome = order.outcome
+
+    def _tls(self) -> TlsOutcome | None:
+        good = TlsOutcome("TLSv1.3", "TLS_AES_256_GCM_SHA384", True, days_left=30.0)
+        return good if self.scenario.transport == "tls" else None
 
     def _load(self, order: command.PlaceLoad | command.AnswerLoad) -> None:
         """All calls of a load are answered; `load_judgement` is what the engine says."""

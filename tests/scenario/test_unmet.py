@@ -13,10 +13,11 @@ from callwright.outcome.call import (
 )
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
-from callwright.outcome.terms import CallState, Direction, EndedBy, Verdict
+from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Verdict
+from callwright.outcome.tls import TlsOutcome
 from callwright.scenario.condition import METRICS, parse_condition
 from callwright.scenario.source import NOWHERE, Text
-from callwright.scenario.unmet import unmet_sentence
+from callwright.scenario.unmet import blame_of, unmet_sentence
 
 CALL = CallOutcome(
     verdict=Verdict.PASSED,
@@ -84,6 +85,39 @@ def said(text: str, call: CallOutcome = CALL) -> str:
 )
 def test_an_unmet_condition_is_a_sentence_about_the_call(text: str, sentence: str) -> None:
     assert said(text) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "tls.days_left >= 14",
+            "The certificate of 1002 expires in 9.5 days, where at least 14 was asked for.",
+        ),
+        ("tls.trusted = yes", "The certificate of 1002 was not checked, where yes was expected."),
+        ("tls.version = TLSv1.3", "1002 agreed on TLSv1.2, where TLSv1.3 was expected."),
+        (
+            "tls.names = sip.example",
+            "The certificate of 1002 names pbx.example, where sip.example was expected.",
+        ),
+    ],
+)
+def test_an_unmet_condition_on_a_certificate_is_told(text: str, sentence: str) -> None:
+    shown = TlsOutcome(
+        "TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", False, names=("pbx.example",), days_left=9.5
+    )
+    assert said(text, dataclasses.replace(CALL, tls=shown)) == sentence
+    expired = dataclasses.replace(CALL, tls=dataclasses.replace(shown, days_left=-3.0))
+    assert said("tls.days_left >= 0", expired).startswith("The certificate of 1002 expired 3 days ago")
+
+
+def test_a_condition_on_tls_where_the_test_chose_udp_blames_the_test() -> None:
+    condition = parse_condition(Text("tls.trusted = yes", NOWHERE))
+    found = condition.evaluate([CALL])
+    assert unmet_sentence(condition, found, CALL) == (
+        "The signalling with 1002 went without TLS, where yes was expected."
+    )
+    assert blame_of(condition, found, CALL, [CALL]) is Blame.TEST
 
 
 def test_a_condition_on_a_call_that_was_refused_says_so() -> None:

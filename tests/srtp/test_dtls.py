@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.net.dtls_identity import make_identity
+from callwright.net.own_certificate import make_identity
 from callwright.srtp.context import SrtpContext
 from callwright.srtp.dtls import PROFILES, Dtls, DtlsEstablished, DtlsFailed, Identity
 from callwright.srtp.fingerprint import (

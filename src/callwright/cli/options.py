@@ -60,6 +60,7 @@ def options(
 ) -> int:
     """Send OPTIONS: any answer, even a refusal, shows that the server is alive."""
     from callwright.cli.call import caller
+    from callwright.evidence.naming import tls_in_words
     from callwright.phone.plan import Account
 
     target = flags.sip_uri(uri)
@@ -101,6 +102,8 @@ def options(
         show(f"{outcome.verdict.value}: {outcome.reason}")
         if outcome.user_agent:
             show(f"  server  {outcome.user_agent}")
+        if outcome.tls is not None:
+            show(f"  tls     {tls_in_words(outcome.tls)}")
         if outcome.allow:
             show(f"  allows  {', '.join(outcome.allow)}")
     return EXIT_INTERRUPTED if interrupted else exit_code(outcome.verdict, outcome.failure)

@@ -327,7 +327,7 @@ def srtp_wish(use: str, suites: Sequence[str], rekey_after: float | None) -> Srt
         if name.upper() not in SUITES:
             raise Refused(f"--srtp-suite {name}: there is {', '.join(SUITES)}")
     if use == "dtls":
-        from callwright.net.dtls_identity import process_identity
+        from callwright.net.own_certificate import process_identity
 
         process_identity()  # OpenSSL is loaded before the first call, not while it rings
         for name in suites:

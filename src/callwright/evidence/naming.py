@@ -10,6 +10,7 @@ from callwright.outcome.call import CallOutcome, ReceivedOutcome, StreamOutcome
 from callwright.outcome.judgement import gap_in_words
 from callwright.outcome.run import RunOutcome
 from callwright.outcome.terms import Direction, Verdict
+from callwright.outcome.tls import TlsOutcome
 from callwright.quality.bands import band
 
 _MOST_GAPS = 5
@@ -90,6 +91,16 @@ def _way(name: str, call: CallOutcome) -> list[str]:
             f"fingerprint of its SDP, {dtls.fingerprint[:31]}…"
         )
     return found
+
+
+def tls_in_words(tls: TlsOutcome) -> str:
+    """The connection of the signalling, and until when its certificate is good."""
+    found = tls.version
+    if tls.not_after is not None and tls.days_left is not None:
+        days = f"{tls.days_left:.0f} days"
+        left = f"expired {days[1:]} ago" if tls.days_left < 0 else f"{days} left"
+        found += f", certificate until {tls.not_after[:10]} ({left})"
+    return found if tls.trusted or tls.not_after is None else f"{found}, not checked"
 
 
 def _keys_changed(times: int | None) -> str:

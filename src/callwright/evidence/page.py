@@ -27,6 +27,7 @@ from callwright.evidence.naming import (
     heard_silence,
     media_notes,
     named_calls,
+    tls_in_words,
     with_quality,
 )
 from callwright.evidence.next_step import next_step
@@ -80,6 +81,7 @@ def equip(environment: Environment) -> None:
         octets=figures.octets,
         row_kind=_row_kind,
         failure=failure_words,
+        tls=tls_in_words,
         ranged=ranged,
     )
     environment.globals["band_of"] = lambda mos: band(mos).name
@@ -212,6 +214,8 @@ def _facts(call: CallOutcome) -> list[str]:
     ):
         if value is not None:
             facts.append(f"{name} {figures.milliseconds(value)}")
+    if call.tls is not None:
+        facts.append(tls_in_words(call.tls))
     if call.ended_by is not None:
         facts.append(f"ended by {_ENDERS[call.ended_by]}")
     return facts

@@ -18,7 +18,7 @@ from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.resolver import NameService, ResolutionFailed, SystemNames, interleaved, resolve
 from callwright.net.tap import Packet, Tap
 from callwright.net.tcp import StreamTransport
-from callwright.net.tls import TlsSettings
+from callwright.net.tls import TlsSession, TlsSettings
 from callwright.net.udp import Datagram, ErrorReports, SendFailed, UdpSocket, address_in_use
 from callwright.sip.transport import Address, Hop, Transport
 from callwright.sip.websocket import DEFAULT_PATH
@@ -193,6 +193,10 @@ class Driver(Generic[EventT]):
         except OSError as error:
             raise BindFailed(address_in_use(error, transport, (source, 0))) from error
         return Hop(transport, local, remote, name)
+
+    def tls_session(self, hop: Hop) -> TlsSession | None:
+        """What the last TLS handshake with the far end of a hop came to; None without TLS."""
+        return self._streams.session(hop)
 
     async def locate(
         self, host: str, port: int | None = None, transport: Transport | None = None, scheme: str = "sip"

@@ -19,10 +19,12 @@ from callwright.net.address import WILDCARDS, Unreachable, bracketed, family_of,
 from callwright.net.flow import CLOSE_SECONDS, WRITE_LIMIT, Flow, WebSocketFlow
 from callwright.net.tls import (
     TlsConfigurationError,
+    TlsSession,
     TlsSettings,
     UntrustedPeer,
     handshake_failure,
     names_of,
+    session_of,
     speaks_for,
 )
 from callwright.sip.transport import Address, Hop, Transport
@@ -78,6 +80,7 @@ class StreamTransport:
         self._all_ports: list[_Port] = []
         self._flows: dict[_Key, Flow] = {}
         self._by_remote: dict[tuple[Transport, Address], Flow] = {}
+        self._sessions: dict[tuple[Transport, Address], TlsSession] = {}  # outlive their flows
         self._handshakes: set[asyncio.Task[None]] = set()
         self._opening: set[Flow] = set()  # WebSockets of clients whose handshake is not done
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -284,6 +287,7 @@ class StreamTransport:
             ssl_handshake_timeout=self._connect_timeout,
             ssl_shutdown_timeout=CLOSE_SECONDS,
         )
+        self._note_session(flow.hop, transport, name)
         if self._tls.insecure:
             return
         certificate = transport.get_extra_info("peercert") or {}
@@ -291,6 +295,21 @@ class StreamTransport:
             raise UntrustedPeer(
                 f"its certificate is for {names_of(certificate)}, not for {name} (name mismatch)"
             )
+
+    def _note_session(self, hop: Hop, transport: asyncio.BaseTransport, name: str) -> None:
+        connection = transport.get_extra_info("ssl_object")
+        if connection is None:
+            return
+        if len(self._sessions) >= FLOW_LIMIT:
+            del self._sessions[next(iter(self._sessions))]
+        # A server is trusted once its name is checked too, and until then nothing is sent; a client is only
+        # asked for a certificate where one is required.
+        trusted = not self._tls.insecure if name else connection.getpeercert(binary_form=True) is not None
+        self._sessions[hop.transport, hop.remote] = session_of(connection, name, trusted=trusted)
+
+    def session(self, hop: Hop) -> TlsSession | None:
+        """Of the last TLS connection with the far end of a hop; None without one."""
+        return self._sessions.get((hop.transport, hop.remote))
 
     def _client(self) -> ssl.SSLContext:
         if self._client_context is None:
@@ -339,6 +358,8 @@ class StreamTransport:
             flow.gone_on_purpose = True
             flow.abort()
             return
+        if flow.hop.transport.secure and flow.opened is not None:
+            self._note_session(flow.hop, flow.opened, "")
         self._remember(flow)
 
     def lost(self, flow: Flow, error: Exception | None) -> None:

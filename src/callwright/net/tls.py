@@ -26,6 +26,30 @@ _VERIFY_REASONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TlsSession:
+    """What a handshake came to. `name`: that the far end's certificate had to bear, "" where we are the
+    server; `certificate`: of the far end, DER; `trusted`: whether it was checked and found good."""
+
+    version: str
+    cipher: str
+    name: str
+    certificate: bytes | None
+    trusted: bool
+
+
+def session_of(connection: ssl.SSLObject, name: str, *, trusted: bool) -> TlsSession:
+    """Of a connection whose handshake is done."""
+    cipher = connection.cipher()
+    return TlsSession(
+        connection.version() or "",
+        cipher[0] if cipher else "",
+        name,
+        connection.getpeercert(binary_form=True) or None,
+        trusted,
+    )
+
+
 class TlsConfigurationError(ValueError):
     """Certificates or keys of ours that cannot be used; the text is a sentence that names the file."""
 

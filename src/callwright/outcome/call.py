@@ -14,6 +14,7 @@ from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.plain import AsJson
 from callwright.outcome.request import RequestOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, EndedBy, Failure, Verdict
+from callwright.outcome.tls import TlsOutcome
 
 SILENT_PCT = 99.0  # of the audio: from here on nobody heard anything
 
@@ -240,6 +241,7 @@ class CallOutcome(AsJson):
     call_id: str | None = None
     user_agent: str | None = None  # User-Agent or Server of the peer
     peer: str | None = None  # "udp:192.0.2.10:5060"
+    tls: TlsOutcome | None = None  # None: the signalling went without TLS
     started_at: float | None = None
     # signalling facts
     failure: Failure | None = None

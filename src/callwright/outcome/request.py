@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.plain import AsJson
 from callwright.outcome.terms import Blame, Failure, Verdict
+from callwright.outcome.tls import TlsOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class RegistrationOutcome(AsJson):
     registrar: str | None = None
     contact: str | None = None
     peer: str | None = None
+    tls: TlsOutcome | None = None  # None: it went without TLS
     user_agent: str | None = None
     started_at: float | None = None
     registered_ms: float | None = None  # first REGISTER to its 200
@@ -78,6 +80,7 @@ class RequestOutcome(AsJson):
     party: str | None = None
     target: str | None = None
     peer: str | None = None
+    tls: TlsOutcome | None = None  # None: it went without TLS
     user_agent: str | None = None
     started_at: float | None = None
     round_trip_ms: float | None = None

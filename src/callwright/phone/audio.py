@@ -15,9 +15,9 @@ from callwright.media.program import Program
 from callwright.media.recorder import Recorder
 from callwright.net.address import numeric_host
 from callwright.net.clock import Clock
-from callwright.net.dtls_identity import process_identity
 from callwright.net.entropy import Entropy
 from callwright.net.media import MediaEngine
+from callwright.net.own_certificate import process_identity
 from callwright.phone.permission import Permission
 from callwright.phone.plan import MediaPlan
 from callwright.rtp.report import MediaReport

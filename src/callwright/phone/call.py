@@ -541,7 +541,10 @@ class PhoneCall:
             unfinished = unfinished_path(path, self.audio.negotiated)
             if unfinished is not None:
                 self.facts.fail(*unfinished)
-        outcome = call_outcome(self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder, path)
+        tls = self.line.tls(self.sip.hop) if self.sip is not None else None
+        outcome = call_outcome(
+            self.facts, self.plan, self.sip, self.audio.negotiated, report, recorder, path, tls
+        )
         self._on_over(self)
         if not self.finished.done():
             self.finished.set_result(outcome)

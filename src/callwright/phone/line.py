@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from callwright.net.certificate import read_certificate
 from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
+from callwright.net.tls import TlsSession
+from callwright.outcome.tls import TlsOutcome
 from callwright.sip import events
 from callwright.sip.endpoint import Endpoint
+from callwright.sip.transport import Hop
 from callwright.sip.uri import Uri
 
 Listener = Callable[[events.Event], None]
@@ -19,7 +23,7 @@ class PhoneLine:
     """`drain` sends what the endpoint has to say; it follows every act on the endpoint.
 
     `user`: the user part of our own URIs. `advertise_host`: what peers are told in place of a local address.
-    `patience`: seconds that a peer's answer to our CANCEL is waited for.
+    `patience`: seconds that a peer's answer to our CANCEL is waited for. `tls_session`: of a hop.
     """
 
     endpoint: Endpoint
@@ -29,6 +33,7 @@ class PhoneLine:
     entropy: Entropy
     advertise_host: str | None = None
     patience: float = 4.0
+    tls_session: Callable[[Hop], TlsSession | None] = lambda hop: None
     _requests: dict[object, Listener] = field(default_factory=dict)
     _registrations: dict[object, Listener] = field(default_factory=dict)
     _subscriptions: dict[object, Listener] = field(default_factory=dict)
@@ -43,6 +48,24 @@ class PhoneLine:
     def own_uri(self, local_host: str) -> Uri:
         """Who we are without an account, over a hop from `local_host`."""
         return Uri("sip", user=self.user, host=self.advertised(local_host))
+
+    def tls(self, hop: Hop | None) -> TlsOutcome | None:
+        """The connection with the far end of a hop and its certificate, now; None without TLS."""
+        session = self.tls_session(hop) if hop is not None and hop.transport.secure else None
+        if session is None:
+            return None
+        shown = read_certificate(session.certificate) if session.certificate else None
+        told = TlsOutcome(session.version, session.cipher, session.trusted, session.name or None)
+        if shown is None:
+            return told
+        return replace(
+            told,
+            subject=shown.subject,
+            issuer=shown.issuer,
+            names=shown.names,
+            not_after=shown.until,
+            days_left=shown.days_left(self.clock.wall()),
+        )
 
     def expect_request(self, handle: object, listener: Listener) -> None:
         """Have `listener` told how a request outside calls ends, and of responses that were discarded."""

@@ -24,6 +24,7 @@ from callwright.outcome.call import (
     SrtpOutcome,
     StreamOutcome,
 )
+from callwright.outcome.tls import TlsOutcome
 from callwright.phone.coming import Coming, coming
 from callwright.phone.facts import CallFacts
 from callwright.phone.plan import AnswerPlan, CallPlan
@@ -56,6 +57,7 @@ def call_outcome(
     report: MediaReport | None,
     recorder: Recorder | None,
     path: PathReport | None = None,
+    tls: TlsOutcome | None = None,
 ) -> CallOutcome:
     """Everything that is known of a finished call; not judged."""
     answered = facts.answered_at
@@ -93,6 +95,7 @@ def call_outcome(
         call_id=sip.call_id if sip else None,
         user_agent=facts.user_agent,
         peer=f"{sip.hop.transport.value.lower()}:{sip.hop.remote}" if sip else None,
+        tls=tls,
         started_at=facts.wall,
         failure=facts.failure,
         failure_detail=facts.failure_detail,

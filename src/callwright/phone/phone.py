@@ -138,7 +138,13 @@ class Phone:
         )
         self.router = Router(self.driver, self.permission, config.transport)
         self.line = PhoneLine(
-            self.endpoint, self.clock, self.driver.drain, config.user, entropy, advertise_host
+            self.endpoint,
+            self.clock,
+            self.driver.drain,
+            config.user,
+            entropy,
+            advertise_host,
+            tls_session=self.driver.tls_session,
         )
         self._studio = Studio(
             engine=self.engine,

@@ -120,6 +120,7 @@ class PhoneRaw:
                 party=self._party,
                 target=str(self.target),
                 peer=f"{self._hop.transport.value.lower()}:{self._hop.remote}" if self._hop else None,
+                tls=self._line.tls(self._hop),
                 user_agent=(headers.get("User-Agent") or headers.get("Server")) if headers else None,
                 started_at=self._wall,
                 round_trip_ms=(at - self._sent) * 1000 if at is not None else None,

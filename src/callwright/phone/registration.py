@@ -276,6 +276,7 @@ class PhoneRegistration:
             else f"{self.registrar.host}:{self.registrar.port}",
             contact=str(self._sip.contact) if self._sip else None,
             peer=f"{self._hop.transport.value.lower()}:{self._hop.remote}" if self._hop else None,
+            tls=self.line.tls(self._hop),
             user_agent=(headers.get("User-Agent") or headers.get("Server")) if headers else None,
             started_at=self._wall,
             registered_ms=(registered - self._started) * 1000 if registered is not None else None,

@@ -177,6 +177,7 @@ class PhoneRequest:
                 party=self._party,
                 target=str(self.target),
                 peer=f"{handle.hop.transport.value.lower()}:{handle.hop.remote}" if handle else None,
+                tls=self._line.tls(handle.hop) if handle else None,
                 user_agent=(headers.get("User-Agent") or headers.get("Server")) if headers else None,
                 started_at=self._wall,
                 round_trip_ms=(event.at - self._started) * 1000 if event else None,

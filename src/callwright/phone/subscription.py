@@ -22,6 +22,7 @@ from callwright.phone.turns import Turns
 from callwright.sip import events
 from callwright.sip.message import Response
 from callwright.sip.subscriber import Subscriber
+from callwright.sip.transport import Hop
 from callwright.sip.uri import NameAddr, Uri
 
 _MOST = 64  # NOTIFYs whose bodies are kept
@@ -61,7 +62,7 @@ class PhoneSubscription:
         self._answered_at: float | None = None
         self._notifies: list[NotifyOutcome] = []
         self._messages: list[CapturedMessage] = []
-        self._peer: str | None = None
+        self._hop: Hop | None = None
         self._wall, self._started = line.clock.wall(), line.now()
         self._timer: asyncio.TimerHandle | None = None
         self._task = asyncio.ensure_future(self._begin())
@@ -95,7 +96,7 @@ class PhoneSubscription:
             hop = way.hops[0]
             account = self._account
             self._started, self._wall = self._line.now(), self._line.clock.wall()
-            self._peer = f"{hop.transport.value.lower()}:{hop.remote}"
+            self._hop = hop
             if self._caller:
                 local = NameAddr.parse(as_name_addr(self._caller))
             else:
@@ -154,7 +155,8 @@ class PhoneSubscription:
                 address=self._identifier,
                 party=self._party,
                 target=str(self.target),
-                peer=self._peer,
+                peer=f"{self._hop.transport.value.lower()}:{self._hop.remote}" if self._hop else None,
+                tls=self._line.tls(self._hop),
                 started_at=self._wall,
                 round_trip_ms=took,
                 authenticated=subscriber.handle.was_challenged if subscriber and self._account else None,

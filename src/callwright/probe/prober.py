@@ -6,9 +6,9 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from callwright.net.address import Unreachable, numeric_host, source_address
+from callwright.net.certificate import read_certificate
 from callwright.net.clock import Clock, SystemClock, synchronised
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.exchange import (
@@ -237,18 +237,11 @@ class Prober:
         return found.certificate
 
     def _certificate(self, der: bytes, problem: str | None) -> CertificateResult | None:
-        from cryptography import x509
-
-        try:
-            found = x509.load_der_x509_certificate(der)
-            subject, issuer = found.subject.rfc4514_string(), found.issuer.rfc4514_string()
-            until = found.not_valid_after_utc
-        except ValueError:
+        found = read_certificate(der)
+        if found is None:
             return None
-        left = until - datetime.fromtimestamp(self.clock.wall(), UTC)
-        return CertificateResult(
-            subject, issuer, until.strftime("%Y-%m-%dT%H:%M:%SZ"), left.total_seconds() / 86_400, problem
-        )
+        left = found.days_left(self.clock.wall())
+        return CertificateResult(found.subject, found.issuer, found.until, left, problem)
 
     async def _address(self, host: str, port: int | None, version: int | None) -> str:
         """Raises ResolutionFailed, NotPermitted."""

@@ -74,6 +74,10 @@ def _longest_gap(call: CallOutcome) -> float | None:
     return 1000 * max((gap.to_s - gap.from_s for gap in call.received.gaps), default=0.0)
 
 
+def _of_tls(name: str) -> Callable[[Subject], Any]:
+    return lambda subject: getattr(subject.tls, name) if subject.tls is not None else None
+
+
 def _table(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
@@ -174,6 +178,21 @@ METRICS = _table(
         "what the verdict rests on",
     ),
     Metric("attest", "word", lambda c: c.identity and c.identity.attest, "attestation in it: A, B or C"),
+    Metric(
+        "tls.version", "word", _of_tls("version"), "version of TLS; absent: the signalling went without", _ANY
+    ),
+    Metric(
+        "tls.cipher", "word", _of_tls("cipher"), "cipher suite of the signalling, as OpenSSL names it", _ANY
+    ),
+    Metric(
+        "tls.trusted", "flag", _of_tls("trusted"), "whether the peer's certificate was checked and good", _ANY
+    ),
+    Metric(
+        "tls.days_left", "number", _of_tls("days_left"), "days until the peer's certificate expires", _ANY
+    ),
+    Metric("tls.subject", "word", _of_tls("subject"), "subject of the peer's certificate (RFC 4514)", _ANY),
+    Metric("tls.issuer", "word", _of_tls("issuer"), "issuer of the peer's certificate", _ANY),
+    Metric("tls.names", "word", _of_tls("names"), "alternative names of the peer's certificate", _ANY),
     Metric("user_agent", "word", lambda o: o.user_agent, "User-Agent or Server of the peer", _ANY),
     Metric("early_media", "flag", lambda c: c.early_media, "whether audio came before the answer"),
     Metric(

@@ -82,8 +82,10 @@ def _nothing(condition: Condition, subject: Subject) -> str:
     """There was nothing to compare: what the call itself came to comes first."""
     if condition.metric.kind == "header":
         return f"No {condition.header} header{_of(condition)} came"
-    if isinstance(subject, CallOutcome) and not subject.answered:
+    about_tls = condition.metric.name.startswith("tls.")
+    if (isinstance(subject, CallOutcome) and not subject.answered) or (about_tls and subject.failure):
         return happened(subject)
+    peer = far_end(subject)
     plain = {
         "dtmf": f"{_us(subject)} received no digits",
         "dtmf_event": f"{_us(subject)} received no digits by telephone-event",
@@ -94,6 +96,14 @@ def _nothing(condition: Condition, subject: Subject) -> str:
         "user_agent": f"{far_end(subject)} did not say what software it is",
         "session_expires": f"{_call(subject)} had no session timer",
         "mos": f"What {_us(subject)} heard could not be rated",
+        **dict.fromkeys(
+            ("tls.version", "tls.cipher", "tls.trusted"),
+            f"The signalling with {peer} went without TLS",
+        ),
+        **dict.fromkeys(
+            ("tls.days_left", "tls.subject", "tls.issuer", "tls.names"),
+            f"{peer} showed no certificate",
+        ),
     }
     return plain.get(condition.metric.name, f"There is no figure for this: {condition.metric.help}")
 
@@ -133,6 +143,11 @@ def _code(subject: Subject, seen: str) -> str:
     return happened(subject)
 
 
+def _expires(days: str) -> str:
+    return f"expired {days[1:]} days ago" if days.startswith("-") else f"expires in {days} days"
+
+
+_TRUSTED = {"yes": "checked and good", "no": "not checked"}
 _ENDERS = {"local": "our side", "remote": "", "network": "the network", "platform": "Callwright itself"}
 _WORDS: dict[str, _Words] = {
     "mos": lambda s, v: f"{_us(s)} heard {_them(s)} at MOS {_band_of(v)}",
@@ -166,6 +181,13 @@ _WORDS: dict[str, _Words] = {
     "caller_id": lambda s, v: f"{_us(s)} saw {v} as the caller",
     "caller_name": lambda s, v: f"{_us(s)} saw {v} as the caller's name",
     "user_agent": lambda s, v: f"{_them(s)} says that it is {v}",
+    "tls.version": lambda s, v: f"{_them(s)} agreed on {v}",
+    "tls.cipher": lambda s, v: f"{_them(s)} agreed on the cipher {v}",
+    "tls.trusted": lambda s, v: f"The certificate of {_them(s)} was {_TRUSTED[v]}",
+    "tls.days_left": lambda s, v: f"The certificate of {_them(s)} {_expires(v)}",
+    "tls.subject": lambda s, v: f"The certificate of {_them(s)} is for {v}",
+    "tls.issuer": lambda s, v: f"The certificate of {_them(s)} was issued by {v}",
+    "tls.names": lambda s, v: f"The certificate of {_them(s)} names {v}",
     "early_media": lambda s, v: f"{'Audio' if v == 'yes' else 'No audio'} came to {_us(s)} before the answer",
     "reliable_provisionals": lambda s, v: f"{_call(s)} had {v} provisional responses with a PRACK",
     "updates": lambda s, v: f"{_call(s)} had {v} accepted UPDATEs",
@@ -192,6 +214,8 @@ def blame_of(
         return None
     if subject.verdict is Verdict.FAILED:
         return subject.blame
+    if condition.metric.name.startswith("tls.") and subject.tls is None:
+        return Blame.TEST  # it chose another transport
     if not isinstance(subject, CallOutcome):
         return condition.blame
     other, metric = other_end(subject, calls), condition.metric.name

@@ -26,6 +26,7 @@ NAMES = (
     "session_timer",
     "srtp",
     "webrtc",
+    "tls_certificate",
     "transfer",
     "attended_transfer",
     "mwi",
