@@ -10,12 +10,15 @@ import pytest
 
 from callwright.autoscaler.provider import Machine, Order, Provider, Unusable
 from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
+from callwright.autoscaler.providers.netns import Namespaces
 from callwright.autoscaler.providers.process import Processes
 from callwright.autoscaler.providers.ssh import Hosts, SshSettings
 from tests.kit.hosts import some_hosts
 from tests.kit.machines import SLEEPER, Cloud, MemoryProvider
+from tests.kit.networks import spare_network
 
 Make = Callable[[], Provider]
+SBIN = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}  # where ip is
 
 
 def order(name: str) -> Order:
@@ -52,11 +55,12 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshSettings]:
         yield settings
 
 
-@pytest.fixture(params=["memory", "process", "ec2", "ssh"])
+@pytest.fixture(params=["memory", "process", "netns", "ec2", "ssh"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes a provider of one installation, as each start of a platform does."""
     cloud = Cloud()
     address = request.getfixturevalue("ec2") if request.param == "ec2" else ""
+    network = spare_network() if request.param == "netns" else None
 
     def made() -> Provider:
         if request.param == "memory":
@@ -65,6 +69,8 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             return Hosts(request.getfixturevalue("hosts"), "lab1", program=lambda _: "exec sleep 300")
         if request.param == "ec2":
             return Clouds(cloud_settings(address), "lab1")
+        if network is not None:
+            return Namespaces(tmp_path / "fleet", network, command=SLEEPER, environment=SBIN)
         return Processes(tmp_path / "fleet", command=SLEEPER, environment={})
 
     yield made

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 import pytest
 
-__all__ = ["Networks", "two_networks"]
+from callwright.autoscaler.providers.netns import NamespaceSettings
+from callwright.net.impairment import Impairments
+from callwright.net.namespace import why_not
+
+__all__ = ["Networks", "spare_network", "two_networks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +59,11 @@ def two_networks(
     finally:
         for one in (near, far):
             subprocess.run(["ip", "netns", "del", one], capture_output=True, check=False, timeout=20)
+
+
+def spare_network(impairment: Impairments | None = None) -> NamespaceSettings:
+    """For servers in namespaces; of this process alone, so that tests run beside each other."""
+    if reason := why_not(tunnels=impairment is not None):
+        pytest.skip(reason)
+    number = os.getpid() % (1 << 9)
+    return NamespaceSettings(network=f"198.{18 + (number >> 8)}.{number & 255}.0/24", impairment=impairment)

@@ -6,18 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import msgspec
-
 from callwright.autoscaler.places import Places
-from callwright.autoscaler.provider import Provider, Unusable
-from callwright.autoscaler.providers.libcloud import Clouds, CloudSettings
-from callwright.autoscaler.providers.process import Processes
-from callwright.autoscaler.providers.ssh import Hosts, SshSettings
 from callwright.autoscaler.room import Enrolment, Scene, Work
 from callwright.autoscaler.rounds import Autoscaler
 from callwright.control.accounts.model import PLATFORM
@@ -35,15 +26,13 @@ from callwright.fleet.record import EMBEDDED, Facts, ServerRecord
 from callwright.fleet.server import Event
 from callwright.fleet.words import sentence
 from callwright.host.announcing import Announcer
-from callwright.host.logging import message_of
+from callwright.host.providers import PROCESS, Agents, local, openers
 
 if TYPE_CHECKING:
     from callwright.control.services import Services
     from callwright.dispatch.broker import Broker, Message, Subscription
 
 __all__ = ["Fleet", "Records"]
-
-PROCESS = "process"
 
 _log = logging.getLogger(__name__)
 
@@ -56,14 +45,22 @@ Expel = Callable[[str], Awaitable[None]]
 
 class Records:
     """`autoscaler.room.Room` on the platform's database. ``broker``: agents can be heard while it is there.
-    ``expel`` cuts an agent off at it. ``url``: where agents of this machine enrol, ``public_url``: others."""
+    ``expel`` cuts an agent off at it. ``url``: where agents of this machine enrol, which those of the
+    providers ``here`` are; ``public_url``: where others do."""
 
     def __init__(
-        self, services: Services, broker: Broker, *, expel: Expel, url: str, public_url: str | None = None
+        self,
+        services: Services,
+        broker: Broker,
+        *,
+        expel: Expel,
+        url: str,
+        public_url: str | None = None,
+        here: Set[str] = frozenset({PROCESS}),
     ) -> None:
         self._services, self._servers, self._agents = services, services.servers, services.agents
         self._broker, self._expel = broker, expel
-        self._url, self._public_url = url, public_url or url
+        self._url, self._public_url, self._here = url, public_url or url, here
         self._agent_of: dict[str, Agent] = {}  # by server, at the last look
 
     async def leads(self) -> bool:
@@ -131,7 +128,7 @@ class Records:
         return await self._servers.created_since(pool, time)
 
     async def enrolment(self, server: ServerRecord) -> Enrolment:
-        url = self._url if server.provider == PROCESS else self._public_url
+        url = self._url if server.provider in self._here else self._public_url
         return Enrolment(url, await self._servers.token(server))
 
     async def drain(self, server: ServerRecord) -> None:
@@ -150,33 +147,12 @@ def _work(agent: Agent, calls: Mapping[str, int]) -> Work:
     return Work(max(agent.busy, here), bool(here or agent.spool.runs), agent.last_seen_at)
 
 
-def _cloud(table: Mapping[str, Any], installation: str, public_url: str | None) -> Provider:
-    """Raises Unusable."""
-    if public_url is None:
-        raise Unusable("machines elsewhere need the platform started with --public-url and --nats-listen")
-    if table.get("driver") == "ssh":
-        return Hosts(msgspec.convert(table, SshSettings), installation)
-    settings = msgspec.convert(table, CloudSettings)
-    try:
-        arguments = {name: _argument(value) for name, value in settings.arguments.items()}
-    except OSError as error:
-        raise Unusable(f"{error.filename}: {error.strerror}") from None
-    return Clouds(replace(settings, arguments=arguments), installation)
-
-
-def _argument(value: Any) -> Any:
-    """`{file = "/run/secrets/key"}`: what is in it. Raises OSError."""
-    if isinstance(value, Mapping) and set(value) == {"file"}:
-        return Path(value["file"]).read_text(encoding="utf-8").strip()
-    return value
-
-
 class Fleet:
-    """`start`, then `close` before the keeper ends: agents hand in their last results to it. ``folder``: of
-    the agents that are processes of this machine, ``command`` and ``environment``: theirs. ``answers``:
-    whether the platform can be asked for an enrolment. ``clouds``: tables of the settings file by name, see
-    `CloudSettings`. ``public_url``: where machines elsewhere find the platform and its broker; None: they
-    cannot. ``installation``: by which its machines are known there."""
+    """`start`, then `close` before the keeper ends: agents hand in their last results to it. ``agents``:
+    those on this machine. ``answers``: whether the platform can be asked for an enrolment. ``providers``:
+    tables of the settings file by name, see `host.providers`. ``public_url``: where machines elsewhere find
+    the platform and its broker; None: they cannot. ``installation``: by which its machines are known
+    there."""
 
     def __init__(
         self,
@@ -185,23 +161,18 @@ class Fleet:
         *,
         expel: Expel,
         url: str,
-        folder: Path,
-        command: Sequence[str],
-        environment: Mapping[str, str],
+        agents: Agents,
         answers: Callable[[], Awaitable[bool]],
         public_url: str | None = None,
-        clouds: Mapping[str, Mapping[str, Any]] | None = None,
+        providers: Mapping[str, Mapping[str, Any]] | None = None,
         installation: str = "callwright",
     ) -> None:
-        records = Records(services, broker, expel=expel, url=url, public_url=public_url)
+        tables = providers or {}
+        here = local(tables)
+        records = Records(services, broker, expel=expel, url=url, public_url=public_url, here=here)
         clock = services.clock
-        openers: dict[str, Callable[[], Provider]] = {
-            name: partial(_cloud, table, installation, public_url) for name, table in (clouds or {}).items()
-        }
-        openers[PROCESS] = partial(
-            Processes, folder, command=command, environment=environment, readable=message_of
-        )
-        places = Places(openers, clock, {PROCESS: 1.0})
+        found = openers(tables, agents, installation, public_url)
+        places = Places(found, clock, dict.fromkeys(here, 1.0))
         self._autoscaler = Autoscaler(records, places, clock)
         self._services, self._servers, self._answers = services, services.servers, answers
         self._broker, self._announcer = broker, Announcer(broker)

@@ -239,6 +239,7 @@ class Platform:
     ) -> Term:
         from callwright.control.notifications.delivery import Delivery
         from callwright.host.apprise_sender import AppriseSender
+        from callwright.host.providers import Agents
         from callwright.host.term import Term
         from callwright.net.posting import Posting
         from callwright.policy.outward import refusal_of
@@ -256,6 +257,7 @@ class Platform:
             entropy=services.entropy,
         )
         host = _reachable(self.settings.host)
+        nats, nats_elsewhere = self._nats, self.settings.nats
         return Term(
             self.settings,
             services,
@@ -265,8 +267,12 @@ class Platform:
             accounts=self._nats or callout,
             restart=self._nats.restart if self._nats is not None else None,
             url=f"http://{_authority(host, self.port)}",
-            command=[sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
-            environment=_environment((_FOR_WEB,)),
+            agents=Agents(
+                Path(self.settings.data),
+                [sys.executable, "-m", "callwright", "agent", *self._of_every_agent()],
+                _environment((_FOR_WEB,)),
+                [nats.agents_url if nats is not None else nats_elsewhere.url if nats_elsewhere else ""],
+            ),
             answers=web_hears(host, self.port),
         )
 

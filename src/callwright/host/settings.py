@@ -205,17 +205,15 @@ def _providers(given: Any) -> dict[str, dict[str, Any]]:
     """`[providers.NAME]` of the file."""
     import msgspec
 
-    from callwright.autoscaler.providers.libcloud import CloudSettings
-    from callwright.autoscaler.providers.ssh import SshSettings
     from callwright.fleet.pool import Pool, PoolError
+    from callwright.host.providers import checked
 
     for name, table in given.items():
         try:
             if name == "process":
                 raise ValueError("is there without a table")
             Pool("default", provider=name)
-            ssh = isinstance(table, dict) and table.get("driver") == "ssh"
-            msgspec.convert(table, SshSettings if ssh else CloudSettings)
+            checked(table)
         except (msgspec.ValidationError, PoolError, ValueError) as error:
             raise ValueError(f"[providers.{name}] {error}", 'For example: driver = "ec2"') from None
     return dict(given)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from callwright.control.keeping.keeper import Keeper
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from callwright.control.notifications.delivery import Delivery
     from callwright.control.services import Services
     from callwright.dispatch.broker import Broker
+    from callwright.host.providers import Agents
     from callwright.host.settings import ServeSettings
 
 __all__ = ["Term"]
@@ -24,7 +24,7 @@ __all__ = ["Term"]
 class Term:
     """`begin` and `end` as often as the lead comes and goes. ``own``: PBXs that runs may always call.
     ``accounts`` and ``restart``: of agents at the broker, see `Keeper`. ``url``: of the pages on this
-    machine, ``answers``: whether they can be asked; ``command``, ``environment``: of agents on this one."""
+    machine, ``answers``: whether they can be asked; ``agents``: those on this machine."""
 
     def __init__(
         self,
@@ -37,18 +37,12 @@ class Term:
         accounts: BrokerAccounts | None,
         restart: Callable[[], Awaitable[None]] | None,
         url: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
+        agents: Agents,
         answers: Callable[[], Awaitable[bool]],
     ) -> None:
         self._settings, self._services, self._broker, self._delivery = settings, services, broker, delivery
         self._own, self._accounts, self._restart = own, accounts, restart
-        self._of_fleet: dict[str, Any] = {
-            "url": url,
-            "command": command,
-            "environment": environment,
-            "answers": answers,
-        }
+        self._of_fleet: dict[str, Any] = {"url": url, "agents": agents, "answers": answers}
         self._keeper: Keeper | None = None
         self._fleet: Fleet | None = None
         self._closing = False
@@ -115,9 +109,8 @@ class Term:
             self._broker,
             expel=keeper.expel,
             public_url=settings.public_url if elsewhere else None,
-            clouds=settings.providers,
+            providers=settings.providers,
             installation=await services.servers.installation(),
-            folder=Path(settings.data) / "fleet",
             **self._of_fleet,
         )
         keeper.on_new_agent.append(fleet.wake)

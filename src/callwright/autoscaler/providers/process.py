@@ -22,10 +22,10 @@ from callwright.autoscaler.installation import agent_flags
 from callwright.autoscaler.provider import Machine, Order, ProviderError, checked_tag
 from callwright.net.held import holder, holding
 
-__all__ = ["ALONE_SECONDS", "Processes"]
+__all__ = ["AGENT", "ALONE_SECONDS", "Processes"]
 
 ALONE_SECONDS = 600
-_AGENT = (sys.executable, "-m", "callwright", "agent")
+AGENT = (sys.executable, "-m", "callwright", "agent")
 _BEGIN_SECONDS = 20.0  # until the process holds its file, on a busy machine
 _STEP = 0.02
 _LOG_TAIL = 2_000  # octets
@@ -42,7 +42,7 @@ class Processes:
         root: Path,
         *,
         environment: Mapping[str, str] | None = None,
-        command: Sequence[str] = _AGENT,
+        command: Sequence[str] = AGENT,
         patience: float = 8.0,
         readable: Callable[[str], str] = str.strip,
     ) -> None:
@@ -96,6 +96,15 @@ class Processes:
 
     # -- one process
 
+    def _program(self, order: Order) -> Sequence[str]:
+        """The command line of the agent. Its folder is there. Raises OSError, ProviderError."""
+        folder = self._folder(order.name)
+        flags = ["--data", str(folder), "--exit-after", str(ALONE_SECONDS)]
+        return [*self._command, *flags, *agent_flags(order, ca=str(folder / "ca.pem"))]
+
+    def _address(self, name: str) -> str:
+        return "127.0.0.1"
+
     def _folder(self, name: str) -> Path:
         return self._root / name
 
@@ -115,20 +124,23 @@ class Processes:
         if pid is None:
             if not self._folder(name).is_dir():
                 return None
-            return Machine(name, "", "127.0.0.1", ended=self._why(name))
-        return Machine(name, str(pid), "127.0.0.1")
+            return Machine(name, "", self._address(name), ended=self._why(name))
+        return Machine(name, str(pid), self._address(name))
 
     def _start(self, order: Order) -> None:
         folder = self._folder(order.name)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if order.ca:
             (folder / "ca.pem").write_text(order.ca)
-        flags = ["--data", str(folder), "--exit-after", str(ALONE_SECONDS)]
-        flags += agent_flags(order, ca=str(folder / "ca.pem"))
+        try:
+            program = self._program(order)
+        except ProviderError:
+            self._remove(order.name)
+            raise
         self._codes.pop(order.name, None)
         with open(folder / "agent.log", "ab") as log:
             self._ours[order.name] = subprocess.Popen(
-                holding(folder / "held", [*self._command, *flags]),
+                holding(folder / "held", program),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -141,7 +153,7 @@ class Processes:
         child = self._ours[name]
         for _ in range(int(_BEGIN_SECONDS / _STEP)):
             if self._holder(name) is not None:
-                return Machine(name, str(child.pid), "127.0.0.1")
+                return Machine(name, str(child.pid), self._address(name))
             if child.poll() is not None:
                 self._look(name)
                 raise ProviderError(self._why(name))
