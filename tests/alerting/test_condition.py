@@ -6,19 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callwright.alerting.condition import FIGURES, Condition, ConditionError, parse
+from callwright.alerting.condition import FIGURES, RANGES, Condition, ConditionError, parse
 
 HOLDS = st.one_of(st.just(0.0), st.integers(1, 2_592_000).map(float))
 QUORUMS = st.one_of(
     st.integers(1, 1_000).map(lambda needed: (needed, None)),
     st.integers(1, 1_000).flatmap(lambda of: st.tuples(st.integers(1, of), st.just(of))),
 )
+
+
+def limits(figure: str) -> st.SearchStrategy[float]:
+    least, most = RANGES.get(figure, (0.0, 10_000.0))
+    return st.integers(round(100 * least), round(100 * most)).map(lambda n: n / 100)
+
+
 CONDITIONS = st.one_of(
     st.builds(
-        lambda what, operator, limit, hold, quorum: Condition(what, operator, limit, hold, *quorum),
-        st.sampled_from(sorted(FIGURES)),
+        lambda limited, operator, hold, quorum: Condition(limited[0], operator, limited[1], hold, *quorum),
+        st.sampled_from(sorted(FIGURES)).flatmap(lambda what: st.tuples(st.just(what), limits(what))),
         st.sampled_from(["<", "<=", ">", ">="]),
-        st.integers(0, 1_000_000).map(lambda n: n / 100),
         HOLDS,
         QUORUMS,
     ),
@@ -85,6 +91,10 @@ def test_what_people_write(text: str, condition: Condition) -> None:
         ("no data", 7),
         ("rtt < threshold", 6),
         ("mos < 3 now", 8),
+        ("mos < 39", 6),
+        ("mos > 0.9", 6),
+        ("loss > 101 %", 7),
+        ("r_factor < 393", 11),
     ],
 )
 def test_an_error_names_the_place(text: str, at: int) -> None:
@@ -106,3 +116,7 @@ def test_the_loss_is_in_percent_and_a_certificate_in_days() -> None:
     assert parse("loss > 2 %").value("done", "passed", {"sent": 50, "lost": 1}) == 2.0
     figures = {"certificate": {"days_left": 13.5}}
     assert parse("certificate < 14d").holds(parse("certificate < 14d").value("done", "", figures))
+
+
+def test_a_kept_condition_with_an_odd_limit_still_reads() -> None:
+    assert parse("loss > 200 %", bounded=False).limit == 200.0

@@ -20,7 +20,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FIGURES", "NO_DATA", "UNREACHABLE", "Condition", "ConditionError", "parse", "seconds_text"]
+__all__ = [
+    "FIGURES",
+    "NO_DATA",
+    "RANGES",
+    "UNREACHABLE",
+    "Condition",
+    "ConditionError",
+    "parse",
+    "seconds_text",
+]
 
 UNREACHABLE, NO_DATA, CERTIFICATE, THRESHOLD = "unreachable", "no data", "certificate", "threshold"
 #: Figures and the units in which their limits may be given.
@@ -31,6 +40,12 @@ FIGURES: Mapping[str, str] = {
     "rtt": "ms",
     "jitter": "ms",
     "burst_ratio": "",
+}
+#: What a figure can be: a limit outside it would hold always or never.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "mos": (1.0, 4.5),
+    "r_factor": (0.0, 100.0),
+    "loss": (0.0, 100.0),
 }
 _OPERATORS = ("<=", ">=", "<", ">")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -124,11 +139,12 @@ class Condition:
         return value >= limit
 
 
-def parse(text: str) -> Condition:
-    """Raises ConditionError."""
+def parse(text: str, *, bounded: bool = True) -> Condition:
+    """Raises ConditionError; for a limit out of the figure's range only if ``bounded``, which one that was
+    kept before there were ranges is not."""
     if len(text) > _LONGEST:
         raise ConditionError(f"A condition has at most {_LONGEST} characters.", _LONGEST)
-    return _Reader(text).condition()
+    return _Reader(text, bounded).condition()
 
 
 def seconds_text(seconds: float) -> str:
@@ -140,7 +156,8 @@ def seconds_text(seconds: float) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, bounded: bool) -> None:
+        self._bounded = bounded
         self._tokens = [(found.group(1), found.start(1)) for found in _TOKEN.finditer(text.rstrip())]
         self._at, self._end = 0, len(text)
 
@@ -195,7 +212,12 @@ class _Reader:
         if figure == "mos" and self._peek() == THRESHOLD:
             self._at += 1
             return None
+        at = self._tokens[self._at][1] if self._at < len(self._tokens) else self._end
         limit = self._number("a number")
+        least, most = RANGES.get(figure, (0.0, float("inf")))
+        if self._bounded and not least <= limit <= most:
+            unit = f" {FIGURES[figure]}" if FIGURES[figure] else ""
+            raise ConditionError(f"{figure} is {least:g} to {most:g}{unit}, never {limit:g}.", at)
         unit = self._peek()
         if FIGURES[figure] and unit == FIGURES[figure]:
             self._at += 1
@@ -233,7 +255,7 @@ class _Reader:
             self._at += 1
             of = self._count()
             if needed > of:
-                raise ConditionError(f"{needed} of {of} servers are more than there are.", self._end)
+                raise ConditionError(f"{of} servers can't have {needed} among them.", self._end)
         word, at = self._take("servers")
         if word.lower() not in ("server", "servers"):
             raise ConditionError(f"{word[:50]!r} is not servers.", at)

@@ -32,7 +32,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rule(self) -> tuple[Condition, Condition | None]:
-        return parse(self.condition), parse(self.recovery) if self.recovery else None
+        recovery = parse(self.recovery, bounded=False) if self.recovery else None
+        return parse(self.condition, bounded=False), recovery
 
 
 class Child(msgspec.Struct, frozen=True):

@@ -173,7 +173,7 @@ def check_length(since: float, until: float, seconds: int) -> None:
     if (until - since) / seconds > _MOST_ROWS:
         raise wrong(
             "resolution",
-            f"That are more than {_MOST_ROWS:,} rows.",
+            f"This asks for more than {_MOST_ROWS:,} rows.",
             "Ask for a shorter time, or a coarser resolution.",
             permitted=("raw", *RESOLUTIONS),
         )

@@ -191,7 +191,9 @@ async def results(
     Readings are kept for 30 days, minutes for 90, hours and days for good."""
     step = resolution or "raw"
     if step not in _RESOLUTIONS:
-        raise invalid("resolution", f"{step[:100]!r} is not one.", value=step, permitted=_RESOLUTIONS)
+        raise invalid(
+            "resolution", f"{step[:100]!r} is not a resolution.", value=step, permitted=_RESOLUTIONS
+        )
     services, identity, dates = services_of(request), identity_of(request), await dates_of(request)
     until = dates.moment(to, "to")
     until = services.clock.wall() + 1 if until is None else until
