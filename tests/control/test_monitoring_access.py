@@ -120,6 +120,21 @@ async def test_dates_are_in_the_time_zone_of_who_asks(api: httpx.AsyncClient) ->
     assert (wrong.status_code, wrong.json()["errors"][0]["address"]) == (422, "time_zone")
 
 
+async def test_administrators_have_the_category_admin_however_they_became_it(
+    services: Services, admin: Identity
+) -> None:
+    """A filter of the chapter finds those whom the command line, the pages or the first start made."""
+    made = await services.accounts.create_user(admin, username="bob", password=None, role="admin")
+    robot = await services.accounts.create_user(
+        admin, username="robot", password=None, role="admin", category="API"
+    )
+    assert (made.category, robot.category) == ("Admin", "API")
+    for role, category in (("member", "Normal"), ("admin", "Admin")):
+        changed = await services.accounts.change_user(admin, made.id, role=role)
+        assert changed.category == category
+    assert (await services.accounts.change_user(admin, robot.id, role="member")).category == "API"
+
+
 async def test_the_category_admin_makes_an_administrator_and_its_loss_a_member(
     api: httpx.AsyncClient, services: Services
 ) -> None:

@@ -60,9 +60,12 @@ def create(
     full_name: Annotated[str, typer.Option("--full-name", metavar="TEXT")] = "",
     role: Annotated[str, typer.Option("--role", help="viewer, runner, member or admin.")] = "member",
     category: Annotated[
-        str,
-        typer.Option("--category", help="Admin, Normal, or API: the password works as Basic credentials."),
-    ] = "Normal",
+        str | None,
+        typer.Option(
+            "--category",
+            help="Admin, Normal, or API (the password works as Basic); that of the role if absent.",
+        ),
+    ] = None,
     project: Annotated[
         list[str] | None,
         typer.Option("--project", metavar="NAME", help="A member of this project; may be repeated."),

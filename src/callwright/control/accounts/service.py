@@ -265,11 +265,13 @@ class Accounts:
         email: str = "",
         name: str = "",
         role: str = Role.MEMBER,
-        category: str = Category.NORMAL,
+        category: str | None = None,
         time_zone: str = "UTC",
     ) -> User:
-        """``password`` None: they cannot log in until one is set. Raises Invalid, Conflict, Forbidden."""
+        """``password`` None: they cannot log in until one is set. ``category`` None: that of the role. Raises
+        Invalid, Conflict, Forbidden."""
         authorize(identity, Right.ADMINISTER)
+        category = category or _category_of(role)
         _check_user(username, email, role, category)
         zone_named(time_zone)
         hashed = ""
@@ -287,7 +289,7 @@ class Accounts:
         return added
 
     async def change_user(self, identity: Identity, user_id: int, **changes: Any) -> User:
-        """``changes``: name, email, role, category, time_zone.
+        """``changes``: name, email, role, category, time_zone. A category that says the role follows it.
 
         Raises Invalid, Conflict, NotFound, Forbidden.
         """
@@ -296,6 +298,8 @@ class Accounts:
             admins = await self._store.reserve_admins()
             user = await self.user(user_id)
             changed = msgspec.structs.replace(user, **changes)
+            if "category" not in changes and changed.category != Category.API:
+                changed = msgspec.structs.replace(changed, category=_category_of(changed.role))
             _check_user(changed.username, changed.email, changed.role, changed.category)
             zone_named(changed.time_zone)
             if changed.role != Role.ADMIN:
@@ -353,6 +357,10 @@ class Accounts:
 def _keep_an_admin(admins: Sequence[int], without: int) -> None:
     if admins == [without]:
         raise Conflict("This is the last administrator.", "Make another one first.")
+
+
+def _category_of(role: str) -> str:
+    return Category.ADMIN if role == Role.ADMIN else Category.NORMAL
 
 
 def _check_user(username: str, email: str, role: str, category: str) -> None:

@@ -61,10 +61,10 @@ async def create_user(request: _Request) -> Data[schemas.User]:
     names = take.tags(fields.get("projects"), "projects")
     projects = [await services.projects.get(identity, name) for name in names]
     role = take.text(fields, "role", optional=True) or Role.MEMBER.value
-    category = take.text(fields, "category", optional=True) or Category.NORMAL.value
+    category = take.text(fields, "category", optional=True) or None
     if role not in _ROLES:
         raise invalid("role", f"{role!r} is not a role.", value=role, permitted=_ROLES)
-    if category not in _CATEGORIES:
+    if category is not None and category not in _CATEGORIES:
         raise invalid("category", f"{category!r} is not a category.", value=category, permitted=_CATEGORIES)
     record = await services.accounts.create_user(
         identity,
