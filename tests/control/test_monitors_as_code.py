@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callwright.control.monitors.changes import Kind, Known, Verb, plan
-from callwright.control.monitors.written import csv_text, read_csv, read_yaml, row, yaml_text
+from callwright.control.monitors.reading import read_csv, read_yaml
+from callwright.control.monitors.written import csv_text, row, yaml_text
 from callwright.scenario.source import DocumentError
 
 # The fixtures of the chapter's own tests.
@@ -272,6 +273,38 @@ async def test_an_export_applies_without_a_change_in_both_formats(
     assert [(one["verb"], one["fields"]) for one in answer.json()["changes"]] == [
         ("change", {"interval": {"old": 30, "new": 20}})
     ]
+
+
+async def test_a_file_names_the_channels_of_an_alert(
+    api: httpx.AsyncClient,  # noqa: F811
+    servers: list[int],  # noqa: F811
+) -> None:
+    """All, some or none: an export says which, and the plan shows the change."""
+    for name in ("ops", "night shift"):
+        made = await api.post(
+            "http://here/api/v2/notifications", json={"name": name, "url": "https://hooks.example.com/x"}
+        )
+        assert made.status_code == 201, made.text
+    text = "alerts:\n  - {name: x, condition: unreachable}\n"
+    status, done = await applied(api, text)
+    assert status == 200, done
+    for written, ids, old, new in (
+        ("[night shift]", [2], None, ["night shift"]),
+        ("[ops, night shift]", [1, 2], ["night shift"], ["ops", "night shift"]),
+        ("[]", [], ["ops", "night shift"], []),
+        ("all", None, [], None),
+        ("[2]", [2], None, ["night shift"]),
+    ):
+        _, done = await applied(api, text.replace("}", f", channels: {written}}}"))
+        assert [one["fields"] for one in done["changes"]] == [{"channels": {"old": old, "new": new}}]
+        assert (await api.get("/alerts/1")).json()["channel_ids"] == ids
+        exported = (await api.get("/monitors/export")).text
+        assert (await applied(api, exported))[1]["changes"] == []
+    status, told = await applied(api, text.replace("}", ", channels: [opps]}"))
+    assert (status, told["errors"][0]["line"]) == (422, 2)
+    assert "there is no channel 'opps' in this project. Did you mean ops?" in told["message"]
+    _, done = await applied(api, text)
+    assert done["changes"][0]["fields"] == {"channels": {"old": ["night shift"], "new": None}}
 
 
 async def test_a_monitor_without_data_is_listed_so(

@@ -116,7 +116,9 @@ def _fields(one: WrittenAlert | WrittenEndpoint) -> dict[str, Any]:
 
 
 def _alike(key: str, old: Any, new: Any) -> bool:
-    """The order of names says nothing; an empty text is none."""
-    if key in ("servers", "alerts"):
+    """The order of names says nothing; an empty text is none; no channels are other than all."""
+    if key == "channels" and None in (old, new):
+        return old is new
+    if key in ("servers", "alerts", "channels"):
         return sorted(old or ()) == sorted(new or ())
     return (old or None) == (new or None)

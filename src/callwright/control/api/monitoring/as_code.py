@@ -27,16 +27,16 @@ from callwright.control.api.request import MaybeWord, services_of
 from callwright.control.errors import Conflict, Forbidden, Invalid, NotFound, RefusedByPolicy
 from callwright.control.monitors.changes import Change, Kind, Known, Verb, plan
 from callwright.control.monitors.model import Endpoint
+from callwright.control.monitors.reading import read_csv, read_yaml
 from callwright.control.monitors.written import (
     Written,
     WrittenAlert,
     WrittenEndpoint,
     csv_text,
-    read_csv,
-    read_yaml,
     row,
-    server_words,
+    with_channels,
     with_servers,
+    words_of,
     yaml_text,
 )
 from callwright.control.services import Services
@@ -169,8 +169,8 @@ async def _document(request: _Request) -> tuple[str, str]:
 class _There:
     """What a project has, by the names that files use."""
 
-    def __init__(self, words: dict[int, str], everywhere: list[int]) -> None:
-        self.words, self.everywhere = words, everywhere
+    def __init__(self, words: dict[int, str], everywhere: list[int], channels: dict[int, str]) -> None:
+        self.words, self.everywhere, self.channels = words, everywhere, channels
         self.endpoints: list[tuple[Endpoint, WrittenEndpoint]] = []
         self.alerts: list[tuple[Alert, WrittenAlert]] = []
 
@@ -182,10 +182,16 @@ class _There:
             for one in servers
             if one.deleted_at is None and await services.agents.may_use(one.pool, (project_id,))
         ]
-        found = cls(server_words({one.number: one.label for one in servers}), usable)
+        channels = {
+            one.id: one.name
+            for one in await services.notifications.channels(identity)
+            if one.project_id == project_id
+        }
+        labels = {one.number: one.label for one in servers}
+        found = cls(words_of(labels), usable, words_of(channels))
         alerts = [one for one in await services.alerts.alerts(identity) if one.project_id == project_id]
         names = {one.id: one.name for one in alerts}
-        found.alerts = [(one, _written_alert(one)) for one in alerts]
+        found.alerts = [(one, _written_alert(one, found.channels)) for one in alerts]
         tests = by_endpoint(await services.monitors.all_voip_tests(identity))
         for one in await services.monitors.endpoints(identity):
             if one.project_id != project_id:
@@ -260,7 +266,7 @@ async def _apply(
             raise unknown_value(error, error.what) from None
         authorize(identity, Right.EDIT, owner.id)
         there = await _There.of(services, identity, owner.id)
-        wanted = with_servers(written, there.words, there.everywhere)
+        wanted = with_channels(with_servers(written, there.words, there.everywhere), there.channels)
         changes = plan(wanted, there.known, keep=keep)
         found = _fingerprint(owner.name, changes)
         if fingerprint is not None and fingerprint != found:
@@ -281,6 +287,7 @@ class _Hand:
         self._endpoints = {one.name: one for one in wanted.endpoints or ()}
         self._alerts = {one.name: one for one in wanted.alerts or ()}
         self._numbers = {word: number for number, word in there.words.items()}
+        self._channels = {word: number for number, word in there.channels.items()}
         self._ids = {one.name: one.id for one, _ in there.alerts if one.deleted_at is None}
 
     async def carry_out(self, changes: Sequence[Change]) -> None:
@@ -295,7 +302,9 @@ class _Hand:
                 raise
             except (Invalid, Conflict, NotFound, RefusedByPolicy) as error:
                 field = getattr(error, "field", "") or getattr(error, "address", "") or None
-                field = {"server_ids": "servers", "alert_ids": "alerts"}.get(str(field), field)
+                field = {"server_ids": "servers", "alert_ids": "alerts", "channel_ids": "channels"}.get(
+                    str(field), field
+                )
                 remedy = f" {error.remedy}" if error.remedy else ""
                 message = f"{change.name}: {error.message}{remedy}"
                 raise DocumentError([Problem(message, change.line, None, field)]) from None
@@ -305,7 +314,7 @@ class _Hand:
         if change.verb is Verb.CANCEL:
             await alerts.cancel(identity, change.id or 0)
             return
-        values = _alert_values(self._alerts[change.name])
+        values = _alert_values(self._alerts[change.name], self._channels)
         if change.id is None:
             made = await alerts.create(identity, values, project=self._project)
             self._ids[made.name] = made.id
@@ -341,19 +350,22 @@ class _Hand:
         return values
 
 
-def _alert_values(one: WrittenAlert) -> Mapping[str, Any]:
+def _alert_values(one: WrittenAlert, channels: Mapping[str, int]) -> Mapping[str, Any]:
     fields = one.fields
+    named = fields["channels"]
     return {
         "name": one.name,
         "condition": fields["condition"],
         "recovery": fields["recovery"] or "",
         "retests": fields["retests"] or "",
         "reminder": fields["reminder"],
+        "channel_ids": None if named is None else tuple(channels[name] for name in named),
         "windows": windows_of(fields["maintenance"], Dates()),
     }
 
 
-def _written_alert(one: Alert) -> WrittenAlert:
+def _written_alert(one: Alert, channels: Mapping[int, str]) -> WrittenAlert:
+    named = one.channel_ids
     return WrittenAlert(
         one.name,
         {
@@ -361,6 +373,7 @@ def _written_alert(one: Alert) -> WrittenAlert:
             "recovery": one.recovery or None,
             "retests": one.retests or None,
             "reminder": one.reminder,
+            "channels": None if named is None else [channels.get(number, str(number)) for number in named],
             "maintenance": [_window(window) for window in one.windows],
         },
     )
