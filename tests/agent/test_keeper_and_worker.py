@@ -534,8 +534,8 @@ async def test_a_keeper_that_begins_lets_agents_be_heard_first(
     services: Services, broker: MemoryBroker, agent_id: str
 ) -> None:
     run = await services.runs.start(SYSTEM, "short_call")
-    assert await services.runs.claim(run.id, 1, agent_id, 0.0) is not None
-    assert await services.runs.intend(run.id, 1, agent_id) is None  # its lease was over at once
+    assert await services.runs.held.claim(run.id, 1, agent_id, 0.0) is not None
+    assert await services.runs.held.intend(run.id, 1, agent_id) is None  # its lease was over at once
     async with Keeper(services.runs, services.agents, services.evidence, broker, lease=LEASE):
         await asyncio.sleep(2 * LEASE)
         assert (await services.runs.known(run.session_id)).phase == "starting"
@@ -620,4 +620,4 @@ async def test_an_agent_that_asks_for_leave_is_not_silent(
 
 
 async def claim(services: Services, run: Run, agent_id: str) -> None:
-    assert await services.runs.claim(run.id, 1, agent_id, 5.0)
+    assert await services.runs.held.claim(run.id, 1, agent_id, 5.0)

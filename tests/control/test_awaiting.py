@@ -67,7 +67,7 @@ async def test_the_limit_of_its_project_is_told_before_free_places(
     await _beat(services, agent)
     first = await services.runs.start(admin, "basic_call", pool="lab")
     await services.projects.limit(admin, first.project_name, max_running=1, max_queued=None)
-    assert await services.runs.claim(first.id, 1, agent.id, 15)
+    assert await services.runs.held.claim(first.id, 1, agent.id, 15)
     run = await services.runs.start(admin, "basic_call", pool="lab")
     found = await awaited(services, run)
     assert found is not None

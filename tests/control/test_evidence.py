@@ -30,8 +30,8 @@ async def keep(services: Services, run: Run, name: str, data: bytes = DATA) -> E
 
 
 async def end(services: Services, run: Run, files: int = 0) -> None:
-    await services.runs.claim(run.id, 1, "ag", 15)
-    await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag", files=files)
+    await services.runs.held.claim(run.id, 1, "ag", 15)
+    await services.runs.held.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag", files=files)
 
 
 async def test_a_file_comes_in_chunks_and_is_there_when_it_is_whole(services: Services, run: Run) -> None:

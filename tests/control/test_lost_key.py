@@ -83,10 +83,10 @@ async def test_a_run_whose_parameters_are_closed_is_shown_and_never_run_without_
     detail = await after.runs.detail(run)
     assert (detail.sealed, detail.overrides) == (True, {})
     assert "3.0" in detail.shown.values()
-    for ask in (after.runs.overrides(run), after.runs.job(run.id)):
+    for ask in (after.runs.overrides(run), after.runs.held.job(run.id)):
         with pytest.raises(Conflict):
             await ask
-    await after.runs.give_up(run, "It does not open.")
+    await after.runs.held.give_up(run, "It does not open.")
     assert (await after.runs.by_id(run.id)).phase == Phase.ERROR
 
 

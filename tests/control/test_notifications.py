@@ -87,11 +87,11 @@ class Platform:
         runs = self.services.runs
         run = await runs.start(PLATFORM, test)
         agent = next(one for one in await self.services.agents.list())
-        assert await runs.claim(run.id, 1, agent.id, 15.0) is not None
+        assert await runs.held.claim(run.id, 1, agent.id, 15.0) is not None
         outcome = {"verdict": verdict, "reason": f"It {verdict}.", "blame": None}
         if verdict == "failed":
             outcome["blame"] = "target"
-        await runs.finish(run.session_id, 1, msgspec.json.encode(outcome), agent_id=agent.id)
+        await runs.held.finish(run.session_id, 1, msgspec.json.encode(outcome), agent_id=agent.id)
 
     async def deliveries(self, query: str = "") -> list[dict[str, Any]]:
         answer = await self.api.get(f"/notifications/deliveries{query}")

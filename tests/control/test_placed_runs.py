@@ -310,7 +310,7 @@ async def test_none_begins_when_one_of_them_could_not(
     runs, agents = await _three(services, admin, clock)
     starts = Starts(services.runs, clock)
     outcome = b'{"verdict": "error", "blame": "platform", "reason": "The built-in PBX does not start."}'
-    await services.runs.finish(runs[2].session_id, 1, outcome, agent_id=agents[2].id)
+    await services.runs.held.finish(runs[2].session_id, 1, outcome, agent_id=agents[2].id)
     answer = await starts.ready(agents[0].id, Ready(runs[0].id, runs[0].session_id, 1))
     assert answer.start_at is None
     assert answer.refused == (
@@ -333,7 +333,7 @@ async def test_how_far_apart_they_began_is_told_when_all_have_told_theirs(
         assert found.sentence == told
         measured = {"servers": 3, "began_at": 1000.0 + number / 500, "error_ms": 0.5 * number}
         outcome = json.dumps({"verdict": "passed", "together": measured})
-        await services.runs.finish(run.session_id, 1, outcome, agent_id=agent.id)
+        await services.runs.held.finish(run.session_id, 1, outcome, agent_id=agent.id)
     found = await together(services, runs[0])
     assert found is not None
     assert found.sentence == "3 servers began within 4.0 ms, ± 1.5 ms."

@@ -27,7 +27,7 @@ from callwright.control.keeping.intake import Intake
 from callwright.control.runs.admission import admit, check_caps
 from callwright.control.runs.model import Acceptance, Run, RunFilter, Waiting
 from callwright.control.runs.names import Names
-from callwright.control.runs.service import RunSettings
+from callwright.control.runs.settings import RunSettings
 from callwright.control.runs.transitions import PHASES, TRANSITIONS, Event, Phase, render_markdown
 from callwright.control.services import Services
 from callwright.control.targets.model import TargetUse
@@ -62,8 +62,8 @@ async def demo(services: Services, admin: Identity) -> Identity:
 
 async def begun(services: Services, who: Identity, agent: str = "ag") -> Run:
     run = await services.runs.start(who, "basic_call")
-    assert await services.runs.claim(run.id, 1, agent, 15)
-    running = await services.runs.intend(run.id, 1, agent)
+    assert await services.runs.held.claim(run.id, 1, agent, 15)
+    running = await services.runs.held.intend(run.id, 1, agent)
     assert running is not None
     return running
 
@@ -122,7 +122,7 @@ async def test_a_run_is_born_queued_with_its_document_and_overrides(
     assert "s3cret-word" not in str(detail.shown)
     with sqlite3.connect(tmp_path / "data" / "callwright.db") as connection:
         assert "s3cret-word" not in "\n".join(connection.iterdump())
-    job = await services.runs.job(run.id)
+    job = await services.runs.held.job(run.id)
     assert job.overrides == overrides
     assert job.max_seconds >= 600
 
@@ -244,9 +244,9 @@ async def test_the_caps_of_a_target_hold(services: Services, demo: Identity, clo
     await services.runs.stop(demo, first.session_id)
     for _ in range(2):
         begun = await services.runs.start(demo, "outside")
-        assert await services.runs.claim(begun.id, 1, "ag", 15.0)
-        assert await services.runs.intend(begun.id, 1, "ag")
-        await services.runs.give_up(await services.runs.by_id(begun.id), "It was given up.")
+        assert await services.runs.held.claim(begun.id, 1, "ag", 15.0)
+        assert await services.runs.held.intend(begun.id, 1, "ag")
+        await services.runs.held.give_up(await services.runs.by_id(begun.id), "It was given up.")
     with pytest.raises(CapReached, match="limited to 9 minutes of calls a day; this run needs 4, and 8 are"):
         await services.runs.start(demo, "outside")
     clock.advance(86_400)
@@ -404,13 +404,13 @@ async def test_a_run_that_was_not_begun_is_tried_again_until_its_attempts_are_us
 ) -> None:
     run = await services.runs.start(demo, "basic_call")
     for attempt in (1, 2):
-        assert await services.runs.claim(run.id, attempt, "ag", 15)
+        assert await services.runs.held.claim(run.id, attempt, "ag", 15)
         clock.advance(16)
-        (again,) = await services.runs.expire_leases()
+        (again,) = await services.runs.held.expire_leases()
         assert (again.phase, again.attempt) == ("queued", attempt + 1)
-    assert await services.runs.claim(run.id, 3, "ag", 15)
+    assert await services.runs.held.claim(run.id, 3, "ag", 15)
     clock.advance(16)
-    (ended,) = await services.runs.expire_leases()
+    (ended,) = await services.runs.held.expire_leases()
     assert (ended.phase, ended.status, ended.blame) == ("error", "failed", "platform")
 
 
@@ -420,22 +420,22 @@ async def test_a_document_may_forbid_a_second_attempt(
     text = "name: once\nretry: never\nsteps:\n  - - options: {party: alice}\n"
     await services.tests.create(demo, text)
     lost = await services.runs.start(demo, "once")
-    assert await services.runs.claim(lost.id, 1, "ag", 15)
+    assert await services.runs.held.claim(lost.id, 1, "ag", 15)
     clock.advance(16)
-    (ended,) = await services.runs.expire_leases()
+    (ended,) = await services.runs.held.expire_leases()
     assert (ended.phase, ended.attempt, ended.blame) == ("error", 1, "platform")
     assert "retry: never" in ended.result_description
     given_back = await services.runs.start(demo, "once")
-    assert await services.runs.claim(given_back.id, 1, "ag", 15)
-    assert await services.runs.release(given_back.id, 1, "another") is None
-    ended_too = await services.runs.release(given_back.id, 1, "ag")
+    assert await services.runs.held.claim(given_back.id, 1, "ag", 15)
+    assert await services.runs.held.release(given_back.id, 1, "another") is None
+    ended_too = await services.runs.held.release(given_back.id, 1, "ag")
     assert ended_too is not None
     assert (ended_too.phase, ended_too.attempt) == ("error", 1)
     # Of this very run it may be said, as of anything that a document says.
     again = await services.runs.start(demo, "once", {"retry": "unplaced"})
-    assert await services.runs.claim(again.id, 1, "ag", 15)
+    assert await services.runs.held.claim(again.id, 1, "ag", 15)
     clock.advance(16)
-    (queued,) = await services.runs.expire_leases()
+    (queued,) = await services.runs.held.expire_leases()
     assert (queued.phase, queued.attempt) == ("queued", 2)
 
 
@@ -444,16 +444,16 @@ async def test_the_runs_of_a_revoked_agent_are_those_of_a_lost_one(
 ) -> None:
     calling = await begun(services, demo, "ag")
     fresh, others = [await services.runs.start(demo, "basic_call") for _ in range(2)]
-    assert await services.runs.claim(fresh.id, 1, "ag", 15)
-    assert await services.runs.claim(others.id, 1, "other", 15)
-    moved = {run.id: run for run in await services.runs.lose_agent("ag")}
+    assert await services.runs.held.claim(fresh.id, 1, "ag", 15)
+    assert await services.runs.held.claim(others.id, 1, "other", 15)
+    moved = {run.id: run for run in await services.runs.held.lose_agent("ag")}
     assert set(moved) == {calling.id, fresh.id}
     assert moved[calling.id].phase == "error"
     assert "revoked during the run" in moved[calling.id].result_description
     assert (moved[fresh.id].phase, moved[fresh.id].attempt) == ("queued", 2)
     # What it says still changes nothing.
-    assert await services.runs.intend(fresh.id, 1, "ag") is None
-    assert await services.runs.renew([(calling.id, 1), (fresh.id, 1)], "ag", 15) == set()
+    assert await services.runs.held.intend(fresh.id, 1, "ag") is None
+    assert await services.runs.held.renew([(calling.id, 1), (fresh.id, 1)], "ag", 15) == set()
 
 
 async def test_a_run_that_may_have_called_is_never_tried_again(
@@ -461,10 +461,10 @@ async def test_a_run_that_may_have_called_is_never_tried_again(
 ) -> None:
     run = await begun(services, demo)
     clock.advance(16)
-    (ended,) = await services.runs.expire_leases()
+    (ended,) = await services.runs.held.expire_leases()
     assert (ended.phase, ended.attempt, ended.blame) == ("error", 1, "platform")
     assert "A call may have been placed" in ended.result_description
-    late = await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    late = await services.runs.held.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
     assert late is Acceptance.SUPERSEDED
     assert (await services.runs.known(run.session_id)).phase == "error"
 
@@ -475,21 +475,21 @@ async def test_heartbeats_keep_a_run_but_not_beyond_what_its_document_can_last(
     run = await begun(services, demo)
     for _ in range(10):
         clock.advance(10)
-        assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
-        assert await services.runs.expire_leases() == []
-    while not (ended := await services.runs.expire_leases()):
+        assert await services.runs.held.renew([(run.id, 1)], "ag", 15) == {run.id}
+        assert await services.runs.held.expire_leases() == []
+    while not (ended := await services.runs.held.expire_leases()):
         clock.advance(10)
-        await services.runs.renew([(run.id, 1)], "ag", 15)
+        await services.runs.held.renew([(run.id, 1)], "ag", 15)
     assert "longer than its document can" in ended[0].result_description
-    assert await services.runs.renew([(run.id, 1)], "ag", 15) == set()
+    assert await services.runs.held.renew([(run.id, 1)], "ag", 15) == set()
 
 
 async def test_a_run_that_no_agent_takes_ends(services: Services, demo: Identity, clock: ManualClock) -> None:
     await services.runs.start(demo, "basic_call", pool="empty")
     clock.advance(599)
-    assert await services.runs.expire_leases() == []
+    assert await services.runs.held.expire_leases() == []
     clock.advance(2)
-    (ended,) = await services.runs.expire_leases()
+    (ended,) = await services.runs.held.expire_leases()
     assert (ended.phase, ended.result_description) == (
         "error",
         "No agent of the pool empty took this run in time.",
@@ -518,14 +518,14 @@ async def test_a_step_of_the_clock_ends_no_run_and_keeps_none_alive(
         admin = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
         await services.tests.ensure_demo(admin)
         run = await begun(services, admin)
-        assert await services.runs.expire_leases() == []
+        assert await services.runs.held.expire_leases() == []
         clock.advance(5)
         clock.step = step
-        assert await services.runs.expire_leases() == []
+        assert await services.runs.held.expire_leases() == []
         clock.advance(9)
-        assert await services.runs.expire_leases() == []
+        assert await services.runs.held.expire_leases() == []
         clock.advance(2)
-        assert [ended.id for ended in await services.runs.expire_leases()] == [run.id]
+        assert [ended.id for ended in await services.runs.held.expire_leases()] == [run.id]
     finally:
         await services.close()
 
@@ -543,12 +543,12 @@ async def test_an_end_that_waited_for_the_database_is_not_written_before_the_age
 
     monkeypatch.setattr(services.stores.runs, "end", late)
     with pytest.raises(WroteLate, match=r"took 25\.0 s to write"):
-        await services.runs.expire_leases()
+        await services.runs.held.expire_leases()
     assert (await services.runs.known(run.session_id)).phase == "running"
-    assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+    assert await services.runs.held.renew([(run.id, 1)], "ag", 15) == {run.id}
     monkeypatch.undo()
-    assert await services.runs.expire_leases() == []
-    await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    assert await services.runs.held.expire_leases() == []
+    await services.runs.held.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
     assert (await services.runs.known(run.session_id)).phase == "passed"
 
 
@@ -557,8 +557,8 @@ async def test_a_run_whose_agent_was_heard_is_not_lost_though_the_lease_is_not_w
 ) -> None:
     run = await begun(services, demo)
     clock.advance(16)
-    assert await services.runs.expire_leases(lambda seen: seen.id == run.id) == []
-    assert [lost.id for lost in await services.runs.expire_leases(lambda _: False)] == [run.id]
+    assert await services.runs.held.expire_leases(lambda seen: seen.id == run.id) == []
+    assert [lost.id for lost in await services.runs.held.expire_leases(lambda _: False)] == [run.id]
 
 
 async def test_a_lease_counts_from_when_it_is_written(
@@ -572,7 +572,7 @@ async def test_a_lease_counts_from_when_it_is_written(
         return await renew(*arguments)
 
     monkeypatch.setattr(services.stores.runs, "renew", late)
-    assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+    assert await services.runs.held.renew([(run.id, 1)], "ag", 15) == {run.id}
     assert (await services.runs.known(run.session_id)).lease_until == clock.wall() + 15
 
 
@@ -591,7 +591,7 @@ async def test_the_times_of_a_run_are_of_one_calendar_though_the_clock_is_set(
         try:
             admin = Identity(1, "ana", Role.ADMIN, RIGHTS[Role.ADMIN])
             await services.tests.ensure_demo(admin)
-            await services.runs.expire_leases()
+            await services.runs.held.expire_leases()
 
             def passes(moment: int, clock: SteppedClock = clock, set_at: int = set_at) -> None:
                 clock.advance(10)
@@ -600,13 +600,13 @@ async def test_the_times_of_a_run_are_of_one_calendar_though_the_clock_is_set(
 
             run = await services.runs.start(admin, "basic_call")
             passes(0)
-            assert await services.runs.claim(run.id, 1, "ag", 15)
+            assert await services.runs.held.claim(run.id, 1, "ag", 15)
             passes(1)
-            assert await services.runs.intend(run.id, 1, "ag")
+            assert await services.runs.held.intend(run.id, 1, "ag")
             passes(2)
-            assert await services.runs.renew([(run.id, 1)], "ag", 15) == {run.id}
+            assert await services.runs.held.renew([(run.id, 1)], "ag", 15) == {run.id}
             passes(3)
-            await services.runs.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+            await services.runs.held.finish(run.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
             ended = await services.runs.known(run.session_id)
             assert ended.started_at is not None
             assert ended.intent_at is not None
@@ -650,10 +650,10 @@ async def test_a_keeper_that_was_away_gives_agents_time_to_be_heard(
 ) -> None:
     run = await begun(services, demo)
     clock.advance(1000)
-    await services.runs.extend_leases(20)
-    assert await services.runs.expire_leases() == []
+    await services.runs.held.extend_leases(20)
+    assert await services.runs.held.expire_leases() == []
     clock.advance(21)
-    assert [ended.id for ended in await services.runs.expire_leases()] == [run.id]
+    assert [ended.id for ended in await services.runs.held.expire_leases()] == [run.id]
 
 
 # -- results
@@ -663,9 +663,9 @@ async def test_a_result_is_acknowledged_once_and_known_again(services: Services,
     run = await begun(services, demo)
     calls = '[{"received":{"mos":3.1}},{"received":{"mos":2.5}},{"received":{"mos":null}}]'
     outcome = f'{{"verdict":"failed","blame":"target","reason":"Busy","calls":{calls}}}'
-    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
-    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.REPEATED
-    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="x") is Acceptance.SUPERSEDED
+    assert await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
+    assert await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.REPEATED
+    assert await services.runs.held.finish(run.session_id, 1, outcome, agent_id="x") is Acceptance.SUPERSEDED
     ended = await services.runs.known(str(run.id))
     assert (ended.phase, ended.status, ended.blame, ended.result_description) == (
         "failed",
@@ -689,18 +689,18 @@ async def test_what_was_changed_since_the_last_pass_is_weighed_before_the_target
     services: Services, demo: Identity, overrides: dict[str, str], blame: str | None
 ) -> None:
     before = await begun(services, demo)
-    await services.runs.finish(before.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    await services.runs.held.finish(before.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
     run = await services.runs.start(demo, "basic_call", overrides)
-    assert await services.runs.claim(run.id, 1, "ag", 15)
+    assert await services.runs.held.claim(run.id, 1, "ag", 15)
     failed = '{"verdict":"failed","blame":"target","calls":[{"verdict":"failed","address":"step.1.0"}]}'
-    await services.runs.finish(run.session_id, 1, failed, agent_id="ag")
+    await services.runs.held.finish(run.session_id, 1, failed, agent_id="ag")
     assert (await services.runs.known(run.session_id)).blame == blame
 
 
 async def test_a_passed_run_keeps_its_sentence(services: Services, demo: Identity) -> None:
     run = await begun(services, demo)
     outcome = '{"verdict":"passed","reason":"Alice called Bob, and both heard each other."}'
-    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag")
     ended = await services.runs.known(run.session_id)
     assert ended.result_description == "Alice called Bob, and both heard each other."
 
@@ -722,7 +722,7 @@ async def test_a_run_in_which_somebody_heard_nothing_has_no_mos(
         f'{{"setup_ms":900.0,"media_expected":true,"received":{heard}}}' for heard in (well, received)
     )
     outcome = f'{{"verdict":"failed","blame":"target","reason":"Silence.","calls":[{calls}]}}'
-    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag")
     assert (await services.runs.known(run.session_id)).mos == mos
 
 
@@ -731,7 +731,7 @@ async def test_a_result_that_cannot_be_read_ends_the_run_as_our_error(
     services: Services, demo: Identity, outcome: bytes
 ) -> None:
     run = await begun(services, demo)
-    assert await services.runs.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
+    assert await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag") is Acceptance.ACCEPTED
     ended = await services.runs.known(run.session_id)
     assert (ended.phase, ended.blame) == ("error", "platform")
 
@@ -739,7 +739,7 @@ async def test_a_result_that_cannot_be_read_ends_the_run_as_our_error(
 async def test_nul_in_a_reason_is_shown_not_kept(services: Services, demo: Identity) -> None:
     run = await begun(services, demo)
     outcome = '{"verdict":"failed","reason":"a\\u0000b"}'
-    await services.runs.finish(run.session_id, 1, outcome, agent_id="ag")
+    await services.runs.held.finish(run.session_id, 1, outcome, agent_id="ag")
     assert (await services.runs.known(run.session_id)).result_description == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -758,7 +758,7 @@ async def test_stop_cancels_what_waits_and_asks_for_the_end_of_what_runs(
     asked = await services.runs.stop(demo, running.session_id)
     assert (asked.phase, asked.result_description) == ("running", "Stopped by ana.")
     clock.advance(16)
-    (ended,) = await services.runs.expire_leases()
+    (ended,) = await services.runs.held.expire_leases()
     assert (ended.phase, ended.result_description) == ("canceled", "Stopped by ana.")
     assert (await services.runs.stop(demo, waiting.session_id)).phase == "canceled"
     with pytest.raises(NotFound):
@@ -868,17 +868,17 @@ async def test_a_run_that_waits_says_how_long_it_probably_will(
     await services.tests.create(demo, "name: mine\nsteps: [{options: {party: a}}]", project="other")
     first = await services.runs.start(demo, "basic_call")
     assert await services.runs.waiting(first) == Waiting(0, None)  # nothing was measured yet
-    assert await services.runs.claim(first.id, 1, "ag", 15)
+    assert await services.runs.held.claim(first.id, 1, "ag", 15)
     assert await services.runs.waiting(await services.runs.known(first.session_id)) is None
     clock.advance(10)
-    await services.runs.finish(first.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
+    await services.runs.held.finish(first.session_id, 1, '{"verdict":"passed"}', agent_id="ag")
     held = [await services.runs.start(demo, "basic_call") for _ in range(2)]
     waiting = [await services.runs.start(demo, "basic_call") for _ in range(6)]
     aside = await services.runs.start(demo, "mine")
     elsewhere = await services.runs.start(demo, "basic_call", pool="far")
     assert await services.runs.waiting(aside) == Waiting(0, None)  # nobody carries anything out
     for run in held:
-        assert await services.runs.claim(run.id, 1, "ag", 15)
+        assert await services.runs.held.claim(run.id, 1, "ag", 15)
     assert await services.runs.waiting(aside) == Waiting(0, 5.0)
     assert await services.runs.waiting(waiting[0]) == Waiting(1, 10.0)
     assert await services.runs.waiting(waiting[5]) == Waiting(6, 35.0)
@@ -918,7 +918,7 @@ async def test_evidence_of_a_superseded_attempt_is_not_taken(
     services: Services, demo: Identity, clock: ManualClock
 ) -> None:
     run = await services.runs.start(demo, "basic_call")
-    assert await services.runs.claim(run.id, 1, "ag", 15)
+    assert await services.runs.held.claim(run.id, 1, "ag", 15)
     intake = Intake(services.runs, services.agents, services.evidence, lease=15.0)
 
     def piece(attempt: int) -> EvidenceChunk:
@@ -936,9 +936,9 @@ async def test_evidence_of_a_superseded_attempt_is_not_taken(
         )
 
     clock.advance(16)
-    assert [moved.attempt for moved in await services.runs.expire_leases()] == [2]
+    assert [moved.attempt for moved in await services.runs.held.expire_leases()] == [2]
     assert (await intake.chunk("ag", piece(1))).superseded
-    assert await services.runs.claim(run.id, 2, "other", 15)
+    assert await services.runs.held.claim(run.id, 2, "other", 15)
     assert (await intake.chunk("ag", piece(1))).superseded
     assert (await intake.chunk("ag", piece(2))).superseded  # another agent's
     assert await services.evidence.list(await services.runs.known(run.session_id)) == []

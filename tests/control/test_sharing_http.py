@@ -178,7 +178,7 @@ async def test_a_run_that_waits_says_how_long_over_the_api(
     path = "/api/v2/runs/{}".format
     assert (await ok(await api.get(path(runs[2]["session_id"]))))["waiting"] == {"ahead": 2, "seconds": None}
     first = await services.runs.known(runs[0]["session_id"])
-    assert await services.runs.claim(first.id, 1, "ag", 15)
+    assert await services.runs.held.claim(first.id, 1, "ag", 15)
     assert (await ok(await api.get(path(first.session_id))))["waiting"] is None
 
 

@@ -102,7 +102,7 @@ async def test_a_document_may_name_accounts_and_variables_that_are_secret(
     await services.credentials.put(admin, "office", {"user": "4101", "password": "s3cret-word"})
     await services.credentials.put(admin, "other", {"user": "4102", "password": "another-word"})
     run = await services.runs.start(admin, "mine")
-    assert (await services.runs.job(run.id)).credentials == {
+    assert (await services.runs.held.job(run.id)).credentials == {
         "office": {"user": "4101", "password": "s3cret-word"}
     }
     assert "s3cret-word" not in str(await services.runs.detail(run))

@@ -46,7 +46,7 @@ async def test_what_a_peer_wrote_acts_neither_in_the_first_event_nor_in_later_on
 ) -> None:
     await services.tests.ensure_demo(admin)
     run = await services.runs.start(admin, "basic_call")
-    assert await services.runs.claim(run.id, 1, "ag", 3600)
+    assert await services.runs.held.claim(run.id, 1, "ag", 3600)
     run = await services.runs.known(run.session_id)
     broker = MemoryBroker()
     watched = replace(services, broker=broker)

@@ -220,10 +220,10 @@ async def ended(services: Services, admin: Identity, **call: Any) -> Run:
     """A run of basic_call that an agent has carried out."""
     run = await services.runs.start(admin, "basic_call", call.pop("overrides", None))
     agent = call.pop("agent", "ag")
-    await services.runs.claim(run.id, 1, agent, 60.0)
-    await services.runs.intend(run.id, 1, agent)
+    await services.runs.held.claim(run.id, 1, agent, 60.0)
+    await services.runs.held.intend(run.id, 1, agent)
     outcome = {"verdict": "passed", "reason": "Both heard each other.", "calls": [call]}
-    await services.runs.finish(run.session_id, 1, json.dumps(outcome), agent_id=agent)
+    await services.runs.held.finish(run.session_id, 1, json.dumps(outcome), agent_id=agent)
     return await services.runs.by_id(run.id)
 
 
@@ -233,10 +233,10 @@ async def test_the_servers_of_a_run_are_listed_with_how_far_apart_they_began(
     runs = await services.runs.start_each(admin, "basic_call", {"placement.count": 2})
     assert "2 servers, of which 0 told so far" in (await web.get(f"/run/details/{runs[0].session_id}")).text
     for number, run in enumerate(runs):
-        await services.runs.claim(run.id, 1, f"ag{number}", 60.0)
+        await services.runs.held.claim(run.id, 1, f"ag{number}", 60.0)
         measured = {"servers": 2, "began_at": 1000.0 + number / 1000, "error_ms": 0.25}
         outcome = json.dumps({"verdict": "passed", "together": measured})
-        await services.runs.finish(run.session_id, 1, outcome, agent_id=f"ag{number}")
+        await services.runs.held.finish(run.session_id, 1, outcome, agent_id=f"ag{number}")
     page = (await web.get(f"/run/details/{runs[0].session_id}")).text
     assert "2 servers began within 1.0 ms, ± 0.5 ms." in page
     assert f'<a href="/run/details/{runs[1].session_id}">run {runs[1].id}</a>' in page

@@ -37,7 +37,8 @@ from callwright.control.notifications.outbox import Outbox
 from callwright.control.notifications.service import Notifications
 from callwright.control.projects.service import Projects
 from callwright.control.recordings.service import Recordings
-from callwright.control.runs.service import Runs, RunSettings
+from callwright.control.runs.service import Runs
+from callwright.control.runs.settings import RunSettings
 from callwright.control.runs.telling import RunTeller
 from callwright.control.servers.history import History
 from callwright.control.servers.service import Servers

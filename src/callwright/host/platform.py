@@ -180,7 +180,7 @@ class Platform:
         self, exits: contextlib.AsyncExitStack, broker: NatsAddress
     ) -> tuple[Services, first_start.FirstStart | None]:
         from callwright.control.errors import DomainError
-        from callwright.control.runs.service import RunSettings
+        from callwright.control.runs.settings import RunSettings
         from callwright.control.services import Services
         from callwright.control.storage.occupancy import Occupancy
         from callwright.control.storage.schema import Location

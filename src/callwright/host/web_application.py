@@ -57,7 +57,7 @@ class _Opening:
 
 
 async def _open(settings: WebSettings) -> Services:
-    from callwright.control.runs.service import RunSettings
+    from callwright.control.runs.settings import RunSettings
     from callwright.control.services import Services
     from callwright.dispatch.nats import NatsBroker
     from callwright.host.announcing import Announcer

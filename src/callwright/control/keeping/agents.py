@@ -141,7 +141,7 @@ class AgentKeeper:
             for hear in self.on_new:
                 hear()
         held = [(run.run_id, run.attempt) for run in beat.runs]
-        kept = await self._runs.renew(held, agent_id, self._lease) if held else set()
+        kept = await self._runs.held.renew(held, agent_id, self._lease) if held else set()
         orders = self._stops.of(agent_id)
         orders += [
             StopOrder(run.run_id, run.attempt, "Stopped by the platform: the run is no longer this agent's.")
@@ -154,7 +154,7 @@ class AgentKeeper:
             tuple(orders),
             agent.state != AgentState.ACTIVE,
             killed=switch.to_agents if switch is not None else "",
-            ask_token=self._runs.ask_token(agent_id),
+            ask_token=self._runs.held.ask_token(agent_id),
             plan=None if self._monitors is None else await self._monitors.revision(agent_id),
             now=self._clock.wall(),
         )
@@ -172,7 +172,7 @@ class AgentKeeper:
         await self._broker.publish(subject.control(agent_id), encode(Control(revoked=True)))
         if self._accounts is not None:
             await self._accounts.revoke(agent_id)
-        await self._runs.lose_agent(agent_id)
+        await self._runs.held.lose_agent(agent_id)
 
     async def _account(self, message: Message) -> None:
         request = decode(AccountRequest, message.data)

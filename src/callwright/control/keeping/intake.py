@@ -81,7 +81,7 @@ class Intake:
         )
         if not ours or agent.state != AgentState.ACTIVE:
             return ClaimAnswer(None, "It is not for this agent.", self.lease)
-        run = await self._runs.claim(claim.run_id, claim.attempt, agent_id, self.lease, agent.pool)
+        run = await self._runs.held.claim(claim.run_id, claim.attempt, agent_id, self.lease, agent.pool)
         if run is None:
             return ClaimAnswer(
                 None, "Already claimed, stopped, or superseded by a newer attempt.", self.lease
@@ -90,7 +90,7 @@ class Intake:
         try:
             return ClaimAnswer(await self._job(run), lease_seconds=self.lease)
         except Conflict as error:
-            await self._runs.give_up(run, f"{error.message} {error.remedy}")
+            await self._runs.held.give_up(run, f"{error.message} {error.remedy}")
             return ClaimAnswer(None, error.message, self.lease)
 
     async def _fits(self, agent: Agent, run: Run) -> bool:
@@ -103,7 +103,7 @@ class Intake:
         return not any(one.agent_id == agent.id and one.id != run.id for one in others)
 
     async def _job(self, run: Run) -> Job:
-        job = await self._runs.job(run.id)
+        job = await self._runs.held.job(run.id)
         targets = tuple(
             PolicyTarget(
                 row.host, row.network, row.number, row.rate, row.concurrency, row.minutes, row.country
@@ -123,7 +123,7 @@ class Intake:
         )
 
     async def intent(self, agent_id: str, notice: IntentNotice) -> Answer:
-        run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
+        run = await self._runs.held.intend(notice.run_id, notice.attempt, agent_id)
         now = run or await self._runs.by_id(notice.run_id)
         if run is None and (now.attempt, now.agent_id, now.phase) == (
             notice.attempt,
@@ -131,8 +131,8 @@ class Intake:
             Phase.STARTING,
         ):
             # Its lease may have ended only because we could not write: who asks is not silent.
-            await self._runs.renew([(now.id, now.attempt)], agent_id, self.lease)
-            run = await self._runs.intend(notice.run_id, notice.attempt, agent_id)
+            await self._runs.held.renew([(now.id, now.attempt)], agent_id, self.lease)
+            run = await self._runs.held.intend(notice.run_id, notice.attempt, agent_id)
         if run is not None:
             self._moved.append(run)
             return Answer(True)
@@ -142,7 +142,7 @@ class Intake:
         return Answer(False, True, "Stopped by the platform: the run is no longer this agent's.")
 
     async def release(self, agent_id: str, release: Release) -> Answer:
-        run = await self._runs.release(release.run_id, release.attempt, agent_id)
+        run = await self._runs.held.release(release.run_id, release.attempt, agent_id)
         return Answer(run is not None, superseded=run is None)
 
     async def result(self, agent_id: str, result: Result) -> Answer:
@@ -158,7 +158,7 @@ class Intake:
                 outcome = _fit(packed)
             else:
                 outcome = await asyncio.to_thread(_fit, packed)
-            acceptance = await self._runs.finish(
+            acceptance = await self._runs.held.finish(
                 result.session_id,
                 result.attempt,
                 outcome,

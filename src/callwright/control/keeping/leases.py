@@ -52,14 +52,14 @@ class Leases:
             self._deaf = True  # we were stopped, or waited for the database: what agents said lies unread
         self._looked_at = now
         if self._deaf:
-            await self._runs.extend_leases(self._lease + _GRACE)
+            await self._runs.held.extend_leases(self._lease + _GRACE)
             if self.database_lost:
                 _log.warning("the database is back")
             self._deaf = self.database_lost = False
 
     async def expire(self) -> None:
         """Raises StorageUnavailable."""
-        await self._runs.expire_leases(self._was_heard)
+        await self._runs.held.expire_leases(self._was_heard)
 
     def _was_heard(self, run: Run) -> bool:
         agent_id, at = self._heard.get((run.id, run.attempt), ("", float("-inf")))

@@ -1,4 +1,4 @@
-"""Runs to look at, and their public links."""
+"""Runs to look at, what holds for all of them, and their public links."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from callwright.control.errors import (
     NotFound,
     StorageUnavailable,
 )
+from callwright.control.runs.demand import Demand
 from callwright.control.runs.line import Share, ahead_of
-from callwright.control.runs.model import Bucket, Run, RunDetail, RunFilter, Waiting
+from callwright.control.runs.model import KILL_SWITCH, Bucket, KillSwitch, Run, RunDetail, RunFilter, Waiting
 from callwright.control.runs.store import RunStore
 from callwright.control.runs.transitions import Phase
 from callwright.net.clock import Clock
@@ -154,6 +155,23 @@ class RunRecords:
         """Id of each project that the identity sees to how many runs began since then."""
         found = await self._store.counts(since)
         return {project_id: count for project_id, count in found if may(identity, Right.READ, project_id)}
+
+    async def of_group(self, run: Run) -> Sequence[Run]:
+        """The runs over several servers that it is one of, itself too; none where it is alone."""
+        return await self._store.of_group(run.group_id) if run.group_id is not None else ()
+
+    async def running_limits(self) -> Mapping[int, int]:
+        """Project to the number of its runs that agents may have at once; of those that have a limit."""
+        return await self._store.running_limits()
+
+    async def demands(self) -> Sequence[Demand]:
+        """What runs that have not ended need, counted."""
+        return await self._store.demands()
+
+    async def kill_switch(self) -> KillSwitch | None:
+        """None when it is released."""
+        value = await self._store.setting(KILL_SWITCH)
+        return msgspec.json.decode(value, type=KillSwitch) if value else None
 
     # -- the public link
 

@@ -26,7 +26,7 @@ async def answer_ask(services: Services, settings: Settings, fields: Fields) -> 
     take.only(fields, _FIELDS)
     agent_id, token = take.text(fields, "agent_id", longest=64), take.text(fields, "token", longest=200)
     runs = _runs(fields)
-    if not services.runs.knows(agent_id, token):
+    if not services.runs.held.knows(agent_id, token):
         raise unauthorized(_STRANGER)
     try:
         agent = await services.agents.get(agent_id)
@@ -38,11 +38,11 @@ async def answer_ask(services: Services, settings: Settings, fields: Fields) -> 
     if not revoked:
         with contextlib.suppress(StorageUnavailable):  # what cannot be written can be told all the same
             await services.agents.seen(agent_id)
-            await services.runs.renew(running, agent_id, lease)
-            await services.runs.confirm_ended(agent_id, running)
+            await services.runs.held.renew(running, agent_id, lease)
+            await services.runs.held.confirm_ended(agent_id, running)
         orders = [
             schemas.StopOrder(run_id=run.id, attempt=run.attempt, reason=why_stopped(run))
-            for run in await services.runs.orders(agent_id, running)
+            for run in await services.runs.held.orders(agent_id, running)
         ]
     switch = await services.runs.kill_switch()
     return schemas.Answered(
