@@ -24,7 +24,7 @@ def reason(code: int, *headers: tuple[str, str], phrase: str | None = None, **fa
     return judge_call(call)[2]
 
 
-GUESS = "Perhaps it takes none of PCMU and PCMA, or only encrypted audio (SRTP)."
+GUESS = "Perhaps it takes none of PCMU and PCMA, or disagrees on encryption (SRTP)."
 
 
 def test_a_488_says_what_it_says_and_calls_its_cause_a_guess() -> None:
@@ -71,6 +71,7 @@ def test_a_403_after_a_challenge_does_not_accuse_the_password() -> None:
         (420, "Unsupported", "it does not have 100rel, which we required", "does not name the extension"),
         (421, "Require", "it demands 100rel, which our INVITE did not offer", "does not name the extension"),
         (415, "Accept", "it takes bodies of 100rel", "415 Unsupported Media Type."),
+        (422, "Min-SE", "it wants a session timer of at least 100rel s (Min-SE)", "does not name the timer"),
     ],
 )
 def test_what_a_refusal_is_about_is_named(code: int, header: str, named: str, unnamed: str) -> None:
@@ -118,3 +119,26 @@ def test_a_transport_that_is_not_spoken_is_named() -> None:
     verdict, blame, said = judge_call(call)
     assert (verdict, blame) == (Verdict.FAILED, Blame.TEST)
     assert said.startswith("The INVITE was never sent: sip:a@h;transport=sctp asks for transport=sctp")
+
+
+def test_a_warning_about_something_else_leaves_no_room_for_a_guess_about_codecs() -> None:
+    told = reason(488, ("Warning", '370 pbx "Insufficient bandwidth"'))
+    assert told.endswith('488 Not Acceptable Here: it says "Insufficient bandwidth".')
+
+
+@pytest.mark.parametrize(
+    ("challenge", "said"),
+    [
+        ('Digest realm="r",nonce="n",algorithm=FOO', "it asks for the digest algorithm FOO, which is not"),
+        ('Digest realm="r",nonce="n",qop="auth-conf"', "it asks for qop=auth-conf, which is not supported"),
+        ('Basic realm="r"', "it asks for Basic authentication, which is not supported"),
+        ('Digest realm="r"', "its challenge cannot be read"),
+    ],
+)
+def test_a_challenge_that_nobody_could_answer_is_not_a_missing_password(challenge: str, said: str) -> None:
+    for authenticated in (False, True):
+        told = reason(401, ("WWW-Authenticate", challenge), authenticated=authenticated)
+        assert said in told
+    answerable = ("WWW-Authenticate", 'Digest realm="r",nonce="n"')
+    told = reason(401, ("WWW-Authenticate", challenge), answerable, authenticated=True)
+    assert told.endswith("probably the user or the password is wrong.")

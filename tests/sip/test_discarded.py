@@ -32,6 +32,8 @@ def answer(invite: Sent, length: int = 4, contact: str = "<sip:bob@192.0.2.99>")
         ((b"Content-Type", b"Content Type"), "a header name that is not a token"),
         ((b"\r\n\r\n", b"\r\n"), "no empty line"),
         ((b"Call-ID", b"X-Call-ID"), "no Call-ID header"),
+        ((b"CSeq: 1 INVITE", b"CSeq: 1 INV ITE"), "CSeq"),
+        ((b"CSeq", b"X-CSeq"), "no CSeq header"),
     ],
 )
 def test_a_200_of_no_use_is_told_with_its_fault(damage: tuple[bytes, bytes], said: str) -> None:

@@ -17,7 +17,7 @@ import typer
 from callwright.cli import softphone as flags
 from callwright.cli.console import JsonFlag, LogFormatFlag, VerboseFlag, exit_code, log_as, print_json, show
 from callwright.host.operator import EXIT_INTERRUPTED, EXIT_PLATFORM, Refused, say
-from callwright.host.signals import on_hangup
+from callwright.host.signals import SAME_SIGNAL, on_hangup
 
 if TYPE_CHECKING:
     from callwright.cli.load_control import Ears
@@ -376,7 +376,7 @@ class _Run:
         self.ears: Ears | None = None
         self.view: View | None = None
         self.started_at = time.time()
-        self.interrupted = False
+        self.interrupted, self.interrupted_at = False, 0.0
 
     @contextmanager
     def prepared(self, control: Path | None, report: Path | None) -> Iterator[None]:
@@ -444,13 +444,13 @@ class _Run:
 
     def _interrupt(self, *_: Any) -> None:
         """First: every call is ended in order. Second: at once, counted all the same."""
-        if self.interrupted:
+        if not self.interrupted:
+            self._end()
+        elif time.monotonic() - self.interrupted_at >= SAME_SIGNAL:
             self.controls.stop = 3
-            return
-        self._end()
 
     def _end(self) -> None:
-        self.interrupted = True
+        self.interrupted, self.interrupted_at = True, time.monotonic()
         self.controls.stop = max(self.controls.stop, 2)
 
     def _engine(self, plan: Plan, *, registering: bool, record: bool = True) -> Result:

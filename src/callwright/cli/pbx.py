@@ -431,7 +431,8 @@ async def _served(
     for transport, address in pbx.listening:
         say(f"listening on {transport.value.lower()} {address}")
     media = "relayed" if config.relay else "direct"
-    say(f"domain {config.domain}, {len(pbx.accounts)} accounts, media {media}; Ctrl-C ends")
+    accounts = "1 account" if len(pbx.accounts) == 1 else f"{len(pbx.accounts)} accounts"
+    say(f"domain {config.domain}, {accounts}, media {media}; Ctrl-C ends")
 
     def reload() -> None:
         try:
@@ -485,7 +486,7 @@ def _line(event: PbxEvent, verbose: bool) -> str:
     if isinstance(event, TrunkChanged):
         return f"trunk {event.trunk}: {'registered' if event.registered else event.reason}"
     if isinstance(event, MailboxChanged):
-        return f"{event.user}: {event.new} new messages, {event.heard} old"
+        return f"{event.user}: new messages: {event.new}, old: {event.heard}"
     if isinstance(event, SourceBanned | SourceReleased | CallRinging | CallConnected | DigitHeard):
         return (
             ""  # the PBX logs bans; a call has a line at its begin and one at its end, and keys may be a PIN
@@ -494,7 +495,7 @@ def _line(event: PbxEvent, verbose: bool) -> str:
     if isinstance(event, CallPlaced):
         return f"call {record.number}: {record.caller or 'somebody'} calls {record.callee}"
     talk = f" after {record.talked:.1f} s of talk" if record.answered_at is not None else ""
-    return f"call {record.number}: {record.status}{talk}, ended by the {record.ended_by}. {record.reason}"
+    return f"call {record.number}: {record.status}{talk}, ended by the {record.ended_by}: {record.reason}"
 
 
 def _call_json(record: CallRecord) -> dict[str, Any]:

@@ -18,24 +18,34 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+SAME_SIGNAL = 0.5
+"""Seconds within which a second signal is the first one again: timeout(1) sends it to us and to our group."""
+
 
 def run_async(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C or SIGTERM, the second ends at once. A
-    terminal that goes away sets it too, however often that is told."""
+    """Run `work(stop)` on a loop; `stop` is set by the first Ctrl-C or SIGTERM, a second one ends at once
+    with KeyboardInterrupt. A terminal that goes away sets it too, however often that is told."""
 
     async def main() -> T:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        first, done = 0.0, False
 
         def interrupt() -> None:
-            if stop.is_set():
+            nonlocal first
+            if not stop.is_set():
+                first = loop.time()
+                stop.set()
+            elif not done and loop.time() - first >= SAME_SIGNAL:
                 raise KeyboardInterrupt
-            stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
         on_hangup(stop.set, loop)
-        return await work(stop)
+        try:
+            return await work(stop)
+        finally:
+            done = True  # asyncio stumbles over a loop that is left just as its work ends
 
     return asyncio.run(main())
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from callwright.outcome.call import CallOutcome, ReceivedOutcome, SilentGap
 from callwright.outcome.decisive import decisive
 from callwright.outcome.load import LoadOutcome
-from callwright.outcome.refusals import explained
+from callwright.outcome.refusals import explained, unanswerable
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
 from callwright.outcome.run import ConditionOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, Failure, Verdict
@@ -67,7 +67,9 @@ def _where(outcome: Outcome) -> str:
 
 
 def _detail(outcome: Outcome) -> str:
-    return f": {outcome.failure_detail.rstrip('.')}" if outcome.failure_detail else ""
+    """After a colon, where a sentence of another room goes on without its capital."""
+    detail = (outcome.failure_detail or "").rstrip(".")
+    return f": {re.sub('^(?:The|An?|No) ', lambda word: word[0].lower(), detail)}" if detail else ""
 
 
 def _what(outcome: Outcome) -> str:
@@ -97,6 +99,8 @@ def _refused(outcome: Outcome) -> Judgement:
         who = far_end(outcome)
         opening = f"{who} answered the {outcome.method} with {named}"
     if code in (401, 407):
+        if odd := unanswerable(outcome, code):
+            return Verdict.FAILED, None, f"{opening}: {odd}."
         why = (
             "probably the user or the password is wrong" if outcome.authenticated else "no password was given"
         )

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.captured import CapturedMessage
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
+from callwright.sip.digest import Challenge, hash_name
+from callwright.sip.grammar import SipSyntaxError
 from callwright.sip.status import REASON_PHRASES
 
-__all__ = ["explained"]
+__all__ = ["explained", "unanswerable"]
 
 _LONGEST = 90  # characters of a text that is quoted
 _WARNING = re.compile(r'\s*[0-9]{3}\s+\S+\s+"((?:[^"\\]|\\.)*)"')
@@ -38,6 +40,12 @@ _MEANING = {
 _NAMED = {
     415: ("Accept", "it takes bodies of {}", ""),
     405: ("Allow", "it takes {}", ""),
+    422: (
+        "Min-SE",
+        "it wants a session timer of at least {} s (Min-SE)",
+        "it does not name the timer it wants",
+    ),
+    423: ("Min-Expires", "it wants at least {} s (Min-Expires)", "it does not name the time it wants"),
     420: (
         "Unsupported",
         "it does not have {}, which we required",
@@ -50,6 +58,9 @@ _NAMED = {
     ),
 }
 _SILENT = "it did not say why"
+# Warnings that leave open what of the media was wrong (RFC 3261 section 20.43); None: there was none.
+_ABOUT_MEDIA = (None, 304, 305, 399)
+_CHALLENGES = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
 
 
 def explained(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code: int) -> str:
@@ -62,6 +73,8 @@ def explained(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code:
         text = with_value.format(", ".join(values)[:_LONGEST]) if values else quoted or without
         return f": {text}" if text else ""
     if code in (488, 606) and isinstance(outcome, CallOutcome):
+        if quoted and _warned(outcome, code) not in _ABOUT_MEDIA:
+            return f": {quoted}"
         return f": {quoted or _SILENT}. {_of_media(outcome)}"
     if code == 403 and outcome.authenticated:
         return (
@@ -75,7 +88,36 @@ def explained(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code:
 
 def _of_media(outcome: CallOutcome) -> str:
     offered = " and ".join(outcome.codecs_offered[:4]) or "the codecs offered"
-    return f"Perhaps it takes none of {offered}, or only encrypted audio (SRTP)"
+    return f"Perhaps it takes none of {offered}, or disagrees on encryption (SRTP)"
+
+
+def unanswerable(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code: int) -> str:
+    """What a 401 or 407 asks for that no password can answer; "" where one can, or nothing is known."""
+    asked: list[str] = []
+    for value in _values(outcome.messages, code, _CHALLENGES[code]):
+        try:
+            challenge = Challenge.parse(value)
+        except SipSyntaxError as error:
+            asked.append(f"its challenge cannot be read ({error})")
+            continue
+        if challenge is None:
+            scheme = _plain(value.strip().partition(" ")[0])
+            asked.append(f"it asks for {scheme} authentication, which is not supported")
+        elif challenge.is_supported:
+            return ""
+        elif hash_name(challenge.algorithm) is None:
+            asked.append(
+                f"it asks for the digest algorithm {_plain(challenge.algorithm)}, which is not supported"
+            )
+        else:
+            asked.append(f"it asks for qop={_plain(','.join(challenge.qop))}, which is not supported")
+    return asked[0] if asked else ""
+
+
+def _warned(outcome: CallOutcome, code: int) -> int | None:
+    """The code of its first Warning; None without one."""
+    found = (_WARNING.match(value) for value in _values(outcome.messages, code, "Warning"))
+    return next((int(match[0].split()[0]) for match in found if match), None)
 
 
 def _said(outcome: CallOutcome | RegistrationOutcome | RequestOutcome, code: int) -> str:

@@ -488,8 +488,8 @@ class PhoneCall:
         if cause is events.EndCause.BYE and response is not None and response.status in (401, 407):
             named = f"{response.status} {response.reason}".rstrip()
             self.facts.remark(
-                f"Our BYE was answered {named}, for which there is no password: the call may still be up at "
-                f"{self.peer}."
+                f"Our BYE was answered {named}, which no credentials of ours satisfy: the call may still be "
+                f"up at {self.peer}."
             )
         who = EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL
         if cause is events.EndCause.ACK_MISSING:

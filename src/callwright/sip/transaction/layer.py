@@ -10,6 +10,7 @@ from callwright.sip.fields import Via
 from callwright.sip.glance import branch_of, cseq_of, from_tag
 from callwright.sip.headers import Headers
 from callwright.sip.message import Request, Response
+from callwright.sip.status import KNOWN_METHODS
 from callwright.sip.timers import Agenda, Timers
 from callwright.sip.transaction.client import (
     ClientTransaction,
@@ -131,10 +132,15 @@ class TransactionLayer:
         """The transaction that a response of no use is about, by what can be seen of it, and its status."""
         seen = _STATUS.match(data)
         branch, cseq = _BRANCH.search(data), _CSEQ.search(data)
-        if seen is None or branch is None or cseq is None:
+        if seen is None or branch is None:
             return None
-        found = self.clients.get((branch[1].decode("latin-1"), cseq[1].decode("latin-1")))
-        return None if found is None else (found, int(seen[1]))
+        # Where CSeq is the fault, the branch alone names it: only CANCEL has that of another request.
+        methods = KNOWN_METHODS if cseq is None else (cseq[1].decode("latin-1"), *KNOWN_METHODS)
+        for method in methods:
+            found = self.clients.get((branch[1].decode("latin-1"), method))
+            if found is not None:
+                return found, int(seen[1])
+        return None
 
     def fail(self, hop: Hop, reason: str, now: float) -> None:
         """No request reaches the remote of `hop`."""
