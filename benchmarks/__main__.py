@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import api, fleet, lists, monitoring, noise, pacing, parser, phone, start
+from benchmarks import api, fleet, lists, monitoring, noise, pacing, parser, phone, relay, start
+from callwright.net.forwarder import Forwarder
+from callwright.net.forwarder_choice import native_forwarder
 from callwright.net.media_choice import native_engine
 from callwright.sip import scan
 
 PACING_SECONDS = 8.0
+RELAYED = 500
 LIST_RUNS = 100_000
 LIST_SECONDS = 4.0  # for each side, layer and database
 START_RUNS = 100
@@ -61,7 +64,17 @@ def engine_rows() -> list[Row]:
     add("a call of 1 s of talk, CPU", {e: f"{found['call_ms']:.1f} ms" for e, found in calls.items()})
     seconds = {e: f"{found['second_ms']:.2f} ms" for e, found in calls.items()}
     add("each further second of talk, CPU", seconds, "1.5 ms")
+    add(f"{RELAYED} relayed calls, both streams measured", relayed_figures(), "1,500 a core, p99 < 2 ms")
     return rows
+
+
+def relayed_figures() -> dict[str, str]:
+    found = {}
+    for name, engine in (("pure", Forwarder), ("native", native_forwarder())):
+        if engine is not None:
+            one = relay.measure(engine, RELAYED, 5.0)
+            found[name] = f"{RELAYED / one.core:,.0f} a core, p99 {one.p99:.1f} ms, {one.lost} lost"
+    return found
 
 
 def list_rows() -> list[Row]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from callwright.pbx.crossing import Crossing, CrossingEnd
+from callwright.pbx.tape import Tape
+from callwright.sdp.formats import AudioFormat
 
 RTP = bytes([0x80, 0x00]) + bytes(10) + b"audio"
 RTCP = bytes([0x80, 200]) + bytes(6)
@@ -178,3 +181,92 @@ def test_keys_under_srtp_are_not_guessed() -> None:
     relay, heard = listening(secret=(True, False))
     relay.route(0, False, event(1, 5, 100), ALICE, 1.0)
     assert heard == [(0, "5")], "an offer of keys that nobody took"
+
+
+def both() -> tuple[Crossing, Crossing, list[tuple[int, str]]]:
+    """Two alike, whose formats are known; and what both tell."""
+    heard: list[tuple[int, str]] = []
+    made = []
+    for _ in range(2):
+        one = Crossing(told=lambda side, key, now: heard.append((side, key)))
+        one.describe(0, endpoint(ALICE))
+        one.describe(1, replace(endpoint(BOB), keys=frozenset((101,))))
+        kinds = {0: AudioFormat("PCMU", 8000, 1, 0), 101: AudioFormat("telephone-event", 8000, 1, 101)}
+        for measure in one.measures:
+            measure.may_come(kinds)
+        made.append(one)
+    return made[0], made[1], heard
+
+
+def test_what_passes_unseen_counts_as_what_was_asked_about() -> None:
+    asked, unseen, heard = both()
+    packets = [rtp(number) for number in range(100) if number not in (40, 41)]
+    packets += [bytes([0x80, 72]) + packets[-1][2:], b"", b"\x80", event(100, 5, 16_000, end=True)]
+    times = [1.0 + 0.02 * number for number in range(len(packets))]
+    for packet, now in zip(packets, times, strict=True):
+        asked.route(0, False, packet, ALICE, now)
+    assert heard == [(0, "5")]
+    assert unseen.passing(0, False).source is None, "it has to prove itself first"
+    unseen.route(0, False, packets[0], ALICE, times[0])
+    assert unseen.passing(0, False) == (ALICE, BOB, frozenset({101}))
+    batch = [(packet, None, now) for packet, now in zip(packets, times, strict=True)][1:]
+    unseen.passed(0, False, batch, watched=True)
+    assert heard == [(0, "5")] * 2
+    control = ("192.0.2.10", 4001)
+    assert unseen.passing(0, True).source is None
+    for one in (asked, unseen, asked):
+        one.route(0, True, RTCP, control, 4.0)
+    assert unseen.passing(0, True) == (control, ("192.0.2.11", 5001), frozenset())
+    unseen.passed(0, True, [(RTCP, None, 4.0)], watched=False)
+    assert asked.tallies == unseen.tallies
+    assert asked.heard_at == unseen.heard_at
+    figures = [one.measures[0].quality(5.0, hung_up=True, rtt_ms=None) for one in (asked, unseen)]
+    assert figures[0] == figures[1]
+    assert figures[0] is not None
+    assert figures[0].packets > 90
+    for one in (asked, unseen):
+        assert one.route(0, False, rtp(99), ("192.0.2.10", 7777), 9.0) is None
+
+
+def test_every_change_of_what_passes_has_another_revision() -> None:
+    relay = crossing()
+    known = relay.revision
+    relay.route(0, False, RTP, ("192.0.2.66", 9), 1.0)
+    assert relay.revision == known, "a stranger changes nothing"
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: relay.route(0, False, RTP, ALICE, 1.0),
+        lambda: relay.route(0, True, RTCP, ("192.0.2.10", 4001), 1.0),
+        lambda: relay.describe(1, CrossingEnd(None, None, frozenset(), held=True)),
+        lambda: relay.record(Tape(b"")),
+    )
+    for change in changes:
+        rules = [relay.passing(side, rtcp) for side in (0, 1) for rtcp in (False, True)]
+        change()
+        assert [relay.passing(side, rtcp) for side in (0, 1) for rtcp in (False, True)] != rules
+        assert relay.revision > known
+        known = relay.revision
+
+
+def test_a_recorded_call_goes_on_unseen_once_it_was_announced() -> None:
+    relay = crossing()
+    relay.kinds = [{0: AudioFormat("PCMU", 8000, 1, 0)}] * 2
+    tape = Tape(bytes(2 * 16_000 // 25))  # 40 ms
+    relay.record(tape)
+    for number in range(3):
+        for side, source in ((0, ALICE), (1, BOB)):
+            if number < 2:
+                assert relay.passing(side, False).source is None
+            packet = rtp(number)[:12] + b"\xd5" * 160
+            now = 1.0 + 0.02 * number + 0.001 * side
+            relay.route(side, False, packet, source, now)
+            relay.rewrite(side, packet, now)
+    assert tape.began is not None
+    assert relay.passing(0, False) == (ALICE, BOB, frozenset())
+    loud = [
+        (rtp(number)[:4] + bytes([0, 0, 2, number]) + rtp(number)[8:12] + b"\x80" * 160)
+        for number in range(3, 53)
+    ]
+    batch = [(packet, None, 1.06 + 0.02 * number) for number, packet in enumerate(loud)]
+    relay.passed(0, False, batch, watched=False)
+    left, _ = tape.end(3.0)
+    assert max(left) > 0x40, "what passed unseen is on the tape"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import struct
 from functools import lru_cache
 from typing import Any
 
@@ -107,3 +108,18 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{text!r} has no port between 0 and 65535 after its colon")
     return host.strip("[]"), int(port)
+
+
+def packed(address: tuple[str, int]) -> bytes | None:
+    """A struct sockaddr; None for what no packet can be sent to."""
+    if numeric_host(address[0]) is None or not 0 < address[1] < 65_536:
+        return None
+    try:
+        host, port, *rest = sockaddr(Address(*address))
+        if ":" not in host:
+            return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, socket.inet_aton(host))
+        packed = socket.inet_pton(socket.AF_INET6, host)
+        scope = struct.pack("=I", rest[1] if rest else 0)
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16s", port, 0, packed) + scope
+    except (OSError, ValueError, struct.error):
+        return None

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from callwright.net.clock import Clock, SystemClock
 from callwright.net.pacing import raise_priority, switch_interval
@@ -28,9 +28,32 @@ BATCH = 32
 """Datagrams taken from one socket before the others have their turn."""
 LARGEST_PACKET = 65_535
 
+Passed = tuple[bytes, tuple[str, int] | None, float]
+"""The octets, no matter, and monotonic seconds."""
+
+
+class Passing(NamedTuple):
+    """What needs no decision: datagrams from `source` go to `target`, or nowhere without one.
+
+    No `source`: each needs one. `watched`: payload types of RTP that the crossing looks at afterwards.
+    """
+
+    source: tuple[str, int] | None
+    target: tuple[str, int] | None
+    watched: frozenset[int] = frozenset()
+
 
 class Crossing(Protocol):
-    """Decides where each datagram goes; called on the forwarder's thread only."""
+    """Decides where each datagram goes; one thread of the forwarder's at a time.
+
+    A forwarder may ask `route` and `rewrite` about every datagram, or let some go on by `passing` and tell of
+    them later by `passed`: what comes of it is the same.
+    """
+
+    @property
+    def revision(self) -> int:
+        """Another one when `passing` says something else."""
+        ...
 
     def route(
         self, side: int, is_rtcp: bool, data: bytes, source: tuple[str, int], now: float
@@ -43,8 +66,16 @@ class Crossing(Protocol):
         """What leaves in place of RTP that `route` has let through."""
         ...
 
+    def passing(self, side: int, is_rtcp: bool) -> Passing:
+        """What goes on from `side` unseen."""
+        ...
 
-def _leaves(sock: socket.socket, data: bytes, target: tuple[str, int]) -> bool:
+    def passed(self, side: int, is_rtcp: bool, batch: Sequence[Passed], watched: bool) -> None:
+        """These did, in order. `watched`: there may be some of the watched payload types among them."""
+        ...
+
+
+def leaves(sock: socket.socket, data: bytes, target: tuple[str, int]) -> bool:
     """Send one datagram. False where it is lost, as on any network: full, or unreachable."""
     for _ in range(2):
         try:
@@ -86,6 +117,12 @@ class Forwarder:
     def stop(self, pairs: tuple[PortPair, PortPair]) -> None:
         """Forward no more, and give the ports back."""
         self._command(lambda: self._remove(pairs))
+
+    def changed(self, pairs: tuple[PortPair, PortPair]) -> None:
+        """The crossing between the two pairs says something else than before."""
+
+    def catch_up(self) -> None:
+        """When this returns the crossings have heard of all that has passed until now."""
 
     def close(self) -> None:
         """End the thread and close every port, within a moment. May be repeated."""
@@ -175,11 +212,14 @@ class Forwarder:
                 if not self._pass(crossing, side, is_rtcp, sock, out, pairs, packets):
                     break
         if packets:
-            for tap in self._taps:
-                try:
-                    tap(packets)
-                except Exception:
-                    _log.exception("an exception in a tap of the forwarder")
+            self._tell(packets)
+
+    def _tell(self, packets: list[Packet]) -> None:
+        for tap in self._taps:
+            try:
+                tap(packets)
+            except Exception:
+                _log.exception("an exception in a tap of the forwarder")
 
     def _pass(
         self,
@@ -209,7 +249,7 @@ class Forwarder:
         except Exception:
             _log.exception("an exception in a crossing")
             return True
-        sent = target is not None and _leaves(out, leaving, target)
+        sent = target is not None and leaves(out, leaving, target)
         if self._taps:
             there = target if sent else None
             self._note(side, is_rtcp, data, leaving, source, there, pairs, now, packets)

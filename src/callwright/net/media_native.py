@@ -10,8 +10,6 @@ The import fails where an extension is missing; `media_choice` picks.
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +20,7 @@ from typing import Any, Protocol, TypeVar, cast
 from callwright.net._batch import MOST as DATAGRAMS
 from callwright.net._batch import Reader
 from callwright.net._media import PacedStream, Pacer
-from callwright.net.address import numeric_host, sockaddr
+from callwright.net.address import packed
 from callwright.net.media import FETCHED, GATHER, READ_ROUNDS, MediaEngine
 from callwright.net.media_session import MediaHandle
 from callwright.net.pacing import raise_priority, readable_within, switch_interval
@@ -230,7 +228,7 @@ class NativeMediaEngine(MediaEngine):
                 return
         address = coming[0][2]
         if address != flight.address:
-            name = _packed(address)
+            name = packed(address)
             if name is None:  # the slow way tells what is wrong with it
                 session.withdraw(now)
                 self._flights.pop(handle).stream.close()
@@ -410,18 +408,3 @@ class NativeMediaEngine(MediaEngine):
 
 def _when(packet: Packet) -> float:
     return packet.now
-
-
-def _packed(address: tuple[str, int]) -> bytes | None:
-    """A struct sockaddr; None for what no packet can be sent to."""
-    if numeric_host(address[0]) is None or not 0 < address[1] < 65_536:
-        return None
-    try:
-        host, port, *rest = sockaddr(Address(*address))
-        if ":" not in host:
-            return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, socket.inet_aton(host))
-        packed = socket.inet_pton(socket.AF_INET6, host)
-        scope = struct.pack("=I", rest[1] if rest else 0)
-        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16s", port, 0, packed) + scope
-    except (OSError, ValueError, struct.error):
-        return None

@@ -7,9 +7,10 @@ side's (`rtp.latch`: a NAT may have changed the address, before or in the middle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from callwright.net.forwarder import Passed, Passing
 from callwright.pbx.measuring import RoundTrip, StreamMeasure
 from callwright.pbx.tape import Tape
 from callwright.policy.following import MEDIA_PORTS
@@ -25,6 +26,7 @@ AddressTuple = tuple[str, int]
 _RTP_VERSION = 2
 _RTP_HEADER = 12
 _RTCP_HEADER = 8
+_REORDERED = 2  # packets of a batch in which the newest is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class _Party:
 @dataclass(slots=True)
 class Crossing:
     """Sides 0 and 1. `heard_at`: when the last packet of either came, monotonic seconds.
-    `tape`: what passes is recorded there; `kinds`: payload types of each side.
+    `tape`: what passes is recorded there; `kinds`: payload types of each side. `revision`: see net.forwarder.
     `told(side, key, now)` of each key that a side pressed, by the thread that routes."""
 
     tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
@@ -80,6 +82,7 @@ class Crossing:
     tape: Tape | None = None
     kinds: list[dict[int, AudioFormat]] = field(default_factory=lambda: [{}, {}])
     heard_at: float | None = None
+    revision: int = 0
     told: Callable[[int, str, float], None] | None = None
     _keys: tuple[EventReceiver, EventReceiver] = field(
         default_factory=lambda: (EventReceiver(8000), EventReceiver(8000))
@@ -89,6 +92,7 @@ class Crossing:
     def describe(self, side: int, endpoint: CrossingEnd) -> None:
         """What offer and answer say of a side. The latch stays on hold, and where the address is the same."""
         party = self._parties[side]
+        self.revision += 1
         if party is None:
             self._parties[side] = _Party(endpoint, Latch(endpoint.rtp))
         elif party.endpoint != endpoint:
@@ -100,6 +104,43 @@ class Crossing:
                 endpoint, latch, ssrc=party.ssrc, highest=party.highest, heard=party.heard
             )
 
+    def record(self, tape: Tape) -> None:
+        """What passes is recorded from now on, once it has been announced."""
+        self.tape = tape
+        self.revision += 1
+
+    def passing(self, side: int, is_rtcp: bool) -> Passing:
+        """See net.forwarder.Crossing: what comes from where a side has proved to speak from."""
+        party, other = self._parties[side], self._parties[1 - side]
+        if party is None or (not is_rtcp and self.tape is not None and self.tape.began is None):
+            return Passing(None, None)
+        if is_rtcp:
+            return Passing(party.rtcp, _rtcp_of(other) if other is not None else None)
+        watched = other.endpoint.keys if other is not None and self.told is not None else frozenset()
+        return Passing(party.latch.source, other.where if other is not None else None, watched)
+
+    def passed(self, side: int, is_rtcp: bool, batch: Sequence[Passed], watched: bool) -> None:
+        """See net.forwarder.Crossing."""
+        party, other = self._parties[side], self._parties[1 - side]
+        if party is None or not batch:
+            return
+        self.heard_at = max(batch[-1][2], self.heard_at or 0.0)
+        if is_rtcp:
+            for data, _, now in batch:
+                self._control(side, data, now)
+            return
+        self.tallies[side].rtp += len(batch)
+        self.measures[side].receive_batch(batch)
+        for data, _, now in batch[-_REORDERED:]:
+            _follow(party, data, now)
+        if watched and other is not None:
+            for data, _, now in batch:
+                if len(data) > 1 and data[1] & 0x7F in other.endpoint.keys:
+                    self._key(side, party, other, data, now)
+        if self.tape is not None:
+            for data, _, now in batch:
+                self.rewrite(side, data, now)
+
     def route(
         self, side: int, is_rtcp: bool, data: bytes, source: AddressTuple, now: float
     ) -> AddressTuple | None:
@@ -107,14 +148,15 @@ class Crossing:
         party, other = self._parties[side], self._parties[1 - side]
         tally = self.tallies[side]
         admit = _admit_rtcp if is_rtcp else _admit_rtp
+        before = None if party is None else (party.latch.source, party.rtcp)
         if party is None or not admit(party, data, source, now):
             tally.refused += 1
             return None
+        if before != (party.latch.source, party.rtcp):
+            self.revision += 1
         self.heard_at = now
         if is_rtcp:
-            tally.rtcp += 1
-            if self.round_trip.receive(side, data, now):
-                self.measures[side].goodbye(now)
+            self._control(side, data, now)
             return None if other is None else _rtcp_of(other)
         tally.rtp += 1
         self.measures[side].receive(data, now)
@@ -131,7 +173,15 @@ class Crossing:
             return data
         if party.endpoint.secret and other.endpoint.secret:
             return data  # nobody here can read it
-        return tape.pass_on(side, self.kinds[side].get(data[1] & 0x7F), data, now)
+        leaving = tape.pass_on(side, self.kinds[side].get(data[1] & 0x7F), data, now)
+        if tape.began == now:
+            self.revision += 1  # all was announced: from here on packets go on as they are
+        return leaving
+
+    def _control(self, side: int, data: bytes, now: float) -> None:
+        self.tallies[side].rtcp += 1
+        if self.round_trip.receive(side, data, now):
+            self.measures[side].goodbye(now)
 
     def _key(self, side: int, party: _Party, other: _Party, data: bytes, now: float) -> None:
         if party.endpoint.secret and other.endpoint.secret:
@@ -180,9 +230,15 @@ def _admit_rtp(party: _Party, data: bytes, source: AddressTuple, now: float) -> 
             return False
         if before is not None and party.rtcp is not None and party.rtcp[0] == before[0] != source[0]:
             party.rtcp = None  # it moves with RTP
-    if whole:
-        number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
-        if ssrc != party.ssrc or (number - party.highest) & 0xFFFF < 0x8000:
-            party.ssrc, party.highest = ssrc, number
-        party.heard = now
+    _follow(party, data, now)
     return True
+
+
+def _follow(party: _Party, data: bytes, now: float) -> None:
+    """A packet of this side: how far its stream is."""
+    if len(data) < _RTP_HEADER or data[0] >> 6 != _RTP_VERSION:
+        return
+    number, ssrc = int.from_bytes(data[2:4], "big"), int.from_bytes(data[8:12], "big")
+    if ssrc != party.ssrc or (number - party.highest) & 0xFFFF < 0x8000:
+        party.ssrc, party.highest = ssrc, number
+    party.heard = now

@@ -7,7 +7,8 @@ under SRTP is measured too, since its header is in the clear.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from callwright.outcome.terms import EndedBy
 from callwright.pbx.record import StreamQuality
@@ -50,6 +51,19 @@ class StreamMeasure:
             if stream.started:
                 stream.started.clear()
             if stream.new_digits:
+                stream.new_digits.clear()
+
+    def receive_batch(self, batch: Sequence[tuple[bytes, Any, float]]) -> None:
+        """As `receive`, of packets in order."""
+        stream, index, source = self._stream, 0, batch[0][1]
+        with self._lock:
+            while index < len(batch):
+                after = stream.receive_run(batch, index, source)
+                if after == index:  # a payload type that RTCP has beside RTP
+                    stream.receive(batch[index][0], batch[index][2])
+                    after += 1
+                index = after
+                stream.started.clear()
                 stream.new_digits.clear()
 
     def goodbye(self, now: float) -> None:

@@ -136,7 +136,8 @@ class RelayPath:
         """See MediaPath."""
         for stream in self._streams:
             if stream is not None and stream.audio and not self._closed:
-                stream.crossing.tape = tape
+                stream.crossing.record(tape)
+                self._forwarder.changed(stream.pairs)
                 return True
         return False
 
@@ -148,10 +149,11 @@ class RelayPath:
             return
         for stream in self._streams:
             if stream is not None:
-                stream.crossing.describe(side, CrossingEnd(None, None, self._peers[side]))
+                self._describe(stream, side, CrossingEnd(None, None, self._peers[side]))
 
     def settle(self, now: float) -> None:
         """See MediaPath."""
+        self._forwarder.catch_up()
         for side in list(self._proposed):
             self._settle(side)
         self._describe_audio()
@@ -161,11 +163,13 @@ class RelayPath:
 
     def answered(self, now: float) -> None:
         """See MediaPath."""
+        self._forwarder.catch_up()
         self._answered = True
         self._expect(now)
 
     def pause(self, now: float) -> None:
         """See MediaPath."""
+        self._forwarder.catch_up()
         self._paused = True
         self._expect(now)
 
@@ -182,6 +186,11 @@ class RelayPath:
 
     def close(self, now: float, ended_by: LegSide | None = None) -> Relayed | None:
         """See MediaPath."""
+        if not self._closed:
+            for stream in self._streams:
+                if stream is not None:
+                    self._forwarder.stop(stream.pairs)
+        self._closed = True
         total = Relayed()
         audio = next((one for one in self._streams if one is not None and one.audio), None)
         if audio is not None:
@@ -200,9 +209,6 @@ class RelayPath:
             total.rtcp_from_caller += caller.rtcp
             total.rtcp_from_callee += callee.rtcp
             total.refused += caller.refused + callee.refused
-            if not self._closed:
-                self._forwarder.stop(stream.pairs)
-        self._closed = True
         return total
 
     # -- inside
@@ -315,7 +321,11 @@ class RelayPath:
         self._settled[side] = said
         for stream, endpoint in zip(self._streams, said.endpoints, strict=False):
             if stream is not None and endpoint is not None:
-                stream.crossing.describe(side, endpoint)
+                self._describe(stream, side, endpoint)
+
+    def _describe(self, stream: _Stream, side: LegSide, endpoint: CrossingEnd) -> None:
+        stream.crossing.describe(side, endpoint)
+        self._forwarder.changed(stream.pairs)
 
 
 def _line(media: Media, direction: str) -> _Line:

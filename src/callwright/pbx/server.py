@@ -22,6 +22,7 @@ from callwright.net.clock import Clock, SystemClock
 from callwright.net.driver import BindFailed, Driver, log_error
 from callwright.net.entropy import Entropy, system_entropy
 from callwright.net.forwarder import Forwarder
+from callwright.net.forwarder_choice import media_forwarder
 from callwright.net.media_choice import media_engine
 from callwright.net.ports import MediaPorts
 from callwright.net.resolver import ResolutionFailed
@@ -428,7 +429,7 @@ class Pbx:
         paths: MediaPaths = DirectPaths()
         ports = MediaPorts(*config.rtp_ports, entropy=self._entropy)
         if config.relay:
-            self._forwarder = Forwarder(ports=ports, clock=self._clock, taps=self._taps)
+            self._forwarder = media_forwarder(ports=ports, clock=self._clock, taps=self._taps)
             paths = RelayPaths(self._forwarder, config.rules, self._on_loop())
         self._stages = StudioStages(
             lambda: media_engine(ports=ports, clock=self._clock, taps=self._taps),
