@@ -113,6 +113,10 @@ def _play_with_media(stage: Stage, name: str) -> str:
                 received=received,
                 codec=codecs.get(address, "PCMA") if name.startswith("codec") else "PCMA",
             )
+            if name == "interop_trunk":
+                outcome = dataclasses.replace(
+                    outcome, received=dataclasses.replace(received, dtmf_event="159#")
+                )
             if name == "session_timer":
                 outcome = dataclasses.replace(
                     outcome, session_expires_s=90, session_refreshes=1, duration_ms=50_000.0

@@ -34,6 +34,8 @@ def render_junit(outcome: RunOutcome, redactor: Redactor | None = None) -> str:
     for case, verdict, message, kind in _cases(outcome, name):
         suite.append(case)
         counts["tests"] += 1
+        if outcome.verdict is Verdict.PASSED and verdict is Verdict.FAILED:
+            verdict = Verdict.CANCELED  # of a check that is no KO: the run passed all the same
         element = _ELEMENT.get(verdict)
         if element is not None:
             counts[element] += 1
@@ -84,6 +86,9 @@ def _cases(outcome: RunOutcome, suite: str) -> Iterator[Case]:
         seen = "nothing to look at" if condition.seen is None else condition.seen
         message = f"{condition.text}: expected {condition.expected}, seen {seen}"
         yield case, Verdict.PASSED if condition.passed else Verdict.FAILED, message, "condition"
+    for check in outcome.checks:
+        verdict = {True: Verdict.PASSED, False: Verdict.FAILED, None: Verdict.INVALID}[check.passed]
+        yield _case(suite, "checks", f"{check.level}: {check.title}", None), verdict, check.seen, check.level
     for name, call in calls.values():
         parts += 1
         title = f"call {name} {call.direction.value} {call.destination or call.remote or ''}".strip()

@@ -88,6 +88,8 @@ def _parts(outcome: RunOutcome, ladder: Ladder | None, width: int) -> Iterator[R
     yield _verdict(outcome)
     if outcome.blame is not None:
         yield _blame(outcome)
+    if outcome.checks:
+        yield _checks(outcome)
     if outcome.conditions:
         yield _conditions(outcome)
     if outcome.loads:
@@ -164,6 +166,22 @@ def _conditions(outcome: RunOutcome) -> RenderableType:
                     (" of the transport" if of_transport else "", "dim"),
                 ]
             ),
+        )
+    return table
+
+
+def _checks(outcome: RunOutcome) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim", pad_edge=True)
+    for title in ("", "Level", "Check", "Seen"):
+        table.add_column(title, overflow="fold")
+    for check in outcome.checks:
+        sign, style = {True: ("✓", "green"), False: ("✘", "red"), None: ("?", "yellow")}[check.passed]
+        level = "KO" if check.level == "ko" else check.level
+        table.add_row(
+            _text([(sign, style)]), level, one_line(check.title), "" if check.passed else one_line(check.seen)
         )
     return table
 

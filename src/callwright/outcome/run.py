@@ -22,6 +22,29 @@ class ConditionOutcome(AsJson):
     address: str | None = None  # "step.1.0" of its action, None at the end of the document
     call: str | None = None  # id of the call that was looked at
     implied: bool = False  # nobody wrote it: a rule of every call, told where it was broken
+    check: str | None = None  # title of the check that it belongs to
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome(AsJson):
+    """One check of a book. ``passed`` None: it could not be judged, and ``seen`` says why."""
+
+    title: str
+    level: str  # ko, important or optional
+    passed: bool | None
+    seen: str
+    addresses: tuple[str, ...] = ()  # of its actions
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance(AsJson):
+    """What the checks come to. ``passed`` and ``checks`` count them by level; ``score_pct`` weighs a KO check
+    three times, an important one twice."""
+
+    result: str  # "accepted", "accepted with reservations", "rejected" or "undecided"
+    score_pct: float
+    passed: Mapping[str, int]
+    checks: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,8 @@ class RunOutcome(AsJson):
     description: str = ""
     tags: tuple[str, ...] = ()
     conditions: tuple[ConditionOutcome, ...] = ()
+    checks: tuple[CheckOutcome, ...] = ()
+    acceptance: Acceptance | None = None  # None: the test is no book of checks
     calls: tuple[CallOutcome, ...] = ()
     registrations: tuple[RegistrationOutcome, ...] = ()
     requests: tuple[RequestOutcome, ...] = ()

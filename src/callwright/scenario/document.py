@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callwright.scenario.actions import KINDS, Accept, Action, Call
+from callwright.scenario.check import LEVELS, Check
 from callwright.scenario.condition import METRICS, Condition
 from callwright.scenario.fields import DOCUMENT_PARAMETERS, Credentials, Fields, Overrides
 from callwright.scenario.load_condition import condition_on
@@ -44,6 +45,7 @@ MAX_ACTIONS = 1_000
 MAX_PARTIES = 1_000
 MAX_CONDITIONS = 1_000  # of the document and of its actions, all together
 MAX_TAGS = 100
+MAX_CHECKS = 200
 _KEYS = (
     "name",
     "title",
@@ -55,7 +57,9 @@ _KEYS = (
     "parties",
     "steps",
     "conditions",
+    "checks",
 )
+_CHECK_KEYS = ("check", "level", "conditions", "actions")
 _RESERVED = {"step", "party", "sent", "received", *METRICS, *_KEYS}
 _PARTY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -149,6 +153,7 @@ class _Reader(Fields):
         )
         in_order = [action for step in built for action in step.actions]
         conditions = self._conditions(root.get("conditions"), None, parties, addresses, in_order)
+        checks = self._checks(root.get("checks"), parties, addresses, in_order)
         self._loads_over_udp(in_order, parties, values.get("transport") or "udp", root.mark)
         self._left_over(addresses, parties)
         name = self.line(root.get("name"), "name")
@@ -167,6 +172,7 @@ class _Reader(Fields):
             parties=parties,
             steps=built,
             conditions=conditions,
+            checks=checks,
             given=self.given,
             **values,
         )
@@ -490,6 +496,79 @@ class _Reader(Fields):
             else:
                 self.wrong("A condition is a line of text: mos >= 4.0.", value.mark, address, key.value)
         return texts
+
+    # Checks
+
+    def _checks(
+        self,
+        node: Node | None,
+        parties: Mapping[str, Party],
+        addresses: Sequence[str],
+        actions: Sequence[Action],
+    ) -> tuple[Check, ...]:
+        if node is None:
+            return ()
+        if not isinstance(node, Items) or len(node.items) > MAX_CHECKS:
+            message = (
+                f"The checks are a list of at most {MAX_CHECKS}: - {{check: …, level: ko, conditions: …}}."
+            )
+            self.wrong(message, node.mark, "checks", "checks")
+            return ()
+        found = [
+            check
+            for number, item in enumerate(node.items)
+            if (check := self._check(item, f"checks.{number}", parties, addresses, actions))
+        ]
+        for check in found:
+            if sum(other.title == check.title for other in found) > 1:
+                message = (
+                    f"Two checks have the title {quoted(check.title)}; a report could not tell them apart."
+                )
+                self.wrong(message, node.mark, "checks", check.title)
+        return tuple(found)
+
+    def _check(
+        self,
+        node: Node,
+        address: str,
+        parties: Mapping[str, Party],
+        addresses: Sequence[str],
+        actions: Sequence[Action],
+    ) -> Check | None:
+        if not isinstance(node, Block):
+            message = "A check is a block: {check: Busy, level: important, conditions: step.1.0.code = 486}."
+            self.wrong(message, node.mark, address)
+            return None
+        for key, _ in node.entries:
+            if key.value not in _CHECK_KEYS:
+                self.unknown(key, "a key of a check", _CHECK_KEYS, address)
+        title = self.line(node.get("check"), "title of the check")
+        if not title:
+            self.wrong("A check needs a title: check: Busy.", node.mark, address, "check")
+        level = self.line(node.get("level"), "level of the check")
+        if level not in LEVELS:
+            tail, near = did_you_mean(level, LEVELS)
+            message = f"{quoted(level)} is not a level of a check.{tail}"
+            self.wrong(message, (node.get("level") or node).mark, f"{address}.level", "level", near, LEVELS)
+        listed = node.get("actions")
+        named = listed.items if isinstance(listed, Items) else [listed] if listed is not None else []
+        covered = []
+        for item in named:
+            word = item.value if isinstance(item, Text) else ""
+            covered.append(word)
+            if word not in addresses:
+                tail, near = did_you_mean(word, tuple(addresses))
+                message = f"{quoted(word)} is not an action of this test.{tail}"
+                self.wrong(message, item.mark, f"{address}.actions", "actions", near, tuple(addresses))
+        conditions = self._conditions(node.get("conditions"), None, parties, addresses, actions)
+        check = Check(title, level, tuple(c for c in conditions if isinstance(c, Condition)), tuple(covered))
+        if len(check.conditions) < len(conditions):
+            message = "A check judges calls, registrations and requests, not loads."
+            self.wrong(message, node.mark, f"{address}.conditions", "conditions")
+        if not conditions and not covered:
+            message = "A check needs conditions, or actions whose verdicts it takes."
+            self.wrong(message, node.mark, address, "conditions")
+        return check
 
     # Overrides that found no place
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from callwright.outcome.call import CallOutcome
 from callwright.outcome.implied import broken_rule, together
@@ -20,9 +21,10 @@ from callwright.outcome.judgement import (
 )
 from callwright.outcome.proof import weighed
 from callwright.outcome.request import RegistrationOutcome, RequestOutcome
-from callwright.outcome.run import ConditionOutcome, PhaseOutcome, RunOutcome
+from callwright.outcome.run import CheckOutcome, ConditionOutcome, PhaseOutcome, RunOutcome
 from callwright.outcome.terms import Blame, CallState, Direction, Verdict
 from callwright.scenario import actions
+from callwright.scenario.check import Found, accept, forgiven, judge_check, verdict_of_book
 from callwright.scenario.condition import Condition, Subject
 from callwright.scenario.load_condition import LoadCondition
 from callwright.scenario.load_progress import AnsweringLoad, PlacingLoad
@@ -52,7 +54,7 @@ def judge(
         of_calls = [c for c in expects if isinstance(c, LoadCondition) or CallOutcome in c.metric.of]
         for leg in progress.legs.values():
             if leg.outcome is not None:
-                wanted = [*of_calls, *(c for c in scenario.conditions if c.select([leg.outcome]))]
+                wanted = [*of_calls, *(c for c in scenario.at_the_end() if c.select([leg.outcome]))]
                 call, rule = _judged_call(progress.base, leg, leg.outcome, wanted, users, canceled=canceled)
                 calls.append(call)
                 broken.append(rule)
@@ -71,7 +73,7 @@ def judge(
             if request is not None:
                 judgement = judge_request(request)
                 asked = [c for c in expects if RequestOutcome in c.metric.of]
-                asked += [c for c in scenario.conditions if _on_request(c, request)]
+                asked += [c for c in scenario.at_the_end() if _on_request(c, request)]
                 if any(c.expects_failure for c in asked):
                     results = [c.evaluate((), (), [request], users) for c in asked]
                     judgement = judge_expected(request, results)
@@ -79,27 +81,38 @@ def judge(
                     broken.append(broken_rule(request.judged(*judgement)))
                 requests.append(request.judged(*judgement))
     calls = [weighed(call, calls, meant_to_fail=call.id in meant_to_fail) for call in calls]
-    written = [c for action in scenario.actions() for c in action.expect] + list(scenario.conditions)
+    written = [c for action in scenario.actions() for c in action.expect] + scenario.at_the_end()
+    titles = [check.title for check in scenario.checks for _ in check.conditions]
+    titled = [*[None] * (len(written) - len(titles)), *titles]
     loads = [progress.load for progress in progresses if progress.load is not None]
     conditions = [
-        c.judged(loads) if isinstance(c, LoadCondition) else c.evaluate(calls, registrations, requests, users)
-        for c in written
+        c.judged(loads)
+        if isinstance(c, LoadCondition)
+        else replace(c.evaluate(calls, registrations, requests, users), check=title)
+        for c, title in zip(written, titled, strict=True)
     ]
+    # Conditions on loads are in the verdict of the load: it alone knows when none is to be believed.
+    judged = [
+        (c, found, *_spoken(c, found, c.select(calls, registrations, requests), calls))
+        for c, found in zip(written, conditions, strict=True)
+        if not isinstance(c, LoadCondition)
+    ]
+    checks = _checked(scenario, judged, [*calls, *registrations, *requests], bool(stopped or trouble))
+    spared, mild = forgiven(scenario.checks), {c.title for c in scenario.checks if c.level != "ko"}
+    decisive = [one for one in judged if one[1].check not in mild and one[1].address not in spared]
     verdict, blame, reason = judge_run(
-        calls,
-        # Conditions on loads are in the verdict of the load: it alone knows when none is to be believed.
-        [found for c, found in zip(written, conditions, strict=True) if not isinstance(c, LoadCondition)],
-        registrations,
-        requests,
-        unmet=[
-            _spoken(c, found, c.select(calls, registrations, requests), calls)
-            for c, found in zip(written, conditions, strict=True)
-            if not found.passed and not isinstance(c, LoadCondition)
-        ],
+        _decisive(calls, spared),
+        [found for _, found, *_ in decisive],
+        _decisive(registrations, spared),
+        _decisive(requests, spared),
+        unmet=[(sentence, spoken) for _, found, sentence, spoken in decisive if not found.passed],
         stopped=stopped,
         trouble=trouble or _sent_elsewhere(progresses, calls) or _load_sent_elsewhere(progresses),
         loads=loads,
     )
+    acceptance = accept(checks) if checks else None
+    if acceptance is not None:
+        verdict, blame, reason = verdict_of_book((verdict, blame, reason), checks, acceptance)
     return RunOutcome(
         verdict,
         blame,
@@ -108,6 +121,8 @@ def judge(
         title=scenario.title,
         description=scenario.description,
         tags=scenario.tags,
+        checks=tuple(checks),
+        acceptance=acceptance,
         conditions=(*conditions, *together([rule for rule in broken if rule is not None])),
         calls=tuple(calls),
         registrations=tuple(registrations),
@@ -117,6 +132,31 @@ def judge(
         phases=phases,
         parameters=scenario.shown_parameters(),
     )
+
+
+_Judged = tuple[Condition, ConditionOutcome, str, Blame | None]
+_S = TypeVar("_S", CallOutcome, RegistrationOutcome, RequestOutcome)
+
+
+def _checked(
+    scenario: Scenario, judged: Sequence[_Judged], subjects: Sequence[Subject], ended_early: bool
+) -> list[CheckOutcome]:
+    found = []
+    for check in scenario.checks:
+        addresses = check.addresses
+        of_it = [
+            (outcome, sentence)
+            for _, outcome, sentence, _ in judged
+            if outcome.check == check.title or (outcome.address in addresses and outcome.address is not None)
+        ]
+        left = Found([subject for subject in subjects if subject.address in addresses], of_it)
+        found.append(judge_check(check, left, ended_early=ended_early))
+    return found
+
+
+def _decisive(subjects: Sequence[_S], spared: frozenset[str]) -> list[_S]:
+    """Without those whose failure no KO check minds."""
+    return [s for s in subjects if s.verdict is not Verdict.FAILED or s.address not in spared]
 
 
 def _on_request(condition: Condition, request: RequestOutcome) -> bool:

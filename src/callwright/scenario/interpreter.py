@@ -197,6 +197,7 @@ class Interpreter:
     def _advance(self, now: float) -> None:
         while self.phase is Phase.STEPS and all(progress.ready for progress in self._steps[-1]):
             self._end_phase(f"step.{len(self._steps) - 1}", now)
+            self._close_accepts()
             broken = self._failed_registration()
             if broken is not None:
                 self._abort(broken, now)
@@ -216,6 +217,15 @@ class Interpreter:
         took = round((now - self._phase_began) * 1000, 3)
         self._phases.append(PhaseOutcome(name, round(self._phase_began - self._began, 6), took))
         self._phase_began = now
+
+    def _close_accepts(self) -> None:
+        """In a book of checks a call that never came must not shift those of later checks: what accepts a
+        number of calls does so until the step after its own is over."""
+        if not self.scenario.checks or len(self._steps) < 2:
+            return
+        for progress in self._steps[-2]:
+            if isinstance(progress, AcceptProgress):
+                progress.closed = progress.action.max_total_calls > 0
 
     def _failed_registration(self) -> Judgement | None:
         """A step after a registration that failed against expectation would only fail for want of it."""

@@ -227,6 +227,7 @@ class AcceptProgress(Progress):
         self.action = action
         self.listening = False
         self.waited_enough = False
+        self.closed = False  # takes no more calls
 
     def begin(self, now: float) -> None:
         self.run.emit(command.Listen(self.action.address, self.account))
@@ -257,7 +258,7 @@ class AcceptProgress(Progress):
     @property
     def takes_calls(self) -> bool:
         limit = self.action.max_total_calls
-        return self.listening and (limit == 0 or self.taken < limit)
+        return self.listening and not self.closed and (limit == 0 or self.taken < limit)
 
     def take(self, id_: str, now: float) -> None:
         action = self.action

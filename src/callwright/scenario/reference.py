@@ -209,12 +209,41 @@ characters of a value are searched.
 
 """
 
+CHECKS = """\
+## Checks
+
+A test can be a book of checks, as carriers accept a trunk by one. Each check has a title, a level, and
+conditions, or actions whose own verdicts it takes:
+
+```yaml
+checks:
+  - check: Busy is passed on
+    level: important
+    actions: [step.0.1, step.1.0]
+    conditions: step.1.0.code = 486
+```
+
+| level | a check that fails |
+|---|---|
+| `ko` | rejects: the run fails |
+| `important` | leaves a reservation: the run passes, and its reason and report say so |
+| `optional` | costs points alone |
+
+The score weighs a KO check three times and an important one twice. `checks` and `acceptance` of the result,
+the report, the terminal and JUnit show each check with what was seen. Actions that only important and
+optional checks look at cannot fail the run. An `accept` with `max_total_calls` takes calls until the step
+after its own is over, so that a call that never came does not shift the calls of later checks. The catalogue
+test `interop_trunk` is such a book.
+
+"""
+
 LIMITS = """\
 ## Limits
 
 A document has at most 262,144 characters, 20,000 values (an alias counts as the values that it repeats), 24
-levels, 1,000 actions, 1,000 parties, 1,000 conditions, 100 tags, and for each action 100 extra headers of
-16,384 characters together. `${NAME}` adds at most 262,144 characters. The first 100 problems are listed.
+levels, 1,000 actions, 1,000 parties, 1,000 conditions, 200 checks, 100 tags, and for each action 100 extra
+headers of 16,384 characters together. `${NAME}` adds at most 262,144 characters. The first 100 problems are
+listed.
 
 """
 
@@ -261,7 +290,8 @@ def markdown() -> str:
         operators = " ".join(f"`{operator}`" for operator in metric.operators)
         choices = f": {', '.join(metric.choices)}" if metric.choices and metric.kind == "choice" else ""
         text += f"| `{metric.name}` | {_cell(metric.help + choices)} | {operators} |\n"
-    text += f"\nCall states: {', '.join(f'`{state}`' for state in CallState)}.\n\n{LIMITS}## Catalogue\n\n"
+    text += f"\nCall states: {', '.join(f'`{state}`' for state in CallState)}.\n\n"
+    text += f"{CHECKS}{LIMITS}## Catalogue\n\n"
     text += "| name | title | what it does |\n|---|---|---|\n"
     for name, title, description in catalogue.summaries():
         text += f"| `{name}` | {_cell(title)} | {_cell(description)} |\n"

@@ -22,6 +22,7 @@ from callwright.scenario.actions import (
     Transfer,
     Wait,
 )
+from callwright.scenario.check import Check
 from callwright.scenario.condition import Condition
 from callwright.scenario.parameter import (
     TRANSPORTS,
@@ -83,6 +84,7 @@ class Scenario:
     parties: Mapping[str, Party] = dataclasses.field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    checks: tuple[Check, ...] = ()
     given: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -121,6 +123,10 @@ class Scenario:
     def actions(self) -> Iterator[Action]:
         for step in self.steps:
             yield from step.actions
+
+    def at_the_end(self) -> list[Condition]:
+        """The conditions of the document, then those of its checks."""
+        return [*self.conditions, *(c for check in self.checks for c in check.conditions)]
 
     def action(self, address: str) -> Action:
         """Raises KeyError when there is none."""

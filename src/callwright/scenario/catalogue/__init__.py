@@ -31,6 +31,7 @@ NAMES = (
     "attended_transfer",
     "mwi",
     "presence",
+    "interop_trunk",
     "load",
 )
 
