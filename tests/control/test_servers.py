@@ -10,6 +10,7 @@ from callwright.control.accounts.model import PLATFORM, RIGHTS, Identity, Role
 from callwright.control.agents.model import AgentInfo
 from callwright.control.errors import Conflict, Forbidden, NotFound
 from callwright.control.keeping.servers import ServerKeeper
+from callwright.control.servers.service import STOPPED_DAYS
 from callwright.control.services import Services
 from callwright.dispatch.memory import MemoryBroker
 from callwright.fleet.record import ServerRecord
@@ -237,3 +238,22 @@ async def test_force_hides_an_errored_server_whose_machine_is_destroyed_all_the_
     (kept,) = await servers.all()
     assert (kept.state, kept.forgotten) == (State.STOPPING, True)
     assert (await servers.counts())["created_err"] == 1
+
+
+async def test_stopped_servers_of_a_provider_are_forgotten_after_a_month_and_enrolled_ones_never(
+    world: World, admin: Identity
+) -> None:
+    servers = world.services.servers
+    await world.beat(await world.enrol())
+    (private,) = await servers.all()
+    ordered = await servers.order(admin)
+    for name in (private.name, ordered.name):
+        await servers.end(admin, name)
+    await world.silence(3)
+    assert {one.state for one in await servers.all()} == {State.STOPPED}
+    world.clock.advance((STOPPED_DAYS - 1) * 86_400)
+    assert await servers.forget_stopped() == 0
+    world.clock.advance(2 * 86_400)
+    assert await servers.forget_stopped() == 1
+    assert [one.name for one in await servers.all()] == [private.name]
+    assert (await servers.recover(admin, private.number)).state is State.ERROR

@@ -233,6 +233,7 @@ class Fleet:
                     last = minute
                 if clock.now() - cleaned >= _CLEAN_EVERY:
                     await history.forget_old()
+                    await self._servers.forget_stopped()
                     cleaned = clock.now()
             except (DomainError, OSError) as error:
                 _log.warning("the fleet was not counted: %s", error)

@@ -23,10 +23,12 @@ from callwright.net.clock import Clock
 from callwright.net.entropy import Entropy
 from callwright.policy.addresses import is_host
 
-__all__ = ["LIVE", "Servers", "facts_of"]
+__all__ = ["LIVE", "STOPPED_DAYS", "Servers", "facts_of"]
 
 LIVE = tuple(state for state in State if state is not State.STOPPED)
-_HOUR = 3600.0
+STOPPED_DAYS = 31.0
+"""That a server which a provider made is listed after it stopped, as long as decisions of the planner are."""
+_HOUR, _DAY = 3600.0, 86_400.0
 _TRIES = 20  # of a move that others were faster with
 _LABELED: tuple[Literal["region", "place", "country", "network"], ...] = (
     "region",
@@ -332,6 +334,17 @@ class Servers:
                 identity, "server.changed", f"server {server.name}", ", ".join(sorted(facts))
             )
         return changed
+
+    async def forget_stopped(self) -> int:
+        """Those that a provider made and that stopped long ago are listed no more; how many. One that a
+        person enrolled stays, since it may be recovered."""
+        before = self._clock.wall() - STOPPED_DAYS * _DAY
+        old = [
+            one
+            for one in await self._store.servers((State.STOPPED,))
+            if one.ours and one.stopped is not None and one.stopped < before
+        ]
+        return sum([await self._store.remove_server(one) for one in old])
 
     # -- the fleet
 
