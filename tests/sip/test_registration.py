@@ -143,7 +143,7 @@ def test_wrong_or_no_credentials_fail_with_the_code(password: str | None) -> Non
         (["{ours};expires=0", "<sip:alice@192.0.2.9:4000>;expires=300"], "it granted our binding for 0 s"),
         (["<sip:alice@192.0.2.9:4000>;expires=300"], "it lists sip:alice@192.0.2.9:4000 and not our sip:"),
         (["<sip:bob@192.0.2.1:5060>;expires=300"], "it lists sip:bob@192.0.2.1:5060 and not our sip:"),
-        ([], "it lists no binding, so not our sip:"),
+        ([], "it lists no bindings, not even our sip:"),
     ],
 )
 def test_a_200_that_leaves_us_without_a_binding_is_no_registration(contacts: list[str], said: str) -> None:

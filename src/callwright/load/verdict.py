@@ -311,7 +311,12 @@ def judge(
     if unmeasured:
         reason = f"{unmeasured[0]}: nothing was measured to decide it"
         return Judgement("failed", "test", reason, conditions)
-    reason = f"all {total['answered']:,} calls were answered and ended"
+    one = total["answered"] == 1
+    reason = (
+        "the one call was answered and ended"
+        if one
+        else f"all {total['answered']:,} calls were answered and ended"
+    )
     if total.failed or total["canceled"]:
         reason = (
             f"{total['answered']:,} of {total['attempted']:,} calls were answered and ended, "

@@ -224,7 +224,7 @@ class Registration:
             listed = ", ".join(str(contact.uri) for contact in contacts[:3])
             reason = f"it lists {listed} and not our {self.contact}"
         else:
-            reason = f"it lists no binding, so not our {self.contact} either"
+            reason = f"it lists no bindings, not even our {self.contact}"
         self._end()
         cause = FailureCause.NOT_BOUND
         self._agent.emit(RegistrationFailed(now, self, response.status, reason, cause, None, response))
