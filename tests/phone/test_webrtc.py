@@ -105,7 +105,7 @@ async def test_a_certificate_that_does_not_match_gives_no_media(monkeypatch: pyt
     assert not outcome.sent.packets
     verdict, blame, reason = judge_call(outcome)
     assert (verdict, blame) == (Verdict.FAILED, Blame.TARGET)
-    assert "agreed on no keys by DTLS: The certificate of the peer does not match" in reason
+    assert "agreed on no keys by DTLS: the certificate of the peer does not match" in reason
 
 
 async def test_who_wants_dtls_makes_no_call_without() -> None:

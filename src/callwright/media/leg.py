@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from callwright.audio.codecs import codec
-from callwright.ice.candidate import Candidate
 from callwright.ice.events import Gathered, IceSettings
 from callwright.media.path import MediaPath, PathEvent, PathReport
 from callwright.media.program import Program
@@ -174,12 +173,6 @@ class MediaLeg:
     def ice(self) -> IceDescription | None:
         """Our side of ICE, for the SDP."""
         return self._path.local_ice() if self._path is not None else None
-
-    def trickle(self, candidates: Sequence[Candidate]) -> None:
-        """Further addresses of the peer."""
-        path = self._path
-        if path is not None and self._handle is not None and not self._closed:
-            self._handle.run(lambda: path.trickle(candidates, self._clock.now()))
 
     # -- from the event loop
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from callwright.ice.agent import Agent
-from callwright.ice.candidate import Candidate
 from callwright.ice.events import ConsentLost, Gathered, IceFailed, IceSettings, Selected
 from callwright.ice.report import IceReport
 from callwright.rtp.outgoing import Prepared
@@ -164,12 +163,6 @@ class MediaPath:
         if self.session is not None and not self._ice:
             self._change(self._keys, self._remote, now)
         self._go_on(now)
-
-    def trickle(self, candidates: Sequence[Candidate], now: float) -> None:
-        """Further addresses of the peer."""
-        if self._agent is not None and self._ice:
-            for candidate in candidates:
-                self._agent.add_remote(candidate, now)
 
     def attach(self, build: Build, change: Change, now: float) -> None:
         """`build` makes the session when media may flow; `change` gets another address of the peer, or other

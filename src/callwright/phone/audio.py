@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from callwright.audio.codecs import only_received
-from callwright.ice.candidate import Candidate
 from callwright.ice.events import IceSettings, TurnServer
 from callwright.ice.wish import Server
 from callwright.media.leg import MediaLeg, PathPlan
@@ -297,11 +296,6 @@ class CallAudio:
         if self.plan.enabled and self.leg is not None:
             self._tell_keys(negotiated, negotiated.srtp)
             self.leg.adjust(negotiated, sending=sending, answered=answered, controlling=self._controlling)
-
-    def trickle(self, candidates: Sequence[Candidate]) -> None:
-        """Further addresses of the peer (RFC 8840)."""
-        if self.leg is not None:
-            self.leg.trickle(candidates)
 
     @property
     def path_report(self) -> PathReport | None:
