@@ -9,13 +9,26 @@ from typing import Any
 
 import av
 import httpx
+import msgspec
 import pytest
 
 from callwright.audio import speech
 from callwright.control.accounts.model import Identity, Role
+from callwright.control.cdrs.legs import Party
+from callwright.control.recordings.model import Recording
 from callwright.control.services import PBX_MESSAGES, Services
 from callwright.dispatch.memory import MemoryBroker
-from callwright.dispatch.messages.pbx import JoinMade, JoinWish, Live, MailboxTouched, TextSent, TextWish
+from callwright.dispatch.messages.calls import CallNews, CallStep
+from callwright.dispatch.messages.pbx import (
+    CallNow,
+    JoinMade,
+    JoinWish,
+    Live,
+    MailboxTouched,
+    PhoneNow,
+    TextSent,
+    TextWish,
+)
 from callwright.pbx.messages import Mailboxes, VoiceMessage
 from tests.control.desk import Desk
 from tests.control.telephony import a_token, a_user, telephony, where
@@ -247,3 +260,61 @@ async def test_a_voice_message_is_played_as_mp3_and_by_range(
     messages.path("2001", "01-ab").write_bytes(b"no audio")
     broken = await api.get(path)
     assert (broken.status_code, broken.json().keys()) == (503, {"message", "errors"})
+
+
+# -- keys of one project
+
+
+@pytest.mark.parametrize("role", ["runner", "admin"])
+async def test_a_key_of_one_project_sees_no_calls_messages_or_contacts_of_its_owner(
+    services: Services,
+    admin: Identity,
+    ben: Identity,
+    broker: MemoryBroker,
+    desk: Desk,
+    messages: Mailboxes,
+    role: str,
+) -> None:
+    if role == "admin":
+        await services.accounts.change_user(admin, ben.user_id, role="admin")
+    user = await services.accounts.user(ben.user_id)
+    ben = await services.accounts.identity(user.id, user.username, user.role)
+    news = CallNews(
+        "call-1", CallStep.ENDED, "2001", "2002", "a@b", 1_700_000_000.0, ended_at=1_700_000_002.0
+    )
+    up = msgspec.structs.replace(news, call="call-2", step=CallStep.ANSWERED, ended_at=None)
+    desk.live = Live(
+        (CallNow(up),), (PhoneNow("2001", "sip:2001@x", "udp", "192.0.2.1:5060", 0, 9e9, False),)
+    )
+    await services.cdrs.note([news], {"2001": Party(100_000 + ben.user_id, "Ben")})
+    own = str(100_000 + ben.user_id)
+    taped = Recording(0, "call-1", 1.0, 2, 3, "2001", own, "", "1002", None, "", "00", "0-1/1/a.mp3")
+    await services.stores.recordings.add_recording(taped)
+    public, secret = await services.keys.create(
+        "ci", user, project=await services.projects.get(admin, "office")
+    )
+    async with telephony(services, ben, broker) as client:
+        for path, body in (
+            ("/contacts", {"first_name": "Eve"}),
+            ("/sms", {"to": "2002", "text": "x"}),
+            ("/webhooks", {"name": "hook", "url": "https://hook.example", "events": ["call.hangup"]}),
+        ):
+            made = await client.post(path, json=body)
+            assert made.status_code == 201, made.text
+        client.headers.pop("X-Auth-Token")
+        key = httpx.BasicAuth(public, secret)
+        for path in (
+            *("/calls", "/phones", "/cdrs", "/monitors"),
+            *("/sms", "/voicemessages", "/contacts", "/webhooks"),
+        ):
+            answer = await client.get(path, auth=key)
+            assert (answer.status_code, answer.json()["total"]) == (200, 0), path
+        for path in (
+            *("/cdrs/1", "/monitors/1", "/monitors/1.mp3", "/sms/1", "/voicemessages/01-ab"),
+            *("/voicemessages/01-ab.mp3", "/contacts/1", "/calls/call-2", "/webhooks/1"),
+        ):
+            assert (await client.get(path, auth=key)).status_code == 404, path
+        assert (await client.delete("/sms/1", auth=key)).status_code == 404
+        assert (await client.delete("/voicemessages/01-ab", auth=key)).status_code == 404
+        assert (await client.post("/contacts", json={"first_name": "Al"}, auth=key)).status_code == 403
+        assert (await client.get("/ping", auth=key)).status_code == 200

@@ -127,7 +127,7 @@ async def phones(services: Services, identity: Identity, query: Query) -> Rows:
     known = await parties(services)
     everything = may(identity, Right.ADMINISTER)
     rows = [_phone(number, one, known.get(one.user)) for number, one in enumerate(live.phones, 1)]
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     return chosen(PHONES, [row for row in rows if everything or row["user_id"] == own], query)
 
 
@@ -138,8 +138,8 @@ async def place(services: Services, identity: Identity, to: str, user_id: int | 
     """
     authorize(identity, Right.CALL)
     _check_number("to", to)
-    own = TELEPHONY_IDS + identity.user_id
-    if user_id not in (None, own) or identity.only_project is not None:
+    own = TELEPHONY_IDS + identity.person
+    if user_id not in (None, own) or not identity.person:
         authorize(identity, Right.ADMINISTER)
     wanted = own if user_id is None else user_id
     ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == wanted), None)
@@ -209,7 +209,7 @@ async def move(services: Services, identity: Identity, name: str, dst: str) -> d
     authorize(identity, Right.CALL)
     _check_number("dst", dst)
     await call(services, identity, name)
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), None)
     made = await _ask(services, subject.PBX_MOVE, CallMove(name, dst.removeprefix("+"), ext), CallMade)
     if made.call is None:
@@ -228,7 +228,7 @@ async def answer(services: Services, identity: Identity, name: str) -> dict[str,
     row = await call(services, identity, name)
     if row["state"] in _UP:
         return row
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), "")
     anybody = may(identity, Right.ADMINISTER)
     wish = CallAnswering(name, None if anybody else ext)
@@ -277,9 +277,9 @@ def _check_number(field: str, number: str) -> None:
 
 
 async def _own_extension(services: Services, identity: Identity) -> str:
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     ext = next((ext for ext, one in (await parties(services)).items() if one.user_id == own), None)
-    if ext is None or identity.only_project is not None:
+    if ext is None:
         raise NotRegistered("You have no extension.", "An administrator gives one: PATCH /users/<id>.")
     return ext
 
@@ -314,7 +314,7 @@ async def _row_of(services: Services, name: str) -> dict[str, Any] | None:
 
 
 def _is_in(identity: Identity, one: CallNow, parties: dict[str, Party]) -> bool:
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     return any(user in parties and parties[user].user_id == own for user in users_of(one.news))
 
 

@@ -71,6 +71,12 @@ class Identity(msgspec.Struct, frozen=True):
     only_project: int | None = None
 
     @property
+    def person(self) -> int:
+        """The user whose calls, messages, contacts and phones are one's own; 0, nobody's: a key that is
+        narrowed to a project, since they belong to none."""
+        return self.user_id if self.only_project is None else 0
+
+    @property
     def project_ids(self) -> tuple[int, ...] | None:
         """What it may see; None: everything."""
         return None if self.projects is None else tuple(project_id for project_id, _ in self.projects)

@@ -92,7 +92,7 @@ class Cdrs:
 
     async def rows(self, identity: Identity, query: Query) -> Rows:
         """Administrators see all, others the records of their own legs."""
-        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
+        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.person
         return await self._store.cdrs(query, only=own)
 
     async def beside(self, identity: Identity, calls: Sequence[CallOutcome]) -> list[Reconciled]:
@@ -106,7 +106,7 @@ class Cdrs:
     async def days(self, identity: Identity, where: Condition, by: str) -> list[tuple[int, Any, int]]:
         """Of those of `rows` how many each day has: (day, value of the property ``by``, records), by day;
         days count from 1970 in UTC."""
-        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
+        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.person
         return await self._store.days(where, by, only=own)
 
     async def get(self, identity: Identity, cdr_id: int) -> dict[str, object]:
@@ -120,7 +120,7 @@ class Cdrs:
         self, identity: Identity, where: Condition
     ) -> AsyncIterator[list[dict[str, object]]]:
         """All that one sees, by the order of ids and a thousand at a time, however many there are."""
-        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.user_id
+        own = None if may(identity, Right.ADMINISTER) else TELEPHONY_IDS + identity.person
         after = 0
         while True:
             rows = await self._store.cdrs_after(where, after, _AT_ONCE, only=own)

@@ -28,7 +28,7 @@ class Contacts:
 
     async def rows(self, identity: Identity, query: Query) -> Rows:
         """One's own and those that all share; administrators see all."""
-        only = None if may(identity, Right.ADMINISTER) else identity.user_id
+        only = None if may(identity, Right.ADMINISTER) else identity.person
         return await self._store.contacts(query, only=only)
 
     async def get(self, identity: Identity, record_id: int) -> dict[str, object]:
@@ -40,7 +40,7 @@ class Contacts:
 
     async def create(self, identity: Identity, fields: Mapping[str, Any]) -> dict[str, object]:
         """Raises Invalid, Conflict, Forbidden."""
-        authorize(identity, Right.READ)
+        authorize(identity, Right.READ if identity.person else Right.ADMINISTER)
         given = _checked(fields)
         if given.get("shared"):
             authorize(identity, Right.ADMINISTER)
@@ -86,7 +86,7 @@ class Contacts:
 
     async def _own(self, identity: Identity, contact_id: int) -> Contact:
         contact = await self._store.contact(contact_id)
-        own = contact is not None and contact.user_id == identity.user_id and identity.only_project is None
+        own = contact is not None and contact.user_id == identity.person
         if contact is None or not (own or contact.shared or may(identity, Right.ADMINISTER)):
             raise NotFound("contact", contact_id)
         if contact.shared or not own:

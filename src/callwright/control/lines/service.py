@@ -77,7 +77,7 @@ class Lines:
         if not found.rows:
             raise NotFound("user", user_id)
         row = dict(found.rows[0])
-        own = user_id - TELEPHONY_IDS == identity.user_id and identity.only_project is None
+        own = user_id - TELEPHONY_IDS == identity.person
         if own or may(identity, Right.ADMINISTER):
             line = await self._store.line(user_id - TELEPHONY_IDS)
             row["sip_password"] = None if line is None else self._password(line)
@@ -175,7 +175,7 @@ class Lines:
     # -- inside
 
     async def _change(self, identity: Identity, user_id: int, given: dict[str, Any]) -> None:
-        own = user_id == identity.user_id and identity.only_project is None
+        own = user_id == identity.person
         if not (own and given.keys() <= OWN):
             authorize(identity, Right.ADMINISTER)
         try:

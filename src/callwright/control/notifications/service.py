@@ -78,7 +78,7 @@ class Notifications:
 
     async def webhooks(self, identity: Identity) -> list[Channel]:
         """For calls: one's own; administrators see those of all users."""
-        own = None if may(identity, Right.ADMINISTER) else identity.user_id
+        own = None if may(identity, Right.ADMINISTER) else identity.person
         return await self._store.channels_of_users(own)
 
     async def channel(self, identity: Identity, channel_id: int) -> Channel:
@@ -91,7 +91,7 @@ class Notifications:
     async def webhook(self, identity: Identity, channel_id: int) -> Channel:
         """For calls. Raises NotFound."""
         found = await self._store.channel(channel_id)
-        own = found is not None and found.user_id == identity.user_id and identity.only_project is None
+        own = found is not None and found.user_id == identity.person
         if found is None or found.user_id is None or not (own or may(identity, Right.ADMINISTER)):
             raise NotFound("webhook", channel_id)
         return found
@@ -110,7 +110,7 @@ class Notifications:
 
     async def create_webhook(self, identity: Identity, fields: Mapping[str, Any]) -> tuple[Channel, str]:
         """For the calls that one sees: ``fields`` are name, url, events, active. Raises Invalid, Conflict."""
-        if identity.only_project is not None:
+        if not identity.person:
             authorize(identity, Right.ADMINISTER)
         made, secret = await self._make(identity, fields, kind=Kind.WEBHOOK, user_id=identity.user_id)
         assert secret is not None
@@ -209,7 +209,7 @@ class Notifications:
     def _authorize(self, identity: Identity, channel: Channel) -> None:
         if channel.project_id is not None:
             authorize(identity, Right.EDIT, channel.project_id, unseen=NotFound("channel", channel.id))
-        elif channel.user_id != identity.user_id or identity.only_project is not None:
+        elif channel.user_id != identity.person:
             authorize(identity, Right.ADMINISTER)
 
     async def _make(

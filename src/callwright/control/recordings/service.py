@@ -83,7 +83,7 @@ class Recordings:
 
     async def rows(self, identity: Identity, query: Query) -> Rows:
         """Administrators see all, others those of calls that they were in."""
-        own = None if may(identity, Right.ADMINISTER) else str(TELEPHONY_IDS + identity.user_id)
+        own = None if may(identity, Right.ADMINISTER) else str(TELEPHONY_IDS + identity.person)
         return await self._store.recordings(query, only=own)
 
     async def get(self, identity: Identity, recording_id: int) -> dict[str, object]:

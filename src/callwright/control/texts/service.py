@@ -24,7 +24,7 @@ class Texts:
 
     async def rows(self, identity: Identity, query: Query) -> Rows:
         """Those that one has sent; administrators see all."""
-        only = None if may(identity, Right.ADMINISTER) else identity.user_id
+        only = None if may(identity, Right.ADMINISTER) else identity.person
         return await self._store.texts(query, only=only)
 
     async def get(self, identity: Identity, record_id: int) -> dict[str, object]:
@@ -53,7 +53,7 @@ class Texts:
         async with self._audit.change():
             for record_id in record_ids:
                 found = await self._store.text(record_id)
-                own = found is not None and found.user_id == identity.user_id
+                own = found is not None and found.user_id == identity.person
                 if not own and not (found is not None and may(identity, Right.ADMINISTER)):
                     raise NotFound("sms", record_id)
                 await self._store.remove_text(record_id)

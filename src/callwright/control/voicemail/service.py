@@ -76,7 +76,7 @@ class VoiceMail:
         if may(identity, Right.ADMINISTER):
             messages = await asyncio.to_thread(self._mailboxes.everything)
         else:
-            own = TELEPHONY_IDS + identity.user_id
+            own = TELEPHONY_IDS + identity.person
             ext = next((ext for ext, (user_id, _) in users.items() if user_id == own), None)
             messages = [] if ext is None else await asyncio.to_thread(self._mailboxes.messages, ext)
         return [(_row(one, users.get(one.user, (None, ""))[0]), one) for one in messages]

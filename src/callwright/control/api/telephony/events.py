@@ -90,7 +90,7 @@ async def _told(services: Services, identity: Identity, data: bytes) -> list[tup
     except BadMessage:
         return []
     parties = await switchboard.parties(services)
-    own = TELEPHONY_IDS + identity.user_id
+    own = TELEPHONY_IDS + identity.person
     inside = any(user in parties and parties[user].user_id == own for user in users_of(news))
     if not inside and not may(identity, Right.ADMINISTER):
         return []
