@@ -353,7 +353,7 @@ def _config(wishes: Wishes, remote: Address | None, index: int) -> LoopConfig:
         domain = bracketed(remote)
         words = Wording(
             **common,
-            target=_filled(accounts, flow.to or wishes.uri or ""),
+            target=_filled(accounts, (flow.to or wishes.uri or "").replace("#", "%23")),  # RFC 3261 25.1
             caller=_filled(accounts, _caller(wishes, accounts, local)),
             display_name=_filled(accounts, wishes.display_name),
             registrar=f"sip:{domain}",
