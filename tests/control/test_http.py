@@ -219,6 +219,15 @@ async def test_the_document_says_what_files_are_answered_with(api: httpx.AsyncCl
         assert list(answers["200"]["content"]) == [kind]
 
 
+async def test_the_document_says_which_answers_are_documents(api: httpx.AsyncClient) -> None:
+    for chapter, path, kinds in (
+        ("v2", "/api/v2/tests/{name}/document", {"application/yaml"}),
+        ("v3", "/api/v3/monitors/export", {"application/yaml", "text/csv"}),
+    ):
+        paths = (await api.get(f"/api/{chapter}/openapi.json")).json()["paths"]
+        assert paths[path]["get"]["responses"]["200"]["content"].keys() == kinds
+
+
 # -- names
 
 

@@ -213,6 +213,10 @@ def _complete(operation: Schema, handler: HTTPRouteHandler, error: str) -> None:
     if streamed:
         contents: Schema = {media: {"schema": {}} for media in streamed}
         responses["200"] = {"description": "Everything, streamed.", "content": contents}
+    written: tuple[str, ...] = handler.opt.get("documents", ())
+    if written:
+        documents: Schema = {media: {"schema": {}} for media in written}
+        responses["200"] = {"description": "The document.", "content": documents}
     if handler.opt.get("open"):
         operation["security"] = []
     else:

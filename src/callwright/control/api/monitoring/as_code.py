@@ -123,7 +123,7 @@ async def apply_monitors(
 
 @get(
     "/monitors/export",
-    opt={"right": Right.READ},
+    opt={"right": Right.READ, "documents": ("application/yaml", "text/csv")},
     tags=TAGS,
     summary="The monitors of a project as a file that `apply` takes",
     media_type="application/yaml",

@@ -71,7 +71,7 @@ async def get_test(request: _Request, name: FromPath[str]) -> Data[schemas.TestD
 
 @get(
     "/tests/{name:str}/document",
-    opt={"right": Right.READ},
+    opt={"right": Right.READ, "documents": ("application/yaml",)},
     tags=TAGS,
     summary="The document alone (export)",
     media_type="application/yaml",
