@@ -15,6 +15,7 @@ from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from tests.kit.examples import FACTOR, examples
 from tests.kit.signals import hand_on_signals
@@ -23,7 +24,7 @@ hand_on_signals()
 
 # An application that a test makes is half a million objects: at Python's usual thresholds a third of its time
 # goes into looking for garbage among them.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(50_000, 20, 10)
 
 # How long an example may take says something of the machine, and nothing of what is tested. The examples are
 # the same at each run, so that no test depends on luck; `make fuzz` draws others.
@@ -31,6 +32,10 @@ _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 settings.register_profile("same examples", _ANY_MACHINE, derandomize=True, database=None)
 settings.register_profile("search", _ANY_MACHINE, max_examples=examples(100), print_blob=True)
 settings.load_profile("search" if FACTOR else "same examples")
+if not FACTOR:
+    # Hypothesis also draws literals of the modules imported so far, which differ with the tests run before.
+    # This leaves it those that never change.
+    setattr(providers.HypothesisProvider, "_local_constants", providers._local_constants)  # noqa: B010
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
 BUDGET = {"fast": 1800.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 900.0}
