@@ -337,8 +337,9 @@ async def test_a_call_has_its_legs_its_cause_and_what_was_not_measured_in_words(
     assert (await web.get("/calls/99")).status_code == 404
     await services.stores.database.run(_MEASURED)
     measured = await text_of(web, "/calls/1")
-    assert "What the callee heard" in measured
-    assert "4.10 Good" in measured
+    before, after = measured.split("From the callee, to the caller")
+    assert "4.10 Good" in after, "mos_dst is of the audio that came from the callee"
+    assert "4.20 Good" in before.split("From the caller, to the callee")[1]
     assert "did not carry" not in measured
 
 

@@ -295,7 +295,7 @@ def _labels(row: Mapping[str, Any]) -> list[str]:
 def _quality(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of each direction what was measured; nothing where nothing was."""
     found = []
-    for of, who in (("src", "What the caller heard"), ("dst", "What the callee heard")):
+    for of, who in (("src", "From the caller, to the callee"), ("dst", "From the callee, to the caller")):
         figures = {name: row[f"{name}_{of}"] for name in ("mos", "r_factor", "jitter", "loss")}
         if any(value is not None for value in figures.values()):
             mos = figures["mos"]
