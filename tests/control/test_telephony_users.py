@@ -103,6 +103,37 @@ async def test_users_are_filtered_sorted_and_cut_to_fields(api: httpx.AsyncClien
     assert [row.keys() for row in few.json()["data"]] == [{"id", "ext"}]
 
 
+async def test_one_user_is_cut_to_fields_too_and_what_is_unknown_is_named(api: httpx.AsyncClient) -> None:
+    jane = await made(api)
+    fields = {"fields[users]": "id,dnd"}
+    for answer in (
+        await api.get(f"/users/{jane['id']}", params=fields),
+        await api.patch(f"/users/{jane['id']}", params=fields, json={"dnd": True}),
+    ):
+        assert answer.json()["data"].keys() == {"id", "dnd"}
+    many = await api.patch("/users", params=fields, json=[{"id": jane["id"], "dnd": False}])
+    assert many.json()["data"] == [{"id": jane["id"], "dnd": False}]
+    assert (await api.get("/me", params={"fields[users]": "id"})).json()["data"].keys() == {"id"}
+    for method, path in (("GET", f"/users/{jane['id']}"), ("PATCH", f"/users/{jane['id']}"), ("GET", "/me")):
+        wrong = await api.request(method, path, params={"bogus": "1"}, json={"dnd": True})
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "bogus"), (method, path)
+    kept = await api.get(f"/users/{jane['id']}", params=fields)
+    assert kept.json()["data"]["dnd"] is False, "a request that is refused changes nothing"
+
+
+async def test_a_value_that_is_taken_is_refused_by_the_name_of_its_field(api: httpx.AsyncClient) -> None:
+    jane = await made(api)
+    for change, field in (
+        ({"ext": jane["ext"], "email": "b@example.com"}, "ext"),
+        ({"ext": "2002"}, "email"),
+    ):
+        twin = await api.post("/users", json={"first_name": "B", "email": jane["email"]} | change)
+        assert (twin.status_code, [one["field"] for one in twin.json()["errors"]]) == (400, [field])
+    names = [await api.post("/apitokens", json={"name": "CI"}) for _ in range(2)]
+    assert [answer.status_code for answer in names] == [201, 400]
+    assert names[1].json()["errors"][0]["field"] == "name"
+
+
 async def test_several_users_are_changed_together_or_not_at_all(
     api: httpx.AsyncClient, services: Services
 ) -> None:

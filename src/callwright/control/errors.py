@@ -85,7 +85,12 @@ class Forbidden(DomainError):
 
 
 class Conflict(DomainError):
-    """The name is taken, or somebody else has changed the record since it was read."""
+    """The name is taken, or somebody else has changed the record since it was read. ``field``: the one whose
+    value is taken, if it is one."""
+
+    def __init__(self, message: str, remedy: str = "", *, field: str = "") -> None:
+        super().__init__(message, remedy)
+        self.field = field
 
 
 class IdempotencyConflict(Conflict):

@@ -161,7 +161,7 @@ class Keys:
                 await self._store.seal_token(row.id, sealed)
                 await self._audit.note(identity, "token.created", f"token {row.id}", row.name)
         except Conflict:
-            raise Conflict(f"You have a token {name.strip()!r} already.") from None
+            raise Conflict(f"You have a token {name.strip()!r} already.", field="name") from None
         return token, row
 
     async def tokens(self, identity: Identity) -> Sequence[Token]:

@@ -285,7 +285,8 @@ class Accounts:
                 added = await self._store.add_user(user, hashed)
                 await self._audit.note(identity, "user.created", f"user {username}", role)
         except Conflict:
-            raise Conflict(f"The name {username!r} or the address {email!r} is taken.") from None
+            why = f"The name {username!r} or the address {email!r} is taken."
+            raise Conflict(why, field="email") from None
         return added
 
     async def change_user(self, identity: Identity, user_id: int, **changes: Any) -> User:

@@ -89,6 +89,8 @@ def of_domain(error: errors.DomainError) -> ApiProblem | None:
         found = [field_error(error.address, error.reason) | {"remedy": error.remedy}]
     elif isinstance(error, errors.NotFound):
         found = [_missing(error, error.what)]
+    elif isinstance(error, errors.Conflict) and error.field:
+        found = [field_error(error.field, error.message)]
     retry = {"Retry-After": _RETRY_AFTER[status]} if status in _RETRY_AFTER else {}
     if isinstance(error, errors.TooManyGuesses):
         retry = {"Retry-After": str(error.seconds)}

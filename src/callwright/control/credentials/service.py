@@ -104,7 +104,7 @@ class Credentials:
                 action = "credential.changed" if there else "credential.created"
                 await self._audit.note(identity, action, name)
         except Conflict:
-            raise Conflict(f"There is a credential {name!r} already.") from None
+            raise Conflict(f"There is a credential {name!r} already.", field="name") from None
         return kept
 
     async def delete(self, identity: Identity, name: str, project_id: int | None = None) -> None:

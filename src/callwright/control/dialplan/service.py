@@ -192,9 +192,10 @@ class Dialplan:
 
     async def _check_extension(self, ext: str) -> None:
         if ext in self._taken():
-            raise Conflict(f"The number {ext} belongs to the platform itself.", "Choose another.")
+            why = f"The number {ext} belongs to the platform itself."
+            raise Conflict(why, "Choose another.", field="ext")
         if await self._lines.has_extension(ext):
-            raise Conflict(f"The number {ext} is the extension of a user.", "Choose another.")
+            raise Conflict(f"The number {ext} is the extension of a user.", "Choose another.", field="ext")
 
     async def _ask_policy(self, text: str) -> None:
         """What can be said before DNS; the PBX asks again about every address that a call would go to."""
@@ -223,7 +224,7 @@ def _telling(item: Item) -> Iterator[None]:
         yield
     except Conflict:
         field, _, value = item.key.partition(":")
-        raise Conflict(f"The {field} {value} is taken.", "Choose another.") from None
+        raise Conflict(f"The {field} {value} is taken.", "Choose another.", field=field) from None
 
 
 def _key(kind: str, settings: Mapping[str, Any]) -> str:

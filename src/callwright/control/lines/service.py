@@ -224,13 +224,15 @@ class Lines:
             changes["sealed_password"] = self._vault.seal(password, _sealed_for(user_id))
         line = msgspec.structs.replace(before, updated_at=now, **changes)
         if line.ext in self._taken():
-            raise Conflict(f"The extension {line.ext} belongs to the platform itself.", "Choose another.")
+            why = f"The extension {line.ext} belongs to the platform itself."
+            raise Conflict(why, "Choose another.", field="ext")
         if self._also_taken is not None and await self._also_taken(line.ext):
-            raise Conflict(f"The extension {line.ext} is a number of the dial plan.", "Choose another.")
+            why = f"The extension {line.ext} is a number of the dial plan."
+            raise Conflict(why, "Choose another.", field="ext")
         try:
             await self._store.put_line(line)
         except Conflict:
-            raise Conflict(f"The extension {line.ext} is taken.", "Choose another.") from None
+            raise Conflict(f"The extension {line.ext} is taken.", "Choose another.", field="ext") from None
 
     def _username(self, email: str) -> str:
         """The address, where it can be a user name."""

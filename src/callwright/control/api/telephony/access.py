@@ -16,7 +16,7 @@ from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.problems import ApiProblem
 from callwright.control.api.request import services_of
-from callwright.control.api.telephony.answers import asked, listed, single
+from callwright.control.api.telephony.answers import asked, cut, listed, single
 from callwright.control.api.telephony.users import told
 from callwright.control.errors import Invalid
 from callwright.control.lines.model import PEOPLE
@@ -120,7 +120,7 @@ async def me(request: _Request) -> dict[str, Any]:
     """As `/users/<id>` of oneself, with what a phone must be told."""
     identity = identity_of(request)
     row = await services_of(request).lines.get(identity, TELEPHONY_IDS + identity.user_id)
-    return single(told(request, row))
+    return single(cut(PEOPLE, asked(request, PEOPLE), told(request, row)))
 
 
 @post("/apitokens", opt=_READ | {"body": _TOKEN}, status_code=201)

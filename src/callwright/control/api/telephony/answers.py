@@ -15,7 +15,7 @@ from callwright.control.api.problems import ApiProblem, field_error
 from callwright.control.collections.model import Kind, Query, Resource, Rows
 from callwright.control.collections.reading import read_query
 
-__all__ = ["Refusal", "asked", "dated", "listed", "single", "with_id"]
+__all__ = ["Refusal", "asked", "cut", "dated", "listed", "single", "with_id"]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +38,16 @@ def asked(request: Request[Any, Any, Any], resource: Resource) -> Query:
 
 def listed(resource: Resource, query: Query, found: Rows) -> dict[str, Any]:
     """One page as the chapter writes it; of each row the fields that were asked for."""
-    wanted = query.fields.get(resource.name) if query.group_by is None else None
-    data = [
-        {name: value for name, value in dated(resource, row).items() if wanted is None or name in wanted}
-        for row in found.rows
-    ]
+    data = [dated(resource, row) for row in found.rows]
+    if query.group_by is None:
+        data = [cut(resource, query, row) for row in data]
     return {"data": data, "total": found.total}
+
+
+def cut(resource: Resource, query: Query, row: Mapping[str, object]) -> dict[str, object]:
+    """The row with those of its properties that were asked for; all of them where none was named."""
+    wanted = query.fields.get(resource.name)
+    return {name: value for name, value in row.items() if wanted is None or name in wanted}
 
 
 def dated(resource: Resource, row: Mapping[str, object]) -> dict[str, object]:

@@ -15,8 +15,8 @@ from callwright.control.api.auth import identity_of
 from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of
-from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
-from callwright.control.api.telephony.including import add_users
+from callwright.control.api.telephony.answers import asked, listed, single, with_id
+from callwright.control.api.telephony.including import add_users, record_of, several
 from callwright.control.cdrs.model import CDRS, CdrNote
 from callwright.control.collections.reading import read_ids
 
@@ -45,23 +45,26 @@ async def list_cdrs(request: _Request) -> dict[str, Any]:
 
 @get("/cdrs/{cdr_id:int}", opt=_READ | {"shows": CDRS})
 async def get_cdr(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
-    return single(dated(CDRS, await services_of(request).cdrs.get(identity_of(request), cdr_id)))
+    row = await services_of(request).cdrs.get(identity_of(request), cdr_id)
+    return await record_of(request, CDRS, row, _USERS)
 
 
 @patch("/cdrs/{cdr_id:int}", opt=_READ | {"shows": CDRS, "body": _CHANGE})
 async def change_cdr(request: _Request, cdr_id: FromPath[int]) -> dict[str, Any]:
     """`labels` and `metadata`."""
+    asked(request, CDRS)  # what is wrong with it is said before anything is changed
     fields = await read_fields(request)
     (row,) = await services_of(request).cdrs.change(identity_of(request), [(cdr_id, fields)])
-    return single(dated(CDRS, row))
+    return await record_of(request, CDRS, row, _USERS)
 
 
 @patch("/cdrs", opt=_READ | {"body": _CHANGES})
 async def change_cdrs(request: _Request) -> dict[str, Any]:
     """A list of objects with an `id` each: all of them are changed, or none."""
+    query = asked(request, CDRS)
     changes = [with_id(fields) for fields in await read_objects(request)]
     rows = await services_of(request).cdrs.change(identity_of(request), changes)
-    return {"data": [dated(CDRS, row) for row in rows], "total": len(rows)}
+    return {"data": await several(request, CDRS, query, rows, _USERS), "total": len(rows)}
 
 
 @delete("/cdrs/{which:str}", opt=_ADMINISTER, status_code=204)

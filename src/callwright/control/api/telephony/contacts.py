@@ -16,5 +16,5 @@ ROUTES: list[Any] = routes(
     properties=fields_of(CONTACTS, (*TEXTS, "global")),
     required=(),
     right=Right.READ,
-    one="contact",
+    word="contact",
 )

@@ -55,7 +55,7 @@ def _routes(kind: str, path: str) -> list[Any]:
         properties=fields_of(KINDS[kind], FIELDS[kind]),
         required=tuple(name for name, field in FIELDS[kind].items() if field.needed),
         right=Right.ADMINISTER,
-        one=WORDS[kind],
+        word=WORDS[kind],
     )
 
 

@@ -9,11 +9,35 @@ from litestar import Request
 
 from callwright.control.api.auth import identity_of
 from callwright.control.api.request import services_of
-from callwright.control.api.telephony.answers import dated
-from callwright.control.collections.model import MOST_ROWS, Compare, Operator, Query
+from callwright.control.api.telephony.answers import asked, cut, dated, single
+from callwright.control.collections.model import MOST_ROWS, Compare, Operator, Query, Resource
 from callwright.control.lines.model import PEOPLE
 
-__all__ = ["add_users"]
+__all__ = ["add_users", "record_of", "several"]
+
+
+async def record_of(
+    request: Request[Any, Any, Any],
+    resource: Resource,
+    row: dict[str, object],
+    properties: Sequence[str] = ("users",),
+) -> dict[str, Any]:
+    """One record as the chapter answers it: the fields that were asked for, and what is included."""
+    return single((await several(request, resource, asked(request, resource), [row], properties))[0])
+
+
+async def several(
+    request: Request[Any, Any, Any],
+    resource: Resource,
+    query: Query,
+    rows: Sequence[dict[str, object]],
+    properties: Sequence[str] = ("users",),
+) -> list[dict[str, Any]]:
+    """As `record_of`, of each. ``properties``: which name the users that may be included."""
+    data: list[dict[str, Any]] = [cut(resource, query, dated(resource, row)) for row in rows]
+    if "users" in query.include:
+        await add_users(request, query, rows, data, properties)
+    return data
 
 
 async def add_users(

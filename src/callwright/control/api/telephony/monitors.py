@@ -11,7 +11,8 @@ from callwright.control.accounts.model import Right
 from callwright.control.api.auth import identity_of
 from callwright.control.api.files import file_answer
 from callwright.control.api.request import services_of
-from callwright.control.api.telephony.answers import asked, dated, listed, single
+from callwright.control.api.telephony.answers import asked, listed
+from callwright.control.api.telephony.including import record_of
 from callwright.control.collections.reading import read_ids
 from callwright.control.errors import NotFound
 from callwright.control.recordings.model import MONITORS
@@ -40,7 +41,7 @@ async def get_recording(request: _Request, name: FromPath[str]) -> Response[Any]
     if name.endswith(_AUDIO):
         file = await services.recordings.file(identity, int(number))
         return await file_answer(request, services.evidence, file, attachment=False)
-    return Response(single(dated(MONITORS, await services.recordings.get(identity, int(number)))))
+    return Response(await record_of(request, MONITORS, await services.recordings.get(identity, int(number))))
 
 
 @delete("/monitors/{which:str}", opt={"right": Right.ADMINISTER}, status_code=204)

@@ -15,7 +15,7 @@ from callwright.control.api.body import read_fields, read_objects
 from callwright.control.api.openapi import body_of, list_body_of
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
-from callwright.control.api.telephony.including import add_users
+from callwright.control.api.telephony.including import add_users, record_of, several
 from callwright.control.collections.model import Query, Resource, Rows
 from callwright.control.collections.reading import read_ids
 from callwright.control.services import Services
@@ -45,24 +45,13 @@ def routes(
     properties: Mapping[str, Any],
     required: tuple[str, ...],
     right: Right,
-    one: str,
+    word: str,
 ) -> list[Any]:
-    """``properties``: of a body, as OpenAPI has them; ``right``: to change anything; ``one``: its word."""
+    """``properties``: of a body, as OpenAPI has them; ``right``: to change anything; ``word``: of one."""
     reads: dict[str, Any] = {"right": Right.READ}
     writes: dict[str, Any] = {"right": right}
     shows = {"shows": resource}
     name = path.strip("/")
-
-    async def shown(request: _Request, rows: Sequence[dict[str, object]], query: Query) -> list[Any]:
-        """Rows as the chapter writes them, with what is included."""
-        wanted = query.fields.get(resource.name)
-        data = [
-            {key: value for key, value in dated(resource, row).items() if wanted is None or key in wanted}
-            for row in rows
-        ]
-        if "users" in query.include:
-            await add_users(request, query, rows, data, ("users",))
-        return data
 
     @get(path, opt=reads | {"lists": resource}, operation_id=f"list_{name}", summary=f"List {name}")
     async def list_records(request: _Request) -> dict[str, Any]:
@@ -78,28 +67,29 @@ def routes(
         opt=writes | shows | {"body": body_of(properties, required=required)},
         status_code=201,
         operation_id=f"create_{name}",
-        summary=f"Add a {one}",
+        summary=f"Add a {word}",
     )
     async def create_record(request: _Request) -> dict[str, Any]:
         fields = await read_fields(request)
         row = await records(services_of(request)).create(identity_of(request), fields)
         return single(dated(resource, row))
 
-    @get(f"{path}/{{record_id:int}}", opt=reads | shows, operation_id=f"get_{name}", summary=f"Show a {one}")
+    @get(f"{path}/{{record_id:int}}", opt=reads | shows, operation_id=f"get_{name}", summary=f"Show a {word}")
     async def get_record(request: _Request, record_id: FromPath[int]) -> dict[str, Any]:
         row = await records(services_of(request)).get(identity_of(request), record_id)
-        return single((await shown(request, [row], asked(request, resource)))[0])
+        return await record_of(request, resource, row)
 
     @patch(
         f"{path}/{{record_id:int}}",
         opt=writes | shows | {"body": body_of(properties)},
         operation_id=f"change_{name}",
-        summary=f"Change a {one}",
+        summary=f"Change a {word}",
     )
     async def change_record(request: _Request, record_id: FromPath[int]) -> dict[str, Any]:
-        query, fields = asked(request, resource), await read_fields(request)
-        rows = await records(services_of(request)).change(identity_of(request), [(record_id, fields)])
-        return single((await shown(request, rows, query))[0])
+        asked(request, resource)  # what is wrong with it is said before anything is changed
+        fields = await read_fields(request)
+        (row,) = await records(services_of(request)).change(identity_of(request), [(record_id, fields)])
+        return await record_of(request, resource, row)
 
     @patch(
         path,
@@ -112,7 +102,7 @@ def routes(
         query = asked(request, resource)
         changes = [with_id(fields) for fields in await read_objects(request)]
         rows = await records(services_of(request)).change(identity_of(request), changes)
-        return {"data": await shown(request, rows, query), "total": len(rows)}
+        return {"data": await several(request, resource, query, rows), "total": len(rows)}
 
     @delete(
         f"{path}/{{which:str}}",

@@ -15,6 +15,7 @@ from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single
+from callwright.control.api.telephony.including import record_of
 from callwright.control.collections.reading import read_ids
 from callwright.control.texts.model import LONGEST, SMS
 
@@ -47,7 +48,7 @@ async def send_sms(request: _Request) -> dict[str, Any]:
 
 @get("/sms/{sms_id:int}", opt=_READ | {"shows": SMS})
 async def get_sms(request: _Request, sms_id: FromPath[int]) -> dict[str, Any]:
-    return single(dated(SMS, await services_of(request).texts.get(identity_of(request), sms_id)))
+    return await record_of(request, SMS, await services_of(request).texts.get(identity_of(request), sms_id))
 
 
 @delete("/sms/{which:str}", opt=_READ, status_code=204)

@@ -15,7 +15,7 @@ from callwright.control.api.links import links_of
 from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of, settings_of
 from callwright.control.api.sip_socket import PATH as SOCKET_PATH
-from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
+from callwright.control.api.telephony.answers import asked, cut, dated, listed, single, with_id
 from callwright.control.collections.reading import read_ids
 from callwright.control.lines.model import FORWARDS, PEOPLE
 from callwright.net.address import WILDCARDS
@@ -55,23 +55,25 @@ async def create_user(request: _Request) -> Response[dict[str, Any]]:
 @get("/users/{user_id:int}", opt=_READ | {"shows": PEOPLE})
 async def get_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
     row = await services_of(request).lines.get(identity_of(request), user_id)
-    return Response(single(told(request, row)), headers=_SECRET)
+    return Response(_one(request, row), headers=_SECRET)
 
 
 @patch("/users/{user_id:int}", opt=_READ | {"shows": PEOPLE, "body": _CHANGE})
 async def change_user(request: _Request, user_id: FromPath[int]) -> Response[dict[str, Any]]:
     """Users change their own forwarding and `dnd`; administrators everything of everybody."""
+    asked(request, PEOPLE)  # what is wrong with it is said before anything is changed
     fields = await read_fields(request)
     rows = await services_of(request).lines.change(identity_of(request), [(user_id, fields)])
-    return Response(single(told(request, rows[0])), headers=_SECRET)
+    return Response(_one(request, rows[0]), headers=_SECRET)
 
 
 @patch("/users", opt=_READ | {"body": list_body_of(_FIELDS)})
 async def change_users(request: _Request) -> Response[dict[str, Any]]:
     """A list of objects with an `id` each: all of them are changed, or none."""
+    query = asked(request, PEOPLE)
     changes = [with_id(fields) for fields in await read_objects(request)]
     rows = await services_of(request).lines.change(identity_of(request), changes)
-    data = [told(request, row) for row in rows]
+    data = [cut(PEOPLE, query, told(request, row)) for row in rows]
     return Response({"data": data, "total": len(data)}, headers=_SECRET)
 
 
@@ -121,6 +123,11 @@ def told(request: _Request, row: dict[str, object]) -> dict[str, object]:
     if "sip_password" in found:
         found["sip_domain"] = domain(request) if found["ext"] is not None else None
     return found
+
+
+def _one(request: _Request, row: dict[str, object]) -> dict[str, Any]:
+    """The user with the fields that were asked for."""
+    return single(cut(PEOPLE, asked(request, PEOPLE), told(request, row)))
 
 
 ROUTES: list[Any] = [list_users, create_user, get_user, change_user, change_users, delete_users, pbx]

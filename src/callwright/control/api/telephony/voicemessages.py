@@ -17,6 +17,7 @@ from callwright.control.api.files import octets_answer
 from callwright.control.api.openapi import body_of
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single
+from callwright.control.api.telephony.including import record_of
 from callwright.control.voicemail.model import VOICEMESSAGES
 from callwright.pbx.messages import VoiceMessage
 
@@ -43,7 +44,7 @@ async def get_voicemessage(request: _Request, name: FromPath[str]) -> Response[A
     if name.endswith(_AUDIO):
         octets = await voicemail.audio(identity, name.removesuffix(_AUDIO)[:_LONGEST])
         return octets_answer(request, name, MEDIA_TYPE, octets)
-    return Response(single(dated(VOICEMESSAGES, await voicemail.get(identity, name[:_LONGEST]))))
+    return Response(await record_of(request, VOICEMESSAGES, await voicemail.get(identity, name[:_LONGEST])))
 
 
 @patch("/voicemessages/{name:str}", opt=_READ | {"shows": VOICEMESSAGES, "body": _CHANGE})

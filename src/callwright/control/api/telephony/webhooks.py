@@ -15,6 +15,7 @@ from callwright.control.api.body import Fields, read_fields, read_objects
 from callwright.control.api.openapi import body_of, list_body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, dated, listed, single, with_id
+from callwright.control.api.telephony.including import record_of
 from callwright.control.collections.choosing import chosen
 from callwright.control.collections.model import Kind, Property, Resource
 from callwright.control.collections.reading import read_ids
@@ -86,13 +87,13 @@ async def create_webhook(request: _Request) -> Response[dict[str, Any]]:
 
 @get("/webhooks/{webhook_id:int}", opt=_READ | {"shows": WEBHOOKS})
 async def get_webhook(request: _Request, webhook_id: FromPath[int]) -> dict[str, Any]:
-    return single(dated(WEBHOOKS, _row(await _found(request, webhook_id))))
+    return await record_of(request, WEBHOOKS, _row(await _found(request, webhook_id)))
 
 
 @patch("/webhooks/{webhook_id:int}", opt=_READ | {"shows": WEBHOOKS, "body": _CHANGE})
 async def change_webhook(request: _Request, webhook_id: FromPath[int]) -> dict[str, Any]:
     fields = await read_fields(request)
-    return single(dated(WEBHOOKS, (await _changed(request, [(webhook_id, fields)]))[0]))
+    return await record_of(request, WEBHOOKS, (await _changed(request, [(webhook_id, fields)]))[0])
 
 
 @patch("/webhooks", opt=_READ | {"body": _CHANGES})
