@@ -18,6 +18,7 @@ from callwright.dispatch.messages.pbx import (
     CallMade,
     CallMove,
     CallNow,
+    CallRecording,
     CallWish,
     JoinMade,
     JoinWish,
@@ -46,6 +47,7 @@ class Desk:
         await broker.subscribe(subject.PBX_MOVE, self._move)
         await broker.subscribe(subject.PBX_END, self._end)
         await broker.subscribe(subject.PBX_ANSWER, self._answer)
+        await broker.subscribe(subject.PBX_RECORD, self._record)
         for where, kind, answer in (
             (subject.PBX_JOIN, JoinWish, lambda: self.joined),
             (subject.PBX_TEXT, TextWish, lambda: self.sent),
@@ -71,6 +73,18 @@ class Desk:
     async def _end(self, message: Message) -> None:
         self.told.append(decode(CallEnding, message.data))
         await message.respond(encode(CallDone(True)))
+
+    async def _record(self, message: Message) -> None:
+        wish = decode(CallRecording, message.data)
+        self.told.append(wish)
+        answered = [one.news.call for one in self.live.calls if one.news.answered_at is not None]
+        calls = [
+            msgspec.structs.replace(one, recorded=wish.on) if one.news.call == wish.call else one
+            for one in self.live.calls
+        ]
+        if wish.call in answered:
+            self.live = Live(tuple(calls), self.live.phones)
+        await message.respond(encode(CallDone(wish.call in answered)))
 
     async def _answer(self, message: Message) -> None:
         wish = decode(CallAnswering, message.data)

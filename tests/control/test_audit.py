@@ -55,7 +55,7 @@ class World:
     async def made(cls, services: Services, ana: Identity, data: Path) -> World:
         row = User(0, "bob", "Bob", "", Role.MEMBER, "Normal", "UTC", 0.0, None, None)
         await services.stores.accounts.add_user(row, HASHED)
-        taped = Recording(0, "0-1", 1.0, 2, 3, "1001", None, "", "1002", None, "", "00", "0-1/1/a.mp3")
+        taped = Recording(0, "0-1", 1, 1.0, 2, 3, "1001", None, "", "1002", None, "", "00", "0-1/1/a.mp3")
         await services.stores.recordings.add_recording(taped)
         gone = User(0, "dan", "Dan", "", Role.MEMBER, "Normal", "UTC", 0.0, None, 1.0)
         await services.stores.accounts.add_user(gone, HASHED)
@@ -337,6 +337,7 @@ CASES: dict[str, tuple[Act, str, str]] = {
     "call.placed": (lambda w: _call(w, "placed"), "call new", "ana"),
     "call.answered": (lambda w: _call(w, "answered"), "call two", "ana"),
     "call.moved": (lambda w: _call(w, "moved"), "call one", "ana"),
+    "call.recorded": (lambda w: _call(w, "recorded"), "call one", "ana"),
     "call.ended": (lambda w: _call(w, "ended"), "call one", "ana"),
     "fleet.paused": (lambda w: w.services.servers.pause(w.ana, True), "fleet", "ana"),
     "fleet.resumed": (lambda w: w.services.servers.pause(w.ana, False), "fleet", "ana"),
@@ -360,6 +361,8 @@ async def _call(w: World, what: str) -> None:
                 await switchboard.answer(live, w.ana, "two")
             case "moved":
                 await switchboard.move(live, w.ana, "one", "2003")
+            case "recorded":
+                await switchboard.record(live, w.ana, "one", True)
             case _:
                 await switchboard.end(live, w.ana, ["one"])
     finally:

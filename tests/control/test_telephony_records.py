@@ -21,6 +21,7 @@ from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.dispatch.messages.pbx import (
     CallNow,
+    CallRecording,
     JoinMade,
     JoinWish,
     Live,
@@ -29,8 +30,9 @@ from callwright.dispatch.messages.pbx import (
     TextSent,
     TextWish,
 )
+from callwright.net.clock import ManualClock
 from callwright.pbx.messages import Mailboxes, VoiceMessage
-from tests.control.desk import Desk
+from tests.control.desk import Desk, live_at
 from tests.control.telephony import a_token, a_user, telephony, where
 
 
@@ -190,6 +192,26 @@ async def test_two_numbers_are_joined_by_the_rights_of_ones_extension(
         assert (refused.status_code, "why" in refused.json()["message"]) == (status, True)
 
 
+# -- calls that are recorded by a program
+
+
+async def test_a_call_is_recorded_and_no_longer_by_a_program(
+    api: httpx.AsyncClient, desk: Desk, clock: ManualClock, theirs: dict[str, str]
+) -> None:
+    desk.live = live_at(clock.wall())
+    assert (await api.get("/calls/one")).json()["data"]["record"] is False
+    for on in (True, True, False):
+        answer = await api.patch("/calls/one", json={"record": on})
+        assert (answer.status_code, answer.json()["data"]["record"]) == (200, on)
+    assert desk.told == [CallRecording("one", True), CallRecording("one", False)], "twice is once"
+    rings = await api.patch("/calls/two", json={"record": True})
+    assert (rings.status_code, "nobody has answered" in rings.json()["message"]) == (400, True)
+    for wrong in ({"record": "maybe"}, {"record": True, "dst": "2002"}, {}):
+        assert (await api.patch("/calls/one", json=wrong)).status_code == 400
+    shown = await api.get("/calls/one", params={"fields[calls]": "id,record"}, headers=theirs)
+    assert shown.json()["data"] == {"id": "one", "record": False}
+
+
 # -- voice messages
 
 
@@ -288,7 +310,7 @@ async def test_a_key_of_one_project_sees_no_calls_messages_or_contacts_of_its_ow
     )
     await services.cdrs.note([news], {"2001": Party(100_000 + ben.user_id, "Ben")})
     own = str(100_000 + ben.user_id)
-    taped = Recording(0, "call-1", 1.0, 2, 3, "2001", own, "", "1002", None, "", "00", "0-1/1/a.mp3")
+    taped = Recording(0, "call-1", 1, 1.0, 2, 3, "2001", own, "", "1002", None, "", "00", "0-1/1/a.mp3")
     await services.stores.recordings.add_recording(taped)
     public, secret = await services.keys.create(
         "ci", user, project=await services.projects.get(admin, "office")

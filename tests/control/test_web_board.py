@@ -18,6 +18,7 @@ from callwright.dispatch.memory import MemoryBroker
 from callwright.dispatch.messages.pbx import (
     CallEnding,
     CallMove,
+    CallRecording,
     CallWish,
     Live,
 )
@@ -28,7 +29,7 @@ from tests.control.test_web_pages import Web, signed_in
 
 def call_row(state: str, **more: Any) -> dict[str, Any]:
     row = {"id": "c1", "src": "2001", "src_name": "Ann", "dst": "2002", "dst_name": "Ben", "state": state}
-    return row | {"destination": "2002", "start_time": 100, "connected_at": 103} | more
+    return row | {"destination": "2002", "start_time": 100, "connected_at": 103, "record": False} | more
 
 
 def person(ext: str, **more: Any) -> dict[str, Any]:
@@ -121,6 +122,12 @@ async def test_a_call_is_placed_transferred_and_ended_on_the_board(
     assert (await web.fill("/board/calls/one/transfer", dst="+43123")).status_code == 303
     assert (await web.fill("/board/calls/one/end")).status_code == 303
     assert desk.told == [CallWish("2001", "2002"), CallMove("one", "43123", None), CallEnding("one")]
+    assert (await web.fill("/board/calls/one/record")).status_code == 303
+    assert "Stop recording" in (await web.get("/board")).text
+    assert (await web.fill("/board/calls/one/unrecord")).status_code == 303
+    assert desk.told[3:] == [CallRecording("one", True), CallRecording("one", False)]
+    rings = await web.fill("/board/calls/two/record")
+    assert (rings.status_code, "nobody has answered" in rings.text) == (409, True)
     gone = await web.fill("/board/calls/three/end")
     assert (gone.status_code, "The call is over already." in gone.text) == (404, True)
     wrong = await web.fill("/board/calls", to="sip:x", **{"from": str(ann)})

@@ -110,6 +110,13 @@ async def test_a_line_is_changed_and_taken_away_on_its_page(
     (line,) = await services.lines.switched()
     assert line.display_name == "Desk"
     assert line.password == ann["sip_password"], "an empty one changes nothing"
+    assert (line.record, line.voicemail) == (False, False), "a form without the boxes changes neither"
+    assert (await web.fill(here, **ruled, services="1", record="1")).status_code == 303
+    (line,) = await services.lines.switched()
+    assert (line.record, line.voicemail) == (True, False)
+    assert (await web.fill(here, **ruled, services="1", voicemail="1")).status_code == 303
+    (line,) = await services.lines.switched()
+    assert (line.record, line.voicemail) == (False, True)
     assert (await web.fill(here, **{**ruled, "ext": ""})).status_code == 303
     assert await services.lines.switched() == []
     assert "This user has no line of the PBX." in await text_of(web, here)

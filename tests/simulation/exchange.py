@@ -20,6 +20,7 @@ from callwright.pbx.messages import Mailboxes
 from callwright.pbx.path import MediaPaths
 from callwright.pbx.plan import PbxPlan
 from callwright.pbx.record import CallRecord
+from callwright.pbx.recording import Recordist
 from callwright.pbx.registrar import Registrar
 from callwright.pbx.stage import Digit, Heard, Played, Stage
 from callwright.sdp.description import SessionDescription
@@ -209,6 +210,7 @@ class Exchange:
         seed: int = 5,
         plan: PbxPlan | None = None,
         mailboxes: Mailboxes | None = None,
+        recordist: Recordist | None = None,
     ) -> None:
         self.clock = Clock()
         known = plan or PbxPlan(tuple(account(user) for user in users))
@@ -222,6 +224,7 @@ class Exchange:
             plan=known,
             stages=(stages := ListenedStages(self)),
             mailboxes=mailboxes,
+            recordist=recordist,
         )
         self.stages = stages.opened
         self.phones: dict[Address, PhoneAt] = {}

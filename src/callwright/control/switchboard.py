@@ -26,6 +26,7 @@ from callwright.dispatch.messages.pbx import (
     CallMade,
     CallMove,
     CallNow,
+    CallRecording,
     CallWish,
     JoinMade,
     JoinWish,
@@ -54,6 +55,7 @@ __all__ = [
     "phones",
     "place",
     "plan",
+    "record",
     "text",
 ]
 
@@ -83,6 +85,7 @@ CALLS = Resource(
         Property("state", Kind.TEXT, description="INITIAL, RINGING, CONNECTED or ON_HOLD."),
         Property("duration", Kind.INTEGER, summed=True, description="Seconds since start_time."),
         Property("call_id", Kind.TEXT, description="SIP Call-ID of the caller's leg."),
+        Property("record", Kind.FLAG, description="It is being recorded."),
     ),
 )
 PHONES = Resource(
@@ -257,6 +260,24 @@ async def end(services: Services, identity: Identity, names: list[str]) -> None:
             await _note(services, identity, "call.ended", name)
 
 
+async def record(services: Services, identity: Identity, name: str, on: bool) -> dict[str, object]:
+    """Records a call that one is in from now on, after an announcement to both sides, or no longer. The call.
+
+    Raises NotFound, Conflict, PbxAway.
+    """
+    authorize(identity, Right.CALL)
+    row = await call(services, identity, name)
+    if row["record"] == on:
+        return row
+    if not (await _ask(services, subject.PBX_RECORD, CallRecording(name, on), CallDone)).found:
+        raise Conflict(
+            "The call cannot be recorded: nobody has answered, or its audio does not pass the PBX.",
+            "Record it once it is CONNECTED.",
+        )
+    await _note(services, identity, "call.recorded", name, "begun" if on else "ended")
+    return await _row_of(services, name) or {"id": name, "state": "HANGUP"}
+
+
 async def plan(services: Services, identity: Identity, number: str = "", user: str = "") -> PlanTold:
     """The numbers, trunks and routes of the running PBX; with a ``number`` its way when that user dials it.
 
@@ -319,7 +340,7 @@ def _is_in(identity: Identity, one: CallNow, parties: dict[str, Party]) -> bool:
 
 
 def _call(one: CallNow, parties: dict[str, Party], now: float) -> dict[str, Any]:
-    return row_of(one.news, one.on_hold, parties, now)
+    return row_of(one.news, one.on_hold, parties, now) | {"record": one.recorded}
 
 
 def _phone(number: int, one: PhoneNow, party: Party | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ PBX_LIVE, PBX_PLACE, PBX_END = "cw.platform.pbx.live", "cw.platform.pbx.place", 
 PBX_MOVE, PBX_PLAN = "cw.platform.pbx.move", "cw.platform.pbx.plan"
 PBX_ANSWER, PBX_JOIN = "cw.platform.pbx.answer", "cw.platform.pbx.join"
 PBX_TEXT, PBX_MAILBOX = "cw.platform.pbx.text", "cw.platform.pbx.mailbox"
+PBX_RECORD = "cw.platform.pbx.record"
 """Web workers to the PBX: what is up; begin, end, transfer, answer a call, join two numbers; its numbers
 and their ways; a text for a phone; messages of a mailbox that were heard or deleted."""
 PBX_CALLS = "cw.platform.pbx.calls"

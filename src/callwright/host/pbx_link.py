@@ -177,6 +177,7 @@ class PbxLink:
         await self._broker.subscribe(subject.PBX_MOVE, self._move)
         await self._broker.subscribe(subject.PBX_PLAN, self._plan_asked)
         await self._broker.subscribe(subject.PBX_ANSWER, self._answer)
+        await self._broker.subscribe(subject.PBX_RECORD, self._record)
         await self._broker.subscribe(subject.PBX_JOIN, self._join)
         await self._broker.subscribe(subject.PBX_TEXT, self._text)
         await self._broker.subscribe(subject.PBX_MAILBOX, self._mailbox)
@@ -329,7 +330,10 @@ class PbxLink:
             )
             for one, seconds in self._pbx.registered
         ]
-        calls = [CallNow(standing(record), held) for record, held in self._pbx.live_calls]
+        recorded = self._pbx.recorded
+        calls = [
+            CallNow(standing(record), held, record.id in recorded) for record, held in self._pbx.live_calls
+        ]
         await message.respond(encode(Live(tuple(calls[:_MOST_LIVE]), tuple(phones[:_MOST_LIVE]))))
 
     async def _place(self, message: Message) -> None:
@@ -414,6 +418,19 @@ class PbxLink:
             wish = decode(CallAnswering, message.data)
             told = self._pbx.tell_to_answer(wish.call, wish.user)
             await message.respond(encode(CallDone(told)))
+
+    async def _record(self, message: Message) -> None:
+        from callwright.dispatch.messages.pbx import CallDone, CallRecording
+        from callwright.dispatch.messages.wire import decode, encode
+
+        if self._pbx is not None:
+            wish = decode(CallRecording, message.data)
+            if wish.on:
+                done = self._pbx.record(wish.call)
+            else:
+                self._pbx.stop_recording(wish.call)
+                done = True
+            await message.respond(encode(CallDone(done)))
 
     async def _end(self, message: Message) -> None:
         from callwright.dispatch.messages.pbx import CallDone, CallEnding

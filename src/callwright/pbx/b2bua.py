@@ -400,16 +400,33 @@ class B2bua:
                 return self._put_on_tape(session)
         return False
 
+    def stop_recording(self, call: str, now: float) -> bool:
+        """Record a call no longer, though it goes on; False: it is not recorded."""
+        tape = self._tapes.pop(call, None)
+        if tape is None:
+            return False
+        for session in self._bridges:
+            if session.record.id == call and isinstance(session, Bridge):
+                session.put_on(None)
+        self._recordist.end(tape, now)
+        return True
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """The calls that are recorded now, by the ids of their records."""
+        return frozenset(self._tapes)
+
     def _put_on_tape(self, bridge: Bridge) -> bool:
         call = bridge.record.id
         if call in self._tapes:
             return True
-        tape = self._recordist.tape(call)
+        tape = self._recordist.tape(call, bridge.record.recordings + 1)
         if tape is None:
             return False
         if not bridge.put_on(tape):
             self._recordist.end(tape, self._now)
             return False
+        bridge.record.recordings += 1
         self._tapes[call] = tape
         return True
 

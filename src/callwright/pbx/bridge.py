@@ -225,8 +225,8 @@ class Bridge:
         """Others may be called too."""
         self._path.admit(callees)
 
-    def put_on(self, tape: Tape) -> bool:
-        """Record what both sides say; False: their audio does not pass here."""
+    def put_on(self, tape: Tape | None) -> bool:
+        """Record what both sides say, None: no longer; False: their audio does not pass here."""
         return self._path.record(tape)
 
     def extend(self, attempts: Iterable[Attempt], now: float) -> None:

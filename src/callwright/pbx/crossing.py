@@ -104,8 +104,8 @@ class Crossing:
                 endpoint, latch, ssrc=party.ssrc, highest=party.highest, heard=party.heard
             )
 
-    def record(self, tape: Tape) -> None:
-        """What passes is recorded from now on, once it has been announced."""
+    def record(self, tape: Tape | None) -> None:
+        """What passes is recorded from now on, once it has been announced; None: no longer."""
         self.tape = tape
         self.revision += 1
 

@@ -49,8 +49,8 @@ class MediaPath(Protocol):
         RTP."""
         ...
 
-    def record(self, tape: Tape) -> bool:
-        """What passes goes on the tape too; False: nothing passes here."""
+    def record(self, tape: Tape | None) -> bool:
+        """What passes goes on the tape too, None: no longer; False: nothing passes here."""
         ...
 
     def admit(self, callees: Sequence[Hop]) -> None:
@@ -102,7 +102,7 @@ class DirectPath:
     def listen(self, told: Callable[[LegSide, str, float], None]) -> None:
         """Media does not pass here."""
 
-    def record(self, tape: Tape) -> bool:
+    def record(self, tape: Tape | None) -> bool:
         """Nothing passes here."""
         return False
 

@@ -116,6 +116,7 @@ class CallRecord:
     trunk: str | None = None
     relayed: Relayed | None = None
     digits: int = 0  # heard so far
+    recordings: int = 0  # begun so far
 
     @property
     def over(self) -> bool:
@@ -249,3 +250,14 @@ CallEvent = CallPlaced | CallRinging | CallConnected | DigitHeard | CallFinished
 PbxEvent = (
     TrunkChanged | MailboxChanged | BindingChanged | AccessDenied | CallEvent | SourceBanned | SourceReleased
 )
+
+
+def recording_name(call: str, part: int) -> str:
+    """Of the ``part``-th recording of a call, as a name of a file: `<call>`, `<call>~2`."""
+    return call if part == 1 else f"{call}~{part}"
+
+
+def read_recording_name(name: str) -> tuple[str, int]:
+    """The call and the number of its recording."""
+    call, _, part = name.partition("~")
+    return call, int(part) if part.isascii() and part.isdigit() else 1

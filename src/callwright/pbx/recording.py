@@ -14,6 +14,7 @@ from callwright.audio.mp3 import Mp3Writer
 from callwright.audio.wav import AudioFileError
 from callwright.media.source import load_clip
 from callwright.net.clock import Clock
+from callwright.pbx.record import recording_name
 from callwright.pbx.tape import RATE, Tape
 
 __all__ = ["NoRecordings", "Recorded", "Recordings", "Recordist"]
@@ -36,19 +37,19 @@ class Recorded:
 class Recordist:
     """Where tapes come from."""
 
-    def tape(self, call: str) -> Tape | None:
-        """For a call, by the id of its record; None: nothing is recorded here."""
+    def tape(self, call: str, part: int = 1) -> Tape | None:
+        """For a call, by the id of its record, its ``part``-th; None: nothing is recorded here."""
         raise NotImplementedError
 
     def end(self, tape: Tape, now: float) -> None:
-        """The call is over."""
+        """The call is over, or it is recorded no longer."""
         raise NotImplementedError
 
 
 class NoRecordings(Recordist):
     """A PBX that records nothing."""
 
-    def tape(self, call: str) -> Tape | None:
+    def tape(self, call: str, part: int = 1) -> Tape | None:
         """See Recordist."""
         return None
 
@@ -93,8 +94,8 @@ class _File:
 
 
 class Recordings(Recordist):
-    """Files `<call>.mp3` in a folder, `<call>.part` until they are whole. Used on one running event loop;
-    `on_done` is called there."""
+    """Files `….mp3` in a folder, `….part` until they are whole, named by `recording_name`. Used on one
+    running event loop; `on_done` is called there."""
 
     def __init__(self, folder: Path, clock: Clock, on_done: Callable[[Recorded], None]) -> None:
         self._folder, self._clock, self._on_done = folder, clock, on_done
@@ -106,10 +107,10 @@ class Recordings(Recordist):
         self._writing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    def tape(self, call: str) -> Tape | None:
+    def tape(self, call: str, part: int = 1) -> Tape | None:
         """See Recordist."""
         tape = Tape(load_clip(_ANNOUNCEMENT, RATE).pcm)
-        self._files[tape] = _File(call, self._folder / f"{call}.mp3")
+        self._files[tape] = _File(call, self._folder / f"{recording_name(call, part)}.mp3")
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._keep_writing())
         return tape

@@ -132,7 +132,7 @@ class RelayPath:
         """See MediaPath."""
         self._told = told
 
-    def record(self, tape: Tape) -> bool:
+    def record(self, tape: Tape | None) -> bool:
         """See MediaPath."""
         for stream in self._streams:
             if stream is not None and stream.audio and not self._closed:

@@ -268,6 +268,15 @@ class Pbx:
         """Record a call that is up from now on; False: it cannot be, or there is none."""
         return self._running.record(call, self._clock.now())
 
+    def stop_recording(self, call: str) -> bool:
+        """Record a call no longer, though it goes on; False: it is not recorded."""
+        return self._running.stop_recording(call, self._clock.now())
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """The calls that are recorded now, by the ids of their records."""
+        return self._running.recorded
+
     def tell_to_answer(self, call: str, user: str | None = None) -> bool:
         """Ask a phone that rings for a call, of that account or of any, to answer; False: none of them can be
         asked."""

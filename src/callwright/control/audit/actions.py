@@ -34,6 +34,7 @@ ACTIONS: Mapping[str, str] = {
     "voicemessage.deleted": "A voice message was deleted over the API; the detail names its extension.",
     "call.placed": "Somebody had the PBX place a call; the detail has its ends.",
     "call.answered": "Somebody had a phone told to answer the call that it rings for.",
+    "call.recorded": "Somebody began to record a live call, or ended that; the detail says which.",
     "call.moved": "Somebody transferred a live call; the detail has the number and the new call.",
     "call.ended": "Somebody had the PBX hang up a live call.",
     "member.put": "A user joined a project, or their role there changed.",

@@ -14,7 +14,11 @@ MONITORS = Resource(
     (
         Property("id", Kind.INTEGER),
         Property("live_id", Kind.TEXT, description="Of the call, as call records have it."),
+        Property("part", Kind.INTEGER, description="Which recording of the call, from 1."),
         Property("calldate", Kind.DATE),
+        Property("timestamp", Kind.DATE, description="As calldate."),
+        Property("caller", Kind.TEXT, description="As src."),
+        Property("called", Kind.TEXT, description="As dst."),
         Property("duration", Kind.INTEGER, summed=True, description="Seconds."),
         Property("size", Kind.INTEGER, summed=True, description="Octets of the .mp3."),
         *(
@@ -31,6 +35,7 @@ class Recording(msgspec.Struct, frozen=True):
 
     id: int
     live_id: str
+    part: int
     calldate: float
     duration: int
     size: int

@@ -20,6 +20,7 @@ from callwright.control.recordings.store import RecordingStore
 from callwright.control.runs.model import Evidence
 from callwright.control.runs.store import EvidenceStore
 from callwright.net.clock import Clock
+from callwright.pbx.record import read_recording_name
 
 __all__ = ["Recordings"]
 
@@ -46,9 +47,12 @@ class Recordings:
 
     # -- taken in
 
-    async def take(self, live_id: str, file: Path) -> bool:
-        """A whole MP3 of the PBX, durable when this returns; twice is once. False: the call has no record
-        yet. Raises DomainError, OSError."""
+    async def take(self, name: str, file: Path) -> bool:
+        """A whole MP3 of the PBX, durable when this returns; twice is once. ``name``: the call, and from the
+        second recording on its number (`recording_name`). False: the call has no record yet.
+        Raises DomainError, OSError."""
+        live_id, part = read_recording_name(name)
+        kept_as = _kept_as(live_id, part)
         query = Query(Compare("live_id", Operator.EQ, live_id), limit=100)
         legs = (await self._cdrs.cdrs(query)).rows
         first = next((leg for leg in legs if leg["type"] == "O"), None)
@@ -58,10 +62,10 @@ class Recordings:
         with await asyncio.to_thread(file.open, "rb") as source:
             while chunk := await asyncio.to_thread(source.read, _CHUNK):
                 digest.update(chunk)
-                await self._files.write(live_id, 1, _NAME, size, chunk)
+                await self._files.write(kept_as, 1, _NAME, size, chunk)
                 size += len(chunk)
         seconds = await asyncio.to_thread(seconds_of, file)
-        path = await self._files.complete(live_id, 1, _NAME, size, digest.hexdigest(), MEDIA_TYPE)
+        path = await self._files.complete(kept_as, 1, _NAME, size, digest.hexdigest(), MEDIA_TYPE)
         known: dict[str, Any] = {
             name: first[name]
             for name in ("calldate", "src", "src_id", "src_name", "dst", "dst_id", "dst_name")
@@ -70,6 +74,7 @@ class Recordings:
             Recording(
                 id=0,
                 live_id=live_id,
+                part=part,
                 duration=round(seconds),
                 size=size,
                 sha256=digest.hexdigest(),
@@ -116,11 +121,11 @@ class Recordings:
                 if one is None:
                     raise NotFound("recording", recording_id)
                 await self._store.delete_recording(recording_id)
-                gone.append(one.live_id)
+                gone.append(_kept_as(one.live_id, one.part))
             what = f"recording {','.join(map(str, recording_ids))}"[:200]
             await self._audit.note(identity, "recording.deleted", what)
-        for live_id in gone:
-            await self._files.remove(live_id)
+        for kept_as in gone:
+            await self._files.remove(kept_as)
 
     async def forget_old(self) -> int:
         """Removes some of those that are older than they are kept; how many, 0 when none is left."""
@@ -128,6 +133,11 @@ class Recordings:
             return 0
         old = await self._store.recordings_before(self._clock.wall() - self._retention, _AT_ONCE)
         for one in old:
-            await self._files.remove(one.live_id)
+            await self._files.remove(_kept_as(one.live_id, one.part))
             await self._store.delete_recording(one.id)
         return len(old)
+
+
+def _kept_as(live_id: str, part: int) -> str:
+    """Of a recording in the evidence store, where each is removed alone."""
+    return live_id if part == 1 else f"{live_id}-{part}"

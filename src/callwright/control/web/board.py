@@ -17,6 +17,7 @@ from callwright.control.web.visitor import Pages, Visitor, WebRequest, go
 
 _WITH_LINE = Query(Compare("ext", Operator.NE, None), Sort("ext"), limit=MOST_ROWS)
 _REFUSED = (Invalid, Conflict, NotRegistered, NotFound, PbxAway)
+_TOASTS = {"transfer": "transferred", "end": "hungup", "record": "recording", "unrecord": "unrecorded"}
 _STATUSES = {Invalid: 422, Conflict: 409, NotRegistered: 412, NotFound: 404, PbxAway: 503}
 
 
@@ -80,13 +81,15 @@ def routes(pages: Pages) -> list[Any]:
             match verb:
                 case "transfer":
                     await switchboard.move(services, visitor.identity, call, fields.get("dst", "").strip())
+                case "record" | "unrecord":
+                    await switchboard.record(services, visitor.identity, call, verb == "record")
                 case "end":
                     await switchboard.end(services, visitor.identity, [call])
                 case _:
                     raise Invalid(f"{verb[:40]!r} is nothing that can be done to a call.")
         except _REFUSED as error:
             return await shown(request, visitor, error)
-        return go("/board", "transferred" if verb == "transfer" else "hungup")
+        return go("/board", _TOASTS[verb])
 
     return [live, place, change]
 

@@ -44,6 +44,7 @@ class CallRow:
     look: str
     since: float
     answered: bool
+    recorded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def _call(row: Row) -> CallRow:
         look,
         float(row["connected_at"] if answered else row["start_time"]),
         answered,
+        bool(row["record"]),
     )
 
 

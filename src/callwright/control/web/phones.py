@@ -151,6 +151,8 @@ def routes(pages: Pages) -> list[Any]:
                 given.pop(name, None)
         if "forwarding" in fields:  # a box that is not ticked is not sent
             given["dnd"] = "dnd" in fields
+        if "services" in fields and given.get("ext") != "":
+            given |= {name: name in fields for name in ("record", "voicemail")}
         try:
             await services.lines.change(visitor.identity, [(user_id, given)])
         except (Invalid, Conflict) as error:

@@ -110,6 +110,8 @@ TOASTS: Mapping[str, str] = {
     "ringing": "The phone rings; the number is dialled once it is answered",
     "transferred": "The call is being transferred",
     "kept": "The view is kept",
+    "recording": "The call is recorded once both sides have heard so",
+    "unrecorded": "The call is recorded no longer",
     "hungup": "The call was ended",
     "paused_endpoint": "Paused: no server tests the endpoint",
     "resumed_endpoint": "The endpoint is tested again",

@@ -40,6 +40,7 @@ class CallNow(msgspec.Struct, frozen=True):
 
     news: CallNews
     on_hold: bool = False
+    recorded: bool = False
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -113,6 +114,14 @@ class CallAnswering(msgspec.Struct, frozen=True):
 
     call: str
     user: str | None
+
+
+class CallRecording(msgspec.Struct, frozen=True):
+    """Record the call from now on, or no longer. Answered with CallDone, whose `found` is False when it
+    cannot be recorded: nobody has answered, or its audio does not pass the PBX."""
+
+    call: str
+    on: bool
 
 
 class CallEnding(msgspec.Struct, frozen=True):

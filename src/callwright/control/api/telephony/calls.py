@@ -15,6 +15,7 @@ from callwright.control.api.body import read_fields
 from callwright.control.api.openapi import body_of, text
 from callwright.control.api.request import services_of
 from callwright.control.api.telephony.answers import asked, listed, single
+from callwright.control.api.telephony.including import record_of
 from callwright.control.errors import Invalid
 from callwright.control.switchboard import CALLS, PHONES
 
@@ -33,7 +34,13 @@ _JOIN = body_of(
     {"from": text("The number that is called first."), "to": text("The number that it is connected to.")},
     required=("from", "to"),
 )
-_CHANGE = body_of({"dst": text("Transfers to this number."), "state": text("CONNECTED answers.")})
+_CHANGE = body_of(
+    {
+        "dst": text("Transfers to this number."),
+        "state": text("CONNECTED answers."),
+        "record": {"type": "boolean", "description": "Records the call from now on, or no longer."},
+    }
+)
 
 
 @get("/calls", opt=_READ | {"lists": CALLS})
@@ -45,7 +52,9 @@ async def list_calls(request: _Request) -> dict[str, Any]:
 
 @get("/calls/{call:str}", opt=_READ | {"shows": CALLS})
 async def get_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
-    return single(await switchboard.call(services_of(request), identity_of(request), call))
+    return await record_of(
+        request, CALLS, await switchboard.call(services_of(request), identity_of(request), call)
+    )
 
 
 @post("/calls", opt=_CALL | {"shows": CALLS, "body": _PLACE}, status_code=201)
@@ -71,12 +80,17 @@ async def join_numbers(request: _Request) -> dict[str, Any]:
 @patch("/calls/{call:str}", opt=_CALL | {"shows": CALLS, "body": _CHANGE})
 async def change_call(request: _Request, call: FromPath[str]) -> dict[str, Any]:
     """`dst` transfers: your peer goes to that number, and you get it back when nobody answers there. `state`
-    CONNECTED answers the call that your phone rings for; 412 when the phone cannot be told to."""
+    CONNECTED answers the call that your phone rings for; 412 when the phone cannot be told to. `record`
+    true records it from now on, once both sides have heard so, and false no longer: each time is a
+    recording of its own in `/monitors` when the call is over."""
     fields = await read_fields(request)
-    take.only(fields, ("dst", "state"))
+    take.only(fields, ("dst", "state", "record"))
+    if len(fields) > 1:
+        raise Invalid("Give one of dst, state and record.", field=next(iter(fields)))
+    if "record" in fields:
+        on = take.flag(fields, "record")
+        return single(await switchboard.record(services_of(request), identity_of(request), call, on))
     if "state" in fields:
-        if len(fields) > 1:
-            raise Invalid("Give dst or state, not both.", field="state")
         among(take.text(fields, "state", longest=32), ["CONNECTED"], "state")
         return single(await switchboard.answer(services_of(request), identity_of(request), call))
     dst = take.text(fields, "dst", longest=64)

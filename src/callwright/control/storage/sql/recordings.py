@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, Index, Table, Text, delete, or_, select
+from sqlalchemy import Column, Double, Index, Table, Text, UniqueConstraint, delete, or_, select
 
 from callwright.control.collections.model import Query, Rows
 from callwright.control.recordings.model import MONITORS, Recording
@@ -17,7 +17,8 @@ recordings = Table(
     "recordings",
     metadata,
     id_column(),
-    Column("live_id", ordered_text, nullable=False, unique=True),
+    Column("live_id", ordered_text, nullable=False),
+    Column("part", Number, nullable=False),
     Column("calldate", Double(), nullable=False),
     Column("duration", Number, nullable=False),
     Column("size", Number, nullable=False),
@@ -29,6 +30,7 @@ recordings = Table(
     Column("dst_name", ordered_text, nullable=False),
     Column("sha256", Text(), nullable=False),
     Column("path", Text(), nullable=False),
+    UniqueConstraint("live_id", "part"),
 )
 for _name in ("calldate", "src_id", "dst_id"):
     Index(f"ix_recordings_{_name}", recordings.c[_name], recordings.c.id)
@@ -41,10 +43,11 @@ _OLD = Statement(
     .order_by(recordings.c.calldate, recordings.c.id)
     .limit(param("most", recordings.c.id.type))
 )
-_ADD = upsert(recordings, ("live_id",), _NEW, keep=True)
+_ADD = upsert(recordings, ("live_id", "part"), _NEW, keep=True)
 _DELETE = Statement(delete(recordings).where(recordings.c.id == param("id")))
 
-_COLUMNS = {one.name: recordings.c[one.name] for one in MONITORS.properties}
+_ALIASES = {"timestamp": "calldate", "caller": "src", "called": "dst"}
+_COLUMNS = {one.name: recordings.c[_ALIASES.get(one.name, one.name)] for one in MONITORS.properties}
 _ALL = Binding(MONITORS, recordings, _COLUMNS)
 _OWN = Binding(
     MONITORS,
