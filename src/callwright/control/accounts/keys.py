@@ -178,14 +178,15 @@ class Keys:
         sealed = await self._store.sealed_token(identity.user_id, token_id)
         if sealed is None:
             raise NotFound("token", token_id)
-        if not sealed or not self._vault.opens(sealed, _sealed_for(token_id)):
+        token = self._vault.opened(sealed, _sealed_for(token_id)) if sealed else None
+        if token is None:
             raise Conflict(
                 "This token cannot be shown: only its hash is kept, or it was sealed with another key.",
                 "Make a new one, and delete this.",
             )
         async with self._audit.change():
             await self._audit.note(identity, "token.revealed", f"token {token_id}")
-        return self._vault.open(sealed, _sealed_for(token_id))
+        return token
 
     async def revoke_token(self, identity: Identity, token: int | str) -> None:
         """By id, by its handle, or the token itself. Raises NotFound."""

@@ -109,7 +109,7 @@ class Certificates:
     def _key(self, row: SealedCertificates, what: str) -> str | None:
         sealed = row.sealed_ca_key if what == "ca" else row.sealed_tls_key
         context = _context(row.server, what)
-        return self._vault.open(sealed, context) if self._vault.opens(sealed, context) else None
+        return self._vault.opened(sealed, context)
 
     def _shown(self, row: SealedCertificates, *, keys: bool) -> ServerCertificates:
         ca, leaf = self._opened(row) if keys else (None, None)

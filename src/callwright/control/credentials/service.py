@@ -124,9 +124,9 @@ class Credentials:
                 continue
             fields = {field: getattr(row, field) for field in _FIELDS if getattr(row, field)}
             if row.sealed_password:
-                context = _sealed_for(row.name, row.project_id)
-                if self._vault.opens(row.sealed_password, context):
-                    fields["password"] = self._vault.open(row.sealed_password, context)
+                password = self._vault.opened(row.sealed_password, _sealed_for(row.name, row.project_id))
+                if password is not None:
+                    fields["password"] = password
             revealed[row.name] = fields
         return revealed
 

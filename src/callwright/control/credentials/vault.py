@@ -79,13 +79,16 @@ class Vault:
                 "A secret does not open with this key file.", "Restore secret.key from the same backup."
             ) from None
 
+    def opened(self, sealed: str, context: str) -> str | None:
+        """None when it was sealed with another key or for another record."""
+        try:
+            return self.open(sealed, context)
+        except StorageUnavailable:
+            return None
+
     def opens(self, sealed: str, context: str) -> bool:
         """Whether it was sealed with this key, for this record."""
-        try:
-            self.open(sealed, context)
-        except StorageUnavailable:
-            return False
-        return True
+        return self.opened(sealed, context) is not None
 
     def derive(self, purpose: str) -> bytes:
         """32 octets that only the holder of the key can tell for this purpose."""

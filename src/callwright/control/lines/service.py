@@ -239,10 +239,7 @@ class Lines:
         return email if _PLAIN_NAME.fullmatch(email) else f"user-{self._entropy(4).hex()}"
 
     def _password(self, line: Line) -> str | None:
-        context = _sealed_for(line.user_id)
-        if not self._vault.opens(line.sealed_password, context):
-            return None
-        return self._vault.open(line.sealed_password, context)
+        return self._vault.opened(line.sealed_password, _sealed_for(line.user_id))
 
     async def _tell(self) -> None:
         for told in self.on_change:
