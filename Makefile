@@ -36,17 +36,18 @@ $(VENV)/.installed-test: $(INSTALLED_BY)
 peers:           ## the real peers that the tests call: SIPp, baresip, Kamailio, tshark, nginx, Chromium
 	@tools/install-peers
 
-# Two at a time: first the many, then those in a browser; then, alone, those that measure time or fill
-# both cores.
+# Two at a time: first the many, then those in a browser, then those that wait for what they killed; at last,
+# alone, those that measure time or fill both cores.
 PARALLEL ?= -n 2 --dist loadfile
 
 test: $(VENV)/.installed-test peers   ## every test, real peers included
-	$(PYTEST) $(PARALLEL) -m "not alone and not paired"
+	$(PYTEST) $(PARALLEL) -m "not alone and not paired and not waiting"
 	$(PYTEST) $(PARALLEL) -m paired
+	$(PYTEST) -n 2 --dist worksteal -m waiting
 	$(PYTEST) -m alone
 
 test-fast: $(VENV)/.installed-test   ## the tests that start no platform and need nothing but Python
-	$(PYTEST) $(PARALLEL) -m "fast and not alone and not paired"
+	$(PYTEST) $(PARALLEL) -m "fast and not alone and not paired and not waiting"
 
 KILLS ?= 1000
 LANES ?= 4

@@ -38,7 +38,7 @@ if not FACTOR:
     setattr(providers.HypothesisProvider, "_local_constants", providers._local_constants)  # noqa: B010
 
 #: Seconds that all tests of a mark may take together on CI's two cores.
-BUDGET = {"fast": 1800.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 900.0}
+BUDGET = {"fast": 1800.0, "acceptance": 2400.0, "peer": 1800.0, "chaos": 1800.0}
 _MARKED = ("acceptance", "peer", "chaos")
 
 #: How many tests may have needed their second try.
@@ -50,6 +50,19 @@ _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 #: process of its own too, since Playwright's loop leaves asyncio's no room in it.
 PAIRED = ("tests/browser/",)
 
+#: Tests that wait most of the time for what they killed or slowed down, with bounds of seconds: two of them may
+#: run beside each other, and nothing else. Each starts all that it needs, so any worker may take any of them.
+WAITING = (
+    "tests/chaos/test_fleet_kills",
+    "tests/chaos/test_full_disk",
+    "tests/chaos/test_guardian",
+    "tests/chaos/test_kills",
+    "tests/chaos/test_pbx_kills",
+    "tests/chaos/test_several_platforms",
+    "tests/chaos/test_soak",
+    "tests/interop/test_sipvicious",
+)
+
 #: Tests that measure time or fill both cores: nothing else may run beside them.
 ALONE = (
     "tests/chaos/",
@@ -57,7 +70,6 @@ ALONE = (
     "tests/net/",
     "tests/interop/test_jssip",
     "tests/interop/test_load",
-    "tests/interop/test_sipvicious",
     "tests/interop/test_tshark",
     "tests/acceptance/test_load_on_platform",
     "tests/acceptance/test_slow_clients",
@@ -76,6 +88,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("acceptance" if item.nodeid.startswith(_ACCEPTANCE) else "fast")
         if item.nodeid.startswith(PAIRED):
             item.add_marker(pytest.mark.paired)
+        elif item.nodeid.startswith(WAITING):
+            item.add_marker(pytest.mark.waiting)
         elif item.nodeid.startswith(ALONE):
             item.add_marker(pytest.mark.alone)
         if item.nodeid.startswith("tests/browser/") and not item.get_closest_marker("timeout"):
