@@ -50,8 +50,8 @@ _ACCEPTANCE = ("tests/acceptance/", "tests/scripting/")
 #: process of its own too, since Playwright's loop leaves asyncio's no room in it.
 PAIRED = ("tests/browser/",)
 
-#: Tests that wait most of the time for what they killed or slowed down, with bounds of seconds: two of them may
-#: run beside each other, and nothing else. Each starts all that it needs, so any worker may take any of them.
+#: Tests that wait most of the time for what they killed or slowed down, with bounds of seconds: two of them
+#: may run beside each other, and nothing else. Each starts all that it needs, so any worker may take any.
 WAITING = (
     "tests/chaos/test_fleet_kills",
     "tests/chaos/test_full_disk",
