@@ -30,8 +30,10 @@ from callwright.dispatch.messages.pbx import (
     TextSent,
     TextWish,
 )
+from callwright.host.pbx_link import with_users
 from callwright.net.clock import ManualClock
-from callwright.pbx.messages import Mailboxes, VoiceMessage
+from callwright.pbx.messages import Mailboxes, VoiceMessage, box_of
+from callwright.pbx.plan import PbxPlan
 from tests.control.desk import Desk, live_at
 from tests.control.telephony import a_token, a_user, telephony, where
 
@@ -215,14 +217,17 @@ async def test_a_call_is_recorded_and_no_longer_by_a_program(
 # -- voice messages
 
 
+BENS = box_of(2)
+
+
 @pytest.fixture
 def messages(tmp_path: Path) -> Mailboxes:
     """One of Ben's, and one of somebody else's."""
     mailboxes = Mailboxes(tmp_path / "data" / PBX_MESSAGES)
     spoken = (Path(speech.__file__).parent / "speech" / "woman_8000.wav").read_bytes()
-    for name, user in (("01-ab", "2001"), ("02-cd", "1001")):
-        mailboxes.path(user, name).write_bytes(spoken)
-        mailboxes.keep(VoiceMessage(name, user, "43123", 1_700_000_000.0, 9.258))
+    for name, user, box in (("01-ab", "2001", BENS), ("02-cd", "1001", "")):
+        mailboxes.path(box or user, name).write_bytes(spoken)
+        mailboxes.keep(VoiceMessage(name, user, "43123", 1_700_000_000.0, 9.258, box=box))
     return mailboxes
 
 
@@ -253,9 +258,9 @@ async def test_voice_messages_are_listed_heard_and_deleted(
         assert (await api.patch("/voicemessages/01-ab", json=wrong)).status_code == 400
     assert desk.told == [MailboxTouched("2001")] * 2
     assert (await api.delete("/voicemessages/01-ab,02-cd")).status_code == 404
-    assert messages.count("2001") == (1, 0)
+    assert messages.count(BENS) == (1, 0)
     assert (await api.delete("/voicemessages/01-ab")).status_code == 204
-    assert (messages.count("2001"), messages.count("1001")) == ((0, 0), (1, 0))
+    assert (messages.count(BENS), messages.count("1001")) == ((0, 0), (1, 0))
 
 
 async def test_a_voice_message_is_played_as_mp3_and_by_range(
@@ -279,9 +284,24 @@ async def test_a_voice_message_is_played_as_mp3_and_by_range(
     assert (beyond.status_code, beyond.json().keys()) == (416, {"message", "errors"})
     same = await api.get(path, headers={"If-None-Match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
-    messages.path("2001", "01-ab").write_bytes(b"no audio")
+    messages.path(BENS, "01-ab").write_bytes(b"no audio")
     broken = await api.get(path)
     assert (broken.status_code, broken.json().keys()) == (503, {"message", "errors"})
+
+
+async def test_messages_stay_with_their_user_when_the_extension_passes_on(
+    services: Services, admin: Identity, api: httpx.AsyncClient, desk: Desk, messages: Mailboxes
+) -> None:
+    await services.lines.change(admin, [(100_002, {"ext": "2005"})])
+    _, eve = await a_user(services, admin, "2001", email="eve@example.com")
+    theirs = await api.get("/voicemessages", headers=await a_token(services, eve))
+    assert theirs.json()["data"] == []
+    (own,) = (await api.get("/voicemessages")).json()["data"]
+    assert (own["id"], own["ext"]) == ("01-ab", "2001"), "where it was left"
+    assert (await api.patch("/voicemessages/01-ab", json={"heard": True})).status_code == 200
+    assert desk.told == [MailboxTouched("2005")], "the lamp of the phone that he has now"
+    plan = with_users(PbxPlan(), await services.lines.switched())
+    assert {one.user: one.messages for one in plan.accounts} == {"2005": BENS, "2001": box_of(eve.user_id)}
 
 
 # -- keys of one project

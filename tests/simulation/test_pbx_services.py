@@ -279,8 +279,8 @@ def mailboxes(tmp_path: Path) -> Mailboxes:
     return Mailboxes(tmp_path)
 
 
-def with_voicemail(mailboxes: Mailboxes) -> Exchange:
-    users = (account("1001"), account("1002", mailbox=True, forwarding=Forwarding(after=10)))
+def with_voicemail(mailboxes: Mailboxes, box: str = "") -> Exchange:
+    users = (account("1001"), account("1002", mailbox=True, box=box, forwarding=Forwarding(after=10)))
     plan = PbxPlan(users, message_centers=(MessageCenter("*97"),))
     return Exchange(plan=plan, mailboxes=mailboxes)
 
@@ -305,6 +305,17 @@ def test_message_is_taken_when_nobody_can_be_reached_and_its_owner_is_told(mailb
     assert mailboxes.path("1002", message.id).read_bytes() == b"audio"
     told = [event for event in exchange.pbx.events() if isinstance(event, MailboxChanged)]
     assert [(event.user, event.new, event.heard) for event in told] == [("1002", 1, 0)]
+
+
+def test_message_is_kept_in_the_mailbox_of_the_account_not_of_its_number(mailboxes: Mailboxes) -> None:
+    exchange = with_voicemail(mailboxes, box="id:7")
+    leave_message(exchange, exchange.phone("1001"))
+    (message,) = mailboxes.messages("id:7")
+    assert (message.user, mailboxes.messages("1002")) == ("1002", [])
+    told = [event for event in exchange.pbx.events() if isinstance(event, MailboxChanged)]
+    assert [(event.user, event.new) for event in told] == [("1002", 1)]
+    _, stage = served(exchange, exchange.phone("1002"), "*97")
+    assert stage.last() == ("play", str(mailboxes.path("id:7", message.id)), "beep")
 
 
 def test_message_of_a_caller_outside_whose_number_is_no_text_can_be_shown(mailboxes: Mailboxes) -> None:

@@ -28,6 +28,7 @@ from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.dispatch.telling import Teller
 from callwright.host.call_journal import CallJournal
 from callwright.pbx.accounts import Forwarding, PbxAccount
+from callwright.pbx.messages import box_of
 from callwright.pbx.plan import PbxPlan
 
 if TYPE_CHECKING:
@@ -486,6 +487,7 @@ def _account(line: Switched) -> PbxAccount:
         do_not_disturb=line.dnd,
         record=line.record,
         mailbox=line.voicemail,
+        box=box_of(line.user_id),
         forwarding=Forwarding(**forwards, after=float(line.forward_after)),
     )
 

@@ -44,9 +44,9 @@ class PbxAccount:
 
     ``extension``: another number by which it is called. ``display_name`` is what callees see where the phone
     says none. ``direct``: audio of its calls goes from phone to phone; ``record``: its
-    calls are recorded, once that was announced. ``mailbox``: messages are
-    taken wherever the forwarding names no number; ``greeting``: the clips that callers hear before the beep,
-    instead of our own.
+    calls are recorded, once that was announced. ``mailbox``: messages are taken wherever the forwarding names
+    no number, and kept in the ``box``, by default that of the ``user``: whoever gets the user part later does
+    not get the messages. ``greeting``: the clips that callers hear before the beep, instead of our own.
     """
 
     user: str
@@ -59,6 +59,12 @@ class PbxAccount:
     direct: bool = False
     record: bool = False
     greeting: tuple[str, ...] = ()
+    box: str = ""
+
+    @property
+    def messages(self) -> str:
+        """The name of its mailbox."""
+        return self.box or self.user
 
 
 class PbxAccounts:

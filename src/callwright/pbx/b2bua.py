@@ -606,7 +606,7 @@ class B2bua:
         mailboxes = self._placing.reception.mailboxes
         self._stirred = True
         if mailboxes is not None:
-            new, old = mailboxes.count(user)
+            new, old = self.messages(user)
             self._events.append(MailboxChanged(now, user, new, old))
             self._tell_waiting(user, self.registrar.bindings(user, now), now)
 
@@ -897,7 +897,10 @@ class B2bua:
     def messages(self, user: str) -> tuple[int, int]:
         """How many messages are new, and how many were heard."""
         mailboxes = self._placing.reception.mailboxes
-        return mailboxes.count(user) if mailboxes is not None else (0, 0)
+        if mailboxes is None:
+            return 0, 0
+        account = self._accounts.find(user)
+        return mailboxes.count(account.messages if account is not None else user)
 
     def contacts(self, user: str) -> tuple[Binding, ...]:
         """Where an account is registered now."""

@@ -23,17 +23,18 @@ class LeaveMessage(Quiet):
     def __init__(
         self,
         user: str,
+        box: str,
         mailboxes: Mailboxes,
         changed: Callable[[str, float], None],
         greeting: tuple[str, ...] = (),
     ) -> None:
-        self._user, self._mailboxes, self._changed = user, mailboxes, changed
+        self._user, self._box, self._mailboxes, self._changed = user, box, mailboxes, changed
         self._greeting = greeting or ("say:absent",)
         self._recording = False
 
     def begin(self, booth: Booth, now: float) -> None:
         """See Act."""
-        if self._mailboxes.full(self._user):
+        if self._mailboxes.full(self._box):
             booth.become(Farewell("say:goodbye"), now)
         else:
             booth.play(*self._greeting, "beep")
@@ -43,7 +44,7 @@ class LeaveMessage(Quiet):
         if booth.stage is None or self._recording:
             return
         try:
-            path = self._mailboxes.path(self._user, booth.record.id)
+            path = self._mailboxes.path(self._box, booth.record.id)
         except OSError:
             booth.become(Farewell("say:goodbye"), now)
             return
@@ -64,12 +65,13 @@ class LeaveMessage(Quiet):
         seconds = booth.stage.stop_recording()
         record = booth.record
         if seconds < _SHORTEST:
-            self._mailboxes.delete(self._user, record.id)
+            self._mailboxes.delete(self._box, record.id)
             return
         left_at = record.wall(now) or record.began
         caller = legible(record.caller or record.caller_number)
         try:
-            self._mailboxes.keep(VoiceMessage(record.id, self._user, caller, left_at, round(seconds, 3)))
+            took = round(seconds, 3)
+            self._mailboxes.keep(VoiceMessage(record.id, self._user, caller, left_at, took, box=self._box))
         except OSError:
             return  # the audio is there; whoever looks after the disk finds it
         self._changed(self._user, now)
@@ -78,14 +80,16 @@ class LeaveMessage(Quiet):
 class ListenMessages(Quiet):
     """Plays the messages of a user, new ones first: 1 again, 7 delete, # next."""
 
-    def __init__(self, user: str, mailboxes: Mailboxes, changed: Callable[[str, float], None]) -> None:
-        self._user, self._mailboxes, self._changed = user, mailboxes, changed
+    def __init__(
+        self, user: str, box: str, mailboxes: Mailboxes, changed: Callable[[str, float], None]
+    ) -> None:
+        self._user, self._box, self._mailboxes, self._changed = user, box, mailboxes, changed
         self._waiting: deque[VoiceMessage] = deque()
         self._present: VoiceMessage | None = None
 
     def begin(self, booth: Booth, now: float) -> None:
         """See Act."""
-        self._waiting.extend(self._mailboxes.messages(self._user))
+        self._waiting.extend(self._mailboxes.messages(self._box))
         if self._waiting:
             self._next(booth, now)
         else:
@@ -101,7 +105,7 @@ class ListenMessages(Quiet):
         if digit == "1":
             self._play(booth)
         elif digit == "7" and self._present is not None:
-            self._mailboxes.delete(self._user, self._present.id)
+            self._mailboxes.delete(self._box, self._present.id)
             self._present = None
             self._changed(self._user, now)
             self._next(booth, now)
@@ -118,7 +122,7 @@ class ListenMessages(Quiet):
 
     def _play(self, booth: Booth) -> None:
         if self._present is not None:
-            booth.play(str(self._mailboxes.path(self._user, self._present.id)), "beep")
+            booth.play(str(self._mailboxes.path(self._box, self._present.id)), "beep")
 
     def _note_heard(self, now: float) -> None:
         message = self._present

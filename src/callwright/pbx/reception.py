@@ -62,8 +62,8 @@ class Reception:
             if self.mailboxes is None:
                 return Refuse(480, "Temporarily Unavailable (there is no place for messages)")
             account = plan.account(found.user)
-            greeting = account.greeting if account is not None else ()
-            return LeaveMessage(found.user, self.mailboxes, self._host.mailbox_changed, greeting)
+            box, greeting = (account.messages, account.greeting) if account is not None else (found.user, ())
+            return LeaveMessage(found.user, box, self.mailboxes, self._host.mailbox_changed, greeting)
         match service := found.service:
             case EchoTest():
                 return EchoAct()
@@ -76,7 +76,9 @@ class Reception:
             case MessageCenter():
                 if self.mailboxes is None or user is None:
                     return Refuse(403, "Forbidden (messages are for accounts)")
-                return ListenMessages(user, self.mailboxes, self._host.mailbox_changed)
+                account = plan.account(user)
+                box = account.messages if account is not None else user
+                return ListenMessages(user, box, self.mailboxes, self._host.mailbox_changed)
             case ParkingSlot():
                 if not parker:
                     return Refuse(404, f"Not Found (nobody is parked at {service.number})")

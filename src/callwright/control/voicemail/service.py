@@ -19,7 +19,7 @@ from callwright.control.collections.model import Query, Rows
 from callwright.control.errors import Invalid, NotFound, StorageUnavailable
 from callwright.control.lines.service import Lines
 from callwright.control.voicemail.model import VOICEMESSAGES
-from callwright.pbx.messages import Mailboxes, VoiceMessage
+from callwright.pbx.messages import Mailboxes, VoiceMessage, box_of
 
 __all__ = ["VoiceMail"]
 
@@ -44,7 +44,7 @@ class VoiceMail:
         """As MP3. Raises NotFound, StorageUnavailable."""
         _, message = await self._found(identity, name)
         try:
-            path = self._mailboxes.path(message.user, message.id)
+            path = self._mailboxes.path(message.place, message.id)
             return await asyncio.to_thread(_encoded, path, path.stat().st_mtime_ns)
         except (OSError, AudioFileError):
             raise StorageUnavailable("The audio of this message cannot be read.") from None
@@ -68,18 +68,28 @@ class VoiceMail:
                 what = f"voice message {message.id}"
                 await self._audit.note(identity, "voicemessage.deleted", what, f"of {message.user}")
         for message in found:
-            await asyncio.to_thread(self._mailboxes.delete, message.user, message.id)
+            await asyncio.to_thread(self._mailboxes.delete, message.place, message.id)
         return found
 
+    async def accounts(self, messages: Sequence[VoiceMessage]) -> list[str]:
+        """The accounts of the PBX whose mailboxes these are in, each once."""
+        owners = await self._owners()
+        return list(dict.fromkeys(owners.get(one.place, (one.user, 0))[0] for one in messages))
+
     async def _seen(self, identity: Identity) -> list[tuple[dict[str, Any], VoiceMessage]]:
-        users = await self._lines.callable_users()
         if may(identity, Right.ADMINISTER):
             messages = await asyncio.to_thread(self._mailboxes.everything)
+        elif identity.person:
+            messages = await asyncio.to_thread(self._mailboxes.messages, box_of(identity.person))
         else:
-            own = TELEPHONY_IDS + identity.person
-            ext = next((ext for ext, (user_id, _) in users.items() if user_id == own), None)
-            messages = [] if ext is None else await asyncio.to_thread(self._mailboxes.messages, ext)
-        return [(_row(one, users.get(one.user, (None, ""))[0]), one) for one in messages]
+            messages = []
+        owners = await self._owners()
+        return [(_row(one, owners.get(one.place, ("", None))[1]), one) for one in messages]
+
+    async def _owners(self) -> dict[str, tuple[str, int]]:
+        """By mailbox: the extension that its user has now, and the id of the chapter."""
+        users = await self._lines.callable_users()
+        return {box_of(user_id - TELEPHONY_IDS): (ext, user_id) for ext, (user_id, _) in users.items()}
 
     async def _found(self, identity: Identity, name: str) -> tuple[dict[str, Any], VoiceMessage]:
         """Looked for among those that are there, so that no name leads to another file."""

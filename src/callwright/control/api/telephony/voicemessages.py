@@ -85,7 +85,7 @@ async def _marked(request: _Request, changes: list[tuple[str, Fields]]) -> list[
 
 
 async def _tell(request: _Request, messages: list[VoiceMessage]) -> None:
-    for user in dict.fromkeys(one.user for one in messages):
+    for user in await services_of(request).voicemail.accounts(messages):
         await switchboard.mailbox_changed(services_of(request), user)
 
 
