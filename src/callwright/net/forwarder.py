@@ -75,15 +75,20 @@ class Crossing(Protocol):
         ...
 
 
+_TRIES = 32  # as many errors as the relay reads of one socket in one turn
+
+
 def leaves(sock: socket.socket, data: bytes, target: tuple[str, int]) -> bool:
     """Send one datagram. False where it is lost, as on any network: full, or unreachable."""
-    for _ in range(2):
+    for _ in range(_TRIES):
         try:
             sock.sendto(data, target)
         except BlockingIOError:
             return False
         except OSError:
-            continue  # most likely of an earlier datagram: the kernel reports an ICMP error at the next call
+            # Most likely of an earlier datagram: the kernel reports an ICMP error at the next call, and
+            # further ones that wait in the error queue as another thread reads that.
+            continue
         return True
     return False
 
