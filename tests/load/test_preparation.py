@@ -29,6 +29,11 @@ def test_a_header_of_the_user_stands_for_ours_and_an_empty_one_for_none() -> Non
     assert "Allow:" not in text_of(answerer_messages(words)["ok"])
 
 
+def test_a_dialled_hash_is_escaped() -> None:
+    (config,), _ = loop_configs(Wishes(uri="sip:*31#5#@127.0.0.1:5080"))
+    assert "INVITE sip:*31%235%23@127.0.0.1:5080 SIP/2.0\r\n" in text_of(config.messages["invite"])
+
+
 @pytest.mark.parametrize(("uri", "version"), [("sip:x@[::1]:5080", 4), ("sip:x@127.0.0.1:5080", 6)])
 def test_a_family_that_the_host_does_not_have_is_told(uri: str, version: int) -> None:
     with pytest.raises(CannotLoad, match=f"has no IPv{version} address"):

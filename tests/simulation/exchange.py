@@ -28,7 +28,7 @@ from callwright.sip.call import Call
 from callwright.sip.config import EndpointConfig
 from callwright.sip.digest import Credentials
 from callwright.sip.endpoint import Endpoint, Transmission
-from callwright.sip.events import Event
+from callwright.sip.events import CallAnswered, CallReceived, Event
 from callwright.sip.registration import Registration
 from callwright.sip.transport import Address, Hop, PermittedHop, Transport
 from callwright.sip.uri import NameAddr
@@ -325,3 +325,19 @@ class Exchange:
                 for delay in self.fate(sent):
                     self._serial += 1
                     heapq.heappush(self._flying, (self.clock.now + delay, self._serial, sent))
+
+
+def talk(exchange: Exchange, alice: PhoneAt, bob: PhoneAt, *, rings: float = 2) -> None:
+    """Bob rings and talks for 3 s."""
+    alice.call("1002")
+    exchange.pass_time(0)
+    theirs = bob.one(CallReceived).call
+    theirs.ring(now=exchange.clock.now)
+    exchange.pass_time(rings)
+    theirs.answer(ANSWER, now=exchange.clock.now)
+    exchange.pass_time(0)
+    ours = alice.one(CallAnswered).call
+    ours.acknowledge(now=exchange.clock.now)
+    exchange.pass_time(3)
+    ours.hangup(now=exchange.clock.now)
+    exchange.pass_time(0)

@@ -8,27 +8,11 @@ from callwright.dispatch.messages.calls import CallNews, CallStep
 from callwright.pbx.news import news_of
 from callwright.pbx.record import CallEvent
 from callwright.sip.events import CallAnswered, CallReceived
-from tests.simulation.exchange import ANSWER, Exchange, PhoneAt, wall_at
+from tests.simulation.exchange import ANSWER, Exchange, talk, wall_at
 
 
 def told(exchange: Exchange) -> list[CallNews]:
     return [news_of(event) for event in exchange.pbx.events() if isinstance(event, CallEvent)]
-
-
-def talk(exchange: Exchange, alice: PhoneAt, bob: PhoneAt) -> None:
-    """Bob rings for 2 s and talks for 3."""
-    alice.call("1002")
-    exchange.pass_time(0)
-    theirs = bob.one(CallReceived).call
-    theirs.ring(now=exchange.clock.now)
-    exchange.pass_time(2)
-    theirs.answer(ANSWER, now=exchange.clock.now)
-    exchange.pass_time(0)
-    ours = alice.one(CallAnswered).call
-    ours.acknowledge(now=exchange.clock.now)
-    exchange.pass_time(3)
-    ours.hangup(now=exchange.clock.now)
-    exchange.pass_time(0)
 
 
 def test_each_step_of_a_call_is_told_with_the_times_that_are_known() -> None:

@@ -18,10 +18,10 @@ from callwright.pbx.record import CallEvent
 from callwright.pbx.registrar import Change, ChangeKind
 from callwright.sip.config import EndpointConfig
 from callwright.sip.endpoint import Transmission
-from callwright.sip.events import CallAnswered, CallReceived, RequestReceived
+from callwright.sip.events import RequestReceived
 from callwright.sip.transport import Hop
 from callwright.sip.uri import NameAddr, Uri
-from tests.simulation.exchange import ANSWER, DOMAIN, PBX, Exchange, PhoneAt, wall_at
+from tests.simulation.exchange import DOMAIN, PBX, Exchange, PhoneAt, talk, wall_at
 from tests.simulation.test_pbx_watching import subscribe
 
 _TOKENS = re.compile(rb"(?:;tag=|Call-ID: |branch=z9hG4bK|;gr=)([^\r\n;>@,\"]+)")
@@ -86,17 +86,7 @@ def test_a_pbx_serves_phones_whose_octets_are_not_utf8(tmp_path: Path) -> None:
     for number, event in (("1001", "dialog"), ("1001", "presence"), ("1002", "dialog"), ("1003", "reg")):
         subscribe(carol, number, event)
 
-    alice.call("1002")
-    exchange.pass_time(0)
-    theirs = bob.one(CallReceived).call
-    theirs.ring(now=exchange.clock.now)
-    exchange.pass_time(1)
-    theirs.answer(ANSWER, now=exchange.clock.now)
-    exchange.pass_time(0)
-    ours = alice.one(CallAnswered).call
-    ours.acknowledge(now=exchange.clock.now)
-    exchange.pass_time(3)
-    ours.hangup(now=exchange.clock.now)
+    talk(exchange, alice, bob, rings=1)
     exchange.pass_time(40)
     exchange.assert_quiet()
 
