@@ -321,7 +321,7 @@ async def test_a_challenged_bye_is_answered_or_told(
     outcome = await called(phone, gateway, account=account)
     byes = [text for text in gateway.heard if text.startswith("BYE")]
     assert len(byes) == (1 if account is None else 2)
-    why = "Our BYE was answered 407 Proxy Authentication Required, which no credentials of ours satisfy"
+    why = "Our BYE was answered 407 Proxy Authentication Required, which our credentials do not satisfy"
     told = f"{why}: the call may still be up at 127.0.0.1:{gateway.port}."
     assert outcome.remarks == (() if account else (told,))
 

@@ -488,7 +488,7 @@ class PhoneCall:
         if cause is events.EndCause.BYE and response is not None and response.status in (401, 407):
             named = f"{response.status} {response.reason}".rstrip()
             self.facts.remark(
-                f"Our BYE was answered {named}, which no credentials of ours satisfy: the call may still be "
+                f"Our BYE was answered {named}, which our credentials do not satisfy: the call may still be "
                 f"up at {self.peer}."
             )
         who = EndedBy.REMOTE if by is events.Side.REMOTE else EndedBy.LOCAL
