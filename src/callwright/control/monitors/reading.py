@@ -1,4 +1,4 @@
-"""Reads monitors from the files in which people write them down; every problem is told with its line and
+"""Reads monitors from the files in which people write them down; every problem names its line and
 field. What they say is in `written`.
 """
 
